@@ -1,0 +1,40 @@
+//! `webhooksd check`: every error of the configuration, and its warnings.
+//!
+//! It reads what the daemon would read, secrets and CA files included, and nothing else: no database
+//! is opened or made, no name resolved, no port bound.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Ended;
+use crate::config::{self, SecretsWanted};
+use crate::{daemon, transport};
+
+/// Says every error of the configuration
+///
+/// Exit code 0 only without errors. Errors and warnings name file, line and column.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd check
+  webhooksd check --config /etc/webhooksd/webhooks.toml && systemctl reload webhooksd")]
+pub(super) struct Arguments {}
+
+pub(super) fn check(path: &Path) -> Ended {
+    let config = config::load(path, SecretsWanted::Check, &transport::check_ca)
+        .map_err(daemon::Error::Config)?;
+    for warning in &config.warnings {
+        eprintln!("{warning}\n");
+    }
+    let webhooks = counted(config.webhooks.len(), "webhook");
+    let warnings = match config.warnings.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "warning")),
+    };
+    println!("{}: {webhooks}, no errors{warnings}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

@@ -1,0 +1,272 @@
+//! `webhooksd emit`: rows into the outbox from the shell, with the daemon or without.
+//!
+//! One event prints its id. `-` takes NDJSON from standard input: lines that are there together are
+//! written together, so a pipe is fast and a trickle is prompt. A line that is no event ends it;
+//! what stands before that line is in the outbox, and the message says so.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Ended, Failure};
+use crate::api::item;
+use crate::config::{self, SecretsWanted};
+use crate::model::Clock;
+use crate::outbox::{self, AppendError, Appended, Appender, NewEvent};
+use crate::transport;
+
+/// Writes an event into the outbox
+///
+/// Prints its id. With `-` reads one event a line from standard input:
+/// {"event":"…","data":…,"time":…,"tenant":"…","key":"…"}, the last three optional.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd emit story-approve '{\"id\":7}'
+  webhooksd emit stockMovement.shipped @movement.json --key sm-001
+  jq -c '{event:\"product.updated\",data:.}' products.json | webhooksd emit -")]
+pub(super) struct Arguments {
+    /// The event's name, or `-` for NDJSON from standard input
+    event: String,
+    /// The event's data, JSON text, or @FILE [default: {}]
+    data: Option<String>,
+    /// When it happened, UNIX milliseconds [default: now]
+    #[arg(long, value_name = "MS")]
+    time: Option<i64>,
+    /// Whose event it is
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Writes the event only once: a key seen before answers with the first id
+    #[arg(long)]
+    key: Option<String>,
+}
+
+/// Events in one transaction.
+const BATCH_EVENTS: usize = 1_000;
+
+/// Bytes of text in one transaction.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Between two updates of the progress line.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
+    let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
+        .map_err(crate::daemon::Error::Config)?;
+    let outbox = &config.outbox;
+    if outbox::create_if_missing(&outbox.path)? {
+        eprintln!("there was no outbox: made {}", outbox.path.display());
+    }
+    let mut appender = Appender::open(&outbox.path, outbox.max_data_bytes)?;
+    if arguments.event == "-" {
+        return from_stdin(&mut appender);
+    }
+    let event = NewEvent {
+        event: arguments.event.clone(),
+        data: data(arguments.data.as_deref())?,
+        time_ms: arguments.time,
+        tenant: arguments.tenant.clone(),
+        key: arguments.key.clone(),
+    };
+    match appender.append(&[event]) {
+        Ok(appended) => one(appended.first()),
+        Err(AppendError::Item { field, reason, .. }) => {
+            Err(Failure::text(format!("{field}: {reason}")).code(2))
+        }
+        Err(AppendError::Conflict { id, .. }) => Err(conflict(id)),
+        Err(AppendError::Outbox(error)) => Err(error.into()),
+    }
+}
+
+fn conflict(id: i64) -> Failure {
+    Failure::text(format!(
+        "key was given before, to event {id}, with other content; nothing was written"
+    ))
+}
+
+fn data(argument: Option<&str>) -> Result<String, Failure> {
+    match argument {
+        None => Ok("{}".into()),
+        Some(text) => match text.strip_prefix('@') {
+            None => Ok(text.into()),
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| Failure::text(format!("read {file:?}: {error}"))),
+        },
+    }
+}
+
+fn one(appended: Option<&Appended>) -> Ended {
+    match appended {
+        Some(Appended::New(id) | Appended::Again(id)) => {
+            println!("{id}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Appended::Conflict(id)) => Err(conflict(*id)),
+        None => Err(Failure::text("nothing was written")),
+    }
+}
+
+/// Lines from standard input, read ahead by a thread of their own.
+fn lines() -> Receiver<io::Result<String>> {
+    let (send, receive) = sync_channel(BATCH_EVENTS);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let failed = line.is_err();
+            if send.send(line).is_err() || failed {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+struct Progress {
+    shown: bool,
+    begun: Instant,
+    last: Instant,
+    written: u64,
+}
+
+impl Progress {
+    fn show(&mut self, now: Instant) {
+        if self.shown && now.saturating_duration_since(self.last) >= PROGRESS {
+            self.last = now;
+            eprint!("\r{} events, {} a second ", self.written, self.rate(now));
+            drop(io::stderr().flush());
+        }
+    }
+
+    fn rate(&self, now: Instant) -> u64 {
+        let ms = now.saturating_duration_since(self.begun).as_millis().max(1);
+        u64::try_from(u128::from(self.written) * 1_000 / ms).unwrap_or(u64::MAX)
+    }
+}
+
+fn from_stdin(appender: &mut Appender) -> Ended {
+    let clock = Clock::system();
+    let lines = lines();
+    let now = clock.instant();
+    let shown = io::stderr().is_terminal();
+    let mut progress = Progress {
+        shown,
+        begun: now,
+        last: now,
+        written: 0,
+    };
+    let mut number = 0_u64;
+    let ended = loop {
+        let (batch, broken) = next_batch(&lines, &mut number);
+        if let Err(failure) = write(appender, &batch, &mut progress) {
+            break Err(failure);
+        }
+        progress.show(clock.instant());
+        match broken {
+            None => {}
+            Some(End::Whole) => break Ok(ExitCode::SUCCESS),
+            Some(End::Broken(failure)) => break Err(failure),
+        }
+    };
+    if shown {
+        eprint!("\r\x1b[K");
+    }
+    let rate = progress.rate(clock.instant());
+    eprintln!(
+        "{} events are in the outbox ({rate} a second)",
+        progress.written
+    );
+    ended
+}
+
+enum End {
+    Whole,
+    Broken(Failure),
+}
+
+/// The lines that are there by now, as far as one transaction goes.
+fn next_batch(
+    lines: &Receiver<io::Result<String>>,
+    number: &mut u64,
+) -> (Vec<(u64, NewEvent)>, Option<End>) {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+        let wait = if batch.is_empty() {
+            Duration::MAX
+        } else {
+            Duration::ZERO
+        };
+        let line = match lines.recv_timeout(wait) {
+            Ok(Ok(line)) => line,
+            Ok(Err(error)) => {
+                let text = format!("read standard input: {error}");
+                return (batch, Some(End::Broken(Failure::text(text))));
+            }
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => return (batch, Some(End::Whole)),
+        };
+        *number += 1;
+        if line.trim().is_empty() {
+            continue;
+        }
+        bytes += line.len();
+        match item::parse(&line) {
+            Ok(event) => batch.push((*number, event)),
+            Err(reason) => {
+                let failure = Failure::text(format!("line {number}: {reason}")).code(2);
+                return (batch, Some(End::Broken(failure)));
+            }
+        }
+    }
+    (batch, None)
+}
+
+/// Writes a batch; where one of its events is refused, those before it.
+fn write(
+    appender: &mut Appender,
+    batch: &[(u64, NewEvent)],
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let events: Vec<NewEvent> = batch.iter().map(|(_, event)| event.clone()).collect();
+    if events.is_empty() {
+        return Ok(());
+    }
+    let (appended, refused) = match appender.append_all(&events) {
+        Ok(appended) => (appended, None),
+        Err(AppendError::Outbox(error)) => return Err(error.into()),
+        Err(AppendError::Item {
+            index,
+            field,
+            reason,
+        }) => {
+            let text = format!("line {}: {field} {reason}", batch[index].0);
+            (
+                before(appender, &events[..index])?,
+                Some(Failure::text(text).code(2)),
+            )
+        }
+        Err(AppendError::Conflict { index, id }) => {
+            let line = batch[index].0;
+            let text =
+                format!("line {line}: key was given before, to event {id}, with other content");
+            (
+                before(appender, &events[..index])?,
+                Some(Failure::text(text)),
+            )
+        }
+    };
+    let new = appended
+        .iter()
+        .filter(|one| matches!(one, Appended::New(_)));
+    progress.written += new.count() as u64;
+    refused.map_or(Ok(()), Err)
+}
+
+/// Writes what stands before a refused event.
+fn before(appender: &mut Appender, events: &[NewEvent]) -> Result<Vec<Appended>, Failure> {
+    appender.append_all(events).map_err(|error| match error {
+        AppendError::Outbox(error) => error.into(),
+        other => Failure::new(&other),
+    })
+}

@@ -1,0 +1,36 @@
+//! `webhooksd run`: the daemon in the foreground, as systemd wants it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::journal::{self, Form, Level};
+use super::{Ended, Failure};
+use crate::daemon;
+
+/// Runs the daemon in the foreground
+///
+/// Follows the outbox and delivers until SIGTERM; SIGHUP takes the configuration in again. What it
+/// does is told on standard error, a line for each attempt.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd run
+  webhooksd run --config /etc/webhooksd/webhooks.toml --journal json
+  kill -HUP $(cat log.db.lock)       take the configuration in again")]
+pub(super) struct Arguments {
+    /// How lines are written
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    journal: Form,
+    /// Which lines are written: `warn` leaves out the line of each attempt that is not the last
+    #[arg(long, value_enum, default_value_t = Level::Info)]
+    level: Level,
+}
+
+pub(super) fn run(path: &Path, arguments: &Arguments) -> Ended {
+    let journal = journal::begin(arguments.journal, arguments.level);
+    let ended = daemon::run(path);
+    drop(journal);
+    match ended {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::from(error)),
+    }
+}

@@ -1,0 +1,33 @@
+//! `webhooksd schema`: the SQL of the outbox and of the log, for pipes and for reading.
+
+use std::process::ExitCode;
+
+use super::Ended;
+use crate::{outbox, store};
+
+/// Prints the SQL of a database
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd schema outbox | sqlite3 app.db     make the outbox in the application's own database
+  webhooksd schema log                         the tables and views that `sqlite3 log.db` shows")]
+pub(super) struct Arguments {
+    /// Of which
+    #[arg(value_enum)]
+    which: Which,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Which {
+    /// The table that applications write
+    Outbox,
+    /// The tables and views of the log
+    Log,
+}
+
+pub(super) fn schema(arguments: &Arguments) -> Ended {
+    match arguments.which {
+        Which::Outbox => println!("{}", outbox::SCHEMA.trim_end()),
+        Which::Log => println!("{}", store::sql().trim_end()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,121 @@
+//! `webhooksd start-from`: a person decides where a log begins in an outbox that is older.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use jiff::civil;
+
+use super::{Ended, Failure};
+use crate::config::{self, SecretsWanted};
+use crate::daemon::Lock;
+use crate::model::Clock;
+use crate::outbox::{self, Tail};
+use crate::pipeline::settle_at;
+use crate::store::Store;
+use crate::transport;
+
+/// Sets where the daemon begins in the outbox
+///
+/// For a log that is new beside an outbox that is not, and for an outbox that is not the one that
+/// the log followed: `run` refuses there until it was decided. The daemon must not be running.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd start-from beginning                every event of the outbox is sent
+  webhooksd start-from now                      only events that come after this
+  webhooksd start-from 1024                     event 1024 is the first
+  webhooksd start-from 2026-03-01T00:00:00Z     the first event of that time or later is the first")]
+pub(super) struct Arguments {
+    /// `beginning`, `now`, an outbox id, or a time (ISO 8601, UTC where no offset is given)
+    #[arg(value_name = "WHERE", value_parser = parse)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Beginning,
+    Now,
+    Id(i64),
+    Time(i64),
+}
+
+fn parse(text: &str) -> Result<Place, String> {
+    if let Ok(id) = text.parse::<i64>() {
+        return if id > 0 {
+            Ok(Place::Id(id))
+        } else {
+            Err("ids begin at 1".into())
+        };
+    }
+    match text {
+        "beginning" => Ok(Place::Beginning),
+        "now" => Ok(Place::Now),
+        _ => parse_time_ms(text).map(Place::Time),
+    }
+}
+
+/// Reads a time: with an offset, or in UTC; a date alone is its midnight.
+fn parse_time_ms(text: &str) -> Result<i64, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    let zoned = text
+        .parse::<civil::DateTime>()
+        .ok()
+        .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    zoned
+        .map(|time| time.timestamp().as_millisecond())
+        .ok_or_else(|| {
+            "say `beginning`, `now`, an id, or a time such as 2026-03-01T12:00:00Z".into()
+        })
+}
+
+pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
+    let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
+        .map_err(crate::daemon::Error::Config)?;
+    let clock = Clock::system();
+    let _lock = Lock::take(&config.log.path)?;
+    outbox::create_if_missing(&config.outbox.path)?;
+    let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
+    let last = tail.sequence()?;
+    let after = match arguments.place {
+        Place::Beginning => 0,
+        Place::Now => last,
+        Place::Id(id) if id > last + 1 => {
+            let text = format!("the outbox ends at id {last}: it can't begin at {id}");
+            return Err(Failure::text(text).code(2));
+        }
+        Place::Id(id) => id - 1,
+        Place::Time(ms) => tail.first_at_or_after(ms)?.map_or(last, |id| id - 1),
+    };
+    let mut store = Store::open(&config.log.path, clock.now_ms())?;
+    let generation = store.cursor()?.map_or(0, |known| known.generation + 1);
+    let cursor = settle_at(&mut tail, after, generation)?;
+    store.set_cursor(&cursor, clock.now_ms())?;
+    store.flush(clock.now_ms())?;
+    let waiting = tail.waiting(after)?.count;
+    println!("the daemon will begin after event {after}: {waiting} events are waiting");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        assert_eq!(parse("beginning"), Ok(Place::Beginning));
+        assert_eq!(parse("now"), Ok(Place::Now));
+        assert_eq!(parse("17"), Ok(Place::Id(17)));
+        for text in [
+            "1970-01-02",
+            "1970-01-02T00:00:00",
+            "1970-01-02T01:00:00+01:00",
+        ] {
+            assert_eq!(parse(text), Ok(Place::Time(86_400_000)), "{text}");
+        }
+        for bad in ["0", "-3", "yesterday", "2026-13-01", ""] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

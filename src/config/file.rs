@@ -1,0 +1,195 @@
+//! The place where the real file and the real environment are read.
+//!
+//! Everything else of the module works on text and closures. Reads are bounded, so that a path to
+//! something endless ends too. The folder is made absolute once, so that what follows from the
+//! configuration does not depend on the working folder, and no path can look like a name that
+//! SQLite takes otherwise (`:memory:`, <https://sqlite.org/inmemorydb.html>).
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf, absolute};
+
+use super::diagnostic::{Diagnostic, Report, Severity};
+use super::read::{MAX_CONFIG_BYTES, too_large};
+use super::{Config, SecretsWanted, Surroundings, parse};
+
+/// Where a configuration is looked for, in this order.
+const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
+
+/// The most that is read of a secret or CA file, in bytes: above both their limits.
+const MAX_READ_BYTES: usize = 2 * 1_024 * 1_024;
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file cannot be read.
+    Read {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No file was named, and none is where one is looked for.
+    Nowhere,
+    /// It was read, and this is wrong with it.
+    Report(Report),
+}
+
+impl LoadError {
+    /// What an operator can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Read { source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => "name the configuration with --config FILE",
+                io::ErrorKind::PermissionDenied => {
+                    "run the command as root or as a member of the file's group"
+                }
+                _ => "name a TOML file with --config FILE",
+            }),
+            Self::Nowhere => Some("go to the folder that holds it, or name it with --config FILE"),
+            Self::Report(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, .. } => write!(f, "read configuration {:?}", path.display()),
+            Self::Nowhere => write!(f, "find configuration: no {}", DEFAULT_FILES.join(", no ")),
+            Self::Report(report) => report.fmt(f),
+        }
+    }
+}
+
+impl Error for LoadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read { source, .. } => Some(source),
+            Self::Nowhere | Self::Report(_) => None,
+        }
+    }
+}
+
+impl From<Report> for LoadError {
+    fn from(report: Report) -> Self {
+        Self::Report(report)
+    }
+}
+
+/// The configuration that a command takes where none was named.
+///
+/// # Errors
+/// [`LoadError::Nowhere`] where there is none. One that is there but can't be read is taken: the
+/// next one would be another configuration than was meant.
+pub fn default_file() -> Result<PathBuf, LoadError> {
+    DEFAULT_FILES
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.try_exists().unwrap_or(true))
+        .ok_or(LoadError::Nowhere)
+}
+
+/// Reads a configuration file with the process's own environment.
+///
+/// # Errors
+/// The file cannot be read, or the report of all that is wrong with it.
+pub fn load(
+    path: &Path,
+    secrets: SecretsWanted,
+    check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
+) -> Result<Config, LoadError> {
+    let name = path.display().to_string();
+    let bytes = read(path, MAX_CONFIG_BYTES).map_err(|source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    if bytes.len() > MAX_CONFIG_BYTES {
+        return Err(Report::from(too_large(&name)).into());
+    }
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(Report::from(not_utf8(&name, &error)).into()),
+    };
+    let path = absolute(path).unwrap_or_else(|_| path.to_owned());
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from);
+    let around = Surroundings {
+        folder: path.parent().unwrap_or(Path::new("/")),
+        credentials: credentials.as_deref(),
+        read: &|path| read(path, MAX_READ_BYTES),
+        env: &|name| std::env::var_os(name),
+        check_ca,
+        secrets,
+    };
+    Ok(parse(&name, &text, &around)?)
+}
+
+fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
+    let good = error.utf8_error().valid_up_to();
+    let lines = error.as_bytes().iter().take(good).filter(|b| **b == b'\n');
+    Diagnostic::of_file(
+        name,
+        Severity::Error,
+        &format!("line {} is not UTF-8", lines.count() + 1),
+        "save the file as UTF-8",
+    )
+}
+
+/// Reads a file, and at most one byte more than `max_bytes`.
+fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max_bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_in(folder: &Path, text: &[u8]) -> Result<Config, LoadError> {
+        let path = folder.join("webhooks.toml");
+        std::fs::write(&path, text).unwrap();
+        load(&path, SecretsWanted::Read, &|_| Ok(()))
+    }
+
+    #[test]
+    fn the_real_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.key"), "hunter2\n").unwrap();
+        let text =
+            b"[[webhook]]\nname = 'a'\nurl = 'http://h/'\nevents = ['*']\nsecret_file = 'a.key'";
+        let config = load_in(folder.path(), text).unwrap();
+        let secret = config.webhooks[0].secret.as_ref().unwrap();
+        assert_eq!(secret.bytes(), b"hunter2");
+        assert_eq!(config.outbox.path, folder.path().join("outbox.db"));
+        assert!(!config.outbox.path.exists());
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_said_to_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = load(&folder.path().join("no.toml"), SecretsWanted::Read, &|_| {
+            Ok(())
+        });
+        let error = error.unwrap_err();
+        assert!(matches!(error, LoadError::Read { .. }) && error.source().is_some());
+        assert!(error.hint().unwrap().contains("--config"));
+        let error = load(folder.path(), SecretsWanted::Read, &|_| Ok(())).unwrap_err();
+        assert!(error.hint().is_some());
+        let error = load_in(folder.path(), b"\n\n# \xff")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 3 is not UTF-8"), "{error}");
+        let large = vec![b'\n'; MAX_CONFIG_BYTES + 1];
+        let error = load_in(folder.path(), &large).unwrap_err().to_string();
+        assert!(error.contains("larger than 16 MiB"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! The way from the text to a [`Config`], or to the report of all that is wrong.
+//!
+//! A syntax error ends it, since nothing behind it can be trusted to be what it seems. Everything
+//! else is noted and reading goes on. The report is made last, for what a line may show depends on
+//! all that lies in it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::model::{Dialect, Webhook};
+
+use super::diagnostic::{Diagnostic, Finding, Findings, Report, Severity, printable};
+use super::excerpt::Private;
+use super::keys::{self, Keys, TOP};
+use super::section::{Section, type_name};
+use super::sections::{self, Sections};
+use super::source::Source;
+use super::webhook::{Reading, check_tenant};
+use super::{Config, Delivery, Surroundings};
+
+/// The largest configuration, in bytes: 100,000 webhooks of 160 bytes.
+pub(super) const MAX_CONFIG_BYTES: usize = 16 * 1_024 * 1_024;
+
+/// The most webhooks: each event is compared with every one's patterns.
+const MAX_WEBHOOKS: usize = 100_000;
+
+/// Reads a configuration. `file_name` is what diagnostics call it.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings included; after a syntax error only that.
+pub fn parse(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<Config, Report> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > MAX_CONFIG_BYTES {
+        return Err(too_large(file_name).into());
+    }
+    let source = Source::new(text);
+    let root = match DeTable::parse(text) {
+        Ok(root) => root,
+        Err(error) => return Err(syntax(file_name, &source, &error).into()),
+    };
+    let mut found = Findings::default();
+    let config = whole(root.get_ref(), around, &source, &mut found);
+    let failed = found.has_errors();
+    let (list, more) = found.finish();
+    let mut diagnostics = diagnose(file_name, &source, root.get_ref(), list);
+    match config {
+        Some(config) if !failed => {
+            if more > 0 {
+                let message = format!("there are {more} more warnings");
+                let fix = "see to those that are told first";
+                let rest = Diagnostic::of_file(file_name, Severity::Warning, &message, fix);
+                diagnostics.push(rest);
+            }
+            Ok(Config {
+                warnings: diagnostics,
+                ..config
+            })
+        }
+        _ => Err(Report { diagnostics, more }),
+    }
+}
+
+/// A file that is larger than a configuration can be.
+pub(super) fn too_large(file_name: &str) -> Diagnostic {
+    Diagnostic::of_file(
+        file_name,
+        Severity::Error,
+        "the file is larger than 16 MiB",
+        "name the configuration with --config",
+    )
+}
+
+fn syntax(file_name: &str, source: &Source<'_>, error: &toml::de::Error) -> Diagnostic {
+    let at = error.span().unwrap_or_default();
+    let private = Private::of_broken(source, at.start);
+    let message = printable(error.message());
+    let fix = if message.contains("duplicate key") {
+        "keep one of the two; a webhook more is begun with a line [[webhook]]"
+    } else {
+        "write key = value, texts in \"quotes\"; nothing behind this place was checked"
+    };
+    let finding = Finding {
+        at: Some(at),
+        severity: Severity::Error,
+        message: format!("this is not TOML: {message}"),
+        fix: fix.to_owned(),
+    };
+    finding.diagnose(file_name, source, &private)
+}
+
+fn diagnose(
+    file_name: &str,
+    source: &Source<'_>,
+    root: &DeTable<'_>,
+    list: Vec<Finding>,
+) -> Vec<Diagnostic> {
+    if list.is_empty() {
+        return Vec::new();
+    }
+    let places: Vec<usize> = list
+        .iter()
+        .filter_map(|finding| finding.at.as_ref().map(|at| at.start))
+        .collect();
+    let private = Private::of(root, source, &places);
+    list.into_iter()
+        .map(|finding| finding.diagnose(file_name, source, &private))
+        .collect()
+}
+
+fn whole(
+    root: &DeTable<'_>,
+    around: &Surroundings<'_>,
+    source: &Source<'_>,
+    found: &mut Findings,
+) -> Option<Config> {
+    let top = Section::new(root, 0..0, &TOP, found);
+    let tenant = top.text("tenant", found);
+    if let Some(tenant) = &tenant {
+        check_tenant(tenant, found);
+    }
+    let mut once = Sections {
+        folder: around.folder,
+        paths: Vec::new(),
+    };
+    let empty = DeTable::new();
+    let outbox = table(&top, "outbox", &keys::OUTBOX, found)
+        .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::OUTBOX, found));
+    let outbox = once.outbox(&outbox, found);
+    let log = table(&top, "log", &keys::LOG, found)
+        .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::LOG, found));
+    let log = once.log(&log, found);
+    let socket =
+        table(&top, "socket", &keys::SOCKET, found).map(|section| once.socket(&section, found));
+    let delivery = table(&top, "delivery", &keys::DELIVERY, found)
+        .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::DELIVERY, found));
+    let max_in_flight = sections::max_in_flight(&delivery, found);
+    let metrics = table(&top, "metrics", &keys::METRICS, found)
+        .and_then(|section| sections::metrics(&section, found));
+    let mut reading = Reading {
+        around,
+        max_in_flight,
+        authorities: HashMap::new(),
+    };
+    let webhooks = webhooks(&top, &mut reading, source, found);
+    Some(Config {
+        tenant: tenant.map(|tenant| tenant.value.to_owned()),
+        outbox,
+        socket,
+        log,
+        delivery: Delivery::new(max_in_flight),
+        metrics,
+        webhooks: webhooks?,
+        warnings: Vec::new(),
+    })
+}
+
+/// A section that is written once; `None` where it is left out or no table.
+fn table<'t, 'i>(
+    top: &Section<'t, 'i>,
+    name: &'static str,
+    keys: &'static Keys,
+    found: &mut Findings,
+) -> Option<Section<'t, 'i>> {
+    let (key, value) = top.entry(name)?;
+    match value.get_ref() {
+        DeValue::Table(table) => Some(Section::new(table, value.span(), keys, found)),
+        DeValue::Array(items) if items.iter().all(|item| item.get_ref().is_table()) => {
+            found.error(
+                key.span(),
+                format!("there is one {0} only, and [[{0}]] begins a list", name),
+                format!("write it once, in single brackets: {}", keys.title),
+            );
+            None
+        }
+        other => {
+            found.error(
+                key.span(),
+                format!("{name} must be a table, not {}", type_name(other)),
+                format!("write a line {} and its keys below it", keys.title),
+            );
+            None
+        }
+    }
+}
+
+fn webhooks(
+    top: &Section<'_, '_>,
+    reading: &mut Reading<'_>,
+    source: &Source<'_>,
+    found: &mut Findings,
+) -> Option<Vec<Webhook>> {
+    let tables = webhook_tables(top, found)?;
+    if tables.len() > MAX_WEBHOOKS {
+        found.error(
+            top.key_at("webhook"),
+            format!("there are more than {MAX_WEBHOOKS} webhooks"),
+            "run a second webhooksd with an outbox of its own",
+        );
+        return None;
+    }
+    if tables.is_empty() {
+        let fix = "add [[webhook]] with a name, a url and events";
+        found.warning(None, "there is no webhook: events go nowhere", fix);
+    }
+    let mut seen: HashMap<&str, Range<usize>> = HashMap::with_capacity(tables.len());
+    let mut webhooks = Some(Vec::with_capacity(tables.len()));
+    let mut lift = None;
+    for (table, at) in tables {
+        let section = Section::new(table, at, &keys::WEBHOOK, found);
+        note_duplicate(&section, &mut seen, source, found);
+        lift = lift.or_else(|| lift_at(&section));
+        match (reading.webhook(&section, found), &mut webhooks) {
+            (Some(webhook), Some(webhooks)) => webhooks.push(webhook),
+            _ => webhooks = None,
+        }
+    }
+    if let Some(at) = lift.filter(|_| !top.has("tenant")) {
+        found.error(
+            at,
+            "openboxes-lift sends a tenantId, and there is no tenant",
+            "add a line tenant = \"acme\" at the top of the file, before the first [section]",
+        );
+    }
+    webhooks
+}
+
+/// Where the webhook says that it speaks openboxes-lift, if it does.
+fn lift_at(section: &Section<'_, '_>) -> Option<Range<usize>> {
+    let (text, at) = section
+        .entry("dialect")
+        .and_then(|(_, value)| text_of(value))?;
+    (Dialect::from_name(text) == Some(Dialect::OpenboxesLift)).then_some(at)
+}
+
+type Tables<'t, 'i> = Vec<(&'t DeTable<'i>, Range<usize>)>;
+
+fn webhook_tables<'t, 'i>(top: &Section<'t, 'i>, found: &mut Findings) -> Option<Tables<'t, 'i>> {
+    let Some((key, value)) = top.entry("webhook") else {
+        return Some(Vec::new());
+    };
+    match value.get_ref() {
+        DeValue::Array(items) => {
+            let mut tables = Vec::with_capacity(items.len());
+            for item in items {
+                match item.get_ref() {
+                    DeValue::Table(table) => tables.push((table, item.span())),
+                    other => found.error(
+                        item.span(),
+                        format!("a webhook must be a table, not {}", type_name(other)),
+                        "write a line [[webhook]] and its keys below it",
+                    ),
+                }
+            }
+            Some(tables)
+        }
+        DeValue::Table(table) => {
+            found.error(
+                value.span(),
+                "[webhook] is a single table, but webhooks are a list",
+                "write each webhook as [[webhook]], in double brackets, with its name as a key",
+            );
+            let is_one = ["name", "url", "events"]
+                .iter()
+                .any(|key| table.contains_key(*key));
+            is_one.then(|| vec![(table, value.span())])
+        }
+        other => {
+            found.error(
+                key.span(),
+                format!("webhook must be a list of tables, not {}", type_name(other)),
+                "write a line [[webhook]] and its keys below it",
+            );
+            None
+        }
+    }
+}
+
+fn note_duplicate<'t>(
+    section: &Section<'t, '_>,
+    seen: &mut HashMap<&'t str, Range<usize>>,
+    source: &Source<'_>,
+    found: &mut Findings,
+) {
+    let Some((name, at)) = section.entry("name").and_then(|(_, value)| text_of(value)) else {
+        return;
+    };
+    if let Some(first) = seen.get(name) {
+        found.error(
+            at,
+            format!(
+                "this name is taken by the webhook in line {}",
+                source.line_number(first.start)
+            ),
+            "give each webhook a name of its own: the log and the commands tell them apart by it",
+        );
+    } else {
+        seen.insert(name, at);
+    }
+}
+
+fn text_of<'t>(value: &'t Spanned<DeValue<'_>>) -> Option<(&'t str, Range<usize>)> {
+    match value.get_ref() {
+        DeValue::String(text) => Some((text, value.span())),
+        _ => None,
+    }
+}

@@ -1,0 +1,213 @@
+//! A webhook's signing key, from one of its three homes.
+//!
+//! A relative `secret_file` is looked for in `$CREDENTIALS_DIRECTORY` first, where systemd passes
+//! `LoadCredential=` to the service (systemd.exec(5)), then beside the configuration. Nothing that a
+//! secret holds is ever in a message, and neither is what was written in place of a variable's name.
+
+use std::io;
+use std::path::{Component, Path};
+
+use crate::model::Secret;
+
+use super::diagnostic::{Findings, printable};
+use super::section::{Given, Section};
+use super::{SecretsWanted, Surroundings};
+
+/// The longest secret, in bytes. HMAC-SHA256 hashes a key longer than 64 bytes to 32, so a larger
+/// file is some other file by mistake.
+const MAX_SECRET_BYTES: usize = 4_096;
+
+/// Reads the secret of a webhook. `None`: there is none, it is not wanted, or it was noted why not.
+pub(super) fn read(
+    section: &Section<'_, '_>,
+    around: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<Secret> {
+    refuse_two(section, found);
+    let bytes = if let Some(text) = section.text("secret", found) {
+        checked(text.value.as_bytes().to_vec(), "secret", &text, found)
+    } else if let Some(path) = section.text("secret_file", found) {
+        from_file(&path, around, found)
+    } else if let Some(name) = section.text("secret_env", found) {
+        from_variable(&name, around, found)
+    } else {
+        None
+    }?;
+    (around.secrets != SecretsWanted::Skip).then(|| Secret::new(bytes))
+}
+
+fn refuse_two(section: &Section<'_, '_>, found: &mut Findings) {
+    let mut given: Vec<_> = ["secret", "secret_file", "secret_env"]
+        .into_iter()
+        .filter_map(|key| section.entry(key).map(|(name, _)| (name.span(), key)))
+        .collect();
+    given.sort_by_key(|(at, _)| at.start);
+    if let [(_, first), others @ ..] = &*given {
+        for (at, other) in others {
+            found.error(
+                at.clone(),
+                format!("two secrets for one webhook: {first} and {other}"),
+                "keep one of them",
+            );
+        }
+    }
+}
+
+fn from_file(
+    path: &Given<&str>,
+    around: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<Vec<u8>> {
+    if path.value.is_empty() || path.value.contains('\0') {
+        found.error(
+            path.at.clone(),
+            "secret_file names no file",
+            "write secret_file = \"search-index.key\", or leave it out: requests are then unsigned",
+        );
+        return None;
+    }
+    if around.secrets == SecretsWanted::Skip {
+        return None;
+    }
+    let name = printable(path.value);
+    let file = Path::new(path.value);
+    match read_first(file, around) {
+        Ok(mut bytes) => {
+            drop_newline(&mut bytes);
+            checked(bytes, &format!("the secret file \"{name}\""), path, found)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            note_missing(&name, path, around, found);
+            None
+        }
+        Err(error) => {
+            found.error(
+                path.at.clone(),
+                format!(
+                    "the secret file \"{name}\" cannot be read: {}",
+                    error.kind()
+                ),
+                "name a file that webhooksd may read, for example one of mode 0640 with its group",
+            );
+            None
+        }
+    }
+}
+
+fn note_missing(name: &str, path: &Given<&str>, around: &Surroundings<'_>, found: &mut Findings) {
+    let message = format!("the secret file \"{name}\" does not exist");
+    let may_be_credential = is_bare_name(Path::new(path.value));
+    if may_be_credential && around.secrets == SecretsWanted::Check && around.credentials.is_none() {
+        found.warning(
+            Some(path.at.clone()),
+            message,
+            format!(
+                "right if the service's unit has LoadCredential={name}:...; \
+                 credentials are not seen from outside of it"
+            ),
+        );
+    } else if may_be_credential {
+        found.error(
+            path.at.clone(),
+            message,
+            format!(
+                "put it beside the configuration, or give it to the service with \
+                 LoadCredential={name}:..."
+            ),
+        );
+    } else {
+        found.error(
+            path.at.clone(),
+            message,
+            "make the file, or correct the path",
+        );
+    }
+}
+
+/// Whether the path is one name: a credential has no folders.
+fn is_bare_name(path: &Path) -> bool {
+    let mut parts = path.components();
+    matches!(
+        (parts.next(), parts.next()),
+        (Some(Component::Normal(_)), None)
+    )
+}
+
+fn read_first(file: &Path, around: &Surroundings<'_>) -> io::Result<Vec<u8>> {
+    if file.is_relative()
+        && let Some(credentials) = around.credentials
+    {
+        match (around.read)(&credentials.join(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    (around.read)(&around.folder.join(file))
+}
+
+/// Editors end a file with a newline that is not meant to be a part of the secret; one goes.
+fn drop_newline(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+}
+
+fn from_variable(
+    name: &Given<&str>,
+    around: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<Vec<u8>> {
+    let mut bytes = name.value.bytes();
+    let starts_well = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !starts_well || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        found.error(
+            name.at.clone(),
+            "secret_env is no name of an environment variable",
+            "write the variable's name, not the secret: secret_env = \"SEARCH_INDEX_KEY\"",
+        );
+        return None;
+    }
+    if around.secrets == SecretsWanted::Skip {
+        return None;
+    }
+    let Some(value) = (around.env)(name.value) else {
+        found.error(
+            name.at.clone(),
+            "the environment variable that secret_env names is not set",
+            "set it where webhooksd is started, or use secret_file",
+        );
+        return None;
+    };
+    let bytes = value.into_encoded_bytes();
+    checked(bytes, "the environment variable of secret_env", name, found)
+}
+
+fn checked(
+    bytes: Vec<u8>,
+    what: &str,
+    given: &Given<&str>,
+    found: &mut Findings,
+) -> Option<Vec<u8>> {
+    if bytes.is_empty() {
+        found.error(
+            given.at.clone(),
+            format!("{what} is empty"),
+            "give a secret, or leave the key out: requests are then unsigned",
+        );
+        return None;
+    }
+    if bytes.len() > MAX_SECRET_BYTES {
+        found.error(
+            given.at.clone(),
+            format!("{what} is longer than {MAX_SECRET_BYTES} bytes"),
+            "use a secret of 32 to 64 random bytes, for example from openssl rand -hex 32",
+        );
+        return None;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,222 @@
+//! The sections that are there once: outbox, socket, log, delivery, metrics.
+//!
+//! A section that is left out means its defaults, but for `[socket]` and `[metrics]`, which are then
+//! off. Whether a file exists or a group is known is not asked here: the daemon finds out.
+
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::diagnostic::Findings;
+use super::section::{Given, Section};
+use super::{Delivery, Log, Metrics, Outbox, Socket};
+
+/// A century: far more is a slip of the keys.
+const MAX_KEEP_DAYS: u32 = 36_500;
+
+/// What is kept unless it is set.
+const DEFAULT_KEEP_DAYS: u32 = 30;
+
+/// The largest `data` of a row unless it is set, in bytes.
+const DEFAULT_MAX_DATA_BYTES: u32 = 1_024 * 1_024;
+
+/// The largest that can be asked for, in bytes: a row is held in memory whole, once in each dialect
+/// that wants it.
+const MAX_MAX_DATA_BYTES: u32 = 100 * 1_024 * 1_024;
+
+/// Requests in flight in all unless it is set.
+const DEFAULT_MAX_IN_FLIGHT: u32 = 4_096;
+
+/// The most that can be asked for: each takes a descriptor and some 22 KiB, so 1.4 GiB in all.
+const MAX_MAX_IN_FLIGHT: u32 = 65_536;
+
+/// The longest path of a Unix socket, in bytes: `sun_path` less its end (unix(7)).
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+/// The longest name of a group, in bytes: `LOGIN_NAME_MAX` less its end.
+const MAX_GROUP_BYTES: usize = 255;
+
+/// The paths that were typed, to be compared with each other at the end.
+pub(super) type Paths = Vec<(&'static str, Given<PathBuf>)>;
+
+/// The sections' reader: it keeps the folder and the paths it saw.
+pub(super) struct Sections<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) paths: Paths,
+}
+
+impl Sections<'_> {
+    /// `[outbox]`.
+    pub(super) fn outbox(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Outbox {
+        let path = self.path(section, "outbox", "outbox.db", found);
+        let why = "the largest row is held in memory whole";
+        let max_data_bytes = section
+            .number("max_data_bytes", 1..=MAX_MAX_DATA_BYTES, why, found)
+            .map_or(DEFAULT_MAX_DATA_BYTES, |given| given.value);
+        Outbox {
+            path,
+            keep_days: keep_days(section, found),
+            max_data_bytes: size(max_data_bytes),
+        }
+    }
+
+    /// `[log]`.
+    pub(super) fn log(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Log {
+        Log {
+            path: self.path(section, "log", "log.db", found),
+            keep_days: keep_days(section, found),
+        }
+    }
+
+    /// `[socket]`.
+    pub(super) fn socket(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Socket {
+        let path = self.path(section, "socket", "/run/webhooksd/webhooksd.sock", found);
+        if path.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
+            found.error(
+                section.key_at("path"),
+                format!(
+                    "a socket's path is at most {MAX_SOCKET_PATH_BYTES} bytes, its folder included"
+                ),
+                "choose a shorter one, such as /run/webhooksd/webhooksd.sock",
+            );
+        }
+        let group = section.text("group", found).and_then(|group| {
+            let right = |c: char| !c.is_control() && !c.is_whitespace() && c != ':';
+            let length = 1..=MAX_GROUP_BYTES;
+            if length.contains(&group.value.len()) && group.value.chars().all(right) {
+                return Some(group.value.to_owned());
+            }
+            found.error(
+                group.at,
+                "this is no group's name",
+                "write group = \"webhooksd\", or leave it out: the socket then has the service's own",
+            );
+            None
+        });
+        Socket {
+            path,
+            mode: mode(section, found),
+            group,
+        }
+    }
+
+    /// The path of a section's file, in the configuration's folder if it is relative.
+    fn path(
+        &mut self,
+        section: &Section<'_, '_>,
+        whose: &'static str,
+        default: &str,
+        found: &mut Findings,
+    ) -> PathBuf {
+        let mut path = self.folder.join(default);
+        let mut at = section.key_at("path");
+        if let Some(text) = section.text("path", found) {
+            at = text.at;
+            if text.value.is_empty() || text.value.contains('\0') || text.value.ends_with('/') {
+                found.error(
+                    at,
+                    "path names no file",
+                    format!("write path = \"{default}\""),
+                );
+                return path;
+            }
+            path = self.folder.join(text.value);
+        }
+        let value = normal(&path);
+        if let Some((other, _)) = self.paths.iter().find(|(_, seen)| seen.value == value) {
+            found.error(
+                at.clone(),
+                format!("[{whose}] and [{other}] name the same file"),
+                format!("give [{whose}] a file of its own, such as path = \"{default}\""),
+            );
+        }
+        self.paths.push((whose, Given { value, at }));
+        path
+    }
+}
+
+/// `[delivery]`: the number as typed, for the webhooks' own limits are under it.
+pub(super) fn max_in_flight(section: &Section<'_, '_>, found: &mut Findings) -> u32 {
+    let why = "each request in flight takes a descriptor and some 22 KiB";
+    section
+        .number("max_in_flight", 1..=MAX_MAX_IN_FLIGHT, why, found)
+        .map_or(DEFAULT_MAX_IN_FLIGHT, |given| given.value)
+}
+
+impl Delivery {
+    pub(super) fn new(max_in_flight: u32) -> Self {
+        Self {
+            max_in_flight: size(max_in_flight),
+        }
+    }
+}
+
+/// `[metrics]`.
+pub(super) fn metrics(section: &Section<'_, '_>, found: &mut Findings) -> Option<Metrics> {
+    let default = SocketAddr::from(([127, 0, 0, 1], 9_464));
+    if !section.has("listen") {
+        return Some(Metrics { listen: default });
+    }
+    let text = section.text("listen", found)?;
+    if let Ok(listen) = text.value.parse() {
+        return Some(Metrics { listen });
+    }
+    found.error(
+        text.at,
+        "listen must be an IP address and a port",
+        format!("write listen = \"{default}\" or, for IPv6, \"[::1]:9464\""),
+    );
+    None
+}
+
+fn keep_days(section: &Section<'_, '_>, found: &mut Findings) -> u32 {
+    let why = "days, and 0 keeps everything";
+    section
+        .number("keep_days", 0..=MAX_KEEP_DAYS, why, found)
+        .map_or(DEFAULT_KEEP_DAYS, |given| given.value)
+}
+
+fn mode(section: &Section<'_, '_>, found: &mut Findings) -> u32 {
+    const DEFAULT_MODE: u32 = 0o660;
+    let Some(text) = section.text("mode", found) else {
+        return DEFAULT_MODE;
+    };
+    let digits = text.value.strip_prefix('0').unwrap_or(text.value);
+    let octal = digits.len() == 3 && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|_| octal);
+    let Some(mode) = mode else {
+        found.error(
+            text.at,
+            "mode must be three octal digits, with or without a 0 before them",
+            "write mode = \"0660\"",
+        );
+        return DEFAULT_MODE;
+    };
+    if mode & 0o002 != 0 {
+        found.warning(
+            Some(text.at),
+            "every user of this machine can send events and give orders with this mode",
+            "write mode = \"0660\", and put who may into the socket's group",
+        );
+    }
+    mode
+}
+
+/// The path without `.`, and without `..` as far as names tell: enough to see a file named twice.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if normal.file_name().is_some() => {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,74 @@
+//! That the shipped `webhooks.toml` is accepted as it is, names every key that is known, and tells
+//! the defaults.
+
+use super::super::keys::{TABLES, TOP};
+use super::{HOOK, Scripted, parse_plain};
+
+/// The shipped file.
+const SHIPPED: &str = include_str!("../../../webhooks.toml");
+
+#[test]
+fn the_shipped_file_is_accepted_and_names_every_key() {
+    let config = parse_plain(SHIPPED).unwrap();
+    assert_eq!((config.webhooks.len(), config.warnings.len()), (1, 0));
+    let mut defaults = parse_plain(HOOK).unwrap();
+    defaults.webhooks.clone_from(&config.webhooks);
+    assert_eq!(config, defaults, "what it sets are the defaults");
+    let lines: Vec<&str> = SHIPPED
+        .lines()
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
+    for (name, keys) in TABLES {
+        assert!(lines.contains(&keys.title), "{name}");
+        let at = lines.iter().position(|line| *line == keys.title).unwrap();
+        for key in keys.keys {
+            let mut below = lines[at + 1..]
+                .iter()
+                .take_while(|line| !line.starts_with('['));
+            let start = format!("{} = ", key.name);
+            assert!(
+                below.any(|line| line.starts_with(&start)),
+                "{name}.{}",
+                key.name
+            );
+        }
+    }
+    let top = TOP.keys.iter().filter(|key| !key.example.starts_with('['));
+    for key in top {
+        assert!(lines.contains(&key.example), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_shipped_file_with_every_line_set_is_accepted() {
+    let is_key = |line: &str| {
+        line.strip_prefix("# ").is_some_and(|line| {
+            let name = line.split(' ').next().unwrap_or("");
+            line.starts_with('[')
+                || (line.contains(" = ")
+                    && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        })
+    };
+    let text: Vec<&str> = SHIPPED
+        .lines()
+        .map(|line| {
+            if is_key(line) {
+                line.trim_start_matches("# ")
+            } else {
+                line
+            }
+        })
+        .filter(|line| !line.starts_with("secret"))
+        .map(|line| {
+            if line == "dialect = \"bold-cms\"" {
+                "dialect = \"bold-factory\""
+            } else {
+                line
+            }
+        })
+        .collect();
+    let around = Scripted::new(&[("/f/corp-ca.pem", b"good")]);
+    let config = around.parse(&text.join("\n")).unwrap();
+    assert!(config.socket.is_some() && config.metrics.is_some());
+    assert_eq!(config.webhooks[0].headers.len(), 1);
+}

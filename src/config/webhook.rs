@@ -1,0 +1,321 @@
+//! One `[[webhook]]`: what was typed becomes what is meant.
+//!
+//! Every key is checked by itself first, then what the dialect says of it: a dialect is a vendor's
+//! whole contract, so what it fixes cannot be set here. Duplicate names are not seen here.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::event::is_name;
+use crate::model::{Dialect, Pattern, Url, Webhook};
+
+use super::diagnostic::{Findings, printable};
+use super::keys::nearest;
+use super::section::{Given, Section};
+use super::{SecretsWanted, Surroundings, headers, secret};
+
+/// The longest name: it is a label of metrics and a column of tables.
+const MAX_NAME_BYTES: usize = 64;
+
+/// The most patterns, and tenants: each event is compared with all of them.
+const MAX_LIST: usize = 1_000;
+
+/// The longest pattern and tenant, in characters, as long as an event's name and tenant can be.
+const MAX_ENTRY_CHARS: usize = 255;
+
+/// The longest URL of bold-cms, in characters: its documentation says so.
+const MAX_CMS_URL_CHARS: usize = 255;
+
+/// The longest URL of the others, in characters: what servers commonly take.
+const MAX_URL_CHARS: usize = 2_048;
+
+/// Requests in flight for one webhook, unless it is set: a slow endpoint of 50 ms gets 1,280 a second.
+const DEFAULT_MAX_IN_FLIGHT: u32 = 64;
+
+/// Sends of bold-factory in all, by its documentation.
+const DEFAULT_MAX_ATTEMPTS: u32 = 10;
+
+/// The most sends that can be asked for; at up to an hour apart that is four days.
+const MAX_MAX_ATTEMPTS: u32 = 100;
+
+/// The largest CA file, in bytes: the whole of a system's roots is a quarter of it.
+const MAX_CA_BYTES: usize = 1_024 * 1_024;
+
+/// What reading a webhook needs besides its table.
+pub(super) struct Reading<'a> {
+    pub(super) around: &'a Surroundings<'a>,
+    /// The limit under which each webhook's own must stay.
+    pub(super) max_in_flight: u32,
+    /// CA files already read: thousands of webhooks commonly share one.
+    pub(super) authorities: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
+}
+
+impl Reading<'_> {
+    /// Reads a webhook; `None` where something that it cannot do without is wrong, which was noted.
+    pub(super) fn webhook(
+        &mut self,
+        section: &Section<'_, '_>,
+        found: &mut Findings,
+    ) -> Option<Webhook> {
+        let dialect = dialect(section, found);
+        let name = name(section, found);
+        let url = url(section, dialect, found);
+        let events = events(section, found);
+        let max_attempts = max_attempts(section, dialect, found);
+        let truth = |key, found: &mut Findings| section.truth(key, found).map(|given| given.value);
+        let active = truth("active", found).unwrap_or(true);
+        let keep_alive = truth("keep_alive", found);
+        let tenants = tenants(section, found);
+        let max_in_flight = self.max_in_flight(section, found);
+        let secret = secret::read(section, self.around, found);
+        let ca = self.authority(section, found);
+        let headers = headers::read(section, found);
+        let dialect = dialect?;
+        Some(Webhook {
+            name: name?.into(),
+            url: url?,
+            events: events?,
+            secret,
+            dialect,
+            active,
+            tenants,
+            keep_alive: keep_alive.unwrap_or(dialect != Dialect::BoldCms),
+            max_in_flight,
+            ca,
+            headers,
+            max_attempts,
+        })
+    }
+
+    fn max_in_flight(&self, section: &Section<'_, '_>, found: &mut Findings) -> usize {
+        let why = "no more than max_in_flight of [delivery]";
+        let number = section
+            .number("max_in_flight", 1..=self.max_in_flight, why, found)
+            .map_or(DEFAULT_MAX_IN_FLIGHT.min(self.max_in_flight), |n| n.value);
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+
+    fn authority(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Option<Arc<[u8]>> {
+        let path = section.text("ca_file", found)?;
+        if path.value.is_empty() || path.value.contains('\0') {
+            found.error(
+                path.at,
+                "ca_file names no file",
+                "write ca_file = \"corp-ca.pem\", or leave it out: the system's roots are trusted",
+            );
+            return None;
+        }
+        if self.around.secrets == SecretsWanted::Skip {
+            return None;
+        }
+        let around = self.around;
+        let file = around.folder.join(path.value);
+        let result = self.authorities.entry(file).or_insert_with_key(|file| {
+            let bytes = (around.read)(file).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => "does not exist".to_owned(),
+                kind => format!("cannot be read: {kind}"),
+            })?;
+            if bytes.len() > MAX_CA_BYTES {
+                return Err(format!("is larger than {MAX_CA_BYTES} bytes"));
+            }
+            match (around.check_ca)(&bytes) {
+                Ok(()) => Ok(bytes.into()),
+                Err(why) => Err(format!("is of no use: {}", printable(&why))),
+            }
+        });
+        match result {
+            Ok(bytes) => Some(Arc::clone(bytes)),
+            Err(why) => {
+                found.error(
+                    path.at,
+                    format!("the CA file \"{}\" {why}", printable(path.value)),
+                    "name a file of PEM certificates (-----BEGIN CERTIFICATE-----)",
+                );
+                None
+            }
+        }
+    }
+}
+
+fn name<'t>(section: &Section<'t, '_>, found: &mut Findings) -> Option<&'t str> {
+    if !section.has("name") {
+        section.missing("name", found);
+    }
+    let name = section.text("name", found)?;
+    let right = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=MAX_NAME_BYTES).contains(&name.value.len()) && name.value.bytes().all(right) {
+        return Some(name.value);
+    }
+    found.error(
+        name.at,
+        format!("a webhook's name is 1 to {MAX_NAME_BYTES} of a-z 0-9 -"),
+        "write a name such as search-index",
+    );
+    None
+}
+
+fn dialect(section: &Section<'_, '_>, found: &mut Findings) -> Option<Dialect> {
+    if !section.has("dialect") {
+        return Some(Dialect::BoldCms);
+    }
+    let text = section.text("dialect", found)?;
+    if let Some(dialect) = Dialect::from_name(text.value) {
+        return Some(dialect);
+    }
+    let names = || Dialect::ALL.into_iter().map(Dialect::name);
+    let fix = nearest(text.value, names()).map_or_else(
+        || {
+            format!(
+                "the dialects are {}",
+                names().collect::<Vec<_>>().join(", ")
+            )
+        },
+        |near| format!("did you mean {near}?"),
+    );
+    found.error(text.at, "there is no such dialect", fix);
+    None
+}
+
+fn url(section: &Section<'_, '_>, dialect: Option<Dialect>, found: &mut Findings) -> Option<Url> {
+    let insecure = section.truth("insecure_http", found);
+    if !section.has("url") {
+        section.missing("url", found);
+    }
+    let text = section.text("url", found)?;
+    let max = match dialect {
+        Some(Dialect::BoldCms) => MAX_CMS_URL_CHARS,
+        _ => MAX_URL_CHARS,
+    };
+    if text.value.chars().count() > max {
+        let whose = dialect.map_or("webhook", Dialect::name);
+        let message = format!("a URL of {whose} is at most {max} characters long");
+        found.error(
+            text.at,
+            message,
+            "shorten it, or give the endpoint a shorter path",
+        );
+        return None;
+    }
+    let url = match Url::parse(text.value) {
+        Ok(url) => url,
+        Err(why) => {
+            found.error(text.at, why, url_fix(why));
+            return None;
+        }
+    };
+    check_plain_http(&url, &text.at, dialect?, insecure, found);
+    Some(url)
+}
+
+fn check_plain_http(
+    url: &Url,
+    at: &Range<usize>,
+    dialect: Dialect,
+    insecure: Option<Given<bool>>,
+    found: &mut Findings,
+) {
+    let allowed = insecure.as_ref().is_some_and(|given| given.value);
+    match dialect {
+        Dialect::BoldCms => {
+            if let Some(given) = insecure.filter(|given| given.value) {
+                found.warning(
+                    Some(given.at),
+                    "insecure_http changes nothing here: bold-cms takes plain http anyway",
+                    "leave it out",
+                );
+            }
+        }
+        Dialect::BoldFactory | Dialect::OpenboxesLift => {
+            if !url.is_tls() && !allowed {
+                found.error(
+                    at.clone(),
+                    format!("{} sends to https only", dialect.name()),
+                    "write https://... or, for development, add insecure_http = true",
+                );
+            }
+        }
+    }
+}
+
+/// What would be right where a URL is wrong. The reasons are those of `model::Url`.
+fn url_fix(why: &str) -> &'static str {
+    if why.contains("scheme") {
+        "write https://... or, for development, http://..."
+    } else if why.contains('@') {
+        "write the URL without user:pass@, and headers = { Authorization = \"Basic ...\" }"
+    } else {
+        "write it like https://search.example.com/hooks/story"
+    }
+}
+
+fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern>> {
+    if !section.has("events") {
+        section.missing("events", found);
+    }
+    let why_full = (
+        "the webhook would get nothing",
+        "name the events that it wants, as in events = [\"story-*\"], or [\"*\"] for all",
+    );
+    let texts = section.texts("events", MAX_LIST, why_full, found)?;
+    let mut patterns = Vec::with_capacity(texts.len());
+    for text in texts {
+        // A pattern is a name once its stars stand for characters.
+        if is_name(text.value.replace('*', "x").as_bytes()) {
+            patterns.push(Pattern::new(text.value));
+        } else {
+            found.error(
+                text.at,
+                format!("a pattern is 1 to {MAX_ENTRY_CHARS} of A-Z a-z 0-9 - _ . : / *"),
+                "write an event's name, with * for any run of characters, as in \"story-*\"",
+            );
+        }
+    }
+    Some(patterns)
+}
+
+fn tenants(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Box<str>>> {
+    let why_full = (
+        "the webhook would get nothing",
+        "name tenants, or leave the key out: the webhook then gets every tenant's events",
+    );
+    let texts = section.texts("tenants", MAX_LIST, why_full, found)?;
+    for text in &texts {
+        check_tenant(text, found);
+    }
+    Some(texts.into_iter().map(|text| text.value.into()).collect())
+}
+
+/// Notes a tenant that no row of the outbox can have.
+pub(super) fn check_tenant(text: &Given<&str>, found: &mut Findings) {
+    let right = (1..=MAX_ENTRY_CHARS).contains(&text.value.chars().count());
+    if !right || text.value.chars().any(char::is_control) {
+        found.error(
+            text.at.clone(),
+            format!("a tenant is a text of 1 to {MAX_ENTRY_CHARS} characters"),
+            "write the name that the application puts in the column tenant, such as \"acme\"",
+        );
+    }
+}
+
+fn max_attempts(section: &Section<'_, '_>, dialect: Option<Dialect>, found: &mut Findings) -> u32 {
+    let fixed = match dialect {
+        Some(Dialect::BoldCms) => "bold-cms is fixed policy: 3 retries, 10 s apart",
+        Some(Dialect::OpenboxesLift) => {
+            "openboxes-lift is a fixed ladder: 1 min, 5 min, 30 min, 2 h, 12 h"
+        }
+        Some(Dialect::BoldFactory) | None => {
+            let why = "sends in all, up to an hour apart";
+            return section
+                .number("max_attempts", 1..=MAX_MAX_ATTEMPTS, why, found)
+                .map_or(DEFAULT_MAX_ATTEMPTS, |given| given.value);
+        }
+    };
+    if section.has("max_attempts") {
+        let fix = "leave it out; only bold-factory has max_attempts";
+        found.error(section.key_at("max_attempts"), fixed, fix);
+    }
+    DEFAULT_MAX_ATTEMPTS
+}

@@ -1,0 +1,152 @@
+//! Why the daemon did not start, or ended.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::model::clock::utc;
+use crate::pipeline::Refusal;
+use crate::{config, outbox, store, transport};
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug)]
+pub enum Error {
+    /// The configuration can't be read or has errors.
+    Config(config::LoadError),
+    /// The lock file can't be made or locked.
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has the log.
+    Held {
+        /// The log.
+        log: PathBuf,
+        /// The process id in the lock file.
+        pid: Option<u32>,
+    },
+    /// The outbox can't be used.
+    Outbox(outbox::Error),
+    /// The log can't be used.
+    Store(store::Error),
+    /// An endpoint can't be made.
+    Endpoint {
+        /// The webhook's name.
+        webhook: String,
+        /// Why.
+        source: transport::Error,
+    },
+    /// A person has to decide where to begin.
+    Refused(Refusal),
+    /// A path in the configuration is another one than at the start.
+    Restart {
+        /// The key.
+        key: &'static str,
+    },
+    /// The runtime or a signal can't be set up.
+    Runtime(io::Error),
+    /// A part of the pipeline panicked; the panic's own line is in the journal.
+    Panicked,
+    /// A second signal cut the stop short.
+    Interrupted {
+        /// Requests that were in flight.
+        in_flight: usize,
+    },
+}
+
+impl Error {
+    /// The process's exit code: 2 where the configuration or a decision is needed, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Refused(_) | Self::Endpoint { .. } | Self::Restart { .. } => 2,
+            Self::Outbox(error) if error.hint().is_some() => 2,
+            _ => 1,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint().map(|hint| hint.to_string()),
+            Self::Held { .. } => Some("one daemon serves one log; stop the other one first".into()),
+            Self::Lock { .. } => Some("the log's folder must exist and be writable".into()),
+            Self::Outbox(error) => error.hint().map(|hint| hint.to_string()),
+            Self::Store(error) => error.hint().map(|hint| hint.to_string()),
+            Self::Refused(_) => Some(
+                "`webhooksd start-from beginning` sends them all, `webhooksd start-from now` none \
+                 of them; an id or a time starts there"
+                    .into(),
+            ),
+            Self::Restart { .. } => Some("restart the service to change it".into()),
+            Self::Interrupted { .. } => Some("those are sent again at the next start".into()),
+            Self::Endpoint { .. } | Self::Runtime(_) | Self::Panicked => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Lock { path, .. } => write!(f, "lock {path:?}"),
+            Self::Held {
+                log,
+                pid: Some(pid),
+            } => {
+                write!(f, "log {log:?} is in use by process {pid}")
+            }
+            Self::Held { log, pid: None } => write!(f, "log {log:?} is in use by another process"),
+            Self::Outbox(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Endpoint { webhook, .. } => write!(f, "webhook {webhook:?}"),
+            Self::Refused(refusal) => refused(*refusal, f),
+            Self::Restart { key } => write!(f, "{key} is another one than at the start"),
+            Self::Runtime(_) => f.write_str("set up the runtime"),
+            Self::Panicked => f.write_str("a part of the pipeline panicked; its line is above"),
+            Self::Interrupted { in_flight } => {
+                write!(
+                    f,
+                    "ended at once by a second signal with {in_flight} in flight"
+                )
+            }
+        }
+    }
+}
+
+fn refused(refusal: Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match refusal {
+        Refusal::OldEvents { count, oldest_ms } => write!(
+            f,
+            "the log is new, but the outbox holds {count} events since {}",
+            utc(oldest_ms)
+        ),
+        Refusal::Foreign {
+            count,
+            oldest_ms,
+            cursor,
+        } => {
+            write!(
+                f,
+                "the outbox is not the one that the log followed up to event {cursor}: it holds {count} events"
+            )?;
+            oldest_ms.map_or(Ok(()), |ms| write!(f, " since {}", utc(ms)))
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => error.source(),
+            Self::Lock { source, .. } | Self::Runtime(source) => Some(source),
+            Self::Outbox(error) => error.source(),
+            Self::Store(error) => error.source(),
+            Self::Endpoint { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

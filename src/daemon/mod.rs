@@ -1,0 +1,265 @@
+//! The daemon: a configuration becomes a running pipeline, and stays one until a signal ends it.
+//!
+//! It reads like a checklist: configuration, lock, outbox, log, cursor, webhooks, follow, ready;
+//! then signals; then stop, which flows like the data: no event is taken any more, no attempt
+//! begins, what is in flight ends within its time-outs and is recorded, the log is synchronised.
+//!
+//! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
+
+mod error;
+mod limits;
+mod lock;
+mod reload;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+pub use error::Error;
+pub use lock::Lock;
+
+use crate::config::{self, Config, SecretsWanted};
+use crate::model::{Clock, Cursor};
+use crate::outbox::{self, Tail};
+use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
+use crate::store::{self, Checkpointer, Store};
+use crate::transport::{self, Client};
+use reload::Reload;
+
+/// Threads that run futures: two do the work of today's loads, four leave room for TLS handshakes.
+const THREADS: usize = 4;
+
+/// What a blocked thread, such as one that waits for a name server, may delay the exit.
+const EXIT: Duration = Duration::from_millis(200);
+
+/// Idle connections past their time are closed at this pace.
+const SWEEP_IDLE: Duration = Duration::from_secs(5);
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What kept it from starting or ended it. The configuration's own errors are in it, whole.
+pub fn run(config_path: &Path) -> Result<(), Error> {
+    let config = load(config_path)?;
+    limits::raise_files();
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .clamp(1, THREADS);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("webhooksd")
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let ended = runtime.block_on(serve(config_path, config));
+    runtime.shutdown_timeout(EXIT);
+    ended
+}
+
+/// Reads the configuration as the daemon does, secrets included.
+///
+/// # Errors
+/// The file can't be read, or every error in it.
+pub fn load(path: &Path) -> Result<Config, Error> {
+    config::load(path, SecretsWanted::Read, &transport::check_ca).map_err(Error::Config)
+}
+
+/// What is running.
+struct Running {
+    dispatch: Arc<Dispatch<Client>>,
+    follow: Follow,
+    followed: oneshot::Receiver<Followed>,
+    loops: JoinSet<Result<(), store::Error>>,
+    stopped: oneshot::Sender<()>,
+    _lock: Lock,
+}
+
+async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
+    let mut signals = Signals::new()?;
+    for warning in &config.warnings {
+        warning
+            .to_string()
+            .lines()
+            .for_each(|line| tracing::warn!("{line}"));
+    }
+    let mut running = start(&config).await?;
+    tracing::info!(
+        outbox = %config.outbox.path.display(), log = %config.log.path.display(),
+        webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
+        "ready: following the outbox"
+    );
+    let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
+    let ended = loop {
+        tokio::select! {
+            _ = signals.stop.recv() => break Ok(()),
+            _ = signals.interrupt.recv() => break Ok(()),
+            _ = signals.hang_up.recv() => reload.ask(),
+            () = reload.step() => {}
+            followed = &mut running.followed => break followed_on(followed),
+            Some(ended) = running.loops.join_next() => break loop_ended(ended),
+        }
+    };
+    drop(reload);
+    stop(running, &mut signals, ended).await
+}
+
+/// Makes everything, in the order in which one thing needs another.
+async fn start(config: &Config) -> Result<Running, Error> {
+    let clock = Clock::system();
+    let lock = Lock::take(&config.log.path)?;
+    let (tail, store, cursor) = open(config, &clock)?;
+    let checkpointer = Checkpointer::open(&config.log.path).map_err(Error::Store)?;
+    let client = Client::new(clock.clone());
+    let dispatch = Dispatch::new(store, client, clock, Pace::default(), Handle::current());
+    let change = reload::change(&dispatch, config)?;
+    dispatch.clamp().await.map_err(Error::Store)?;
+    let directed = dispatch.direct(change).await.map_err(Error::Store)?;
+    reload::journal_cancelled(&directed);
+    let mut loops = JoinSet::new();
+    let (stopped, ended) = oneshot::channel();
+    loops.spawn(dispatch.clone().record());
+    loops.spawn(dispatch.clone().refill());
+    loops.spawn(dispatch.clone().retain());
+    loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
+    loops.spawn(sweep_idle(dispatch.clone()));
+    let (tell, followed) = oneshot::channel();
+    let intake = Intake::new(dispatch.clone(), tail, cursor);
+    let path = config.outbox.path.clone();
+    let follow = pipeline::follow(intake, path, move |ended| drop(tell.send(ended)))
+        .map_err(intake_error)?;
+    Ok(Running {
+        dispatch,
+        follow,
+        followed,
+        loops,
+        stopped,
+        _lock: lock,
+    })
+}
+
+/// Opens outbox and log and settles where to go on.
+fn open(config: &Config, clock: &Clock) -> Result<(Tail, Store, Cursor), Error> {
+    let path = &config.outbox.path;
+    if outbox::create_if_missing(path).map_err(Error::Outbox)? {
+        tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
+    }
+    let mut tail = Tail::open(path, config.outbox.max_data_bytes).map_err(Error::Outbox)?;
+    let now_ms = clock.now_ms();
+    let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    let known = store.cursor().map_err(Error::Store)?;
+    let settled = pipeline::settle(&mut tail, known, now_ms)
+        .map_err(Error::Outbox)?
+        .map_err(Error::Refused)?;
+    match &settled {
+        Settled::Same(_) => {}
+        Settled::Fresh(cursor) => store.set_cursor(cursor, now_ms).map_err(Error::Store)?,
+        Settled::Back { cursor, was } => {
+            store.set_cursor(cursor, now_ms).map_err(Error::Store)?;
+            pipeline::journal_back(cursor, *was);
+        }
+    }
+    let cursor = settled.cursor().clone();
+    Ok((tail, store, cursor))
+}
+
+/// Closes connections that have been idle for too long.
+async fn sweep_idle(dispatch: Arc<Dispatch<Client>>) -> Result<(), store::Error> {
+    let mut stop = dispatch.stopping();
+    while tokio::time::timeout(SWEEP_IDLE, stop.wait_for(|stop| *stop))
+        .await
+        .is_err()
+    {
+        dispatch.each_endpoint(|endpoint| {
+            endpoint.sweep_idle();
+        });
+    }
+    Ok(())
+}
+
+async fn stop(
+    mut running: Running,
+    signals: &mut Signals,
+    ended: Result<(), Error>,
+) -> Result<(), Error> {
+    let in_flight = running.dispatch.in_flight();
+    tracing::info!(
+        in_flight,
+        "stopping: no event is taken any more, what is in flight may end"
+    );
+    running.follow.stop();
+    running.dispatch.stop();
+    let dispatch = running.dispatch.clone();
+    let finished = async {
+        dispatch.drained().await;
+        dispatch.recorded().await;
+        // The loop that is told may have failed already; its own result says so below.
+        let _told: Result<(), ()> = running.stopped.send(());
+        while let Some(ended) = running.loops.join_next().await {
+            loop_result(ended)?;
+        }
+        Ok(())
+    };
+    let finished = tokio::select! {
+        finished = finished => finished,
+        _ = signals.stop.recv() => Err(Error::Interrupted { in_flight: dispatch.in_flight() }),
+        _ = signals.interrupt.recv() => Err(Error::Interrupted { in_flight: dispatch.in_flight() }),
+    };
+    if finished.is_ok() && ended.is_ok() {
+        tracing::info!("stopped");
+    }
+    ended.and(finished)
+}
+
+/// The thread that follows the outbox ends by itself only when a person has to decide.
+fn followed_on(followed: Result<Followed, oneshot::error::RecvError>) -> Result<(), Error> {
+    match followed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(intake_error(error)),
+        Err(_) => Err(Error::Panicked),
+    }
+}
+
+fn intake_error(error: IntakeError) -> Error {
+    match error {
+        IntakeError::Outbox(error) => Error::Outbox(error),
+        IntakeError::Store(error) => Error::Store(error),
+        IntakeError::Thread(error) => Error::Runtime(error),
+        IntakeError::Refused(refusal) => Error::Refused(refusal),
+    }
+}
+
+type LoopEnded = Result<Result<(), store::Error>, tokio::task::JoinError>;
+
+fn loop_result(ended: LoopEnded) -> Result<(), Error> {
+    match ended {
+        Ok(result) => result.map_err(Error::Store),
+        Err(_) => Err(Error::Panicked),
+    }
+}
+
+/// No loop ends before the pipeline is stopped, unless it failed.
+fn loop_ended(ended: LoopEnded) -> Result<(), Error> {
+    loop_result(ended).and(Err(Error::Panicked))
+}
+
+struct Signals {
+    stop: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Runtime);
+        Ok(Self {
+            stop: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+}

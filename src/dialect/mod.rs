@@ -1,0 +1,38 @@
+//! A vendor's wire contract, whole: what a webhook's endpoint gets, and what its answer means.
+//!
+//! Floor 1: pure functions of their arguments. No clock, no generator, no socket, no SQL; what was
+//! signed once is signed the same tomorrow, on any machine, by any version. The vendors' documents
+//! are the source: Bold CMS "Webhooks" (2022), Bold Factory "Webhooks", OpenBoxes Lift "Webhooks".
+//!
+//! | file | noun |
+//! |---|---|
+//! | `envelope.rs` | the body around the event's data |
+//! | `id.rs` | the digest of a row, and the event's id as the dialects write it |
+//! | `timestamp.rs` | UTC to the second |
+//! | `headers.rs` | the request: every header, in order |
+//! | `sign.rs` | HMAC-SHA256 in hex |
+//! | `schedule.rs` | when to try again, and when to stop |
+//! | `verdict.rs` | what counts as success, and the words for what does not |
+//!
+//! Left out: which URLs a dialect takes (`config` checks them) and how time-outs are kept
+//! (`transport`). A further vendor is a variant of [`crate::model::Dialect`]: every `match` below
+//! then fails to compile until the contract is whole.
+
+mod envelope;
+mod headers;
+mod id;
+mod schedule;
+mod sign;
+mod timestamp;
+mod verdict;
+
+pub use envelope::body;
+pub use headers::{request, signature};
+pub use id::{digest, event_id_text, row_id_of};
+pub use schedule::{
+    BODY_TIMEOUT, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Timeouts, longest_delay_ms, sends, timeouts,
+};
+pub use verdict::verdict;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! webhooksd: a webhook sender for one machine.
+//!
+//! # The cast
+//!
+//! An **event** is a row that an application wrote into the **outbox**. A **webhook** is a
+//! subscription with its endpoint, from `webhooks.toml`. Fan-out makes a **delivery** of each event
+//! and webhook that match; its **payload** is the body, made once. An **attempt** is one POST, its
+//! **outcome** what the endpoint did, its **verdict** what follows. The **log** is `log.db`, where
+//! all of it stands for its days of **retention**; the **journal** is what the daemon prints. A
+//! **dialect** is a vendor's wire contract.
+//!
+//! # The way of an event
+//!
+//! ```text
+//!  application ──INSERT──▶ outbox ──tail──▶ intake ──admit──▶ log ──due──▶ dispatch ──▶ transport ──▶ endpoint
+//!                                          (fan-out)      (delivery,      │  (dialect: bytes)
+//!                                                          payload)  ◀─record─ attempt + new state
+//! ```
+//!
+//! The log is the only joint between taking events in and sending them out. There is no state "in
+//! flight": what is not finished is due again after a crash.
+//!
+//! # The floors
+//!
+//! Imports point down, never sideways. Each outside crate has one home.
+//!
+//! | floor | module | what it does | crates that live there |
+//! |---|---|---|---|
+//! | 5 | `cli` | one file per command; the only place that prints | clap, tracing-subscriber, tempfile |
+//! | 4 | `daemon`, `api` | configuration → running pipeline; what other programs send | rustix |
+//! | 3 | `pipeline` | intake, dispatch, record, refill, retention | tracing |
+//! | 2 | `config` | text → typed with spans → meant, or every diagnostic | toml |
+//! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix |
+//! | 2 | `store` | the log in domain words | rusqlite |
+//! | 2 | `transport` | one POST: request in, outcome and timings out | hyper, rustls, flate2, rustix (error numbers) |
+//! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
+//! | 0 | `model` | event, webhook, delivery, attempt, clock | http, jiff |
+//!
+//! # What is deliberately absent
+//!
+//! - No state in memory that a crash could lose: memory holds copies and hints.
+//! - No wait for the disk between an event and its request: the outbox is durable already.
+//! - No parsing of `data` into values: it leaves with the very text that was written.
+//! - No redirect is followed, no request is sent twice without a row in the log.
+//! - No read of the wall clock but in `model::clock`, no randomness at all: jitter is a hash.
+//! - No descriptor of a database but SQLite's own: closing one drops the process's locks.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod dialect;
+pub mod model;
+pub mod outbox;
+pub mod pipeline;
+pub mod store;
+pub mod transport;

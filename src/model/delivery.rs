@@ -1,0 +1,111 @@
+//! A delivery: one event for one webhook, from admission to its last attempt.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Dialect;
+
+/// Why a delivery was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An event came through the outbox.
+    Event,
+    /// Somebody asked for a delivery of the log again; same bytes.
+    Redelivery,
+    /// Events of the outbox are sent again, from a point in time.
+    Replay,
+    /// Somebody tries the webhook out.
+    Test,
+}
+
+impl Origin {
+    /// The word in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Redelivery => "redelivery",
+            Self::Replay => "replay",
+            Self::Test => "test",
+        }
+    }
+
+    /// The origin of that word.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Event, Self::Redelivery, Self::Replay, Self::Test]
+            .into_iter()
+            .find(|o| o.name() == name)
+    }
+}
+
+/// A pending delivery with everything that its next attempt needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The delivery's id in the log.
+    pub id: i64,
+    /// The outbox id of its event.
+    pub event_id: i64,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// The webhook's name.
+    pub webhook: Arc<str>,
+    /// The wire contract it was made with.
+    pub dialect: Dialect,
+    /// Why it was made.
+    pub origin: Origin,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// When the next attempt is due, UNIX milliseconds.
+    pub due_at_ms: i64,
+    /// The body, to the byte: what is signed and sent.
+    pub body: Bytes,
+}
+
+/// How far the outbox has been taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Grows by one each time the outbox was found to have been put back or exchanged, so that ids
+    /// given out a second time are other events in the log.
+    pub generation: i64,
+    /// The id of the last row taken; 0 before the first.
+    pub event_id: i64,
+    /// Digests of some rows at and behind `event_id`, newest first: `(id, digest)`.
+    pub fingerprints: Vec<(i64, [u8; 16])>,
+}
+
+/// A row of the outbox that can't be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The row's id.
+    pub event_id: i64,
+    /// The row's event name, as far as it is text; cut to 255 characters.
+    pub event: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// An event with its bodies and the webhooks that want it.
+#[derive(Clone, Debug)]
+pub struct Fanned {
+    /// The outbox id.
+    pub event_id: i64,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// One body for each dialect that is wanted.
+    pub bodies: Vec<(Dialect, Bytes)>,
+    /// The webhooks that get it, each with its place in `bodies`.
+    pub webhooks: Vec<(Arc<str>, usize)>,
+}
+
+/// What one batch of the outbox becomes in the log: one transaction, the cursor included.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// The events that at least one webhook wants, in the order of their ids.
+    pub events: Vec<Fanned>,
+    /// The rows that can't be sent.
+    pub rejected: Vec<Rejected>,
+    /// Where the outbox has been taken in to, once this is committed.
+    pub cursor: Cursor,
+}

@@ -1,0 +1,21 @@
+//! The nouns: event, webhook, delivery, attempt, and the clock they are timed by.
+//!
+//! Floor 0 of the house. Nothing here does I/O, knows SQL, HTTP, TOML or a retry policy; these are
+//! the values that the floors above hand to each other. Every type says its units in its names:
+//! `_ms` is UNIX milliseconds or a span of them, `_us` is microseconds.
+
+pub mod attempt;
+pub mod clock;
+pub mod delivery;
+pub mod event;
+pub mod url;
+pub mod webhook;
+
+pub use attempt::{
+    Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
+};
+pub use clock::Clock;
+pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Rejected};
+pub use event::Event;
+pub use url::Url;
+pub use webhook::{Dialect, Pattern, Secret, Webhook};

@@ -1,0 +1,159 @@
+//! Where a webhook's requests go: an http or https URL in the parts that a request needs.
+//!
+//! Names outside ASCII are not translated and nothing is percent-encoded: what the user typed is
+//! what goes on the wire, so a URL that would need either is refused with the reason.
+
+use std::fmt;
+
+/// A checked `http` or `https` URL.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Url {
+    text: Box<str>,
+    tls: bool,
+    host: Box<str>,
+    port: u16,
+    authority: Box<str>,
+    target: Box<str>,
+}
+
+impl Url {
+    /// Checks and takes apart a URL.
+    ///
+    /// # Errors
+    /// Why it can't be used, in words for the configuration's diagnostics. The text of the URL is
+    /// not in them, for it may hold a password.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.bytes().any(|b| !b.is_ascii_graphic()) {
+            return Err(
+                "a URL is ASCII without spaces: write names in punycode and the rest percent-encoded",
+            );
+        }
+        let uri: http::Uri = text.parse().or(Err("this is not a URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("the scheme must be http or https"),
+        };
+        let authority = uri.authority().ok_or("the URL names no host")?;
+        if authority.as_str().contains('@') {
+            return Err("user:pass@ in a URL would reach the log: send it as a header instead");
+        }
+        if text.contains('#') {
+            return Err("a fragment (#...) is never sent: leave it out");
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        if host.is_empty() {
+            return Err("the URL names no host");
+        }
+        let port = match authority.as_str().rsplit_once(':') {
+            Some((_, digits)) if !digits.ends_with(']') => match digits.parse() {
+                Ok(port) if port > 0 => port,
+                _ => return Err("the port must be 1 to 65535"),
+            },
+            _ => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+        };
+        let target = match uri.path_and_query() {
+            Some(target) if target.as_str().starts_with('/') => target.as_str().to_owned(),
+            Some(target) => format!("/{}", target.as_str()),
+            None => "/".to_owned(),
+        };
+        Ok(Self {
+            text: text.into(),
+            tls,
+            host: host.into(),
+            port,
+            authority: authority.as_str().into(),
+            target: target.into(),
+        })
+    }
+
+    /// The URL as typed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The host's name or address, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, the scheme's own where none was typed.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The value of the `Host` header: host and port as typed.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The request target: path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts() {
+        let url = Url::parse("http://h.example:8080/a/b?c=d").unwrap();
+        assert_eq!(
+            (url.host(), url.port(), url.is_tls()),
+            ("h.example", 8080, false)
+        );
+        assert_eq!(
+            (url.authority(), url.target()),
+            ("h.example:8080", "/a/b?c=d")
+        );
+        let url = Url::parse("https://[::1]?q").unwrap();
+        assert_eq!((url.host(), url.port(), url.target()), ("::1", 443, "/?q"));
+    }
+
+    #[test]
+    fn refusals() {
+        for bad in [
+            "",
+            "/path",
+            "ftp://h/",
+            "http://",
+            "http://u:p@h/",
+            "http://h:0/",
+            "http://h:99999/",
+            "http://h/#f",
+            "http://h/a b",
+            "http://b\u{fc}cher/",
+            "http://h:/",
+        ] {
+            assert!(Url::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A webhook: a subscription with its endpoint, as the configuration means it.
+//!
+//! Defaults are already filled in and secrets already read. A secret has no `Display`, and its
+//! `Debug` says nothing of it, so that it can't reach a log by accident.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Url;
+
+/// A vendor's wire contract. What each one means is in the `dialect` module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dialect {
+    /// Bold CMS: the default; fixed policy.
+    BoldCms,
+    /// Bold Factory: exponential back-off.
+    BoldFactory,
+    /// OpenBoxes Lift: a ladder of five retries.
+    OpenboxesLift,
+}
+
+impl Dialect {
+    /// Every dialect, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::BoldCms, Self::BoldFactory, Self::OpenboxesLift];
+
+    /// The name that users type.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BoldCms => "bold-cms",
+            Self::BoldFactory => "bold-factory",
+            Self::OpenboxesLift => "openboxes-lift",
+        }
+    }
+
+    /// The dialect of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.name() == name)
+    }
+}
+
+/// A signing key. Its bytes are seen only by the signature.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// Wraps the key's bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The key's bytes, for signing.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Which event names a webhook wants: the whole name, with `*` for any run of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(Box<str>);
+
+impl Pattern {
+    /// Wraps the text of a pattern; `config` has checked its characters.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The pattern as typed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the pattern is that whole name. Linear in practice and never worse than
+    /// pattern × name: on a mismatch only the last `*` is given one character more.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
+        let (mut p, mut n) = (0, 0);
+        let mut star: Option<(usize, usize)> = None;
+        while n < name.len() {
+            if pattern.get(p) == Some(&b'*') {
+                star = Some((p, n));
+                p += 1;
+            } else if pattern.get(p) == Some(&name[n]) {
+                p += 1;
+                n += 1;
+            } else if let Some((star_at, taken)) = star {
+                star = Some((star_at, taken + 1));
+                p = star_at + 1;
+                n = taken + 1;
+            } else {
+                return false;
+            }
+        }
+        pattern[p..].iter().all(|b| *b == b'*')
+    }
+}
+
+/// One `[[webhook]]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its unique name, `[a-z0-9-]`.
+    pub name: Arc<str>,
+    /// Where its requests go.
+    pub url: Url,
+    /// Which events it wants; at least one pattern.
+    pub events: Vec<Pattern>,
+    /// What its requests are signed with; without one they are unsigned.
+    pub secret: Option<Secret>,
+    /// The wire contract of deliveries made for it from now on.
+    pub dialect: Dialect,
+    /// An inactive webhook gets nothing.
+    pub active: bool,
+    /// Only these tenants' events; `None`: every event.
+    pub tenants: Option<Vec<Box<str>>>,
+    /// Whether connections are used again; the dialect's default is filled in.
+    pub keep_alive: bool,
+    /// Requests in flight at a time, at least 1.
+    pub max_in_flight: usize,
+    /// PEM text of the certificates that are trusted in addition to the system's roots.
+    pub ca: Option<Arc<[u8]>>,
+    /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// How many sends `bold-factory` makes in all. The other dialects do not read it.
+    pub max_attempts: u32,
+}
+
+impl Webhook {
+    /// Whether the webhook is active and one of its patterns is that name.
+    #[must_use]
+    pub fn wants_name(&self, name: &str) -> bool {
+        self.active && self.events.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// Whether events of that tenant are for it. An event without a tenant is for none in particular.
+    #[must_use]
+    pub fn wants_tenant(&self, tenant: Option<&str>) -> bool {
+        let Some(mine) = &self.tenants else {
+            return true;
+        };
+        tenant.is_some_and(|tenant| mine.iter().any(|m| **m == *tenant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn naive(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|n| naive(rest, &name[n..])),
+            Some((c, rest)) => name.first() == Some(c) && naive(rest, &name[1..]),
+        }
+    }
+
+    #[test]
+    fn patterns_are_whole_names() {
+        let yes = [
+            ("story-*", "story-submit"),
+            ("*", "x"),
+            ("a*c*e", "abcde"),
+            ("p.*", "p."),
+        ];
+        let no = [
+            ("story-*", "my-story-submit"),
+            ("a", "ab"),
+            ("a*b", "a"),
+            ("", "a"),
+        ];
+        assert!(yes.iter().all(|(p, n)| Pattern::new(p).matches(n)));
+        assert!(no.iter().all(|(p, n)| !Pattern::new(p).matches(n)));
+    }
+
+    #[test]
+    fn a_secret_says_nothing_of_itself() {
+        assert_eq!(format!("{:?}", Secret::new(*b"marker")), "Secret(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn matching_equals_the_obvious_recursion(p in "[ab*]{0,8}", n in "[ab]{0,8}") {
+            prop_assert_eq!(Pattern::new(&p).matches(&n), naive(p.as_bytes(), n.as_bytes()));
+        }
+    }
+}

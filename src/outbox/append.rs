@@ -1,0 +1,300 @@
+//! Adding events to the outbox, for the socket and the command line.
+//!
+//! Each call is one transaction with an fsync: what it returned is durable. Items are judged here by
+//! the schema's rules, so that the answer names item and field in words for people; the table's own
+//! CHECKs are behind it. A key that was seen before adds nothing, as long as its row is there.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+use super::row::{Judge, length_fault, name_fault, time_fault};
+use super::table::{self, Table};
+use super::{Error, connect};
+
+/// How long a call waits for the application's transactions.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The time of an event that came without one: the schema's default, for tables that have none.
+const NOW: &str = "CAST(strftime('%s', 'now') AS INTEGER) * 1000
+    + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER)";
+
+/// An event to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its name, 1 to 255 of `A-Z a-z 0-9 - _ . : /`.
+    pub event: String,
+    /// JSON text.
+    pub data: String,
+    /// When it happened, UNIX milliseconds; now, if it doesn't say.
+    pub time_ms: Option<i64>,
+    /// Whose event it is, 1 to 255 characters.
+    pub tenant: Option<String>,
+    /// Adds the event once, however often it is given; 1 to 255 characters.
+    pub key: Option<String>,
+}
+
+/// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It was added, with this id.
+    New(i64),
+    /// Its key was seen with the same content, and this id.
+    Again(i64),
+    /// Its key was seen with other content, and this id; it was not added.
+    Conflict(i64),
+}
+
+/// Why nothing was added.
+#[derive(Debug)]
+pub enum AppendError {
+    /// An item breaks a rule.
+    Item {
+        /// Which, from 0.
+        index: usize,
+        /// The field: `event`, `data`, `time`, `tenant` or `key`.
+        field: &'static str,
+        /// What is wrong with it, to be read after the field's name.
+        reason: String,
+    },
+    /// An item's key was seen with other content.
+    Conflict {
+        /// Which item, from 0.
+        index: usize,
+        /// The id of the event that has the key.
+        id: i64,
+    },
+    /// The outbox failed.
+    Outbox(Error),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item {
+                index,
+                field,
+                reason,
+            } => write!(f, "item {}: {field} {reason}", index + 1),
+            Self::Conflict { index, id } => write!(
+                f,
+                "item {}: key was given before, to event {id}, with other content",
+                index + 1
+            ),
+            Self::Outbox(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for AppendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Item { .. } | Self::Conflict { .. } => None,
+            Self::Outbox(error) => error.source(),
+        }
+    }
+}
+
+/// A connection that adds events.
+#[derive(Debug)]
+pub struct Appender {
+    connection: Connection,
+    path: PathBuf,
+    table: Table,
+    judge: Judge,
+    sql: Sql,
+}
+
+/// The statements, by what columns there are.
+#[derive(Debug)]
+struct Sql {
+    seen: String,
+    insert: String,
+}
+
+impl Sql {
+    fn new(table: Table) -> Self {
+        let when = |there: bool, text: &'static str| if there { text } else { "" };
+        let (tenant, key) = (table.tenant, table.key);
+        let insert = format!(
+            "INSERT INTO main.outbox (event, data, time{}{})
+             VALUES (?1, ?2, coalesce(?3, {NOW}){}{}) RETURNING id",
+            when(tenant, ", tenant"),
+            when(key, ", key"),
+            when(tenant, ", ?4"),
+            when(key, ", ?5"),
+        );
+        let tenant = if tenant { "tenant" } else { "NULL" };
+        let seen = format!(
+            "SELECT id, event IS ?2 AND data IS ?3 AND (?4 IS NULL OR time IS ?4) AND {tenant} IS ?5
+             FROM main.outbox WHERE key = ?1 LIMIT 1"
+        );
+        Self { seen, insert }
+    }
+}
+
+impl Appender {
+    /// Opens the outbox at `path`, which must have a proper table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tail::open`](super::Tail::open).
+    pub fn open(path: &Path, max_data_bytes: usize) -> Result<Self, Error> {
+        let connection = connect::to_write(path)?;
+        let table = table::inspect(&connection, path)?;
+        connection
+            .busy_timeout(PATIENCE)
+            .and_then(|()| connection.execute_batch("PRAGMA synchronous = FULL"))
+            .map_err(|source| connect::open_error(path, source))?;
+        let judge = Judge {
+            max_data_bytes,
+            utf16: table.utf16,
+        };
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            table,
+            judge,
+            sql: Sql::new(table),
+        })
+    }
+
+    /// Adds the events in one transaction, but for those whose key was seen; what was added is
+    /// durable when this returns. The answers are in the order of the events.
+    ///
+    /// Each stands for itself: a [`Appended::Conflict`] does not keep the others out. The same
+    /// content is the same event, data to the byte and tenant, and time where one is given.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was added: [`AppendError::Item`] for the first event that breaks a rule,
+    /// [`AppendError::Outbox`] for the rest, busy after 5 s of waiting.
+    pub fn append(&mut self, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
+        self.add(events, false)
+    }
+
+    /// As [`append`](Self::append), all or nothing: for events that came as one request.
+    ///
+    /// # Errors
+    ///
+    /// As `append`, and [`AppendError::Conflict`].
+    pub fn append_all(&mut self, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
+        self.add(events, true)
+    }
+
+    /// Judges an event without adding it, as [`append`](Self::append) would.
+    ///
+    /// # Errors
+    ///
+    /// The field, and what is wrong with it.
+    pub fn check(&self, event: &NewEvent) -> Result<(), (&'static str, String)> {
+        let fault =
+            |field, fault: Option<String>| fault.map_or(Ok(()), |fault| Err((field, fault)));
+        fault("event", name_fault(&event.event))?;
+        fault("data", self.judge.data_fault(&event.data))?;
+        fault("time", event.time_ms.and_then(time_fault))?;
+        fault(
+            "tenant",
+            label_fault(event.tenant.as_deref(), self.table.tenant),
+        )?;
+        fault("key", label_fault(event.key.as_deref(), self.table.key))
+    }
+
+    fn add(&mut self, events: &[NewEvent], all: bool) -> Result<Vec<Appended>, AppendError> {
+        for (index, event) in events.iter().enumerate() {
+            self.check(event)
+                .map_err(|(field, reason)| AppendError::Item {
+                    index,
+                    field,
+                    reason,
+                })?;
+        }
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let append_error = |source| {
+            let path = self.path.clone();
+            AppendError::Outbox(Error::Append { path, source })
+        };
+        // Immediate, so that a key can't be added by another between looking and adding.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(append_error)?;
+        let mut answers = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            let answer = add_one(&transaction, &self.sql, self.table, event);
+            match answer.map_err(append_error)? {
+                // Dropping the transaction rolls it back.
+                Appended::Conflict(id) if all => return Err(AppendError::Conflict { index, id }),
+                answer => answers.push(answer),
+            }
+        }
+        transaction.commit().map_err(append_error)?;
+        Ok(answers)
+    }
+}
+
+fn add_one(
+    transaction: &Transaction<'_>,
+    sql: &Sql,
+    table: Table,
+    event: &NewEvent,
+) -> rusqlite::Result<Appended> {
+    if let Some(key) = &event.key
+        && let Some(seen) = seen(transaction, &sql.seen, event, key)?
+    {
+        return Ok(seen);
+    }
+    let mut statement = transaction.prepare_cached(&sql.insert)?;
+    statement.raw_bind_parameter(1, &event.event)?;
+    statement.raw_bind_parameter(2, &event.data)?;
+    statement.raw_bind_parameter(3, event.time_ms)?;
+    if table.tenant {
+        statement.raw_bind_parameter(4, &event.tenant)?;
+    }
+    if table.key {
+        statement.raw_bind_parameter(5, &event.key)?;
+    }
+    let mut rows = statement.raw_query();
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let id = row.get(0)?;
+    while rows.next()?.is_some() {}
+    Ok(Appended::New(id))
+}
+
+/// The answer for a key that has a row.
+fn seen(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    event: &NewEvent,
+    key: &str,
+) -> rusqlite::Result<Option<Appended>> {
+    let params = (key, &event.event, &event.data, event.time_ms, &event.tenant);
+    transaction
+        .prepare_cached(sql)?
+        .query_row(params, |row| {
+            let id = row.get(0)?;
+            Ok(if row.get(1)? {
+                Appended::Again(id)
+            } else {
+                Appended::Conflict(id)
+            })
+        })
+        .optional()
+}
+
+/// What is wrong with a tenant or a key, of a table that has the column or not.
+fn label_fault(label: Option<&str>, has_column: bool) -> Option<String> {
+    let label = label?;
+    if !has_column {
+        return Some("can't be kept: the outbox's table has no such column".to_owned());
+    }
+    if label.contains('\0') {
+        return Some("has a NUL character".to_owned());
+    }
+    length_fault(label)
+}

@@ -1,0 +1,249 @@
+//! What can go wrong with an outbox, one variant for each step, with the file and the cause.
+//!
+//! A row that can't be sent is no error: it is a [`Row::Unsendable`](super::Row). Whether to try
+//! again, to give up or to tell the operator is the caller's to decide; `is_busy`, `is_corrupt` and
+//! `hint` are what it decides by. No text of an event is ever in an error.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+
+/// How an application and webhooksd share a database.
+const SHARE: &str = "the application and this user must both be able to write the file and its -wal \
+                     and -shm: a shared group, chmod 660 on the file, chmod 2770 on its folder";
+
+/// A step that failed, with its file.
+#[derive(Debug)]
+pub enum Error {
+    /// The file isn't there, or can't be looked at.
+    Find {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A missing file couldn't be made.
+    Make {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A new file couldn't be given its table.
+    Fill {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The database can't be opened.
+    Open {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// Opening the database would make a `-wal` and a `-shm` that its owner can't write.
+    Companions {
+        /// The outbox.
+        path: PathBuf,
+    },
+    /// The database has no table `outbox`.
+    NoTable {
+        /// The outbox.
+        path: PathBuf,
+    },
+    /// What is called `outbox` is no ordinary table.
+    NotTable {
+        /// The outbox.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The table lacks a column.
+    NoColumn {
+        /// The outbox.
+        path: PathBuf,
+        /// Its name.
+        column: &'static str,
+    },
+    /// The table's `id` isn't `INTEGER PRIMARY KEY AUTOINCREMENT`.
+    NotAutoincrement {
+        /// The outbox.
+        path: PathBuf,
+    },
+    /// Rows can't be read.
+    Read {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// Rows can't be added.
+    Append {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// Rows can't be deleted.
+    Prune {
+        /// The outbox.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A folder can't be watched.
+    Watch {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Waiting for a change failed.
+    Wait {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether another connection is in the way just now: look again a little later.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::FileLockingProtocolFailed
+            )
+        )
+    }
+
+    /// Whether the file is damaged, or no SQLite database at all.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    }
+
+    /// What an operator can do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTable { path } => Some(format!(
+                "webhooksd schema outbox | sqlite3 '{}'",
+                path.display()
+            )),
+            Self::NotTable { .. } => Some(
+                "rename it; an event table of the application's own is copied into `outbox` by an \
+                 AFTER INSERT trigger"
+                    .to_owned(),
+            ),
+            Self::NoColumn { .. } | Self::NotAutoincrement { .. } => {
+                Some("`webhooksd schema outbox` prints the table that is expected".to_owned())
+            }
+            Self::Watch { source, .. }
+                if source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+                    || source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) =>
+            {
+                Some(
+                    "raise fs.inotify.max_user_instances or fs.inotify.max_user_watches".to_owned(),
+                )
+            }
+            Self::Companions { .. } => Some(SHARE.to_owned()),
+            _ => self.access_hint(),
+        }
+    }
+
+    fn access_hint(&self) -> Option<String> {
+        let failure = self.sqlite()?;
+        match (failure.code, failure.extended_code) {
+            (_, ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY) => Some(
+                "have the application open the database once, to finish what a crash left behind"
+                    .to_owned(),
+            ),
+            (ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => {
+                Some(SHARE.to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        self.sqlite().map(|failure| failure.code)
+    }
+
+    fn sqlite(&self) -> Option<&ffi::Error> {
+        match self {
+            Self::Fill { source, .. }
+            | Self::Open { source, .. }
+            | Self::Read { source, .. }
+            | Self::Append { source, .. }
+            | Self::Prune { source, .. } => match source {
+                rusqlite::Error::SqliteFailure(error, _)
+                | rusqlite::Error::SqlInputError { error, .. } => Some(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Find { path, .. } => write!(f, "find outbox {path:?}"),
+            Self::Make { path, .. } => write!(f, "make outbox {path:?}"),
+            Self::Fill { path, .. } => write!(f, "make the table of the new outbox {path:?}"),
+            Self::Open { path, .. } => write!(f, "open outbox {path:?}"),
+            Self::Companions { path } => write!(
+                f,
+                "opening outbox {path:?} would make a -wal and a -shm that its owner can't write"
+            ),
+            Self::NoTable { path } => write!(f, "outbox {path:?} has no table \"outbox\""),
+            Self::NotTable { path, what } => write!(f, "\"outbox\" in {path:?} is {what}"),
+            Self::NoColumn { path, column } => {
+                write!(f, "the table of outbox {path:?} has no column {column:?}")
+            }
+            Self::NotAutoincrement { path } => write!(
+                f,
+                "the table of outbox {path:?} has no \"id INTEGER PRIMARY KEY AUTOINCREMENT\": \
+                 without it SQLite gives the ids of deleted rows again, and the events that get \
+                 them would be taken for ones already sent"
+            ),
+            Self::Read { path, .. } => write!(f, "read outbox {path:?}"),
+            Self::Append { path, .. } => write!(f, "append to outbox {path:?}"),
+            Self::Prune { path, .. } => write!(f, "delete old rows of outbox {path:?}"),
+            Self::Watch { folder, .. } => write!(f, "watch folder {folder:?}"),
+            Self::Wait { .. } => write!(f, "wait for the outbox to change"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Find { source, .. }
+            | Self::Make { source, .. }
+            | Self::Watch { source, .. }
+            | Self::Wait { source } => Some(source),
+            Self::Fill { source, .. }
+            | Self::Open { source, .. }
+            | Self::Read { source, .. }
+            | Self::Append { source, .. }
+            | Self::Prune { source, .. } => Some(source),
+            Self::Companions { .. }
+            | Self::NoTable { .. }
+            | Self::NotTable { .. }
+            | Self::NoColumn { .. }
+            | Self::NotAutoincrement { .. } => None,
+        }
+    }
+}

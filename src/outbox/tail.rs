@@ -1,0 +1,287 @@
+//! Reading the outbox in the order of its ids.
+//!
+//! One connection that only reads. Each call is one short statement that is reset before it returns,
+//! so that the application's checkpoints are never held up by a reader that sleeps. Lengths come
+//! before contents: a value too long to send is never loaded. Nothing waits for a lock here, since
+//! SQLite's own waiting sleeps for up to 15 ms; a busy database is an error that says so.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Params};
+
+use super::Error;
+use super::connect::{self, Identity};
+use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
+use super::table::{self, Table};
+
+/// How many waiting rows are counted one by one, some 30 ms; beyond, the ids are subtracted.
+const COUNTED_ROWS: i64 = 100_000;
+
+/// Some rows, in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// There may be more behind them: read again at once.
+    pub more: bool,
+}
+
+/// The rows behind a position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many. From 100,000 on it is what the ids would allow, which counts deleted ones too.
+    pub count: i64,
+    /// The time of the first of them, UNIX milliseconds; `None` without rows or a proper time.
+    pub oldest_ms: Option<i64>,
+}
+
+/// A connection that reads the outbox.
+#[derive(Debug)]
+pub struct Tail {
+    connection: Connection,
+    path: PathBuf,
+    identity: Identity,
+    judge: Judge,
+    select: Select,
+    /// `data_version` when last looked at.
+    seen: Option<i64>,
+    /// `data_version` before the last read that came to the end.
+    settled: Option<i64>,
+    /// The name of the last event, shared by runs of the same.
+    name: Option<Arc<str>>,
+}
+
+/// The two statements that load rows.
+#[derive(Debug)]
+struct Select {
+    after: String,
+    one: String,
+}
+
+impl Select {
+    fn new(table: Table) -> Self {
+        let tenant = if table.tenant { "tenant" } else { "NULL" };
+        // octet_length() and typeof() of a column read its header only, not the pages it fills.
+        let columns = format!(
+            "SELECT id,
+               octet_length(event), CASE WHEN octet_length(event) <= ?1 THEN event END,
+               octet_length(data), CASE WHEN octet_length(data) <= ?2 THEN data END,
+               CASE WHEN typeof(time) = 'integer' THEN time END,
+               octet_length({tenant}), CASE WHEN octet_length({tenant}) <= ?1 THEN {tenant} END
+             FROM main.outbox"
+        );
+        Self {
+            after: format!("{columns} WHERE id > ?3 ORDER BY id LIMIT ?4"),
+            one: format!("{columns} WHERE id = ?3"),
+        }
+    }
+}
+
+impl Tail {
+    /// Opens the outbox at `path`, which must have a proper table.
+    ///
+    /// `max_data_bytes` is the longest `data` that makes an event. A table without `tenant` serves:
+    /// its events have none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Find`], [`Error::Open`], and those that say what is wrong with the table.
+    pub fn open(path: &Path, max_data_bytes: usize) -> Result<Self, Error> {
+        // Taken first: if the file is exchanged meanwhile, `replaced` says so, wrongly at worst.
+        let identity = Identity::of(path)?;
+        let connection = connect::to_read(path)?;
+        let table = table::inspect(&connection, path)?;
+        connection
+            .busy_timeout(Duration::ZERO)
+            .map_err(|source| connect::open_error(path, source))?;
+        let judge = Judge {
+            max_data_bytes,
+            utf16: table.utf16,
+        };
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            identity,
+            judge,
+            select: Select::new(table),
+            seen: None,
+            settled: None,
+            name: None,
+        })
+    }
+
+    /// Takes another limit for the longest `data` that makes an event.
+    pub fn limit_data(&mut self, max_data_bytes: usize) {
+        self.judge.max_data_bytes = max_data_bytes;
+    }
+
+    /// The rows with ids above `after`, at most `max_rows` (at least one is taken as the limit), and
+    /// none after those whose data reach `max_bytes` together.
+    ///
+    /// So a batch holds less than `max_bytes` + `max_data_bytes` of data. Ids below 1, which no
+    /// AUTOINCREMENT gives, are found only from below. Where reading fails behind some rows, these
+    /// are returned, and the next call meets the failure.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`]; a busy one means to come again at the next gap.
+    pub fn read(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
+        let max_rows = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
+        let limits = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes());
+        let params = (limits.0, limits.1, after, max_rows);
+        let mut rows = Vec::new();
+        let mut bytes = 0_usize;
+        let result = each(&self.connection, &self.select.after, params, |row| {
+            let row = self.judge.row(columns(row)?, &mut self.name);
+            if let Row::Event(event) = &row {
+                bytes = bytes.saturating_add(event.data.len());
+            }
+            rows.push(row);
+            Ok(bytes < max_bytes)
+        });
+        let more = match result {
+            Ok(ended) => !ended || i64::try_from(rows.len()).is_ok_and(|rows| rows >= max_rows),
+            Err(_) if !rows.is_empty() => true,
+            Err(source) => return Err(self.read_error(source)),
+        };
+        if !more {
+            self.settled = self.seen;
+        }
+        Ok(Batch { rows, more })
+    }
+
+    /// The row with that id, as `read` would return it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn row(&mut self, id: i64) -> Result<Option<Row>, Error> {
+        let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
+        let mut found = None;
+        each(&self.connection, &self.select.one, params, |row| {
+            found = Some(self.judge.row(columns(row)?, &mut self.name));
+            Ok(true)
+        })
+        .map_err(|source| self.read_error(source))?;
+        Ok(found)
+    }
+
+    /// The highest id ever given, by SQLite's own account; 0 before the first.
+    ///
+    /// It is the highest id there is, should that be higher than the account says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn sequence(&mut self) -> Result<i64, Error> {
+        let sql = "SELECT max(
+               coalesce((SELECT max(seq) FROM main.sqlite_sequence
+                         WHERE name = 'outbox' COLLATE NOCASE AND typeof(seq) = 'integer'), 0),
+               coalesce((SELECT max(id) FROM main.outbox), 0))";
+        self.number(sql, ()).map(Option::unwrap_or_default)
+    }
+
+    /// The rows with ids above `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn waiting(&mut self, after: i64) -> Result<Waiting, Error> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM main.outbox WHERE id > ?1 LIMIT ?2)";
+        let counted = self.number(sql, (after, COUNTED_ROWS))?.unwrap_or(0);
+        let count = if counted < COUNTED_ROWS {
+            counted
+        } else {
+            let last = self.number("SELECT max(id) FROM main.outbox", ())?;
+            last.unwrap_or(0).saturating_sub(after).max(counted)
+        };
+        let sql = "SELECT CASE WHEN typeof(time) = 'integer' THEN time END FROM main.outbox
+                   WHERE id > ?1 ORDER BY id LIMIT 1";
+        let oldest_ms = self.number(sql, (after,))?;
+        Ok(Waiting { count, oldest_ms })
+    }
+
+    /// The id of the first row, in the order of the ids, whose `time` is `time_ms` or later.
+    ///
+    /// Times need not grow with ids. From this row on is everything that happened since then, and
+    /// possibly some that happened before but was written after it: rather too much than too little.
+    /// Without an index it reads from the beginning, over a million rows a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn first_at_or_after(&mut self, time_ms: i64) -> Result<Option<i64>, Error> {
+        let sql = "SELECT id FROM main.outbox
+                   WHERE typeof(time) = 'integer' AND time >= ?1 ORDER BY id LIMIT 1";
+        self.number(sql, (time_ms,))
+    }
+
+    /// Whether the database changed since the last [`read`](Self::read) that came to the end.
+    ///
+    /// Costs some 4 µs. It stays true until a read succeeds and has no `more`, so that a change is
+    /// not forgotten when the read after it finds the database busy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`]; a busy one in rollback-journal mode means to come again at the next gap.
+    pub fn changed(&mut self) -> Result<bool, Error> {
+        self.seen = self.number("PRAGMA data_version", ())?;
+        Ok(self.seen != self.settled)
+    }
+
+    /// Whether another file is under the path now, or none: open a new `Tail` then.
+    #[must_use]
+    pub fn replaced(&self) -> bool {
+        Identity::of(&self.path).ok() != Some(self.identity)
+    }
+
+    fn number(&self, sql: &str, params: impl Params) -> Result<Option<i64>, Error> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params, |row| row.get(0)).optional())
+            .map(Option::flatten)
+            .map_err(|source| self.read_error(source))
+    }
+
+    fn read_error(&self, source: rusqlite::Error) -> Error {
+        Error::Read {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Gives each row to `take` until that has enough, and says whether all were taken.
+fn each(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        if !take(row)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn columns<'row>(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<Columns<'row>> {
+    let sized = |octets: usize| -> rusqlite::Result<Sized<'row>> {
+        Ok(Sized {
+            octets: row.get(octets)?,
+            value: row.get_ref(octets + 1)?,
+        })
+    };
+    Ok(Columns {
+        id: row.get(0)?,
+        event: sized(1)?,
+        data: sized(3)?,
+        time: row.get_ref(5)?,
+        tenant: sized(6)?,
+    })
+}

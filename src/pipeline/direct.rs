@@ -1,0 +1,161 @@
+//! Directing: the pipeline is given webhooks, at the start and at each reload.
+//!
+//! The exchange is one step under the log's lock: an event is fanned out by the old webhooks or by
+//! the new ones, never by a mix. What is in flight ends as it began. A webhook that is inactive or
+//! has left the file loses what was pending: it is cancelled in the log, in chunks, afterwards.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::dispatch::Dispatch;
+use super::lane::{Lane, Target};
+use super::routes::Routes;
+use super::sweep::Retention;
+use crate::model::Webhook;
+use crate::store;
+use crate::transport::Transport;
+
+/// What a configuration asks of the pipeline, with its endpoints already made.
+pub struct Change<E> {
+    /// Every webhook of the file, with its endpoint.
+    pub webhooks: Vec<(Arc<Webhook>, E)>,
+    /// The tenant id that `openboxes-lift` sends.
+    pub tenant: Option<Arc<str>>,
+    /// Requests in flight in all.
+    pub max_in_flight: usize,
+    /// Bytes of `data` above which an event is set aside.
+    pub max_data_bytes: usize,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// What a change did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directed {
+    /// Webhooks that get events now.
+    pub active: usize,
+    /// Webhooks that lost pending deliveries, with their number.
+    pub cancelled: Vec<(Arc<str>, usize)>,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// The subscriptions of the moment.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Every webhook of the running configuration.
+    #[must_use]
+    pub fn webhooks(&self) -> Vec<Arc<Webhook>> {
+        self.routes().webhooks().to_vec()
+    }
+
+    /// What the requests go through.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Calls `act` with the endpoint of every webhook that gets events.
+    pub fn each_endpoint(&self, act: impl Fn(&T::Endpoint)) {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        for lane in lanes.values() {
+            let target = lane.lock().target.clone();
+            if let Some(target) = target {
+                act(&target.endpoint);
+            }
+        }
+    }
+
+    /// Takes a configuration in.
+    ///
+    /// # Errors
+    /// The log can't be written; the exchange itself happened or did not, never by half.
+    pub async fn direct(
+        self: &Arc<Self>,
+        change: Change<T::Endpoint>,
+    ) -> Result<Directed, store::Error> {
+        let active = change.webhooks.iter().filter(|(w, _)| w.active).count();
+        let lanes = self
+            .with_store(|this, store| this.exchange(store, change))
+            .await?;
+        for lane in &lanes {
+            self.fill(lane);
+        }
+        let mut directed = Directed {
+            active,
+            cancelled: Vec::new(),
+        };
+        for name in self.unserved().await? {
+            let cancelled = self.cancel_pending(name.clone()).await?;
+            if cancelled > 0 {
+                directed.cancelled.push((name, cancelled));
+            }
+        }
+        self.enter_all().await?;
+        Ok(directed)
+    }
+
+    /// Exchanges routes and lanes, with the log's lock held.
+    fn exchange(
+        &self,
+        store: &mut store::Store,
+        change: Change<T::Endpoint>,
+    ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
+        let registered: Vec<_> = change
+            .webhooks
+            .iter()
+            .map(|(w, _)| (w.name.clone(), w.active))
+            .collect();
+        store.register(&registered, self.clock.now_ms())?;
+        let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
+        self.places.resize(change.max_in_flight);
+        self.max_data_bytes
+            .store(change.max_data_bytes, Ordering::Relaxed);
+        self.retention.send_replace(change.retention);
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut served: HashSet<Arc<str>> = HashSet::new();
+        for (webhook, endpoint) in change.webhooks.into_iter().filter(|(w, _)| w.active) {
+            served.insert(webhook.name.clone());
+            let lane = lanes
+                .entry(webhook.name.clone())
+                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone())));
+            let url = Arc::new(webhook.url.clone());
+            self.direct_lane(
+                lane,
+                Some(Arc::new(Target {
+                    webhook,
+                    url,
+                    endpoint,
+                })),
+            );
+        }
+        for lane in lanes.values().filter(|lane| !served.contains(&lane.name)) {
+            self.direct_lane(lane, None);
+        }
+        // A closed lane that still has something in hand stays, so that the same delivery can't be
+        // taken twice should its webhook come back meanwhile.
+        lanes.retain(|name, lane| served.contains(name) || !lane.lock().is_idle());
+        let all = lanes.values().cloned().collect();
+        drop(lanes);
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(Routes::new(webhooks, change.tenant));
+        Ok(all)
+    }
+
+    /// The names that have pending deliveries and get nothing by today's configuration.
+    async fn unserved(self: &Arc<Self>) -> Result<Vec<Arc<str>>, store::Error> {
+        self.with_store(|this, store| {
+            let pending = store.pending_webhooks()?.into_iter();
+            let dead = |name: &String| {
+                this.lane(name)
+                    .is_none_or(|lane| lane.lock().target.is_none())
+            };
+            Ok(pending.filter(dead).map(Arc::from).collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,361 @@
+//! Dispatch: due deliveries become attempts, within every webhook's limit and the global one.
+//!
+//! A worker is a tokio future that holds one place of a lane and makes one attempt after another
+//! until the lane's queue is empty. An attempt is five calls in a row: take → the dialect builds the
+//! request → the transport sends → the verdict → hand to the recorder. Nothing here writes the log
+//! and nothing reads it: `record` and `refill` do.
+//!
+//! The endpoint's failure is a value. A fault of our own machine puts the delivery back, unspent.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use super::lane::{Lane, Taken, Target};
+use super::places::Places;
+use super::record::Results;
+use super::refill::Calendar;
+use super::routes::Routes;
+use super::sweep::Retention;
+use super::{Counters, Pace};
+use crate::dialect;
+use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict};
+use crate::store::Store;
+use crate::transport::Transport;
+
+/// Bytes of bodies queued in memory for all the webhooks together. Above it a webhook that has
+/// anything queued leaves the rest in the log, so that a thousand dead endpoints cost no more.
+const ALL_QUEUES_BYTES: usize = 24 << 20;
+
+/// How long a worker waits after a fault of our own machine before it tries again.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
+
+/// Everything between the admitted delivery and its attempt's record.
+pub struct Dispatch<T: Transport> {
+    pub(crate) clock: Clock,
+    pub(crate) pace: Pace,
+    pub(crate) transport: T,
+    store: Mutex<Store>,
+    runtime: Handle,
+    pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
+    pub(crate) routes: RwLock<Arc<Routes>>,
+    pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
+    pub(crate) results: Results,
+    pub(crate) calendar: Calendar<T::Endpoint>,
+    pub(crate) counters: Counters,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) retention: watch::Sender<Retention>,
+    /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
+    pub(crate) max_data_bytes: AtomicUsize,
+    queued_bytes: AtomicUsize,
+    workers: AtomicUsize,
+    idle: Notify,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// A dispatch without webhooks; [`Dispatch::direct`] gives it some.
+    #[must_use]
+    pub fn new(store: Store, transport: T, clock: Clock, pace: Pace, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            pace,
+            transport,
+            store: Mutex::new(store),
+            runtime,
+            lanes: RwLock::default(),
+            routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
+            places: Places::new(0),
+            results: Results::default(),
+            calendar: Calendar::default(),
+            counters: Counters::default(),
+            stop: watch::Sender::new(false),
+            retention: watch::Sender::new(Retention::default()),
+            max_data_bytes: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
+            workers: AtomicUsize::new(0),
+            idle: Notify::new(),
+        })
+    }
+
+    /// The log, for one short call. Blocks: not for futures, which use [`Dispatch::with_store`].
+    pub(crate) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one short call on the log, on a thread that may block.
+    pub(crate) async fn with_store<R, F>(self: &Arc<Self>, call: F) -> R
+    where
+        R: Send + 'static,
+        F: FnOnce(&Arc<Self>, &mut Store) -> R + Send + 'static,
+    {
+        let this = self.clone();
+        self.with_blocking(move || call(&this, &mut this.store()))
+            .await
+    }
+
+    /// Runs one short call that may block.
+    pub(crate) async fn with_blocking<R, F>(&self, call: F) -> R
+    where
+        R: Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+    {
+        match self.runtime.spawn_blocking(call).await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down: nobody is left to see what the call returned.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Lets no new attempt begin. What is in flight ends within its time-outs.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub(crate) fn lane(&self, name: &str) -> Option<Arc<Lane<T::Endpoint>>> {
+        self.lanes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// Becomes true when the pipeline stops.
+    #[must_use]
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// Queues what was just admitted. Called with the log's lock held, so that no refill can come
+    /// between the commit and the queue. Returns the lanes to be filled once the lock is free.
+    pub(crate) fn offer(&self, dues: Vec<Due>) -> Vec<Arc<Lane<T::Endpoint>>> {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut touched: Vec<Arc<Lane<T::Endpoint>>> = Vec::new();
+        for due in dues {
+            let Some(lane) = lanes.get(&due.webhook) else {
+                continue;
+            };
+            let short = self.memory_left() == 0;
+            let mut state = lane.lock();
+            let before = state.queued_bytes();
+            let refill = state.offer(due, short);
+            self.queued_bytes
+                .fetch_add(state.queued_bytes() - before, Ordering::Relaxed);
+            if !std::mem::replace(&mut state.touched, true) {
+                touched.push(lane.clone());
+            }
+            drop(state);
+            if refill {
+                self.calendar.list(lane);
+            }
+        }
+        for lane in &touched {
+            lane.lock().touched = false;
+        }
+        touched
+    }
+
+    /// Queues rows that were read back from the log for `lane`, whose lock the caller holds not.
+    pub(crate) fn queue(&self, lane: &Lane<T::Endpoint>, dues: Vec<Due>, more: bool) {
+        let mut state = lane.lock();
+        state.refilled(more);
+        for due in dues {
+            if state.target.is_some() && !state.holds(due.id) {
+                self.queued_bytes
+                    .fetch_add(due.body.len(), Ordering::Relaxed);
+                state.push(due);
+            }
+        }
+    }
+
+    /// How many bytes the queues take in all before webhooks are held to a minimum.
+    pub(crate) fn memory_left(&self) -> usize {
+        ALL_QUEUES_BYTES.saturating_sub(self.queued_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Directs a lane to a target, or closes it.
+    pub(crate) fn direct_lane(
+        &self,
+        lane: &Lane<T::Endpoint>,
+        target: Option<Arc<Target<T::Endpoint>>>,
+    ) {
+        let mut state = lane.lock();
+        let before = state.queued_bytes();
+        state.direct(target);
+        self.queued_bytes
+            .fetch_sub(before - state.queued_bytes(), Ordering::Relaxed);
+    }
+
+    /// Starts workers for what is queued, as far as places go.
+    pub(crate) fn fill(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) {
+        let mut turn = Some(lane.clone());
+        while let Some(lane) = turn {
+            while let Some(taken) = self.seat(&lane) {
+                self.workers.fetch_add(1, Ordering::Relaxed);
+                let worker = self.clone().work(lane.clone(), taken);
+                drop(self.runtime.spawn(worker));
+            }
+            turn = self.places.next();
+            if let Some(next) = &turn {
+                next.lock().in_line = false;
+            }
+        }
+    }
+
+    /// Takes one place and one delivery of a lane.
+    fn seat(&self, lane: &Arc<Lane<T::Endpoint>>) -> Option<Taken<T::Endpoint>> {
+        let mut state = lane.lock();
+        let limit = state.target.as_ref()?.webhook.max_in_flight;
+        if self.is_stopping() || state.queued() == 0 || state.active >= limit {
+            return None;
+        }
+        let in_line = state.in_line;
+        if !self
+            .places
+            .take_or_wait(state.active, || (!in_line).then(|| lane.clone()))
+        {
+            state.in_line = true;
+            return None;
+        }
+        let taken = state.take()?;
+        state.active += 1;
+        Some(taken)
+    }
+
+    /// One worker: attempts in a row on one place.
+    async fn work(self: Arc<Self>, lane: Arc<Lane<T::Endpoint>>, first: Taken<T::Endpoint>) {
+        let mut next = Some(first);
+        while let Some(taken) = next {
+            self.queued_bytes
+                .fetch_sub(taken.due.body.len(), Ordering::Relaxed);
+            if taken.refill {
+                self.calendar.list(&lane);
+            }
+            self.results.room().await;
+            self.attempt_or_put_back(&lane, taken).await;
+            next = self.go_on(&lane);
+        }
+        self.fill(&lane);
+        if self.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// The next delivery of a worker, or its place given back.
+    fn go_on(&self, lane: &Lane<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
+        let mut state = lane.lock();
+        let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
+        let stays =
+            !self.is_stopping() && state.active <= limit && !self.places.should_yield(state.active);
+        let taken = if stays { state.take() } else { None };
+        if taken.is_none() {
+            self.places.give_back(state.active);
+            state.active -= 1;
+        }
+        taken
+    }
+
+    async fn attempt_or_put_back(&self, lane: &Lane<T::Endpoint>, taken: Taken<T::Endpoint>) {
+        let due = taken.due.clone();
+        let outcome = caught(self.attempt(taken)).await;
+        let fault = match outcome {
+            Ok(Ok(attempt)) => return self.results.push(attempt),
+            Ok(Err(fault)) => fault,
+            Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
+        };
+        self.counters.fault(&self.clock, &lane.name, due.id, &fault);
+        self.queued_bytes
+            .fetch_add(due.body.len(), Ordering::Relaxed);
+        let bytes = due.body.len();
+        if !lane.lock().put_back(due) {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        let mut stop = self.stop.subscribe();
+        let stopped = tokio::time::timeout(FAULT_PAUSE, stop.wait_for(|stop| *stop)).await;
+        drop(stopped);
+    }
+
+    async fn attempt(&self, taken: Taken<T::Endpoint>) -> Result<Attempt, Fault> {
+        let Taken { due, target, .. } = taken;
+        let request = dialect::request(due.dialect, &target.webhook, &due.body);
+        let started_at_ms = self.clock.now_ms();
+        let exchange = self.transport.send(&target.endpoint, &request).await?;
+        let finished_at_ms = self.clock.now_ms();
+        let number = due.attempts.saturating_add(1);
+        let sends = if due.origin == Origin::Test {
+            1
+        } else {
+            target.webhook.max_attempts
+        };
+        let (mut verdict, error) = dialect::verdict(
+            due.dialect,
+            sends,
+            due.id,
+            number,
+            &exchange,
+            finished_at_ms,
+        );
+        if due.origin == Origin::Test && verdict != Verdict::Delivered {
+            verdict = Verdict::Failed;
+        }
+        Ok(Attempt {
+            due,
+            number,
+            started_at_ms,
+            finished_at_ms,
+            url: target.url.clone(),
+            request_headers: request.header_lines(),
+            exchange,
+            verdict,
+            error,
+        })
+    }
+
+    /// Waits until no request is in flight. No new one begins once `stop` was sent.
+    pub async fn drained(&self) {
+        loop {
+            let mut idle = pin!(self.idle.notified());
+            idle.as_mut().enable();
+            if self.workers.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+struct Panicked;
+
+/// Runs a future and turns a panic of it into a value: one poisonous delivery must not end the rest.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}

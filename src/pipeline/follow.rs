@@ -1,0 +1,215 @@
+//! Following the outbox: the thread that runs the intake, woken by the folder.
+//!
+//! inotify tells of the write before the commit is visible, so the watch is followed by a short
+//! burst of looks at `data_version`, and a slow poll stands behind it all. Trouble with the outbox
+//! (locked, unreadable, replaced) is waited out; trouble that a person must decide ends the thread.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::intake::{Intake, IntakeError, Step};
+use super::lane::{Lane, QUEUE_ROWS};
+use crate::outbox::{Burst, Tail, Wake, Waker, Watch};
+use crate::transport::Transport;
+
+/// A gap that is no longer part of a burst: a look at its end is at the table, come what may.
+const SLOW: Duration = Duration::from_millis(25);
+
+/// After trouble with the outbox or the log, before the next try.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Between two verifications of the cursor when others commit and no row comes: an application may
+/// do so a thousand times a second in its own tables.
+const VERIFY: Duration = Duration::from_millis(500);
+
+/// With a backlog, the intake lets lanes that move catch up for so long before the next batch, or
+/// the queues would overflow into the log and every row be read back from there.
+const CATCH_UP: Duration = Duration::from_millis(40);
+
+/// How long a lane is watched, and how many deliveries it must have begun in it, to count as moving.
+const MOVING: (Duration, u64) = (Duration::from_millis(8), 5);
+
+/// A running thread that follows the outbox.
+pub struct Follow {
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Follow {
+    /// Makes the thread end after the batch in hand.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// How the thread ended.
+pub type Followed = Result<(), IntakeError>;
+
+/// Starts the thread. `ended` is called with the way it ended.
+///
+/// # Errors
+/// The folder can't be watched, or no thread be made.
+pub fn follow<T: Transport>(
+    intake: Intake<T>,
+    path: PathBuf,
+    ended: impl FnOnce(Followed) + Send + 'static,
+) -> Result<Follow, IntakeError> {
+    let (watch, waker) = Watch::new(&path).map_err(IntakeError::Outbox)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let follower = Follower {
+        intake,
+        path: path.clone(),
+        stop: stop.clone(),
+        burst: Burst::new(watch.is_blind()),
+        watch,
+        moved: false,
+        verified: None,
+    };
+    std::thread::Builder::new()
+        .name("intake".into())
+        .spawn(move || ended(follower.run()))
+        .map_err(IntakeError::Thread)?;
+    Ok(Follow { stop, waker })
+}
+
+struct Follower<T: Transport> {
+    intake: Intake<T>,
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+    watch: Watch,
+    burst: Burst,
+    /// Somebody committed since the cursor was last verified, and no row came of it.
+    moved: bool,
+    verified: Option<Instant>,
+}
+
+impl<T: Transport> Follower<T> {
+    fn run(mut self) -> Followed {
+        let mut look = true;
+        while !self.stop.load(Ordering::Acquire) {
+            let wait = match self.look(look) {
+                Ok(()) => self.burst.gap(),
+                Err(error) => self.wait_out(error)?,
+            };
+            look = false;
+            match self.watch.wait(wait) {
+                Ok(Wake::File) => self.burst.restart(),
+                Ok(Wake::Quiet) => {
+                    look = wait >= SLOW;
+                    self.burst.advance();
+                }
+                Ok(Wake::Woken) => {}
+                Err(error) => return Err(IntakeError::Outbox(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what is there. `always`: also where no commit was noticed.
+    fn look(&mut self, always: bool) -> Result<(), IntakeError> {
+        self.intake.limit_data();
+        if always && self.intake.tail.replaced() {
+            self.reopen()?;
+        }
+        let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
+        if !changed && !always && !self.moved {
+            return Ok(());
+        }
+        let mut any = false;
+        while !self.stop.load(Ordering::Acquire) {
+            match self.intake.step()? {
+                Step::Taken(lanes) => self.let_catch_up(&lanes),
+                Step::Drained => break,
+            }
+            any = true;
+        }
+        self.moved = (self.moved || changed) && !any;
+        if self.moved {
+            self.verify_now_and_then()?;
+        }
+        Ok(())
+    }
+
+    fn verify_now_and_then(&mut self) -> Result<(), IntakeError> {
+        let now = self.intake.clock().instant();
+        if self
+            .verified
+            .is_some_and(|at| now.saturating_duration_since(at) < VERIFY)
+        {
+            return Ok(());
+        }
+        self.verified = Some(now);
+        self.moved = false;
+        self.intake.verify()
+    }
+
+    fn reopen(&mut self) -> Result<(), IntakeError> {
+        tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
+        let tail =
+            Tail::open(&self.path, self.intake.max_data_bytes()).map_err(IntakeError::Outbox)?;
+        self.intake.tail = tail;
+        self.intake.verify()
+    }
+
+    /// How long to wait after trouble, or the trouble itself where waiting does not help.
+    fn wait_out(&self, error: IntakeError) -> Result<Duration, IntakeError> {
+        match &error {
+            IntakeError::Outbox(cause) if cause.is_busy() => Ok(self.burst.gap()),
+            IntakeError::Outbox(cause) => {
+                tracing::warn!(outbox = %self.path.display(), error = %chain(cause), "the outbox can't be read; trying again");
+                Ok(TROUBLE)
+            }
+            IntakeError::Store(cause) if cause.is_transient() => {
+                tracing::warn!(error = %chain(cause), "the log does not take events; they stay in the outbox");
+                Ok(TROUBLE)
+            }
+            IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => Err(error),
+        }
+    }
+
+    /// Waits a little for lanes whose queue is nearly full, as long as they move.
+    fn let_catch_up(&self, lanes: &[Arc<Lane<T::Endpoint>>]) {
+        let begun = self.intake.clock().instant();
+        for lane in lanes {
+            let mut seen = (begun, lane.lock().taken);
+            while lane.lock().queued() > QUEUE_ROWS / 2 {
+                let now = self.intake.clock().instant();
+                if now.saturating_duration_since(begun) >= CATCH_UP {
+                    return;
+                }
+                if now.saturating_duration_since(seen.0) >= MOVING.0 {
+                    let taken = lane.lock().taken;
+                    if taken - seen.1 < MOVING.1 {
+                        break;
+                    }
+                    seen = (now, taken);
+                }
+                pause_a_millisecond();
+            }
+        }
+    }
+}
+
+/// A bounded wait of this thread's own, where no condition is worth a signal on the hot path.
+fn pause_a_millisecond() {
+    let (nobody, signals) = (Mutex::new(()), Condvar::new());
+    let guard = nobody.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(signals.wait_timeout(guard, Duration::from_millis(1)));
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}

@@ -1,0 +1,242 @@
+//! Intake: a batch of the outbox becomes deliveries in the log, in one transaction with the cursor.
+//!
+//! Nothing is sent here and nothing is waited for but the log. A row that can't be sent is set
+//! aside with its reason in the same transaction, and those behind it go on.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::dispatch::Dispatch;
+use super::fingerprint::thin;
+use super::lane::Lane;
+use super::origin::{Refusal, Settled, settle};
+use super::routes::Routes;
+use crate::model::{Admission, Clock, Cursor, Event, Rejected};
+use crate::outbox::{self, Row, Tail};
+use crate::store;
+use crate::transport::Transport;
+
+/// Rows of the outbox in one batch: a millisecond's read.
+const BATCH_ROWS: usize = 1_000;
+
+/// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Deliveries admitted in one transaction, so that events that many webhooks want hold the log's
+/// lock no longer than others. One event's deliveries are never split.
+const BATCH_DELIVERIES: usize = 4_096;
+
+/// Why the intake can't go on.
+#[derive(Debug)]
+pub enum IntakeError {
+    /// The outbox can't be read.
+    Outbox(outbox::Error),
+    /// The log can't be written.
+    Store(store::Error),
+    /// The thread that follows the outbox can't be made.
+    Thread(std::io::Error),
+    /// The outbox is another one now.
+    Refused(Refusal),
+}
+
+impl fmt::Display for IntakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Outbox(_) => "take events in",
+            Self::Store(_) => "admit events",
+            Self::Thread(_) => "make a thread",
+            Self::Refused(_) => "the outbox is not the one that the log followed",
+        })
+    }
+}
+
+impl std::error::Error for IntakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Outbox(error) => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Thread(error) => Some(error),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// What one step found.
+pub enum Step<E> {
+    /// Events were taken; there may be more. The lanes that got some.
+    Taken(Vec<Arc<Lane<E>>>),
+    /// There is nothing behind the cursor.
+    Drained,
+}
+
+/// The reader of one outbox.
+pub struct Intake<T: Transport> {
+    dispatch: Arc<Dispatch<T>>,
+    pub(crate) tail: Tail,
+    cursor: Cursor,
+    read: VecDeque<Row>,
+}
+
+impl<T: Transport> Intake<T> {
+    /// Goes on at that cursor, which the log has already.
+    #[must_use]
+    pub fn new(dispatch: Arc<Dispatch<T>>, tail: Tail, cursor: Cursor) -> Self {
+        Self {
+            dispatch,
+            tail,
+            cursor,
+            read: VecDeque::new(),
+        }
+    }
+
+    /// How far the outbox has been taken in.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.dispatch.clock
+    }
+
+    pub(crate) fn max_data_bytes(&self) -> usize {
+        self.dispatch.max_data_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of the limit of today's configuration.
+    pub(crate) fn limit_data(&mut self) {
+        let max_data_bytes = self.max_data_bytes();
+        self.tail.limit_data(max_data_bytes);
+    }
+
+    /// Takes one batch in. Blocks for the log's lock.
+    ///
+    /// # Errors
+    /// Nothing was taken; the same call again is right once the cause is gone.
+    pub fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
+        if self.read.is_empty() {
+            let batch = self
+                .tail
+                .read(self.cursor.event_id, BATCH_ROWS, BATCH_BYTES);
+            self.read.extend(batch.map_err(IntakeError::Outbox)?.rows);
+        }
+        if self.read.is_empty() {
+            return Ok(Step::Drained);
+        }
+        loop {
+            let routes = self.dispatch.routes();
+            let (admission, rows) = admission(&routes, &self.read, &self.cursor);
+            let mut store = self.dispatch.store();
+            // A reload exchanges the routes under this lock: what was fanned out by older ones
+            // would be pending for a webhook that nobody serves any more.
+            if !Arc::ptr_eq(&routes, &self.dispatch.routes()) {
+                continue;
+            }
+            let now_ms = self.dispatch.clock.now_ms();
+            let dues = store
+                .admit(&admission, now_ms)
+                .map_err(IntakeError::Store)?;
+            let touched = self.dispatch.offer(dues);
+            drop(store);
+            for lane in &touched {
+                self.dispatch.fill(lane);
+            }
+            self.read.drain(..rows);
+            self.dispatch
+                .counters
+                .admitted(rows - admission.rejected.len(), admission.rejected.len());
+            self.dispatch.results.mark_dirty();
+            admission.rejected.iter().for_each(journal);
+            self.cursor = admission.cursor;
+            return Ok(Step::Taken(touched));
+        }
+    }
+
+    /// Looks whether the rows behind the cursor are still those that were taken, and goes back
+    /// to the newest that is.
+    ///
+    /// # Errors
+    /// The outbox can't be read, the log not written, or nothing of it is known.
+    pub fn verify(&mut self) -> Result<(), IntakeError> {
+        let now_ms = self.dispatch.clock.now_ms();
+        let settled = settle(&mut self.tail, Some(self.cursor.clone()), now_ms);
+        match settled
+            .map_err(IntakeError::Outbox)?
+            .map_err(IntakeError::Refused)?
+        {
+            Settled::Same(_) | Settled::Fresh(_) => Ok(()),
+            Settled::Back { cursor, was } => {
+                self.read.clear();
+                self.dispatch
+                    .store()
+                    .set_cursor(&cursor, now_ms)
+                    .map_err(IntakeError::Store)?;
+                journal_back(&cursor, was);
+                self.cursor = cursor;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Says that events will be sent again, and why.
+pub fn journal_back(cursor: &Cursor, was: i64) {
+    tracing::warn!(
+        from = cursor.event_id,
+        was,
+        generation = cursor.generation,
+        "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
+         newest row that is still the same; events behind it are sent again"
+    );
+}
+
+/// What rows become, as far as one transaction goes, and how many rows that is.
+fn admission(routes: &Routes, rows: &VecDeque<Row>, cursor: &Cursor) -> (Admission, usize) {
+    let (mut events, mut rejected, mut seen) = (Vec::new(), Vec::new(), Vec::<Event>::new());
+    let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
+    for row in rows {
+        match row {
+            Row::Event(event) => {
+                let fanned = routes.fan_out(event);
+                let more = fanned.as_ref().map_or(0, |f| f.webhooks.len());
+                if taken > 0 && deliveries + more > BATCH_DELIVERIES {
+                    break;
+                }
+                deliveries += more;
+                events.extend(fanned);
+                last = event.id;
+                seen.push(event.clone());
+            }
+            Row::Unsendable(row) => {
+                last = row.event_id;
+                rejected.push(row.clone());
+            }
+        }
+        taken += 1;
+    }
+    let fingerprints = thin(&cursor.fingerprints, &seen, last);
+    let cursor = Cursor {
+        generation: cursor.generation,
+        event_id: last,
+        fingerprints,
+    };
+    (
+        Admission {
+            events,
+            rejected,
+            cursor,
+        },
+        taken,
+    )
+}
+
+fn journal(row: &Rejected) {
+    tracing::warn!(
+        event_id = row.event_id,
+        event = row.event,
+        reason = row.reason,
+        "a row of the outbox can't be sent and was set aside in rejected"
+    );
+}

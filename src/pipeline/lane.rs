@@ -1,0 +1,216 @@
+//! A lane: one webhook's queue in memory, and what is known of the rest of it in the log.
+//!
+//! A lane is bounded. What does not fit stays in the log as pending rows, and `more` says that
+//! there are such rows due by now; while it is set nothing is queued past them, so a webhook gets
+//! its deliveries in the order in which they are due. `held` are the ids that this process has
+//! taken out of the log and not yet recorded: a refill passes them over.
+//!
+//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` moves it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::model::{Due, Url, Webhook};
+
+/// Deliveries queued in memory for one webhook: two batches of the intake.
+pub(crate) const QUEUE_ROWS: usize = 2_048;
+
+/// Bytes of bodies queued in memory for one webhook, before what comes next is left in the log.
+pub(crate) const QUEUE_BYTES: usize = 2 << 20;
+
+/// A queue shorter than this is filled again from the log, in time before it runs dry.
+const LOW_ROWS: usize = QUEUE_ROWS / 2;
+
+/// Where a webhook's requests go by today's configuration.
+pub(crate) struct Target<E> {
+    pub(crate) webhook: Arc<Webhook>,
+    pub(crate) url: Arc<Url>,
+    pub(crate) endpoint: E,
+}
+
+/// One webhook's queue.
+pub struct Lane<E> {
+    pub(crate) name: Arc<str>,
+    state: Mutex<State<E>>,
+}
+
+/// What a lane knows; see the module's text.
+pub(crate) struct State<E> {
+    /// `None` once the webhook is inactive or has left the configuration.
+    pub(crate) target: Option<Arc<Target<E>>>,
+    queue: VecDeque<Due>,
+    bytes: usize,
+    held: HashSet<i64>,
+    /// Requests in flight, or just about to be.
+    pub(crate) active: usize,
+    /// Whether the log may hold due rows that are not in memory.
+    more: bool,
+    /// Whether the lane is on the list of those to be filled again.
+    listed: bool,
+    /// Whether the lane is in the line for a place above its floor.
+    pub(crate) in_line: bool,
+    /// Whether the lane has got something of the batch that is being handed out.
+    pub(crate) touched: bool,
+    /// Deliveries taken so far, for the intake to see whether the lane moves.
+    pub(crate) taken: u64,
+    /// The earliest later due time in the log that the calendar has an entry for.
+    next_due_ms: Option<i64>,
+}
+
+/// What a worker gets to send.
+pub(crate) struct Taken<E> {
+    pub(crate) due: Due,
+    pub(crate) target: Arc<Target<E>>,
+    /// The lane has just become one to be filled again.
+    pub(crate) refill: bool,
+}
+
+impl<E> Lane<E> {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        let state = State {
+            target: None,
+            queue: VecDeque::new(),
+            bytes: 0,
+            held: HashSet::new(),
+            active: 0,
+            more: false,
+            listed: false,
+            in_line: false,
+            touched: false,
+            taken: 0,
+            next_due_ms: None,
+        };
+        Self {
+            name,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> State<E> {
+    /// Queues a delivery that was just admitted, or leaves it in the log. True when the lane has
+    /// become one to be filled again.
+    pub(crate) fn offer(&mut self, due: Due, memory_is_short: bool) -> bool {
+        if self.target.is_none() {
+            return false;
+        }
+        let full = self.queue.len() >= QUEUE_ROWS || self.bytes >= QUEUE_BYTES;
+        if self.more || full || (memory_is_short && !self.queue.is_empty()) {
+            self.more = true;
+            return self.list_if_low();
+        }
+        self.push(due);
+        false
+    }
+
+    /// Queues a row that was read back from the log.
+    pub(crate) fn push(&mut self, due: Due) {
+        self.held.insert(due.id);
+        self.bytes += due.body.len();
+        self.queue.push_back(due);
+    }
+
+    /// Puts a delivery back that could not be tried by a fault of our own.
+    /// False where the lane was closed meanwhile, so that it stays in the log alone.
+    pub(crate) fn put_back(&mut self, due: Due) -> bool {
+        if self.target.is_none() {
+            self.held.remove(&due.id);
+            return false;
+        }
+        self.bytes += due.body.len();
+        self.queue.push_front(due);
+        true
+    }
+
+    /// The next delivery to send.
+    pub(crate) fn take(&mut self) -> Option<Taken<E>> {
+        let target = self.target.clone()?;
+        let due = self.queue.pop_front()?;
+        self.bytes -= due.body.len();
+        self.taken += 1;
+        let refill = self.more && self.list_if_low();
+        Some(Taken {
+            due,
+            target,
+            refill,
+        })
+    }
+
+    /// Lets go of a delivery whose attempt is in the log.
+    pub(crate) fn release(&mut self, id: i64) {
+        self.held.remove(&id);
+    }
+
+    /// Whether this process has that delivery in hand.
+    pub(crate) fn holds(&self, id: i64) -> bool {
+        self.held.contains(&id)
+    }
+
+    /// How many more rows and bytes the queue takes.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (
+            QUEUE_ROWS.saturating_sub(self.queue.len()),
+            QUEUE_BYTES.saturating_sub(self.bytes),
+        )
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active == 0 && self.held.is_empty()
+    }
+
+    /// Notes a later due time of a row in the log. True when the calendar needs an entry for it.
+    pub(crate) fn note_due(&mut self, at_ms: i64) -> bool {
+        if self.target.is_none() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
+            return false;
+        }
+        self.next_due_ms = Some(at_ms);
+        true
+    }
+
+    /// A time of the calendar has come: rows may be due. True when the lane is to be filled.
+    pub(crate) fn came_due(&mut self, at_ms: i64) -> bool {
+        if self.next_due_ms.is_some_and(|known| known <= at_ms) {
+            self.next_due_ms = None;
+        }
+        self.more = true;
+        self.list_if_low()
+    }
+
+    /// Takes note of a refill: whether the log may hold more that is due.
+    pub(crate) fn refilled(&mut self, more: bool) {
+        self.listed = false;
+        self.more = more;
+    }
+
+    /// Directs the lane to a target, or closes it and lets go of what was queued.
+    pub(crate) fn direct(&mut self, target: Option<Arc<Target<E>>>) {
+        self.target = target;
+        if self.target.is_none() {
+            for due in self.queue.drain(..) {
+                self.held.remove(&due.id);
+            }
+            self.bytes = 0;
+            self.more = false;
+            self.next_due_ms = None;
+        }
+    }
+
+    fn list_if_low(&mut self) -> bool {
+        let low = self.queue.len() < LOW_ROWS && self.bytes < QUEUE_BYTES;
+        let now = low && !self.listed;
+        self.listed |= now;
+        now
+    }
+}

@@ -1,0 +1,140 @@
+//! Where to go on in the outbox: at the cursor, behind it, or not at all.
+//!
+//! Decides from the log's cursor and the rows that are really there. It changes neither; the
+//! caller writes the cursor that it gets, and says to the person what a refusal needs.
+
+use super::fingerprint::{print, thin};
+use crate::model::{Cursor, Event};
+use crate::outbox::{Error, Row, Tail};
+
+/// Events older than this, in a log that is new, are somebody's decision to send.
+const OLD_MS: i64 = 3_600_000;
+
+/// The fingerprints of this many rows are taken when a cursor is set by hand.
+const SETTLE_ROWS: usize = 1_024;
+
+/// Where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The log is new, and so is the outbox: from its beginning.
+    Fresh(Cursor),
+    /// At the log's cursor.
+    Same(Cursor),
+    /// The outbox was put back or lost rows: from the newest row that is still the one taken.
+    Back {
+        /// Where to go on, in a new generation.
+        cursor: Cursor,
+        /// Where the log had been.
+        was: i64,
+    },
+}
+
+impl Settled {
+    /// The cursor to go on with.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        match self {
+            Self::Fresh(cursor) | Self::Same(cursor) | Self::Back { cursor, .. } => cursor,
+        }
+    }
+}
+
+/// Why nothing may be sent before a person has decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The log is new and the outbox is not.
+    OldEvents {
+        /// Events in the outbox.
+        count: i64,
+        /// The time of the oldest, UNIX milliseconds.
+        oldest_ms: i64,
+    },
+    /// None of the rows that the log knows is in this outbox.
+    Foreign {
+        /// Events in the outbox.
+        count: i64,
+        /// The time of the oldest, UNIX milliseconds; `None` without events.
+        oldest_ms: Option<i64>,
+        /// Where the log is.
+        cursor: i64,
+    },
+}
+
+/// Compares the log's cursor with the outbox.
+///
+/// # Errors
+/// The outbox can't be read.
+pub fn settle(
+    tail: &mut Tail,
+    known: Option<Cursor>,
+    now_ms: i64,
+) -> Result<Result<Settled, Refusal>, Error> {
+    let Some(cursor) = known else {
+        let waiting = tail.waiting(0)?;
+        return Ok(match waiting.oldest_ms {
+            Some(oldest_ms) if oldest_ms < now_ms - OLD_MS => Err(Refusal::OldEvents {
+                count: waiting.count,
+                oldest_ms,
+            }),
+            _ => Ok(Settled::Fresh(Cursor::default())),
+        });
+    };
+    let lost = tail.sequence()? < cursor.event_id;
+    let mut mismatch = lost;
+    for (place, (id, digest)) in cursor.fingerprints.iter().enumerate() {
+        match tail.row(*id)? {
+            Some(Row::Event(event)) if print(&event).1 == *digest => {
+                if !mismatch {
+                    return Ok(Ok(Settled::Same(cursor)));
+                }
+                let back = Cursor {
+                    generation: cursor.generation + 1,
+                    event_id: *id,
+                    fingerprints: cursor.fingerprints[place..].to_vec(),
+                };
+                return Ok(Ok(Settled::Back {
+                    cursor: back,
+                    was: cursor.event_id,
+                }));
+            }
+            Some(Row::Event(_)) => mismatch = true,
+            // A row that is gone was pruned unless the whole tail is; one that can't be read now,
+            // for it is over a limit made smaller, says nothing either way.
+            Some(Row::Unsendable(_)) | None => {}
+        }
+    }
+    if mismatch && cursor.event_id > 0 {
+        let waiting = tail.waiting(0)?;
+        let (count, oldest_ms) = (waiting.count, waiting.oldest_ms);
+        return Ok(Err(Refusal::Foreign {
+            count,
+            oldest_ms,
+            cursor: cursor.event_id,
+        }));
+    }
+    Ok(Ok(Settled::Same(cursor)))
+}
+
+/// A cursor set by hand: behind it is taken as done, what comes after it will be sent.
+///
+/// # Errors
+/// The outbox can't be read.
+pub fn settle_at(tail: &mut Tail, event_id: i64, generation: i64) -> Result<Cursor, Error> {
+    let first = event_id
+        .saturating_sub(i64::try_from(SETTLE_ROWS).unwrap_or(i64::MAX))
+        .max(0);
+    let batch = tail.read(first, SETTLE_ROWS, usize::MAX)?;
+    let events: Vec<Event> = batch
+        .rows
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Event(event) if event.id <= event_id => Some(event),
+            Row::Event(_) | Row::Unsendable(_) => None,
+        })
+        .collect();
+    Ok(Cursor {
+        generation,
+        event_id,
+        fingerprints: thin(&[], &events, event_id),
+    })
+}

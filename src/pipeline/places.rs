@@ -1,0 +1,135 @@
+//! Places: how many requests may be in flight in all, and whose turn it is when that is reached.
+//!
+//! A webhook with fewer than [`FLOOR`] in flight always gets a place, so that a hundred endpoints
+//! that never answer cannot keep a healthy one waiting. The global limit counts what is above that.
+//! Who finds no place stands in line; the line moves by one with each place that is given back, and
+//! a lane that has places above its floor gives one back after each attempt while others wait.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Requests in flight that every webhook may have whatever the others do.
+pub(crate) const FLOOR: usize = 4;
+
+/// The places above every webhook's floor.
+pub(crate) struct Places<L> {
+    inner: Mutex<Inner<L>>,
+    waiting: AtomicUsize,
+}
+
+struct Inner<L> {
+    limit: usize,
+    used: usize,
+    line: VecDeque<L>,
+}
+
+impl<L> Places<L> {
+    pub(crate) fn new(limit: usize) -> Self {
+        let inner = Inner {
+            limit,
+            used: 0,
+            line: VecDeque::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Changes the limit; who is above a smaller one finishes first.
+    pub(crate) fn resize(&self, limit: usize) {
+        self.lock().limit = limit;
+    }
+
+    /// Takes a place for a lane that has `active` in flight, or puts the lane that `lane` gives at
+    /// the end of the line, in one step, so that no place given back in between is missed.
+    pub(crate) fn take_or_wait(&self, active: usize, lane: impl FnOnce() -> Option<L>) -> bool {
+        if active < FLOOR {
+            return true;
+        }
+        let mut inner = self.lock();
+        if inner.used < inner.limit {
+            inner.used += 1;
+            return true;
+        }
+        inner.line.extend(lane());
+        self.waiting.store(inner.line.len(), Ordering::Relaxed);
+        false
+    }
+
+    /// Gives back a place of a lane that had `active` in flight.
+    pub(crate) fn give_back(&self, active: usize) {
+        if active > FLOOR {
+            self.lock().used -= 1;
+        }
+    }
+
+    /// The lane whose turn it is, where there is a free place and somebody waits.
+    pub(crate) fn next(&self) -> Option<L> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut inner = self.lock();
+        if inner.used >= inner.limit {
+            return None;
+        }
+        let next = inner.line.pop_front();
+        self.waiting.store(inner.line.len(), Ordering::Relaxed);
+        next
+    }
+
+    /// Whether a lane with `active` in flight should let another one have its place.
+    pub(crate) fn should_yield(&self, active: usize) -> bool {
+        active > FLOOR && self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner<L>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_free_and_the_rest_is_counted() {
+        let places = Places::<u8>::new(2);
+        assert!((0..FLOOR).all(|active| places.take_or_wait(active, || None)));
+        assert!(places.take_or_wait(4, || None) && places.take_or_wait(5, || None));
+        assert!(!places.take_or_wait(6, || None), "the limit is reached");
+        assert!(
+            places.take_or_wait(0, || None),
+            "another lane's floor is free all the same"
+        );
+        assert!(!places.take_or_wait(4, || None), "but not what is above it");
+    }
+
+    #[test]
+    fn a_place_given_back_goes_to_the_first_in_line() {
+        let places = Places::new(1);
+        assert!(places.take_or_wait(4, || Some('x')));
+        assert!(!places.should_yield(5), "nobody waits");
+        assert!(!places.take_or_wait(4, || Some('a')) && !places.take_or_wait(4, || Some('b')));
+        assert!(places.should_yield(5));
+        assert!(!places.should_yield(4), "the floor is never given away");
+        assert_eq!(places.next(), None, "no place is free");
+        places.give_back(4);
+        assert_eq!(places.next(), None, "a floor's place was not counted");
+        places.give_back(5);
+        assert_eq!(places.next(), Some('a'));
+    }
+
+    #[test]
+    fn a_smaller_limit_is_reached_by_finishing() {
+        let places = Places::new(2);
+        assert!(places.take_or_wait(4, || None) && places.take_or_wait(5, || None));
+        places.resize(1);
+        assert!(!places.take_or_wait(4, || Some('a')));
+        places.give_back(6);
+        assert_eq!(places.next(), None, "still at the new limit");
+        places.give_back(5);
+        assert_eq!(places.next(), Some('a'));
+    }
+}

@@ -1,0 +1,235 @@
+//! The recorder: results are committed in groups, then the lanes learn what became of them.
+//!
+//! While the log takes commits a result waits at most 5 ms, and not at all when little happens.
+//! While it does not (locked, disk full) the results are kept, nothing is lost, and workers stop at
+//! [`UNRECORDED`] of them, so that memory stays bounded and no endpoint is sent more than what can
+//! be remembered. One journal line per attempt is written here, after the commit.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::dispatch::Dispatch;
+use crate::model::{Attempt, Verdict};
+use crate::store;
+use crate::transport::Transport;
+
+/// Results in one transaction: from 100 on a row costs the same, and 1,024 keep the rate on a disk
+/// whose fsync takes 5 ms.
+const BATCH_ROWS: usize = 1_024;
+
+/// How long results are gathered after a commit.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Results that may wait for the log before workers stop.
+const UNRECORDED: usize = 8_192;
+
+/// Pauses between tries while the log refuses: the first and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Attempts that wait for their record.
+#[derive(Default)]
+pub(crate) struct Results {
+    waiting: Mutex<Vec<Attempt>>,
+    /// Those waiting and those in a transaction.
+    unrecorded: AtomicUsize,
+    arrived: Notify,
+    room: Notify,
+    /// Something was committed since the last full synchronisation.
+    pub(crate) dirty: AtomicBool,
+    pub(crate) dirtied: Notify,
+    /// Why the log refuses at the moment; empty while it does not.
+    pub(crate) trouble: Mutex<Option<String>>,
+}
+
+impl Results {
+    pub(crate) fn push(&self, attempt: Attempt) {
+        self.unrecorded.fetch_add(1, Ordering::AcqRel);
+        let mut waiting = self.lock();
+        let first = waiting.is_empty();
+        waiting.push(attempt);
+        drop(waiting);
+        if first {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits until results may be added.
+    pub(crate) async fn room(&self) {
+        while self.unrecorded() >= UNRECORDED {
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
+            if self.unrecorded() >= UNRECORDED {
+                room.await;
+            }
+        }
+    }
+
+    pub(crate) fn unrecorded(&self) -> usize {
+        self.unrecorded.load(Ordering::Acquire)
+    }
+
+    /// Says that a commit was made that the next full synchronisation has to cover.
+    pub(crate) fn mark_dirty(&self) {
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.dirtied.notify_one();
+        }
+    }
+
+    fn take(&self) -> Vec<Attempt> {
+        let mut waiting = self.lock();
+        if waiting.len() <= BATCH_ROWS {
+            return std::mem::take(&mut *waiting);
+        }
+        let rest = waiting.split_off(BATCH_ROWS);
+        std::mem::replace(&mut *waiting, rest)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Attempt>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Records results until the pipeline has stopped and none is left.
+    ///
+    /// # Errors
+    /// The log can't be written for a reason that will not pass, such as corruption.
+    pub async fn record(self: Arc<Self>) -> Result<(), store::Error> {
+        let mut last = self.clock.instant() - GATHER;
+        loop {
+            let mut batch = self.results.take();
+            if batch.is_empty() {
+                if self.is_stopping() && self.in_flight() == 0 && self.results.unrecorded() == 0 {
+                    return Ok(());
+                }
+                self.next_result().await;
+                let gathered = self.clock.instant().saturating_duration_since(last);
+                if gathered < GATHER && !self.is_stopping() {
+                    tokio::time::sleep(GATHER.saturating_sub(gathered)).await;
+                }
+                continue;
+            }
+            let mut pause = RETRY.0;
+            while let Err((error, same)) = self.commit(batch).await {
+                if !error.is_transient() {
+                    return Err(error);
+                }
+                tracing::warn!(step = "record attempts", %error, waiting = self.results.unrecorded(),
+                    "the log does not take results; deliveries wait");
+                self.results.set_trouble(Some(error.to_string()));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY.1);
+                batch = same;
+            }
+            if pause != RETRY.0 {
+                tracing::info!("the log takes results again");
+                self.results.set_trouble(None);
+            }
+            last = self.clock.instant();
+        }
+    }
+
+    /// Waits until every result is in the log.
+    pub async fn recorded(&self) {
+        while self.results.unrecorded() > 0 {
+            let mut room = pin!(self.results.room.notified());
+            room.as_mut().enable();
+            if self.results.unrecorded() > 0 {
+                room.await;
+            }
+        }
+    }
+
+    /// Waits for a result, or for the end of the last worker.
+    async fn next_result(self: &Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        let ended = async {
+            if stop.wait_for(|stop| *stop).await.is_ok() {
+                self.drained().await;
+            }
+        };
+        tokio::select! {
+            () = self.results.arrived.notified() => {}
+            () = ended => {}
+        }
+    }
+
+    /// One transaction. The lanes are told under the log's lock, so that a refill sees either the
+    /// row as it was with the delivery still held, or as it is with the delivery let go.
+    async fn commit(
+        self: &Arc<Self>,
+        batch: Vec<Attempt>,
+    ) -> Result<(), (store::Error, Vec<Attempt>)> {
+        self.with_store(move |this, store| {
+            if let Err(error) = store.record(&batch) {
+                return Err((error, batch));
+            }
+            for attempt in &batch {
+                this.let_go(attempt);
+                this.counters.attempted(attempt);
+            }
+            this.results
+                .unrecorded
+                .fetch_sub(batch.len(), Ordering::AcqRel);
+            this.results.room.notify_waiters();
+            this.results.mark_dirty();
+            Ok(batch)
+        })
+        .await
+        .map(|batch| batch.iter().for_each(journal))
+    }
+
+    fn let_go(&self, attempt: &Attempt) {
+        let Some(lane) = self.lane(&attempt.due.webhook) else {
+            return;
+        };
+        let mut state = lane.lock();
+        state.release(attempt.due.id);
+        if let Verdict::RetryAt(at_ms) = attempt.verdict
+            && state.note_due(at_ms)
+        {
+            drop(state);
+            self.calendar.enter(at_ms, &lane);
+        }
+    }
+}
+
+/// The attempt's line: ids and outcome, never a header, a body or a secret.
+fn journal(attempt: &Attempt) {
+    let status = attempt
+        .exchange
+        .result
+        .as_ref()
+        .ok()
+        .map(|answer| answer.status);
+    let error = attempt.error.as_deref();
+    let duration_ms = attempt.exchange.duration_us / 1_000;
+    macro_rules! line {
+        ($level:ident, $text:literal, $($more:tt)*) => {
+            tracing::$level!(
+                webhook = &*attempt.due.webhook, event = &*attempt.due.event,
+                event_id = attempt.due.event_id, delivery = attempt.due.id,
+                attempt = attempt.number, outcome = attempt.outcome(), status, error,
+                duration_ms, $($more)* $text)
+        };
+    }
+    match attempt.verdict {
+        Verdict::Delivered => line!(info, "delivered",),
+        Verdict::RetryAt(at_ms) => {
+            line!(
+                info,
+                "will be tried again",
+                in_ms = at_ms - attempt.finished_at_ms,
+            );
+        }
+        Verdict::Failed => line!(warn, "given up",),
+    }
+}

@@ -1,0 +1,309 @@
+//! Refill: due rows of the log go back into the lanes' queues.
+//!
+//! The calendar has at most a few entries for each webhook, however many retries wait: the earliest
+//! due time that is known. When it comes, the rows due by then are read in order of their due time,
+//! and the next entry is looked up. The loop sleeps until the next entry, a lane that runs low, or
+//! its poll, which is also when it sees what others wrote into the log (a redelivery by SQL) and
+//! whether the wall clock was stepped.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::dispatch::Dispatch;
+use super::lane::Lane;
+use super::places::FLOOR;
+use crate::dialect;
+use crate::model::Dialect;
+use crate::model::clock::millis;
+use crate::store::{self, Store};
+use crate::transport::Transport;
+
+/// How far the wall clock may drift from the monotonic one between two looks before it counts as
+/// stepped: far more than NTP slews, far less than a retry's delay.
+const STEP_MS: i64 = 1_000;
+
+/// Rows of one chunk when due times are clamped or deliveries cancelled: some 5 ms of the log's lock.
+const CHUNK_ROWS: usize = 500;
+
+/// A UNIX millisecond, and the webhook that has rows due then.
+type Entry = (i64, Arc<str>);
+
+/// When lanes have rows due, and which run low.
+pub(crate) struct Calendar<E> {
+    entries: Mutex<BinaryHeap<Reverse<Entry>>>,
+    low: Mutex<Vec<Arc<Lane<E>>>>,
+    changed: Notify,
+}
+
+impl<E> Default for Calendar<E> {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            low: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+}
+
+impl<E> Calendar<E> {
+    /// Notes that rows of the lane are due then.
+    pub(crate) fn enter(&self, at_ms: i64, lane: &Lane<E>) {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Reverse((at_ms, lane.name.clone())));
+        self.changed.notify_one();
+    }
+
+    /// Asks for a lane to be filled from the log.
+    pub(crate) fn list(&self, lane: &Arc<Lane<E>>) {
+        self.low
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lane.clone());
+        self.changed.notify_one();
+    }
+
+    fn listed(&self) -> Vec<Arc<Lane<E>>> {
+        std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes an entry whose time has come.
+    fn come_due(&self, now_ms: i64) -> Option<(i64, Arc<str>)> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reverse((at_ms, _)) = entries.peek()?;
+        if *at_ms > now_ms {
+            return None;
+        }
+        entries.pop().map(|Reverse(entry)| entry)
+    }
+
+    fn next_ms(&self) -> Option<i64> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.peek().map(|Reverse((at_ms, _))| *at_ms)
+    }
+}
+
+/// What the loop remembers between two polls.
+struct Seen {
+    redelivery: i64,
+    wall_ms: i64,
+    instant: Instant,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Fills lanes until the pipeline stops.
+    ///
+    /// # Errors
+    /// The log can't be read for a reason that will not pass.
+    pub async fn refill(self: Arc<Self>) -> Result<(), store::Error> {
+        let mut stop = self.stop.subscribe();
+        let mut seen = Seen {
+            redelivery: 0,
+            wall_ms: self.clock.now_ms(),
+            instant: self.clock.instant(),
+        };
+        let mut poll_at = self.clock.instant();
+        while !self.is_stopping() {
+            let round = self.round(&mut seen, &mut poll_at).await;
+            let wait = match round {
+                Ok(wait) => wait,
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(step = "read due deliveries", %error, "the log can't be read; trying again");
+                    self.pace.poll
+                }
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                () = self.calendar.changed.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One round: what the poll sees, what has come due, what runs low. Returns how long to wait.
+    async fn round(
+        self: &Arc<Self>,
+        seen: &mut Seen,
+        poll_at: &mut Instant,
+    ) -> Result<Duration, store::Error> {
+        if self.clock.instant() >= *poll_at {
+            self.look_around(seen).await?;
+            *poll_at = self.clock.instant() + self.pace.poll;
+        }
+        while let Some((at_ms, name)) = self.calendar.come_due(self.clock.now_ms()) {
+            if let Some(lane) = self.lane(&name)
+                && lane.lock().came_due(at_ms)
+            {
+                self.calendar.list(&lane);
+            }
+        }
+        let mut low = self.calendar.listed().into_iter();
+        while let Some(lane) = low.next() {
+            if let Err(error) = self.fill_from_log(&lane).await {
+                // None of the lanes may be forgotten: they are marked as listed and nobody else asks.
+                self.calendar.list(&lane);
+                low.for_each(|lane| self.calendar.list(&lane));
+                return Err(error);
+            }
+        }
+        let poll = poll_at.saturating_duration_since(self.clock.instant());
+        let due = self
+            .calendar
+            .next_ms()
+            .map(|at_ms| at_ms - self.clock.now_ms());
+        Ok(due.map_or(poll, |ms| {
+            poll.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+        }))
+    }
+
+    async fn fill_from_log(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<T::Endpoint>>,
+    ) -> Result<(), store::Error> {
+        let this_lane = lane.clone();
+        self.with_store(move |this, store| this.read_due(store, &this_lane))
+            .await?;
+        self.fill(lane);
+        Ok(())
+    }
+
+    /// Reads due rows into the queue, with the log's lock held.
+    fn read_due(&self, store: &mut Store, lane: &Lane<T::Endpoint>) -> Result<(), store::Error> {
+        let now_ms = self.clock.now_ms();
+        let (rows, bytes) = {
+            let state = lane.lock();
+            let (rows, bytes) = if state.target.is_some() {
+                state.room()
+            } else {
+                (0, 0)
+            };
+            if self.memory_left() > 0 {
+                (rows, bytes.min(self.memory_left()))
+            } else {
+                (rows.min(FLOOR), 1)
+            }
+        };
+        if rows == 0 || bytes == 0 {
+            lane.lock().refilled(rows > 0);
+            return Ok(());
+        }
+        let dues = store.due(&lane.name, now_ms, rows, bytes, &|id| lane.lock().holds(id))?;
+        let read: usize = dues.iter().map(|due| due.body.len()).sum();
+        let more = dues.len() >= rows || read >= bytes;
+        let later = if more {
+            None
+        } else {
+            store.next_due_after(&lane.name, now_ms)?
+        };
+        self.queue(lane, dues, more);
+        if let Some(at_ms) = later
+            && lane.lock().note_due(at_ms)
+        {
+            self.calendar.enter(at_ms, lane);
+        }
+        Ok(())
+    }
+
+    /// What others wrote into the log, and a clock that was stepped.
+    async fn look_around(self: &Arc<Self>, seen: &mut Seen) -> Result<(), store::Error> {
+        let last = seen.redelivery;
+        let found = self
+            .with_store(move |_, store| {
+                if !store.changed()? && last > 0 {
+                    return Ok((last, Vec::new()));
+                }
+                store.redelivered_since(last)
+            })
+            .await?;
+        seen.redelivery = found.0.max(1);
+        for name in found.1 {
+            if let Some(lane) = self.lane(&name)
+                && lane.lock().came_due(self.clock.now_ms())
+            {
+                self.calendar.list(&lane);
+            }
+        }
+        let (wall_ms, instant) = (self.clock.now_ms(), self.clock.instant());
+        let step_ms =
+            wall_ms - seen.wall_ms - millis(instant.saturating_duration_since(seen.instant));
+        (seen.wall_ms, seen.instant) = (wall_ms, instant);
+        if step_ms.abs() > STEP_MS {
+            tracing::warn!(step_ms, "the wall clock was stepped");
+            self.clamp().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes no delivery wait longer than its step's delay from now: what is due later than that
+    /// became so by a clock that went back.
+    ///
+    /// # Errors
+    /// As of the log.
+    pub async fn clamp(self: &Arc<Self>) -> Result<(), store::Error> {
+        let longest = |dialect: &str, attempts: u32| {
+            let dialect = Dialect::from_name(dialect).unwrap_or(Dialect::BoldCms);
+            dialect::longest_delay_ms(dialect, attempts)
+        };
+        loop {
+            let clamped = self
+                .with_store(move |this, store| {
+                    store.clamp_due(this.clock.now_ms(), &longest, CHUNK_ROWS)
+                })
+                .await?;
+            if !clamped.more {
+                break;
+            }
+        }
+        self.enter_all().await
+    }
+
+    /// Enters every lane's earliest due time into the calendar.
+    ///
+    /// # Errors
+    /// As of the log.
+    pub(crate) async fn enter_all(self: &Arc<Self>) -> Result<(), store::Error> {
+        self.with_store(|this, store| {
+            for name in store.pending_webhooks()? {
+                let Some(lane) = this.lane(&name) else {
+                    continue;
+                };
+                if let Some(at_ms) = store.next_due(&name)?
+                    && lane.lock().note_due(at_ms)
+                {
+                    this.calendar.enter(at_ms, &lane);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Cancels what is pending for a webhook that no longer gets anything. Returns how many.
+    ///
+    /// # Errors
+    /// As of the log.
+    pub(crate) async fn cancel_pending(
+        self: &Arc<Self>,
+        name: Arc<str>,
+    ) -> Result<usize, store::Error> {
+        let mut all = 0;
+        loop {
+            let name = name.clone();
+            let cancelled = self
+                .with_store(move |this, store| store.cancel(&name, CHUNK_ROWS, this.clock.now_ms()))
+                .await?;
+            all += cancelled;
+            if cancelled < CHUNK_ROWS {
+                return Ok(all);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Fan-out: which webhooks want an event, and the bodies that they get.
+//!
+//! Pure but for a cache of event names: an application has few names and perhaps ten thousand
+//! webhooks, so a name is matched against all the patterns once and not for every event.
+//! Nothing here is stored or sent.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::dialect;
+use crate::model::{Event, Fanned, Webhook};
+
+/// How many event names are remembered. Far above what an application has; a hostile stream of
+/// ever new names empties the cache and costs a match each, never memory.
+const CACHED_NAMES: usize = 4_096;
+
+/// The subscriptions of one configuration.
+pub struct Routes {
+    webhooks: Vec<Arc<Webhook>>,
+    tenant: Option<Arc<str>>,
+    by_name: Mutex<HashMap<Arc<str>, Arc<[usize]>>>,
+}
+
+impl Routes {
+    /// Takes the webhooks of a configuration, and the tenant id that `openboxes-lift` sends.
+    #[must_use]
+    pub fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
+        Self {
+            webhooks,
+            tenant,
+            by_name: Mutex::default(),
+        }
+    }
+
+    /// Every webhook, in the order of the file.
+    #[must_use]
+    pub fn webhooks(&self) -> &[Arc<Webhook>] {
+        &self.webhooks
+    }
+
+    /// The webhooks that want the event, with one body for each dialect among them; `None` when
+    /// nobody does.
+    #[must_use]
+    pub fn fan_out(&self, event: &Event) -> Option<Fanned> {
+        let mut fanned = Fanned {
+            event_id: event.id,
+            event: event.name.clone(),
+            bodies: Vec::new(),
+            webhooks: Vec::new(),
+        };
+        for &place in self.matching(&event.name).iter() {
+            let webhook = &self.webhooks[place];
+            if !webhook.wants_tenant(event.tenant.as_deref()) {
+                continue;
+            }
+            let known = fanned
+                .bodies
+                .iter()
+                .position(|(d, _)| *d == webhook.dialect);
+            let body = known.unwrap_or_else(|| {
+                let bytes = dialect::body(webhook.dialect, event, self.tenant.as_deref());
+                fanned.bodies.push((webhook.dialect, bytes));
+                fanned.bodies.len() - 1
+            });
+            fanned.webhooks.push((webhook.name.clone(), body));
+        }
+        (!fanned.webhooks.is_empty()).then_some(fanned)
+    }
+
+    /// The places of the active webhooks of which a pattern matches that name.
+    fn matching(&self, name: &Arc<str>) -> Arc<[usize]> {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = by_name.get(name) {
+            return places.clone();
+        }
+        if by_name.len() >= CACHED_NAMES {
+            by_name.clear();
+        }
+        let wanting = self
+            .webhooks
+            .iter()
+            .enumerate()
+            .filter(|(_, w)| w.wants_name(name));
+        let places: Arc<[usize]> = wanting.map(|(place, _)| place).collect();
+        by_name.insert(name.clone(), places.clone());
+        places
+    }
+}

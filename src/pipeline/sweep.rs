@@ -1,0 +1,132 @@
+//! Retention: what is older than its days goes, in small chunks between other work.
+//!
+//! Once an hour a mark notes how far the ids have come, so that rows are deleted by id range and
+//! never searched by time. Pending work outlives the window. Rows of the outbox go by their own
+//! number of days after they were taken, and only those that were.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::dispatch::Dispatch;
+use crate::outbox::{Pruned, Pruner};
+use crate::store;
+use crate::transport::Transport;
+
+/// Rows deleted in one transaction: some 10 ms of the log's lock.
+const CHUNK_ROWS: usize = 500;
+
+/// Between two chunks the lock is free for at least so long.
+const BREATHER: std::time::Duration = std::time::Duration::from_millis(20);
+
+const DAY_MS: i64 = 86_400_000;
+
+/// How long things are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Days of the log.
+    pub log_days: u32,
+    /// Days of the outbox after an event was taken; 0 for ever.
+    pub outbox_days: u32,
+    /// The outbox.
+    pub outbox: PathBuf,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Marks and sweeps until the pipeline stops.
+    ///
+    /// # Errors
+    /// The log can't be written for a reason that will not pass.
+    pub async fn retain(self: Arc<Self>) -> Result<(), store::Error> {
+        let mut stop = self.stop.subscribe();
+        while !self.is_stopping() {
+            let retention = self.retention.borrow().clone();
+            let round = match self.sweep_log(&retention).await {
+                Ok(()) => self.sweep_outbox(&retention).await,
+                Err(error) => Err(error),
+            };
+            match round {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(step = "delete expired rows", %error, "trying again later");
+                }
+                Err(error) => return Err(error),
+            }
+            let again = tokio::time::timeout(self.pace.marks, stop.wait_for(|stop| *stop)).await;
+            drop(again);
+        }
+        Ok(())
+    }
+
+    async fn sweep_log(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+        let days = i64::from(retention.log_days);
+        self.with_store(|this, store| store.mark(this.clock.now_ms()))
+            .await?;
+        let mut rows = 0;
+        while !self.is_stopping() {
+            let swept = self
+                .with_store(move |this, store| {
+                    let before_ms = this.clock.now_ms() - days * DAY_MS;
+                    store.sweep(before_ms, CHUNK_ROWS)
+                })
+                .await?;
+            rows += swept.rows;
+            if swept.rows > 0 {
+                self.results.mark_dirty();
+            }
+            if !swept.more {
+                break;
+            }
+            self.breathe().await;
+        }
+        if rows > 0 {
+            tracing::info!(rows, days, "expired rows of the log deleted");
+        }
+        Ok(())
+    }
+
+    async fn sweep_outbox(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+        if retention.outbox_days == 0 {
+            return Ok(());
+        }
+        let days = i64::from(retention.outbox_days);
+        let mark = self
+            .with_store(move |this, store| store.outbox_mark(this.clock.now_ms() - days * DAY_MS))
+            .await?;
+        let Some((_, up_to)) = mark else {
+            return Ok(());
+        };
+        let mut rows = 0;
+        while !self.is_stopping() {
+            let path = retention.outbox.clone();
+            let deleted = self
+                .with_blocking(move || {
+                    Pruner::open(&path).and_then(|mut p| p.delete(up_to, CHUNK_ROWS))
+                })
+                .await;
+            match deleted {
+                Ok(Pruned::Rows(deleted)) => {
+                    rows += deleted;
+                    if deleted < CHUNK_ROWS {
+                        break;
+                    }
+                }
+                // The application is writing: its work comes first.
+                Ok(Pruned::Busy) => {}
+                Err(error) => {
+                    tracing::warn!(step = "delete dispatched rows of the outbox", %error, "trying again later");
+                    break;
+                }
+            }
+            self.breathe().await;
+        }
+        if rows > 0 {
+            tracing::info!(rows, days, "dispatched rows of the outbox deleted");
+        }
+        Ok(())
+    }
+
+    async fn breathe(&self) {
+        let mut stop = self.stop.subscribe();
+        drop(tokio::time::timeout(BREATHER, stop.wait_for(|stop| *stop)).await);
+    }
+}

@@ -1,0 +1,8 @@
+//! The pipeline with a real log, scripted endpoints and paused time: schedules of days in milliseconds.
+//!
+//! Nothing here opens a socket or sleeps in real time; calls on the log run on blocking threads,
+//! during which tokio holds its paused clock still.
+
+mod schedule;
+mod trouble;
+mod world;

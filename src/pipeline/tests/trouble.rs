@@ -1,0 +1,112 @@
+//! Trouble of our own, and changes while things run.
+
+use std::time::Duration;
+
+use super::world::{Act, Seen, World, webhook};
+use crate::model::Dialect;
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_this_machine_costs_no_try() {
+    let script = |_: &Seen, before| match before {
+        0..=9 => Act::Fault,
+        10 => Act::Panic,
+        _ => Act::Answer(200, 0),
+    };
+    let mut world = World::new(vec![webhook("w", Dialect::BoldCms)], script).await;
+    world.admit(1).await;
+    world.settled().await;
+    assert_eq!(world.states().await, [("delivered".to_owned(), 1)]);
+    assert_eq!(world.seen().len(), 12);
+    let attempts = world
+        .dispatch
+        .with_store(|_, store| store.attempts().unwrap())
+        .await;
+    assert_eq!(attempts, 1, "only what reached the endpoint is in the log");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_leaves_loses_what_was_pending_and_nothing_in_flight() {
+    let stays = webhook("stays", Dialect::BoldCms);
+    let mut leaves = webhook("leaves", Dialect::BoldCms);
+    leaves.max_in_flight = 2;
+    let both = vec![stays.clone(), leaves];
+    let mut world = World::new(both, |_, _| Act::Answer(200, 1_000)).await;
+    world.admit(10).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let directed = world.direct(vec![stays], 4_096).await;
+    assert_eq!(directed.active, 1);
+    // Ten were pending; the two in flight are cancelled in the log until their answer says otherwise.
+    assert_eq!(directed.cancelled, [("leaves".into(), 10)]);
+    world.settled().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let states = world.states().await;
+    assert_eq!(
+        states,
+        [("cancelled".to_owned(), 8), ("delivered".to_owned(), 12)]
+    );
+    world.admit(1).await;
+    world.settled().await;
+    assert_eq!(
+        world
+            .seen()
+            .iter()
+            .filter(|seen| &*seen.webhook == "leaves")
+            .count(),
+        2
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_locked_delays_records_and_loses_none() {
+    let mut world = World::new(vec![webhook("w", Dialect::BoldCms)], |_, _| {
+        Act::Answer(200, 100)
+    })
+    .await;
+    world.admit(5).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let locked = Lock::take(&world.log());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let states = world.states().await;
+    assert_eq!(
+        states,
+        [("pending".to_owned(), 5)],
+        "nothing could be recorded"
+    );
+    drop(locked);
+    world.settled().await;
+    assert_eq!(world.states().await, [("delivered".to_owned(), 5)]);
+    assert_eq!(world.seen().len(), 5, "and nothing was sent twice");
+}
+
+/// A shell that has begun a transaction on the log.
+struct Lock(std::process::Child);
+
+impl Lock {
+    fn take(log: &std::path::Path) -> Self {
+        use std::io::{BufRead, BufReader, Write};
+        use std::process::{Command, Stdio};
+        let mut shell = Command::new("sqlite3")
+            .arg(log)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tests need the sqlite3 command");
+        let stdin = shell.stdin.as_mut().unwrap();
+        stdin
+            .write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n")
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "locked\n");
+        Self(shell)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}

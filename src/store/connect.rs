@@ -1,0 +1,93 @@
+//! Opens connections to the log and sets them up: the writer, the checkpointer, a reader.
+//!
+//! Every connection that may write persists the WAL: the last one to close would delete `-wal` and
+//! `-shm` otherwise, and a reader without the right to make them could not open a stopped daemon's
+//! log (<https://sqlite.org/wal.html#read_only_databases>). What the file holds is not looked at here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, FileControl, OpenFlags};
+
+use super::Error;
+
+/// A row of 2.5 KiB wastes a third of the default page of 4096 bytes.
+const PAGE_BYTES: i64 = 8192;
+
+/// SQLite's page cache takes this much at most, and only as it is used.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// The checkpointer needs hardly any pages: it copies from the WAL past its cache.
+const CHECKPOINTER_CACHE_KIB: i64 = 256;
+
+/// A WAL that a burst made longer is cut to this when it starts over: 2,048 pages.
+const JOURNAL_LIMIT_BYTES: i64 = 2048 * PAGE_BYTES;
+
+/// Other writers are people with `sqlite3`, and commits take milliseconds; the caller tries again.
+const WRITER_BUSY: Duration = Duration::from_millis(250);
+
+/// Readers wait for nobody in WAL mode but for a recovery after a crash.
+const READER_BUSY: Duration = Duration::from_secs(2);
+
+/// More than there are statements in this module, so that none is prepared twice.
+const STATEMENTS: usize = 64;
+
+/// The connection of the one writer.
+pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    set_up_writer(&connection).map_err(|source| Error::open(path, source))?;
+    Ok(connection)
+}
+
+fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(WRITER_BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // These two take effect only before the first page is written, hence before WAL.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}
+
+/// Switches the log to WAL; the caller has made sure that it is one.
+pub(super) fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", JOURNAL_LIMIT_BYTES, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    persist_wal(connection)
+}
+
+/// A second connection, for checkpoints.
+pub(super) fn checkpointer(path: &Path) -> Result<Connection, Error> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let set_up = || -> rusqlite::Result<()> {
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.pragma_update(None, "cache_size", -CHECKPOINTER_CACHE_KIB)?;
+        use_wal(&connection)
+    };
+    set_up().map_err(|source| Error::open(path, source))?;
+    Ok(connection)
+}
+
+/// A connection that can't write.
+pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection
+        .busy_timeout(READER_BUSY)
+        .map_err(|source| Error::open(path, source))?;
+    Ok(connection)
+}
+
+/// Without `SQLITE_OPEN_CREATE`, and never more than one thread at a time on a connection.
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
+    Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|source| Error::open(path, source))
+}
+
+fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let mut on = 1;
+    connection.file_control(None::<&str>, FileControl::PersistWal(&mut on))
+}

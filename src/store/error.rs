@@ -1,0 +1,190 @@
+//! What can go wrong with the log, a variant per step, and whether trying again can help.
+//!
+//! Nothing here decides to try again or to stop: that is the pipeline's. No text holds a row's
+//! content.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why a step with the log failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be made.
+    Create {
+        /// The log's path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file could not be opened or set up.
+    Open {
+        /// The log's path.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The file is a database of something else.
+    Foreign {
+        /// The log's path.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version.
+    Newer {
+        /// The log's path.
+        path: PathBuf,
+        /// The version of its shape.
+        version: i64,
+        /// The newest version that is known here.
+        known: i64,
+    },
+    /// The file could not be brought to a newer shape.
+    Migrate {
+        /// The log's path.
+        path: PathBuf,
+        /// The version that was being made.
+        version: i64,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A transaction or a query failed; nothing of it was kept.
+    Step {
+        /// What was being done, "admit events" style.
+        step: &'static str,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A delivery was to be written without a body.
+    NoBody {
+        /// The outbox id of its event.
+        event_id: i64,
+    },
+}
+
+impl Error {
+    pub(super) fn open(path: &Path, source: rusqlite::Error) -> Self {
+        Self::Open {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Open { source, .. }
+            | Self::Migrate { source, .. }
+            | Self::Step { source, .. } => source.sqlite_error_code(),
+            Self::Create { .. }
+            | Self::Foreign { .. }
+            | Self::Newer { .. }
+            | Self::NoBody { .. } => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody touching the log: somebody else was
+    /// writing, the disk was full or failed, memory or descriptors were short.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::FileLockingProtocolFailed
+                    | ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::OperationInterrupted
+            )
+        )
+    }
+
+    /// Whether the disk, or the quota that SQLite knows of, is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull)
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Create { .. } => Some("the folder must exist and be writable for this user"),
+            Self::Foreign { .. } => Some("give [log] path a file of its own"),
+            Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
+            Self::NoBody { .. } => None,
+            Self::Open { .. } | Self::Migrate { .. } | Self::Step { .. } => match self.code()? {
+                ErrorCode::DiskFull => {
+                    Some("free some space; nothing is lost, and work goes on by itself")
+                }
+                ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Some(
+                    "it is never made anew by itself: restore it from a backup, recover it with \
+                     sqlite3's .recover, or move it away to begin a new log",
+                ),
+                ErrorCode::CannotOpen => {
+                    Some("the file must exist, and its folder be open to this user")
+                }
+                ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+                    Some("this user needs the right to write the file and its folder")
+                }
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+                    Some("another program holds a write transaction open in it")
+                }
+                _ => None,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { path, .. } => write!(f, "make log {path:?}"),
+            Self::Open { path, .. } => write!(f, "open log {path:?}"),
+            Self::Foreign { path } => {
+                write!(f, "open log {path:?}: it is a database of another program")
+            }
+            Self::Newer {
+                path,
+                version,
+                known,
+            } => write!(
+                f,
+                "open log {path:?}: its shape is version {version}, and this webhooksd knows none \
+                 above {known}"
+            ),
+            Self::Migrate { path, version, .. } => {
+                write!(f, "bring log {path:?} to version {version}")
+            }
+            Self::Step { step, .. } => write!(f, "log: {step}"),
+            Self::NoBody { event_id } => write!(f, "log: event {event_id} has no body to send"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Create { source, .. } => Some(source),
+            Self::Open { source, .. }
+            | Self::Migrate { source, .. }
+            | Self::Step { source, .. } => Some(source),
+            Self::Foreign { .. } | Self::Newer { .. } | Self::NoBody { .. } => None,
+        }
+    }
+}
+
+/// Names the step of a failed call.
+pub(super) trait Doing<T> {
+    fn doing(self, step: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, step: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::Step { step, source })
+    }
+}

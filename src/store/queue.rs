@@ -1,0 +1,332 @@
+//! The queue: what is due, when the next is, cancelling, clock steps, and others' redeliveries.
+//!
+//! All of it stands on one partial index of the pending rows, by webhook and due time, so the cost
+//! goes by what is asked for and never by how much waits. There is no state "in flight": the caller
+//! knows what it has taken and passes over it. Limits and order between webhooks are the caller's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::error::Doing;
+use super::{Error, Store};
+use crate::model::{Dialect, Due, Origin};
+
+/// Pending rows of a webhook that are due, in the order they are sent in, from the index alone. The
+/// state, always the same, stands in ORDER BY because it does in the index: else SQLite would sort.
+pub(super) const DUE: &str = "SELECT id FROM delivery INDEXED BY delivery_pending
+  WHERE state = 'pending' AND webhook = ?1 AND due_at <= ?2 ORDER BY due_at, state, id";
+
+pub(super) const NEXT_DUE: &str = "SELECT due_at FROM delivery INDEXED BY delivery_pending
+  WHERE state = 'pending' AND webhook = ?1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
+
+pub(super) const NEXT_WEBHOOK: &str = "SELECT webhook FROM delivery INDEXED BY delivery_pending
+  WHERE state = 'pending' AND webhook > ?1 ORDER BY webhook LIMIT 1";
+
+const LOAD: &str = "SELECT d.event_id, d.event, d.dialect, d.origin, d.attempts, d.due_at, p.body
+  FROM delivery d JOIN payload p ON p.id = d.payload_id WHERE d.id = ?1";
+
+/// One chunk of the pass of [`Store::clamp_due`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clamped {
+    /// Deliveries that are due earlier now.
+    pub rows: usize,
+    /// Whether the pass goes on; call again until it does not.
+    pub more: bool,
+}
+
+/// Where the pass of [`Store::clamp_due`] is: before `webhook`, or in it behind `(due_at, id)`.
+#[derive(Debug, Default)]
+pub(super) struct ClampPass {
+    webhook: Option<String>,
+    due_at: i64,
+    id: i64,
+}
+
+impl Store {
+    /// The pending deliveries of a webhook that are due by now, in the order of their due times and
+    /// ids, without those that `skip` names (their bodies are not loaded). At most `max_rows`, and
+    /// at most `max_bytes` of bodies, but at least one row where there is one.
+    ///
+    /// A row that can't be sent any more, for somebody removed its body or wrote a word that is
+    /// none, is failed on the way, so that it stops nobody.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn due(
+        &mut self,
+        webhook: &str,
+        now_ms: i64,
+        max_rows: usize,
+        max_bytes: usize,
+        skip: &dyn Fn(i64) -> bool,
+    ) -> Result<Vec<Due>, Error> {
+        const STEP: &str = "read due deliveries";
+        let mut broken = Vec::new();
+        let dues = read_due(
+            &self.connection,
+            webhook,
+            now_ms,
+            (max_rows, max_bytes),
+            skip,
+            &mut broken,
+        )
+        .doing(STEP)?;
+        if !broken.is_empty() {
+            self.transact("fail unreadable deliveries", |t| {
+                let mut fail = t.prepare_cached(
+                    "UPDATE delivery SET state = 'failed', due_at = NULL, finished_at = ?2 WHERE id = ?1",
+                )?;
+                broken
+                    .iter()
+                    .try_for_each(|id| fail.execute(params![id, now_ms]).map(drop))
+            })?;
+        }
+        Ok(dues)
+    }
+
+    /// When the webhook's next pending delivery is due, or was, UNIX milliseconds.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn next_due(&mut self, webhook: &str) -> Result<Option<i64>, Error> {
+        self.next_due_after(webhook, i64::MIN)
+    }
+
+    /// The same, of those due later than `after_ms`.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn next_due_after(&mut self, webhook: &str, after_ms: i64) -> Result<Option<i64>, Error> {
+        self.connection
+            .prepare_cached(NEXT_DUE)
+            .and_then(|mut s| {
+                s.query_row(params![webhook, after_ms], |row| row.get(0))
+                    .optional()
+            })
+            .doing("ask when the next delivery is due")
+    }
+
+    /// The names of the webhooks that have pending deliveries, in order: one seek each.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn pending_webhooks(&mut self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        let mut last = String::new();
+        while let Some(name) =
+            pending_after(&self.connection, &last).doing("list webhooks with pending deliveries")?
+        {
+            last.clone_from(&name);
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    /// Cancels up to `max_rows` pending deliveries of a webhook, the oldest due first. Returns how
+    /// many; fewer than `max_rows` means that none is left.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn cancel(&mut self, webhook: &str, max_rows: usize, now_ms: i64) -> Result<usize, Error> {
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        self.transact("cancel deliveries", |t| {
+            t.prepare_cached(
+                "UPDATE delivery SET state = 'cancelled', due_at = NULL, finished_at = ?3
+                  WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_pending
+                                WHERE state = 'pending' AND webhook = ?1 ORDER BY due_at LIMIT ?2)",
+            )?
+            .execute(params![webhook, limit, now_ms])
+        })
+    }
+
+    /// After a clock step: whatever is due later than now + the longest delay that its dialect's
+    /// schedule has after so many attempts, becomes due then. Looks at no more than `max_rows`
+    /// deliveries a call, and only at those due later than now; a pass keeps its place between calls.
+    ///
+    /// # Errors
+    /// The log can't be read or written; the next call goes on at the same place.
+    pub fn clamp_due(
+        &mut self,
+        now_ms: i64,
+        longest_delay_ms: &dyn Fn(&str, u32) -> i64,
+        max_rows: usize,
+    ) -> Result<Clamped, Error> {
+        const STEP: &str = "look for deliveries that are due too late";
+        let mut left = max_rows.max(1);
+        let mut late = Vec::new();
+        let mut place = std::mem::take(&mut self.clamp);
+        let mut pass = || -> rusqlite::Result<bool> {
+            loop {
+                let webhook = match place.webhook.take() {
+                    Some(webhook) if place.id > 0 => webhook,
+                    before => {
+                        let before = before.unwrap_or_default();
+                        let Some(next) = pending_after(&self.connection, &before)? else {
+                            return Ok(false);
+                        };
+                        (place.due_at, place.id) = (now_ms.saturating_add(1), 0);
+                        next
+                    }
+                };
+                place.webhook = Some(webhook);
+                let seen = look(&self.connection, &mut place, left, &mut |row| {
+                    let limit = now_ms.saturating_add(longest_delay_ms(row.dialect, row.attempts));
+                    if row.due_at > limit {
+                        late.push((row.id, limit));
+                    }
+                })?;
+                left -= seen;
+                if left == 0 {
+                    return Ok(true);
+                }
+                place.id = 0;
+            }
+        };
+        let more = pass().doing(STEP)?;
+        if !late.is_empty() {
+            self.transact("bring deliveries forward", |t| {
+                let mut update = t.prepare_cached(
+                    "UPDATE delivery SET due_at = ?2 WHERE id = ?1 AND state = 'pending'",
+                )?;
+                late.iter()
+                    .try_for_each(|(id, due_at)| update.execute(params![id, due_at]).map(drop))
+            })?;
+        }
+        if more {
+            self.clamp = place;
+        }
+        Ok(Clamped {
+            rows: late.len(),
+            more,
+        })
+    }
+
+    /// What `INSERT INTO redelivery` has made since the row `last_seen`: the newest row, and the
+    /// webhooks that got deliveries.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn redelivered_since(&mut self, last_seen: i64) -> Result<(i64, Vec<String>), Error> {
+        let read = || -> rusqlite::Result<(i64, Vec<String>)> {
+            let newest = self
+                .connection
+                .prepare_cached("SELECT coalesce(max(id), 0) FROM redelivery")?
+                .query_row([], |row| row.get::<_, i64>(0))?
+                .max(last_seen);
+            let mut statement = self.connection.prepare_cached(
+                "SELECT DISTINCT d.webhook FROM redelivery r JOIN delivery d ON d.id = r.new_delivery_id
+                  WHERE r.id > ?1 AND r.id <= ?2",
+            )?;
+            let names = statement.query_map(params![last_seen, newest], |row| row.get(0))?;
+            Ok((newest, names.collect::<rusqlite::Result<_>>()?))
+        };
+        read().doing("look for redeliveries")
+    }
+}
+
+fn read_due(
+    connection: &Connection,
+    webhook: &str,
+    now_ms: i64,
+    (max_rows, max_bytes): (usize, usize),
+    skip: &dyn Fn(i64) -> bool,
+    broken: &mut Vec<i64>,
+) -> rusqlite::Result<Vec<Due>> {
+    let name: Arc<str> = webhook.into();
+    let mut ids = connection.prepare_cached(DUE)?;
+    let mut load = connection.prepare_cached(LOAD)?;
+    let mut rows = ids.query(params![webhook, now_ms])?;
+    let mut dues = Vec::new();
+    let mut bytes = 0_usize;
+    while dues.len() < max_rows
+        && let Some(row) = rows.next()?
+    {
+        let id = row.get(0)?;
+        if skip(id) {
+            continue;
+        }
+        let Some(due) = load_due(&mut load, id, &name)? else {
+            broken.push(id);
+            continue;
+        };
+        bytes = bytes.saturating_add(due.body.len());
+        if bytes > max_bytes && !dues.is_empty() {
+            break;
+        }
+        dues.push(due);
+    }
+    Ok(dues)
+}
+
+/// The delivery, or `None` where it is not whole.
+fn load_due(
+    load: &mut CachedStatement<'_>,
+    id: i64,
+    webhook: &Arc<str>,
+) -> rusqlite::Result<Option<Due>> {
+    let mut rows = load.query([id])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let read = || {
+        Some(Due {
+            id,
+            event_id: row.get(0).ok()?,
+            event: row.get_ref(1).ok()?.as_str().ok()?.into(),
+            webhook: webhook.clone(),
+            dialect: Dialect::from_name(row.get_ref(2).ok()?.as_str().ok()?)?,
+            origin: Origin::from_name(row.get_ref(3).ok()?.as_str().ok()?)?,
+            attempts: row.get(4).ok()?,
+            due_at_ms: row.get(5).ok()?,
+            body: Bytes::copy_from_slice(row.get_ref(6).ok()?.as_bytes().ok()?),
+        })
+    };
+    Ok(read())
+}
+
+/// The first webhook behind `name` that has a pending delivery.
+fn pending_after(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(NEXT_WEBHOOK)?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+struct Late<'a> {
+    id: i64,
+    due_at: i64,
+    dialect: &'a str,
+    attempts: u32,
+}
+
+/// Shows `see` up to `max_rows` pending rows of the place's webhook behind the place, moves the
+/// place behind them, and says how many there were.
+fn look(
+    connection: &Connection,
+    place: &mut ClampPass,
+    max_rows: usize,
+    see: &mut dyn FnMut(Late<'_>),
+) -> rusqlite::Result<usize> {
+    let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(
+        "SELECT id, due_at, dialect, attempts FROM delivery INDEXED BY delivery_pending
+          WHERE state = 'pending' AND webhook = ?1 AND due_at >= ?2 AND (due_at > ?2 OR id > ?3)
+          ORDER BY due_at, state, id LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![place.webhook, place.due_at, place.id, limit])?;
+    let mut seen = 0;
+    while let Some(row) = rows.next()? {
+        let late = Late {
+            id: row.get(0)?,
+            due_at: row.get(1)?,
+            dialect: row.get_ref(2)?.as_str()?,
+            attempts: row.get(3)?,
+        };
+        (place.due_at, place.id) = (late.due_at, late.id);
+        see(late);
+        seen += 1;
+    }
+    Ok(seen)
+}

@@ -1,0 +1,122 @@
+//! Writes attempts and what follows from them, many in one transaction.
+//!
+//! A success always counts, whatever became of the delivery meanwhile: the endpoint has it. A retry
+//! or the end of the schedule changes only what is still pending, so a delivery that was cancelled
+//! during its last attempt stays cancelled. The attempt is in the log in any case.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Transaction, params};
+
+use super::{Error, Store};
+use crate::model::{Attempt, Verdict};
+
+const ATTEMPT: &str = "INSERT INTO attempt
+  (delivery_id, webhook, number, time, outcome, status, duration_us, name_us, connect_us, tls_us,
+   head_us, body_us, class, error, peer, url, request_headers, response_truncated,
+   response_headers, response_body)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+
+const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', attempts = ?2, due_at = NULL,
+  finished_at = ?3 WHERE id = ?1";
+
+const FAILED: &str = "UPDATE delivery SET state = 'failed', attempts = ?2, due_at = NULL,
+  finished_at = ?3 WHERE id = ?1 AND state = 'pending'";
+
+const RETRY: &str =
+    "UPDATE delivery SET attempts = ?2, due_at = ?3 WHERE id = ?1 AND state = 'pending'";
+
+/// What is no longer pending was attempted all the same.
+const COUNTED: &str = "UPDATE delivery SET attempts = ?2 WHERE id = ?1";
+
+impl Store {
+    /// Writes attempts and the states that follow, all or nothing.
+    ///
+    /// # Errors
+    /// The log can't be written: then none of them is in it, and the deliveries are still pending.
+    pub fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
+        let last_id = self.transact("record attempts", |t| {
+            let last_id = insert(t, attempts)?;
+            settle(t, attempts)?;
+            Ok(last_id)
+        })?;
+        for attempt in attempts {
+            self.tally.add(
+                &attempt.due.webhook,
+                attempt.started_at_ms,
+                attempt.exchange.duration_us,
+                attempt.verdict == Verdict::Delivered,
+                attempt.error.as_deref(),
+            );
+        }
+        self.tally.counted_to(last_id);
+        Ok(())
+    }
+}
+
+/// Returns the id of the last row; 0 where there is none.
+fn insert(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<i64> {
+    let mut statement = t.prepare_cached(ATTEMPT)?;
+    let mut last_id = 0;
+    for attempt in attempts {
+        last_id = insert_one(&mut statement, attempt)?;
+    }
+    Ok(last_id)
+}
+
+fn insert_one(statement: &mut CachedStatement<'_>, attempt: &Attempt) -> rusqlite::Result<i64> {
+    let exchange = &attempt.exchange;
+    let phases = &exchange.phases;
+    let answer = exchange.result.as_ref().ok();
+    let failure = exchange.result.as_ref().err();
+    statement.insert(params![
+        attempt.due.id,
+        attempt.due.webhook,
+        attempt.number,
+        attempt.started_at_ms,
+        attempt.outcome(),
+        answer.map(|a| a.status),
+        exchange.duration_us,
+        phases.name_us,
+        phases.connect_us,
+        phases.tls_us,
+        phases.head_us,
+        phases.body_us,
+        failure.map(|f| f.class.name()),
+        attempt.error,
+        exchange.peer.map(|p| p.to_string()),
+        attempt.url.text(),
+        attempt.request_headers,
+        answer.map(|a| a.truncated),
+        answer.map(|a| &a.headers),
+        answer.map(|a| text_or_blob(&a.body)),
+    ])
+}
+
+/// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.
+fn text_or_blob(body: &[u8]) -> ToSqlOutput<'_> {
+    let readable = !body.contains(&0) && std::str::from_utf8(body).is_ok();
+    ToSqlOutput::Borrowed(if readable {
+        ValueRef::Text(body)
+    } else {
+        ValueRef::Blob(body)
+    })
+}
+
+fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<()> {
+    let mut delivered = t.prepare_cached(DELIVERED)?;
+    let mut failed = t.prepare_cached(FAILED)?;
+    let mut retry = t.prepare_cached(RETRY)?;
+    let mut counted = t.prepare_cached(COUNTED)?;
+    for attempt in attempts {
+        let (id, number, finished_at) = (attempt.due.id, attempt.number, attempt.finished_at_ms);
+        let changed = match attempt.verdict {
+            Verdict::Delivered => delivered.execute(params![id, number, finished_at])?,
+            Verdict::Failed => failed.execute(params![id, number, finished_at])?,
+            Verdict::RetryAt(due_at) => retry.execute(params![id, number, due_at])?,
+        };
+        if changed == 0 {
+            counted.execute(params![id, number])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Retention: hourly marks, deleting what is older than a mark in small chunks, giving pages back.
+//!
+//! Ids grow with time, so a mark (time against the highest ids) turns "older than" into id ranges,
+//! which is eight times cheaper than any other order of deleting. Pending deliveries outlive the
+//! window, with their bodies; a delivery goes after its attempts, a body after its deliveries. How
+//! long the window is, and when there is time for a chunk, is the caller's.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::error::Doing;
+use super::{Error, Store};
+
+/// Marks are this far apart, and so the window is at most this much longer than it says.
+const MARK_EVERY_MS: i64 = 3_600_000;
+
+/// Pages given back in one call: 2 ms at 40,000 pages a second.
+const VACUUM_PAGES: i64 = 200;
+
+/// A log in balance reuses its free pages. One page in this many may be free before any is given back.
+const FREE_SHARE: i64 = 16;
+
+/// Pages that stay free in any case: 512 KiB.
+const FREE_PAGES: i64 = 64;
+
+/// One chunk of [`Store::sweep`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows deleted.
+    pub rows: usize,
+    /// Whether there is more to do; call again, between other work.
+    pub more: bool,
+}
+
+/// Where the pass of [`Store::sweep`] is. After a restart it begins anew, which costs little.
+#[derive(Debug, Default)]
+pub(super) struct SweepPass {
+    current: Option<Pass>,
+    /// The time of the mark that the last whole pass went by.
+    done: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    mark: Mark,
+    stage: usize,
+    /// Rows of the stage's table up to this id have been looked at.
+    after_id: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    time: i64,
+    /// The highest ids, in the order of [`STAGES`].
+    ids: [i64; STAGES.len()],
+}
+
+/// A table of a pass: how to find the last id of the next chunk, and the deletion of what may go in it.
+struct Stage {
+    chunk_end: &'static str,
+    delete: &'static str,
+}
+
+/// In this order, so that nothing is left without what it refers to. `?1 < id <= ?2`; `?3`: the
+/// window's begin, for what may have ended long after its id was given out.
+const STAGES: [Stage; 5] = [
+    Stage {
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM attempt WHERE id > ?1 AND id <= ?2",
+    },
+    Stage {
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM delivery NOT INDEXED WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM delivery WHERE id > ?1 AND id <= ?2 AND state <> 'pending' AND finished_at < ?3
+                   AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = delivery.id)",
+    },
+    Stage {
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM payload WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM payload WHERE id > ?1 AND id <= ?2
+                   AND NOT EXISTS (SELECT 1 FROM delivery d
+                                    WHERE d.event_id = payload.event_id AND d.payload_id = payload.id)",
+    },
+    Stage {
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM rejected WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM rejected WHERE id > ?1 AND id <= ?2",
+    },
+    Stage {
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM redelivery WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM redelivery WHERE id > ?1 AND id <= ?2
+                   AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = redelivery.delivery_id)",
+    },
+];
+
+impl Store {
+    /// Writes a mark, unless the newest is less than an hour old. Returns whether it did.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn mark(&mut self, now_ms: i64) -> Result<bool, Error> {
+        let newest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(time) FROM mark WHERE time <= ?1")
+            .and_then(|mut s| s.query_row([now_ms], |row| row.get(0)))
+            .doing("read the newest mark")?;
+        if newest.is_some_and(|time| now_ms - time < MARK_EVERY_MS) {
+            return Ok(false);
+        }
+        self.transact("write a mark", |t| {
+            // The clock was ahead when these were made; their ids are older than they say.
+            t.execute("DELETE FROM mark WHERE time > ?1", [now_ms])?;
+            t.execute(
+                "INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id,
+                                   rejected_id, redelivery_id)
+                 SELECT ?1, coalesce((SELECT generation FROM cursor), 0),
+                        coalesce((SELECT event_id FROM cursor), 0),
+                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'attempt'), 0),
+                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'delivery'), 0),
+                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'payload'), 0),
+                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rejected'), 0),
+                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'redelivery'), 0)",
+                [now_ms],
+            )
+        })?;
+        Ok(true)
+    }
+
+    /// How far the outbox had been taken in by `before_ms`, as `(generation, id)`: rows up to that
+    /// id were taken before then. `None` where no mark is that old.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn outbox_mark(&mut self, before_ms: i64) -> Result<Option<(i64, i64)>, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT generation, event_id FROM mark WHERE time <= ?1 ORDER BY time DESC LIMIT 1",
+            )
+            .and_then(|mut s| {
+                s.query_row([before_ms], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+            })
+            .doing("read an old mark")
+    }
+
+    /// Deletes one chunk of what is older than `before_ms`, looking at no more than `max_rows` rows,
+    /// and then gives some free pages back. To be called until there is no more, between other work.
+    /// The file itself gets shorter at the next checkpoint.
+    ///
+    /// # Errors
+    /// The log can't be written; the next call goes on at the same place.
+    pub fn sweep(&mut self, before_ms: i64, max_rows: usize) -> Result<Swept, Error> {
+        let limit = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
+        let pass = match self.sweep.current {
+            Some(pass) => Some(pass),
+            None => self.next_pass(before_ms)?,
+        };
+        let mut swept = match pass {
+            Some(pass) => self.sweep_chunk(pass, before_ms, limit)?,
+            None => self.expire_rollup(limit)?,
+        };
+        let vacuumed = give_pages_back(&self.connection).doing("give free pages back")?;
+        self.unsynced |= vacuumed.is_some();
+        swept.more |= vacuumed == Some(true);
+        Ok(swept)
+    }
+
+    fn sweep_chunk(&mut self, pass: Pass, before_ms: i64, limit: i64) -> Result<Swept, Error> {
+        let Some(work) = STAGES.get(pass.stage) else {
+            let rows = self.transact("delete old marks", |t| {
+                t.execute("DELETE FROM mark WHERE time < ?1", [pass.mark.time])
+            })?;
+            self.sweep = SweepPass {
+                current: None,
+                done: Some(pass.mark.time),
+            };
+            return Ok(Swept { rows, more: true });
+        };
+        let ids = (pass.after_id, pass.mark.ids[pass.stage]);
+        let end: Option<i64> = self
+            .connection
+            .prepare_cached(work.chunk_end)
+            .and_then(|mut s| s.query_row(params![ids.0, ids.1, limit], |row| row.get(0)))
+            .doing("look for old rows")?;
+        let (stage, after_id) = end.map_or((pass.stage + 1, 0), |end| (pass.stage, end));
+        let rows = match end {
+            Some(end) => self.transact("delete old rows", |t| {
+                delete(t, work, (pass.after_id, end), before_ms)
+            })?,
+            None => 0,
+        };
+        self.sweep.current = Some(Pass {
+            stage,
+            after_id,
+            ..pass
+        });
+        Ok(Swept { rows, more: true })
+    }
+
+    /// A pass by the newest mark that is old enough, unless there was one already.
+    fn next_pass(&self, before_ms: i64) -> Result<Option<Pass>, Error> {
+        let mark = self
+            .connection
+            .prepare_cached(
+                "SELECT time, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id
+                   FROM mark WHERE time <= ?1 ORDER BY time DESC LIMIT 1",
+            )
+            .and_then(|mut s| s.query_row([before_ms], read_mark).optional())
+            .doing("read an old mark")?;
+        Ok(mark
+            .filter(|mark| Some(mark.time) != self.sweep.done)
+            .map(|mark| Pass {
+                mark,
+                stage: 0,
+                after_id: 0,
+            }))
+    }
+}
+
+fn read_mark(row: &Row<'_>) -> rusqlite::Result<Mark> {
+    let (attempt, delivery, payload) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    Ok(Mark {
+        time: row.get(0)?,
+        ids: [attempt, delivery, payload, row.get(4)?, row.get(5)?],
+    })
+}
+
+fn delete(
+    t: &Transaction<'_>,
+    stage: &Stage,
+    (after_id, end): (i64, i64),
+    before_ms: i64,
+) -> rusqlite::Result<usize> {
+    let mut statement = t.prepare_cached(stage.delete)?;
+    statement.raw_bind_parameter(1, after_id)?;
+    statement.raw_bind_parameter(2, end)?;
+    if statement.parameter_count() > 2 {
+        statement.raw_bind_parameter(3, before_ms)?;
+    }
+    statement.raw_execute()
+}
+
+/// `None` where there are few free pages; else some were given back: whether many are left.
+fn give_pages_back(connection: &Connection) -> rusqlite::Result<Option<bool>> {
+    let ask = |pragma| -> rusqlite::Result<i64> {
+        connection
+            .prepare_cached(pragma)?
+            .query_row([], |row| row.get(0))
+    };
+    let free = ask("PRAGMA freelist_count")?;
+    let surplus = free - (ask("PRAGMA page_count")? / FREE_SHARE).max(FREE_PAGES);
+    if surplus <= 0 {
+        return Ok(None);
+    }
+    // Stepped to its end: each step frees one page.
+    let pages = surplus.min(VACUUM_PAGES);
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    // A file without auto_vacuum, as .recover makes it, gives nothing back: then that is that.
+    let freed = ask("PRAGMA freelist_count")? < free;
+    Ok(freed.then_some(surplus > pages))
+}

@@ -1,0 +1,257 @@
+//! The roll-up: attempts counted by webhook in spans of time, for `health` at any size.
+//!
+//! It is derived from the attempt rows and from nothing else. What `record` commits is counted in
+//! memory and written once a second, together with the id of the last attempt counted; attempts
+//! above that id are counted again from their rows when the log is opened, so a crash loses none.
+//! Rows are kept only as long as `health` reads them. Nothing here is a measure for billing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::error::Doing;
+use super::{Error, Store, Swept};
+
+/// The upper edges of the duration buckets, milliseconds: the columns `le_1` … `le_10000`.
+pub(super) const EDGES_MS: [i64; 17] = [
+    1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000,
+];
+
+const MINUTE_MS: i64 = 60_000;
+
+/// A span of the roll-up: its word, its length, and how long its rows are kept. `health` reads an
+/// hour of the short ones and a day of the long ones; twice that leaves room for a clock step.
+struct Span {
+    name: &'static str,
+    length_ms: i64,
+    keep_ms: i64,
+}
+
+const SPANS: [Span; 2] = [
+    Span {
+        name: "5min",
+        length_ms: 5 * MINUTE_MS,
+        keep_ms: 120 * MINUTE_MS,
+    },
+    Span {
+        name: "hour",
+        length_ms: 60 * MINUTE_MS,
+        keep_ms: 48 * 60 * MINUTE_MS,
+    },
+];
+
+static ADD: LazyLock<String> = LazyLock::new(|| {
+    let mut columns = String::from("attempts, failures");
+    let mut places = String::from("?1, ?2, ?3, ?4, ?5");
+    let mut sums = String::from(
+        "attempts = attempts + excluded.attempts, failures = failures + excluded.failures",
+    );
+    for (n, edge) in EDGES_MS.iter().enumerate() {
+        columns += &format!(", le_{edge}");
+        places += &format!(", ?{}", n + 6);
+        sums += &format!(", le_{edge} = le_{edge} + excluded.le_{edge}");
+    }
+    format!(
+        "INSERT INTO rollup (span, start, webhook, {columns}) VALUES ({places})
+         ON CONFLICT (span, start, webhook) DO UPDATE SET {sums}"
+    )
+});
+
+/// Attempts in one span.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    attempts: i64,
+    failures: i64,
+    /// How many took at most the edge, for each edge.
+    le: [i64; EDGES_MS.len()],
+}
+
+/// The newest of a webhook.
+#[derive(Debug, Default)]
+struct Last {
+    success_at: Option<i64>,
+    failure_at: Option<i64>,
+    error: Option<Box<str>>,
+}
+
+/// What was recorded since the last flush. Bounded by the webhooks and the spans of a second or two.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    counts: HashMap<(i64, Arc<str>), Counts>,
+    last: HashMap<Arc<str>, Last>,
+    /// The id of the last attempt in it; 0 where there is none.
+    attempt_id: i64,
+}
+
+impl Tally {
+    /// Counts one attempt.
+    pub(super) fn add(
+        &mut self,
+        webhook: &Arc<str>,
+        time_ms: i64,
+        duration_us: i64,
+        success: bool,
+        error: Option<&str>,
+    ) {
+        let start = start_of(time_ms, SPANS[0].length_ms);
+        let counts = self.counts.entry((start, webhook.clone())).or_default();
+        counts.attempts += 1;
+        counts.failures += i64::from(!success);
+        for (count, edge) in counts.le.iter_mut().zip(EDGES_MS) {
+            *count += i64::from(duration_us <= edge * 1000);
+        }
+        let last = self.last.entry(webhook.clone()).or_default();
+        if success {
+            last.success_at = last.success_at.max(Some(time_ms));
+        } else {
+            last.failure_at = last.failure_at.max(Some(time_ms));
+            last.error = error.map(Into::into);
+        }
+    }
+
+    /// Says which attempt was the last that [`Self::add`] counted.
+    pub(super) fn counted_to(&mut self, attempt_id: i64) {
+        self.attempt_id = self.attempt_id.max(attempt_id);
+    }
+}
+
+impl Store {
+    /// Writes the roll-up of what was recorded since the last flush, and has the disk keep it and
+    /// every earlier commit (`synchronous = FULL`). To be called once a second; where nothing was
+    /// committed since, it does nothing.
+    ///
+    /// # Errors
+    /// The log can't be written: the next flush writes the same and more.
+    pub fn flush(&mut self, now_ms: i64) -> Result<(), Error> {
+        if !self.unsynced {
+            return Ok(());
+        }
+        let tally = std::mem::take(&mut self.tally);
+        let written = self
+            .synchronous("FULL")
+            .and_then(|()| self.transact("write the roll-up", |t| write(t, &tally, now_ms)));
+        let relaxed = self.synchronous("NORMAL");
+        if written.is_err() {
+            self.tally = tally;
+        } else {
+            self.unsynced = false;
+        }
+        written.and(relaxed)
+    }
+
+    /// Counts the attempts that no flush has counted.
+    pub(super) fn catch_up(&mut self, now_ms: i64) -> Result<(), Error> {
+        let mut tally = Tally::default();
+        let mut read = || -> rusqlite::Result<()> {
+            let counted: i64 = self
+                .connection
+                .query_row("SELECT attempt_id FROM rolled_up", [], |row| row.get(0))
+                .optional()?
+                .unwrap_or(0);
+            let mut statement = self.connection.prepare(
+                "SELECT id, webhook, time, duration_us, outcome = 'delivered', error
+                   FROM attempt WHERE id > ?1 ORDER BY id",
+            )?;
+            let mut rows = statement.query([counted])?;
+            while let Some(row) = rows.next()? {
+                tally.add(
+                    &row.get::<_, Arc<str>>(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get_ref(5)?.as_str_or_null()?,
+                );
+                tally.counted_to(row.get(0)?);
+            }
+            Ok(())
+        };
+        read().doing("count the attempts since the last roll-up")?;
+        if tally.attempt_id > 0 {
+            self.tally = tally;
+            self.flush(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes up to `limit` rows of each span that `health` no longer reads, by the newest there is.
+    pub(super) fn expire_rollup(&mut self, limit: i64) -> Result<Swept, Error> {
+        const STEP: &str = "delete old roll-up rows";
+        let mut swept = Swept::default();
+        for span in &SPANS {
+            let edge: Option<i64> = self
+                .connection
+                .prepare_cached(
+                    "SELECT newest - ?2 FROM (
+                       SELECT (SELECT max(start) FROM rollup WHERE span = ?1) AS newest,
+                              (SELECT min(start) FROM rollup WHERE span = ?1) AS oldest)
+                      WHERE oldest < newest - ?2",
+                )
+                .and_then(|mut s| {
+                    s.query_row(params![span.name, span.keep_ms], |row| row.get(0))
+                        .optional()
+                })
+                .doing(STEP)?;
+            let Some(edge) = edge else { continue };
+            swept.rows += self.transact(STEP, |t| {
+                t.prepare_cached(
+                    "DELETE FROM rollup WHERE (span, start, webhook) IN (
+                       SELECT span, start, webhook FROM rollup WHERE span = ?1 AND start < ?2 LIMIT ?3)",
+                )?
+                .execute(params![span.name, edge, limit])
+            })?;
+            swept.more = true;
+        }
+        Ok(swept)
+    }
+
+    /// Not a cached statement: this pragma acts when it is prepared, not when it is run.
+    fn synchronous(&self, level: &str) -> Result<(), Error> {
+        self.connection
+            .pragma_update(None, "synchronous", level)
+            .doing("set how commits reach the disk")
+    }
+}
+
+fn write(t: &Transaction<'_>, tally: &Tally, now_ms: i64) -> rusqlite::Result<()> {
+    let mut add = t.prepare_cached(&ADD)?;
+    for span in &SPANS {
+        for ((start, webhook), counts) in &tally.counts {
+            let start = start_of(*start, span.length_ms);
+            add.raw_bind_parameter(1, span.name)?;
+            add.raw_bind_parameter(2, start)?;
+            add.raw_bind_parameter(3, webhook)?;
+            add.raw_bind_parameter(4, counts.attempts)?;
+            add.raw_bind_parameter(5, counts.failures)?;
+            for (n, count) in counts.le.iter().enumerate() {
+                add.raw_bind_parameter(n + 6, count)?;
+            }
+            add.raw_execute()?;
+        }
+    }
+    let mut last = t.prepare_cached(
+        "UPDATE webhook SET last_success_at = coalesce(?2, last_success_at),
+           last_error = CASE WHEN ?3 IS NULL THEN last_error ELSE ?4 END,
+           last_failure_at = coalesce(?3, last_failure_at) WHERE name = ?1",
+    )?;
+    for (webhook, seen) in &tally.last {
+        last.execute(params![
+            webhook,
+            seen.success_at,
+            seen.failure_at,
+            seen.error
+        ])?;
+    }
+    // Always written, for a commit without a page is not synced.
+    t.prepare_cached(
+        "INSERT INTO rolled_up (one, attempt_id, time) VALUES (1, ?1, ?2)
+         ON CONFLICT (one) DO UPDATE SET attempt_id = max(attempt_id, excluded.attempt_id),
+           time = excluded.time",
+    )?
+    .execute(params![tally.attempt_id, now_ms])?;
+    Ok(())
+}
+
+fn start_of(time_ms: i64, length_ms: i64) -> i64 {
+    time_ms - time_ms.rem_euclid(length_ms)
+}

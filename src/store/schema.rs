@@ -1,0 +1,96 @@
+//! The shape of log.db: embedded migrations, applied in order, counted by `user_version`.
+//!
+//! A migration is one transaction with its `user_version`, so a crash leaves one shape or the next.
+//! There is no way back: a shape that is newer than this program is refused. A file is a log if it
+//! says so by its `application_id`; an empty database becomes one; anything else is left alone.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{Error, connect};
+
+/// "whkd", in the header of every log (<https://sqlite.org/pragma.html#pragma_application_id>).
+pub(super) const APPLICATION_ID: i64 = 0x7768_6b64;
+
+/// The migrations: the n-th brings version n - 1 to version n. Never edited once released.
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+
+/// The SQL that makes an empty log, for `webhooksd schema log`.
+#[must_use]
+pub fn sql() -> String {
+    MIGRATIONS.concat()
+}
+
+/// Brings the log to the newest shape, in WAL mode.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    migrate_with(connection, path, MIGRATIONS)
+}
+
+pub(super) fn migrate_with(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), Error> {
+    let done = version(connection, path, migrations)?;
+    connect::use_wal(connection).map_err(|source| Error::open(path, source))?;
+    for (place, sql) in migrations.iter().enumerate().skip(done) {
+        let version = count(place + 1);
+        apply(connection, sql, version).map_err(|source| Error::Migrate {
+            path: path.to_owned(),
+            version,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Checks that a reader knows what it reads.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
+    match version(connection, path, MIGRATIONS)? {
+        // An empty file: the daemon that makes the log has not got there yet.
+        0 => Err(Error::Foreign {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn apply(connection: &mut Connection, sql: &str, version: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(sql)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
+}
+
+/// How many migrations the log has seen.
+fn version(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<usize, Error> {
+    let ask = |sql: &str| -> Result<i64, Error> {
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|source| Error::open(path, source))
+    };
+    let foreign = || Error::Foreign {
+        path: path.to_owned(),
+    };
+    let application_id = ask("PRAGMA application_id")?;
+    let version = ask("PRAGMA user_version")?;
+    if application_id != APPLICATION_ID {
+        let objects = ask("SELECT count(*) FROM sqlite_master")?;
+        let empty = application_id == 0 && version == 0 && objects == 0;
+        return if empty { Ok(0) } else { Err(foreign()) };
+    }
+    if version > count(migrations.len()) {
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            version,
+            known: count(migrations.len()),
+        });
+    }
+    usize::try_from(version).ok().ok_or_else(foreign)
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,230 @@
+//! Retention, and the roll-up through crashes.
+
+use super::*;
+
+const HOUR: i64 = 3_600_000;
+
+/// Sweeps to the end; returns the rows deleted.
+fn sweep(store: &mut Store, before_ms: i64) -> usize {
+    let mut rows = 0;
+    for _ in 0..10_000 {
+        let swept = store.sweep(before_ms, 20).unwrap();
+        assert!(swept.rows <= 40);
+        rows += swept.rows;
+        if !swept.more {
+            return rows;
+        }
+    }
+    panic!("the sweep does not end");
+}
+
+fn counts(log: &Log) -> [i64; 5] {
+    ["attempt", "delivery", "payload", "rejected", "redelivery"]
+        .map(|table| log.ask(&format!("SELECT count(*) FROM {table}")))
+}
+
+/// 100 events, delivered but for the last two: one is pending, one was cancelled a day later.
+fn old_work(store: &mut Store) {
+    let mut batch = admission(1..=100, &["a"]);
+    for event in &mut batch.events {
+        event.bodies.truncate(1);
+        event.bodies[0].1 = vec![b' '; 40_000].into();
+    }
+    batch.rejected.push(Rejected {
+        event_id: 101,
+        event: "e".into(),
+        reason: "r".into(),
+    });
+    let dues = store.admit(&batch, NOW).unwrap();
+    let mut attempts: Vec<_> = dues[..98]
+        .iter()
+        .map(|due| attempt(due, NOW, Verdict::Delivered))
+        .collect();
+    attempts.push(attempt(
+        &dues[98],
+        NOW,
+        Verdict::RetryAt(NOW + 9_999 * HOUR),
+    ));
+    store.record(&attempts).unwrap();
+    assert!(store.mark(NOW + HOUR).unwrap());
+    assert_eq!(store.cancel("a", 1, NOW + 24 * HOUR).unwrap(), 1);
+}
+
+#[test]
+fn what_is_old_goes_and_pending_work_stays_with_its_body_and_space_is_given_back() {
+    let log = Log::new();
+    let mut store = log.open();
+    old_work(&mut store);
+    store.checkpoint().unwrap();
+    let full = std::fs::metadata(&log.path).unwrap().len();
+    assert_eq!(sweep(&mut store, NOW), 0, "no mark is that old");
+    assert_eq!(counts(&log), [99, 100, 100, 1, 0]);
+
+    assert_eq!(sweep(&mut store, NOW + 2 * HOUR), 99 + 98 + 98 + 1);
+    assert_eq!(counts(&log), [0, 2, 2, 0, 0]);
+    assert_eq!(sweep(&mut store, NOW + 2 * HOUR), 0, "nothing twice");
+    let due = store
+        .due("a", NOW + 9_999 * HOUR, 9, usize::MAX, &|_| false)
+        .unwrap();
+    assert_eq!((due[0].id, due[0].body.len()), (99, 40_000));
+    store.checkpoint().unwrap();
+    let lean = std::fs::metadata(&log.path).unwrap().len();
+    assert!(lean * 3 < full, "{lean} of {full}");
+
+    assert!(store.mark(NOW + 24 * HOUR).unwrap());
+    assert_eq!(
+        sweep(&mut store, NOW + 25 * HOUR),
+        2 + 1,
+        "and the mark before"
+    );
+    assert_eq!(counts(&log), [0, 1, 1, 0, 0]);
+}
+
+#[test]
+fn a_file_that_gives_no_pages_back_is_swept_to_the_end() {
+    let log = Log::new();
+    create::create(&log.path).unwrap();
+    log.execute(
+        "PRAGMA page_size = 8192; PRAGMA auto_vacuum = NONE; CREATE TABLE x (y); DROP TABLE x",
+    )
+    .unwrap();
+    let mut store = log.open();
+    old_work(&mut store);
+    assert_eq!(sweep(&mut store, NOW + 2 * HOUR), 99 + 98 + 98 + 1);
+}
+
+#[test]
+fn ids_do_not_start_again_when_the_log_is_empty() {
+    let log = Log::new();
+    let mut store = log.open();
+    let dues = store.admit(&admission(1..=3, &["a"]), NOW).unwrap();
+    let done: Vec<_> = dues
+        .iter()
+        .map(|d| attempt(d, NOW, Verdict::Delivered))
+        .collect();
+    store.record(&done).unwrap();
+    store.mark(NOW + 1000).unwrap();
+    sweep(&mut store, NOW + 2000);
+    assert_eq!(counts(&log), [0; 5]);
+    drop(store);
+    let mut store = log.open();
+    let due = store
+        .admit(&admission(4..=4, &["a"]), NOW)
+        .unwrap()
+        .remove(0);
+    assert_eq!(due.id, 4);
+    store
+        .record(&[attempt(&due, NOW, Verdict::Delivered)])
+        .unwrap();
+    assert_eq!(log.ask::<i64>("SELECT id FROM attempt"), 4);
+}
+
+#[test]
+fn marks_are_hourly_and_tell_how_far_the_outbox_was() {
+    let log = Log::new();
+    let mut store = log.open();
+    store.set_cursor(&cursor(5), NOW).unwrap();
+    assert!(store.mark(NOW).unwrap());
+    assert!(!store.mark(NOW + HOUR - 1).unwrap());
+    store.set_cursor(&cursor(9), NOW).unwrap();
+    assert!(store.mark(NOW + HOUR).unwrap());
+    assert_eq!(store.outbox_mark(NOW - 1).unwrap(), None);
+    assert_eq!(store.outbox_mark(NOW + HOUR - 1).unwrap(), Some((3, 5)));
+    assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), Some((3, 9)));
+    // The clock goes back a day: marks of times to come are none.
+    assert!(store.mark(NOW - 24 * HOUR).unwrap());
+    assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), Some((3, 9)));
+    assert_eq!(log.ask::<i64>("SELECT count(*) FROM mark"), 1);
+}
+
+/// The roll-up as text.
+fn rollup(log: &Log) -> String {
+    log.ask(
+        "SELECT group_concat(span || start || webhook || ':' || attempts || ',' || failures || ','
+           || le_10 || ',' || le_20, ' ') FROM (SELECT * FROM rollup ORDER BY span, start, webhook)",
+    )
+}
+
+#[test]
+fn the_rollup_equals_the_attempts_also_when_the_last_flush_is_missing() {
+    let log = Log::new();
+    let mut store = log.open();
+    store
+        .register(&[("a".into(), true), ("b".into(), true)], NOW)
+        .unwrap();
+    let dues = store.admit(&admission(1..=40, &["a", "b"]), NOW).unwrap();
+    for (n, batch) in (0..).zip(dues.chunks(10)) {
+        let attempts: Vec<_> = (0..)
+            .zip(batch)
+            .map(|(m, due)| {
+                let verdict = if m % 3 == 0 {
+                    Verdict::Failed
+                } else {
+                    Verdict::Delivered
+                };
+                let mut attempt = attempt(due, NOW + n * 200_000 + m, verdict);
+                attempt.exchange.duration_us = 1000 * (m + 5);
+                attempt
+            })
+            .collect();
+        store.record(&attempts).unwrap();
+        if n == 2 {
+            store.flush(NOW).unwrap();
+        }
+    }
+    drop(store);
+    let mut store = log.open();
+    let expected: String = log.ask(
+        "WITH span(span, length) AS (VALUES ('5min', 300000), ('hour', 3600000))
+         SELECT group_concat(t, ' ') FROM (
+           SELECT span || (time - time % length) || webhook || ':' || count(*) || ','
+             || sum(outcome <> 'delivered') || ',' || sum(duration_us <= 10000) || ','
+             || sum(duration_us <= 20000) AS t
+             FROM attempt, span GROUP BY span, time - time % length, webhook
+            ORDER BY span, time - time % length, webhook)",
+    );
+    assert_eq!(rollup(&log), expected);
+    assert_eq!(log.ask::<i64>("SELECT sum(attempts) FROM rollup"), 160);
+    assert_eq!(
+        log.ask::<i64>("SELECT max(last_failure_at) = (SELECT max(time) FROM attempt WHERE outcome = 'failed') FROM webhook"),
+        1
+    );
+    store.flush(NOW).unwrap();
+    drop(store);
+    drop(log.open());
+    assert_eq!(rollup(&log), expected, "nothing is counted twice");
+}
+
+#[test]
+fn old_rollup_rows_go_without_any_mark() {
+    let log = Log::new();
+    let mut store = log.open();
+    let dues = store.admit(&admission(1..=3, &["a"]), NOW).unwrap();
+    for (due, hours) in dues.iter().zip([0, 10, 49]) {
+        store
+            .record(&[attempt(due, NOW + hours * HOUR, Verdict::Delivered)])
+            .unwrap();
+    }
+    store.flush(NOW).unwrap();
+    assert_eq!(sweep(&mut store, 0), 3);
+    assert_eq!(
+        log.ask::<i64>("SELECT count(*) FROM rollup WHERE span = '5min'"),
+        1
+    );
+    assert_eq!(
+        log.ask::<i64>("SELECT count(*) FROM rollup WHERE span = 'hour'"),
+        2
+    );
+}
+
+#[test]
+fn the_columns_of_the_rollup_are_its_edges() {
+    let log = Log::new();
+    drop(log.open());
+    let columns: String =
+        log.ask("SELECT group_concat(substr(name, 4)) FROM pragma_table_info('rollup') WHERE name LIKE 'le%'");
+    assert_eq!(
+        columns,
+        rollup::EDGES_MS.map(|edge| edge.to_string()).join(",")
+    );
+}

@@ -1,0 +1,125 @@
+//! Tests of the log as a whole, on real files in folders of their own.
+//!
+//! What is shared here makes admissions and attempts as the pipeline does. Time is what a test says
+//! it is, but for the view `health`, which asks SQLite for the time.
+
+mod files;
+mod keep;
+mod people;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::{
+    Admission, Answer, Attempt, Class, Cursor, Dialect, Due, Exchange, Failure, Fanned, Phases,
+    Rejected, Url, Verdict,
+};
+
+const NOW: i64 = 1_700_000_000_123;
+
+struct Log {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Log {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        Self {
+            _folder: folder,
+            path,
+        }
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&self.path, NOW).unwrap()
+    }
+
+    /// What a query of one value says, on a connection of its own.
+    fn ask<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
+        let connection = connect::reader(&self.path).unwrap();
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        let connection = Connection::open(&self.path)?;
+        let mut persist = 1;
+        connection.file_control(
+            None::<&str>,
+            rusqlite::FileControl::PersistWal(&mut persist),
+        )?;
+        connection.execute_batch(sql)
+    }
+}
+
+fn cursor(event_id: i64) -> Cursor {
+    Cursor {
+        generation: 3,
+        event_id,
+        fingerprints: vec![(event_id, [7; 16]), (1, [255; 16])],
+    }
+}
+
+/// One event for each id, for each of the webhooks.
+fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission {
+    let last = *ids.end();
+    let events = ids.map(|event_id| Fanned {
+        event_id,
+        event: "story-approve".into(),
+        bodies: vec![
+            (Dialect::BoldCms, format!("{{\"cms\":{event_id}}}").into()),
+            (Dialect::OpenboxesLift, Bytes::from("{\"lift\":\"\u{e4}\"}")),
+        ],
+        webhooks: webhooks
+            .iter()
+            .enumerate()
+            .map(|(n, name)| ((*name).into(), n % 2))
+            .collect(),
+    });
+    Admission {
+        events: events.collect(),
+        rejected: Vec::new(),
+        cursor: cursor(last),
+    }
+}
+
+fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
+    let result = if verdict == Verdict::Delivered {
+        Ok(Answer {
+            status: 204,
+            headers: "server: x".into(),
+            body: b"fine".to_vec(),
+            truncated: false,
+        })
+    } else {
+        Err(Failure {
+            class: Class::Refused,
+            text: "refused".into(),
+        })
+    };
+    Attempt {
+        due: due.clone(),
+        number: due.attempts + 1,
+        started_at_ms,
+        finished_at_ms: started_at_ms + 12,
+        url: Arc::new(Url::parse("https://h.example/x").unwrap()),
+        request_headers: "Host: h.example".into(),
+        exchange: Exchange {
+            result,
+            phases: Phases {
+                connect_us: Some(1500),
+                ..Phases::default()
+            },
+            peer: Some("127.0.0.1:443".parse().unwrap()),
+            duration_us: 12_345,
+        },
+        verdict,
+        error: (verdict != Verdict::Delivered).then(|| "refused".to_owned()),
+    }
+}

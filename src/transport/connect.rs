@@ -1,0 +1,221 @@
+//! A new connection: name, TCP, TLS, each timed, all within one limit.
+//!
+//! Several addresses are tried as RFC 8305 has it: the next one at once where one fails, or beside it
+//! where it takes longer than [`HEAD_START`]; the first that connects wins, the others are dropped.
+//! Which phase ran out of time is said in the failure's words.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::failure::{Span, Trouble, connecting, shaking_hands};
+use super::resolve::Resolver;
+use super::tls::Handshake;
+use super::wire::Wire;
+use crate::model::clock::micros;
+use crate::model::{Class, Clock, Phases};
+
+/// How long an address is tried before the next is tried beside it (RFC 8305, 8).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Where to connect to, and how.
+pub(super) struct Target {
+    pub(super) host: Box<str>,
+    /// The host, where it is an address itself.
+    pub(super) literal: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) handshake: Option<Handshake>,
+}
+
+/// What is known of an attempt so far; it is kept where the attempt fails, too.
+#[derive(Default)]
+pub(super) struct Course {
+    pub(super) phases: Phases,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// The means to connect.
+pub(super) struct Connector<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) resolver: &'a Resolver,
+    pub(super) limit: Duration,
+}
+
+impl Connector<'_> {
+    /// Connects, within the limit from `start` on.
+    pub(super) async fn connect(
+        &self,
+        target: &Target,
+        start: Instant,
+        course: &mut Course,
+    ) -> Result<(Wire, SocketAddr), Trouble> {
+        let until = start + self.limit;
+        let late = |phase: String| {
+            let text = format!("{phase} within {}", Span(self.limit));
+            Trouble::new(Class::ConnectTimeout, text)
+        };
+        let host = &target.host;
+
+        let one;
+        let found;
+        let addresses: &[IpAddr] = if let Some(literal) = target.literal {
+            one = [literal];
+            &one
+        } else {
+            let begun = self.clock.instant();
+            let result = timeout_at(until, self.resolver.resolve(host)).await;
+            course.phases.name_us = Some(self.since(begun));
+            found = result.map_err(|_elapsed: Elapsed| {
+                late(format!("the name \"{host}\" did not resolve"))
+            })??;
+            &found
+        };
+
+        let begun = self.clock.instant();
+        let result = timeout_at(until, open(addresses, target.port, course)).await;
+        course.phases.connect_us = Some(self.since(begun));
+        let (stream, peer) = result.map_err(|_elapsed: Elapsed| match course.peer {
+            Some(peer) => late(format!("no connection to {peer}")),
+            None => late(format!("no connection to {host}")),
+        })??;
+        // A request is one write: waiting for more to send would only delay it.
+        stream
+            .set_nodelay(true)
+            .map_err(|error| connecting(peer, &error))?;
+
+        let Some(Handshake { config, name }) = &target.handshake else {
+            return Ok((Wire::Plain(stream), peer));
+        };
+        let begun = self.clock.instant();
+        let connector = TlsConnector::from(config.clone());
+        let result = timeout_at(until, connector.connect(name.clone(), stream)).await;
+        course.phases.tls_us = Some(self.since(begun));
+        let stream = result
+            .map_err(|_elapsed: Elapsed| late(format!("no TLS handshake with {host} at {peer}")))?
+            .map_err(|error| shaking_hands(host, peer, &error))?;
+        Ok((Wire::Tls(Box::new(stream)), peer))
+    }
+
+    fn since(&self, begun: Instant) -> i64 {
+        micros(self.clock.instant() - begun)
+    }
+}
+
+type Opening<'a> = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<TcpStream>)> + Send + 'a>>;
+
+/// Connects to the first address that lets us. `course.peer` is the one tried last.
+async fn open(
+    addresses: &[IpAddr],
+    port: u16,
+    course: &mut Course,
+) -> Result<(TcpStream, SocketAddr), Trouble> {
+    if let [only] = addresses {
+        let peer = SocketAddr::new(*only, port);
+        course.peer = Some(peer);
+        return match TcpStream::connect(peer).await {
+            Ok(stream) => Ok((stream, peer)),
+            Err(error) => Err(connecting(peer, &error)),
+        };
+    }
+    let mut left = addresses.iter();
+    let mut running: Vec<Opening<'_>> = Vec::new();
+    let mut failed = None;
+    loop {
+        if let Some(next) = left.next() {
+            let peer = SocketAddr::new(*next, port);
+            course.peer = Some(peer);
+            running.push(Box::pin(
+                async move { (peer, TcpStream::connect(peer).await) },
+            ));
+        }
+        let finished = if left.len() == 0 {
+            Some(first_of(&mut running).await)
+        } else {
+            tokio::time::timeout(HEAD_START, first_of(&mut running))
+                .await
+                .ok()
+        };
+        match finished {
+            // The head start is over: the next one beside it.
+            None => {}
+            Some(Some((peer, Ok(stream)))) => {
+                course.peer = Some(peer);
+                return Ok((stream, peer));
+            }
+            Some(Some((peer, Err(error)))) => {
+                // What an endpoint did says more than what we lack (a family without a route).
+                let trouble = connecting(peer, &error);
+                if !matches!(failed, Some(Trouble::Endpoint(_))) {
+                    failed = Some(trouble);
+                }
+                if running.is_empty() && left.len() == 0 {
+                    break;
+                }
+            }
+            Some(None) => break,
+        }
+    }
+    Err(failed.unwrap_or_else(|| Trouble::new(Class::Name, "the name has no address")))
+}
+
+/// The first of these to end, taken out; `None` where there is none.
+async fn first_of<'a>(
+    running: &mut Vec<Opening<'a>>,
+) -> Option<(SocketAddr, io::Result<TcpStream>)> {
+    poll_fn(|cx| {
+        for index in 0..running.len() {
+            if let Poll::Ready(result) = running[index].as_mut().poll(cx) {
+                drop(running.swap_remove(index));
+                return Poll::Ready(Some(result));
+            }
+        }
+        if running.is_empty() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two addresses of one machine: where one refuses, the other is taken.
+    #[tokio::test]
+    async fn the_next_address_is_tried_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let addresses = ["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()];
+        let mut course = Course::default();
+        let begun = Instant::now();
+        let (_stream, peer) = open(&addresses, port, &mut course).await.unwrap();
+        assert_eq!(peer, listener.local_addr().unwrap());
+        assert_eq!(course.peer, Some(peer));
+        assert!(begun.elapsed() < HEAD_START);
+    }
+
+    #[tokio::test]
+    async fn where_all_refuse_the_first_is_named() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let addresses = ["127.0.0.2".parse().unwrap(), "127.0.0.3".parse().unwrap()];
+        let result = open(&addresses, port, &mut Course::default()).await;
+        let Err(Trouble::Endpoint(failure)) = result else {
+            panic!("it connected");
+        };
+        assert_eq!(failure.class, Class::Refused);
+        assert_eq!(
+            failure.text,
+            format!("connection refused by 127.0.0.2:{port}")
+        );
+    }
+}

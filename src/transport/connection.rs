@@ -1,0 +1,215 @@
+//! One HTTP/1.1 connection: hyper's two halves in one struct, driven in the task that uses them.
+//!
+//! hyper wants its connection future spawned; here it is polled in the same task as the request, so
+//! that an exchange costs no wake-up between tasks and dropping it leaves nothing behind. Invariant:
+//! hyper's answer and body make progress only inside a poll of the connection, so they are polled
+//! after it with a waker that does nothing, and only the connection's wakers count.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Response, Uri, Version};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::letterhead::{Letter, Letterhead, Progress};
+use super::wire::Wire;
+use crate::model::{Fault, Request};
+
+/// The most that hyper buffers of an answer's head; a larger one is a protocol failure. Its limit of
+/// 100 headers is kept: another number would cost two allocations for each answer.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How long a connection that is not used again stays for the peer to close it first: whoever closes
+/// first holds the port in `TIME_WAIT` for a minute, and 28,000 ports are all we have to one address.
+const LINGER: Duration = Duration::from_millis(200);
+/// What a lingering connection may still bring.
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// A connection that serves one request at a time.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Letterhead<Wire>>, Full<Bytes>>,
+    /// hyper is through with the connection; it must not be polled again.
+    done: bool,
+    letter: Letter,
+    peer: SocketAddr,
+}
+
+/// Why there is no answer.
+pub(super) enum Unanswered {
+    /// The request could not be written down.
+    Fault(Fault),
+    /// The connection failed; hyper's reason, where it has one.
+    Broken(Option<hyper::Error>),
+}
+
+impl Connection {
+    /// Sets HTTP up on an open stream; no byte is sent.
+    pub(super) async fn open(wire: Wire, peer: SocketAddr) -> Result<Box<Self>, hyper::Error> {
+        let letter = Letter::default();
+        let io = TokioIo::new(Letterhead::new(wire, letter.clone()));
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES)
+            .max_header_size(BUFFER_BYTES)
+            .http09_responses(false)
+            // Sloppy servers exist, and what counts is the status they say.
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .writev(true)
+            .handshake(io)
+            .await?;
+        Ok(Box::new(Self {
+            sender,
+            driver,
+            done: false,
+            letter,
+            peer,
+        }))
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.letter.progress()
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn ask(
+        &mut self,
+        start_line: &[u8],
+        request: &Request,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let begun = self.letter.begin(start_line, request);
+        begun.map_err(Unanswered::Fault)?;
+        let mut placeholder = http::Request::new(Full::new(request.body.clone()));
+        *placeholder.method_mut() = Method::POST;
+        *placeholder.uri_mut() = Uri::from_static("/");
+        *placeholder.version_mut() = Version::HTTP_11;
+        // Without the budget of tokio: it would make a wait of an answer that is there, and the waker
+        // below would never end that wait.
+        let answer = tokio::task::coop::unconstrained(self.sender.send_request(placeholder));
+        let mut answer = pin!(answer);
+        poll_fn(|cx| {
+            let reason = poll_driver(&mut self.driver, &mut self.done, cx);
+            let mut blind = Context::from_waker(Waker::noop());
+            match answer.as_mut().poll(&mut blind) {
+                Poll::Ready(answer) => Poll::Ready(answer.map_err(|e| Unanswered::Broken(Some(e)))),
+                Poll::Pending if self.done => Poll::Ready(Err(Unanswered::Broken(reason))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Reads the body into `kept` until its end or until there are more than `limit` bytes, and
+    /// says whether that was its end.
+    pub(super) async fn read(
+        &mut self,
+        mut body: Incoming,
+        limit: usize,
+        kept: &mut Vec<u8>,
+    ) -> bool {
+        poll_fn(|cx| {
+            loop {
+                // The reason is not needed: the body tells that it broke off.
+                drop(poll_driver(&mut self.driver, &mut self.done, cx));
+                let mut blind = Context::from_waker(Waker::noop());
+                match Pin::new(&mut body).poll_frame(&mut blind) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        let Ok(data) = frame.into_data() else {
+                            continue;
+                        };
+                        let room = limit - kept.len();
+                        kept.extend_from_slice(data.get(..room).unwrap_or(&data));
+                        if data.len() > room {
+                            return Poll::Ready(false);
+                        }
+                    }
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                    Poll::Ready(None) => return Poll::Ready(true),
+                    Poll::Pending if self.done => return Poll::Ready(false),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Looks whether the connection can take a request: the last exchange is over on both sides,
+    /// and the peer has neither closed it nor sent something unasked.
+    pub(super) async fn is_idle(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.look(cx))).await
+    }
+
+    /// The same outside of any task.
+    pub(super) fn is_idle_unwatched(&mut self) -> bool {
+        self.look(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>) -> bool {
+        drop(poll_driver(&mut self.driver, &mut self.done, cx));
+        !self.done && self.sender.is_ready() && self.letter.progress().whole
+    }
+
+    /// Lets the peer close the connection first, where it soon does. Returns the connection while
+    /// the peer has not yet.
+    pub(super) async fn part(self: Box<Self>) -> Option<Parting> {
+        let io = self.driver.into_parts().io.into_inner();
+        let mut parting = Parting(io.into_wire().into_tcp());
+        poll_fn(|cx| Poll::Ready(pin!(parting.drain()).poll(cx).is_pending()))
+            .await
+            .then_some(parting)
+    }
+}
+
+/// Lets hyper work. Its error is returned once.
+fn poll_driver(
+    driver: &mut http1::Connection<TokioIo<Letterhead<Wire>>, Full<Bytes>>,
+    done: &mut bool,
+    cx: &mut Context<'_>,
+) -> Option<hyper::Error> {
+    if *done {
+        return None;
+    }
+    // Not the future itself: that would shut the connection down, and it is the peer's turn.
+    match driver.poll_without_shutdown(cx) {
+        Poll::Ready(result) => {
+            *done = true;
+            result.err()
+        }
+        Poll::Pending => None,
+    }
+}
+
+/// A connection that nothing more is sent on.
+pub(super) struct Parting(TcpStream);
+
+impl Parting {
+    /// Waits for the peer's end, not for long, and closes.
+    pub(super) async fn wait(mut self) {
+        // Either way the connection is closed now.
+        drop(timeout(LINGER, self.drain()).await);
+    }
+
+    async fn drain(&mut self) {
+        let mut scratch = [0; 512];
+        let mut left = LINGER_BYTES;
+        while let Ok(n @ 1..) = self.0.read(&mut scratch).await {
+            left = left.saturating_sub(n);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What went wrong, in a class for machines and in words for people.
+//!
+//! Classes come from typed errors (`io::ErrorKind`, `rustls::Error`, hyper's predicates), never from
+//! a text. The one question with two sides is whether the trouble is the endpoint's or our own: what
+//! our machine lacks (descriptors, ports, memory, threads) is a [`Fault`], all else a [`Failure`].
+//! No header value, secret or URL is in the words.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::letterhead::{Mismatch, Progress};
+use super::tls;
+use crate::model::{Class, Failure, Fault};
+
+/// Why an attempt brought no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The endpoint's or the network's: it counts.
+    Endpoint(Failure),
+    /// Our own: it does not.
+    Machine(Fault),
+}
+
+impl Trouble {
+    pub(super) fn new(class: Class, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::Endpoint(Failure { class, text })
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Machine(fault)
+    }
+}
+
+/// A time-out for people: `3 s`, `300 ms`.
+pub(super) struct Span(pub(super) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.subsec_millis() == 0 {
+            write!(f, "{} s", self.0.as_secs())
+        } else {
+            write!(f, "{} ms", self.0.as_millis())
+        }
+    }
+}
+
+/// Whether an error says that our own machine ran out of something.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
+    )
+}
+
+/// Whether our machine can open no socket just now. `getaddrinfo` hides that behind answers that
+/// look like the name server's.
+pub(super) fn machine_is_out() -> Option<Fault> {
+    let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
+    is_ours(&error).then(|| Fault(format!("open a socket: {error}")))
+}
+
+/// Why connecting failed.
+pub(super) fn connecting(to: SocketAddr, error: &io::Error) -> Trouble {
+    let fault = || Trouble::Machine(Fault(format!("connect to {to}: {error}")));
+    // A machine without an address of that family says EADDRNOTAVAIL too, and there it is no
+    // passing shortage. Connecting a UDP socket sends nothing and tells the two apart.
+    if Errno::from_io_error(error) == Some(Errno::ADDRNOTAVAIL) {
+        return if has_source_for(to) {
+            fault()
+        } else {
+            Trouble::new(Class::Unreachable, format!("no route to {to}: {error}"))
+        };
+    }
+    if is_ours(error) {
+        return fault();
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            Trouble::new(Class::Refused, format!("connection refused by {to}"))
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            Trouble::new(Class::Reset, format!("connection reset by {to}"))
+        }
+        io::ErrorKind::TimedOut => Trouble::new(
+            Class::ConnectTimeout,
+            format!("no connection to {to}: {error}"),
+        ),
+        _ => Trouble::new(Class::Unreachable, format!("no route to {to}: {error}")),
+    }
+}
+
+fn has_source_for(to: SocketAddr) -> bool {
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    UdpSocket::bind(any).is_ok_and(|socket| socket.connect(to).is_ok())
+}
+
+/// Why the TLS handshake failed.
+pub(super) fn shaking_hands(host: &str, to: SocketAddr, error: &io::Error) -> Trouble {
+    if let Some(error) = find::<rustls::Error>(error) {
+        return Trouble::Endpoint(tls::failure(host, error));
+    }
+    if is_ours(error) {
+        return Trouble::Machine(Fault(format!("TLS with {to}: {error}")));
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => Trouble::new(
+            Class::Reset,
+            format!("connection reset by {to} in the TLS handshake"),
+        ),
+        _ => Trouble::new(
+            Class::Tls,
+            format!("{to} closed the connection in the TLS handshake"),
+        ),
+    }
+}
+
+/// Why there was no answer on an open connection; `None`: hyper gave it up without a reason.
+pub(super) fn answering(
+    host: &str,
+    peer: SocketAddr,
+    progress: Progress,
+    error: Option<&hyper::Error>,
+) -> Trouble {
+    if let Some(error) = error {
+        if find::<Mismatch>(error).is_some() {
+            return Trouble::Machine(Fault(Mismatch.to_string()));
+        }
+        if let Some(error) = find::<rustls::Error>(error) {
+            return Trouble::Endpoint(tls::failure(host, error));
+        }
+        if let Some(error) = find::<io::Error>(error) {
+            return broken(peer, progress, error);
+        }
+        if error.is_parse_too_large() {
+            return Trouble::new(
+                Class::Protocol,
+                "the head of the answer is larger than 64 KiB or has more than 100 headers",
+            );
+        }
+        if !error.is_incomplete_message() && !error.is_canceled() && !error.is_closed() {
+            return Trouble::new(Class::Protocol, format!("the answer is not HTTP: {error}"));
+        }
+    }
+    closed(peer, progress)
+}
+
+fn broken(peer: SocketAddr, progress: Progress, error: &io::Error) -> Trouble {
+    if is_ours(error) {
+        return Trouble::Machine(Fault(format!("talk to {peer}: {error}")));
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            Trouble::new(Class::Reset, format!("connection reset by {peer}"))
+        }
+        io::ErrorKind::TimedOut => Trouble::new(
+            Class::ResponseTimeout,
+            format!("no sign of life from {peer}: {error}"),
+        ),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Trouble::new(Class::Unreachable, format!("no route to {peer}: {error}"))
+        }
+        _ => closed(peer, progress),
+    }
+}
+
+fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
+    let when = if progress.heard == 0 {
+        "without an answer"
+    } else {
+        "before its answer was whole"
+    };
+    Trouble::new(
+        Class::Closed,
+        format!("{peer} closed the connection {when}"),
+    )
+}
+
+/// No head of an answer in time.
+pub(super) fn silent(limit: Duration, progress: Progress, reused: bool) -> Trouble {
+    let part = if progress.heard > 0 {
+        " but interim or unfinished ones"
+    } else {
+        ""
+    };
+    let mut text = format!("no answer{part} within {}", Span(limit));
+    if !reused {
+        text.push_str(" of connecting");
+    }
+    if !progress.whole {
+        text.push_str("; the request was not taken whole");
+    }
+    Trouble::new(Class::ResponseTimeout, text)
+}
+
+/// The first error of that type in a chain, the inside of an `io::Error` included.
+fn find<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // `source` of an `io::Error` is the source of what is inside, so the inside is asked for.
+        next = match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inside) => Some(inside),
+            None => error.source(),
+        };
+    }
+    None
+}

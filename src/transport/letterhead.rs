@@ -1,0 +1,282 @@
+//! Our own head on hyper's letter: the request's bytes go out exactly as the dialect made them.
+//!
+//! hyper writes header names in lower or title case and groups repeated ones, and a `HeaderMap`
+//! forgets what was typed. So hyper is given a request without headers, and its head of two lines
+//! (the placeholder) is replaced, while it is written, by the head that was formatted here. Invariant:
+//! the bytes on the wire are our head, then the body, and [`Progress`] says how many of them went.
+//! Framing stays truthful because [`compose`] refuses a head whose `Content-Length` is not the body's.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::model::{Fault, Request};
+
+/// What hyper's head starts with, for the request that it is given.
+const PLACEHOLDER: &[u8] = b"POST / HTTP/1.1\r\n";
+/// The end of any head.
+const END: &[u8] = b"\r\n\r\n";
+/// Slices handed to one write: our head, the rest of hyper's first slice, and hyper's next ones.
+const SLICES: usize = 8;
+
+/// How far an exchange came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Bytes of the request that the connection took.
+    pub(super) sent: usize,
+    /// Bytes of the answer that came.
+    pub(super) heard: usize,
+    /// Whether the request is out whole and the connection never refused a byte.
+    pub(super) whole: bool,
+}
+
+/// The head to be written, shared between the connection's owner and its byte stream.
+#[derive(Clone, Default)]
+pub(super) struct Letter(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    head: Vec<u8>,
+    head_sent: usize,
+    /// Whether the placeholder is still to be replaced.
+    open: bool,
+    /// Bytes of head and body that are to be sent in all.
+    length: usize,
+    sent: usize,
+    heard: usize,
+    /// The peer takes no more: the rest of the request is dropped, for its answer may be there.
+    torn: bool,
+}
+
+impl Letter {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Formats the head of the next request. Fails where no peer could read it.
+    pub(super) fn begin(&self, start_line: &[u8], request: &Request) -> Result<(), Fault> {
+        let mut state = self.state();
+        compose(&mut state.head, start_line, request)?;
+        state.head_sent = 0;
+        state.open = true;
+        state.length = state.head.len() + request.body.len();
+        state.sent = 0;
+        state.heard = 0;
+        Ok(())
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let state = self.state();
+        Progress {
+            sent: state.sent,
+            heard: state.heard,
+            whole: !state.open && !state.torn && state.sent == state.length,
+        }
+    }
+}
+
+/// Writes start line and headers as they stand into `head`.
+fn compose(head: &mut Vec<u8>, start_line: &[u8], request: &Request) -> Result<(), Fault> {
+    head.clear();
+    head.extend_from_slice(start_line);
+    let mut lengths = 0;
+    for header in &request.headers {
+        let (name, value) = (header.name.as_bytes(), header.value.as_bytes());
+        if name.is_empty() || !name.iter().copied().all(is_token) {
+            return Err(Fault("a header's name is not one that can be sent".into()));
+        }
+        if value
+            .iter()
+            .any(|b| (*b < b' ' && *b != b'\t') || *b == 127)
+        {
+            return Err(Fault(format!(
+                "the value of the header {} holds a control character",
+                header.name
+            )));
+        }
+        if header.name.eq_ignore_ascii_case("content-length") {
+            lengths += 1;
+            if header.value.parse() != Ok(request.body.len()) {
+                return Err(Fault("Content-Length is not the body's length".into()));
+            }
+        }
+        if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(Fault("Transfer-Encoding can't be set by hand".into()));
+        }
+        head.extend_from_slice(name);
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value);
+        head.extend_from_slice(b"\r\n");
+    }
+    if lengths != 1 {
+        return Err(Fault("a request needs one Content-Length".into()));
+    }
+    head.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// A character of a header's name (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The byte stream that hyper writes into.
+pub(super) struct Letterhead<W> {
+    wire: W,
+    letter: Letter,
+}
+
+impl<W> Letterhead<W> {
+    pub(super) fn new(wire: W, letter: Letter) -> Self {
+        Self { wire, letter }
+    }
+
+    pub(super) fn into_wire(self) -> W {
+        self.wire
+    }
+}
+
+/// hyper wrote another head than the one that is to be replaced: our bug, not the endpoint's.
+#[derive(Debug)]
+pub(super) struct Mismatch;
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request's head is not the expected placeholder")
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// The length of the placeholder at the start of hyper's bytes.
+fn placeholder_length(bytes: &[u8]) -> Option<usize> {
+    if !bytes.starts_with(PLACEHOLDER) {
+        return None;
+    }
+    let at = bytes.windows(END.len()).position(|w| w == END)?;
+    Some(at + END.len())
+}
+
+impl<W: AsyncWrite + Unpin> Letterhead<W> {
+    /// Writes our head in place of the placeholder, with as much of the body as goes along.
+    /// Returns how much of hyper's bytes that was.
+    fn poll_open(
+        wire: &mut W,
+        state: &mut State,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first: &[u8] = bufs.first().map_or(&[], |slice| slice);
+        let Some(skip) = placeholder_length(first) else {
+            return Poll::Ready(Err(io::Error::other(Mismatch)));
+        };
+        loop {
+            let left = state.head.get(state.head_sent..).unwrap_or_default();
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            slices[0] = IoSlice::new(left);
+            slices[1] = IoSlice::new(first.get(skip..).unwrap_or_default());
+            let mut count = 2;
+            for (slot, buf) in slices[2..].iter_mut().zip(&bufs[1..]) {
+                *slot = IoSlice::new(buf);
+                count += 1;
+            }
+            let left = left.len();
+            let n = ready!(Pin::new(&mut *wire).poll_write_vectored(cx, &slices[..count]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            state.sent += n;
+            state.head_sent += n.min(left);
+            if n >= left {
+                state.open = false;
+                return Poll::Ready(Ok(skip + n - left));
+            }
+        }
+    }
+}
+
+/// Whether a failed write only says that the peer reads no more.
+fn peer_is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
+impl<W: AsyncRead + Unpin> AsyncRead for Letterhead<W> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
+        this.letter.state().heard += buf.filled().len() - before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Letterhead<W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let mut state = this.letter.state();
+        let result = if state.torn {
+            Err(io::ErrorKind::BrokenPipe.into())
+        } else if state.open {
+            ready!(Self::poll_open(&mut this.wire, &mut state, cx, bufs))
+        } else {
+            let result = ready!(Pin::new(&mut this.wire).poll_write_vectored(cx, bufs));
+            state.sent += *result.as_ref().unwrap_or(&0);
+            result
+        };
+        // A peer may answer before it has read everything, and close: the answer counts.
+        // So the rest is swallowed, and what the peer said is found by reading.
+        Poll::Ready(match result {
+            Err(error) if peer_is_gone(&error) => {
+                state.torn = true;
+                Ok(bufs.iter().map(|buf| buf.len()).sum())
+            }
+            other => other,
+        })
+    }
+
+    /// Always: a body is then never copied behind the head.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.letter.state().torn {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut this.wire).poll_flush(cx)) {
+            Err(error) if peer_is_gone(&error) => {
+                this.letter.state().torn = true;
+                Poll::Ready(Ok(()))
+            }
+            other => Poll::Ready(other),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+    }
+}
