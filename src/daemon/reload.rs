@@ -73,12 +73,16 @@ impl Reload {
 }
 
 async fn reload(path: PathBuf, paths: Paths, dispatch: Arc<Dispatch<Client>>) {
+    let counters = dispatch.clone();
+    let counters = counters.counters();
     match try_reload(path, paths, dispatch).await {
         Ok(directed) => {
+            counters.reloaded(true);
             journal_cancelled(&directed);
             tracing::info!(webhooks = directed.active, "configuration reloaded");
         }
         Err(error) => {
+            counters.reloaded(false);
             error
                 .to_string()
                 .lines()

@@ -18,13 +18,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
+use super::Pace;
 use super::lane::{Lane, Taken, Target};
 use super::places::Places;
 use super::record::Results;
 use super::refill::Calendar;
 use super::routes::Routes;
+use super::status::Counters;
 use super::sweep::Retention;
-use super::{Counters, Pace};
 use crate::dialect;
 use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict};
 use crate::store::Store;

@@ -93,7 +93,10 @@ impl<T: Transport> Follower<T> {
         let mut look = true;
         while !self.stop.load(Ordering::Acquire) {
             let wait = match self.look(look) {
-                Ok(()) => self.burst.gap(),
+                Ok(()) => {
+                    self.intake.pulse().beat(self.intake.clock());
+                    self.burst.gap()
+                }
                 Err(error) => self.wait_out(error)?,
             };
             look = false;
@@ -117,7 +120,7 @@ impl<T: Transport> Follower<T> {
             self.reopen()?;
         }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
-        if !changed && !always && !self.moved {
+        if !changed && !always && !self.moved && !self.intake.has_read() {
             return Ok(());
         }
         let mut any = false;
@@ -158,18 +161,27 @@ impl<T: Transport> Follower<T> {
 
     /// How long to wait after trouble, or the trouble itself where waiting does not help.
     fn wait_out(&self, error: IntakeError) -> Result<Duration, IntakeError> {
-        match &error {
-            IntakeError::Outbox(cause) if cause.is_busy() => Ok(self.burst.gap()),
+        let (wait, cause) = match &error {
+            IntakeError::Outbox(cause) if cause.is_busy() => (self.burst.gap(), chain(cause)),
             IntakeError::Outbox(cause) => {
-                tracing::warn!(outbox = %self.path.display(), error = %chain(cause), "the outbox can't be read; trying again");
-                Ok(TROUBLE)
+                let error = chain(cause);
+                tracing::warn!(outbox = %self.path.display(), error, "the outbox can't be read; trying again");
+                (TROUBLE, error)
             }
             IntakeError::Store(cause) if cause.is_transient() => {
-                tracing::warn!(error = %chain(cause), "the log does not take events; they stay in the outbox");
-                Ok(TROUBLE)
+                let error = chain(cause);
+                tracing::warn!(
+                    error,
+                    "the log does not take events; they stay in the outbox"
+                );
+                (TROUBLE, error)
             }
-            IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => Err(error),
-        }
+            IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => {
+                return Err(error);
+            }
+        };
+        self.intake.pulse().trouble(self.intake.clock(), cause);
+        Ok(wait)
     }
 
     /// Waits a little for lanes whose queue is nearly full, as long as they move.

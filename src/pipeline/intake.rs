@@ -13,6 +13,7 @@ use super::fingerprint::thin;
 use super::lane::Lane;
 use super::origin::{Refusal, Settled, settle};
 use super::routes::Routes;
+use super::status::Pulse;
 use crate::model::{Admission, Clock, Cursor, Event, Rejected};
 use crate::outbox::{self, Row, Tail};
 use crate::store;
@@ -99,6 +100,15 @@ impl<T: Transport> Intake<T> {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.dispatch.clock
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.dispatch.counters.intake
+    }
+
+    /// Whether rows were read that are not admitted yet: the log refused them.
+    pub(crate) fn has_read(&self) -> bool {
+        !self.read.is_empty()
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {

@@ -10,6 +10,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::status::Tally;
 use crate::model::{Due, Url, Webhook};
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
@@ -31,6 +32,7 @@ pub(crate) struct Target<E> {
 /// One webhook's queue.
 pub struct Lane<E> {
     pub(crate) name: Arc<str>,
+    pub(crate) tally: Tally,
     state: Mutex<State<E>>,
 }
 
@@ -82,6 +84,7 @@ impl<E> Lane<E> {
         };
         Self {
             name,
+            tally: Tally::default(),
             state: Mutex::new(state),
         }
     }

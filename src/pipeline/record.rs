@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::dispatch::Dispatch;
+use crate::model::clock::micros;
 use crate::model::{Attempt, Verdict};
 use crate::store;
 use crate::transport::Transport;
@@ -41,8 +42,6 @@ pub(crate) struct Results {
     /// Something was committed since the last full synchronisation.
     pub(crate) dirty: AtomicBool,
     pub(crate) dirtied: Notify,
-    /// Why the log refuses at the moment; empty while it does not.
-    pub(crate) trouble: Mutex<Option<String>>,
 }
 
 impl Results {
@@ -91,10 +90,6 @@ impl Results {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Attempt>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -122,17 +117,20 @@ impl<T: Transport> Dispatch<T> {
                 if !error.is_transient() {
                     return Err(error);
                 }
-                tracing::warn!(step = "record attempts", %error, waiting = self.results.unrecorded(),
-                    "the log does not take results; deliveries wait");
-                self.results.set_trouble(Some(error.to_string()));
+                self.counters.record.trouble(&self.clock, error.to_string());
+                if pause == RETRY.0 {
+                    let waiting = self.results.unrecorded();
+                    tracing::warn!(step = "record attempts", %error, waiting,
+                        "the log does not take results; they wait, and nothing is lost");
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY.1);
                 batch = same;
             }
             if pause != RETRY.0 {
                 tracing::info!("the log takes results again");
-                self.results.set_trouble(None);
             }
+            self.counters.record.beat(&self.clock);
             last = self.clock.instant();
         }
     }
@@ -169,12 +167,13 @@ impl<T: Transport> Dispatch<T> {
         batch: Vec<Attempt>,
     ) -> Result<(), (store::Error, Vec<Attempt>)> {
         self.with_store(move |this, store| {
+            let begun = this.clock.instant();
             if let Err(error) = store.record(&batch) {
                 return Err((error, batch));
             }
+            this.counters.committed(micros(begun.elapsed()));
             for attempt in &batch {
                 this.let_go(attempt);
-                this.counters.attempted(attempt);
             }
             this.results
                 .unrecorded
@@ -191,6 +190,7 @@ impl<T: Transport> Dispatch<T> {
         let Some(lane) = self.lane(&attempt.due.webhook) else {
             return;
         };
+        lane.tally.count(attempt);
         let mut state = lane.lock();
         state.release(attempt.due.id);
         if let Verdict::RetryAt(at_ms) = attempt.verdict

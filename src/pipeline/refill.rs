@@ -112,8 +112,12 @@ impl<T: Transport> Dispatch<T> {
         while !self.is_stopping() {
             let round = self.round(&mut seen, &mut poll_at).await;
             let wait = match round {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    self.counters.refill.beat(&self.clock);
+                    wait
+                }
                 Err(error) if error.is_transient() => {
+                    self.counters.refill.trouble(&self.clock, error.to_string());
                     tracing::warn!(step = "read due deliveries", %error, "the log can't be read; trying again");
                     self.pace.poll
                 }

@@ -1,0 +1,294 @@
+//! What the pipeline says of itself: counts since the start, what is in memory, and whether it moves.
+//!
+//! Read by status, metrics and health. Taking a snapshot touches no file and waits for nobody but
+//! each lane's short lock. What is in the log (pending, rates by hour) is asked of the log.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use super::dispatch::Dispatch;
+use super::lane::Lane;
+use crate::model::{Attempt, Clock, Fault, Verdict};
+use crate::transport::Transport;
+
+/// Upper edges of the duration histogram, milliseconds; the last bucket is open. The fixed
+/// time-outs of 3 s stand out as buckets of their own.
+pub const DURATION_EDGES_MS: [i64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 3_000, 6_000];
+
+/// Between two journal lines about faults of our own machine, which would come by the thousand.
+const FAULT_LINE_MS: i64 = 10_000;
+
+/// The intake and the refill look around twice a second; silent for so long, one of them hangs.
+const STALL_MS: i64 = 10_000;
+
+/// Trouble with a file that is over within this is not worth an alarm.
+const TROUBLE_MS: i64 = 5_000;
+
+/// What has happened since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    taken: AtomicU64,
+    rejected: AtomicU64,
+    faults: AtomicU64,
+    fault_line_ms: AtomicI64,
+    commits: AtomicU64,
+    commit_us: AtomicU64,
+    reloads: AtomicU64,
+    reload_failures: AtomicU64,
+    last_reload_failed: AtomicBool,
+    pub(crate) intake: Pulse,
+    pub(crate) refill: Pulse,
+    pub(crate) record: Pulse,
+}
+
+/// Whether a part moves, and what keeps it.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// When it last came round, UNIX milliseconds; 0 before the first time.
+    beat_ms: AtomicI64,
+    /// Since when it is in trouble; 0 while it is not.
+    trouble_ms: AtomicI64,
+    trouble: std::sync::Mutex<Option<String>>,
+}
+
+impl Pulse {
+    /// The part came round, without trouble.
+    pub(crate) fn beat(&self, clock: &Clock) {
+        self.beat_ms.store(clock.now_ms(), Ordering::Relaxed);
+        if self.trouble_ms.swap(0, Ordering::Relaxed) != 0 {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// The part came round and could not do its work.
+    pub(crate) fn trouble(&self, clock: &Clock, text: String) {
+        let now_ms = clock.now_ms();
+        self.beat_ms.store(now_ms, Ordering::Relaxed);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        if self.trouble_ms.load(Ordering::Relaxed) == 0 {
+            self.trouble_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Why the part is not well, if it is not.
+    fn complaint(&self, part: &str, now_ms: i64, must_beat: bool) -> Option<String> {
+        let since_ms = self.trouble_ms.load(Ordering::Relaxed);
+        if since_ms != 0 && now_ms - since_ms >= TROUBLE_MS {
+            let trouble = self
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let seconds = (now_ms - since_ms) / 1_000;
+            return Some(format!(
+                "{part}: {} (for {seconds} s)",
+                trouble.unwrap_or_default()
+            ));
+        }
+        let beat_ms = self.beat_ms.load(Ordering::Relaxed);
+        let silent_ms = now_ms - beat_ms;
+        (must_beat && beat_ms != 0 && silent_ms >= STALL_MS)
+            .then(|| format!("{part}: has not moved for {} s", silent_ms / 1_000))
+    }
+}
+
+impl Counters {
+    pub(crate) fn admitted(&self, events: usize, rejected: usize) {
+        self.taken.fetch_add(events as u64, Ordering::Relaxed);
+        self.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self, us: i64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commit_us
+            .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// A configuration was taken in, or refused.
+    pub fn reloaded(&self, well: bool) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        self.reload_failures
+            .fetch_add(u64::from(!well), Ordering::Relaxed);
+        self.last_reload_failed.store(!well, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fault(&self, clock: &Clock, webhook: &str, delivery: i64, fault: &Fault) {
+        let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
+        let (now_ms, last_ms) = (clock.now_ms(), self.fault_line_ms.load(Ordering::Relaxed));
+        if (now_ms - last_ms).abs() >= FAULT_LINE_MS {
+            self.fault_line_ms.store(now_ms, Ordering::Relaxed);
+            tracing::warn!(step = "make an attempt", webhook, delivery, %fault, faults,
+                "this machine can't send at the moment; the delivery waits and loses no try");
+        }
+    }
+}
+
+/// One webhook's attempts since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    delivered: AtomicU64,
+    retried: AtomicU64,
+    failed: AtomicU64,
+    duration_us: AtomicU64,
+    buckets: [AtomicU64; DURATION_EDGES_MS.len() + 1],
+}
+
+impl Tally {
+    pub(crate) fn count(&self, attempt: &Attempt) {
+        let outcome = match attempt.verdict {
+            Verdict::Delivered => &self.delivered,
+            Verdict::RetryAt(_) => &self.retried,
+            Verdict::Failed => &self.failed,
+        };
+        outcome.fetch_add(1, Ordering::Relaxed);
+        let us = attempt.exchange.duration_us;
+        self.duration_us
+            .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
+        let place = DURATION_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
+        self.buckets[place.unwrap_or(DURATION_EDGES_MS.len())].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One webhook, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSnapshot {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it gets anything by today's configuration.
+    pub active: bool,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Deliveries queued in memory.
+    pub queued: usize,
+    /// Attempts that were delivered, since the start.
+    pub delivered: u64,
+    /// Attempts to be made again.
+    pub retried: u64,
+    /// Attempts after which the delivery was given up.
+    pub failed: u64,
+    /// The sum of all attempts' durations, microseconds.
+    pub duration_us: u64,
+    /// Attempts by duration: one count for each edge of [`DURATION_EDGES_MS`], then those above.
+    /// Not cumulative.
+    pub durations: Vec<u64>,
+}
+
+/// The pipeline, as it is now. Counts are since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Events taken from the outbox.
+    pub taken: u64,
+    /// Rows of the outbox set aside.
+    pub rejected: u64,
+    /// Attempts that our own machine could not make; they cost no try.
+    pub faults: u64,
+    /// Transactions of results.
+    pub commits: u64,
+    /// How long they took in all, microseconds.
+    pub commit_us: u64,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Results that wait for the log.
+    pub unrecorded: usize,
+    /// Configurations taken in or refused after the start.
+    pub reloads: u64,
+    /// Those refused.
+    pub reload_failures: u64,
+    /// Whether the last one was refused.
+    pub last_reload_failed: bool,
+    /// Why the pipeline is not well; empty while it is.
+    pub complaints: Vec<String>,
+    /// Every webhook that gets something, or still has something in hand, by name.
+    pub webhooks: Vec<WebhookSnapshot>,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// The pipeline, as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let counters = &self.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut webhooks: Vec<_> = lanes.values().map(|lane| of_lane(lane)).collect();
+        drop(lanes);
+        webhooks.sort_by(|a, b| a.name.cmp(&b.name));
+        Snapshot {
+            taken: count(&counters.taken),
+            rejected: count(&counters.rejected),
+            faults: count(&counters.faults),
+            commits: count(&counters.commits),
+            commit_us: count(&counters.commit_us),
+            in_flight: self.in_flight(),
+            unrecorded: self.results.unrecorded(),
+            reloads: count(&counters.reloads),
+            reload_failures: count(&counters.reload_failures),
+            last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
+            complaints: self.complaints(),
+            webhooks,
+        }
+    }
+
+    /// Why the pipeline is not well; empty while it is. Well means that it moves, not that it is there.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let (now_ms, counters) = (self.clock.now_ms(), &self.counters);
+        let busy = self.results.unrecorded() > 0;
+        [
+            counters.intake.complaint("outbox", now_ms, true),
+            counters.refill.complaint("log", now_ms, true),
+            counters.record.complaint("log", now_ms, busy),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The counts, for those who add to them.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
+    let (active, in_flight, queued) = {
+        let state = lane.lock();
+        (state.target.is_some(), state.active, state.queued())
+    };
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    WebhookSnapshot {
+        name: lane.name.clone(),
+        active,
+        in_flight,
+        queued,
+        delivered: count(&lane.tally.delivered),
+        retried: count(&lane.tally.retried),
+        failed: count(&lane.tally.failed),
+        duration_us: count(&lane.tally.duration_us),
+        durations: lane.tally.buckets.iter().map(count).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_stands_still_or_is_in_trouble_for_long_complains() {
+        let clock = Clock::follow_tokio(1_000_000);
+        let pulse = Pulse::default();
+        let complaint = |clock: &Clock| pulse.complaint("outbox", clock.now_ms(), true);
+        assert_eq!(complaint(&clock), None, "not begun yet");
+        pulse.beat(&clock);
+        tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+        assert_eq!(complaint(&clock), None);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(complaint(&clock).unwrap(), "outbox: has not moved for 10 s");
+        pulse.trouble(&clock, "disk full".into());
+        assert_eq!(complaint(&clock), None, "that may pass");
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        pulse.trouble(&clock, "disk full".into());
+        assert_eq!(complaint(&clock).unwrap(), "outbox: disk full (for 5 s)");
+        pulse.beat(&clock);
+        assert_eq!(complaint(&clock), None);
+    }
+}
