@@ -38,6 +38,18 @@ impl Lock {
             .mode(0o660)
             .open(&path)
             .map_err(failed)?;
+        // Whatever the umask: the service and a person of its group both take the lock. Only the
+        // owner may change the mode; for the others it is as the owner made it.
+        let mode = rustix::fs::Mode::from_raw_mode(0o660);
+        rustix::fs::fchmod(&file, mode)
+            .or_else(|error| {
+                if error == rustix::io::Errno::PERM {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })
+            .map_err(|error| failed(error.into()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -87,6 +87,9 @@ async fn reload(path: PathBuf, paths: Paths, dispatch: Arc<Dispatch<Client>>) {
                 .to_string()
                 .lines()
                 .for_each(|line| tracing::error!("{line}"));
+            if let Some(hint) = error.hint() {
+                tracing::error!("hint: {hint}");
+            }
             tracing::error!("the configuration was not reloaded: the running one stays");
         }
     }

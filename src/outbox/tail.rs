@@ -42,6 +42,8 @@ pub struct Waiting {
 pub struct Tail {
     connection: Connection,
     path: PathBuf,
+    /// The rollback journal, beside the real file.
+    journal: PathBuf,
     identity: Identity,
     judge: Judge,
     select: Select,
@@ -100,9 +102,14 @@ impl Tail {
             max_data_bytes,
             utf16: table.utf16,
         };
+        let mut journal = std::fs::canonicalize(path)
+            .unwrap_or_else(|_| path.to_owned())
+            .into_os_string();
+        journal.push("-journal");
         Ok(Self {
             connection,
             path: path.to_owned(),
+            journal: journal.into(),
             identity,
             judge,
             select: Select::new(table),
@@ -229,6 +236,14 @@ impl Tail {
     pub fn changed(&mut self) -> Result<bool, Error> {
         self.seen = self.number("PRAGMA data_version", ())?;
         Ok(self.seen != self.settled)
+    }
+
+    /// Whether a transaction of somebody else is under way in rollback-journal mode: its journal holds
+    /// bytes. A look now would see the state before it, and its shared lock would fail the commit of an
+    /// application that has no busy time-out.
+    #[must_use]
+    pub fn being_written(&self) -> bool {
+        std::fs::metadata(&self.journal).is_ok_and(|journal| journal.len() > 0)
     }
 
     /// Whether another file is under the path now, or none: open a new `Tail` then.

@@ -119,6 +119,9 @@ impl<T: Transport> Follower<T> {
         if always && self.intake.tail.replaced() {
             self.reopen()?;
         }
+        if !always && self.intake.tail.being_written() {
+            return Ok(());
+        }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
         if !changed && !always && !self.moved && !self.intake.has_read() {
             return Ok(());

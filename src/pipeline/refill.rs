@@ -104,7 +104,7 @@ impl<T: Transport> Dispatch<T> {
     pub async fn refill(self: Arc<Self>) -> Result<(), store::Error> {
         let mut stop = self.stop.subscribe();
         let mut seen = Seen {
-            redelivery: 0,
+            redelivery: -1,
             wall_ms: self.clock.now_ms(),
             instant: self.clock.instant(),
         };
@@ -221,13 +221,13 @@ impl<T: Transport> Dispatch<T> {
         let last = seen.redelivery;
         let found = self
             .with_store(move |_, store| {
-                if !store.changed()? && last > 0 {
+                if !store.changed()? && last >= 0 {
                     return Ok((last, Vec::new()));
                 }
                 store.redelivered_since(last)
             })
             .await?;
-        seen.redelivery = found.0.max(1);
+        seen.redelivery = found.0;
         for name in found.1 {
             if let Some(lane) = self.lane(&name)
                 && lane.lock().came_due(self.clock.now_ms())

@@ -1,9 +1,26 @@
-//! The integration tests: one crate, which drives the real binary.
+//! The one integration crate: what users, applications and endpoints see of the real binary.
+//!
+//! Every test runs `webhooksd` as a process in a folder of its own, writes its outbox as an
+//! application would, receives with plain sockets, and reads the log as `sqlite3` would. Nothing
+//! here calls into the library, needs the network beyond loopback, a fixed port, or root. A test
+//! waits for conditions with `support::eventually`, which names what it saw last when it gives up.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that can't go on fails, wherever that is"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints its figures for whoever reads the run"
 )]
 
+mod commands;
 mod config_errors;
+mod crash;
+mod daemon;
+mod fairness;
 mod floors;
+mod hostile;
+mod log;
+mod outboxes;
+mod policy;
+mod reload;
+mod support;
+mod wire;

@@ -1,0 +1,72 @@
+//! Endpoints that never answer cost the others nothing: latency of a healthy one beside twenty.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::{Answer, Receiver, SOON, World, hook, insert, nap, now, percentile};
+
+const SILENT: usize = 20;
+const EVENTS: i64 = 300;
+
+/// 50 events a second.
+const GAP: Duration = Duration::from_millis(20);
+
+/// Generous for a machine that runs other tests too: alone it is a few milliseconds.
+const P99_MS: f64 = 250.0;
+
+#[test]
+fn twenty_silent_endpoints_do_not_slow_a_healthy_one() {
+    let hanging = beside_silent_ones("");
+    assert!(hanging > SILENT * 64, "the silent ones were really tried");
+}
+
+/// Twenty that never answer fill all places there are; the healthy one gets its own nevertheless.
+#[test]
+fn nor_do_they_where_few_may_be_in_flight() {
+    let hanging = beside_silent_ones("[delivery]\nmax_in_flight = 8");
+    assert!(hanging > SILENT * 4, "the silent ones were really tried");
+}
+
+/// Holds the latency of a healthy endpoint; returns how many requests the silent ones got.
+fn beside_silent_ones(more: &str) -> usize {
+    let silent: Vec<Receiver> = (0..SILENT)
+        .map(|_| Receiver::start(|_| Answer::Silence))
+        .collect();
+    let healthy = Receiver::ok();
+    let mut hooks: Vec<_> = silent
+        .iter()
+        .enumerate()
+        .map(|(at, receiver)| hook(&format!("silent-{at}"), receiver.url("/")))
+        .collect();
+    hooks.push(hook("healthy", healthy.url("/")));
+    let world = World::new(&[]);
+    world.configure_with(more, &hooks);
+    let daemon = world.start();
+    let outbox = world.outbox();
+    let mut committed = BTreeMap::new();
+    let start = now();
+    for n in 0..EVENTS {
+        insert(&outbox, "e", &format!("{{\"n\":{n}}}"));
+        committed.insert(n, now());
+        let next = start + GAP * u32::try_from(n + 1).unwrap();
+        nap(next.saturating_duration_since(now()));
+    }
+    let requests = healthy.wait(usize::try_from(EVENTS).unwrap(), SOON);
+    let mut spans: Vec<Duration> = requests
+        .iter()
+        .map(|request| {
+            request
+                .at
+                .saturating_duration_since(committed[&request.n()])
+        })
+        .collect();
+    assert_eq!(requests.len(), committed.len(), "each once");
+    let (p50, p99) = (percentile(&mut spans, 50), percentile(&mut spans, 99));
+    let hanging: usize = silent.iter().map(Receiver::count).sum();
+    let memory = daemon.memory_kib("VmHWM");
+    println!(
+        "commit to arrival: p50 {p50:.1} ms, p99 {p99:.1} ms; {hanging} requests to silent ones; peak {memory} KiB"
+    );
+    assert!(p99 < P99_MS, "p99 {p99:.1} ms");
+    hanging
+}
