@@ -49,6 +49,8 @@ pub enum Error {
     Runtime(io::Error),
     /// A part of the pipeline panicked; the panic's own line is in the journal.
     Panicked,
+    /// The log did not take the last results.
+    Unrecorded,
     /// A second signal cut the stop short.
     Interrupted {
         /// Requests that were in flight.
@@ -82,7 +84,9 @@ impl Error {
                     .into(),
             ),
             Self::Restart { .. } => Some("restart the service to change it".into()),
-            Self::Interrupted { .. } => Some("those are sent again at the next start".into()),
+            Self::Unrecorded | Self::Interrupted { .. } => {
+                Some("those are sent again at the next start".into())
+            }
             Self::Endpoint { .. } | Self::Runtime(_) | Self::Panicked => None,
         }
     }
@@ -107,6 +111,7 @@ impl fmt::Display for Error {
             Self::Restart { key } => write!(f, "{key} is another one than at the start"),
             Self::Runtime(_) => f.write_str("set up the runtime"),
             Self::Panicked => f.write_str("a part of the pipeline panicked; its line is above"),
+            Self::Unrecorded => f.write_str("the log did not take the last results"),
             Self::Interrupted { in_flight } => {
                 write!(
                     f,

@@ -37,6 +37,9 @@ const THREADS: usize = 4;
 /// What a blocked thread, such as one that waits for a name server, may delay the exit.
 const EXIT: Duration = Duration::from_millis(200);
 
+/// How long the last results may wait for a log that does not take them.
+const RECORD: Duration = Duration::from_secs(5);
+
 /// Idle connections past their time are closed at this pace.
 const SWEEP_IDLE: Duration = Duration::from_secs(5);
 
@@ -196,7 +199,10 @@ async fn stop(
     let dispatch = running.dispatch.clone();
     let finished = async {
         dispatch.drained().await;
-        dispatch.recorded().await;
+        let lost = tokio::time::timeout(RECORD, dispatch.recorded()).await;
+        if lost != Ok(0) {
+            return Err(Error::Unrecorded);
+        }
         // The loop that is told may have failed already; its own result says so below.
         let _told: Result<(), ()> = running.stopped.send(());
         while let Some(ended) = running.loops.join_next().await {

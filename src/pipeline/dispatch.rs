@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use super::Pace;
-use super::lane::{Lane, Taken, Target};
+use super::lane::{Lane, QUEUE_BYTES, Taken, Target};
 use super::places::Places;
 use super::record::Results;
 use super::refill::Calendar;
@@ -31,8 +31,9 @@ use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict};
 use crate::store::Store;
 use crate::transport::Transport;
 
-/// Bytes of bodies queued in memory for all the webhooks together. Above it a webhook that has
-/// anything queued leaves the rest in the log, so that a thousand dead endpoints cost no more.
+/// Bytes of bodies queued in memory for all the webhooks together. A webhook may queue a quarter of
+/// what is left of it, so that it never runs out: a thousand dead endpoints have little each, and a
+/// healthy one beside them still gets its share.
 const ALL_QUEUES_BYTES: usize = 24 << 20;
 
 /// How long a worker waits after a fault of our own machine before it tries again.
@@ -157,10 +158,10 @@ impl<T: Transport> Dispatch<T> {
             let Some(lane) = lanes.get(&due.webhook) else {
                 continue;
             };
-            let short = self.memory_left() == 0;
+            let most = self.share_bytes();
             let mut state = lane.lock();
             let before = state.queued_bytes();
-            let refill = state.offer(due, short);
+            let refill = state.offer(due, most);
             self.queued_bytes
                 .fetch_add(state.queued_bytes() - before, Ordering::Relaxed);
             if !std::mem::replace(&mut state.touched, true) {
@@ -180,7 +181,6 @@ impl<T: Transport> Dispatch<T> {
     /// Queues rows that were read back from the log for `lane`, whose lock the caller holds not.
     pub(crate) fn queue(&self, lane: &Lane<T::Endpoint>, dues: Vec<Due>, more: bool) {
         let mut state = lane.lock();
-        state.refilled(more);
         for due in dues {
             if state.target.is_some() && !state.holds(due.id) {
                 self.queued_bytes
@@ -188,11 +188,13 @@ impl<T: Transport> Dispatch<T> {
                 state.push(due);
             }
         }
+        state.refilled(more);
     }
 
-    /// How many bytes the queues take in all before webhooks are held to a minimum.
-    pub(crate) fn memory_left(&self) -> usize {
-        ALL_QUEUES_BYTES.saturating_sub(self.queued_bytes.load(Ordering::Relaxed))
+    /// How many bytes one webhook may have queued at the moment.
+    pub(crate) fn share_bytes(&self) -> usize {
+        let used = self.queued_bytes.load(Ordering::Relaxed);
+        (ALL_QUEUES_BYTES.saturating_sub(used) / 4).min(QUEUE_BYTES)
     }
 
     /// Directs a lane to a target, or closes it.
@@ -253,8 +255,11 @@ impl<T: Transport> Dispatch<T> {
             if taken.refill {
                 self.calendar.list(&lane);
             }
-            self.results.room().await;
-            self.attempt_or_put_back(&lane, taken).await;
+            if !self.results.is_full() || self.results.room(&mut self.stopping()).await {
+                self.attempt_or_put_back(&lane, taken).await;
+            } else {
+                lane.lock().release(taken.due.id);
+            }
             next = self.go_on(&lane);
         }
         self.fill(&lane);

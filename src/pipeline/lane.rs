@@ -19,9 +19,6 @@ pub(crate) const QUEUE_ROWS: usize = 2_048;
 /// Bytes of bodies queued in memory for one webhook, before what comes next is left in the log.
 pub(crate) const QUEUE_BYTES: usize = 2 << 20;
 
-/// A queue shorter than this is filled again from the log, in time before it runs dry.
-const LOW_ROWS: usize = QUEUE_ROWS / 2;
-
 /// Where a webhook's requests go by today's configuration.
 pub(crate) struct Target<E> {
     pub(crate) webhook: Arc<Webhook>,
@@ -49,6 +46,9 @@ pub(crate) struct State<E> {
     more: bool,
     /// Whether the lane is on the list of those to be filled again.
     listed: bool,
+    /// The lane is listed when its queue is no longer than this: half of what it had when it could
+    /// take no more, in time before it runs dry and not for each row.
+    low_rows: usize,
     /// Whether the lane is in the line for a place above its floor.
     pub(crate) in_line: bool,
     /// Whether the lane has got something of the batch that is being handed out.
@@ -77,6 +77,7 @@ impl<E> Lane<E> {
             active: 0,
             more: false,
             listed: false,
+            low_rows: 0,
             in_line: false,
             touched: false,
             taken: 0,
@@ -97,17 +98,20 @@ impl<E> Lane<E> {
 impl<E> State<E> {
     /// Queues a delivery that was just admitted, or leaves it in the log. True when the lane has
     /// become one to be filled again.
-    pub(crate) fn offer(&mut self, due: Due, memory_is_short: bool) -> bool {
+    pub(crate) fn offer(&mut self, due: Due, most_bytes: usize) -> bool {
         if self.target.is_none() {
             return false;
         }
-        let full = self.queue.len() >= QUEUE_ROWS || self.bytes >= QUEUE_BYTES;
-        if self.more || full || (memory_is_short && !self.queue.is_empty()) {
-            self.more = true;
-            return self.list_if_low();
+        let full = self.queue.len() >= QUEUE_ROWS || self.bytes >= most_bytes;
+        if !self.more && (!full || self.queue.is_empty()) {
+            self.push(due);
+            return false;
         }
-        self.push(due);
-        false
+        if !self.more {
+            self.more = true;
+            self.low_rows = self.queue.len() / 2;
+        }
+        self.list_if_low()
     }
 
     /// Queues a row that was read back from the log.
@@ -153,11 +157,13 @@ impl<E> State<E> {
         self.held.contains(&id)
     }
 
-    /// How many more rows and bytes the queue takes.
-    pub(crate) fn room(&self) -> (usize, usize) {
+    /// How many more rows and bytes the queue takes; an empty one takes a row whatever its size.
+    pub(crate) fn room(&self, most_bytes: usize) -> (usize, usize) {
+        let bytes = most_bytes.saturating_sub(self.bytes);
+        let least = usize::from(self.queue.is_empty());
         (
             QUEUE_ROWS.saturating_sub(self.queue.len()),
-            QUEUE_BYTES.saturating_sub(self.bytes),
+            bytes.max(least),
         )
     }
 
@@ -195,6 +201,7 @@ impl<E> State<E> {
     pub(crate) fn refilled(&mut self, more: bool) {
         self.listed = false;
         self.more = more;
+        self.low_rows = self.queue.len() / 2;
     }
 
     /// Directs the lane to a target, or closes it and lets go of what was queued.
@@ -211,8 +218,7 @@ impl<E> State<E> {
     }
 
     fn list_if_low(&mut self) -> bool {
-        let low = self.queue.len() < LOW_ROWS && self.bytes < QUEUE_BYTES;
-        let now = low && !self.listed;
+        let now = self.queue.len() <= self.low_rows && !self.listed;
         self.listed |= now;
         now
     }

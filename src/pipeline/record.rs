@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::dispatch::Dispatch;
 use crate::model::clock::micros;
@@ -39,6 +39,8 @@ pub(crate) struct Results {
     unrecorded: AtomicUsize,
     arrived: Notify,
     room: Notify,
+    /// Nobody records any more.
+    closed: AtomicBool,
     /// Something was committed since the last full synchronisation.
     pub(crate) dirty: AtomicBool,
     pub(crate) dirtied: Notify,
@@ -56,15 +58,31 @@ impl Results {
         }
     }
 
-    /// Waits until results may be added.
-    pub(crate) async fn room(&self) {
-        while self.unrecorded() >= UNRECORDED {
+    pub(crate) fn is_full(&self) -> bool {
+        self.unrecorded() >= UNRECORDED
+    }
+
+    /// Waits until results may be added. False where the pipeline stops first: the log takes none,
+    /// and what was not sent yet is better left for the next start.
+    pub(crate) async fn room(&self, stop: &mut watch::Receiver<bool>) -> bool {
+        while self.is_full() {
             let mut room = pin!(self.room.notified());
             room.as_mut().enable();
-            if self.unrecorded() >= UNRECORDED {
-                room.await;
+            if !self.is_full() {
+                break;
+            }
+            tokio::select! {
+                () = room => {}
+                _ = stop.wait_for(|stop| *stop) => return false,
             }
         }
+        true
+    }
+
+    /// Says that nothing will be recorded any more: the log failed for good.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.room.notify_waiters();
     }
 
     pub(crate) fn unrecorded(&self) -> usize {
@@ -115,6 +133,7 @@ impl<T: Transport> Dispatch<T> {
             let mut pause = RETRY.0;
             while let Err((error, same)) = self.commit(batch).await {
                 if !error.is_transient() {
+                    self.results.close();
                     return Err(error);
                 }
                 self.counters.record.trouble(&self.clock, error.to_string());
@@ -135,15 +154,17 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
-    /// Waits until every result is in the log.
-    pub async fn recorded(&self) {
-        while self.results.unrecorded() > 0 {
+    /// Waits until every result is in the log, or will never be. Returns how many are not.
+    pub async fn recorded(&self) -> usize {
+        let open = || self.results.unrecorded() > 0 && !self.results.closed.load(Ordering::Acquire);
+        while open() {
             let mut room = pin!(self.results.room.notified());
             room.as_mut().enable();
-            if self.results.unrecorded() > 0 {
+            if open() {
                 room.await;
             }
         }
+        self.results.unrecorded()
     }
 
     /// Waits for a result, or for the end of the last worker.
@@ -166,7 +187,9 @@ impl<T: Transport> Dispatch<T> {
         self: &Arc<Self>,
         batch: Vec<Attempt>,
     ) -> Result<(), (store::Error, Vec<Attempt>)> {
-        self.with_store(move |this, store| {
+        let this = self.clone();
+        self.with_blocking(move || {
+            let mut store = this.store();
             let begun = this.clock.instant();
             if let Err(error) = store.record(&batch) {
                 return Err((error, batch));
@@ -175,15 +198,16 @@ impl<T: Transport> Dispatch<T> {
             for attempt in &batch {
                 this.let_go(attempt);
             }
+            drop(store);
             this.results
                 .unrecorded
                 .fetch_sub(batch.len(), Ordering::AcqRel);
             this.results.room.notify_waiters();
             this.results.mark_dirty();
-            Ok(batch)
+            batch.iter().for_each(journal);
+            Ok(())
         })
         .await
-        .map(|batch| batch.iter().for_each(journal))
     }
 
     fn let_go(&self, attempt: &Attempt) {

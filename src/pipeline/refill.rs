@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
-use super::places::FLOOR;
 use crate::dialect;
 use crate::model::Dialect;
 use crate::model::clock::millis;
@@ -184,19 +183,17 @@ impl<T: Transport> Dispatch<T> {
         let now_ms = self.clock.now_ms();
         let (rows, bytes) = {
             let state = lane.lock();
-            let (rows, bytes) = if state.target.is_some() {
-                state.room()
+            if state.target.is_some() {
+                state.room(self.share_bytes())
             } else {
                 (0, 0)
-            };
-            if self.memory_left() > 0 {
-                (rows, bytes.min(self.memory_left()))
-            } else {
-                (rows.min(FLOOR), 1)
             }
         };
         if rows == 0 || bytes == 0 {
-            lane.lock().refilled(rows > 0);
+            // No room: the lane stays one that has more, and asks again as its queue empties.
+            let mut state = lane.lock();
+            let open = state.target.is_some();
+            state.refilled(open);
             return Ok(());
         }
         let dues = store.due(&lane.name, now_ms, rows, bytes, &|id| lane.lock().holds(id))?;

@@ -48,7 +48,7 @@ pub(super) struct ClampPass {
 impl Store {
     /// The pending deliveries of a webhook that are due by now, in the order of their due times and
     /// ids, without those that `skip` names (their bodies are not loaded). At most `max_rows`, and
-    /// at most `max_bytes` of bodies, but at least one row where there is one.
+    /// none after those whose bodies reach `max_bytes` together; fewer than either are all there are.
     ///
     /// A row that can't be sent any more, for somebody removed its body or wrote a word that is
     /// none, is failed on the way, so that it stops nobody.
@@ -247,6 +247,7 @@ fn read_due(
     let mut dues = Vec::new();
     let mut bytes = 0_usize;
     while dues.len() < max_rows
+        && bytes < max_bytes
         && let Some(row) = rows.next()?
     {
         let id = row.get(0)?;
@@ -258,9 +259,6 @@ fn read_due(
             continue;
         };
         bytes = bytes.saturating_add(due.body.len());
-        if bytes > max_bytes && !dues.is_empty() {
-            break;
-        }
         dues.push(due);
     }
     Ok(dues)

@@ -110,3 +110,48 @@ impl Drop for Lock {
         self.0.wait().unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn dead_endpoints_with_long_queues_leave_memory_to_a_healthy_one() {
+    let mut all: Vec<_> = (0..30)
+        .map(|n| webhook(&format!("dead-{n}"), Dialect::OpenboxesLift))
+        .collect();
+    all.push(webhook("healthy", Dialect::BoldCms));
+    let script = |seen: &Seen, _| match &*seen.webhook {
+        "healthy" => Act::Answer(200, 1),
+        _ => Act::Silence,
+    };
+    let mut world = World::new(all, script).await;
+    world.data_bytes = 32 << 10;
+    for _ in 0..20 {
+        world.admit(50).await;
+    }
+    let begun_ms = world.clock.now_ms();
+    let healthy = |world: &World| {
+        world
+            .seen()
+            .iter()
+            .filter(|seen| &*seen.webhook == "healthy")
+            .count()
+    };
+    while healthy(&world) < 1_000 {
+        world.assert_running();
+        assert!(
+            world.clock.now_ms() - begun_ms < 2_000,
+            "only {} of 1,000",
+            healthy(&world)
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let queued: usize = world
+        .dispatch
+        .snapshot()
+        .webhooks
+        .iter()
+        .map(|w| w.queued)
+        .sum();
+    assert!(
+        queued * (32 << 10) < 28 << 20,
+        "{queued} bodies are in memory"
+    );
+}

@@ -132,6 +132,8 @@ pub(super) struct World {
     loops: JoinSet<Result<(), store::Error>>,
     stopped: oneshot::Sender<()>,
     events: i64,
+    /// Bytes of padding in each event's data.
+    pub(super) data_bytes: usize,
 }
 
 impl World {
@@ -180,6 +182,7 @@ impl World {
             loops,
             stopped,
             events,
+            data_bytes: 0,
         };
         world.direct(webhooks, 4_096).await;
         world
@@ -203,6 +206,7 @@ impl World {
         let first = self.events + 1;
         self.events += events;
         let last = self.events;
+        let padding = "x".repeat(self.data_bytes);
         let touched = self
             .dispatch
             .with_store(move |dispatch, store| {
@@ -210,7 +214,11 @@ impl World {
                 let event = |id| Event {
                     id,
                     name: "story-submit".into(),
-                    data: format!("{{\"n\":{id}}}").into(),
+                    data: if padding.is_empty() {
+                        format!("{{\"n\":{id}}}").into()
+                    } else {
+                        format!("{{\"n\":{id},\"padding\":\"{padding}\"}}").into()
+                    },
                     time_ms: START_MS,
                     tenant: None,
                 };
@@ -260,6 +268,13 @@ impl World {
             folder: self.folder,
             clock: self.clock,
             events: self.events,
+        }
+    }
+
+    /// None of the loops has ended.
+    pub(super) fn assert_running(&mut self) {
+        if let Some(ended) = self.loops.try_join_next() {
+            panic!("a loop ended: {ended:?}");
         }
     }
 
