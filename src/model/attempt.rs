@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::{Dialect, Due, Url};
 
 /// A header as it goes on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     /// The name in its documented case.
     pub name: Cow<'static, str>,
@@ -21,6 +21,24 @@ pub struct Header {
     pub value: Cow<'static, str>,
     /// Whether the log must not show the value: the user's own headers may hold tokens.
     pub redacted: bool,
+}
+
+impl Header {
+    /// The value as the log shows it.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        if self.redacted {
+            "[redacted]"
+        } else {
+            &self.value
+        }
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.shown())
+    }
 }
 
 /// One POST, ready to be sent: the headers are all there is, in the order they are sent in.
@@ -38,14 +56,9 @@ impl Request {
     pub fn header_lines(&self) -> String {
         let mut lines = String::with_capacity(320);
         for header in &self.headers {
-            let value = if header.redacted {
-                "[redacted]"
-            } else {
-                &header.value
-            };
             lines.push_str(&header.name);
             lines.push_str(": ");
-            lines.push_str(value);
+            lines.push_str(header.shown());
             lines.push('\n');
         }
         lines.pop();
