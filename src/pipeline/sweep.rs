@@ -23,7 +23,7 @@ const DAY_MS: i64 = 86_400_000;
 /// How long things are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Days of the log.
+    /// Days of the log; 0 for ever.
     pub log_days: u32,
     /// Days of the outbox after an event was taken; 0 for ever.
     pub outbox_days: u32,
@@ -61,6 +61,9 @@ impl<T: Transport> Dispatch<T> {
         let days = i64::from(retention.log_days);
         self.with_store(|this, store| store.mark(this.clock.now_ms()))
             .await?;
+        if days == 0 {
+            return Ok(());
+        }
         let mut rows = 0;
         while !self.is_stopping() {
             let swept = self

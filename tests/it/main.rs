@@ -21,6 +21,7 @@ mod hostile;
 mod log;
 mod outboxes;
 mod policy;
+mod readme;
 mod reload;
 mod support;
 mod wire;

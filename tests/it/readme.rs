@@ -1,0 +1,416 @@
+//! Keeps `README.md` true: its snippets run, its configuration checks, its commands exist.
+//!
+//! The SQL runs against a database made by `webhooksd schema outbox` and against a log made by the
+//! daemon. Python, PHP, `openssl` and `systemd-analyze` are used where they are installed; a test
+//! that goes without one says so. The C# snippet is compiled by nobody here. What only root may do
+//! is read by the shell and not run.
+
+mod limits;
+mod page;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use page::{one, under};
+
+use crate::support::{Answer, Receiver, SOON, World, check, eventually, hook};
+
+const CONFIGURE: &str = "Configure";
+const OWN_DATABASE: &str = "The outbox in the application's own database";
+const OWN_TABLE: &str = "An application with an event table of its own";
+const OWN_FILE: &str = "The outbox in a file of its own";
+const DIALECTS: &str = "Dialects";
+const LOG: &str = "The log";
+
+/// Every block and how many there are: whoever adds one says here that a test holds it.
+const BLOCKS: [(&str, &str, usize); 16] = [
+    ("Two commands", "sh", 1),
+    ("Install", "sh", 1),
+    ("Install", "ini", 1),
+    (CONFIGURE, "toml", 1),
+    (CONFIGURE, "sh", 1),
+    (OWN_DATABASE, "sh", 1),
+    (OWN_DATABASE, "sql", 1),
+    (OWN_DATABASE, "python", 1),
+    (OWN_DATABASE, "php", 1),
+    (OWN_DATABASE, "csharp", 1),
+    (OWN_TABLE, "sql", 1),
+    (OWN_FILE, "sh", 1),
+    ("Two users, one database", "sh", 1),
+    (DIALECTS, "python", 1),
+    (DIALECTS, "sh", 1),
+    (LOG, "sh", 1),
+];
+
+/// Recipes for the log.
+const RECIPES: usize = 7;
+
+/// A program with its words, in a folder, with `webhooksd` in the path.
+fn command(folder: &Path, words: &[&str]) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_webhooksd"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", binary.parent().unwrap().display());
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).current_dir(folder);
+    command
+        .env("PATH", path)
+        .env_remove("CREDENTIALS_DIRECTORY");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// What it prints; it must end well.
+#[track_caller]
+fn run(folder: &Path, words: &[&str]) -> String {
+    succeeded(&command(folder, words).output().unwrap())
+}
+
+#[track_caller]
+fn succeeded(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    stdout.into_owned()
+}
+
+#[track_caller]
+fn shell(folder: &Path, script: &str) -> String {
+    run(folder, &["sh", "-euc", script])
+}
+
+/// Whether a program is there; a test that goes without it says so.
+fn installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output();
+    let found = found.is_ok_and(|output| output.status.success());
+    if !found {
+        println!("{program} is not installed: its part of README.md was not run");
+    }
+    found
+}
+
+/// Runs a file in a language where its program is installed; whether it is.
+#[track_caller]
+fn run_file(folder: &Path, program: &str, name: &str, text: &str) -> bool {
+    let there = installed(program);
+    if there {
+        std::fs::write(folder.join(name), text).unwrap();
+        run(folder, &[program, name]);
+    }
+    there
+}
+
+/// A folder with an application's `app.db`, its outbox made as the page says.
+fn application() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let story = "CREATE TABLE story (id INTEGER PRIMARY KEY, state TEXT);
+                 INSERT INTO story VALUES (7, 'draft');";
+    run(folder.path(), &["sqlite3", "app.db", story]);
+    shell(folder.path(), &one(OWN_DATABASE, "sh"));
+    folder
+}
+
+fn app_db(folder: &tempfile::TempDir, sql: &str) -> String {
+    run(folder.path(), &["sqlite3", "-bail", "app.db", sql])
+}
+
+/// What `app.db` complains about.
+#[track_caller]
+fn app_db_refuses(folder: &tempfile::TempDir, sql: &str) -> String {
+    let output = command(folder.path(), &["sqlite3", "app.db", sql]).output();
+    let output = output.unwrap();
+    assert!(!output.status.success(), "{sql}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn every_block_is_held_by_a_test() {
+    let mut known: BTreeSet<(String, String, usize)> = BLOCKS
+        .iter()
+        .map(|(heading, language, count)| ((*heading).into(), (*language).into(), *count))
+        .collect();
+    known.insert((LOG.into(), "sql".into(), RECIPES));
+    let blocks = page::blocks();
+    let found = blocks.iter().map(|block| {
+        let same = |b: &&page::Block| b.heading == block.heading && b.language == block.language;
+        let count = blocks.iter().filter(same).count();
+        (block.heading.clone(), block.language.clone(), count)
+    });
+    assert_eq!(found.collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn the_two_commands_are_there_and_scripts_are_scripts() {
+    let two = one("Two commands", "sh");
+    assert_eq!(two, "cargo run --release -- demo\ncargo test\n");
+    let manifest = std::fs::read_to_string(page::top("Cargo.toml")).unwrap();
+    assert!(manifest.contains("default-run = \"webhooksd\""));
+    for block in page::blocks().iter().filter(|b| b.language == "sh") {
+        run(Path::new("/"), &["sh", "-nc", &block.text]);
+    }
+}
+
+#[test]
+fn every_command_and_file_it_names_is_there() {
+    let mut named = BTreeSet::new();
+    for code in page::code() {
+        for rest in code.split("webhooksd ").skip(1) {
+            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-');
+            named.insert(rest.split_at(end.unwrap_or(rest.len())).0.to_owned());
+        }
+    }
+    named.retain(|word| !word.is_empty());
+    for sure in ["run", "check", "emit", "schema", "start-from"] {
+        assert!(named.contains(sure), "{sure} in {named:?}");
+    }
+    for word in &named {
+        run(Path::new("/"), &["webhooksd", word, "--help"]);
+    }
+    let links = page::links();
+    assert!(links.len() > 3);
+    for link in links {
+        assert!(page::top(&link).exists(), "{link}");
+    }
+}
+
+#[test]
+fn the_configuration_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("webhooks.toml"), one(CONFIGURE, "toml")).unwrap();
+    let steps = one(CONFIGURE, "sh");
+    let output = command(folder.path(), &["sh", "-euc", &steps]).output();
+    let output = output.unwrap();
+    let said = succeeded(&output);
+    assert!(said.contains("2 webhooks, no errors\n"), "{said}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn the_unit_is_one() {
+    let unit = one("Install", "ini");
+    let (there, here) = ("/usr/local/bin/webhooksd", env!("CARGO_BIN_EXE_webhooksd"));
+    assert!(unit.contains(there));
+    if !installed("systemd-analyze") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("webhooksd.service");
+    std::fs::write(&file, unit.replace(there, here)).unwrap();
+    let output = command(
+        folder.path(),
+        &["systemd-analyze", "verify", "./webhooksd.service"],
+    )
+    .output()
+    .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("webhooksd.service"), "{said}");
+}
+
+#[test]
+fn an_event_is_written_with_the_data_in_sql_and_in_each_language() {
+    let folder = application();
+    let mut events = 0;
+    let mut wrote = |language: &str| {
+        events += 1;
+        let seen = app_db(
+            &folder,
+            "SELECT state FROM story; UPDATE story SET state = 'draft';
+             SELECT count(*) || ' ' || min(event) || ' ' || max(event) FROM outbox;
+             SELECT json_extract(data, '$.id', '$.headline') FROM outbox ORDER BY id DESC LIMIT 1;",
+        );
+        let expected =
+            format!("approved\n{events} story-approve story-approve\n[7,\"Rain at last\"]\n");
+        assert_eq!(seen, expected, "{language}");
+    };
+    app_db(&folder, &one(OWN_DATABASE, "sql"));
+    wrote("SQL");
+    for (program, name, language) in [("python3", "a.py", "python"), ("php", "a.php", "php")] {
+        if run_file(folder.path(), program, name, &one(OWN_DATABASE, language)) {
+            wrote(language);
+        }
+    }
+    println!("the C# snippet of README.md is not compiled");
+}
+
+#[test]
+fn the_table_refuses_what_the_page_says_it_refuses() {
+    let folder = application();
+    let insert = |values: &str| format!("INSERT INTO outbox (id, event, data) VALUES ({values})");
+    let text = page::text().replace("\n  ", " ");
+    for bad in ["NULL, 'e', x'7b7d'", "NULL, 'e', '{'"] {
+        let error = app_db_refuses(&folder, &insert(bad));
+        let said = "CHECK constraint failed: data is JSON text";
+        assert!(error.contains(said) && text.contains(said), "{error}");
+    }
+    app_db(&folder, &insert("NULL, 'e', '{}'"));
+    app_db(&folder, &insert("NULL, 'e', '{}'"));
+    app_db(&folder, "DELETE FROM outbox WHERE id = 1");
+    let error = app_db_refuses(&folder, &insert("1, 'e', '{}'"));
+    assert!(error.contains("outbox.id is given by the database"));
+    let once = "INSERT INTO outbox (event, data, key) VALUES ('e', '{}', 'k') ON CONFLICT (key) DO NOTHING";
+    app_db(&folder, once);
+    app_db(&folder, once);
+    assert_eq!(app_db(&folder, "SELECT count(*) FROM outbox"), "2\n");
+}
+
+#[test]
+fn a_table_of_the_applications_own_is_copied_by_the_trigger() {
+    let folder = application();
+    let table = "CREATE TABLE app_event (id INTEGER PRIMARY KEY, name TEXT, payload TEXT, created_at INTEGER);";
+    app_db(&folder, &format!("{table}{}", one(OWN_TABLE, "sql")));
+    let insert = |or: &str, payload: &str| {
+        format!(
+            "INSERT {or} INTO app_event (name, payload, created_at) VALUES ('e', '{payload}', 1700000000)"
+        )
+    };
+    app_db(&folder, &insert("", "[1]"));
+    let error = app_db_refuses(&folder, &insert("", "["));
+    assert!(error.contains("data is JSON text"), "{error}");
+    let rows = "SELECT event, data, time FROM outbox; SELECT count(*) FROM app_event;";
+    assert_eq!(app_db(&folder, rows), "e|[1]|1700000000000\n1\n");
+    // What the page warns of.
+    app_db(&folder, &insert("OR IGNORE", "["));
+    assert_eq!(app_db(&folder, rows), "e|[1]|1700000000000\n2\n");
+}
+
+#[test]
+fn emit_makes_a_file_and_writes_events() {
+    let world = World::bare(&[hook("one", "http://127.0.0.1:9/")]);
+    assert!(!world.path("outbox.db").exists());
+    assert_eq!(shell(world.folder(), &one(OWN_FILE, "sh")), "1\n2\n");
+    let sql = "SELECT event, data, key FROM outbox ORDER BY id";
+    let rows = run(world.folder(), &["sqlite3", "outbox.db", sql]);
+    let expected = "story-approve|{\"id\": 7}|\nstory-approve|{\"id\": 8}|story-8\n\
+                    story-submit|{\"id\":9}|\nstory-approve|{\"id\":9}|story-9\n";
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn receivers_verify_each_dialect_as_the_page_says() {
+    const SECRET: &str = "a-secret";
+    let dialects = [
+        ("bold-cms", "X-Qt-Signature"),
+        ("bold-factory", "X-Bold-Signature"),
+        ("openboxes-lift", "X-Webhook-Signature"),
+    ];
+    let receiver = Receiver::ok();
+    let hooks = dialects.map(|(dialect, _)| {
+        let url = receiver.url(&format!("/{dialect}"));
+        hook(dialect, url).dialect(dialect).secret(SECRET)
+    });
+    let world = World::new(&hooks);
+    let daemon = world.start();
+    world.emit("e", r#"{"text": "für"}"#);
+    let requests = receiver.wait(3, SOON);
+    daemon.stop();
+    let python = installed("python3");
+    let openssl = run(world.folder(), &["openssl", "version"]);
+    println!("{openssl}");
+    for (dialect, header) in dialects {
+        let of = |r: &&crate::support::Received| r.lines()[0].contains(&format!("/{dialect} "));
+        let request = requests.iter().find(of).unwrap();
+        let signature = request.header(header).unwrap();
+        world.write("body", &request.body);
+        if python {
+            let script = format!(
+                "{}\nbody = open('body', 'rb').read()\nheaders = {{{header:?}: {signature:?}}}\n\
+                 print(*(is_genuine({dialect:?}, h, b, s) for h, b, s in [(headers, body, b{SECRET:?}), \
+                 (headers, body + b' ', b{SECRET:?}), (headers, body, b'other'), ({{}}, body, b{SECRET:?})]))",
+                one(DIALECTS, "python")
+            );
+            let said = run(world.folder(), &["python3", "-c", &script]);
+            assert_eq!(said, "True False False False\n", "{dialect}");
+        }
+        if dialect == "openboxes-lift" {
+            let verify = |received: &str| {
+                let mut command = command(world.folder(), &["sh", "-euc", &one(DIALECTS, "sh")]);
+                command
+                    .env("WEBHOOK_SECRET", SECRET)
+                    .env("BODY_FILE", "body");
+                command.env("RECEIVED_SIGNATURE", received);
+                succeeded(&command.output().unwrap())
+            };
+            assert_eq!(verify(signature), "Signature valid\n");
+            let bare = signature.trim_start_matches("sha256=");
+            assert_eq!(verify(bare), "");
+        }
+    }
+}
+
+#[test]
+fn the_recipes_for_the_log_find_what_there_is() {
+    let status = Arc::new(AtomicU16::new(503));
+    let says = status.clone();
+    let changing = Receiver::start(move |_| Answer::status(says.load(Ordering::SeqCst)));
+    let good = Receiver::ok();
+    let world = World::new(&[
+        hook("search-index", changing.url("/hooks/story")).one_attempt(),
+        hook("warehouse", good.url("/webhooks")),
+    ]);
+    let daemon = world.start();
+    world.emit("story-approve", r#"{"id": 7}"#);
+    world.attempts("id", 2, SOON);
+    world.emit("too-large", &format!("\"{}\"", "x".repeat(1 << 20)));
+    world.wait_number("SELECT count(*) FROM rejected", 1, SOON);
+    // `health` is counted once a second.
+    let counted = "SELECT sum(attempts_hour) FROM health";
+    eventually("health counts the attempts", SOON, || {
+        let seen = world.log(counted).concat();
+        check(seen == ["2"], || format!("{seen:?}"))
+    });
+    let shown = shell(world.folder(), &one(LOG, "sh"));
+    assert!(
+        shown.contains("search-index") && shown.contains("answered 503"),
+        "{shown}"
+    );
+    let recipes = under(LOG, "sql");
+    let (insert, select): (Vec<_>, Vec<_>) = recipes.iter().partition(|r| r.starts_with("INSERT"));
+    assert_eq!((insert.len(), select.len()), (1, RECIPES - 1));
+    // What each recipe must show, in the order of the page.
+    let shows = [
+        vec!["story-approve", "warehouse", "|503|", "|200|"],
+        vec!["|search-index|story-approve|1|", "answered 503"],
+        vec![
+            "search-index|1|failed|503",
+            "warehouse|1|delivered|200",
+            "warehouse|delivered|1|",
+        ],
+        vec!["search-index|0|1|1|1|1|", "warehouse|0|1|0|1|0|"],
+        vec![
+            "Content-Type: application/json",
+            r#""data":{"id": 7}"#,
+            "content-length: 2",
+        ],
+        vec!["2|too-large|"],
+    ];
+    for (recipe, shows) in select.iter().zip(shows) {
+        let found = world.sqlite3(&[], recipe).expect(0);
+        for text in shows {
+            assert!(
+                found.stdout.contains(text),
+                "{recipe}\n{text}\n{}",
+                found.stdout
+            );
+        }
+    }
+    status.store(200, Ordering::SeqCst);
+    let words = [
+        "sqlite3",
+        "-cmd",
+        ".timeout 5000",
+        "log.db",
+        insert[0].as_str(),
+    ];
+    run(world.folder(), &words);
+    let again = changing.wait(2, SOON);
+    assert_eq!(again[0].body, again[1].body);
+    world.wait_number(
+        "SELECT count(*) FROM delivery WHERE state = 'delivered'",
+        2,
+        SOON,
+    );
+    assert_eq!(world.number("SELECT count(*) FROM failed"), 0);
+    daemon.stop();
+}

@@ -1,0 +1,171 @@
+//! The limits of `README.md` against the constants of the code.
+//!
+//! Each row of the page that is one constant is here with it; a constant that changes fails the
+//! test, which then names the row. Numbers that no single constant holds are not checked.
+
+use super::page;
+
+/// Rows of the limits: how the row begins, the number it says, and where the code has it.
+const LIMITS: [(&str, &str, &str, &str); 24] = [
+    (
+        "`data`",
+        "1 MiB",
+        "config/sections",
+        "DEFAULT_MAX_DATA_BYTES: u32 = 1_024 * 1_024;",
+    ),
+    (
+        "`data`",
+        "100 MiB",
+        "config/sections",
+        "MAX_MAX_DATA_BYTES: u32 = 100 * 1_024 * 1_024;",
+    ),
+    (
+        "nesting of `data`",
+        "1,000",
+        "model/event",
+        "MAX_DEPTH: usize = 1_000;",
+    ),
+    (
+        "`tenant`, `key`",
+        "255",
+        "outbox/row",
+        "NAME_CHARS: usize = 255;",
+    ),
+    (
+        "outbox id",
+        "9,007,199,254,740,991",
+        "model/event",
+        "MAX_ID: i64 = 9_007_199_254_740_991;",
+    ),
+    (
+        "webhooks",
+        "100,000",
+        "config/read",
+        "MAX_WEBHOOKS: usize = 100_000;",
+    ),
+    (
+        "webhook name",
+        "64",
+        "config/webhook",
+        "MAX_NAME_BYTES: usize = 64;",
+    ),
+    (
+        "patterns, tenants",
+        "1,000",
+        "config/webhook",
+        "MAX_LIST: usize = 1_000;",
+    ),
+    (
+        "URL |",
+        "255",
+        "config/webhook",
+        "MAX_CMS_URL_CHARS: usize = 255;",
+    ),
+    (
+        "URL |",
+        "2,048",
+        "config/webhook",
+        "MAX_URL_CHARS: usize = 2_048;",
+    ),
+    (
+        "secret",
+        "4,096",
+        "config/secret",
+        "MAX_SECRET_BYTES: usize = 4_096;",
+    ),
+    (
+        "`headers`",
+        "32, 8 KiB",
+        "config/headers",
+        "MAX_HEADERS: usize = 32;",
+    ),
+    (
+        "in flight in all",
+        "4,096;",
+        "config/sections",
+        "DEFAULT_MAX_IN_FLIGHT: u32 = 4_096;",
+    ),
+    (
+        "in flight in all",
+        "65,536",
+        "config/sections",
+        "MAX_MAX_IN_FLIGHT: u32 = 65_536;",
+    ),
+    (
+        "in flight for a",
+        "64",
+        "config/webhook",
+        "DEFAULT_MAX_IN_FLIGHT: u32 = 64;",
+    ),
+    (
+        "in flight that each",
+        "4,",
+        "pipeline/places",
+        "FLOOR: usize = 4;",
+    ),
+    (
+        "answer's body",
+        "64 KiB",
+        "transport/answer",
+        "BODY_BYTES: usize = 64 * 1024;",
+    ),
+    (
+        "answer's headers in",
+        "16 KiB",
+        "transport/answer",
+        "HEADER_BYTES: usize = 16 * 1024;",
+    ),
+    (
+        "answer's head |",
+        "64 KiB",
+        "transport/connection",
+        "BUFFER_BYTES: usize = 64 * 1024;",
+    ),
+    (
+        "sends of",
+        "up to 100",
+        "config/webhook",
+        "MAX_MAX_ATTEMPTS: u32 = 100;",
+    ),
+    (
+        "queue of a",
+        "2,048",
+        "pipeline/lane",
+        "QUEUE_ROWS: usize = 2_048;",
+    ),
+    (
+        "queue of a",
+        "2 MiB",
+        "pipeline/lane",
+        "QUEUE_BYTES: usize = 2 << 20;",
+    ),
+    (
+        "all queues",
+        "24 MiB",
+        "pipeline/dispatch",
+        "ALL_QUEUES_BYTES: usize = 24 << 20;",
+    ),
+    (
+        "retention",
+        "36,500",
+        "config/sections",
+        "MAX_KEEP_DAYS: u32 = 36_500;",
+    ),
+];
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let text = page::text();
+    let (_, text) = text.split_once("\n## Limits\n").unwrap();
+    for (begin, number, file, declaration) in LIMITS {
+        let row = text.lines().find(|l| l.starts_with(&format!("| {begin}")));
+        let row = row.unwrap_or_else(|| panic!("no row {begin:?}"));
+        assert!(row.contains(number), "{row} says nothing of {number}");
+        let source = std::fs::read_to_string(page::top(&format!("src/{file}.rs"))).unwrap();
+        let held = source.contains(&format!("const {declaration}"));
+        assert!(
+            held,
+            "src/{file}.rs is no longer {declaration}: see {begin:?} in README.md"
+        );
+    }
+}
