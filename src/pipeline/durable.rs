@@ -1,19 +1,19 @@
 //! Durability: once a second what was committed is synchronised, and the WAL kept short.
 //!
-//! No commit on the hot path waits for the disk. A power cut may cost the log its last second,
-//! cursor and states together, so that those deliveries are made again. The bulk of a checkpoint
-//! runs on a connection of its own beside the commits; only the little that was written meanwhile
-//! is done under the log's lock, so that the WAL starts over even under steady load.
+//! No commit on the hot path waits for the disk, nor behind one that does: the synchronisation is a
+//! checkpoint on a connection of its own beside the commits, and only where a reader prevents that
+//! does a commit of the writer's wait for the disk instead. A power cut may cost the log its last
+//! second, cursor and states together, so that those deliveries are made again. The writer is
+//! stopped only for the last bit of a long WAL, so that it starts over even under steady load.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::oneshot;
+
 use super::dispatch::Dispatch;
 use crate::store::{self, Checkpointer};
 use crate::transport::Transport;
-
-/// A WAL of so many pages (16 MiB of 8 KiB pages) is checkpointed.
-const CHECKPOINT_PAGES: u64 = 2_048;
 
 impl<T: Transport> Dispatch<T> {
     /// Synchronises until the pipeline has stopped, and once more then.
@@ -22,71 +22,69 @@ impl<T: Transport> Dispatch<T> {
     /// The log can't be written for a reason that will not pass.
     pub async fn keep_durable(
         self: Arc<Self>,
-        checkpointer: Checkpointer,
-        mut ended: tokio::sync::oneshot::Receiver<()>,
+        mut checkpointer: Checkpointer,
+        mut ended: oneshot::Receiver<()>,
     ) -> Result<(), store::Error> {
-        let mut checkpointer = Some(checkpointer);
-        loop {
-            let last = tokio::select! {
-                () = self.results.dirtied.notified() => {
-                    tokio::select! {
-                        () = tokio::time::sleep(self.pace.durable) => false,
-                        _ = &mut ended => true,
-                    }
-                }
-                _ = &mut ended => true,
-            };
+        while !self.next_second(&mut ended).await {
             self.results.dirty.store(false, Ordering::Release);
-            let flushed = self
-                .with_store(|this, store| store.flush(this.clock.now_ms()))
-                .await;
-            match flushed {
+            let (mine, synchronised) = self.synchronise(checkpointer).await;
+            checkpointer = mine;
+            match synchronised {
                 Ok(()) => {}
-                Err(error) if error.is_transient() && !last => {
+                Err(error) if error.is_transient() => {
                     tracing::warn!(step = "synchronise the log", %error, "trying again");
                     self.results.mark_dirty();
-                    continue;
                 }
                 Err(error) => return Err(error),
             }
-            if let Some(mine) = checkpointer.take() {
-                checkpointer = Some(self.checkpoint(mine).await?);
-            }
-            if last {
-                return Ok(());
-            }
+        }
+        self.with_store(|this, store| store.flush(this.clock.now_ms()))
+            .await
+    }
+
+    /// Waits until a second after the next commit; true when the pipeline has stopped.
+    async fn next_second(&self, ended: &mut oneshot::Receiver<()>) -> bool {
+        let second = async {
+            self.results.dirtied.notified().await;
+            tokio::time::sleep(self.pace.durable).await;
+        };
+        tokio::select! {
+            () = second => false,
+            _ = ended => true,
         }
     }
 
-    async fn checkpoint(
+    async fn synchronise(
         self: &Arc<Self>,
         mut checkpointer: Checkpointer,
-    ) -> Result<Checkpointer, store::Error> {
-        let (checkpointer, first) = self
+    ) -> (Checkpointer, Result<(), store::Error>) {
+        let rolled_up = self
+            .with_store(|this, store| store.roll_up(this.clock.now_ms()))
+            .await;
+        let (checkpointer, synchronised) = self
             .with_blocking(move || {
-                let state = match checkpointer.state() {
-                    Ok(state) if state.left >= CHECKPOINT_PAGES => checkpointer.passive().map(Some),
-                    Ok(_) => Ok(None),
-                    Err(error) => Err(error),
-                };
-                (checkpointer, state)
+                let synchronised = checkpointer.synchronise();
+                (checkpointer, synchronised)
             })
             .await;
-        let rest = match first {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => self
-                .with_store(|_, store| store.checkpoint())
-                .await
-                .map(drop),
-            Err(error) => Err(error),
+        let done = match (rolled_up, synchronised) {
+            (Ok(()), Ok(done)) => done,
+            (Err(error), _) | (_, Err(error)) => return (checkpointer, Err(error)),
         };
-        match rest {
-            Ok(()) => {}
-            Err(error) if error.is_transient() => {
-                tracing::warn!(step = "checkpoint the log", %error, "the WAL grows meanwhile");
+        let rest = self.with_store(move |this, store| {
+            if !done.durable {
+                store.flush(this.clock.now_ms())?;
             }
-            Err(error) => return Err(error),
-        }
-        Ok(checkpointer)
+            if done.restart {
+                store.checkpoint()?;
+            }
+            Ok(())
+        });
+        let rest = if done.durable && !done.restart {
+            Ok(())
+        } else {
+            rest.await
+        };
+        (checkpointer, rest)
     }
 }

@@ -21,6 +21,29 @@ pub struct WalState {
     pub left: u64,
 }
 
+/// A WAL of 32 MiB is to start over; a shorter one costs nobody anything.
+const LONG_PAGES: u64 = 4_096;
+
+/// So much may be left, 4 MiB, when the writer is stopped for the rest: some milliseconds.
+const LITTLE_PAGES: u64 = 512;
+
+/// A WAL of 512 MiB starts over even where much is left: a pause is better than a full disk.
+const MOST_PAGES: u64 = 65_536;
+
+/// Each round leaves what was written during the one before, so it is less and less.
+const ROUNDS: usize = 4;
+
+/// What a synchronisation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synchronised {
+    /// Every commit made before it is on disk.
+    pub durable: bool,
+    /// The WAL is long and little of it is left: [`Store::checkpoint`] makes it start over.
+    pub restart: bool,
+    /// How long the WAL is now.
+    pub state: WalState,
+}
+
 /// A second connection, which only copies the WAL into the file.
 #[derive(Debug)]
 pub struct Checkpointer {
@@ -43,6 +66,36 @@ impl Checkpointer {
     /// The log can't be read.
     pub fn state(&mut self) -> Result<WalState, Error> {
         checkpoint(&self.connection, "PRAGMA wal_checkpoint(NOOP)")
+    }
+
+    /// Copies the WAL into the file beside the writer, which begins by having the disk keep the WAL:
+    /// every commit made before the call is on disk after it. Where the WAL is long it goes on, some
+    /// rounds, until little is left that a writer would have to be stopped for.
+    ///
+    /// # Errors
+    /// The log can't be read or written; the WAL keeps what it has.
+    pub fn synchronise(&mut self) -> Result<Synchronised, Error> {
+        let before = self.state()?;
+        let mut after = self.passive()?;
+        // SQLite syncs the WAL only where it copies something of it: a reader that holds an old
+        // state, or one that keeps the file itself busy, can prevent both.
+        let copied = |state: WalState| state.pages - state.left;
+        let durable =
+            after.left == 0 || after.pages < before.pages || copied(after) > copied(before);
+        for _ in 0..ROUNDS {
+            if after.pages < LONG_PAGES || after.left <= LITTLE_PAGES {
+                break;
+            }
+            after = self.passive()?;
+        }
+        let restart = after.pages >= LONG_PAGES
+            && after.left > 0
+            && (after.left <= LITTLE_PAGES || after.pages >= MOST_PAGES);
+        Ok(Synchronised {
+            durable,
+            restart,
+            state: after,
+        })
     }
 
     /// Copies what can be copied without waiting for anybody. Blocks for the disk.

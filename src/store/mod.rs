@@ -29,7 +29,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use checkpoint::{Checkpointer, WalState};
+pub use checkpoint::{Checkpointer, Synchronised, WalState};
 pub use error::Error;
 pub use queue::Clamped;
 pub use read::{LogRow, Reader};

@@ -85,6 +85,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    fn is_empty(&self) -> bool {
+        self.attempt_id == 0
+    }
+
     /// Counts one attempt.
     pub(super) fn add(
         &mut self,
@@ -117,9 +121,26 @@ impl Tally {
 }
 
 impl Store {
-    /// Writes the roll-up of what was recorded since the last flush, and has the disk keep it and
-    /// every earlier commit (`synchronous = FULL`). To be called once a second; where nothing was
-    /// committed since, it does nothing.
+    /// Writes the roll-up of what was recorded since the last one, without waiting for the disk.
+    /// To be called once a second; where nothing was recorded since, it does nothing.
+    ///
+    /// # Errors
+    /// The log can't be written: the next roll-up writes the same and more.
+    pub fn roll_up(&mut self, now_ms: i64) -> Result<(), Error> {
+        if self.tally.is_empty() {
+            return Ok(());
+        }
+        let tally = std::mem::take(&mut self.tally);
+        let written = self.transact("write the roll-up", |t| write(t, &tally, now_ms));
+        if written.is_err() {
+            self.tally = tally;
+        }
+        written
+    }
+
+    /// Writes the roll-up, and has the disk keep it and every earlier commit (`synchronous = FULL`).
+    /// The writer waits for the disk meanwhile, so this is for the end, and for when a checkpoint
+    /// can't do it. Where nothing was committed since the last flush, it does nothing.
     ///
     /// # Errors
     /// The log can't be written: the next flush writes the same and more.

@@ -140,3 +140,59 @@ fn the_store_may_move_between_threads() {
     is_send::<Checkpointer>();
     is_send::<Reader>();
 }
+
+#[test]
+fn a_synchronisation_covers_what_was_committed_unless_a_reader_prevents_it() {
+    let log = Log::new();
+    let mut store = log.open();
+    let mut checkpointer = Checkpointer::open(&log.path).unwrap();
+    store.admit(&admission(1..=1, &["a"]), NOW).unwrap();
+    let done = checkpointer.synchronise().unwrap();
+    assert!(done.durable && !done.restart, "{done:?}");
+    // A reader that begins when all is copied reads the file itself, which may not be written then.
+    let reader = Connection::open(&log.path).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM delivery")
+        .unwrap();
+    store.admit(&admission(2..=2, &["a"]), NOW).unwrap();
+    assert!(!checkpointer.synchronise().unwrap().durable);
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(checkpointer.synchronise().unwrap().durable);
+}
+
+#[test]
+fn a_long_wal_is_one_to_start_over() {
+    let log = Log::new();
+    let mut store = log.open();
+    let mut checkpointer = Checkpointer::open(&log.path).unwrap();
+    let reader = Connection::open(&log.path).unwrap();
+    store.admit(&admission(1..=1, &["a"]), NOW).unwrap();
+    // Holds back the last of the WAL, as commits under load do.
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM delivery")
+        .unwrap();
+    let names: Vec<String> = (0..400).map(|n| format!("w{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut last = 1;
+    while checkpointer.state().unwrap().pages < 4_096 {
+        store
+            .admit(&admission(last + 1..=last + 20, &names), NOW)
+            .unwrap();
+        last += 20;
+    }
+    let held = checkpointer.synchronise().unwrap();
+    assert!(
+        !held.restart,
+        "a reader needs the old state: stopping the writer helps nobody: {held:?}"
+    );
+    reader.execute_batch("COMMIT").unwrap();
+    let done = checkpointer.synchronise().unwrap();
+    assert!(
+        done.durable && done.state.left == 0 && !done.restart,
+        "{done:?}"
+    );
+    store
+        .admit(&admission(last + 1..=last + 1, &["a"]), NOW)
+        .unwrap();
+    assert!(checkpointer.state().unwrap().pages < 100, "it started over");
+}
