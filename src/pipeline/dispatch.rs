@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -46,7 +47,9 @@ pub struct Dispatch<T: Transport> {
     pub(crate) clock: Clock,
     pub(crate) pace: Pace,
     pub(crate) transport: T,
-    store: Mutex<Store>,
+    /// Fair: whoever asks first is next. The recorder, which comes back at once with the next batch,
+    /// would else keep the intake waiting for as long as a burst of results lasts.
+    store: FairMutex<Store>,
     runtime: Handle,
     pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
     pub(crate) routes: RwLock<Arc<Routes>>,
@@ -71,7 +74,7 @@ impl<T: Transport> Dispatch<T> {
             clock,
             pace,
             transport,
-            store: Mutex::new(store),
+            store: FairMutex::new(store),
             runtime,
             lanes: RwLock::default(),
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
@@ -89,8 +92,8 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// The log, for one short call. Blocks: not for futures, which use [`Dispatch::with_store`].
-    pub(crate) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn store(&self) -> FairMutexGuard<'_, Store> {
+        self.store.lock()
     }
 
     /// Runs one short call on the log, on a thread that may block.

@@ -12,11 +12,11 @@ use crate::outbox::{Pruned, Pruner};
 use crate::store;
 use crate::transport::Transport;
 
-/// Rows deleted in one transaction: some 10 ms of the log's lock.
-const CHUNK_ROWS: usize = 500;
+/// Rows deleted in one transaction: some 4 ms of the log's lock.
+const CHUNK_ROWS: usize = 200;
 
 /// Between two chunks the lock is free for at least so long.
-const BREATHER: std::time::Duration = std::time::Duration::from_millis(20);
+const BREATHER: std::time::Duration = std::time::Duration::from_millis(8);
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -35,7 +35,7 @@ const SERVERS: &[&str] = &["transport", "api", "cli/demo", "cli/receiver"];
 const TLS: &[&str] = &["transport", "api"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -55,6 +55,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("clap", &["cli"]),
     ("tracing", &["pipeline", "api", "daemon", "cli", "main"]),
     ("tracing_subscriber", &["cli", "main"]),
+    ("parking_lot", &["pipeline"]),
     ("rustix", &["outbox", "daemon", "store", "transport", "cli"]),
     ("jiff", &["dialect", "model", "cli", "store", "pipeline"]),
 ];
