@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::Ended;
+use super::{Ended, say};
 use crate::config::{self, SecretsWanted};
 use crate::{daemon, transport};
 
@@ -30,7 +30,10 @@ pub(super) fn check(path: &Path) -> Ended {
         0 => String::new(),
         count => format!(", {}", counted(count, "warning")),
     };
-    println!("{}: {webhooks}, no errors{warnings}", path.display());
+    say(format!(
+        "{}: {webhooks}, no errors{warnings}",
+        path.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 
-use super::receiver::{self, Received, Signature};
+use super::receiver::{self, Received, Reply, Signature};
 use super::{Ended, Failure, table};
 use crate::model::{Dialect, Secret};
 use crate::outbox::{self, Appender, NewEvent};
@@ -100,15 +100,15 @@ async fn show() -> Ended {
         |what: &'static str| move |error: std::io::Error| Failure::text(format!("{what}: {error}"));
     let folder = tempfile::Builder::new().prefix("webhooksd-demo-").tempdir();
     let folder = folder.map_err(failed("make a temporary folder"))?;
-    let (listener, address) = receiver::bind()
+    let (listener, address) = receiver::bind(0)
         .await
         .map_err(failed("listen on loopback"))?;
     let tally = Arc::new(Mutex::new(Tally::default()));
     let counting = tally.clone();
-    let answer = Arc::new(move |received: &Received| answer(received, &counting));
+    let answer = Arc::new(move |received: &Received| Reply::status(answer(received, &counting)));
     let receiver = tokio::spawn(receiver::serve(
         listener,
-        Secret::new(SECRET.as_bytes()),
+        Some(Secret::new(SECRET.as_bytes())),
         answer,
     ));
 

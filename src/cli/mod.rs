@@ -10,22 +10,40 @@
 )]
 
 mod check;
+mod client;
+mod completions;
 mod demo;
 mod emit;
+mod explain;
 mod journal;
+mod listen;
+mod logs;
+mod man;
 mod receiver;
+mod redeliver;
+mod reload;
+mod replay;
 mod run;
 mod schema;
+mod screen;
+mod spark;
 mod start_from;
+mod status;
 mod table;
+mod test;
+mod text;
+mod when;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config;
+use crate::config::{self, Config, SecretsWanted};
+use crate::store::Reader;
+use crate::transport;
 
 /// Delivers events from a SQLite outbox as signed webhooks, and keeps a log that sqlite3 reads.
 #[derive(Parser)]
@@ -42,6 +60,8 @@ const AFTER: &str = "Examples:
   webhooksd demo                     see the whole thing work, without any configuration
   webhooksd check                    every error of webhooks.toml at once
   webhooksd run                      the daemon
+  webhooksd status                   how each webhook is doing
+  webhooksd logs --failed --since 2h what failed lately, and why
   sqlite3 outbox.db \"INSERT INTO outbox (event, data) VALUES ('story-approve', '{\\\"id\\\":7}')\"
   sqlite3 -readonly log.db 'SELECT time, webhook, event, outcome, status, error FROM log'
 
@@ -52,9 +72,19 @@ enum Command {
     Run(run::Arguments),
     Demo(demo::Arguments),
     Check(check::Arguments),
-    Emit(emit::Arguments),
+    Reload(reload::Arguments),
     StartFrom(start_from::Arguments),
+    Emit(emit::Arguments),
+    Test(test::Arguments),
+    Logs(logs::Arguments),
+    Status(status::Arguments),
+    Redeliver(redeliver::Arguments),
+    Replay(replay::Arguments),
+    Explain(explain::Arguments),
+    Listen(listen::Arguments),
     Schema(schema::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// What a command ends with: its exit code, or an error to be printed.
@@ -114,12 +144,75 @@ impl From<crate::store::Error> for Failure {
     }
 }
 
+/// The only error of this kind that a command leaves as it is comes from standard output.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            // Whoever reads has seen enough.
+            return Self::text("").code(0);
+        }
+        Self::text(format!("write the output: {error}"))
+    }
+}
+
+/// What became of output that somebody may have stopped reading: that is no error, and the command's
+/// exit code is what it is.
+fn shown(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Prints a line.
+fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    shown(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+}
+
+/// Reads the configuration for commands that send nothing: without secrets.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let config = config::load(path, SecretsWanted::Skip, &transport::check_ca);
+    Ok(config.map_err(crate::daemon::Error::Config)?)
+}
+
+/// Opens the log for reading.
+fn open_log(config: &Config) -> Result<Reader, Failure> {
+    let path = &config.log.path;
+    if !path.exists() {
+        let text = format!("there is no log yet at {path:?}");
+        return Err(Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`")));
+    }
+    Ok(Reader::open(path)?)
+}
+
+/// Refuses the name of a webhook that neither the configuration nor the log knows.
+fn known_webhook(config: &Config, log: Option<&Reader>, name: &str) -> Result<(), Failure> {
+    let mut names: Vec<String> = config.webhooks.iter().map(|w| w.name.to_string()).collect();
+    if let Some(log) = log {
+        names.extend(log.webhooks()?.into_iter().map(|webhook| webhook.name));
+    }
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    names.sort();
+    names.dedup();
+    names.truncate(NAMES_SHOWN);
+    let failure = Failure::text(format!("no webhook is called {name:?}")).code(2);
+    Err(failure.hint((!names.is_empty()).then(|| format!("there are {}", names.join(", ")))))
+}
+
+/// Names of webhooks in a hint; there may be ten thousand.
+const NAMES_SHOWN: usize = 20;
+
 /// Runs what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     carry_out(config, &command).unwrap_or_else(|failure| {
-        eprintln!("{}", failure.text);
+        if !failure.text.is_empty() {
+            eprintln!("{}", failure.text);
+        }
         if let Some(hint) = failure.hint {
             eprintln!("hint: {hint}");
         }
@@ -136,10 +229,25 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Run(arguments) => run::run(&path()?, arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Check(_) => check::check(&path()?),
-        Command::Emit(arguments) => emit::emit(&path()?, arguments),
+        Command::Reload(_) => reload::reload(&path()?),
         Command::StartFrom(arguments) => start_from::start_from(&path()?, arguments),
+        Command::Emit(arguments) => emit::emit(&path()?, arguments),
+        Command::Test(arguments) => test::test(&path()?, arguments),
+        Command::Logs(arguments) => logs::logs(&path()?, arguments),
+        Command::Status(arguments) => status::status(&path()?, arguments),
+        Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),
+        Command::Replay(arguments) => replay::replay(&path()?, arguments),
+        Command::Explain(arguments) => explain::explain(&path()?, arguments),
+        Command::Listen(arguments) => listen::listen(arguments),
         Command::Schema(arguments) => schema::schema(arguments),
+        Command::Completions(arguments) => completions::completions(arguments),
+        Command::Man(arguments) => man::man(arguments),
     }
+}
+
+/// The parser, for what is made from it.
+fn parser() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
 }
 
 /// An error with its causes, on one line.

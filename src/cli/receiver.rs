@@ -1,20 +1,22 @@
 //! A receiver of webhooks on loopback: takes requests, checks signatures, answers as told.
 //!
 //! It reads what came over the wire and computes the signature anew from the secret, as a
-//! customer's own receiver would. It keeps nothing but counts; who runs it is told of each request.
+//! customer's own receiver would. It keeps nothing; who runs it is told of each request and decides
+//! what it is answered with, badly on purpose where that is wanted.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::dialect;
@@ -28,8 +30,16 @@ const MAX_CONNECTIONS: usize = 256;
 
 /// A request as it came.
 pub(super) struct Received {
+    /// `POST`.
+    pub(super) method: String,
     /// The path it was sent to.
     pub(super) path: String,
+    /// Path and query.
+    pub(super) target: String,
+    /// Names in lower case and values, in the order they came in, with U+FFFD for what is no UTF-8.
+    pub(super) headers: Vec<(String, String)>,
+    /// The body, to the byte.
+    pub(super) body: Bytes,
     /// What its headers say about the signature.
     pub(super) signature: Signature,
 }
@@ -39,22 +49,44 @@ pub(super) struct Received {
 pub(super) enum Signature {
     /// Signed, with the right secret.
     Right(Dialect),
-    /// Not signed, or not with this secret.
-    Wrong,
+    /// Signed as that dialect signs, but not this body with this secret.
+    Wrong(Dialect),
+    /// There is no secret to check it with.
+    Unchecked(Dialect),
+    /// No dialect's header is there, or it is blank.
+    Missing,
 }
 
-/// Decides what a request is answered with: a status code.
-pub(super) type Answer = dyn Fn(&Received) -> u16 + Send + Sync;
+/// What a request is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// That status, so much later.
+    Status(u16, Duration),
+    /// Nothing, until the sender gives up.
+    Silence,
+    /// The connection is reset.
+    Reset,
+}
 
-/// Binds a port of its own on loopback.
-pub(super) async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+impl Reply {
+    /// That status, at once.
+    pub(super) fn status(status: u16) -> Self {
+        Self::Status(status, Duration::ZERO)
+    }
+}
+
+/// Decides what a request is answered with.
+pub(super) type Answer = dyn Fn(&Received) -> Reply + Send + Sync;
+
+/// Binds a port on loopback; 0: one of its own.
+pub(super) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
 /// Takes requests until it is dropped.
-pub(super) async fn serve(listener: TcpListener, secret: Secret, answer: Arc<Answer>) {
+pub(super) async fn serve(listener: TcpListener, secret: Option<Secret>, answer: Arc<Answer>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= MAX_CONNECTIONS {
@@ -63,54 +95,93 @@ pub(super) async fn serve(listener: TcpListener, secret: Secret, answer: Arc<Ans
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
+        // A connection that breaks off is the sender's to notice.
         let (secret, answer) = (secret.clone(), answer.clone());
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let (secret, answer) = (secret.clone(), answer.clone());
-                async move { Ok::<_, Infallible>(respond(request, &secret, &*answer).await) }
-            });
-            // A connection that breaks off is the sender's to notice.
-            drop(
-                http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await,
-            );
-        });
+        connections.spawn(async move { drop(connection(stream, secret, answer).await) });
         while connections.try_join_next().is_some() {}
     }
 }
 
+async fn connection(
+    stream: TcpStream,
+    secret: Option<Secret>,
+    answer: Arc<Answer>,
+) -> io::Result<()> {
+    // A second descriptor, so that the socket can be told to reset while hyper has the first.
+    let stream = stream.into_std()?;
+    let twin = Arc::new(TcpStream::from_std(stream.try_clone()?)?);
+    let stream = TcpStream::from_std(stream)?;
+    let resetting = twin.clone();
+    let service = service_fn(move |request| {
+        let (secret, answer) = (secret.clone(), answer.clone());
+        let twin = resetting.clone();
+        async move { respond(request, secret.as_ref(), &*answer, &twin).await }
+    });
+    let served = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    drop(twin);
+    served.map_err(io::Error::other)
+}
+
 async fn respond(
     request: Request<Incoming>,
-    secret: &Secret,
+    secret: Option<&Secret>,
     answer: &Answer,
-) -> Response<Full<Bytes>> {
+    twin: &TcpStream,
+) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
-    let status = match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Err(_) => 413,
+    let reply = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Err(_) => Reply::status(413),
         Ok(body) => {
             let body = body.to_bytes();
             let signature = check(&head.headers, secret, &body);
+            let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let headers = head.headers.iter();
             answer(&Received {
+                method: head.method.to_string(),
                 path: head.uri.path().to_owned(),
+                target: head.uri.to_string(),
+                headers: headers
+                    .map(|(name, value)| (name.to_string(), lossy(value.as_bytes())))
+                    .collect(),
+                body,
                 signature,
             })
         }
     };
+    let status = match reply {
+        Reply::Silence => std::future::pending().await,
+        Reply::Reset => {
+            twin.set_zero_linger()?;
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Reply::Status(status, delay) => {
+            tokio::time::sleep(delay).await;
+            status
+        }
+    };
     let mut response = Response::new(Full::new(Bytes::from_static(b"{\"ok\":true}\n")));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
-    response
+    Ok(response)
 }
 
 /// Computes the signature anew, by the dialect whose header is there.
-fn check(headers: &hyper::HeaderMap, secret: &Secret, body: &Bytes) -> Signature {
-    let right = Dialect::ALL.into_iter().find(|dialect| {
-        let (name, value) = dialect::signature(*dialect, secret, body);
-        headers
-            .get(name)
-            .is_some_and(|got| got.as_bytes() == value.as_bytes())
+fn check(headers: &HeaderMap, secret: Option<&Secret>, body: &Bytes) -> Signature {
+    // The header's name is all that is wanted where there is no secret.
+    let nothing = Secret::new(*b"");
+    let signed = Dialect::ALL.into_iter().filter_map(|dialect| {
+        let (name, value) = dialect::signature(dialect, secret.unwrap_or(&nothing), body);
+        let got = headers.get(name).filter(|got| !got.is_empty())?;
+        Some((dialect, got.as_bytes() == value.as_bytes()))
     });
-    right.map_or(Signature::Wrong, Signature::Right)
+    let signed: Vec<(Dialect, bool)> = signed.collect();
+    match (signed.iter().find(|(_, right)| *right), signed.first()) {
+        (_, None) => Signature::Missing,
+        (_, Some((dialect, _))) if secret.is_none() => Signature::Unchecked(*dialect),
+        (Some((dialect, _)), _) => Signature::Right(*dialect),
+        (None, Some((dialect, _))) => Signature::Wrong(*dialect),
+    }
 }
 
 #[cfg(test)]
@@ -120,23 +191,24 @@ mod tests {
     #[test]
     fn a_signature_is_right_only_for_its_body_and_secret() {
         let (secret, body) = (Secret::new(*b"key"), Bytes::from_static(b"{}"));
+        let other = Bytes::from_static(b"{ }");
         for dialect in Dialect::ALL {
             let (name, value) = dialect::signature(dialect, &secret, &body);
-            let mut headers = hyper::HeaderMap::new();
+            let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            assert_eq!(check(&headers, &secret, &body), Signature::Right(dialect));
+            let with = |secret: &Secret, body| check(&headers, Some(secret), body);
+            assert_eq!(with(&secret, &body), Signature::Right(dialect));
+            assert_eq!(with(&secret, &other), Signature::Wrong(dialect));
             assert_eq!(
-                check(&headers, &secret, &Bytes::from_static(b"{ }")),
-                Signature::Wrong
+                with(&Secret::new(*b"kez"), &body),
+                Signature::Wrong(dialect)
             );
-            assert_eq!(
-                check(&headers, &Secret::new(*b"kez"), &body),
-                Signature::Wrong
-            );
+            assert_eq!(check(&headers, None, &body), Signature::Unchecked(dialect));
         }
-        assert_eq!(
-            check(&hyper::HeaderMap::new(), &secret, &body),
-            Signature::Wrong
-        );
+        let mut headers = HeaderMap::new();
+        assert_eq!(check(&headers, Some(&secret), &body), Signature::Missing);
+        // Bold CMS sends a blank header where there is no secret.
+        headers.insert("x-qt-signature", "".parse().unwrap());
+        assert_eq!(check(&headers, None, &body), Signature::Missing);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::Ended;
+use super::{Ended, say};
 use crate::{outbox, store};
 
 /// Prints the SQL of a database
@@ -26,8 +26,8 @@ enum Which {
 
 pub(super) fn schema(arguments: &Arguments) -> Ended {
     match arguments.which {
-        Which::Outbox => println!("{}", outbox::SCHEMA.trim_end()),
-        Which::Log => println!("{}", store::sql().trim_end()),
+        Which::Outbox => say(outbox::SCHEMA.trim_end())?,
+        Which::Log => say(store::sql().trim_end())?,
     }
     Ok(ExitCode::SUCCESS)
 }

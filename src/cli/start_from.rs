@@ -3,10 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-use jiff::civil;
-
-use super::{Ended, Failure};
+use super::{Ended, Failure, say, when};
 use crate::config::{self, SecretsWanted};
 use crate::daemon::Lock;
 use crate::model::Clock;
@@ -50,24 +47,10 @@ fn parse(text: &str) -> Result<Place, String> {
     match text {
         "beginning" => Ok(Place::Beginning),
         "now" => Ok(Place::Now),
-        _ => parse_time_ms(text).map(Place::Time),
-    }
-}
-
-/// Reads a time: with an offset, or in UTC; a date alone is its midnight.
-fn parse_time_ms(text: &str) -> Result<i64, String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time.as_millisecond());
-    }
-    let zoned = text
-        .parse::<civil::DateTime>()
-        .ok()
-        .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    zoned
-        .map(|time| time.timestamp().as_millisecond())
-        .ok_or_else(|| {
+        _ => when::parse_time_ms(text).map(Place::Time).ok_or_else(|| {
             "say `beginning`, `now`, an id, or a time such as 2026-03-01T12:00:00Z".into()
-        })
+        }),
+    }
 }
 
 pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
@@ -94,7 +77,9 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     store.set_cursor(&cursor, clock.now_ms())?;
     store.flush(clock.now_ms())?;
     let waiting = tail.waiting(after)?.count;
-    println!("the daemon will begin after event {after}: {waiting} events are waiting");
+    say(format!(
+        "the daemon will begin after event {after}: {waiting} events are waiting"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,7 +32,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use checkpoint::{Checkpointer, Synchronised, WalState};
 pub use error::Error;
 pub use queue::Clamped;
-pub use read::{LogRow, Reader};
+pub use read::{
+    DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest, Reader,
+    RejectedTrace, WebhookHealth, WebhookRow,
+};
 pub use retain::Swept;
 pub use schema::sql;
 

@@ -35,7 +35,7 @@ const SERVERS: &[&str] = &["transport", "api", "cli/demo", "cli/receiver"];
 const TLS: &[&str] = &["transport", "api"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -53,6 +53,8 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("sha2", &["dialect"]),
     ("ureq", &["cli"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("tracing", &["pipeline", "api", "daemon", "cli", "main"]),
     ("tracing_subscriber", &["cli", "main"]),
     ("parking_lot", &["pipeline"]),

@@ -13,6 +13,7 @@
 
 mod commands;
 mod config_errors;
+mod console;
 mod crash;
 mod daemon;
 mod fairness;

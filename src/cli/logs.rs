@@ -1,0 +1,162 @@
+//! `webhooksd logs`: the newest attempts, for people and for programs, the newest at the bottom.
+//!
+//! It reads the log with a read-only connection, so it needs no daemon, and follows it by looking
+//! whether anything was committed. How a row looks is in `logs/show.rs`.
+
+mod show;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::screen::Screen;
+use super::when::{self, When};
+use super::{Ended, Failure, known_webhook, load, open_log};
+use crate::model::clock::utc;
+use crate::model::{Clock, Pattern};
+use crate::store::{LogFilter, Reader};
+use show::Show;
+
+/// Shows the newest attempts, the newest at the bottom
+///
+/// Without --since it looks through the newest 50,000 attempts for those that were asked for, and
+/// says so where that was not enough. Times are UTC.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES, after_long_help = concat_help())]
+pub(super) struct Arguments {
+    /// Only this webhook's
+    #[arg(long, short, value_name = "NAME")]
+    webhook: Option<String>,
+    /// Only events of such names; * is any run of characters
+    #[arg(long, short, value_name = "PATTERN")]
+    event: Option<String>,
+    /// Only attempts that were no success, those to be made again included
+    #[arg(long)]
+    failed: bool,
+    /// Only attempts since then: 90s, 30m, 2h, 3d ago, or a time (ISO 8601, UTC without an offset)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<When>,
+    /// Goes on with new attempts as they are made, until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
+    /// At most so many
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 50)]
+    count: usize,
+    /// One JSON object a line; the shape is in --help
+    #[arg(long)]
+    json: bool,
+    /// Headers, bodies and phases of each attempt too
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  webhooksd logs
+  webhooksd logs --failed --since 2h
+  webhooksd logs --webhook search-index --follow
+  webhooksd logs -n 1 -v --event 'story-*'
+  webhooksd logs --json -n 1000 | jq -r 'select(.status == 500) | .delivery_id'";
+
+const SHAPE: &str = "The shape of --json, version 1 (a later version may add keys; times are UTC):
+  v                 1
+  id                the attempt's id; grows in the order made
+  time              when it began, 2026-03-01T12:00:00.000Z
+  webhook           the webhook's name
+  event, event_id   the event's name and outbox id; null where the delivery is gone
+  delivery_id       what `redeliver` takes
+  attempt           1 for the first
+  outcome           \"delivered\", \"retry\" (to be made again) or \"failed\" (given up)
+  status            of the answer; null where there was none
+  error             why it was no success; null where it was one
+  class             the kind of trouble in a word; null where there was an answer
+  duration_ms       from the start to the end
+  phases            {name_ms, connect_ms, tls_ms, head_ms, body_ms}, each null where absent
+  url, peer         where it went, and the address that was talked to (may be null)
+  dialect, origin   bold-cms ...; \"event\", \"redelivery\", \"replay\" or \"test\"; null where gone
+With -v also:
+  request_headers, request_body         lines of Name: value, and the body
+  response_headers, response_body       null where there was no answer
+  response_truncated                    whether there was more of it than was kept";
+
+fn concat_help() -> String {
+    format!("{EXAMPLES}\n\n{SHAPE}")
+}
+
+/// Between two looks at the log while following it.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Rows that are looked through at a time while following.
+const FOLLOWED: usize = 1_000;
+
+pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
+    let config = load(path)?;
+    let reader = open_log(&config)?;
+    if let Some(name) = &arguments.webhook {
+        known_webhook(&config, Some(&reader), name)?;
+    }
+    let now_ms = Clock::system().now_ms();
+    let filter = LogFilter {
+        webhook: arguments.webhook.clone(),
+        event: arguments.event.as_deref().map(Pattern::new),
+        failed: arguments.failed,
+        since_ms: arguments.since.map(|since| since.ms(now_ms)),
+    };
+    let mut show = Show::new(Screen::new(), arguments.json, arguments.verbose);
+    let last = reader.newest_id()?;
+    let newest = reader.newest(&filter, arguments.count)?;
+    show.rows(&reader, &newest.ids)?;
+    if newest.ids.is_empty() && !arguments.json && !arguments.follow {
+        eprintln!("the log has no such attempt");
+    }
+    if let Some(stopped_at_ms) = newest.stopped_at_ms {
+        eprintln!(
+            "looked back to {} only: --since TIME looks at everything since then",
+            utc(stopped_at_ms)
+        );
+    }
+    if arguments.follow {
+        return follow(
+            &reader,
+            &filter,
+            &mut show,
+            last.max(newest.ids.last().copied().unwrap_or(0)),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows new attempts until Ctrl-C, or until nobody reads any more.
+fn follow(reader: &Reader, filter: &LogFilter, show: &mut Show, last: i64) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::new(&error))?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = go_on(reader, filter, show, last) => ended,
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+async fn go_on(reader: &Reader, filter: &LogFilter, show: &mut Show, mut last: i64) -> Ended {
+    let mut version = None;
+    loop {
+        let now = reader.data_version()?;
+        if version != Some(now) {
+            let (ids, looked_to) = reader.after(last, filter, FOLLOWED)?;
+            let more = looked_to > last;
+            show.rows(reader, &ids)?;
+            last = looked_to;
+            if more {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            version = Some(now);
+        }
+        if show.is_closed() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,270 @@
+//! `webhooksd redeliver`: deliveries of the log again, by their ids or by what became of them.
+//!
+//! The daemon does it, at a pace that spares live traffic. Without a daemon the log takes the same
+//! wish by SQL, so the command prints that SQL instead of doing it: a second writer beside a daemon
+//! that is only out of reach would be a surprise.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::client::{self, Client};
+use super::screen::Progress;
+use super::when::{self, When};
+use super::{Ended, Failure, known_webhook, load, open_log, say, text};
+use crate::config::Config;
+use crate::model::Clock;
+
+/// Sends deliveries of the log again
+///
+/// The same bytes and the same event id; URL and secret are today's. A delivery that was sent again
+/// already is not taken up a second time by --failed or --cancelled, so an interrupted command is
+/// simply run again.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd redeliver 4711 4712
+  webhooksd redeliver --failed --webhook erp --since 2h --dry-run
+  webhooksd redeliver --failed --webhook erp --since 2h
+  webhooksd redeliver --cancelled --webhook newsletter")]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub(super) struct Arguments {
+    /// Deliveries, by the `delivery_id` of `logs --json` and of the log's views
+    #[arg(value_name = "ID", group = "which", value_parser = clap::value_parser!(i64).range(1..))]
+    ids: Vec<i64>,
+    /// Those given up, without tests
+    #[arg(long, group = "which")]
+    failed: bool,
+    /// Those cancelled because their webhook was inactive or had left the configuration
+    #[arg(long, group = "which")]
+    cancelled: bool,
+    /// Only this webhook's
+    #[arg(long, short, value_name = "NAME", conflicts_with = "ids")]
+    webhook: Option<String>,
+    /// Only those that ended since then: 30m, 2h, 3d ago, or a time (ISO 8601)
+    #[arg(long, value_name = "TIME", value_parser = when::parse, conflicts_with = "ids")]
+    since: Option<When>,
+    /// Only those that ended before then
+    #[arg(long, value_name = "TIME", value_parser = when::parse, conflicts_with = "ids")]
+    until: Option<When>,
+    /// Only says how many there are
+    #[arg(long, conflicts_with = "ids")]
+    dry_run: bool,
+}
+
+/// A line of the daemon's answer.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Line {
+    matched: Option<i64>,
+    done: Option<i64>,
+    finished: bool,
+    refused: Vec<Refused>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    delivery_id: i64,
+    error: String,
+}
+
+/// What was heard by the end.
+#[derive(Default)]
+struct Heard {
+    matched: i64,
+    done: i64,
+    finished: bool,
+    refused: Vec<Refused>,
+}
+
+pub(super) fn redeliver(path: &Path, arguments: &Arguments) -> Ended {
+    let config = load(path)?;
+    if let Some(name) = &arguments.webhook {
+        known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
+    }
+    let now_ms = Clock::system().now_ms();
+    let asked =
+        Client::of(&config).and_then(|client| client.post("/redeliver", &body(arguments, now_ms)));
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(error @ (client::Error::NoSection | client::Error::Connect { .. })) => {
+            return Err(by_sql(&error, &config, arguments, now_ms));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut heard = Heard::default();
+    let mut progress = Progress::new();
+    answer.lines(|line: Line| heard.line(line, &mut progress))?;
+    progress.clear();
+    heard.tell(arguments.dry_run)
+}
+
+fn body(arguments: &Arguments, now_ms: i64) -> Value {
+    if !arguments.ids.is_empty() {
+        return json!({ "ids": arguments.ids });
+    }
+    let kind = if arguments.failed {
+        "failed"
+    } else {
+        "cancelled"
+    };
+    let mut body = Map::new();
+    body.insert(kind.into(), json!(true));
+    if let Some(webhook) = &arguments.webhook {
+        body.insert("webhook".into(), json!(webhook));
+    }
+    for (key, when) in [("since", arguments.since), ("until", arguments.until)] {
+        if let Some(when) = when {
+            body.insert(key.into(), json!(when.ms(now_ms)));
+        }
+    }
+    if arguments.dry_run {
+        body.insert("dry_run".into(), json!(true));
+    }
+    Value::Object(body)
+}
+
+impl Heard {
+    fn line(&mut self, line: Line, progress: &mut Progress) -> Result<(), Failure> {
+        self.done = line.done.unwrap_or(self.done);
+        if let Some(error) = line.error {
+            return Err(Failure::text(format!(
+                "{}; {} were queued before that",
+                text::line(&error),
+                text::grouped(self.done)
+            )));
+        }
+        self.matched = line.matched.unwrap_or(self.matched);
+        self.finished |= line.finished;
+        self.refused.extend(line.refused);
+        progress.show(format!(
+            "{} of {} queued",
+            text::grouped(self.done),
+            text::deliveries(self.matched)
+        ));
+        Ok(())
+    }
+
+    fn tell(self, dry_run: bool) -> Ended {
+        if dry_run {
+            let matched = text::deliveries(self.matched);
+            say(format!("{matched} would be sent again"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for refused in &self.refused {
+            let error = text::line(&refused.error);
+            eprintln!("delivery {}: {error}", refused.delivery_id);
+        }
+        if !self.finished {
+            let text = format!(
+                "the daemon broke off after {} of {}",
+                text::grouped(self.done),
+                text::deliveries(self.matched)
+            );
+            let hint = "run the command again: what was sent again is not taken up twice";
+            return Err(Failure::text(text).hint(Some(hint)));
+        }
+        let done = text::deliveries(self.done);
+        say(format!(
+            "{done} queued to be sent again; `webhooksd logs --follow` shows them"
+        ))?;
+        Ok(if self.refused.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// No daemon can be asked: the SQL that does it, which the next daemon to run carries out.
+fn by_sql(error: &client::Error, config: &Config, arguments: &Arguments, now_ms: i64) -> Failure {
+    let hint = format!(
+        "without the daemon SQL does it, and the daemon sends them once it runs:\n\
+         sqlite3 {} \"{}\"",
+        quoted(&config.log.path.display().to_string()),
+        sql(arguments, now_ms)
+    );
+    Failure::new(error).hint(Some(hint))
+}
+
+fn sql(arguments: &Arguments, now_ms: i64) -> String {
+    let mut sql =
+        String::from("INSERT INTO redelivery (delivery_id) SELECT id FROM delivery d WHERE ");
+    if arguments.ids.is_empty() {
+        let state = if arguments.failed {
+            "failed"
+        } else {
+            "cancelled"
+        };
+        sql.push_str(&format!("state = '{state}' AND origin <> 'test'"));
+        if let Some(webhook) = &arguments.webhook {
+            // The name is one of the configuration: a-z, 0-9 and -.
+            sql.push_str(&format!(" AND webhook = '{webhook}'"));
+        }
+        if let Some(since) = arguments.since {
+            sql.push_str(&format!(" AND finished_at >= {}", since.ms(now_ms)));
+        }
+        if let Some(until) = arguments.until {
+            sql.push_str(&format!(" AND finished_at < {}", until.ms(now_ms)));
+        }
+        sql.push_str(" AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)");
+    } else {
+        let ids: Vec<String> = arguments.ids.iter().map(i64::to_string).collect();
+        sql.push_str(&format!("id IN ({})", ids.join(", ")));
+    }
+    sql
+}
+
+/// A word for the shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if word.chars().all(plain) {
+        text::line(word)
+    } else {
+        format!("'{}'", text::line(word).replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments() -> Arguments {
+        Arguments {
+            ids: Vec::new(),
+            failed: true,
+            cancelled: false,
+            webhook: Some("erp".into()),
+            since: Some(When::Ago(1_000)),
+            until: Some(When::At(9_000)),
+            dry_run: true,
+        }
+    }
+
+    #[test]
+    fn the_body_says_what_was_typed() {
+        assert_eq!(
+            body(&arguments(), 5_000),
+            json!({"failed": true, "webhook": "erp", "since": 4_000, "until": 9_000, "dry_run": true})
+        );
+        let ids = Arguments {
+            ids: vec![4, 2],
+            ..arguments()
+        };
+        assert_eq!(body(&ids, 0), json!({"ids": [4, 2]}));
+    }
+
+    #[test]
+    fn the_sql_says_the_same() {
+        let sql_text = sql(&arguments(), 5_000);
+        assert!(
+            sql_text.contains("state = 'failed' AND origin <> 'test' AND webhook = 'erp' AND finished_at >= 4000 AND finished_at < 9000"),
+            "{sql_text}"
+        );
+        assert_eq!(quoted("/var/lib/log.db"), "/var/lib/log.db");
+        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+    }
+}

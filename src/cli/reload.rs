@@ -1,0 +1,53 @@
+//! `webhooksd reload`: has the running daemon take the configuration in, and waits for its answer.
+//!
+//! The daemon reads its own file, which may be another one than this command's: it is only asked
+//! here, over the socket that this command's file names.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::Client;
+use super::{Ended, load, say, text};
+
+/// Has the daemon take the configuration in, without dropping a delivery
+///
+/// Waits until it has. A file with an error changes nothing: the errors are printed, the running
+/// configuration stays, and the exit code is 2. Where there is no [socket]: `systemctl reload
+/// webhooksd`, or SIGHUP; the journal then tells.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  webhooksd reload && webhooksd status")]
+pub(super) struct Arguments {}
+
+#[derive(Deserialize)]
+struct Reloaded {
+    webhooks: i64,
+    #[serde(default)]
+    cancelled: Vec<Cancelled>,
+}
+
+#[derive(Deserialize)]
+struct Cancelled {
+    webhook: String,
+    count: i64,
+}
+
+pub(super) fn reload(path: &Path) -> Ended {
+    let config = load(path)?;
+    let reloaded: Reloaded = Client::of(&config)?.post("/reload", &json!({}))?.json()?;
+    let webhooks = text::counted(reloaded.webhooks, "webhook");
+    say(format!("reloaded: {webhooks}"))?;
+    for cancelled in &reloaded.cancelled {
+        eprintln!(
+            "{}: {} cancelled, for the webhook is inactive or left the configuration; \
+             `webhooksd redeliver --cancelled --webhook {}` brings them back",
+            text::line(&cancelled.webhook),
+            text::deliveries(cancelled.count),
+            text::line(&cancelled.webhook),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

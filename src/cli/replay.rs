@@ -1,0 +1,148 @@
+//! `webhooksd replay`: events of the outbox again, from a point in time.
+//!
+//! The daemon does it and goes on whether or not this command watches; the command shows how far it
+//! is. A replay makes new deliveries by today's configuration, so a webhook that is newer than the
+//! events gets them too; the ids of the events stay what they were.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::client::Client;
+use super::screen::Progress;
+use super::when::{self, When};
+use super::{Ended, Failure, known_webhook, load, open_log, say, text};
+use crate::model::Clock;
+
+/// Sends the events of the outbox again, from a point in time
+///
+/// To all webhooks that want them by today's configuration, or to one. Event ids stay the same.
+/// Interrupting the command does not stop the daemon: the replay goes on.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd replay --since 2026-03-01T12:00:00Z --dry-run
+  webhooksd replay --since 2h --webhook search-index
+  webhooksd replay --since 3d --until 1d --event 'stockMovement.*'")]
+pub(super) struct Arguments {
+    /// From the first event of that time on: 30m, 2h, 3d ago, or a time (ISO 8601)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: When,
+    /// Only events before that time
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    until: Option<When>,
+    /// Only to this webhook
+    #[arg(long, short, value_name = "NAME")]
+    webhook: Option<String>,
+    /// Only events of such names; * is any run of characters
+    #[arg(long, short, value_name = "PATTERN")]
+    event: Option<String>,
+    /// Only says how many deliveries that makes
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+struct Begun {
+    replay: Option<Value>,
+    matched: i64,
+    /// Events since then that the outbox no longer keeps, about.
+    #[serde(default)]
+    pruned: i64,
+}
+
+#[derive(Deserialize)]
+struct Going {
+    matched: i64,
+    done: i64,
+    finished: bool,
+    error: Option<String>,
+}
+
+/// Between two questions how far it is.
+const ASK: Duration = Duration::from_millis(500);
+
+pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
+    let config = load(path)?;
+    if let Some(name) = &arguments.webhook {
+        known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
+    }
+    let client = Client::of(&config)?;
+    let body = body(arguments, Clock::system().now_ms());
+    let begun: Begun = client.post("/replay", &body)?.json()?;
+    let deliveries = text::deliveries(begun.matched);
+    if begun.pruned > 0 {
+        eprintln!(
+            "about {} of that time are no longer in the outbox",
+            text::counted(begun.pruned, "event")
+        );
+    }
+    let Some(replay) = begun.replay.filter(|_| !arguments.dry_run) else {
+        say(format!("{deliveries} would be made"))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    // An id is a number or a word; either is safe in a path only without a slash.
+    let id = replay
+        .as_str()
+        .map_or_else(|| replay.to_string(), str::to_owned);
+    let id: String = id
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
+    eprintln!("replay {id}: {deliveries}; Ctrl-C ends this command, the daemon goes on");
+    let done = watch(&client, &format!("/replays/{id}"))?;
+    let done = text::deliveries(done);
+    say(format!("{done} made; `webhooksd logs --follow` shows them"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn body(arguments: &Arguments, now_ms: i64) -> Value {
+    let mut body = Map::new();
+    body.insert("since".into(), json!(arguments.since.ms(now_ms)));
+    if let Some(until) = arguments.until {
+        body.insert("until".into(), json!(until.ms(now_ms)));
+    }
+    for (key, text) in [("webhook", &arguments.webhook), ("event", &arguments.event)] {
+        if let Some(text) = text {
+            body.insert(key.into(), json!(text));
+        }
+    }
+    if arguments.dry_run {
+        body.insert("dry_run".into(), json!(true));
+    }
+    Value::Object(body)
+}
+
+/// Shows how far the replay is until it has ended; how many deliveries it has made.
+fn watch(client: &Client, target: &str) -> Result<i64, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::new(&error))?;
+    runtime.block_on(async {
+        let mut progress = Progress::new();
+        let mut ticks = interval(ASK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let going: Going = client.get(target)?.json()?;
+            if let Some(error) = going.error {
+                return Err(Failure::text(format!(
+                    "the replay ended: {}",
+                    text::line(&error)
+                )));
+            }
+            if going.finished {
+                return Ok(going.done);
+            }
+            progress.show(format!(
+                "{} of {}",
+                text::grouped(going.done),
+                text::deliveries(going.matched)
+            ));
+        }
+    })
+}

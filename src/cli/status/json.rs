@@ -1,0 +1,130 @@
+//! The shape of `status --json`, version 1, as `--help` documents it.
+
+use serde::Serialize;
+
+use super::{Daemon, Status};
+use crate::model::clock::utc;
+use crate::store::WebhookHealth;
+
+#[derive(Serialize)]
+pub(super) struct Shape<'a> {
+    v: u8,
+    time: String,
+    daemon: Option<Process<'a>>,
+    daemon_problem: Option<&'a str>,
+    failing: usize,
+    webhooks: Vec<Webhook<'a>>,
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    pid: i64,
+    version: Option<&'a str>,
+    healthy: Option<bool>,
+    complaints: &'a [String],
+    in_flight: Option<i64>,
+    last_reload_failed: Option<bool>,
+    outbox_lag: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Webhook<'a> {
+    name: &'a str,
+    state: &'a str,
+    failing: bool,
+    pending: i64,
+    pending_more: bool,
+    in_flight: Option<i64>,
+    last_success: Option<String>,
+    last_failure: Option<String>,
+    last_error: Option<&'a str>,
+    hour: Hour,
+    hours: Vec<Counts>,
+    given_up: i64,
+}
+
+#[derive(Serialize)]
+struct Hour {
+    attempts: i64,
+    failures: i64,
+    success_rate: Option<f64>,
+    p50_ms: Option<i64>,
+    p99_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    attempts: i64,
+    failures: i64,
+}
+
+pub(super) fn of(status: &Status) -> Shape<'_> {
+    let in_flight = status.in_flight();
+    let in_flight = |name: &str| Some(in_flight.as_ref()?.get(name).copied().unwrap_or(0));
+    let (daemon, daemon_problem) = match &status.daemon {
+        Daemon::Answered(answered) => (
+            Some(Process {
+                pid: answered.daemon.pid,
+                version: Some(&answered.daemon.version),
+                healthy: Some(answered.healthy),
+                complaints: &answered.complaints,
+                in_flight: Some(answered.in_flight),
+                last_reload_failed: Some(answered.daemon.last_reload_failed),
+                outbox_lag: answered.outbox.lag,
+            }),
+            None,
+        ),
+        Daemon::Unasked { pid } => (
+            Some(Process {
+                pid: i64::from(*pid),
+                version: None,
+                healthy: None,
+                complaints: &[],
+                in_flight: None,
+                last_reload_failed: None,
+                outbox_lag: None,
+            }),
+            Some("the configuration has no [socket] to ask it over"),
+        ),
+        Daemon::Silent(why) => (None, Some(why.as_str())),
+    };
+    Shape {
+        v: 1,
+        time: utc(status.now_ms),
+        daemon,
+        daemon_problem,
+        failing: status.failing(),
+        webhooks: status
+            .webhooks
+            .iter()
+            .map(|webhook| of_webhook(webhook, in_flight(&webhook.name)))
+            .collect(),
+    }
+}
+
+fn of_webhook(webhook: &WebhookHealth, in_flight: Option<i64>) -> Webhook<'_> {
+    let hours = webhook.hours.iter().map(|hour| Counts {
+        attempts: hour.attempts,
+        failures: hour.failures,
+    });
+    Webhook {
+        name: &webhook.name,
+        state: &webhook.state,
+        failing: webhook.is_failing(),
+        pending: webhook.pending,
+        pending_more: webhook.pending_more,
+        in_flight,
+        last_success: webhook.last_success_ms.map(utc),
+        last_failure: webhook.last_failure_ms.map(utc),
+        last_error: webhook.last_error.as_deref(),
+        hour: Hour {
+            attempts: webhook.hour.attempts,
+            failures: webhook.hour.failures,
+            success_rate: super::show::success_rate(&webhook.hour),
+            p50_ms: webhook.hour.p50_ms,
+            p99_ms: webhook.hour.p99_ms,
+        },
+        hours: hours.collect(),
+        given_up: webhook.given_up,
+    }
+}

@@ -1,0 +1,232 @@
+//! How the status looks to people: a line about the daemon, and a few lines for each webhook.
+//!
+//! What is said of a webhook is a row of pieces that are set into lines as the width allows, so a
+//! narrow terminal gets more lines; only a piece that is wider than a whole line is cut.
+
+use std::io;
+
+use super::super::screen::{Look, Screen};
+use super::super::{spark, text, when};
+use super::{Answered, Daemon, Status};
+use crate::store::{LastHour, WebhookHealth};
+
+/// Where there is no terminal, lines are set as for one of this width.
+const PAGE: usize = 120;
+
+/// Between two pieces.
+const GAP: &str = "   ";
+
+/// Before every line of a webhook but its first.
+const INDENT: &str = "  ";
+
+pub(super) fn show(screen: &mut Screen, status: &Status) -> io::Result<()> {
+    daemon(screen, &status.daemon)?;
+    let in_flight = status.in_flight();
+    for health in &status.webhooks {
+        screen.line("")?;
+        let in_flight = in_flight
+            .as_ref()
+            .map(|counts| counts.get(health.name.as_str()).copied().unwrap_or(0));
+        webhook(screen, health, in_flight, status.now_ms)?;
+    }
+    if status.webhooks.is_empty() {
+        screen.line("no webhooks")?;
+    }
+    Ok(())
+}
+
+fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
+    match daemon {
+        Daemon::Answered(answered) => {
+            let line = running(screen, answered);
+            screen.line(line)?;
+            for complaint in &answered.complaints {
+                let line = screen.paint(text::line(complaint), Look::Bad);
+                screen.line(format!("{INDENT}{line}"))?;
+            }
+            if answered.daemon.last_reload_failed {
+                let line = screen.paint(
+                    "the last reload was refused: an earlier configuration is in force",
+                    Look::Warning,
+                );
+                screen.line(format!("{INDENT}{line}"))?;
+            }
+            Ok(())
+        }
+        Daemon::Unasked { pid } => screen.line(format!(
+            "daemon: running (process {pid}), but there is no [socket] to ask it over; what follows is \
+             from the log"
+        )),
+        Daemon::Silent(why) => {
+            let state = screen.paint("not running", Look::Bad);
+            let why = text::line(why);
+            screen.line(format!("daemon: {state}; what follows is from the log"))?;
+            screen.line(format!("{INDENT}{why}"))
+        }
+    }
+}
+
+fn running(screen: &Screen, answered: &Answered) -> String {
+    let state = if answered.healthy {
+        screen.paint("well", Look::Good)
+    } else {
+        screen.paint("NOT WELL", Look::Bad)
+    };
+    let mut line = format!(
+        "daemon: {state}, process {}, version {}, {} in flight",
+        answered.daemon.pid,
+        text::line(&answered.daemon.version),
+        text::grouped(answered.in_flight),
+    );
+    if let Some(lag) = answered.outbox.lag.filter(|lag| *lag > 0) {
+        let events = text::counted(lag, "event");
+        line.push_str(&format!(", {events} of the outbox not taken yet"));
+    }
+    line
+}
+
+fn webhook(
+    screen: &mut Screen,
+    health: &WebhookHealth,
+    in_flight: Option<i64>,
+    now_ms: i64,
+) -> io::Result<()> {
+    let name = screen.paint(&health.name, Look::Bold);
+    let state = match (&*health.state, health.is_failing()) {
+        (_, true) => screen.paint("FAILING", Look::Bad),
+        ("active", _) => screen.paint("active", Look::Good),
+        ("new", _) => screen.paint("new: the daemon does not know it yet", Look::Dim),
+        (other, _) => screen.paint(other, Look::Dim),
+    };
+    screen.line(format!("{name}{GAP}{state}"))?;
+    if health.state == "new" {
+        return Ok(());
+    }
+    let width = screen.width().unwrap_or(PAGE);
+    for line in set(&pieces(health, in_flight, now_ms), width) {
+        screen.line(line)?;
+    }
+    let top = health.hours.iter().map(|hour| hour.attempts).max();
+    let top = top.filter(|top| *top > 0);
+    let Some(top) = top else { return Ok(()) };
+    let bars = spark::line(health.hours.iter().map(|hour| hour.attempts), top);
+    screen.line(format!(
+        "{INDENT}24 h    {bars}  at most {} in an hour",
+        text::grouped(top)
+    ))?;
+    let failures: i64 = health.hours.iter().map(|hour| hour.failures).sum();
+    if failures > 0 {
+        let bars = spark::line(health.hours.iter().map(|hour| hour.failures), top);
+        let bars = screen.paint(bars, Look::Bad);
+        screen.line(format!(
+            "{INDENT}failed  {bars}  {} in all",
+            text::grouped(failures)
+        ))?;
+    }
+    Ok(())
+}
+
+/// What is said of a webhook, in order.
+fn pieces(health: &WebhookHealth, in_flight: Option<i64>, now_ms: i64) -> Vec<String> {
+    let more = if health.pending_more { "+" } else { "" };
+    let in_flight = in_flight.map_or_else(|| "-".to_owned(), text::grouped);
+    let mut pieces = vec![
+        format!("pending {}{more}", text::grouped(health.pending)),
+        format!("in flight {in_flight}"),
+    ];
+    let hour = &health.hour;
+    match success_rate(hour) {
+        None => pieces.push("no attempts in the last hour".to_owned()),
+        Some(_) => pieces.push(format!(
+            "last hour: {}, {} delivered",
+            text::counted(hour.attempts, "attempt"),
+            percent(hour)
+        )),
+    }
+    if let (Some(p50), Some(p99)) = (hour.p50_ms, hour.p99_ms) {
+        pieces.push(format!("p50 {p50} ms, p99 {p99} ms"));
+    }
+    if health.given_up > 0 {
+        let given_up = text::deliveries(health.given_up);
+        pieces.push(format!("{given_up} given up in the last hour"));
+    }
+    let last =
+        |ms: Option<i64>| ms.map_or_else(|| "never".to_owned(), |ms| when::from_now(ms, now_ms));
+    pieces.push(format!("last success {}", last(health.last_success_ms)));
+    let mut failure = format!("last failure {}", last(health.last_failure_ms));
+    if let Some(error) = health
+        .last_error
+        .as_ref()
+        .filter(|_| health.last_failure_ms.is_some())
+    {
+        failure.push_str(&format!(": {}", text::line(error)));
+    }
+    pieces.push(failure);
+    pieces
+}
+
+/// The share of attempts that were delivered; `None` without attempts.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share of counts, which are far below 2^53"
+)]
+pub(super) fn success_rate(hour: &LastHour) -> Option<f64> {
+    let delivered = hour.attempts - hour.failures;
+    (hour.attempts > 0).then(|| delivered as f64 / hour.attempts as f64)
+}
+
+/// The same in percent with one digit, rounded down: 100 % means all of them.
+fn percent(hour: &LastHour) -> String {
+    let delivered = (hour.attempts - hour.failures).max(0);
+    let per_mille = delivered.saturating_mul(1_000) / hour.attempts.max(1);
+    match per_mille % 10 {
+        0 => format!("{} %", per_mille / 10),
+        tenth => format!("{}.{tenth} %", per_mille / 10),
+    }
+}
+
+/// Sets the pieces into lines of that width; a piece that is wider alone is cut.
+fn set(pieces: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces {
+        let piece = text::cut(piece, width.saturating_sub(INDENT.len()));
+        let room =
+            |line: &&mut String| line.chars().count() + GAP.len() + piece.chars().count() <= width;
+        match lines.last_mut().filter(room) {
+            Some(line) => line.push_str(&format!("{GAP}{piece}")),
+            None => lines.push(format!("{INDENT}{piece}")),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_set_into_lines_that_fit() {
+        let pieces = ["pending 0", "in flight 12", "x".repeat(40).as_str()].map(str::to_owned);
+        assert_eq!(
+            set(&pieces, 30),
+            [
+                "  pending 0   in flight 12",
+                &format!("  {}…", "x".repeat(27))
+            ]
+        );
+        assert_eq!(set(&pieces, 100).len(), 1);
+    }
+
+    #[test]
+    fn all_is_said_only_of_all() {
+        let hour = |attempts, failures| LastHour {
+            attempts,
+            failures,
+            ..LastHour::default()
+        };
+        assert_eq!(percent(&hour(100_000, 0)), "100 %");
+        assert_eq!(percent(&hour(100_000, 1)), "99.9 %");
+        assert_eq!(percent(&hour(3, 3)), "0 %");
+        assert_eq!(success_rate(&hour(0, 0)), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! Text of others on its way to a terminal: nothing of it may be obeyed, and none of it be lost.
+//!
+//! Bodies, headers, event names and errors come from endpoints and applications. Control characters
+//! and those that reorder or hide text are shown as `\u{1b}`, on one line or in a block. JSON keeps
+//! its meaning: there they become `\u001b`. Widths are counted in characters; what is twice as wide
+//! is not known here.
+
+use serde::Serialize;
+
+/// Whether a terminal might obey the character, or a reader be misled by it.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The text on one line.
+pub(super) fn line(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        push(&mut safe, c);
+    }
+    safe
+}
+
+/// The text as lines, each with `indent` before it; line ends and tabs stay what they are.
+pub(super) fn block(text: &str, indent: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for one in text.lines() {
+        safe.push_str(indent);
+        for c in one.chars() {
+            if c == '\t' {
+                safe.push(c);
+            } else {
+                push(&mut safe, c);
+            }
+        }
+        safe.push('\n');
+    }
+    safe
+}
+
+fn push(safe: &mut String, c: char) {
+    if is_unsafe(c) {
+        safe.extend(c.escape_default());
+    } else {
+        safe.push(c);
+    }
+}
+
+/// The value as JSON on one line, in which nothing is raw that a terminal might obey.
+pub(super) fn json(value: &impl Serialize) -> String {
+    // A struct of strings and numbers can't fail to be JSON; a map with odd keys could.
+    let plain = serde_json::to_string(value).unwrap_or_default();
+    if !plain.chars().any(is_unsafe) {
+        return plain;
+    }
+    let mut safe = String::with_capacity(plain.len() + 16);
+    for c in plain.chars() {
+        if is_unsafe(c) {
+            // Such a character can only be inside a string.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// The text in at most `width` characters; an ellipsis says that there was more.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        short.push('…');
+    }
+    short
+}
+
+/// Digits in groups of three: 1,234,567.
+pub(super) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number with its noun: `1 event`, `2,000 events`. For nouns that take an s.
+pub(super) fn counted(count: i64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
+}
+
+/// As [`counted`], for `delivery`, which takes none.
+pub(super) fn deliveries(count: i64) -> String {
+    let noun = if count == 1 { "delivery" } else { "deliveries" };
+    format!("{} {noun}", grouped(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown_instead() {
+        assert_eq!(
+            line("a\x1b[2Jb\u{9b}c\u{202e}d\ne"),
+            "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\\ne"
+        );
+        assert_eq!(line("Grüße \u{1f600} \\"), "Grüße \u{1f600} \\");
+        assert_eq!(block("a\r\n\tb\x07", "  "), "  a\n  \tb\\u{7}\n");
+        assert_eq!(block("", "  "), "");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let text = json(&"a\x1b\u{9b}\u{202e}\u{e0001}");
+        assert_eq!(text, r#""a\u001b\u009b\u202e\udb40\udc01""#);
+        let back: String = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, "a\x1b\u{9b}\u{202e}\u{e0001}");
+    }
+
+    #[test]
+    fn cutting() {
+        for (width, expected) in [(6, "abcdef"), (5, "abcd…"), (1, "…"), (0, "")] {
+            assert_eq!(cut("abcdef", width), expected);
+        }
+        assert_eq!(cut("äöü", 3), "äöü");
+    }
+
+    #[test]
+    fn numbers() {
+        for (number, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (-1_234_567, "-1,234,567"),
+        ] {
+            assert_eq!(grouped(number), expected);
+        }
+        assert_eq!(counted(1, "event"), "1 event");
+        assert_eq!(deliveries(1_000), "1,000 deliveries");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_gets_through_raw(text in any::<String>(), width in 0_usize..50) {
+            prop_assert!(!line(&text).chars().any(is_unsafe));
+            prop_assert!(!json(&text).chars().any(is_unsafe));
+            prop_assert_eq!(serde_json::from_str::<String>(&json(&text)).unwrap(), text.clone());
+            prop_assert!(cut(&text, width).chars().count() <= width);
+        }
+    }
+}

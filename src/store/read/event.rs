@@ -1,0 +1,201 @@
+//! What became of one event: its deliveries, why it was set aside, and what the daemon knew then.
+//!
+//! It only reads what is there; which reason explains a delivery that is not there is for the
+//! command, which knows the configuration.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Reader;
+use crate::model::Dialect;
+use crate::store::Error;
+use crate::store::error::Doing;
+
+/// Deliveries of one event that are read, the newest: above the most webhooks there may be.
+const MAX_DELIVERIES: i64 = 20_000;
+
+/// What the log says of an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventTrace {
+    /// The generation and the last event that was taken in; `None` where the log is new.
+    pub cursor: Option<(i64, i64)>,
+    /// Its deliveries in the newest generation that has some, the newest first.
+    pub deliveries: Vec<DeliveryTrace>,
+    /// Why it was set aside, where it was.
+    pub rejected: Option<RejectedTrace>,
+    /// Every webhook that the daemon has known, by name.
+    pub webhooks: Vec<WebhookRow>,
+}
+
+/// One delivery, with the last of its attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryTrace {
+    /// Its id.
+    pub id: i64,
+    /// Counts the times that the outbox was exchanged.
+    pub generation: i64,
+    /// The event's name.
+    pub event: String,
+    /// The webhook's name.
+    pub webhook: String,
+    /// The wire contract's name.
+    pub dialect: String,
+    /// `pending`, `delivered`, `failed`, `cancelled`.
+    pub state: String,
+    /// `event`, `redelivery`, `replay`, `test`.
+    pub origin: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the next attempt is due, UNIX milliseconds.
+    pub due_at_ms: Option<i64>,
+    /// When it ended, UNIX milliseconds.
+    pub finished_at_ms: Option<i64>,
+    /// The status of the last attempt.
+    pub status: Option<i64>,
+    /// Why the last attempt was no success.
+    pub error: Option<String>,
+}
+
+/// A row of the outbox that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedTrace {
+    /// The event's name, as far as it is text.
+    pub event: String,
+    /// Why.
+    pub reason: String,
+    /// When, UNIX milliseconds.
+    pub time_ms: i64,
+}
+
+/// A webhook that the daemon knows or knew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookRow {
+    /// Its name.
+    pub name: String,
+    /// `active`, `inactive`, `removed`.
+    pub state: String,
+    /// Since when, UNIX milliseconds.
+    pub since_ms: i64,
+    /// The generation at that time.
+    pub generation: i64,
+    /// The last event that had been taken in by then.
+    pub after_event_id: i64,
+}
+
+impl Reader {
+    /// What the log says of the event with that outbox id.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn event(&self, event_id: i64) -> Result<EventTrace, Error> {
+        let read = || -> rusqlite::Result<EventTrace> {
+            let connection = &self.connection;
+            let mut deliveries = deliveries(connection, event_id)?;
+            let generation = deliveries.iter().map(|d| d.generation).max();
+            deliveries.retain(|d| Some(d.generation) == generation);
+            Ok(EventTrace {
+                cursor: connection
+                    .query_row("SELECT generation, event_id FROM cursor", [], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .optional()?,
+                deliveries,
+                rejected: rejected(connection, event_id)?,
+                webhooks: webhooks(connection)?,
+            })
+        };
+        read().doing("read what became of an event")
+    }
+
+    /// Whether a body that was made for the event in that dialect holds `text`; `None` where the
+    /// log has no such body.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn body_holds(
+        &self,
+        event_id: i64,
+        dialect: Dialect,
+        text: &str,
+    ) -> Result<Option<bool>, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT max(instr(p.body, ?3) > 0) FROM payload p WHERE p.id IN (
+                   SELECT payload_id FROM delivery WHERE event_id = ?1 AND dialect = ?2)",
+            )
+            .and_then(|mut s| {
+                s.query_row(params![event_id, dialect.name(), text], |row| row.get(0))
+            })
+            .doing("look into an event's body")
+    }
+
+    /// Every webhook that the daemon knows or knew, by name.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
+        webhooks(&self.connection).doing("read the webhooks")
+    }
+}
+
+fn deliveries(connection: &Connection, event_id: i64) -> rusqlite::Result<Vec<DeliveryTrace>> {
+    let one = |row: &Row<'_>| {
+        Ok(DeliveryTrace {
+            id: row.get(0)?,
+            generation: row.get(1)?,
+            event: row.get(2)?,
+            webhook: row.get(3)?,
+            dialect: row.get(4)?,
+            state: row.get(5)?,
+            origin: row.get(6)?,
+            attempts: row.get(7)?,
+            due_at_ms: row.get(8)?,
+            finished_at_ms: row.get(9)?,
+            status: row.get(10)?,
+            error: row.get(11)?,
+        })
+    };
+    connection
+        .prepare_cached(
+            "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
+                    d.attempts, d.due_at, d.finished_at, a.status, a.error
+               FROM delivery d
+               LEFT JOIN attempt a
+                 ON a.id = (SELECT max(id) FROM attempt WHERE delivery_id = d.id)
+              WHERE d.event_id = ?1 ORDER BY d.id DESC LIMIT ?2",
+        )?
+        .query_map(params![event_id, MAX_DELIVERIES], one)?
+        .collect()
+}
+
+fn rejected(connection: &Connection, event_id: i64) -> rusqlite::Result<Option<RejectedTrace>> {
+    connection
+        .prepare_cached(
+            "SELECT event, reason, time FROM rejected
+              WHERE event_id = ?1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([event_id], |row| {
+            Ok(RejectedTrace {
+                event: row.get(0)?,
+                reason: row.get(1)?,
+                time_ms: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
+fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookRow>> {
+    connection
+        .prepare_cached(
+            "SELECT name, state, since, generation, after_event_id FROM webhook ORDER BY name",
+        )?
+        .query_map([], |row| {
+            Ok(WebhookRow {
+                name: row.get(0)?,
+                state: row.get(1)?,
+                since_ms: row.get(2)?,
+                generation: row.get(3)?,
+                after_event_id: row.get(4)?,
+            })
+        })?
+        .collect()
+}

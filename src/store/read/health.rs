@@ -1,0 +1,291 @@
+//! How each webhook is doing, out of the roll-up: as fast with a million attempts as with ten.
+//!
+//! Counts are bounded where there is no roll-up for them: pending deliveries are counted to a limit,
+//! and deliveries given up are looked for among the newest of a webhook. What is in flight only the
+//! daemon knows.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::Reader;
+use crate::store::Error;
+use crate::store::error::Doing;
+use crate::store::rollup::EDGES_MS;
+
+/// So many pending deliveries of a webhook are counted, some 5 ms.
+const COUNTED: i64 = 100_000;
+
+/// Deliveries given up in the last hour are looked for among so many of the webhook's newest.
+const LOOKED_THROUGH: i64 = 1_000;
+
+const HOUR_MS: i64 = 3_600_000;
+
+const HOURS: usize = 24;
+
+/// Attempts above the last edge are said to have taken so long: no attempt takes longer than 9 s.
+const ABOVE_MS: i64 = 15_000;
+
+/// One webhook, as the log knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookHealth {
+    /// Its name.
+    pub name: String,
+    /// `active` or `inactive`.
+    pub state: String,
+    /// Deliveries that are pending, up to a limit.
+    pub pending: i64,
+    /// Whether there are more than were counted.
+    pub pending_more: bool,
+    /// When an attempt was last delivered, UNIX milliseconds.
+    pub last_success_ms: Option<i64>,
+    /// When an attempt was last no success, UNIX milliseconds.
+    pub last_failure_ms: Option<i64>,
+    /// Why it was none.
+    pub last_error: Option<String>,
+    /// The last hour, in steps of 5 minutes.
+    pub hour: LastHour,
+    /// The last 24 hours by the clock, the oldest first; the last one is not over.
+    pub hours: [HourCounts; HOURS],
+    /// Deliveries given up in the last hour that nobody has sent again, without tests; at most a
+    /// thousand are seen.
+    pub given_up: i64,
+}
+
+/// Attempts of the last hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastHour {
+    /// All of them.
+    pub attempts: i64,
+    /// Those that were no success.
+    pub failures: i64,
+    /// Half of them took at most so many milliseconds: the upper edge of a bucket.
+    pub p50_ms: Option<i64>,
+    /// 99 in 100 of them took at most so many milliseconds.
+    pub p99_ms: Option<i64>,
+}
+
+/// Attempts of one hour by the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HourCounts {
+    /// All of them.
+    pub attempts: i64,
+    /// Those that were no success.
+    pub failures: i64,
+}
+
+impl WebhookHealth {
+    /// Whether somebody should look: the webhook is active, and it gave a delivery up in the last
+    /// hour that nobody has sent again, or its newest attempt failed, none of the last hour was
+    /// delivered, and there is something to deliver or was in that hour.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let newest_failed = self.last_failure_ms > self.last_success_ms;
+        let none_delivered = self.hour.attempts == self.hour.failures;
+        let busy = self.hour.attempts > 0 || self.pending > 0;
+        self.state == "active" && (self.given_up > 0 || newest_failed && none_delivered && busy)
+    }
+}
+
+impl Reader {
+    /// Every webhook that the daemon knew when it last ran, by name.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn health(&self, now_ms: i64) -> Result<Vec<WebhookHealth>, Error> {
+        let step = "read how the webhooks are doing";
+        let connection = &self.connection;
+        let mut webhooks = webhooks(connection).doing(step)?;
+        let last_hour = last_hour(connection, now_ms).doing(step)?;
+        let by_hour = by_hour(connection, now_ms).doing(step)?;
+        for webhook in &mut webhooks {
+            webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
+            webhook.hours = by_hour.get(&webhook.name).copied().unwrap_or_default();
+            let counted = pending(connection, &webhook.name).doing(step)?;
+            webhook.pending = counted.min(COUNTED);
+            webhook.pending_more = counted > COUNTED;
+            webhook.given_up = given_up(connection, &webhook.name, now_ms - HOUR_MS).doing(step)?;
+        }
+        Ok(webhooks)
+    }
+}
+
+fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
+    connection
+        .prepare_cached(
+            "SELECT name, state, last_success_at, last_failure_at, last_error
+               FROM webhook WHERE state <> 'removed' ORDER BY name",
+        )?
+        .query_map([], |row| {
+            Ok(WebhookHealth {
+                name: row.get(0)?,
+                state: row.get(1)?,
+                pending: 0,
+                pending_more: false,
+                last_success_ms: row.get(2)?,
+                last_failure_ms: row.get(3)?,
+                last_error: row.get(4)?,
+                hour: LastHour::default(),
+                hours: Default::default(),
+                given_up: 0,
+            })
+        })?
+        .collect()
+}
+
+fn last_hour(connection: &Connection, now_ms: i64) -> rusqlite::Result<HashMap<String, LastHour>> {
+    let sums: String = EDGES_MS
+        .iter()
+        .map(|edge| format!(", sum(le_{edge})"))
+        .collect();
+    let sql = format!(
+        "SELECT webhook, sum(attempts), sum(failures){sums} FROM rollup
+          WHERE span = '5min' AND start > ?1 GROUP BY webhook"
+    );
+    connection
+        .prepare_cached(&sql)?
+        .query_map([now_ms - HOUR_MS], |row| {
+            let attempts = row.get(1)?;
+            let mut within = [0; EDGES_MS.len()];
+            for (place, count) in within.iter_mut().enumerate() {
+                *count = row.get(place + 3)?;
+            }
+            let hour = LastHour {
+                attempts,
+                failures: row.get(2)?,
+                p50_ms: percentile(attempts, &within, 50),
+                p99_ms: percentile(attempts, &within, 99),
+            };
+            Ok((row.get(0)?, hour))
+        })?
+        .collect()
+}
+
+/// The upper edge of the bucket that `percent` in 100 do not exceed.
+fn percentile(attempts: i64, within: &[i64], percent: i64) -> Option<i64> {
+    if attempts == 0 {
+        return None;
+    }
+    let place = within.iter().position(|n| n * 100 >= attempts * percent);
+    Some(place.map_or(ABOVE_MS, |place| EDGES_MS[place]))
+}
+
+fn by_hour(
+    connection: &Connection,
+    now_ms: i64,
+) -> rusqlite::Result<HashMap<String, [HourCounts; HOURS]>> {
+    let this_hour = now_ms - now_ms.rem_euclid(HOUR_MS);
+    let first = this_hour - HOUR_MS * 23;
+    let mut hours: HashMap<String, [HourCounts; HOURS]> = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT webhook, start, attempts, failures FROM rollup
+          WHERE span = 'hour' AND start BETWEEN ?1 AND ?2",
+    )?;
+    let mut rows = statement.query([first, this_hour])?;
+    while let Some(row) = rows.next()? {
+        let place = usize::try_from((row.get::<_, i64>(1)? - first) / HOUR_MS).unwrap_or(0);
+        if let Some(hour) = hours.entry(row.get(0)?).or_default().get_mut(place) {
+            hour.attempts += row.get::<_, i64>(2)?;
+            hour.failures += row.get::<_, i64>(3)?;
+        }
+    }
+    Ok(hours)
+}
+
+fn pending(connection: &Connection, webhook: &str) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM delivery
+              WHERE state = 'pending' AND webhook = ?1 LIMIT ?2)",
+        )?
+        .query_row(params![webhook, COUNTED + 1], |row| row.get(0))
+}
+
+fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM (
+               SELECT id, finished_at, origin FROM delivery
+                WHERE state = 'failed' AND webhook = ?1 ORDER BY id DESC LIMIT ?2) d
+              WHERE d.finished_at > ?3 AND d.origin <> 'test'
+                AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)",
+        )?
+        .query_row(params![webhook, LOOKED_THROUGH, since_ms], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_the_upper_edge_of_its_bucket() {
+        let mut within = [10; EDGES_MS.len()];
+        within[..4].copy_from_slice(&[0, 4, 5, 9]);
+        assert_eq!(percentile(10, &within, 50), Some(3));
+        assert_eq!(percentile(10, &within, 90), Some(5));
+        assert_eq!(percentile(10, &within, 99), Some(10));
+        assert_eq!(percentile(11, &within, 99), Some(ABOVE_MS));
+        assert_eq!(percentile(0, &[0; EDGES_MS.len()], 50), None);
+    }
+
+    #[test]
+    fn failing_is_what_somebody_should_look_at() {
+        let well = WebhookHealth {
+            name: "erp".into(),
+            state: "active".into(),
+            pending: 0,
+            pending_more: false,
+            last_success_ms: Some(5),
+            last_failure_ms: Some(4),
+            last_error: None,
+            hour: LastHour {
+                attempts: 2,
+                failures: 1,
+                ..LastHour::default()
+            },
+            hours: Default::default(),
+            given_up: 0,
+        };
+        assert!(!well.is_failing());
+        let one = WebhookHealth {
+            last_failure_ms: Some(6),
+            ..well.clone()
+        };
+        assert!(
+            !one.is_failing(),
+            "another attempt of the hour was delivered"
+        );
+        let all = WebhookHealth {
+            hour: LastHour {
+                attempts: 2,
+                failures: 2,
+                ..LastHour::default()
+            },
+            ..one.clone()
+        };
+        assert!(all.is_failing());
+        let long_ago = WebhookHealth {
+            hour: LastHour::default(),
+            ..one
+        };
+        assert!(
+            !long_ago.is_failing(),
+            "nothing waits and nothing was tried"
+        );
+        let waiting = WebhookHealth {
+            pending: 1,
+            ..long_ago
+        };
+        assert!(waiting.is_failing());
+        let given_up = WebhookHealth {
+            given_up: 1,
+            ..well
+        };
+        assert!(given_up.is_failing());
+        let inactive = WebhookHealth {
+            state: "inactive".into(),
+            ..given_up
+        };
+        assert!(!inactive.is_failing());
+    }
+}

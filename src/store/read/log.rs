@@ -1,0 +1,386 @@
+//! Attempts, newest first: which of them a person asked for, and what they say.
+//!
+//! The log has no index on time, outcome or event name, for each would cost every write. Ids are
+//! given in the order of the commits, so a time is found by bisection; what is not indexed is looked
+//! for from the newest backwards, over a bounded number of rows unless the caller said how far back.
+//! Invariant: what is looked through is the head of each row; headers and bodies are only read of
+//! the rows that are shown.
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use super::Reader;
+use crate::model::Pattern;
+use crate::store::Error;
+use crate::store::error::Doing;
+
+/// Without a time to stop at, so many rows are looked through: some 50 ms where they are cached.
+const LOOKED_THROUGH: usize = 50_000;
+
+/// Attempts are committed when they end, up to nine seconds after the time they carry, and small
+/// clock steps put times out of order: so much before a time the search for it begins.
+const OUT_OF_ORDER_MS: i64 = 600_000;
+
+/// Which attempts are wanted; the default wants all.
+#[derive(Clone, Debug, Default)]
+pub struct LogFilter {
+    /// Only those of that webhook.
+    pub webhook: Option<String>,
+    /// Only those for events of such names.
+    pub event: Option<Pattern>,
+    /// Only those that were no success.
+    pub failed: bool,
+    /// Only those that began at that UNIX millisecond or later.
+    pub since_ms: Option<i64>,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// The attempts' ids, the oldest first.
+    pub ids: Vec<i64>,
+    /// Where the search stopped before the end of the log, because it had looked through enough:
+    /// the time of the last attempt looked at, UNIX milliseconds.
+    pub stopped_at_ms: Option<i64>,
+}
+
+/// A row of the view `log`, without headers and bodies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRow {
+    /// The attempt's id; grows in the order made.
+    pub id: i64,
+    /// When it began, ISO 8601 UTC with milliseconds.
+    pub time: String,
+    /// The webhook's name.
+    pub webhook: String,
+    /// The event's name; `None` where the delivery is gone.
+    pub event: Option<String>,
+    /// The outbox id of the event.
+    pub event_id: Option<i64>,
+    /// The delivery it was made for.
+    pub delivery_id: i64,
+    /// 1 for the first.
+    pub attempt: i64,
+    /// `delivered`, `retry`, `failed`.
+    pub outcome: String,
+    /// The answer's status, where there was one.
+    pub status: Option<i64>,
+    /// Why it was no success.
+    pub error: Option<String>,
+    /// From the start to the end, milliseconds.
+    pub duration_ms: f64,
+    /// Where it went.
+    pub url: String,
+    /// Resolving the name, TCP, TLS, the answer's head, its body: milliseconds each, in this order.
+    pub phases_ms: [Option<f64>; 5],
+    /// The address that was talked to.
+    pub peer: Option<String>,
+    /// The kind of trouble, one word, where there was no answer.
+    pub class: Option<String>,
+    /// The wire contract; `None` where the delivery is gone.
+    pub dialect: Option<String>,
+    /// Why the delivery was made: `event`, `redelivery`, `replay`, `test`.
+    pub origin: Option<String>,
+}
+
+/// What was sent and answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogText {
+    /// Lines of `Name: value`, as sent.
+    pub request_headers: String,
+    /// The body sent; `None` where the delivery is gone.
+    pub request_body: Option<String>,
+    /// Lines of `name: value`; `None` where there was no answer.
+    pub response_headers: Option<String>,
+    /// The body answered, with U+FFFD for what is not UTF-8.
+    pub response_body: Option<String>,
+    /// Whether there was more of it than was kept.
+    pub response_truncated: bool,
+}
+
+const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
+     status, error, duration_ms, url, name_ms, connect_ms, tls_ms, head_ms, body_ms, peer, class, \
+     dialect, origin FROM log";
+
+impl Reader {
+    /// The newest `rows` of the log, the oldest of them first.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {
+        let read = || -> rusqlite::Result<Vec<LogRow>> {
+            let sql = format!("{COLUMNS} ORDER BY id DESC LIMIT ?1");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut newest = statement
+                .query_map([rows], log_row)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            newest.reverse();
+            Ok(newest)
+        };
+        read().doing("read the newest attempts")
+    }
+
+    /// The newest `count` attempts that the filter lets through. Without `since_ms` it looks through
+    /// a bounded number of rows and says where it stopped.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
+        let step = "look for the newest attempts";
+        let from_id = match filter.since_ms {
+            None => 0,
+            Some(ms) => first_id(&self.connection, ms - OUT_OF_ORDER_MS).doing(step)?,
+        };
+        let mut newest = search(&self.connection, filter, count, from_id).doing(step)?;
+        newest.ids.reverse();
+        Ok(newest)
+    }
+
+    /// Attempts with ids above `id` that the filter lets through, oldest first, out of at most
+    /// `looked_through` rows, and the id of the last row looked at.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn after(
+        &self,
+        id: i64,
+        filter: &LogFilter,
+        looked_through: usize,
+    ) -> Result<(Vec<i64>, i64), Error> {
+        let read = || -> rusqlite::Result<(Vec<i64>, i64)> {
+            let (mut ids, mut last) = (Vec::new(), id);
+            let mut statement = self.connection.prepare_cached(
+                "SELECT id, webhook, outcome, time, delivery_id FROM attempt
+                 WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )?;
+            let limit = i64::try_from(looked_through).unwrap_or(i64::MAX);
+            let mut events = events(&self.connection)?;
+            let mut rows = statement.query(params![id, limit])?;
+            while let Some(row) = rows.next()? {
+                last = row.get(0)?;
+                if let Some(webhook) = &filter.webhook
+                    && row.get_ref(1)?.as_str()? != webhook
+                {
+                    continue;
+                }
+                if passes(&mut events, filter, row)? {
+                    ids.push(last);
+                }
+            }
+            Ok((ids, last))
+        };
+        read().doing("look for attempts after the last")
+    }
+
+    /// The id of the newest attempt; 0 in an empty log.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn newest_id(&self) -> Result<i64, Error> {
+        self.connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM attempt")
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .doing("read the newest attempt's id")
+    }
+
+    /// One attempt; `None` where retention has taken it.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn attempt(&self, id: i64) -> Result<Option<LogRow>, Error> {
+        let sql = format!("{COLUMNS} WHERE id = ?1");
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut s| s.query_row([id], log_row).optional())
+            .doing("read an attempt")
+    }
+
+    /// The headers and bodies of one attempt; `None` where retention has taken it.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn attempt_text(&self, id: i64) -> Result<Option<LogText>, Error> {
+        let text = |row: &Row<'_>| {
+            Ok(LogText {
+                request_headers: lossy(row, 0)?.unwrap_or_default(),
+                request_body: lossy(row, 1)?,
+                response_headers: lossy(row, 2)?,
+                response_body: lossy(row, 3)?,
+                response_truncated: row.get::<_, Option<bool>>(4)?.unwrap_or(false),
+            })
+        };
+        self.connection
+            .prepare_cached(
+                "SELECT request_headers, request_body, response_headers, response_body,
+                        response_truncated FROM log WHERE id = ?1",
+            )
+            .and_then(|mut s| s.query_row([id], text).optional())
+            .doing("read what was sent and answered")
+    }
+}
+
+/// The ids from the newest down to `from_id`, newest first.
+fn search(
+    connection: &Connection,
+    filter: &LogFilter,
+    count: usize,
+    from_id: i64,
+) -> rusqlite::Result<Newest> {
+    let mut newest = Newest::default();
+    if count == 0 {
+        return Ok(newest);
+    }
+    // The columns are those of `passes`; the index on webhook has the ids of each in order.
+    let mut statement = connection.prepare_cached(match filter.webhook {
+        None => {
+            "SELECT id, webhook, outcome, time, delivery_id FROM attempt
+              WHERE id >= ?1 AND ?2 IS NULL ORDER BY id DESC"
+        }
+        Some(_) => {
+            "SELECT id, webhook, outcome, time, delivery_id FROM attempt
+              WHERE id >= ?1 AND webhook = ?2 ORDER BY id DESC"
+        }
+    })?;
+    let mut events = events(connection)?;
+    let mut rows = statement.query(params![from_id, filter.webhook])?;
+    let mut looked_through = 0;
+    while let Some(row) = rows.next()? {
+        looked_through += 1;
+        if passes(&mut events, filter, row)? {
+            newest.ids.push(row.get(0)?);
+            if newest.ids.len() >= count {
+                break;
+            }
+        }
+        if filter.since_ms.is_none() && looked_through >= LOOKED_THROUGH {
+            newest.stopped_at_ms = Some(row.get(3)?);
+            break;
+        }
+    }
+    Ok(newest)
+}
+
+/// Whether the filter lets a row of id, webhook, outcome, time and delivery through; the webhook was
+/// looked at before.
+fn passes(
+    events: &mut CachedStatement<'_>,
+    filter: &LogFilter,
+    row: &Row<'_>,
+) -> rusqlite::Result<bool> {
+    if filter.failed && row.get_ref(2)?.as_str()? == "delivered" {
+        return Ok(false);
+    }
+    if let Some(since_ms) = filter.since_ms
+        && row.get::<_, i64>(3)? < since_ms
+    {
+        return Ok(false);
+    }
+    let Some(pattern) = &filter.event else {
+        return Ok(true);
+    };
+    let delivery_id: i64 = row.get(4)?;
+    let matches = events.query_row([delivery_id], |row| {
+        Ok(pattern.matches(row.get_ref(0)?.as_str()?))
+    });
+    Ok(matches.optional()?.unwrap_or(false))
+}
+
+/// Looks the name of a delivery's event up.
+fn events(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached("SELECT event FROM delivery WHERE id = ?1")
+}
+
+/// The first id, in their order, whose attempt is of that time or later; one above the last where
+/// there is none. Times are taken to grow with the ids.
+fn first_id(connection: &Connection, time_ms: i64) -> rusqlite::Result<i64> {
+    let (mut low, mut high): (i64, i64) = connection.query_row(
+        "SELECT coalesce((SELECT min(id) FROM attempt), 0),
+                coalesce((SELECT max(id) FROM attempt), 0) + 1",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut at = connection
+        .prepare_cached("SELECT id, time FROM attempt WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found: Option<(i64, i64)> = at
+            .query_row([middle], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match found {
+            Some((id, time)) if time < time_ms => low = id + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
+    Ok(LogRow {
+        id: row.get(0)?,
+        time: row.get(1)?,
+        webhook: row.get(2)?,
+        event: row.get(3)?,
+        event_id: row.get(4)?,
+        delivery_id: row.get(5)?,
+        attempt: row.get(6)?,
+        outcome: row.get(7)?,
+        status: row.get(8)?,
+        error: row.get(9)?,
+        duration_ms: row.get(10)?,
+        url: row.get(11)?,
+        phases_ms: [
+            row.get(12)?,
+            row.get(13)?,
+            row.get(14)?,
+            row.get(15)?,
+            row.get(16)?,
+        ],
+        peer: row.get(17)?,
+        class: row.get(18)?,
+        dialect: row.get(19)?,
+        origin: row.get(20)?,
+    })
+}
+
+fn lossy(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(at)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn attempts(times: &[(i64, i64)]) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        let made = "CREATE TABLE attempt (id INTEGER PRIMARY KEY, time INTEGER NOT NULL)";
+        connection.execute_batch(made).unwrap();
+        for row in times {
+            let insert = "INSERT INTO attempt VALUES (?1, ?2)";
+            connection.execute(insert, *row).unwrap();
+        }
+        connection
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_found_among_ids_with_gaps(
+            steps in proptest::collection::vec((1_i64..50, 0_i64..20), 0..30), sought in 0_i64..400
+        ) {
+            let (mut id, mut time) = (0, 0);
+            let rows: Vec<(i64, i64)> = steps
+                .into_iter()
+                .map(|(gap, later)| {
+                    (id, time) = (id + gap, time + later);
+                    (id, time)
+                })
+                .collect();
+            let found = first_id(&attempts(&rows), sought).unwrap();
+            // Every row from there on is late enough, and none before it.
+            for (id, time) in rows {
+                prop_assert_eq!(id >= found, time >= sought);
+            }
+        }
+    }
+}

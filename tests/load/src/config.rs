@@ -1,0 +1,70 @@
+//! Writes webhooks.toml for the daemon under measurement.
+//!
+//! Every webhook has a secret, so that every request is signed, and keeps its connections unless a
+//! row measures the opposite.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A webhook of the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Webhook {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) event: String,
+    pub(crate) keep_alive: bool,
+    pub(crate) max_in_flight: usize,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl Webhook {
+    pub(crate) fn new(name: &str, url: impl Into<String>, event: &str) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            event: event.into(),
+            keep_alive: true,
+            max_in_flight: 64,
+            ca_file: None,
+        }
+    }
+}
+
+/// What a row asks of the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) webhooks: Vec<Webhook>,
+    pub(crate) max_in_flight: usize,
+    pub(crate) socket: bool,
+}
+
+impl Config {
+    pub(crate) fn new(webhooks: Vec<Webhook>) -> Self {
+        Self {
+            webhooks,
+            max_in_flight: 4_096,
+            socket: false,
+        }
+    }
+
+    /// Writes `webhooks.toml` into a folder.
+    pub(crate) fn write(&self, folder: &Path) {
+        let mut text = String::from("[outbox]\npath = \"outbox.db\"\n[log]\npath = \"log.db\"\n");
+        writeln!(text, "[delivery]\nmax_in_flight = {}", self.max_in_flight).unwrap();
+        if self.socket {
+            writeln!(text, "[socket]\npath = \"s\"").unwrap();
+        }
+        for webhook in &self.webhooks {
+            writeln!(
+                text,
+                "[[webhook]]\nname = {:?}\nurl = {:?}\nevents = [{:?}]\nsecret = \"of-the-bench\"\nkeep_alive = {}\nmax_in_flight = {}",
+                webhook.name, webhook.url, webhook.event, webhook.keep_alive, webhook.max_in_flight
+            )
+            .unwrap();
+            if let Some(file) = &webhook.ca_file {
+                writeln!(text, "ca_file = {:?}", file.display().to_string()).unwrap();
+            }
+        }
+        std::fs::write(folder.join("webhooks.toml"), text).unwrap();
+    }
+}

@@ -1,0 +1,170 @@
+//! log.db from outside: how much is in it, and how to make it look years old.
+//!
+//! The measured runs only read it. [`grow`] multiplies the rows of one real delivery by SQL while
+//! the daemon is stopped, so that the rows have their true size and the schema may change under it.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+/// The log, for looking.
+pub(crate) struct Log(Connection);
+
+impl Log {
+    /// `None` while the daemon has not made it.
+    pub(crate) fn open(folder: &Path) -> Option<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(folder.join("log.db"), flags).ok()?;
+        connection
+            .busy_timeout(std::time::Duration::from_secs(2))
+            .ok()?;
+        connection.prepare("SELECT id FROM attempt").ok()?;
+        Some(Self(connection))
+    }
+
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        self.0
+            .query_row(sql, [], |row| row.get::<_, Option<i64>>(0))
+            .unwrap()
+            .unwrap_or(0)
+    }
+
+    /// The id of the newest attempt: ids are given one by one, so this counts them at no cost.
+    pub(crate) fn last_attempt(&self) -> i64 {
+        self.number("SELECT max(id) FROM attempt")
+    }
+
+    /// Attempts above an id, and those of them that delivered.
+    pub(crate) fn attempts_after(&self, id: i64) -> (i64, i64) {
+        let sql =
+            "SELECT count(*), coalesce(sum(outcome = 'delivered'), 0) FROM attempt WHERE id > ?1";
+        self.0
+            .query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    }
+}
+
+/// How a log is to look.
+pub(crate) struct Growth {
+    /// Attempts, one for each delivery.
+    pub(crate) attempts: i64,
+    /// Deliveries that share an event and its body.
+    pub(crate) fan_out: i64,
+    /// The oldest and the newest are so many milliseconds old.
+    pub(crate) ages_ms: (i64, i64),
+    /// Whether a mark of the retention covers them all.
+    pub(crate) expired: bool,
+}
+
+/// Multiplies the one delivery in a stopped daemon's log.
+pub(crate) fn grow(folder: &Path, growth: &Growth, now_ms: i64) {
+    let connection = Connection::open(folder.join("log.db")).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY;",
+        )
+        .unwrap();
+    connection
+        .pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))
+        .unwrap();
+    let indexes = drop_indexes(&connection);
+    let Growth {
+        attempts,
+        fan_out,
+        ages_ms: (oldest, newest),
+        expired,
+    } = *growth;
+    let time = format!(
+        "{} + (n * {} / {attempts})",
+        now_ms - oldest,
+        oldest - newest
+    );
+    let event = format!("((n - 1) / {fan_out} + 1)");
+    let webhook = format!("'old-' || (n % {fan_out})");
+    copy(
+        &connection,
+        "payload",
+        attempts / fan_out,
+        &[("event_id", "n")],
+    );
+    copy(
+        &connection,
+        "delivery",
+        attempts,
+        &[
+            ("event_id", &event),
+            ("payload_id", &event),
+            ("webhook", &webhook),
+            ("created_at", &time),
+            ("finished_at", &time),
+        ],
+    );
+    copy(
+        &connection,
+        "attempt",
+        attempts,
+        &[("delivery_id", "n"), ("webhook", &webhook), ("time", &time)],
+    );
+    connection
+        .execute(
+            "UPDATE rolled_up SET attempt_id = ?1, time = ?2",
+            params![attempts, now_ms],
+        )
+        .unwrap();
+    if expired {
+        connection
+            .execute(
+                "INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id)
+                 VALUES (?1, 0, 0, ?2, ?2, ?3, 0, 0)",
+                params![now_ms - newest, attempts, attempts / fan_out],
+            )
+            .unwrap();
+    }
+    connection.execute_batch(&indexes).unwrap();
+    connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .unwrap();
+}
+
+/// Takes the indexes of the large tables off; returns the SQL that makes them again.
+fn drop_indexes(connection: &Connection) -> String {
+    let sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL
+                AND tbl_name IN ('payload', 'delivery', 'attempt')";
+    let mut select = connection.prepare(sql).unwrap();
+    let rows = select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let indexes: Vec<(String, String)> = rows.map(Result::unwrap).collect();
+    drop(select);
+    for (name, _) in &indexes {
+        connection
+            .execute_batch(&format!("DROP INDEX {name}"))
+            .unwrap();
+    }
+    indexes.iter().map(|(_, sql)| format!("{sql};\n")).collect()
+}
+
+/// Makes rows 2 to `rows` of a table from its row 1; `n` is a row's number.
+fn copy(connection: &Connection, table: &str, rows: i64, changed: &[(&str, &str)]) {
+    let mut columns = connection
+        .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
+        .unwrap();
+    let names: Vec<String> = columns
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let value = |name: &String| match changed.iter().find(|(column, _)| column == name) {
+        _ if name == "id" => "n".to_owned(),
+        Some((_, expression)) => (*expression).to_owned(),
+        None => format!("old.{name}"),
+    };
+    let values: Vec<String> = names.iter().map(value).collect();
+    let sql = format!(
+        "WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})
+         INSERT INTO {table} ({}) SELECT {} FROM numbers, (SELECT * FROM {table} WHERE id = 1) AS old",
+        names.join(", "),
+        values.join(", ")
+    );
+    connection.execute(&sql, []).unwrap();
+}
