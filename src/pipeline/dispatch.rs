@@ -35,7 +35,7 @@ use crate::transport::Transport;
 /// Bytes of bodies queued in memory for all the webhooks together. A webhook may queue a quarter of
 /// what is left of it, so that it never runs out: a thousand dead endpoints have little each, and a
 /// healthy one beside them still gets its share.
-const ALL_QUEUES_BYTES: usize = 24 << 20;
+const ALL_QUEUES_BYTES: usize = 16 << 20;
 
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -258,7 +258,7 @@ impl<T: Transport> Dispatch<T> {
             if taken.refill {
                 self.calendar.list(&lane);
             }
-            if !self.results.is_full() || self.results.room(&mut self.stopping()).await {
+            if !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await {
                 self.attempt_or_put_back(&lane, taken).await;
             } else {
                 lane.lock().release(taken.due.id);
@@ -286,26 +286,28 @@ impl<T: Transport> Dispatch<T> {
     }
 
     async fn attempt_or_put_back(&self, lane: &Lane<T::Endpoint>, taken: Taken<T::Endpoint>) {
-        let due = taken.due.clone();
-        let outcome = caught(self.attempt(taken)).await;
-        let fault = match outcome {
+        let fault = match caught(self.attempt(&taken)).await {
             Ok(Ok(attempt)) => return self.results.push(attempt),
             Ok(Err(fault)) => fault,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
         };
+        let due = taken.due;
         self.counters.fault(&self.clock, &lane.name, due.id, &fault);
-        self.queued_bytes
-            .fetch_add(due.body.len(), Ordering::Relaxed);
         let bytes = due.body.len();
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         if !lane.lock().put_back(due) {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
+        Box::pin(self.pause()).await;
+    }
+
+    async fn pause(&self) {
         let mut stop = self.stop.subscribe();
         let stopped = tokio::time::timeout(FAULT_PAUSE, stop.wait_for(|stop| *stop)).await;
         drop(stopped);
     }
 
-    async fn attempt(&self, taken: Taken<T::Endpoint>) -> Result<Attempt, Fault> {
+    async fn attempt(&self, taken: &Taken<T::Endpoint>) -> Result<Attempt, Fault> {
         let Taken { due, target, .. } = taken;
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
@@ -329,7 +331,7 @@ impl<T: Transport> Dispatch<T> {
             verdict = Verdict::Failed;
         }
         Ok(Attempt {
-            due,
+            due: due.clone(),
             number,
             started_at_ms,
             finished_at_ms,

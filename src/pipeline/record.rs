@@ -64,7 +64,7 @@ impl Results {
 
     /// Waits until results may be added. False where the pipeline stops first: the log takes none,
     /// and what was not sent yet is better left for the next start.
-    pub(crate) async fn room(&self, stop: &mut watch::Receiver<bool>) -> bool {
+    pub(crate) async fn room(&self, mut stop: watch::Receiver<bool>) -> bool {
         while self.is_full() {
             let mut room = pin!(self.room.notified());
             room.as_mut().enable();

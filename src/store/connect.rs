@@ -20,8 +20,9 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// The checkpointer needs hardly any pages: it copies from the WAL past its cache.
 const CHECKPOINTER_CACHE_KIB: i64 = 256;
 
-/// A WAL that a burst made longer is cut to this when it starts over: 2,048 pages.
-const JOURNAL_LIMIT_BYTES: i64 = 2048 * PAGE_BYTES;
+/// A WAL that a burst made longer is cut to this when it starts over: 64 MiB, twice what it has under
+/// steady load, for cutting it is a write to the disk that a commit has to wait for.
+const JOURNAL_LIMIT_BYTES: i64 = 8192 * PAGE_BYTES;
 
 /// Other writers are people with `sqlite3`, and commits take milliseconds; the caller tries again.
 const WRITER_BUSY: Duration = Duration::from_millis(250);

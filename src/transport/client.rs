@@ -118,7 +118,8 @@ impl Client {
             resolver: &self.resolver,
             limit: self.timeouts.connect,
         };
-        let (wire, peer) = connector.connect(&to.target, start, course).await?;
+        // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
+        let (wire, peer) = Box::pin(connector.connect(&to.target, start, course)).await?;
         let fresh = Connection::open(wire, peer).await;
         let fresh = fresh.map_err(|error| Fault(format!("set up a connection: {error}")))?;
         let answer = self.converse(to, fresh, false, request, course).await;

@@ -141,9 +141,9 @@ const LIMITS: [(&str, &str, &str, &str); 24] = [
     ),
     (
         "all queues",
-        "24 MiB",
+        "16 MiB",
         "pipeline/dispatch",
-        "ALL_QUEUES_BYTES: usize = 24 << 20;",
+        "ALL_QUEUES_BYTES: usize = 16 << 20;",
     ),
     (
         "retention",
