@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::model::clock::utc;
@@ -38,9 +39,45 @@ pub enum Error {
         /// Why.
         source: transport::Error,
     },
+    /// The socket can't be made.
+    Socket {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that is no socket is where the socket would be.
+    NoSocket {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Another process serves the socket.
+    Live {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The socket's group is not known here.
+    Group {
+        /// Its name.
+        name: String,
+        /// Why, where it could not be asked for.
+        source: Option<io::Error>,
+    },
+    /// A socket that systemd passed can't be used.
+    Passed {
+        /// Why.
+        source: io::Error,
+    },
+    /// The metrics' address can't be listened on.
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// A person has to decide where to begin.
     Refused(Refusal),
-    /// A path in the configuration is another one than at the start.
+    /// A setting is another one than at the start.
     Restart {
         /// The key.
         key: &'static str,
@@ -63,7 +100,12 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Refused(_) | Self::Endpoint { .. } | Self::Restart { .. } => 2,
+            Self::Config(_)
+            | Self::Refused(_)
+            | Self::Endpoint { .. }
+            | Self::Restart { .. }
+            | Self::NoSocket { .. }
+            | Self::Group { .. } => 2,
             Self::Outbox(error) if error.hint().is_some() => 2,
             _ => 1,
         }
@@ -87,7 +129,16 @@ impl Error {
             Self::Unrecorded | Self::Interrupted { .. } => {
                 Some("those are sent again at the next start".into())
             }
-            Self::Endpoint { .. } | Self::Runtime(_) | Self::Panicked => None,
+            Self::Socket { .. } => {
+                Some("the socket's folder must exist and be writable for this user".into())
+            }
+            Self::NoSocket { .. } => {
+                Some("it is never removed: give [socket] path another name".into())
+            }
+            Self::Live { .. } => Some("give each daemon a socket of its own".into()),
+            Self::Group { .. } => Some("make the group, or leave [socket] group out".into()),
+            Self::Metrics { .. } => Some("give [metrics] listen a free address".into()),
+            Self::Endpoint { .. } | Self::Passed { .. } | Self::Runtime(_) | Self::Panicked => None,
         }
     }
 }
@@ -107,6 +158,12 @@ impl fmt::Display for Error {
             Self::Outbox(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Endpoint { webhook, .. } => write!(f, "webhook {webhook:?}"),
+            Self::Socket { path, .. } => write!(f, "make socket {path:?}"),
+            Self::NoSocket { path } => write!(f, "make socket {path:?}: a file is there"),
+            Self::Live { path } => write!(f, "make socket {path:?}: another process serves it"),
+            Self::Group { name, .. } => write!(f, "no group is called {name:?}"),
+            Self::Passed { .. } => f.write_str("use the socket that systemd passed"),
+            Self::Metrics { address, .. } => write!(f, "listen on {address}"),
             Self::Refused(refusal) => refused(*refusal, f),
             Self::Restart { key } => write!(f, "{key} is another one than at the start"),
             Self::Runtime(_) => f.write_str("set up the runtime"),
@@ -147,7 +204,12 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => error.source(),
-            Self::Lock { source, .. } | Self::Runtime(source) => Some(source),
+            Self::Lock { source, .. }
+            | Self::Runtime(source)
+            | Self::Socket { source, .. }
+            | Self::Passed { source }
+            | Self::Metrics { source, .. } => Some(source),
+            Self::Group { source, .. } => source.as_ref().map(|source| source as _),
             Self::Outbox(error) => error.source(),
             Self::Store(error) => error.source(),
             Self::Endpoint { source, .. } => Some(source),

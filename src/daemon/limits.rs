@@ -2,8 +2,10 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for databases, the socket, the runtime and idle connections.
-const OTHER_FILES: u64 = 256;
+use crate::api;
+
+/// Descriptors for databases, the runtime, idle connections, and the clients of the socket.
+const OTHER_FILES: u64 = 256 + api::DESCRIPTORS;
 
 /// Raises the number of open files to what the system lets this process have.
 pub(super) fn raise_files() {

@@ -8,6 +8,7 @@
 
 mod error;
 mod limits;
+mod listen;
 mod lock;
 mod reload;
 
@@ -17,18 +18,20 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use error::Error;
 pub use lock::Lock;
 
+use crate::api::{self, Api};
 use crate::config::{self, Config, SecretsWanted};
 use crate::model::{Clock, Cursor};
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{self, Client};
+use listen::{Listeners, OwnSocket};
 use reload::Reload;
 
 /// Threads that run futures: two do the work of today's loads, four leave room for TLS handshakes.
@@ -42,6 +45,9 @@ const RECORD: Duration = Duration::from_secs(5);
 
 /// Idle connections past their time are closed at this pace.
 const SWEEP_IDLE: Duration = Duration::from_secs(5);
+
+/// Orders to reload that wait; those behind them wait in their connections.
+const RELOADS: usize = 16;
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -79,6 +85,11 @@ struct Running {
     followed: oneshot::Receiver<Followed>,
     loops: JoinSet<Result<(), store::Error>>,
     stopped: oneshot::Sender<()>,
+    served: JoinSet<()>,
+    /// Becomes true when no connection is accepted any more.
+    closed: watch::Sender<bool>,
+    own_socket: Option<OwnSocket>,
+    reloads: mpsc::Receiver<api::Reload>,
     _lock: Lock,
 }
 
@@ -90,7 +101,7 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
             .lines()
             .for_each(|line| tracing::warn!("{line}"));
     }
-    let mut running = start(&config).await?;
+    let mut running = start(config_path, &config).await?;
     tracing::info!(
         outbox = %config.outbox.path.display(), log = %config.log.path.display(),
         webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
@@ -102,6 +113,7 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
             _ = signals.stop.recv() => break Ok(()),
             _ = signals.interrupt.recv() => break Ok(()),
             _ = signals.hang_up.recv() => reload.ask(),
+            Some(answer) = running.reloads.recv() => reload.ask_for_answer(answer),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
             Some(ended) = running.loops.join_next() => break loop_ended(ended),
@@ -112,9 +124,10 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
 }
 
 /// Makes everything, in the order in which one thing needs another.
-async fn start(config: &Config) -> Result<Running, Error> {
+async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     let clock = Clock::system();
     let lock = Lock::take(&config.log.path)?;
+    let listeners = listen::listen(config).await?;
     let (tail, store, cursor) = open(config, &clock)?;
     let checkpointer = Checkpointer::open(&config.log.path).map_err(Error::Store)?;
     let client = Client::new(clock.clone());
@@ -128,6 +141,7 @@ async fn start(config: &Config) -> Result<Running, Error> {
     loops.spawn(dispatch.clone().record());
     loops.spawn(dispatch.clone().refill());
     loops.spawn(dispatch.clone().retain());
+    loops.spawn(dispatch.clone().replay());
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
     loops.spawn(sweep_idle(dispatch.clone()));
     let (tell, followed) = oneshot::channel();
@@ -135,14 +149,55 @@ async fn start(config: &Config) -> Result<Running, Error> {
     let path = config.outbox.path.clone();
     let follow = pipeline::follow(intake, path, move |ended| drop(tell.send(ended)))
         .map_err(intake_error)?;
+    let (closed, own_socket, reloads, served) =
+        serve_clients(config_path, config, &dispatch, listeners)?;
     Ok(Running {
         dispatch,
         follow,
         followed,
         loops,
         stopped,
+        served,
+        closed,
+        own_socket,
+        reloads,
         _lock: lock,
     })
+}
+
+type Clients = (
+    watch::Sender<bool>,
+    Option<OwnSocket>,
+    mpsc::Receiver<api::Reload>,
+    JoinSet<()>,
+);
+
+/// Begins to answer on the listeners that there are.
+fn serve_clients(
+    config_path: &Path,
+    config: &Config,
+    dispatch: &Arc<Dispatch<Client>>,
+    listeners: Listeners,
+) -> Result<Clients, Error> {
+    let (order, reloads) = mpsc::channel(RELOADS);
+    let closed = watch::Sender::new(false);
+    let mut served = JoinSet::new();
+    if listeners.socket.is_some() || listeners.metrics.is_some() {
+        let about = api::About {
+            config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
+            outbox: config.outbox.path.clone(),
+            log: config.log.path.clone(),
+            started_ms: Clock::system().now_ms(),
+        };
+        let api = Api::new(dispatch.clone(), about, order).map_err(Error::Runtime)?;
+        if let Some(socket) = listeners.socket {
+            served.spawn(api::serve_socket(api.clone(), socket, closed.subscribe()));
+        }
+        if let Some(metrics) = listeners.metrics {
+            served.spawn(api::serve_metrics(api, metrics, closed.subscribe()));
+        }
+    }
+    Ok((closed, listeners.own, reloads, served))
 }
 
 /// Opens outbox and log and settles where to go on.
@@ -194,6 +249,13 @@ async fn stop(
         in_flight,
         "stopping: no event is taken any more, what is in flight may end"
     );
+    if let Some(own) = running.own_socket.take() {
+        own.remove();
+    }
+    running.closed.send_replace(true);
+    // Who waits for a reload is told at once that there will be none.
+    running.reloads.close();
+    while running.reloads.try_recv().is_ok() {}
     running.follow.stop();
     running.dispatch.stop();
     let dispatch = running.dispatch.clone();
@@ -203,6 +265,7 @@ async fn stop(
         if lost != Ok(0) {
             return Err(Error::Unrecorded);
         }
+        while running.served.join_next().await.is_some() {}
         // The loop that is told may have failed already; its own result says so below.
         let _told: Result<(), ()> = running.stopped.send(());
         while let Some(ended) = running.loops.join_next().await {

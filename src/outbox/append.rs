@@ -185,6 +185,11 @@ impl Appender {
         self.add(events, true)
     }
 
+    /// Takes another limit for the longest `data` of an event.
+    pub fn limit_data(&mut self, max_data_bytes: usize) {
+        self.judge.max_data_bytes = max_data_bytes;
+    }
+
     /// Judges an event without adding it, as [`append`](Self::append) would.
     ///
     /// # Errors

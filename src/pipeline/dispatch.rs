@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use super::Pace;
+use super::control::Watched;
 use super::lane::{Lane, QUEUE_BYTES, Taken, Target};
 use super::places::Places;
 use super::record::Results;
@@ -57,11 +58,13 @@ pub struct Dispatch<T: Transport> {
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
     pub(crate) counters: Counters,
+    pub(crate) watched: Watched,
+    pub(crate) replay_asked: Notify,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) retention: watch::Sender<Retention>,
     /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
     pub(crate) max_data_bytes: AtomicUsize,
-    queued_bytes: AtomicUsize,
+    pub(crate) queued_bytes: AtomicUsize,
     workers: AtomicUsize,
     idle: Notify,
 }
@@ -82,6 +85,8 @@ impl<T: Transport> Dispatch<T> {
             results: Results::default(),
             calendar: Calendar::default(),
             counters: Counters::default(),
+            watched: Watched::default(),
+            replay_asked: Notify::new(),
             stop: watch::Sender::new(false),
             retention: watch::Sender::new(Retention::default()),
             max_data_bytes: AtomicUsize::new(0),

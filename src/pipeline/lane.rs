@@ -121,6 +121,13 @@ impl<E> State<E> {
         self.queue.push_back(due);
     }
 
+    /// Queues a delivery before all others: a person waits for it.
+    pub(crate) fn push_first(&mut self, due: Due) {
+        self.held.insert(due.id);
+        self.bytes += due.body.len();
+        self.queue.push_front(due);
+    }
+
     /// Puts a delivery back that could not be tried by a fault of our own.
     /// False where the lane was closed meanwhile, so that it stays in the log alone.
     pub(crate) fn put_back(&mut self, due: Due) -> bool {

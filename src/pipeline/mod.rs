@@ -8,6 +8,7 @@
 //! Knows no configuration file, no signal, no SQL and no HTTP. Time comes from a `Clock`, endpoints
 //! are behind the `Transport` trait, so the same code runs under paused time with scripted ones.
 
+mod control;
 mod direct;
 mod dispatch;
 mod durable;
@@ -19,6 +20,7 @@ mod origin;
 mod places;
 mod record;
 mod refill;
+mod replay;
 mod routes;
 mod status;
 mod sweep;
@@ -28,11 +30,13 @@ mod tests;
 
 use std::time::Duration;
 
+pub use control::{Asked, Refused, Tested};
 pub use direct::{Change, Directed};
 pub use dispatch::Dispatch;
 pub use follow::{Follow, Followed, follow};
 pub use intake::{Intake, IntakeError, Step, journal_back};
 pub use origin::{Refusal, Settled, settle, settle_at};
+pub use replay::{Found, Wanted};
 pub use routes::Routes;
 pub use status::{Counters, DURATION_EDGES_MS, Snapshot, WebhookSnapshot};
 pub use sweep::Retention;

@@ -197,6 +197,7 @@ impl<T: Transport> Dispatch<T> {
             this.counters.committed(micros(begun.elapsed()));
             for attempt in &batch {
                 this.let_go(attempt);
+                this.watched.tell(attempt);
             }
             drop(store);
             this.results

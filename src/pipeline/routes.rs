@@ -17,7 +17,7 @@ const CACHED_NAMES: usize = 4_096;
 /// The subscriptions of one configuration.
 pub struct Routes {
     webhooks: Vec<Arc<Webhook>>,
-    tenant: Option<Arc<str>>,
+    pub(crate) tenant: Option<Arc<str>>,
     by_name: Mutex<HashMap<Arc<str>, Arc<[usize]>>>,
 }
 

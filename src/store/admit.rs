@@ -78,7 +78,7 @@ impl Store {
     }
 }
 
-fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
+pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
     let lacking = events
         .iter()
         .find(|e| e.webhooks.iter().any(|(_, place)| *place >= e.bodies.len()));
@@ -89,7 +89,7 @@ fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
     })
 }
 
-fn insert(
+pub(super) fn insert(
     t: &Transaction<'_>,
     generation: i64,
     events: &[Fanned],

@@ -13,6 +13,7 @@
 mod admit;
 mod checkpoint;
 mod connect;
+mod control;
 mod create;
 mod error;
 mod queue;
@@ -30,6 +31,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use checkpoint::{Checkpointer, Synchronised, WalState};
+pub use control::{Again, Ended, NotAgain, Replay};
 pub use error::Error;
 pub use queue::Clamped;
 pub use read::{

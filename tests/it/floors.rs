@@ -35,7 +35,7 @@ const SERVERS: &[&str] = &["transport", "api", "cli/demo", "cli/receiver"];
 const TLS: &[&str] = &["transport", "api"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 23] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -57,6 +57,8 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("clap_mangen", &["cli"]),
     ("tracing", &["pipeline", "api", "daemon", "cli", "main"]),
     ("tracing_subscriber", &["cli", "main"]),
+    ("listenfd", &["daemon"]),
+    ("nix", &["daemon"]),
     ("parking_lot", &["pipeline"]),
     ("rustix", &["outbox", "daemon", "store", "transport", "cli"]),
     ("jiff", &["dialect", "model", "cli", "store", "pipeline"]),

@@ -143,6 +143,29 @@ CREATE TABLE rolled_up (
   time       INTEGER NOT NULL
 );
 
+-- Events of the outbox that are sent again: rows next_id to last_id, of those times (until is not
+-- in it), for one webhook or all. A step moves next_id in the transaction that writes its deliveries.
+CREATE TABLE replay (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  created_at  INTEGER NOT NULL,
+  finished_at INTEGER,
+  generation  INTEGER NOT NULL,
+  since       INTEGER NOT NULL,
+  until       INTEGER,
+  webhook     TEXT,
+  event       TEXT,
+  next_id     INTEGER NOT NULL,
+  last_id     INTEGER NOT NULL,
+  matched     INTEGER NOT NULL,
+  done        INTEGER NOT NULL DEFAULT 0
+);
+
+-- One row: the id of the last event that was made to try a webhook out.
+CREATE TABLE test_event (
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  event_id INTEGER NOT NULL
+);
+
 -- Hourly: the highest ids given out by then. Retention goes by these.
 CREATE TABLE mark (
   time          INTEGER PRIMARY KEY,

@@ -240,3 +240,99 @@ fn webhooks_are_registered_with_where_they_began() {
     store.register(&[("b".into(), true)], NOW + 2).unwrap();
     assert_eq!(row("b"), "active 0 2 3 40");
 }
+
+#[test]
+fn a_test_has_an_id_that_never_comes_again() {
+    let log = Log::new();
+    let mut store = log.open();
+    assert_eq!(store.next_test_id(NOW).unwrap(), NOW);
+    assert_eq!(store.next_test_id(NOW).unwrap(), NOW + 1);
+    assert_eq!(
+        store.next_test_id(NOW - 50).unwrap(),
+        NOW + 2,
+        "a clock that went back"
+    );
+    drop(store);
+    assert_eq!(log.open().next_test_id(NOW - 50).unwrap(), NOW + 3);
+}
+
+#[test]
+fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
+    let log = Log::new();
+    let mut store = log.open();
+    let admitted = admission(1..=3, &["a"]);
+    store.admit(&admitted, NOW).unwrap();
+    let mut replay = Replay {
+        id: 0,
+        generation: 3,
+        since_ms: 0,
+        until_ms: None,
+        webhook: None,
+        event: Some("story-*".into()),
+        next_id: 1,
+        last_id: 3,
+        matched: 3,
+        done: 0,
+        finished: false,
+    };
+    replay.id = store.begin_replay(&replay, NOW).unwrap();
+    assert_eq!(store.unfinished_replay().unwrap().unwrap(), replay);
+    let dues = store
+        .replay_step(&replay, 3, &admitted.events[..2], NOW)
+        .unwrap();
+    assert!(
+        dues.iter()
+            .all(|due| due.origin == crate::model::Origin::Replay)
+    );
+    let mut lacking = admitted.events[2].clone();
+    lacking.bodies.clear();
+    store.replay_step(&replay, 4, &[lacking], NOW).unwrap_err();
+    let seen = store.unfinished_replay().unwrap().unwrap();
+    assert_eq!((seen.next_id, seen.done), (3, 2));
+    store.finish_replay(replay.id, NOW).unwrap();
+    assert_eq!(store.unfinished_replay().unwrap(), None);
+    assert!(
+        Reader::open(&log.path)
+            .unwrap()
+            .replay(1)
+            .unwrap()
+            .unwrap()
+            .finished
+    );
+    assert_eq!(store.cursor().unwrap().unwrap(), cursor(3));
+}
+
+#[test]
+fn what_ended_is_listed_once_and_sent_again_by_its_rules() {
+    let log = Log::new();
+    let mut store = log.open();
+    let dues = store.admit(&admission(1..=4, &["a"]), NOW).unwrap();
+    let failed: Vec<Attempt> = dues[..3]
+        .iter()
+        .map(|d| attempt(d, NOW, Verdict::Failed))
+        .collect();
+    store.record(&failed).unwrap();
+    let reader = Reader::open(&log.path).unwrap();
+    let (all, how) = ((0, i64::MAX), Ended::Failed);
+    let list = |after| reader.ended(how, "a", all, (after, 99), 2).unwrap();
+    assert_eq!((list(0), list(2), list(3)), (vec![1, 2], vec![3], vec![]));
+    assert_eq!(
+        reader.count_ended(how, "a", (0, NOW), 99).unwrap(),
+        0,
+        "ended later"
+    );
+    let answers = store.redeliver(&[1, 4, 9], &|name| name == "a").unwrap();
+    let expected = [
+        Ok((5, "a".to_owned())),
+        Err(NotAgain::Pending),
+        Err(NotAgain::Unknown),
+    ];
+    assert_eq!(answers, expected);
+    assert_eq!(list(0), [2, 3], "taken up");
+    let unserved = store.redeliver(&[2], &|_| false).unwrap();
+    assert_eq!(unserved, [Err(NotAgain::Unserved)]);
+    assert_eq!(
+        reader.count_ended(Ended::Cancelled, "a", all, 99).unwrap(),
+        0
+    );
+}

@@ -1,0 +1,134 @@
+//! `POST /events`: one event, an array or lines of JSON, all of them taken or none.
+//!
+//! A request's text becomes events here; whether they hold is the outbox's to say. Large texts are
+//! read on a thread of their own, so that they hold up nobody's small ones.
+
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, StatusCode};
+use serde_json::value::RawValue;
+
+use super::Api;
+use super::activity::Activity;
+use super::answer::{self, Answer, Denial};
+use super::append::{Mode, Refusal};
+use super::body::SMALL_BYTES;
+use super::item;
+use crate::outbox::NewEvent;
+
+/// The media type of lines of JSON.
+const NDJSON: &str = "application/x-ndjson";
+
+impl Api {
+    pub(super) async fn events(
+        &self,
+        request: Request<Incoming>,
+        activity: &Activity,
+    ) -> Result<Answer, Denial> {
+        let content_type = request.headers().get(CONTENT_TYPE);
+        let is_lines = content_type.is_some_and(|value| is_ndjson(value.as_bytes()));
+        let whole = self.events_body(request, activity).await?;
+        let (events, _whole) = if whole.bytes.len() <= SMALL_BYTES {
+            (parse(&whole.bytes, is_lines), whole)
+        } else {
+            let parse = move || (parse(&whole.bytes, is_lines), whole);
+            self.dispatch.with_blocking(parse).await
+        };
+        let events = events.map_err(|words| answer::denial(StatusCode::BAD_REQUEST, &words))?;
+        self.counts.asked(events.len());
+        let ids = self.append.append(events, Mode::Whole).await;
+        let ids = ids.and_then(|ids| ids.into_iter().collect::<Result<Vec<i64>, _>>());
+        match ids {
+            Ok(ids) => Ok(answer::json_text(StatusCode::ACCEPTED, accepted(&ids))),
+            Err(refusal) => Err(refused(&refusal)),
+        }
+    }
+}
+
+fn is_ndjson(content_type: &[u8]) -> bool {
+    let end = content_type.iter().position(|b| *b == b';');
+    let essence = &content_type[..end.unwrap_or(content_type.len())];
+    essence.trim_ascii().eq_ignore_ascii_case(NDJSON.as_bytes())
+}
+
+fn accepted(ids: &[i64]) -> String {
+    let mut text = String::with_capacity(12 + ids.len() * 8);
+    text.push_str(r#"{"ids":["#);
+    for (place, id) in ids.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        text.push_str(comma);
+        text.push_str(&id.to_string());
+    }
+    text.push_str("]}");
+    text
+}
+
+fn refused(refusal: &Refusal) -> Denial {
+    match refusal {
+        Refusal::Item(words) => answer::denial(StatusCode::BAD_REQUEST, words),
+        Refusal::Conflict(words) => answer::denial(StatusCode::CONFLICT, words),
+        Refusal::Busy(words) => answer::denial(StatusCode::SERVICE_UNAVAILABLE, words),
+    }
+}
+
+/// The events of a text, or why there are none.
+fn parse(bytes: &[u8], is_lines: bool) -> Result<Vec<NewEvent>, String> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("the body is no UTF-8 from byte {} on", error.valid_up_to()))?;
+    let numbered = |(place, text): (usize, &str)| {
+        item::parse(text).map_err(|words| format!("item {}: {words}", place + 1))
+    };
+    if is_lines {
+        let lines = text.split('\n').map(str::trim_ascii);
+        let lines = lines.filter(|line| !line.is_empty());
+        return lines.enumerate().map(numbered).collect();
+    }
+    if text.trim_ascii_start().starts_with('[') {
+        let items: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let items = items.into_iter().map(RawValue::get);
+        return items.enumerate().map(numbered).collect();
+    }
+    Ok(vec![numbered((0, text))?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str, is_lines: bool) -> Result<Vec<String>, String> {
+        let events = parse(text.as_bytes(), is_lines)?;
+        Ok(events.into_iter().map(|event| event.event).collect())
+    }
+
+    #[test]
+    fn one_many_or_lines() {
+        let (one, two) = (r#"{"event":"a","data":1}"#, r#"{"event":"b","data":[2]}"#);
+        assert_eq!(names(one, false).unwrap(), ["a"]);
+        assert_eq!(
+            names(&format!(" [{one},{two}]"), false).unwrap(),
+            ["a", "b"]
+        );
+        assert_eq!(names("[]", false).unwrap(), [""; 0]);
+        assert_eq!(
+            names(&format!("{one}\r\n\n{two}"), true).unwrap(),
+            ["a", "b"]
+        );
+        let error = names(&format!("{one}\n{{}}"), true).unwrap_err();
+        assert!(error.starts_with("item 2: missing field"), "{error}");
+        assert!(names(&format!("{one}\n{two}"), false).is_err());
+        assert!(parse(b"{\"event\":\"\xff\"}", false).is_err());
+    }
+
+    #[test]
+    fn the_type_of_lines_is_known_with_its_parameters() {
+        assert!(is_ndjson(b"Application/X-NDJSON; charset=utf-8"));
+        assert!(!is_ndjson(b"application/json"));
+    }
+
+    #[test]
+    fn ids_are_in_order() {
+        assert_eq!(accepted(&[3, 1]), r#"{"ids":[3,1]}"#);
+        assert_eq!(accepted(&[]), r#"{"ids":[]}"#);
+    }
+}

@@ -1,0 +1,397 @@
+//! `GET /metrics`: Prometheus's text format, by its conventions (`_total`, base units).
+//!
+//! The names are stable. Counts are since the daemon's start. What is asked of the files is at most
+//! a second old, or ten times as old as the reading takes; a file that can't be read leaves its
+//! families without samples.
+//!
+//! | name | what it says |
+//! |---|---|
+//! | `webhooksd_build_info` | 1, with the version as a label |
+//! | `webhooksd_start_time_seconds` | when the daemon started, UNIX seconds |
+//! | `webhooksd_healthy` | 1 while the pipeline makes progress |
+//! | `webhooksd_events_taken_total` | events taken from the outbox |
+//! | `webhooksd_events_rejected_total` | rows of the outbox set aside |
+//! | `webhooksd_outbox_lag` | rows of the outbox behind the cursor, not taken yet |
+//! | `webhooksd_outbox_bytes` | the outbox's size, by `file`: `db`, `wal` |
+//! | `webhooksd_attempts_total` | attempts by `webhook` and `outcome`: `delivered`, `retry`, `failed` |
+//! | `webhooksd_attempt_duration_seconds` | histogram of an attempt's duration by `webhook` |
+//! | `webhooksd_in_flight` | requests in flight by `webhook` |
+//! | `webhooksd_requests_in_flight` | requests in flight in all |
+//! | `webhooksd_queued` | deliveries queued in memory by `webhook` |
+//! | `webhooksd_pending` | pending deliveries in the log by `webhook` |
+//! | `webhooksd_oldest_pending_seconds` | age of the pending delivery that is due first by `webhook` |
+//! | `webhooksd_unrecorded` | results that wait for the log |
+//! | `webhooksd_log_commit_seconds` | summary (sum and count) of transactions of results |
+//! | `webhooksd_log_bytes` | the log's size, by `file`: `db`, `wal` |
+//! | `webhooksd_config_reloads_total` | configurations taken in or refused |
+//! | `webhooksd_config_reload_failures_total` | configurations refused |
+//! | `webhooksd_config_last_reload_failed` | 1 where the last one was refused |
+//! | `webhooksd_faults_total` | attempts that this machine could not make; they cost no try |
+//! | `webhooksd_socket_connections` | connections to the socket and the metrics' address |
+//! | `webhooksd_socket_evictions_total` | connections let go because others needed their place |
+//! | `webhooksd_socket_events_total` | events that came over the socket, refused ones included |
+
+use std::fmt::Display;
+
+use super::Api;
+use super::answer::{self, Answer};
+use super::facts::Files;
+use crate::pipeline::{DURATION_EDGES_MS, Snapshot, WebhookSnapshot};
+
+/// Every family: its name, its type and its help.
+pub const FAMILIES: &[(&str, &str, &str)] = &[
+    ("webhooksd_build_info", "gauge", "The version that runs."),
+    (
+        "webhooksd_start_time_seconds",
+        "gauge",
+        "When the daemon started, UNIX seconds.",
+    ),
+    (
+        "webhooksd_healthy",
+        "gauge",
+        "1 while the pipeline makes progress.",
+    ),
+    (
+        "webhooksd_events_taken_total",
+        "counter",
+        "Events taken from the outbox.",
+    ),
+    (
+        "webhooksd_events_rejected_total",
+        "counter",
+        "Rows of the outbox set aside.",
+    ),
+    (
+        "webhooksd_outbox_lag",
+        "gauge",
+        "Rows of the outbox that were not taken yet.",
+    ),
+    (
+        "webhooksd_outbox_bytes",
+        "gauge",
+        "Size of the outbox and its WAL.",
+    ),
+    (
+        "webhooksd_attempts_total",
+        "counter",
+        "Attempts by outcome.",
+    ),
+    (
+        "webhooksd_attempt_duration_seconds",
+        "histogram",
+        "Duration of attempts.",
+    ),
+    (
+        "webhooksd_in_flight",
+        "gauge",
+        "Requests in flight by webhook.",
+    ),
+    (
+        "webhooksd_requests_in_flight",
+        "gauge",
+        "Requests in flight in all.",
+    ),
+    ("webhooksd_queued", "gauge", "Deliveries queued in memory."),
+    (
+        "webhooksd_pending",
+        "gauge",
+        "Pending deliveries in the log.",
+    ),
+    (
+        "webhooksd_oldest_pending_seconds",
+        "gauge",
+        "Age of the pending delivery that is due first.",
+    ),
+    (
+        "webhooksd_unrecorded",
+        "gauge",
+        "Results that wait for the log.",
+    ),
+    (
+        "webhooksd_log_commit_seconds",
+        "summary",
+        "Transactions of results.",
+    ),
+    (
+        "webhooksd_log_bytes",
+        "gauge",
+        "Size of the log and its WAL.",
+    ),
+    (
+        "webhooksd_config_reloads_total",
+        "counter",
+        "Configurations taken in or refused.",
+    ),
+    (
+        "webhooksd_config_reload_failures_total",
+        "counter",
+        "Configurations refused.",
+    ),
+    (
+        "webhooksd_config_last_reload_failed",
+        "gauge",
+        "1 where the last reload was refused.",
+    ),
+    (
+        "webhooksd_faults_total",
+        "counter",
+        "Attempts that this machine could not make.",
+    ),
+    (
+        "webhooksd_socket_connections",
+        "gauge",
+        "Connections of local clients and scrapers.",
+    ),
+    (
+        "webhooksd_socket_evictions_total",
+        "counter",
+        "Connections let go for others.",
+    ),
+    (
+        "webhooksd_socket_events_total",
+        "counter",
+        "Events that came over the socket.",
+    ),
+];
+
+impl Api {
+    pub(super) async fn metrics(&self) -> Answer {
+        let files = self.facts.get(&self.dispatch).await;
+        let snapshot = self.dispatch.snapshot();
+        let mut page = Page::default();
+        let now_ms = self.dispatch.clock.now_ms();
+        daemon(&mut page, self.about.started_ms, &snapshot);
+        of_webhooks(&mut page, &snapshot);
+        of_files(&mut page, &files, now_ms);
+        without_pending(&mut page, &files, &snapshot);
+        let (connections, evicted, asked) = self.counts.read();
+        page.one("webhooksd_socket_connections", connections);
+        page.one("webhooksd_socket_evictions_total", evicted);
+        page.one("webhooksd_socket_events_total", asked);
+        answer::prometheus(page.text())
+    }
+}
+
+fn daemon(page: &mut Page, started_ms: i64, snapshot: &Snapshot) {
+    let version = env!("CARGO_PKG_VERSION");
+    page.sample("webhooksd_build_info", "", &[("version", version)], 1);
+    page.one(
+        "webhooksd_start_time_seconds",
+        Thousandths(i128::from(started_ms)),
+    );
+    page.one(
+        "webhooksd_healthy",
+        u8::from(snapshot.complaints.is_empty()),
+    );
+    page.one("webhooksd_events_taken_total", snapshot.taken);
+    page.one("webhooksd_events_rejected_total", snapshot.rejected);
+    page.one("webhooksd_requests_in_flight", snapshot.in_flight);
+    page.one("webhooksd_unrecorded", snapshot.unrecorded);
+    let commits = "webhooksd_log_commit_seconds";
+    page.sample(commits, "_sum", &[], Millionths(snapshot.commit_us));
+    page.sample(commits, "_count", &[], snapshot.commits);
+    page.one("webhooksd_config_reloads_total", snapshot.reloads);
+    page.one(
+        "webhooksd_config_reload_failures_total",
+        snapshot.reload_failures,
+    );
+    let failed = u8::from(snapshot.last_reload_failed);
+    page.one("webhooksd_config_last_reload_failed", failed);
+    page.one("webhooksd_faults_total", snapshot.faults);
+}
+
+fn of_webhooks(page: &mut Page, snapshot: &Snapshot) {
+    for webhook in &snapshot.webhooks {
+        let label = ("webhook", &*webhook.name);
+        for (outcome, count) in [
+            ("delivered", webhook.delivered),
+            ("retry", webhook.retried),
+            ("failed", webhook.failed),
+        ] {
+            let labels = [label, ("outcome", outcome)];
+            page.sample("webhooksd_attempts_total", "", &labels, count);
+        }
+        durations(page, webhook);
+        page.sample("webhooksd_in_flight", "", &[label], webhook.in_flight);
+        page.sample("webhooksd_queued", "", &[label], webhook.queued);
+    }
+}
+
+fn durations(page: &mut Page, webhook: &WebhookSnapshot) {
+    let name = "webhooksd_attempt_duration_seconds";
+    let label = ("webhook", &*webhook.name);
+    let mut below = 0;
+    for (edge_ms, count) in DURATION_EDGES_MS.iter().zip(&webhook.durations) {
+        below += count;
+        let edge = Thousandths(i128::from(*edge_ms)).to_string();
+        page.sample(name, "_bucket", &[label, ("le", &edge)], below);
+    }
+    // The sum of the buckets, not of the outcomes: they are counted one after the other.
+    let all: u64 = webhook.durations.iter().sum();
+    page.sample(name, "_bucket", &[label, ("le", "+Inf")], all);
+    page.sample(name, "_sum", &[label], Millionths(webhook.duration_us));
+    page.sample(name, "_count", &[label], all);
+}
+
+/// A webhook of which nothing is pending has a sample all the same, for alerts to compare with.
+fn without_pending(page: &mut Page, files: &Files, snapshot: &Snapshot) {
+    let Some(pending) = &files.pending else {
+        return;
+    };
+    for webhook in &snapshot.webhooks {
+        if !pending.iter().any(|p| *p.webhook == *webhook.name) {
+            let label = [("webhook", &*webhook.name)];
+            page.sample("webhooksd_pending", "", &label, 0);
+        }
+    }
+}
+
+fn of_files(page: &mut Page, files: &Files, now_ms: i64) {
+    for pending in files.pending.iter().flatten() {
+        let label = [("webhook", &*pending.webhook)];
+        page.sample("webhooksd_pending", "", &label, pending.count);
+        if let Some(since_ms) = pending.since_ms {
+            let age = Thousandths(i128::from((now_ms - since_ms).max(0)));
+            page.sample("webhooksd_oldest_pending_seconds", "", &label, age);
+        }
+    }
+    if let Some(lag) = files.lag() {
+        page.one("webhooksd_outbox_lag", lag);
+    }
+    for (name, db, wal) in [
+        ("webhooksd_log_bytes", files.log_bytes, files.wal_bytes),
+        (
+            "webhooksd_outbox_bytes",
+            files.outbox_bytes,
+            files.outbox_wal_bytes,
+        ),
+    ] {
+        page.sample(name, "", &[("file", "db")], db);
+        page.sample(name, "", &[("file", "wal")], wal);
+    }
+}
+
+/// Milliseconds, written as seconds.
+struct Thousandths(i128);
+
+/// Microseconds, written as seconds.
+struct Millionths(u64);
+
+impl Display for Thousandths {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (whole, rest) = (self.0 / 1_000, self.0 % 1_000);
+        let text = format!("{whole}.{rest:03}");
+        let text = text.trim_end_matches('0');
+        f.write_str(text.strip_suffix('.').unwrap_or(text))
+    }
+}
+
+impl Display for Millionths {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// The samples of each family, for a family's samples stand together.
+#[derive(Default)]
+struct Page {
+    samples: std::collections::HashMap<&'static str, String>,
+}
+
+impl Page {
+    fn one(&mut self, family: &'static str, value: impl Display) {
+        self.sample(family, "", &[], value);
+    }
+
+    /// Values of labels are names of webhooks and words of this file: none needs an escape.
+    fn sample(
+        &mut self,
+        family: &'static str,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) {
+        let text = self.samples.entry(family).or_default();
+        text.push_str(family);
+        text.push_str(suffix);
+        for (place, (name, label)) in labels.iter().enumerate() {
+            let before = if place == 0 { "{" } else { "," };
+            text.push_str(&format!("{before}{name}=\"{label}\""));
+        }
+        let after = if labels.is_empty() { " " } else { "} " };
+        text.push_str(&format!("{after}{value}\n"));
+    }
+
+    fn text(mut self) -> String {
+        let mut page = String::new();
+        for (name, kind, help) in FAMILIES {
+            page.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            page.push_str(&self.samples.remove(name).unwrap_or_default());
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_family_is_in_the_table_and_the_other_way_round() {
+        let source = include_str!("metrics.rs");
+        let table = source.lines().filter_map(|line| {
+            let name = line.strip_prefix("//! | `")?;
+            name.split('`').next()
+        });
+        let known: Vec<&str> = FAMILIES.iter().map(|(name, _, _)| *name).collect();
+        assert_eq!(table.collect::<Vec<_>>(), known);
+    }
+
+    #[test]
+    fn every_sample_belongs_to_a_family() {
+        let webhook = WebhookSnapshot {
+            name: Arc::from("w"),
+            active: true,
+            in_flight: 1,
+            queued: 2,
+            delivered: 3,
+            retried: 4,
+            failed: 5,
+            duration_us: 1_500_000,
+            durations: (0..13).collect(),
+        };
+        let mut page = Page::default();
+        let snapshot = Snapshot {
+            taken: 1,
+            rejected: 2,
+            faults: 3,
+            commits: 4,
+            commit_us: 1_234_567,
+            in_flight: 6,
+            unrecorded: 7,
+            reloads: 8,
+            reload_failures: 9,
+            last_reload_failed: true,
+            complaints: Vec::new(),
+            webhooks: vec![webhook],
+        };
+        daemon(&mut page, 1_500, &snapshot);
+        of_webhooks(&mut page, &snapshot);
+        of_files(&mut page, &Files::default(), 0);
+        for name in page.samples.keys() {
+            assert!(FAMILIES.iter().any(|family| family.0 == *name), "{name}");
+        }
+        let text = page.text();
+        for line in [
+            "webhooksd_start_time_seconds 1.5",
+            "webhooksd_log_commit_seconds_sum 1.234567",
+            "webhooksd_attempts_total{webhook=\"w\",outcome=\"retry\"} 4",
+            "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"0.002\"} 1",
+            "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"+Inf\"} 78",
+            "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"6\"} 66",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Connections: taken, kept within limits, let go.
+//!
+//! There is a fixed number of places. A connection that finds none takes that of one that keeps us
+//! waiting, the longest silent first, so that ten thousand idle ones cost a client at work nothing.
+//! A connection's panic or breaking off is its own affair. At the stop nothing more is accepted, and
+//! what is being answered gets a moment.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::activity::Activity;
+use super::route::{self, Scope};
+use super::{Api, lines};
+
+/// Connections to the socket at a time: more than a host's programs have threads that write events,
+/// and some 40 MiB with their buffers.
+const SOCKET_PLACES: usize = 512;
+
+/// Connections of scrapers at a time: a few of them come every few seconds.
+const METRICS_PLACES: usize = 16;
+
+/// Descriptors that the listeners and their connections take, with one beyond each limit.
+pub const DESCRIPTORS: u64 = 544;
+
+/// The longest head of a request: curl's is 200 bytes.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// The most headers of a request.
+const MAX_HEADERS: usize = 64;
+
+/// After an `accept` that failed for want of descriptors or memory.
+const TROUBLE: Duration = Duration::from_millis(100);
+
+/// Who has connected just before the stop gets so long to begin, for a writer that was accepted must
+/// not be worse off than one that waits for the next daemon.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What is being answered at the stop gets so long: an append may wait for the application.
+const LAST_ANSWERS: Duration = Duration::from_secs(6);
+
+/// Counts of connections and of what came over them.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    open: AtomicUsize,
+    evicted: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Counts {
+    /// Events came, refused ones included.
+    pub(super) fn asked(&self, events: usize) {
+        self.asked.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// Connections now; those let go and events since the start.
+    pub(super) fn read(&self) -> (usize, u64, u64) {
+        (
+            self.open.load(Ordering::Relaxed),
+            self.evicted.load(Ordering::Relaxed),
+            self.asked.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Serves the socket until `stop` is true, then what is being answered.
+pub async fn serve_socket(api: Arc<Api>, listener: UnixListener, stop: watch::Receiver<bool>) {
+    serve(api, Scope::All, SOCKET_PLACES, stop, listener).await;
+}
+
+/// Serves the metrics over TCP until `stop` is true.
+pub async fn serve_metrics(api: Arc<Api>, listener: TcpListener, stop: watch::Receiver<bool>) {
+    serve(api, Scope::Metrics, METRICS_PLACES, stop, listener).await;
+}
+
+/// Where connections come from.
+trait Listener: Send {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+/// The places, and who has them.
+struct Places {
+    free: Arc<Semaphore>,
+    taken: Mutex<Vec<Arc<Activity>>>,
+}
+
+impl Places {
+    /// A place, taken from another where none is free. Waits only while all others are being served.
+    async fn take(&self, counts: &Counts) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(place);
+        }
+        loop {
+            if self.evict() {
+                counts.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+            let place = Arc::clone(&self.free).acquire_owned();
+            // Who was chosen may have become busy: then another one is, a little later.
+            if let Ok(place) = tokio::time::timeout(TROUBLE, place).await {
+                return place.ok();
+            }
+        }
+    }
+
+    fn evict(&self) -> bool {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let ranked = taken.iter().filter_map(|a| Some((a.rank()?, a)));
+        let chosen = ranked.min_by_key(|(rank, _)| *rank);
+        chosen.is_some_and(|(_, activity)| {
+            activity.evict();
+            true
+        })
+    }
+
+    fn enter(&self, activity: &Arc<Activity>) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.push(activity.clone());
+    }
+
+    fn leave(&self, activity: &Arc<Activity>) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = taken.iter().position(|a| Arc::ptr_eq(a, activity)) {
+            taken.swap_remove(place);
+        }
+    }
+}
+
+async fn serve(
+    api: Arc<Api>,
+    scope: Scope,
+    places: usize,
+    mut stop: watch::Receiver<bool>,
+    listener: impl Listener,
+) {
+    let places = Arc::new(Places {
+        free: Arc::new(Semaphore::new(places)),
+        taken: Mutex::default(),
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let next = async {
+            let stream = listener.next().await?;
+            Ok((stream, places.take(&api.counts).await))
+        };
+        let accepted: io::Result<_> = tokio::select! {
+            accepted = next => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, Some(place))) => {
+                let (api, places, stop) = (api.clone(), places.clone(), stop.clone());
+                connections.spawn(connection(api, scope, stream, places, place, stop));
+            }
+            Ok((_, None)) => break,
+            Err(error) => {
+                tracing::warn!(%error, "a connection can't be accepted");
+                tokio::time::sleep(TROUBLE).await;
+            }
+        }
+    }
+    let all = async { while connections.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(LAST_ANSWERS, all).await);
+}
+
+/// Leaves its place also where the connection panics.
+struct Seat {
+    api: Arc<Api>,
+    places: Arc<Places>,
+    activity: Arc<Activity>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.api.counts.open.fetch_sub(1, Ordering::Relaxed);
+        self.places.leave(&self.activity);
+    }
+}
+
+async fn connection<S>(
+    api: Arc<Api>,
+    scope: Scope,
+    stream: S,
+    places: Arc<Places>,
+    place: OwnedSemaphorePermit,
+    stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let activity = Arc::new(Activity::new(api.dispatch.clock.clone()));
+    places.enter(&activity);
+    api.counts.open.fetch_add(1, Ordering::Relaxed);
+    let seat = Seat {
+        api: api.clone(),
+        places,
+        activity: activity.clone(),
+        _place: place,
+    };
+    let mut stream = Stream {
+        inner: stream,
+        first: None,
+        activity: activity.clone(),
+    };
+    let served = talk(&api, scope, &mut stream, &activity, stop);
+    tokio::select! {
+        // How it ended is the client's to notice.
+        served = served => drop(served),
+        () = activity.over() => {}
+    }
+    drop(seat);
+}
+
+/// HTTP, or plain lines where the first byte says so.
+async fn talk<S>(
+    api: &Arc<Api>,
+    scope: Scope,
+    stream: &mut Stream<S>,
+    activity: &Arc<Activity>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut first = [0];
+    let read = tokio::select! {
+        read = stream.read(&mut first) => Some(read),
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let read = match read {
+        Some(read) => read?,
+        None => match tokio::time::timeout(LAST_WORDS, stream.read(&mut first)).await {
+            Ok(read) => read?,
+            Err(_) => return Ok(()),
+        },
+    };
+    if read == 0 {
+        return Ok(());
+    }
+    stream.first = Some(first[0]);
+    if scope == Scope::All && first[0] == b'{' {
+        return lines::serve(api, stream, activity, &mut stop).await;
+    }
+    let service =
+        service_fn(|request| route::answer(api.clone(), scope, activity.clone(), request));
+    let mut http = http1::Builder::new();
+    // A client may close its side behind its request, as `nc -N` does.
+    http.max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .half_close(true);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        // First the connection: one that has read nothing at all would be closed by the second.
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    ended.map_err(io::Error::other)
+}
+
+/// A stream whose first byte was looked at, and whose reads are counted.
+struct Stream<S> {
+    inner: S,
+    first: Option<u8>,
+    activity: Arc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(first) = self.first.take() {
+            buffer.put_slice(&[first]);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            self.activity.read(bytes);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,338 @@
+//! What people ask of the log: deliveries once more, replays, an id to try a webhook out with.
+//!
+//! Every call of [`Store`] here is one short transaction over a chunk that the caller chose; how fast
+//! the chunks follow each other is the caller's. Listing what there is to send again is the
+//! [`Reader`]'s, so that a search through millions of rows never holds the writer. A replay's
+//! position moves only in the transaction that writes the deliveries that it moved over.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::error::Doing;
+use super::{Error, Reader, Store, admit};
+use crate::model::{Due, Fanned, Origin};
+
+/// Deliveries that came to an end without being delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Given up.
+    Failed,
+    /// Taken back, for their webhook was inactive or had left the configuration.
+    Cancelled,
+}
+
+/// Why a delivery is not made once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAgain {
+    /// No delivery has that id.
+    Unknown,
+    /// It has not come to its end yet.
+    Pending,
+    /// Its webhook gets nothing by today's configuration.
+    Unserved,
+}
+
+/// A new delivery's id and its webhook, or why there is none.
+pub type Again = Result<(i64, String), NotAgain>;
+
+/// A replay, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// Its id; 0 before it has one.
+    pub id: i64,
+    /// The generation of the outbox that its ids belong to.
+    pub generation: i64,
+    /// Events from that UNIX millisecond on.
+    pub since_ms: i64,
+    /// Events before that UNIX millisecond.
+    pub until_ms: Option<i64>,
+    /// For that webhook only.
+    pub webhook: Option<String>,
+    /// Events of that pattern only.
+    pub event: Option<String>,
+    /// The first outbox id that has not been looked at.
+    pub next_id: i64,
+    /// The last outbox id that belongs to it.
+    pub last_id: i64,
+    /// Deliveries that were to be made when it was asked for.
+    pub matched: i64,
+    /// Deliveries made.
+    pub done: i64,
+    /// Whether it has come to its end.
+    pub finished: bool,
+}
+
+const REPLAY: &str =
+    "SELECT id, generation, since, until, webhook, event, next_id, last_id, matched,
+  done, finished_at IS NOT NULL FROM replay";
+
+impl Store {
+    /// An event id to try a webhook out with: `now_ms`, or one more than the last where that is less.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn next_test_id(&mut self, now_ms: i64) -> Result<i64, Error> {
+        self.transact("give an id to a test", |t| {
+            t.prepare_cached(
+                "INSERT INTO test_event (one, event_id) VALUES (1, ?1)
+                 ON CONFLICT (one) DO UPDATE SET event_id = max(excluded.event_id, event_id + 1)
+                 RETURNING event_id",
+            )?
+            .query_row([now_ms], |row| row.get(0))
+        })
+    }
+
+    /// Makes deliveries once more, with the same bytes. The answers are in the order of the ids: the
+    /// new delivery's id and its webhook, or why there is none.
+    ///
+    /// # Errors
+    /// The log can't be written: then none was made.
+    pub fn redeliver(
+        &mut self,
+        ids: &[i64],
+        is_served: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Again>, Error> {
+        self.transact("redeliver", |t| {
+            ids.iter().map(|id| redeliver(t, *id, is_served)).collect()
+        })
+    }
+
+    /// Writes a replay down. Returns its id.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn begin_replay(&mut self, replay: &Replay, now_ms: i64) -> Result<i64, Error> {
+        self.transact("begin a replay", |t| {
+            t.prepare_cached(
+                "INSERT INTO replay (created_at, generation, since, until, webhook, event, next_id,
+                                     last_id, matched)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .insert(params![
+                now_ms,
+                replay.generation,
+                replay.since_ms,
+                replay.until_ms,
+                replay.webhook,
+                replay.event,
+                replay.next_id,
+                replay.last_id,
+                replay.matched,
+            ])
+        })
+    }
+
+    /// The oldest replay that has not come to its end.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn unfinished_replay(&mut self) -> Result<Option<Replay>, Error> {
+        self.connection
+            .prepare_cached(&format!(
+                "{REPLAY} WHERE finished_at IS NULL ORDER BY id LIMIT 1"
+            ))
+            .and_then(|mut s| s.query_row([], replay).optional())
+            .doing("look for replays")
+    }
+
+    /// One step of a replay: the deliveries of `events`, and where to go on. The cursor stays.
+    ///
+    /// # Errors
+    /// The log can't be written: then the replay is where it was.
+    pub fn replay_step(
+        &mut self,
+        replay: &Replay,
+        next_id: i64,
+        events: &[Fanned],
+        now_ms: i64,
+    ) -> Result<Vec<Due>, Error> {
+        admit::bodies_are_there(events)?;
+        self.transact("replay events", |t| {
+            let dues = admit::insert(t, replay.generation, events, Origin::Replay, now_ms)?;
+            t.prepare_cached("UPDATE replay SET next_id = ?2, done = done + ?3 WHERE id = ?1")?
+                .execute(params![
+                    replay.id,
+                    next_id,
+                    i64::try_from(dues.len()).unwrap_or(i64::MAX)
+                ])?;
+            Ok(dues)
+        })
+    }
+
+    /// Notes that a replay has come to its end.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn finish_replay(&mut self, id: i64, now_ms: i64) -> Result<(), Error> {
+        self.transact("finish a replay", |t| {
+            t.execute(
+                "UPDATE replay SET finished_at = ?2 WHERE id = ?1",
+                [id, now_ms],
+            )
+            .map(drop)
+        })
+    }
+}
+
+fn redeliver(
+    t: &Transaction<'_>,
+    id: i64,
+    is_served: &dyn Fn(&str) -> bool,
+) -> rusqlite::Result<Again> {
+    let found: Option<(String, String)> = t
+        .prepare_cached("SELECT state, webhook FROM delivery WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((state, webhook)) = found else {
+        return Ok(Err(NotAgain::Unknown));
+    };
+    if state == "pending" {
+        return Ok(Err(NotAgain::Pending));
+    }
+    if !is_served(&webhook) {
+        return Ok(Err(NotAgain::Unserved));
+    }
+    let row = t
+        .prepare_cached("INSERT INTO redelivery (delivery_id) VALUES (?1)")?
+        .insert([id])?;
+    let new = t
+        .prepare_cached("SELECT new_delivery_id FROM redelivery WHERE id = ?1")?
+        .query_row([row], |row| row.get(0))?;
+    Ok(Ok((new, webhook)))
+}
+
+fn replay(row: &Row<'_>) -> rusqlite::Result<Replay> {
+    Ok(Replay {
+        id: row.get(0)?,
+        generation: row.get(1)?,
+        since_ms: row.get(2)?,
+        until_ms: row.get(3)?,
+        webhook: row.get(4)?,
+        event: row.get(5)?,
+        next_id: row.get(6)?,
+        last_id: row.get(7)?,
+        matched: row.get(8)?,
+        done: row.get(9)?,
+        finished: row.get(10)?,
+    })
+}
+
+impl Ended {
+    /// What selects them: not those that a later redelivery has taken up, and no tests.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Failed => {
+                "d.state = 'failed' AND d.webhook = ?1 AND d.id > ?2 AND d.id <= ?3
+                 AND d.finished_at >= ?4 AND d.finished_at < ?5 AND d.origin <> 'test'
+                 AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
+            }
+            Self::Cancelled => {
+                "d.state = 'cancelled' AND d.webhook = ?1 AND d.id > ?2 AND d.id <= ?3
+                 AND d.finished_at >= ?4 AND d.finished_at < ?5 AND d.origin <> 'test'
+                 AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// The replay of that id.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn replay(&self, id: i64) -> Result<Option<Replay>, Error> {
+        self.connection
+            .prepare_cached(&format!("{REPLAY} WHERE id = ?1"))
+            .and_then(|mut s| s.query_row([id], replay).optional())
+            .doing("read a replay")
+    }
+
+    /// The outbox id up to which events were taken in; 0 in a log that never was told.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn cursor(&self) -> Result<i64, Error> {
+        self.connection
+            .prepare_cached("SELECT event_id FROM cursor")
+            .and_then(|mut s| s.query_row([], |row| row.get(0)).optional())
+            .map(Option::unwrap_or_default)
+            .doing("read the cursor")
+    }
+
+    /// The highest delivery id given out.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn newest_delivery(&self) -> Result<i64, Error> {
+        self.connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM delivery")
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .doing("read the newest delivery")
+    }
+
+    /// When the pending delivery that is due first was made, for one webhook, UNIX milliseconds.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn oldest_pending(&self, webhook: &str) -> Result<Option<i64>, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT created_at FROM delivery INDEXED BY delivery_pending
+                  WHERE state = 'pending' AND webhook = ?1 ORDER BY due_at LIMIT 1",
+            )
+            .and_then(|mut s| s.query_row([webhook], |row| row.get(0)).optional())
+            .doing("look for the oldest pending delivery")
+    }
+
+    /// A webhook's deliveries that ended so within `from_ms..to_ms` and were not sent again since:
+    /// up to `max_rows` ids above `after`, none above `up_to`, in their order.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn ended(
+        &self,
+        how: Ended,
+        webhook: &str,
+        (from_ms, to_ms): (i64, i64),
+        (after, up_to): (i64, i64),
+        max_rows: usize,
+    ) -> Result<Vec<i64>, Error> {
+        let sql = format!(
+            "SELECT d.id FROM delivery d INDEXED BY delivery_ended WHERE {} ORDER BY d.id LIMIT ?6",
+            how.condition()
+        );
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        let read = || -> rusqlite::Result<Vec<i64>> {
+            self.connection
+                .prepare_cached(&sql)?
+                .query_map(
+                    params![webhook, after, up_to, from_ms, to_ms, limit],
+                    |row| row.get(0),
+                )?
+                .collect()
+        };
+        read().doing("list what can be sent again")
+    }
+
+    /// How many [`ended`](Self::ended) would list, up to the delivery `up_to`.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn count_ended(
+        &self,
+        how: Ended,
+        webhook: &str,
+        (from_ms, to_ms): (i64, i64),
+        up_to: i64,
+    ) -> Result<i64, Error> {
+        let sql = format!(
+            "SELECT count(*) FROM delivery d INDEXED BY delivery_ended WHERE {}",
+            how.condition()
+        );
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut s| {
+                s.query_row(params![webhook, 0, up_to, from_ms, to_ms], |row| row.get(0))
+            })
+            .doing("count what can be sent again")
+    }
+}
