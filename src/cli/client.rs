@@ -131,6 +131,11 @@ impl Client {
         Ok(Self::to(&socket.path, STATUS_SILENCE))
     }
 
+    /// To the daemon behind that socket.
+    pub(super) fn at(path: &Path) -> Self {
+        Self::to(path, SILENCE)
+    }
+
     fn to(path: &Path, silence: Duration) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)

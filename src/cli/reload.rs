@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Client;
-use super::{Ended, load, say, text};
+use super::{Ended, Failure, load, say, text};
+use crate::config;
 
 /// Has the daemon take the configuration in, without dropping a delivery
 ///
@@ -36,8 +37,11 @@ struct Cancelled {
 }
 
 pub(super) fn reload(path: &Path) -> Ended {
-    let config = load(path)?;
-    let reloaded: Reloaded = Client::of(&config)?.post("/reload", &json!({}))?.json()?;
+    let client = match load(path) {
+        Ok(config) => Client::of(&config)?,
+        Err(errors) => return refused(path, errors),
+    };
+    let reloaded: Reloaded = client.post("/reload", &json!({}))?.json()?;
     let webhooks = text::counted(reloaded.webhooks, "webhook");
     say(format!("reloaded: {webhooks}"))?;
     for cancelled in &reloaded.cancelled {
@@ -50,4 +54,21 @@ pub(super) fn reload(path: &Path) -> Ended {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file has errors: the daemon is asked all the same, so that its journal and status tell, and
+/// its own words are printed. Where it can't be asked, the errors are.
+fn refused(path: &Path, errors: Failure) -> Ended {
+    let socket = config::socket_path(path).filter(|socket| socket.exists());
+    let answer = socket.map(|socket| Client::at(&socket).post("/reload", &json!({})));
+    match answer {
+        Some(Ok(answer)) => {
+            let reloaded: Reloaded = answer.json()?;
+            // Its file is another one than this command's, or was mended in between.
+            let webhooks = text::counted(reloaded.webhooks, "webhook");
+            say(format!("reloaded: {webhooks}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None | Some(Err(_)) => Err(errors),
+    }
 }

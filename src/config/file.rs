@@ -129,6 +129,16 @@ pub fn load(
     Ok(parse(&name, &text, &around)?)
 }
 
+/// Where the socket is by a file that may have errors: for `reload`, which has the daemon say them.
+/// `None` where the file can't be read or has no `[socket]`.
+#[must_use]
+pub fn socket_path(path: &Path) -> Option<PathBuf> {
+    let bytes = read(path, MAX_CONFIG_BYTES).ok()?;
+    let named = super::read::socket_path(std::str::from_utf8(&bytes).ok()?)?;
+    let path = absolute(path).unwrap_or_else(|_| path.to_owned());
+    Some(path.parent()?.join(named))
+}
+
 fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     let good = error.utf8_error().valid_up_to();
     let lines = error.as_bytes().iter().take(good).filter(|b| **b == b'\n');

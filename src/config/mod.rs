@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use crate::model::Webhook;
 
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use file::{LoadError, default_file, load};
+pub use file::{LoadError, default_file, load, socket_path};
 pub use read::parse;
 
 /// Which secrets (and CA files) are read, and what it means where one is missing.

@@ -16,7 +16,7 @@ use super::diagnostic::{Diagnostic, Finding, Findings, Report, Severity, printab
 use super::excerpt::Private;
 use super::keys::{self, Keys, TOP};
 use super::section::{Section, type_name};
-use super::sections::{self, Sections};
+use super::sections::{self, SOCKET_PATH, Sections};
 use super::source::Source;
 use super::webhook::{Reading, check_tenant};
 use super::{Config, Delivery, Surroundings};
@@ -64,6 +64,19 @@ pub fn parse(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<C
 }
 
 /// A file that is larger than a configuration can be.
+/// The path of `[socket]`, or its default, as far as the text is TOML.
+pub(super) fn socket_path(text: &str) -> Option<String> {
+    let (root, _errors) = DeTable::parse_recoverable(text);
+    let DeValue::Table(socket) = root.get_ref().get("socket")?.get_ref() else {
+        return None;
+    };
+    let path = match socket.get("path") {
+        Some(path) => path.get_ref().as_str()?,
+        None => SOCKET_PATH,
+    };
+    Some(path.to_owned())
+}
+
 pub(super) fn too_large(file_name: &str) -> Diagnostic {
     Diagnostic::of_file(
         file_name,

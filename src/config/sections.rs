@@ -30,6 +30,9 @@ const DEFAULT_MAX_IN_FLIGHT: u32 = 4_096;
 /// The most that can be asked for: each takes a descriptor and some 22 KiB, so 1.4 GiB in all.
 const MAX_MAX_IN_FLIGHT: u32 = 65_536;
 
+/// Where the socket is when `[socket]` does not say.
+pub(super) const SOCKET_PATH: &str = "/run/webhooksd/webhooksd.sock";
+
 /// The longest path of a Unix socket, in bytes: `sun_path` less its end (unix(7)).
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
@@ -70,7 +73,7 @@ impl Sections<'_> {
 
     /// `[socket]`.
     pub(super) fn socket(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Socket {
-        let path = self.path(section, "socket", "/run/webhooksd/webhooksd.sock", found);
+        let path = self.path(section, "socket", SOCKET_PATH, found);
         if path.as_os_str().as_bytes().len() > MAX_SOCKET_PATH_BYTES {
             found.error(
                 section.key_at("path"),

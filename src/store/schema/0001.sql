@@ -201,7 +201,7 @@ SELECT d.id AS delivery_id, d.webhook, d.event, d.event_id,
        (SELECT a.status FROM attempt a WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1) AS status,
        (SELECT a.error FROM attempt a WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1) AS error
   FROM delivery d
- WHERE d.state = 'failed'
+ WHERE d.state = 'failed' AND d.origin <> 'test'
    AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id);
 
 -- A row per webhook of the configuration. An hour is counted in steps of 5 minutes, a day in hours;

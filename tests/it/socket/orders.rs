@@ -66,6 +66,28 @@ fn reload_answers_what_it_did_or_why_not() {
     daemon.stop();
 }
 
+#[test]
+fn the_reload_command_has_the_daemon_say_what_is_wrong_with_a_file() {
+    let (world, daemon) = started("http://127.0.0.1:9/");
+    let run = || world.command(&["reload"]);
+    assert_eq!(run().code, Some(0));
+    for broken in ["ftp://h/", "http://h/\"\nname = \"twice"] {
+        world.configure_with(SECTION, &[hook("w", broken)]);
+        let refused = run();
+        let errors = &refused.stderr;
+        assert_eq!(refused.code, Some(2), "{errors}");
+        assert!(errors.contains("webhooks.toml:"), "{errors}");
+    }
+    daemon.wait_journal("the configuration was not reloaded");
+    let status = curl(&world, "/status", &[]).json();
+    assert_eq!(status["daemon"]["last_reload_failed"], true);
+    assert_eq!(
+        status["daemon"]["reloads"], 3,
+        "the daemon was asked each time"
+    );
+    daemon.stop();
+}
+
 /// A webhook in each dialect, one that is inactive and one that nobody answers for.
 fn of_every_kind(receiver: &Receiver) -> World {
     let world = World::new(&[]);
