@@ -26,7 +26,7 @@ const DIALECTS: &str = "Dialects";
 const LOG: &str = "The log";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 16] = [
+const BLOCKS: [(&str, &str, usize); 17] = [
     ("Two commands", "sh", 1),
     ("Install", "sh", 1),
     ("Install", "ini", 1),
@@ -39,11 +39,14 @@ const BLOCKS: [(&str, &str, usize); 16] = [
     (OWN_DATABASE, "csharp", 1),
     (OWN_TABLE, "sql", 1),
     (OWN_FILE, "sh", 1),
+    (SOCKET, "sh", 1),
     ("Two users, one database", "sh", 1),
     (DIALECTS, "python", 1),
     (DIALECTS, "sh", 1),
     (LOG, "sh", 1),
 ];
+
+const SOCKET: &str = "The socket";
 
 /// Recipes for the log.
 const RECIPES: usize = 7;
@@ -412,5 +415,23 @@ fn the_recipes_for_the_log_find_what_there_is() {
         SOON,
     );
     assert_eq!(world.number("SELECT count(*) FROM failed"), 0);
+    daemon.stop();
+}
+
+#[test]
+fn the_socket_takes_events_as_the_page_says() {
+    let world = World::new(&[]);
+    world.configure_with("[socket]\npath = \"webhooksd.sock\"", &[]);
+    let daemon = world.start();
+    let block = one(SOCKET, "sh");
+    if !installed("socat") || !installed("curl") {
+        return;
+    }
+    let text = shell(world.folder(), &block);
+    assert_eq!(text.lines().next(), Some("{\"ids\":[1]}"), "{text}");
+    assert!(
+        text.contains("{\"id\":2}") && text.contains("\"healthy\":true"),
+        "{text}"
+    );
     daemon.stop();
 }
