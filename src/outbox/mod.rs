@@ -12,6 +12,8 @@
 //! section 2.2).
 
 mod append;
+#[cfg(test)]
+pub(crate) mod application;
 mod burst;
 mod connect;
 mod create;

@@ -139,7 +139,9 @@ impl<T: Transport> Dispatch<T> {
         // A closed lane that still has something in hand stays, so that the same delivery can't be
         // taken twice should its webhook come back meanwhile.
         lanes.retain(|name, lane| served.contains(name) || !lane.lock().is_idle());
-        let all = lanes.values().cloned().collect();
+        // By name, so that the same change starts the same requests in the same order.
+        let mut all: Vec<_> = lanes.values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
         drop(lanes);
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(Routes::new(webhooks, change.tenant));

@@ -19,7 +19,6 @@ use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
-use super::Pace;
 use super::control::Watched;
 use super::lane::{Lane, QUEUE_BYTES, Taken, Target};
 use super::places::Places;
@@ -28,6 +27,7 @@ use super::refill::Calendar;
 use super::routes::Routes;
 use super::status::Counters;
 use super::sweep::Retention;
+use super::{Pace, within};
 use crate::dialect;
 use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict};
 use crate::store::Store;
@@ -118,6 +118,11 @@ impl<T: Transport> Dispatch<T> {
         R: Send + 'static,
         F: FnOnce() -> R + Send + 'static,
     {
+        #[cfg(test)]
+        let call = match super::simulation::blocking(call).await {
+            Ok(value) => return value,
+            Err(call) => call,
+        };
         match self.runtime.spawn_blocking(call).await {
             Ok(value) => value,
             Err(error) => match error.try_into_panic() {
@@ -202,7 +207,7 @@ impl<T: Transport> Dispatch<T> {
     /// How many bytes one webhook may have queued at the moment.
     pub(crate) fn share_bytes(&self) -> usize {
         let used = self.queued_bytes.load(Ordering::Relaxed);
-        (ALL_QUEUES_BYTES.saturating_sub(used) / 4).min(QUEUE_BYTES)
+        (within(ALL_QUEUES_BYTES).saturating_sub(used) / 4).min(within(QUEUE_BYTES))
     }
 
     /// Directs a lane to a target, or closes it.
@@ -220,18 +225,22 @@ impl<T: Transport> Dispatch<T> {
 
     /// Starts workers for what is queued, as far as places go.
     pub(crate) fn fill(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) {
-        let mut turn = Some(lane.clone());
-        while let Some(lane) = turn {
+        let mut own = Some(lane.clone());
+        // Who stands in line goes first, or a lane would take back the very place that it gave up.
+        while let Some(lane) = self.first_in_line().or_else(|| own.take()) {
             while let Some(taken) = self.seat(&lane) {
                 self.workers.fetch_add(1, Ordering::Relaxed);
                 let worker = self.clone().work(lane.clone(), taken);
                 drop(self.runtime.spawn(worker));
             }
-            turn = self.places.next();
-            if let Some(next) = &turn {
-                next.lock().in_line = false;
-            }
         }
+    }
+
+    /// The lane whose turn it is at a free place.
+    fn first_in_line(&self) -> Option<Arc<Lane<T::Endpoint>>> {
+        let next = self.places.next()?;
+        next.lock().in_line = false;
+        Some(next)
     }
 
     /// Takes one place and one delivery of a lane.
@@ -316,6 +325,8 @@ impl<T: Transport> Dispatch<T> {
         let Taken { due, target, .. } = taken;
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
+        #[cfg(test)]
+        super::simulation::sending(due, &target.webhook);
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         let finished_at_ms = self.clock.now_ms();
         let number = due.attempts.saturating_add(1);

@@ -49,6 +49,7 @@ impl<T: Transport> Dispatch<T> {
             tokio::time::sleep(self.pace.durable).await;
         };
         tokio::select! {
+            biased;
             () = second => false,
             _ = ended => true,
         }

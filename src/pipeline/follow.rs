@@ -69,6 +69,7 @@ pub fn follow<T: Transport>(
         watch,
         moved: false,
         verified: None,
+        unknown: false,
     };
     std::thread::Builder::new()
         .name("intake".into())
@@ -86,6 +87,8 @@ struct Follower<T: Transport> {
     /// Somebody committed since the cursor was last verified, and no row came of it.
     moved: bool,
     verified: Option<Instant>,
+    /// The file was replaced, and its rows were not compared with the cursor yet.
+    unknown: bool,
 }
 
 impl<T: Transport> Follower<T> {
@@ -119,6 +122,10 @@ impl<T: Transport> Follower<T> {
         if always && self.intake.tail.replaced() {
             self.reopen()?;
         }
+        if self.unknown {
+            self.intake.verify()?;
+            self.unknown = false;
+        }
         if !always && self.intake.tail.being_written() {
             return Ok(());
         }
@@ -150,8 +157,9 @@ impl<T: Transport> Follower<T> {
             return Ok(());
         }
         self.verified = Some(now);
+        self.intake.verify()?;
         self.moved = false;
-        self.intake.verify()
+        Ok(())
     }
 
     fn reopen(&mut self) -> Result<(), IntakeError> {
@@ -159,7 +167,8 @@ impl<T: Transport> Follower<T> {
         let tail =
             Tail::open(&self.path, self.intake.max_data_bytes()).map_err(IntakeError::Outbox)?;
         self.intake.tail = tail;
-        self.intake.verify()
+        self.unknown = true;
+        Ok(())
     }
 
     /// How long to wait after trouble, or the trouble itself where waiting does not help.

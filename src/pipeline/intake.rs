@@ -14,6 +14,7 @@ use super::lane::Lane;
 use super::origin::{Refusal, Settled, settle};
 use super::routes::Routes;
 use super::status::Pulse;
+use super::within;
 use crate::model::{Admission, Clock, Cursor, Event, Rejected};
 use crate::outbox::{self, Row, Tail};
 use crate::store;
@@ -127,9 +128,11 @@ impl<T: Transport> Intake<T> {
     /// Nothing was taken; the same call again is right once the cause is gone.
     pub fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
         if self.read.is_empty() {
-            let batch = self
-                .tail
-                .read(self.cursor.event_id, BATCH_ROWS, BATCH_BYTES);
+            let batch = self.tail.read(
+                self.cursor.event_id,
+                within(BATCH_ROWS),
+                within(BATCH_BYTES),
+            );
             self.read.extend(batch.map_err(IntakeError::Outbox)?.rows);
         }
         if self.read.is_empty() {
@@ -170,6 +173,8 @@ impl<T: Transport> Intake<T> {
     /// # Errors
     /// The outbox can't be read, the log not written, or nothing of it is known.
     pub fn verify(&mut self) -> Result<(), IntakeError> {
+        // Rows that were read and not admitted may be of a file that is no longer there.
+        self.read.clear();
         let now_ms = self.dispatch.clock.now_ms();
         let settled = settle(&mut self.tail, Some(self.cursor.clone()), now_ms);
         match settled
@@ -178,7 +183,6 @@ impl<T: Transport> Intake<T> {
         {
             Settled::Same(_) | Settled::Fresh(_) => Ok(()),
             Settled::Back { cursor, was } => {
-                self.read.clear();
                 self.dispatch
                     .store()
                     .set_cursor(&cursor, now_ms)
@@ -211,7 +215,7 @@ fn admission(routes: &Routes, rows: &VecDeque<Row>, cursor: &Cursor) -> (Admissi
             Row::Event(event) => {
                 let fanned = routes.fan_out(event);
                 let more = fanned.as_ref().map_or(0, |f| f.webhooks.len());
-                if taken > 0 && deliveries + more > BATCH_DELIVERIES {
+                if taken > 0 && deliveries + more > within(BATCH_DELIVERIES) {
                     break;
                 }
                 deliveries += more;

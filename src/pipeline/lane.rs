@@ -11,6 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::status::Tally;
+use super::within;
 use crate::model::{Due, Url, Webhook};
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
@@ -102,7 +103,7 @@ impl<E> State<E> {
         if self.target.is_none() {
             return false;
         }
-        let full = self.queue.len() >= QUEUE_ROWS || self.bytes >= most_bytes;
+        let full = self.queue.len() >= within(QUEUE_ROWS) || self.bytes >= most_bytes;
         if !self.more && (!full || self.queue.is_empty()) {
             self.push(due);
             return false;
@@ -169,7 +170,7 @@ impl<E> State<E> {
         let bytes = most_bytes.saturating_sub(self.bytes);
         let least = usize::from(self.queue.is_empty());
         (
-            QUEUE_ROWS.saturating_sub(self.queue.len()),
+            within(QUEUE_ROWS).saturating_sub(self.queue.len()),
             bytes.max(least),
         )
     }

@@ -84,6 +84,19 @@ impl<L> Places<L> {
         active > FLOOR && self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Places above the floors that are taken.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.lock().used
+    }
+
+    /// Whether one of them is free.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        let inner = self.lock();
+        inner.used < inner.limit
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner<L>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

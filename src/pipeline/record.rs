@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::dispatch::Dispatch;
+use super::within;
 use crate::model::clock::micros;
 use crate::model::{Attempt, Verdict};
 use crate::store;
@@ -59,7 +60,7 @@ impl Results {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.unrecorded() >= UNRECORDED
+        self.unrecorded() >= within(UNRECORDED)
     }
 
     /// Waits until results may be added. False where the pipeline stops first: the log takes none,
@@ -72,6 +73,7 @@ impl Results {
                 break;
             }
             tokio::select! {
+                biased;
                 () = room => {}
                 _ = stop.wait_for(|stop| *stop) => return false,
             }
@@ -98,10 +100,10 @@ impl Results {
 
     fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
-        if waiting.len() <= BATCH_ROWS {
+        if waiting.len() <= within(BATCH_ROWS) {
             return std::mem::take(&mut *waiting);
         }
-        let rest = waiting.split_off(BATCH_ROWS);
+        let rest = waiting.split_off(within(BATCH_ROWS));
         std::mem::replace(&mut *waiting, rest)
     }
 
@@ -176,6 +178,7 @@ impl<T: Transport> Dispatch<T> {
             }
         };
         tokio::select! {
+            biased;
             () = self.results.arrived.notified() => {}
             () = ended => {}
         }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
+use super::within;
 use crate::dialect;
 use crate::model::Dialect;
 use crate::model::clock::millis;
@@ -68,6 +69,14 @@ impl<E> Calendar<E> {
         self.changed.notify_one();
     }
 
+    /// Puts lanes back that could not be filled. Wakes nobody, for the log is to be left alone a while.
+    fn list_again(&self, lanes: impl Iterator<Item = Arc<Lane<E>>>) {
+        self.low
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(lanes);
+    }
+
     fn listed(&self) -> Vec<Arc<Lane<E>>> {
         std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -91,6 +100,8 @@ impl<E> Calendar<E> {
 /// What the loop remembers between two polls.
 struct Seen {
     redelivery: i64,
+    /// Others may have written what was not looked at: the log failed between the two.
+    unsure: bool,
     wall_ms: i64,
     instant: Instant,
 }
@@ -104,6 +115,7 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stop.subscribe();
         let mut seen = Seen {
             redelivery: -1,
+            unsure: true,
             wall_ms: self.clock.now_ms(),
             instant: self.clock.instant(),
         };
@@ -123,6 +135,7 @@ impl<T: Transport> Dispatch<T> {
                 Err(error) => return Err(error),
             };
             tokio::select! {
+                biased;
                 () = self.calendar.changed.notified() => {}
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
@@ -152,8 +165,7 @@ impl<T: Transport> Dispatch<T> {
         while let Some(lane) = low.next() {
             if let Err(error) = self.fill_from_log(&lane).await {
                 // None of the lanes may be forgotten: they are marked as listed and nobody else asks.
-                self.calendar.list(&lane);
-                low.for_each(|lane| self.calendar.list(&lane));
+                self.calendar.list_again(std::iter::once(lane).chain(low));
                 return Err(error);
             }
         }
@@ -216,15 +228,16 @@ impl<T: Transport> Dispatch<T> {
     /// What others wrote into the log, and a clock that was stepped.
     async fn look_around(self: &Arc<Self>, seen: &mut Seen) -> Result<(), store::Error> {
         let last = seen.redelivery;
+        let look = std::mem::replace(&mut seen.unsure, true);
         let found = self
             .with_store(move |_, store| {
-                if !store.changed()? && last >= 0 {
+                if !store.changed()? && !look {
                     return Ok((last, Vec::new()));
                 }
                 store.redelivered_since(last)
             })
             .await?;
-        seen.redelivery = found.0;
+        (seen.redelivery, seen.unsure) = (found.0, false);
         for name in found.1 {
             if let Some(lane) = self.lane(&name)
                 && lane.lock().came_due(self.clock.now_ms())
@@ -235,11 +248,12 @@ impl<T: Transport> Dispatch<T> {
         let (wall_ms, instant) = (self.clock.now_ms(), self.clock.instant());
         let step_ms =
             wall_ms - seen.wall_ms - millis(instant.saturating_duration_since(seen.instant));
-        (seen.wall_ms, seen.instant) = (wall_ms, instant);
         if step_ms.abs() > STEP_MS {
             tracing::warn!(step_ms, "the wall clock was stepped");
             self.clamp().await?;
         }
+        // Only now: a step that the log did not let us see to is seen again at the next look.
+        (seen.wall_ms, seen.instant) = (wall_ms, instant);
         Ok(())
     }
 
@@ -256,7 +270,7 @@ impl<T: Transport> Dispatch<T> {
         loop {
             let clamped = self
                 .with_store(move |this, store| {
-                    store.clamp_due(this.clock.now_ms(), &longest, CHUNK_ROWS)
+                    store.clamp_due(this.clock.now_ms(), &longest, within(CHUNK_ROWS))
                 })
                 .await?;
             if !clamped.more {
@@ -299,10 +313,12 @@ impl<T: Transport> Dispatch<T> {
         loop {
             let name = name.clone();
             let cancelled = self
-                .with_store(move |this, store| store.cancel(&name, CHUNK_ROWS, this.clock.now_ms()))
+                .with_store(move |this, store| {
+                    store.cancel(&name, within(CHUNK_ROWS), this.clock.now_ms())
+                })
                 .await?;
             all += cancelled;
-            if cancelled < CHUNK_ROWS {
+            if cancelled < within(CHUNK_ROWS) {
                 return Ok(all);
             }
         }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
+use super::within;
 use crate::outbox::{Pruned, Pruner};
 use crate::store;
 use crate::transport::Transport;
@@ -69,7 +70,7 @@ impl<T: Transport> Dispatch<T> {
             let swept = self
                 .with_store(move |this, store| {
                     let before_ms = this.clock.now_ms() - days * DAY_MS;
-                    store.sweep(before_ms, CHUNK_ROWS)
+                    store.sweep(before_ms, within(CHUNK_ROWS))
                 })
                 .await?;
             rows += swept.rows;
@@ -92,24 +93,32 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         }
         let days = i64::from(retention.outbox_days);
-        let mark = self
-            .with_store(move |this, store| store.outbox_mark(this.clock.now_ms() - days * DAY_MS))
+        let marks = self
+            .with_store(move |this, store| {
+                let mark = store.outbox_mark(this.clock.now_ms() - days * DAY_MS)?;
+                Ok(mark.zip(store.cursor()?))
+            })
             .await?;
-        let Some((_, up_to)) = mark else {
+        let Some(((generation, marked), cursor)) = marks else {
             return Ok(());
         };
+        // Ids of a generation that is over were given again, to rows that may not be taken yet.
+        if generation != cursor.generation {
+            return Ok(());
+        }
+        let up_to = marked.min(cursor.event_id);
         let mut rows = 0;
         while !self.is_stopping() {
             let path = retention.outbox.clone();
             let deleted = self
                 .with_blocking(move || {
-                    Pruner::open(&path).and_then(|mut p| p.delete(up_to, CHUNK_ROWS))
+                    Pruner::open(&path).and_then(|mut p| p.delete(up_to, within(CHUNK_ROWS)))
                 })
                 .await;
             match deleted {
                 Ok(Pruned::Rows(deleted)) => {
                     rows += deleted;
-                    if deleted < CHUNK_ROWS {
+                    if deleted < within(CHUNK_ROWS) {
                         break;
                     }
                 }

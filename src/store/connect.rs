@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, OpenFlags};
 
 use super::Error;
@@ -43,6 +44,9 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
 fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(WRITER_BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else SQLite plans a statement anew whenever a bound time differs, to look the value up in
+    // statistics that this log does not have.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // These two take effect only before the first page is written, hence before WAL.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;

@@ -185,6 +185,10 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for rusqlite::Result<T> {
     fn doing(self, step: &'static str) -> Result<T, Error> {
-        self.map_err(|source| Error::Step { step, source })
+        #[cfg(test)]
+        let this = self.and_then(|value| super::faults::trip(step).map(|()| value));
+        #[cfg(not(test))]
+        let this = self;
+        this.map_err(|source| Error::Step { step, source })
     }
 }

@@ -16,6 +16,10 @@ mod connect;
 mod control;
 mod create;
 mod error;
+#[cfg(test)]
+pub(crate) mod faults;
+#[cfg(test)]
+pub(crate) mod person;
 mod queue;
 mod read;
 mod record;
@@ -135,7 +139,10 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .doing(step)?;
         let value = work(&transaction).doing(step)?;
-        transaction.commit().doing(step)?;
+        // Not `doing`: a simulated fault must come before the commit, never in place of its success.
+        transaction
+            .commit()
+            .map_err(|source| Error::Step { step, source })?;
         self.unsynced = true;
         Ok(value)
     }

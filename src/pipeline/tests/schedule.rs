@@ -222,3 +222,22 @@ async fn what_does_not_fit_into_memory_is_sent_once_and_in_order() {
         .collect();
     assert_eq!(ids, (1..=10_000).collect::<Vec<i64>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_stands_in_line_gets_the_place_that_another_gives_back() {
+    let two = ["a", "b"].map(|name| webhook(name, Dialect::BoldCms));
+    let mut world = World::new(two.to_vec(), |_, _| Act::Answer(200, 100)).await;
+    // Four each are theirs; the one place above is for both in turn.
+    world.direct(two.to_vec(), 4).await;
+    world.admit(400).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let seen = world.seen();
+    let of = |name: &str| seen.iter().filter(|seen| &*seen.webhook == name).count();
+    assert!(
+        of("a").abs_diff(of("b")) < 20,
+        "{} and {}",
+        of("a"),
+        of("b")
+    );
+    world.settled().await;
+}

@@ -1,0 +1,446 @@
+//! The book: what endpoints saw and what the log says, against what was promised.
+//!
+//! It knows the promises by itself and asks no rule of the product: the vendors' schedules are
+//! written down here a second time. The first promise that is broken ends the run. Deliveries are
+//! followed by their ids of the log, outbox rows by a number of the simulation's own in their data,
+//! for ids come back when an outbox is restored.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::chance::Chance;
+use super::endpoints::Mood;
+use super::hooks::Sending;
+use super::rows::OutboxRow;
+use super::trace::Trace;
+use super::vendors::{delay_ms, sends};
+use crate::model::clock::millis;
+use crate::model::{Clock, Dialect, Webhook};
+use crate::store::person::Person;
+
+/// Requests in flight that every webhook may have, whatever the global limit.
+pub(super) const FLOOR: usize = 4;
+
+/// Requests above the floor that others begin while one stands in line: a few rounds of all lanes.
+const PASSED: u64 = 40;
+
+/// Reads of a log that fails, within 5 s: ten polls and as many wake-ups from elsewhere.
+const TRIES: usize = 50;
+
+/// One request, as its endpoint saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Try {
+    number: u32,
+    /// How many there may be in all, by its webhook of the moment.
+    sends: u32,
+    life: u32,
+    /// When it ended: monotonic time, and forward steps of the wall clock until then.
+    ended: Option<(i64, i64)>,
+    status: Option<u16>,
+    recorded: bool,
+}
+
+/// A delivery, as its endpoint saw it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) webhook: String,
+    body: Option<Bytes>,
+    tries: Vec<Try>,
+    pub(super) in_flight: bool,
+    /// The log said delivered, or failed, by a recorded attempt.
+    pub(super) finished: Option<&'static str>,
+}
+
+impl Sent {
+    /// When the first result of this life ended that is not in the log.
+    pub(super) fn waits_since(&self, life: u32) -> Option<i64> {
+        let open = |t: &&Try| t.life == life && !t.recorded && t.ended.is_some();
+        let first = self.tries.iter().find(open);
+        first.and_then(|t| t.ended).map(|(ended_ms, _)| ended_ms)
+    }
+
+    /// Whether a request of this life is under way, or ended and is not in the log yet.
+    pub(super) fn in_hand(&self, life: u32) -> bool {
+        self.in_flight || self.tries.iter().any(|t| t.life == life && !t.recorded)
+    }
+}
+
+/// The book of one run.
+pub(super) struct Book {
+    pub(super) trace: Trace,
+    pub(super) broken: Option<String>,
+    pub(super) chance: Chance,
+    pub(super) moods: BTreeMap<String, Mood>,
+    pub(super) person: Option<Person>,
+    pub(super) life: u32,
+    pub(super) clock: Option<(Clock, Instant)>,
+    /// Monotonic milliseconds before this life.
+    pub(super) before_ms: i64,
+    /// All forward steps of the wall clock.
+    pub(super) forward_ms: i64,
+    pub(super) sent: BTreeMap<i64, Sent>,
+    pub(super) in_flight: BTreeMap<Arc<str>, usize>,
+    /// More than the limit only for what was begun under a larger one.
+    bounds: BTreeMap<Arc<str>, usize>,
+    pub(super) above_floor: usize,
+    pub(super) rows: BTreeMap<i64, OutboxRow>,
+    /// Those of them that were never taken.
+    pub(super) untaken: BTreeMap<i64, u64>,
+    /// Numbers of rows that were admitted, set aside or wanted by nobody.
+    pub(super) handled: BTreeSet<u64>,
+    /// Up to which delivery a reload may have cancelled a webhook's.
+    pub(super) cancellable: BTreeMap<String, i64>,
+    pub(super) last_attempt: i64,
+    pub(super) last_delivery: i64,
+    pub(super) attempts: u64,
+    /// When something last happened that delays work for a poll and no longer.
+    pub(super) disturbed_ms: i64,
+    /// Since when a lane has due rows and room and takes none, and how many it had taken by then.
+    pub(super) idle: BTreeMap<String, (i64, u64)>,
+    /// Requests begun above the floor, by webhook.
+    pub(super) above: BTreeMap<String, u64>,
+    /// Who stands in line for a place: how many above the floor it and the others had begun by then.
+    pub(super) waiting: BTreeMap<String, (u64, u64)>,
+    /// When reads of the log failed lately.
+    failed: VecDeque<i64>,
+}
+
+impl Book {
+    pub(super) fn new(chance: Chance) -> Self {
+        Self {
+            trace: Trace::new(),
+            broken: None,
+            chance,
+            moods: BTreeMap::new(),
+            person: None,
+            life: 0,
+            clock: None,
+            before_ms: 0,
+            forward_ms: 0,
+            sent: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            bounds: BTreeMap::new(),
+            above_floor: 0,
+            rows: BTreeMap::new(),
+            untaken: BTreeMap::new(),
+            handled: BTreeSet::new(),
+            cancellable: BTreeMap::new(),
+            last_attempt: 0,
+            last_delivery: 0,
+            attempts: 0,
+            disturbed_ms: 0,
+            idle: BTreeMap::new(),
+            above: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            failed: VecDeque::new(),
+        }
+    }
+
+    /// Monotonic milliseconds since the run began, through all lives.
+    pub(super) fn mono_ms(&self) -> i64 {
+        let life = self.clock.as_ref();
+        self.before_ms + life.map_or(0, |(_, begun)| millis(begun.elapsed()))
+    }
+
+    pub(super) fn note(&mut self, step: &str) {
+        if self.broken.is_some() {
+            return;
+        }
+        let (ms, life) = (self.mono_ms(), self.life);
+        self.trace.add(format!("{ms:>10} #{life} {step}"));
+    }
+
+    /// A promise was broken: the run ends soon.
+    pub(super) fn broke(&mut self, promise: &str) {
+        self.note(&format!("BROKEN: {promise}"));
+        if self.broken.is_none() {
+            self.broken = Some(promise.to_owned());
+        }
+    }
+
+    pub(super) fn mood(&self, webhook: &str) -> Mood {
+        self.moods.get(webhook).copied().unwrap_or(Mood::Healthy)
+    }
+
+    pub(super) fn person(&self) -> &Person {
+        self.person.as_ref().unwrap()
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&mut self, to: &Arc<str>, sending: &Sending, body: &Bytes, act: &str) {
+        let (due, id) = (&sending.due, sending.due.id);
+        if self
+            .sent
+            .get(&id)
+            .is_some_and(|sent| !sent.tries.is_empty())
+        {
+            self.observe();
+        }
+        let number = due.attempts + 1;
+        self.note(&format!("send {id} to {to}, number {number}: {act}"));
+        if *due.webhook != **to {
+            self.broke(&format!("delivery {id} of {} went to {to}", due.webhook));
+        }
+        match self.person().delivery(id) {
+            None => self.broke(&format!("delivery {id} is sent and not in the log")),
+            Some(row) if row.state != "pending" => {
+                self.broke(&format!("delivery {id} is sent and {}", row.state));
+            }
+            Some(row) if row.attempts != due.attempts => self.broke(&format!(
+                "delivery {id} is sent with {} attempts made, and the log says {}",
+                due.attempts, row.attempts
+            )),
+            Some(_) => {}
+        }
+        let sends = sends(due.dialect, sending.max_attempts);
+        if number > sends && due.dialect != Dialect::BoldFactory {
+            self.broke(&format!("delivery {id} is sent {number} times of {sends}"));
+        }
+        if let Err(promise) = self.next_try_is_right(id, due.dialect, body) {
+            self.broke(&format!("delivery {id}, number {number}: {promise}"));
+        }
+        let life = self.life;
+        let sent = self.sent.entry(id).or_default();
+        sent.webhook = to.to_string();
+        sent.body.get_or_insert_with(|| body.clone());
+        sent.in_flight = true;
+        sent.tries.push(Try {
+            number,
+            sends,
+            life,
+            ended: None,
+            status: None,
+            recorded: false,
+        });
+        let flying = self.in_flight.entry(to.clone()).or_default();
+        *flying += 1;
+        let flying = *flying;
+        *self.above.entry(to.to_string()).or_default() += u64::from(flying > FLOOR);
+        let bound = self.bounds.get(to).copied().unwrap_or(0);
+        let bound = bound.max(sending.max_in_flight);
+        if flying > bound {
+            self.broke(&format!("{to} has {flying} in flight of {bound}"));
+        }
+        let above: usize = self
+            .in_flight
+            .values()
+            .map(|n| n.saturating_sub(FLOOR))
+            .sum();
+        if above > self.above_floor {
+            let limit = self.above_floor;
+            self.broke(&format!("{above} in flight above the floors of {limit}"));
+        }
+    }
+
+    fn next_try_is_right(&self, id: i64, dialect: Dialect, body: &Bytes) -> Result<(), String> {
+        let Some(sent) = self.sent.get(&id) else {
+            return Ok(());
+        };
+        if sent.in_flight {
+            return Err("is in flight already".into());
+        }
+        if sent.body.as_ref().is_some_and(|first| first != body) {
+            return Err("has other bytes than before".into());
+        }
+        if let Some(finished) = sent.finished {
+            return Err(format!("was recorded as {finished}"));
+        }
+        if sent.in_hand(self.life) {
+            return Err("has a result that is not in the log yet".into());
+        }
+        let Some(last) = sent.tries.iter().rfind(|t| t.recorded) else {
+            return Ok(());
+        };
+        let (ended_ms, forward_ms) = last.ended.unwrap_or_default();
+        let gap_ms = self.mono_ms() - ended_ms;
+        let stepped_ms = self.forward_ms - forward_ms;
+        let least_ms = delay_ms(dialect, last.number);
+        if gap_ms + stepped_ms < least_ms {
+            return Err(format!("comes {gap_ms} ms after the last, not {least_ms}"));
+        }
+        Ok(())
+    }
+
+    fn land(&mut self, id: i64) {
+        let Some(sent) = self.sent.get_mut(&id) else {
+            return;
+        };
+        sent.in_flight = false;
+        if let Some(flying) = self.in_flight.get_mut(sent.webhook.as_str()) {
+            *flying -= 1;
+        }
+    }
+
+    /// A request ended.
+    pub(super) fn end(&mut self, id: i64, status: Option<u16>) {
+        self.note(&format!("ended {id}: {status:?}"));
+        self.attempts += 1;
+        self.land(id);
+        let ended = Some((self.mono_ms(), self.forward_ms));
+        let sent = self
+            .sent
+            .get_mut(&id)
+            .and_then(|sent| sent.tries.last_mut());
+        if let Some(last) = sent {
+            (last.ended, last.status) = (ended, status);
+        }
+    }
+
+    /// Our own machine could not send.
+    pub(super) fn not_sent(&mut self, id: i64) {
+        self.land(id);
+        if let Some(sent) = self.sent.get_mut(&id) {
+            sent.tries.pop();
+        }
+    }
+
+    /// Takes note of the limits of a configuration, and of what is in flight above them.
+    pub(super) fn limit(
+        &mut self,
+        webhooks: &[Arc<Webhook>],
+        all: usize,
+        active: &BTreeMap<Arc<str>, usize>,
+    ) {
+        self.bounds = active.clone();
+        for webhook in webhooks {
+            let bound = self.bounds.entry(webhook.name.clone()).or_default();
+            *bound = (*bound).max(webhook.max_in_flight);
+        }
+        let above: usize = active.values().map(|n| n.saturating_sub(FLOOR)).sum();
+        self.above_floor = above.max(all);
+    }
+
+    /// Compares what the log says of attempts and deliveries with what was seen.
+    pub(super) fn observe(&mut self) {
+        for row in self.person().deliveries_after(self.last_delivery) {
+            self.last_delivery = row.id;
+            self.sent.entry(row.id).or_default().webhook = row.webhook;
+        }
+        for row in self.person().attempts_after(self.last_attempt) {
+            self.last_attempt = row.id;
+            let life = self.life;
+            let sent = self.sent.entry(row.delivery_id).or_default();
+            let fits = |t: &&mut Try| {
+                !t.recorded && t.life == life && t.number == row.number && t.ended.is_some()
+            };
+            let Some(seen) = sent.tries.iter_mut().find(fits) else {
+                self.broke(&format!(
+                    "the log has an attempt that no endpoint saw: {row:?}"
+                ));
+                continue;
+            };
+            seen.recorded = true;
+            let outcome = match seen.status {
+                Some(200..=299) => "delivered",
+                _ if seen.number >= seen.sends => "failed",
+                _ => "retry",
+            };
+            sent.finished = sent.finished.or((outcome != "retry").then_some(outcome));
+            if (outcome, seen.status) != (row.outcome.as_str(), row.status) {
+                let seen = seen.clone();
+                self.broke(&format!(
+                    "the log says {row:?}, and it was {outcome}: {seen:?}"
+                ));
+            }
+        }
+    }
+
+    /// The process is gone. `orderly`: nothing may be in hand.
+    pub(super) fn died(&mut self, orderly: bool) {
+        if self.person.is_some() {
+            self.observe();
+        }
+        let life = self.life;
+        let in_hand: Vec<i64> = (self.sent.iter())
+            .filter(|(_, sent)| sent.in_hand(life))
+            .map(|(id, _)| *id)
+            .collect();
+        if orderly && !in_hand.is_empty() {
+            self.broke(&format!(
+                "after an orderly stop {in_hand:?} are not in the log"
+            ));
+        }
+        for sent in self.sent.values_mut() {
+            sent.in_flight = false;
+        }
+        self.in_flight.clear();
+        self.idle.clear();
+        self.waiting.clear();
+        self.person = None;
+        self.before_ms = self.mono_ms();
+        self.clock = None;
+    }
+
+    /// A redelivery has the bytes of what it repeats.
+    pub(super) fn same_bytes(&mut self, of: i64, made: i64) {
+        let body = self.sent.get(&of).and_then(|sent| sent.body.clone());
+        self.sent.entry(made).or_default().body = body;
+    }
+
+    /// Every delivery was delivered, given up after its schedule, or cancelled by a reload.
+    pub(super) fn look_at_every_delivery(&mut self) {
+        let mut wrong = Vec::new();
+        for (id, sent) in &self.sent {
+            let row = self.person().delivery(*id);
+            let cancellable = self
+                .cancellable
+                .get(&sent.webhook)
+                .is_some_and(|last| id <= last);
+            let state = row.as_ref().map(|row| row.state.as_str());
+            let right = match (sent.finished, state) {
+                (Some("delivered"), Some(state)) => state == "delivered",
+                (Some("failed"), Some(state)) => {
+                    state == "failed" || (state == "cancelled" && cancellable)
+                }
+                (Some(_), None) => true,
+                (None, None | Some("cancelled")) => cancellable,
+                (None | Some(_), Some(_)) => false,
+            };
+            if !right {
+                wrong.push(format!(
+                    "at the end delivery {id} is {row:?}, and the endpoint saw {sent:?}"
+                ));
+            }
+        }
+        wrong.iter().for_each(|promise| self.broke(promise));
+    }
+
+    /// The log could not be read: who asks again and again at once floods the journal.
+    pub(super) fn read_failed(&mut self) {
+        let now_ms = self.mono_ms();
+        self.failed.push_back(now_ms);
+        if self.failed.len() > TRIES {
+            let first_ms = self.failed.pop_front().unwrap_or_default();
+            if now_ms - first_ms < 5_000 {
+                self.broke(&format!("{TRIES} reads of a failing log within 5 s"));
+            }
+        }
+    }
+
+    /// Who stands in line gets a place before the others have had many.
+    pub(super) fn in_line(&mut self, waiting: &[Arc<str>]) {
+        let all: u64 = self.above.values().sum();
+        let mut still = BTreeMap::new();
+        for name in waiting.iter().map(|name| name.to_string()) {
+            let mine = self.above.get(&name).copied().unwrap_or_default();
+            // An endpoint that our own machine can't reach keeps its places through pauses.
+            let odd = matches!(self.mood(&name), Mood::Faulty(_) | Mood::Panicky(_));
+            let before = self
+                .waiting
+                .get(&name)
+                .filter(|(then, _)| *then == mine && !odd);
+            let others = before.map_or(all - mine, |(_, others)| *others);
+            if all - mine > others + PASSED {
+                let passed = all - mine - others;
+                self.broke(&format!(
+                    "{name} stands in line, and {passed} others went first"
+                ));
+            }
+            still.insert(name, (mine, others));
+        }
+        self.waiting = still;
+    }
+}

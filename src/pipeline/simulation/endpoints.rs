@@ -1,0 +1,136 @@
+//! Endpoints by seed: healthy, slow, silent, refusing, flapping, resetting; and a machine of our own
+//! that can't send, or an attempt that panics.
+//!
+//! What they see and answer goes into the book, which judges it. No socket is opened.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::book::Book;
+use super::chance::Chance;
+use super::hooks;
+use crate::model::{Answer, Class, Exchange, Failure, Fault, Phases, Request};
+use crate::transport::Transport;
+
+/// How an endpoint is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    Healthy,
+    Slow,
+    Silent,
+    Refusing,
+    /// Fails so many of a thousand.
+    Flapping(u64),
+    Resetting,
+    /// Our own machine can't send so many of a thousand.
+    Faulty(u64),
+    /// So many of a thousand attempts panic.
+    Panicky(u64),
+}
+
+impl Mood {
+    pub(super) fn any(chance: &mut Chance) -> Self {
+        match chance.from(0, 15) {
+            0..=5 => Self::Healthy,
+            6 => Self::Slow,
+            7 | 8 => Self::Silent,
+            9 => Self::Refusing,
+            10..=12 => Self::Flapping(chance.from(100, 900)),
+            13 => Self::Resetting,
+            14 => Self::Faulty(chance.from(100, 900)),
+            _ => Self::Panicky(chance.from(100, 600)),
+        }
+    }
+
+    fn act(self, chance: &mut Chance) -> Act {
+        let quick = chance.from(0, 60);
+        let failure = |class, after_ms| Act::Fail(class, after_ms);
+        match self {
+            Self::Healthy => Act::Answer(200 + u16::from(chance.in_thousand(300)) * 4, quick),
+            Self::Slow => Act::Answer(200, chance.from(1_000, 2_999)),
+            Self::Silent => failure(Class::ResponseTimeout, 3_000),
+            Self::Refusing => failure(Class::Refused, 0),
+            Self::Flapping(parts) if chance.in_thousand(parts) => {
+                Act::Answer(*chance.of(&[500, 503, 429, 404, 302, 101]), quick)
+            }
+            Self::Resetting => failure(Class::Reset, quick),
+            Self::Faulty(parts) if chance.in_thousand(parts) => Act::Fault,
+            Self::Panicky(parts) if chance.in_thousand(parts) => Act::Panic,
+            Self::Flapping(_) | Self::Faulty(_) | Self::Panicky(_) => Act::Answer(200, quick),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Answer(u16, u64),
+    Fail(Class, u64),
+    Fault,
+    Panic,
+}
+
+/// The world outside, for one process life.
+pub(super) struct Endpoints {
+    pub(super) book: Arc<Mutex<Book>>,
+}
+
+impl Endpoints {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transport for Endpoints {
+    type Endpoint = Arc<str>;
+
+    async fn send(&self, to: &Arc<str>, request: &Request) -> Result<Exchange, Fault> {
+        let sending = hooks::sent();
+        let id = sending.due.id;
+        let act = {
+            let mut book = self.book();
+            let mood = book.mood(to);
+            let act = mood.act(&mut book.chance);
+            book.begin(to, &sending, &request.body, &format!("{act:?}"));
+            act
+        };
+        let result = match act {
+            Act::Answer(status, after_ms) => {
+                wait(after_ms).await;
+                Ok(Answer {
+                    status,
+                    headers: String::new(),
+                    body: Vec::new(),
+                    truncated: false,
+                })
+            }
+            Act::Fail(class, after_ms) => {
+                wait(after_ms).await;
+                let text = class.name().to_owned();
+                Err(Failure { class, text })
+            }
+            Act::Fault => {
+                self.book().not_sent(id);
+                return Err(Fault("no descriptors".into()));
+            }
+            Act::Panic => {
+                self.book().not_sent(id);
+                // Past the panic hook, which would print.
+                std::panic::resume_unwind(Box::new("on purpose"));
+            }
+        };
+        self.book()
+            .end(id, result.as_ref().ok().map(|answer| answer.status));
+        Ok(Exchange {
+            result,
+            phases: Phases::default(),
+            peer: None,
+            duration_us: 1_000,
+        })
+    }
+}
+
+async fn wait(ms: u64) {
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}

@@ -1,0 +1,109 @@
+//! The follower of a simulation: the intake, called as the thread that follows the outbox calls it.
+//!
+//! The thread itself is left out, with its inotify and its waits in real time; what it asks of the
+//! intake and in which order is the same.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::book::Book;
+use super::chance::Chance;
+use super::endpoints::Endpoints;
+use super::subscriptions::MAX_DATA_BYTES;
+use crate::outbox::Tail;
+use crate::pipeline::{Dispatch, Intake, IntakeError, Step};
+
+/// A burst of looks after somebody committed takes so long.
+const BURST: Duration = Duration::from_millis(50);
+
+/// After trouble, before the next try.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// How the application and the actor reach it.
+#[derive(Clone, Default)]
+pub(super) struct Line {
+    /// Somebody committed.
+    pub(super) look: Arc<Notify>,
+    pub(super) halt: Arc<AtomicBool>,
+}
+
+pub(super) struct Follower {
+    pub(super) intake: Intake<Endpoints>,
+    pub(super) dispatch: Arc<Dispatch<Endpoints>>,
+    pub(super) book: Arc<Mutex<Book>>,
+    pub(super) path: PathBuf,
+    pub(super) chance: Chance,
+    pub(super) verify: bool,
+}
+
+impl Follower {
+    /// Follows until it is halted or a person has to decide.
+    pub(super) async fn follow(mut self, line: Line, poll: Duration) -> Result<(), IntakeError> {
+        let (mut always, mut wait_next) = (true, poll);
+        while !line.halt.load(Ordering::Relaxed) {
+            let dispatch = self.dispatch.clone();
+            let looked = move || {
+                let looked = self.look(always);
+                (self, looked)
+            };
+            let (this, looked) = dispatch.with_blocking(looked).await;
+            self = this;
+            always = false;
+            let wait = match looked {
+                Ok(Step::Taken(_)) => continue,
+                Ok(Step::Drained) => poll,
+                Err(IntakeError::Store(error)) if error.is_transient() => TROUBLE,
+                Err(IntakeError::Outbox(error)) if error.is_busy() => TROUBLE,
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                biased;
+                () = line.look.notified() => {
+                    // A burst of looks at commits ends with one at the file.
+                    always = self.chance.in_thousand(500);
+                    wait_next = BURST;
+                }
+                () = tokio::time::sleep(wait.min(wait_next)) => {
+                    always = true;
+                    wait_next = poll;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, always: bool) -> Result<Step<Arc<str>>, IntakeError> {
+        self.intake.limit_data();
+        if always && self.intake.tail.replaced() {
+            let tail = Tail::open(&self.path, MAX_DATA_BYTES).map_err(IntakeError::Outbox)?;
+            self.intake.tail = tail;
+            self.verify = true;
+        }
+        self.verify |= self.chance.in_thousand(10);
+        if self.verify {
+            let was = self.intake.cursor().clone();
+            self.intake.verify()?;
+            self.verify = false;
+            let mut book = self.book.lock().unwrap();
+            let now = self.intake.cursor();
+            if *now != was {
+                book.note(&format!("back from {} to {}", was.event_id, now.event_id));
+            }
+            if always {
+                book.cursor_is_right(now.event_id);
+            }
+        }
+        let from = self.intake.cursor().clone();
+        let webhooks = self.dispatch.webhooks();
+        let step = self.intake.step()?;
+        if matches!(step, Step::Taken(_)) {
+            let mut book = self.book.lock().unwrap();
+            book.admitted(&from, self.intake.cursor(), &webhooks);
+        }
+        Ok(step)
+    }
+}

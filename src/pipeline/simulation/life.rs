@@ -1,0 +1,310 @@
+//! One life of the process: started as the daemon starts, acted upon by the world, and ended by an
+//! orderly stop or a crash between any two steps.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::book::{Book, FLOOR};
+use super::endpoints::Endpoints;
+use super::follower::{Follower, Line};
+use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
+use super::vendors::delay_ms;
+use super::within;
+use super::world::Files;
+use crate::model::{Clock, Cursor, Dialect};
+use crate::outbox::Tail;
+use crate::pipeline::lane::QUEUE_ROWS;
+use crate::pipeline::{Dispatch, Intake, IntakeError, Pace, Settled, settle};
+use crate::store::person::Person;
+use crate::store::{self, Checkpointer, Store};
+
+/// How long the last results may wait for a log that does not take them.
+const RECORD: Duration = Duration::from_secs(5);
+
+/// What may come between the end of a poll and the request, with every pause of a simulated call.
+const SLACK_MS: i64 = 15_000;
+
+/// A running process.
+pub(super) struct Life {
+    pub(super) dispatch: Arc<Dispatch<Endpoints>>,
+    pub(super) line: Line,
+    clock: Clock,
+    book: Arc<Mutex<Book>>,
+    follower: JoinHandle<Result<(), IntakeError>>,
+    loops: JoinSet<Result<(), store::Error>>,
+    stopped: oneshot::Sender<()>,
+    poll: Duration,
+}
+
+impl Life {
+    /// Starts in the daemon's order.
+    pub(super) async fn start(
+        files: &Files,
+        book: &Arc<Mutex<Book>>,
+        clock: &Clock,
+        subscriptions: &Subscriptions,
+        poll: Duration,
+    ) -> Result<Self, store::Error> {
+        let mut tail = Tail::open(&files.outbox, MAX_DATA_BYTES).unwrap();
+        let mut store = Store::open(&files.log, clock.now_ms())?;
+        lock(book).person = Some(Person::new(&files.log));
+        let cursor = cursor(&mut tail, &mut store, clock, &mut lock(book))?;
+        let checkpointer = Checkpointer::open(&files.log)?;
+        let pace = Pace {
+            poll,
+            ..Pace::default()
+        };
+        let endpoints = Endpoints { book: book.clone() };
+        let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, Handle::current());
+        dispatch.clamp().await?;
+        let line = Line::default();
+        let mut loops = JoinSet::new();
+        let (stopped, ended) = oneshot::channel();
+        let chance = super::chance::Chance::new(lock(book).trace.digest, 7);
+        let follower = Follower {
+            intake: Intake::new(dispatch.clone(), tail, cursor),
+            dispatch: dispatch.clone(),
+            book: book.clone(),
+            path: files.outbox.clone(),
+            chance,
+            verify: false,
+        };
+        direct(&dispatch, book, subscriptions, files).await?;
+        loops.spawn(dispatch.clone().record());
+        loops.spawn(dispatch.clone().refill());
+        loops.spawn(dispatch.clone().retain());
+        loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
+        Ok(Self {
+            follower: tokio::spawn(follower.follow(line.clone(), poll)),
+            dispatch,
+            line,
+            clock: clock.clone(),
+            book: book.clone(),
+            loops,
+            stopped,
+            poll,
+        })
+    }
+
+    /// Takes a configuration in.
+    pub(super) async fn direct(
+        &self,
+        to: &Subscriptions,
+        files: &Files,
+    ) -> Result<(), store::Error> {
+        direct(&self.dispatch, &self.book, to, files).await
+    }
+
+    /// Whether a person has to decide where to go on.
+    pub(super) fn refused(&self) -> bool {
+        self.follower.is_finished()
+    }
+
+    /// Stops as the daemon does. False where the log did not take the last results.
+    pub(super) async fn stop(mut self) -> bool {
+        self.line.halt.store(true, Ordering::Relaxed);
+        self.line.look.notify_one();
+        self.dispatch.stop();
+        self.dispatch.drained().await;
+        let lost = tokio::time::timeout(RECORD, self.dispatch.recorded()).await;
+        if lost != Ok(0) {
+            return false;
+        }
+        drop(self.follower.await);
+        if self.stopped.send(()).is_err() {
+            return false;
+        }
+        let mut well = true;
+        while let Some(ended) = self.loops.join_next().await {
+            well &= ended.is_ok_and(|ended| ended.is_ok());
+        }
+        let mut queued = 0;
+        for (name, lane) in &*self.dispatch.lanes.read().unwrap() {
+            let state = lane.lock();
+            queued += state.queued_bytes();
+            if state.queued() == 0 && !state.is_idle() {
+                lock(&self.book).broke(&format!("{name} holds deliveries after the stop"));
+            }
+        }
+        let counted = self.dispatch.queued_bytes.load(Ordering::Relaxed);
+        if counted != queued {
+            let promise = format!("{queued} bytes are queued, and {counted} counted");
+            lock(&self.book).broke(&promise);
+        }
+        well
+    }
+
+    /// Looks whether everything is as promised at this moment.
+    pub(super) fn check(&mut self) {
+        let ended = self.loops.try_join_next();
+        let mut book = lock(&self.book);
+        if let Some(ended) = ended {
+            book.broke(&format!("a loop ended: {ended:?}"));
+        }
+        book.observe();
+        let lanes = self.dispatch.lanes.read().unwrap();
+        let (mut above, mut queued, mut waiting) = (0, 0, Vec::new());
+        for (name, lane) in &*lanes {
+            let state = lane.lock();
+            above += state.active.saturating_sub(FLOOR);
+            queued += state.queued_bytes();
+            let limit = (state.target.as_ref()).map_or(0, |t| t.webhook.max_in_flight);
+            if state.in_line && state.queued() > 0 && state.active < limit {
+                waiting.push(name.clone());
+            }
+            if state.queued() > within(QUEUE_ROWS) + state.active {
+                book.broke(&format!("{name} has {} rows in memory", state.queued()));
+            }
+        }
+        if above != self.dispatch.places.used() {
+            let used = self.dispatch.places.used();
+            book.broke(&format!("{used} places are taken, and {above} in use"));
+        }
+        let counted = self.dispatch.queued_bytes.load(Ordering::Relaxed);
+        if counted < queued || counted > 1 << 30 {
+            book.broke(&format!("{queued} bytes are queued, and {counted} counted"));
+        }
+        drop(lanes);
+        if !waiting.is_empty() && self.dispatch.places.is_free() {
+            book.broke(&format!("{waiting:?} stand in line, and a place is free"));
+        }
+        book.in_line(&waiting);
+        self.check_pending(&mut book);
+    }
+
+    fn check_pending(&self, book: &mut Book) {
+        let late_ms = i64::try_from(self.poll.as_millis()).unwrap() + SLACK_MS;
+        let mono_ms = book.mono_ms();
+        if mono_ms < book.disturbed_ms + late_ms {
+            book.idle.clear();
+            return;
+        }
+        let mut idle = std::mem::take(&mut book.idle);
+        let mut still = BTreeMap::new();
+        let now_ms = self.clock.now_ms();
+        let places = self.dispatch.places.used() < book.above_floor;
+        for row in book.person().pending() {
+            let Some(lane) = self.dispatch.lane(&row.webhook) else {
+                continue;
+            };
+            let state = lane.lock();
+            let Some(target) = &state.target else {
+                continue;
+            };
+            let room =
+                state.active < target.webhook.max_in_flight && (state.active < FLOOR || places);
+            let taken = state.taken;
+            drop(state);
+            let due_ms = row.due_at_ms.unwrap_or(i64::MAX);
+            let in_hand = (book.sent.get(&row.id)).is_some_and(|sent| sent.in_hand(book.life));
+            let waits = (book.sent.get(&row.id)).and_then(|sent| sent.waits_since(book.life));
+            if let Some(since_ms) = waits.filter(|since_ms| since_ms + late_ms < mono_ms) {
+                book.broke(&format!(
+                    "a result of {row:?} waits for the log since {since_ms}"
+                ));
+            }
+            let dialect = Dialect::from_name(&row.dialect).unwrap();
+            let longest_ms = match row.attempts {
+                0 => 0,
+                number => delay_ms(dialect, number) * 11 / 10,
+            };
+            if due_ms > now_ms + longest_ms + late_ms {
+                book.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
+            }
+            if room && !in_hand && due_ms + late_ms < now_ms && !still.contains_key(&row.webhook) {
+                let known = idle.remove(&row.webhook).filter(|(_, then)| *then == taken);
+                let (since_ms, _) = known.unwrap_or((mono_ms, taken));
+                if since_ms + late_ms < mono_ms {
+                    let idle_ms = mono_ms - since_ms;
+                    book.broke(&format!(
+                        "{row:?} is due, there is room, and {idle_ms} ms go by"
+                    ));
+                }
+                still.insert(row.webhook, (since_ms, taken));
+            }
+        }
+        book.idle = still;
+    }
+}
+
+pub(super) fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn direct(
+    dispatch: &Arc<Dispatch<Endpoints>>,
+    book: &Arc<Mutex<Book>>,
+    to: &Subscriptions,
+    files: &Files,
+) -> Result<(), store::Error> {
+    let webhooks: Vec<_> = to.webhooks.iter().cloned().map(Arc::new).collect();
+    // Until the exchange the old limits hold, and after it what was begun under them may end.
+    let before = lock(book).above_floor.max(to.max_in_flight);
+    lock(book).limit(&webhooks, before, &active(dispatch));
+    let directed = dispatch.direct(to.change(&files.outbox)).await;
+    let mut book = lock(book);
+    book.observe();
+    let newest = book.last_delivery;
+    for n in 1..10 {
+        let name = format!("w{n}");
+        if !webhooks.iter().any(|w| *w.name == *name && w.active) {
+            book.cancellable.insert(name, newest);
+        }
+    }
+    let directed = directed?;
+    book.limit(&webhooks, to.max_in_flight, &active(dispatch));
+    book.note(&format!("directed: {directed:?}"));
+    if dispatch.webhooks() != webhooks {
+        book.broke("the configuration is not the one that was given");
+    }
+    let unserved = |row: &store::person::Delivery| {
+        !(webhooks.iter()).any(|w| *w.name == *row.webhook && w.active)
+    };
+    if let Some(row) = book.person().pending().into_iter().find(unserved) {
+        book.broke(&format!("{row:?} is pending and not served"));
+    }
+    Ok(())
+}
+
+/// Requests in flight, or about to be, by webhook.
+fn active(dispatch: &Dispatch<Endpoints>) -> BTreeMap<Arc<str>, usize> {
+    let lanes = dispatch.lanes.read().unwrap();
+    let active = lanes
+        .iter()
+        .map(|(name, lane)| (name.clone(), lane.lock().active));
+    active.collect()
+}
+
+/// Settles where to go on, as the daemon does; where it refuses, the operator says from the beginning.
+fn cursor(
+    tail: &mut Tail,
+    store: &mut Store,
+    clock: &Clock,
+    book: &mut Book,
+) -> Result<Cursor, store::Error> {
+    let known = store.cursor()?;
+    let generation = known.as_ref().map_or(0, |cursor| cursor.generation);
+    let now_ms = clock.now_ms();
+    let settled = match settle(tail, known, now_ms).unwrap() {
+        Ok(settled) => settled,
+        Err(refusal) => {
+            book.note(&format!("refused: {refusal:?}"));
+            Settled::Fresh(Cursor {
+                generation: generation + 1,
+                ..Cursor::default()
+            })
+        }
+    };
+    if !matches!(settled, Settled::Same(_)) {
+        store.set_cursor(settled.cursor(), now_ms)?;
+        book.note(&format!("settled at {}", settled.cursor().event_id));
+    }
+    book.cursor_is_right(settled.cursor().event_id);
+    Ok(settled.cursor().clone())
+}

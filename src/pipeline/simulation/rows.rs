@@ -1,0 +1,134 @@
+//! Rows of the outbox in the book: each is taken once, by exactly those who want it, or set aside.
+//!
+//! Rows are followed by a number of the simulation's own, for ids come back when an outbox is
+//! restored. Who wants what is decided here a second time, by simpler rules than the product's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::book::Book;
+use crate::model::{Cursor, Webhook};
+
+/// A row that the application committed.
+#[derive(Clone, Debug)]
+pub(super) struct OutboxRow {
+    pub(super) number: u64,
+    pub(super) event: String,
+    pub(super) tenant: Option<String>,
+    pub(super) bad: bool,
+}
+
+impl Book {
+    /// The intake went on from one cursor to the next, with these webhooks.
+    pub(super) fn admitted(&mut self, from: &Cursor, to: &Cursor, webhooks: &[Arc<Webhook>]) {
+        self.note(&format!("admitted {} to {}", from.event_id, to.event_id));
+        if self.person().cursor() != Some((to.generation, to.event_id)) {
+            let kept = self.person().cursor();
+            self.broke(&format!(
+                "the log's cursor is {kept:?} and not {}",
+                to.event_id
+            ));
+        }
+        if self
+            .rows
+            .last_key_value()
+            .is_none_or(|(last, _)| *last < to.event_id)
+        {
+            self.broke(&format!(
+                "{} was taken, which the outbox does not have",
+                to.event_id
+            ));
+        }
+        let range = from.event_id + 1..=to.event_id;
+        let rows: Vec<_> = self
+            .rows
+            .range(range)
+            .map(|(id, row)| (*id, row.clone()))
+            .collect();
+        for (id, row) in rows {
+            // What was taken before and is taken again may have been deleted meanwhile.
+            let again = self.handled.contains(&row.number);
+            if let Err(promise) = self.is_handled(to.generation, id, &row, webhooks, again) {
+                self.broke(&format!("row {id}: {promise}"));
+            }
+            self.handled.insert(row.number);
+            self.untaken.remove(&id);
+        }
+        self.cursor_is_right(to.event_id);
+    }
+
+    fn is_handled(
+        &self,
+        generation: i64,
+        id: i64,
+        row: &OutboxRow,
+        webhooks: &[Arc<Webhook>],
+        again: bool,
+    ) -> Result<(), String> {
+        let made = self.person().of_event(generation, id);
+        if again && made.is_empty() {
+            return Ok(());
+        }
+        if row.bad {
+            let aside = self.person().is_rejected(generation, id) && made.is_empty();
+            return if aside {
+                Ok(())
+            } else {
+                Err("was not set aside".into())
+            };
+        }
+        let mut wanted: Vec<(&str, &str)> = (webhooks.iter())
+            .filter(|w| w.active && wants(w, row))
+            .map(|w| (&*w.name, w.dialect.name()))
+            .collect();
+        wanted.sort_unstable();
+        let made: Vec<_> = made.iter().map(|d| (&*d.webhook, &*d.dialect)).collect();
+        if made == wanted {
+            Ok(())
+        } else {
+            Err(format!("went to {made:?}, and {wanted:?} want it"))
+        }
+    }
+
+    /// Every row at or behind the cursor was handled at some time.
+    pub(super) fn cursor_is_right(&mut self, event_id: i64) {
+        let first = self.untaken.first_key_value();
+        if let Some((id, number)) = first.filter(|(id, _)| **id <= event_id) {
+            let promise =
+                format!("the cursor is at {event_id}, and row {id} ({number}) was never taken");
+            self.broke(&promise);
+        }
+    }
+
+    /// The application committed a row.
+    pub(super) fn wrote(&mut self, id: i64, row: OutboxRow) {
+        self.untaken.insert(id, row.number);
+        self.rows.insert(id, row);
+    }
+
+    /// The outbox has these rows now.
+    pub(super) fn restored(&mut self, rows: BTreeMap<i64, OutboxRow>) {
+        self.untaken = (rows.iter())
+            .filter(|(_, row)| !self.handled.contains(&row.number))
+            .map(|(id, row)| (*id, row.number))
+            .collect();
+        self.rows = rows;
+    }
+}
+
+/// The patterns of a simulation end in `*` or are whole names.
+fn wants(webhook: &Webhook, row: &OutboxRow) -> bool {
+    let name = webhook
+        .events
+        .iter()
+        .any(|pattern| match pattern.text().strip_suffix('*') {
+            Some(prefix) => row.event.starts_with(prefix),
+            None => row.event == pattern.text(),
+        });
+    let tenant = match (&webhook.tenants, &row.tenant) {
+        (None, _) => true,
+        (Some(mine), Some(tenant)) => mine.iter().any(|m| **m == **tenant),
+        (Some(_), None) => false,
+    };
+    name && tenant
+}

@@ -1,0 +1,122 @@
+//! Configurations by seed: webhooks of every dialect with small limits, and what reloads make of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::chance::Chance;
+use crate::model::{Dialect, Pattern, Url, Webhook};
+use crate::pipeline::{Change, Retention};
+
+/// The events of a simulated application.
+pub(super) const EVENTS: [&str; 4] = ["story-submit", "story-approve", "order.made", "user.gone"];
+
+/// Their tenants.
+pub(super) const TENANTS: [&str; 2] = ["acme", "beta"];
+
+/// The largest `data` of an event; the same all through a run.
+pub(super) const MAX_DATA_BYTES: usize = 4_096;
+
+/// Names of webhooks.
+const NAMES: usize = 7;
+
+/// What the file says.
+#[derive(Clone, Debug)]
+pub(super) struct Subscriptions {
+    pub(super) webhooks: Vec<Webhook>,
+    pub(super) max_in_flight: usize,
+    log_days: u32,
+    outbox_days: u32,
+}
+
+impl Subscriptions {
+    pub(super) fn any(chance: &mut Chance) -> Self {
+        let mut this = Self {
+            webhooks: Vec::new(),
+            max_in_flight: chance.size(1, 6),
+            log_days: u32::try_from(chance.from(1, 3)).unwrap(),
+            outbox_days: u32::try_from(chance.from(0, 2)).unwrap(),
+        };
+        for _ in 0..chance.from(2, 5) {
+            this.add(chance);
+        }
+        this
+    }
+
+    fn add(&mut self, chance: &mut Chance) {
+        let name = format!("w{}", chance.from(1, NAMES as u64));
+        if self.webhooks.iter().all(|w| *w.name != *name) {
+            self.webhooks.push(webhook(&name, chance));
+        }
+    }
+
+    /// Somebody edits the file.
+    pub(super) fn edit(&mut self, chance: &mut Chance) {
+        for _ in 0..chance.from(1, 3) {
+            match chance.from(0, 6) {
+                0 if self.webhooks.len() > 1 => {
+                    let place = chance.size(0, self.webhooks.len() - 1);
+                    self.webhooks.remove(place);
+                }
+                0 | 1 => self.add(chance),
+                2 => self.max_in_flight = chance.size(1, 6),
+                _ => {
+                    let place = chance.size(0, self.webhooks.len() - 1);
+                    let webhook = &mut self.webhooks[place];
+                    match chance.from(0, 4) {
+                        0 | 1 => webhook.active = !webhook.active,
+                        2 => webhook.max_in_flight = limit(chance),
+                        3 => webhook.dialect = *chance.of(&Dialect::ALL),
+                        _ => webhook.max_attempts = u32::try_from(chance.from(1, 10)).unwrap(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The change that brings it into force.
+    pub(super) fn change(&self, outbox: &Path) -> Change<Arc<str>> {
+        let with_endpoint = |w: &Webhook| (Arc::new(w.clone()), w.name.clone());
+        Change {
+            webhooks: self.webhooks.iter().map(with_endpoint).collect(),
+            tenant: Some("acme".into()),
+            max_in_flight: self.max_in_flight,
+            max_data_bytes: MAX_DATA_BYTES,
+            retention: Retention {
+                log_days: self.log_days,
+                outbox_days: self.outbox_days,
+                outbox: outbox.to_owned(),
+            },
+        }
+    }
+}
+
+fn limit(chance: &mut Chance) -> usize {
+    *chance.of(&[1, 1, 2, 3, 5, 6, 8, 64])
+}
+
+fn webhook(name: &str, chance: &mut Chance) -> Webhook {
+    let patterns = [
+        &["*"][..],
+        &["story-*"],
+        &["order.made", "story-submit"],
+        &["user.*"],
+    ];
+    Webhook {
+        name: name.into(),
+        url: Url::parse(&format!("http://127.0.0.1:9/{name}")).unwrap(),
+        events: chance
+            .of(&patterns)
+            .iter()
+            .map(|text| Pattern::new(text))
+            .collect(),
+        secret: None,
+        dialect: *chance.of(&Dialect::ALL),
+        active: chance.in_thousand(900),
+        tenants: chance.in_thousand(200).then(|| vec!["acme".into()]),
+        keep_alive: false,
+        max_in_flight: limit(chance),
+        ca: None,
+        headers: Vec::new(),
+        max_attempts: u32::try_from(chance.from(1, 10)).unwrap(),
+    }
+}

@@ -1,0 +1,133 @@
+//! A person with `sqlite3` and the right to write: what simulations look at and do behind the
+//! daemon's back.
+//!
+//! A connection of its own, so that the daemon learns of its commits as it learns of anybody's.
+//! Nothing here is part of the product, and nothing fails on purpose.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// A delivery as it stands in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: i64,
+    pub(crate) webhook: String,
+    pub(crate) dialect: String,
+    pub(crate) state: String,
+    pub(crate) attempts: u32,
+    pub(crate) due_at_ms: Option<i64>,
+}
+
+/// An attempt as it stands in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempted {
+    pub(crate) id: i64,
+    pub(crate) delivery_id: i64,
+    pub(crate) number: u32,
+    pub(crate) outcome: String,
+    pub(crate) status: Option<u16>,
+}
+
+const COLUMNS: &str = "SELECT id, webhook, dialect, state, attempts, due_at FROM delivery";
+
+/// The connection.
+#[derive(Debug)]
+pub(crate) struct Person(Connection);
+
+impl Person {
+    pub(crate) fn new(log: &Path) -> Self {
+        let connection = Connection::open(log).unwrap();
+        connection.set_prepared_statement_cache_capacity(16);
+        connection
+            .execute_batch("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0")
+            .unwrap();
+        Self(connection)
+    }
+
+    pub(crate) fn delivery(&self, id: i64) -> Option<Delivery> {
+        self.deliveries("WHERE id = ?1 OR id = ?2", (id, id)).pop()
+    }
+
+    pub(crate) fn pending(&self) -> Vec<Delivery> {
+        let which = "INDEXED BY delivery_pending WHERE state = 'pending' AND ?1 < ?2";
+        self.deliveries(which, (0, 1))
+    }
+
+    pub(crate) fn deliveries_after(&self, id: i64) -> Vec<Delivery> {
+        self.deliveries("WHERE id > ?1 AND id <= ?2 ORDER BY id", (id, i64::MAX))
+    }
+
+    /// Those of one event, in the order of their webhooks' names.
+    pub(crate) fn of_event(&self, generation: i64, event_id: i64) -> Vec<Delivery> {
+        let which = "WHERE generation = ?1 AND event_id = ?2 AND origin = 'event' ORDER BY webhook";
+        self.deliveries(which, (generation, event_id))
+    }
+
+    fn deliveries(&self, which: &str, ids: (i64, i64)) -> Vec<Delivery> {
+        let mut statement = self
+            .0
+            .prepare_cached(&format!("{COLUMNS} {which}"))
+            .unwrap();
+        let rows = statement.query_map(ids, delivery).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    pub(crate) fn attempts_after(&self, id: i64) -> Vec<Attempted> {
+        let sql = "SELECT id, delivery_id, number, outcome, status FROM attempt WHERE id > ?1 ORDER BY id";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| {
+            Ok(Attempted {
+                id: row.get(0)?,
+                delivery_id: row.get(1)?,
+                number: row.get(2)?,
+                outcome: row.get(3)?,
+                status: row.get(4)?,
+            })
+        };
+        let rows = statement.query_map([id], row).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    pub(crate) fn is_rejected(&self, generation: i64, event_id: i64) -> bool {
+        let sql = "SELECT count(*) = 1 FROM rejected WHERE generation = ?1 AND event_id = ?2";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let ids = (generation, event_id);
+        statement.query_row(ids, |row| row.get(0)).unwrap()
+    }
+
+    /// The cursor's generation and id.
+    pub(crate) fn cursor(&self) -> Option<(i64, i64)> {
+        let sql = "SELECT generation, event_id FROM cursor";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        statement.query_row([], row).optional().unwrap()
+    }
+
+    /// `INSERT INTO redelivery`, by the simulated clock. Returns the new delivery.
+    pub(crate) fn redeliver(&mut self, id: i64, now_ms: i64) -> i64 {
+        let transaction = self.0.transaction().unwrap();
+        let insert = "INSERT INTO redelivery (delivery_id) VALUES (?1)";
+        transaction.execute(insert, [id]).unwrap();
+        let made = transaction
+            .query_row("SELECT max(new_delivery_id) FROM redelivery", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        let due = "UPDATE delivery SET due_at = ?2, created_at = ?2 WHERE id = ?1";
+        transaction.execute(due, params![made, now_ms]).unwrap();
+        transaction.commit().unwrap();
+        made
+    }
+}
+
+fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: row.get(0)?,
+        webhook: row.get(1)?,
+        dialect: row.get(2)?,
+        state: row.get(3)?,
+        attempts: row.get(4)?,
+        due_at_ms: row.get(5)?,
+    })
+}
