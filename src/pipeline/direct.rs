@@ -73,7 +73,7 @@ impl<T: Transport> Dispatch<T> {
     /// Takes a configuration in.
     ///
     /// # Errors
-    /// The log can't be written; the exchange itself happened or did not, never by half.
+    /// The log can't be written: where that may pass, nothing was exchanged.
     pub async fn direct(
         self: &Arc<Self>,
         change: Change<T::Endpoint>,
@@ -89,14 +89,25 @@ impl<T: Transport> Dispatch<T> {
             active,
             cancelled: Vec::new(),
         };
+        // The exchange is done: what follows from it is tried until the log takes it.
+        while let Err(error) = self.see_to_pending(&mut directed).await {
+            if !error.is_transient() || self.is_stopping() {
+                return Err(error);
+            }
+            tracing::warn!(step = "cancel pending deliveries", %error, "trying again");
+            tokio::time::sleep(self.pace.poll).await;
+        }
+        Ok(directed)
+    }
+
+    async fn see_to_pending(self: &Arc<Self>, directed: &mut Directed) -> Result<(), store::Error> {
         for name in self.unserved().await? {
             let cancelled = self.cancel_pending(name.clone()).await?;
             if cancelled > 0 {
                 directed.cancelled.push((name, cancelled));
             }
         }
-        self.enter_all().await?;
-        Ok(directed)
+        self.enter_all().await
     }
 
     /// Exchanges routes and lanes, with the log's lock held.

@@ -239,11 +239,7 @@ impl<T: Transport> Dispatch<T> {
             .await?;
         (seen.redelivery, seen.unsure) = (found.0, false);
         for name in found.1 {
-            if let Some(lane) = self.lane(&name)
-                && lane.lock().came_due(self.clock.now_ms())
-            {
-                self.calendar.list(&lane);
-            }
+            self.redelivered(&name).await?;
         }
         let (wall_ms, instant) = (self.clock.now_ms(), self.clock.instant());
         let step_ms =
@@ -254,6 +250,25 @@ impl<T: Transport> Dispatch<T> {
         }
         // Only now: a step that the log did not let us see to is seen again at the next look.
         (seen.wall_ms, seen.instant) = (wall_ms, instant);
+        Ok(())
+    }
+
+    /// A webhook got deliveries by a redelivery in the log: they are due, or cancelled where nobody
+    /// serves it.
+    async fn redelivered(self: &Arc<Self>, name: &str) -> Result<(), store::Error> {
+        let lane = self.lane(name).filter(|lane| lane.lock().target.is_some());
+        let Some(lane) = lane else {
+            let cancelled = self.cancel_pending(name.into()).await?;
+            tracing::warn!(
+                webhook = name,
+                cancelled,
+                "redeliveries cancelled: the webhook is inactive or not in the configuration"
+            );
+            return Ok(());
+        };
+        if lane.lock().came_due(self.clock.now_ms()) {
+            self.calendar.list(&lane);
+        }
         Ok(())
     }
 

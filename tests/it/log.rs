@@ -4,7 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Answer, Receiver, SOON, World, hook};
+use crate::support::{Answer, Receiver, SOON, World, bound_port, hook};
 
 /// The pinned columns of each view and table.
 const COLUMNS: [(&str, &str); 5] = [
@@ -272,4 +272,22 @@ fn secrets_and_values_of_custom_headers_are_nowhere_in_the_folder() {
         found_data |= name.starts_with("log.db") && holds(b"marker-data");
     }
     assert!(found_data, "the search finds what is there");
+}
+
+#[test]
+fn a_redelivery_to_a_webhook_that_is_gone_is_cancelled() {
+    let (_refusing, port) = bound_port();
+    let url = format!("http://127.0.0.1:{port}/");
+    let world = World::new(&[hook("w", url.clone()).one_attempt()]);
+    world.emit("a", "{}");
+    let daemon = world.start();
+    world.wait_number("SELECT count(*) FROM failed", 1, SOON);
+    world.configure(&[hook("other", url)]);
+    daemon.reload();
+    let again = "INSERT INTO redelivery (delivery_id) SELECT delivery_id FROM failed";
+    world.change_log(again).unwrap();
+    let cancelled = "SELECT count(*) FROM delivery WHERE state = 'cancelled'";
+    world.wait_number(cancelled, 1, SOON);
+    daemon.wait_journal("redeliveries cancelled");
+    daemon.stop();
 }

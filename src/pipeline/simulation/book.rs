@@ -91,8 +91,11 @@ pub(super) struct Book {
     pub(super) untaken: BTreeMap<i64, u64>,
     /// Numbers of rows that were admitted, set aside or wanted by nobody.
     pub(super) handled: BTreeSet<u64>,
-    /// Up to which delivery a reload may have cancelled a webhook's.
+    /// Up to which delivery a webhook's may have been cancelled: by a reload, or for a redelivery was
+    /// asked for while nobody served it.
     pub(super) cancellable: BTreeMap<String, i64>,
+    /// The webhooks that get something by the last reload.
+    pub(super) served: BTreeSet<String>,
     pub(super) last_attempt: i64,
     pub(super) last_delivery: i64,
     pub(super) attempts: u64,
@@ -128,6 +131,7 @@ impl Book {
             untaken: BTreeMap::new(),
             handled: BTreeSet::new(),
             cancellable: BTreeMap::new(),
+            served: BTreeSet::new(),
             last_attempt: 0,
             last_delivery: 0,
             attempts: 0,
@@ -377,7 +381,12 @@ impl Book {
     /// A redelivery has the bytes of what it repeats.
     pub(super) fn same_bytes(&mut self, of: i64, made: i64) {
         let body = self.sent.get(&of).and_then(|sent| sent.body.clone());
-        self.sent.entry(made).or_default().body = body;
+        let sent = self.sent.entry(made).or_default();
+        sent.body = body;
+        if !self.served.contains(&sent.webhook) {
+            let last = self.cancellable.entry(sent.webhook.clone()).or_default();
+            *last = made.max(*last);
+        }
     }
 
     /// Every delivery was delivered, given up after its schedule, or cancelled by a reload.

@@ -257,6 +257,8 @@ async fn direct(
             book.cancellable.insert(name, newest);
         }
     }
+    let served = webhooks.iter().filter(|w| w.active);
+    book.served = served.map(|w| w.name.to_string()).collect();
     let directed = directed?;
     book.limit(&webhooks, to.max_in_flight, &active(dispatch));
     book.note(&format!("directed: {directed:?}"));
