@@ -1,12 +1,13 @@
 //! `webhooksd check`: every error of the configuration, and its warnings.
 //!
-//! It reads what the daemon would read, secrets and CA files included, and nothing else: no database
-//! is opened or made, no name resolved, no port bound.
+//! It reads what the daemon would read, secrets and CA files included, and looks at the rights of the
+//! databases by their paths, and nothing else: no database is opened or made, no name resolved, no
+//! port bound.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Ended, say};
+use super::{Ended, rights, say};
 use crate::config::{self, SecretsWanted};
 use crate::{daemon, transport};
 
@@ -25,8 +26,13 @@ pub(super) fn check(path: &Path) -> Ended {
     for warning in &config.warnings {
         eprintln!("{warning}\n");
     }
+    let mut rights = rights::warnings("[outbox] path", &config.outbox.path);
+    rights.extend(rights::warnings("[log] path", &config.log.path));
+    for warning in &rights {
+        eprintln!("{warning}\n");
+    }
     let webhooks = counted(config.webhooks.len(), "webhook");
-    let warnings = match config.warnings.len() {
+    let warnings = match config.warnings.len() + rights.len() {
         0 => String::new(),
         count => format!(", {}", counted(count, "warning")),
     };

@@ -23,6 +23,7 @@ mod receiver;
 mod redeliver;
 mod reload;
 mod replay;
+mod rights;
 mod run;
 mod schema;
 mod screen;

@@ -234,6 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_has_every_key_and_no_other() {
+        let page = include_str!("../../packaging/man/webhooks.toml.5");
+        let documented = |section: &str| -> Vec<&str> {
+            let from = page.split(&format!("\n.Ss {section}\n")).nth(1).unwrap();
+            let section = from.split("\n.Ss ").next().unwrap();
+            let section = section.split("\n.Sh ").next().unwrap();
+            let keys = section.lines().filter_map(|l| l.strip_prefix(".It Ic "));
+            keys.collect()
+        };
+        let names = |keys: &Keys| -> Vec<&str> { keys.keys.iter().map(|key| key.name).collect() };
+        assert_eq!(documented("Top level"), names(&TOP));
+        for (_, keys) in TABLES {
+            assert_eq!(documented(keys.title), names(keys), "{}", keys.title);
+        }
+    }
+
+    #[test]
     fn advice_knows_where_a_key_belongs() {
         assert_eq!(TOP.advice("keep_days"), "it belongs in [outbox] or [log]");
         assert_eq!(TOP.advice("webhooks"), "did you mean webhook?");

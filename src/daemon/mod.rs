@@ -10,6 +10,7 @@ mod error;
 mod limits;
 mod listen;
 mod lock;
+mod notify;
 mod reload;
 
 use std::path::Path;
@@ -144,6 +145,7 @@ async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     loops.spawn(dispatch.clone().replay());
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
     loops.spawn(sweep_idle(dispatch.clone()));
+    loops.spawn(notify::tell(dispatch.clone(), config.log.path.clone()));
     let (tell, followed) = oneshot::channel();
     let intake = Intake::new(dispatch.clone(), tail, cursor);
     let path = config.outbox.path.clone();
@@ -256,6 +258,7 @@ async fn stop(
     // Who waits for a reload is told at once that there will be none.
     running.reloads.close();
     while running.reloads.try_recv().is_ok() {}
+    notify::stopping(in_flight);
     running.follow.stop();
     running.dispatch.stop();
     let dispatch = running.dispatch.clone();

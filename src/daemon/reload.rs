@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Error, limits, load};
+use super::{Error, limits, load, notify};
 use crate::api;
 use crate::config::{Config, Socket};
 use crate::pipeline::{Change, Directed, Dispatch, Retention};
@@ -95,6 +95,7 @@ impl Reload {
     /// Goes on with the reload; never ends where there is none. May be dropped between polls.
     pub(super) async fn step(&mut self) {
         if self.underway.is_none() && std::mem::take(&mut self.asked) {
+            notify::reloading();
             let (path, fixed) = (self.path.clone(), self.fixed.clone());
             let (dispatch, waiting) = (self.dispatch.clone(), std::mem::take(&mut self.waiting));
             self.underway = Some(Box::pin(async move {
@@ -110,6 +111,7 @@ impl Reload {
             None => std::future::pending().await,
         }
         self.underway = None;
+        notify::ready();
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::intake::{Intake, IntakeError, Step};
-use super::lane::{Lane, QUEUE_ROWS};
+use super::lane::Lane;
 use crate::outbox::{Burst, Tail, Wake, Waker, Watch};
 use crate::transport::Transport;
 
@@ -140,6 +140,7 @@ impl<T: Transport> Follower<T> {
                 Step::Drained => break,
             }
             any = true;
+            self.intake.pulse().beat(self.intake.clock());
         }
         self.moved = (self.moved || changed) && !any;
         if self.moved {
@@ -201,7 +202,7 @@ impl<T: Transport> Follower<T> {
         let begun = self.intake.clock().instant();
         for lane in lanes {
             let mut seen = (begun, lane.lock().taken);
-            while lane.lock().queued() > QUEUE_ROWS / 2 {
+            while self.intake.is_half_full(lane) {
                 let now = self.intake.clock().instant();
                 if now.saturating_duration_since(begun) >= CATCH_UP {
                     return;

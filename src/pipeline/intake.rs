@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::dispatch::Dispatch;
 use super::fingerprint::thin;
-use super::lane::Lane;
+use super::lane::{Lane, QUEUE_ROWS};
 use super::origin::{Refusal, Settled, settle};
 use super::routes::Routes;
 use super::status::Pulse;
@@ -105,6 +105,13 @@ impl<T: Transport> Intake<T> {
 
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.dispatch.counters.intake
+    }
+
+    /// Whether a lane's queue would soon overflow into the log.
+    pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
+        let share_bytes = self.dispatch.share_bytes();
+        let state = lane.lock();
+        state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
     }
 
     /// Whether rows were read that are not admitted yet: the log refused them.

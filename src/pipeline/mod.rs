@@ -40,7 +40,7 @@ pub use intake::{Intake, IntakeError, Step, journal_back};
 pub use origin::{Refusal, Settled, settle, settle_at};
 pub use replay::{Found, Wanted};
 pub use routes::Routes;
-pub use status::{Counters, DURATION_EDGES_MS, Snapshot, WebhookSnapshot};
+pub use status::{Counters, DURATION_EDGES_MS, Rounds, Snapshot, WebhookSnapshot};
 pub use sweep::Retention;
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub struct Counters {
 /// Whether a part moves, and what keeps it.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
+    /// How often it came round, well or in trouble.
+    rounds: AtomicU64,
     /// When it last came round, UNIX milliseconds; 0 before the first time.
     beat_ms: AtomicI64,
     /// Since when it is in trouble; 0 while it is not.
@@ -54,6 +56,7 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// The part came round, without trouble.
     pub(crate) fn beat(&self, clock: &Clock) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(clock.now_ms(), Ordering::Relaxed);
         if self.trouble_ms.swap(0, Ordering::Relaxed) != 0 {
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -63,6 +66,7 @@ impl Pulse {
     /// The part came round and could not do its work.
     pub(crate) fn trouble(&self, clock: &Clock, text: String) {
         let now_ms = clock.now_ms();
+        self.rounds.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(now_ms, Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         if self.trouble_ms.load(Ordering::Relaxed) == 0 {
@@ -147,6 +151,17 @@ impl Tally {
         let place = DURATION_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
         self.buckets[place.unwrap_or(DURATION_EDGES_MS.len())].fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// How often a part of the pipeline has come round since the start, well or in trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// What the part is called.
+    pub part: &'static str,
+    /// How often.
+    pub count: u64,
+    /// Whether it has something to do; a part that has comes round within a second or so.
+    pub busy: bool,
 }
 
 /// One webhook, as it is now.
@@ -241,6 +256,22 @@ impl<T: Transport> Dispatch<T> {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// How often each part has come round, the one that follows the outbox first.
+    #[must_use]
+    pub fn rounds(&self) -> [Rounds; 3] {
+        let counters = &self.counters;
+        let of = |part, pulse: &Pulse, busy| Rounds {
+            part,
+            count: pulse.rounds.load(Ordering::Relaxed),
+            busy,
+        };
+        [
+            of("intake", &counters.intake, true),
+            of("refill", &counters.refill, true),
+            of("record", &counters.record, self.results.unrecorded() > 0),
+        ]
     }
 
     /// The counts, for those who add to them.

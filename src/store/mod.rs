@@ -18,6 +18,7 @@ mod create;
 mod error;
 #[cfg(test)]
 pub(crate) mod faults;
+mod outlook;
 #[cfg(test)]
 pub(crate) mod person;
 mod queue;
@@ -37,6 +38,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use checkpoint::{Checkpointer, Synchronised, WalState};
 pub use control::{Again, Ended, NotAgain, Replay};
 pub use error::Error;
+pub use outlook::{Failing, Outlook};
 pub use queue::Clamped;
 pub use read::{
     DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest, Reader,

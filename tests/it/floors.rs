@@ -35,7 +35,7 @@ const SERVERS: &[&str] = &["transport", "api", "cli/demo", "cli/receiver"];
 const TLS: &[&str] = &["transport", "api"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 23] = [
+const HOMES: [(&str, &[&str]); 24] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -52,13 +52,14 @@ const HOMES: [(&str, &[&str]); 23] = [
     ("hmac", &["dialect"]),
     ("sha2", &["dialect"]),
     ("ureq", &["cli"]),
+    ("sd_notify", &["daemon"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("tracing", &["pipeline", "api", "daemon", "cli", "main"]),
     ("tracing_subscriber", &["cli", "main"]),
     ("listenfd", &["daemon"]),
-    ("nix", &["daemon"]),
+    ("nix", &["daemon", "cli/rights"]),
     ("parking_lot", &["pipeline"]),
     ("rustix", &["outbox", "daemon", "store", "transport", "cli"]),
     ("jiff", &["dialect", "model", "cli", "store", "pipeline"]),

@@ -266,6 +266,15 @@ impl World {
         Daemon::spawn(command, self.path(format!("journal-{}", self.runs.get())))
     }
 
+    /// Starts `webhooksd run` with variables of the environment, and does not wait.
+    pub(crate) fn spawn_in(&self, environment: &[(&str, &OsStr)]) -> Daemon {
+        self.runs.set(self.runs.get() + 1);
+        let mut command = self.program(&["run"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(environment.iter().copied());
+        Daemon::spawn(command, self.path(format!("journal-{}", self.runs.get())))
+    }
+
     /// Runs a command with this folder's configuration to its end.
     #[track_caller]
     pub(crate) fn command(&self, arguments: &[&str]) -> Finished {
