@@ -237,10 +237,11 @@ impl<T: Transport> Dispatch<T> {
                 store.redelivered_since(last)
             })
             .await?;
-        (seen.redelivery, seen.unsure) = (found.0, false);
         for name in found.1 {
             self.redelivered(&name).await?;
         }
+        // Only now: where the log failed meanwhile, all of them are looked at again.
+        (seen.redelivery, seen.unsure) = (found.0, false);
         let (wall_ms, instant) = (self.clock.now_ms(), self.clock.instant());
         let step_ms =
             wall_ms - seen.wall_ms - millis(instant.saturating_duration_since(seen.instant));

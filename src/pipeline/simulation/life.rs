@@ -1,7 +1,7 @@
 //! One life of the process: started as the daemon starts, acted upon by the world, and ended by an
 //! orderly stop or a crash between any two steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -257,8 +257,14 @@ async fn direct(
             book.cancellable.insert(name, newest);
         }
     }
-    let served = webhooks.iter().filter(|w| w.active);
-    book.served = served.map(|w| w.name.to_string()).collect();
+    let active_now = webhooks.iter().filter(|w| w.active);
+    let new: BTreeSet<String> = active_now.map(|w| w.name.to_string()).collect();
+    // Where the reload failed, the old ones are served still.
+    book.served = if directed.is_ok() {
+        new
+    } else {
+        &book.served & &new
+    };
     let directed = directed?;
     book.limit(&webhooks, to.max_in_flight, &active(dispatch));
     book.note(&format!("directed: {directed:?}"));
