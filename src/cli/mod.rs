@@ -36,7 +36,7 @@ mod text;
 mod when;
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -146,9 +146,9 @@ impl From<crate::store::Error> for Failure {
 }
 
 /// The only error of this kind that a command leaves as it is comes from standard output.
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
             // Whoever reads has seen enough.
             return Self::text("").code(0);
         }
@@ -158,16 +158,16 @@ impl From<std::io::Error> for Failure {
 
 /// What became of output that somebody may have stopped reading: that is no error, and the command's
 /// exit code is what it is.
-fn shown(result: std::io::Result<()>) -> Result<(), Failure> {
+fn shown(result: io::Result<()>) -> Result<(), Failure> {
     match result {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
 }
 
 /// Prints a line.
 fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     shown(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
 }
 
@@ -212,10 +212,11 @@ pub fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     carry_out(config, &command).unwrap_or_else(|failure| {
         if !failure.text.is_empty() {
-            eprintln!("{}", failure.text);
+            // Nobody may be left to read it; the exit code says it too.
+            drop(writeln!(io::stderr(), "{}", failure.text));
         }
         if let Some(hint) = failure.hint {
-            eprintln!("hint: {hint}");
+            drop(writeln!(io::stderr(), "hint: {hint}"));
         }
         ExitCode::from(failure.code)
     })

@@ -255,3 +255,15 @@ fn demo_shows_the_whole_thing_and_leaves_nothing() {
     let left: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn an_error_that_nobody_reads_still_has_its_exit_code() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_webhooksd"))
+        .args(["check", "--config", "/nowhere/webhooks.toml"])
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+}
