@@ -6,6 +6,7 @@
 mod daemon;
 mod receiver;
 mod request;
+mod shim;
 mod sign;
 mod tls;
 mod world;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) use daemon::{Daemon, Finished};
 pub(crate) use receiver::{Answer, Receiver, bound_port};
 pub(crate) use request::Received;
+pub(crate) use shim::shim;
 pub(crate) use sign::{hmac_hex, openssl_hmac_hex};
 pub(crate) use tls::Authority;
 pub(crate) use world::{World, hook, insert};

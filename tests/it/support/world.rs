@@ -266,6 +266,14 @@ impl World {
         Daemon::spawn(command, self.path(format!("journal-{}", self.runs.get())))
     }
 
+    /// Starts the daemon with variables of the environment, and waits until it follows the outbox.
+    #[track_caller]
+    pub(crate) fn start_in(&self, environment: &[(&str, &OsStr)]) -> Daemon {
+        let mut daemon = self.spawn_in(environment);
+        daemon.wait_ready();
+        daemon
+    }
+
     /// Starts `webhooksd run` with variables of the environment, and does not wait.
     pub(crate) fn spawn_in(&self, environment: &[(&str, &OsStr)]) -> Daemon {
         self.runs.set(self.runs.get() + 1);
