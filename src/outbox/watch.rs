@@ -1,8 +1,9 @@
 //! Waiting until something happens to the outbox's files, or somebody wakes us.
 //!
-//! The folder is watched, not the files: `-wal` and `-journal` come and go with the application.
-//! Where the path is a link, the folder of the real file is watched too, for SQLite keeps the
-//! companions there. An event only says that it is worth looking; what has changed, and for how long
+//! The files are watched for writes, and the folder for files that come and go, as `-wal` and
+//! `-journal` do with the application: writes in the whole folder would be told of too, and the log,
+//! which often lies beside the outbox, is written thousands of times a second. Where the path is a
+//! link, the real file and its folder are watched, for SQLite keeps the companions there. An event only says that it is worth looking; what has changed, and for how long
 //! to look again, is for [`Tail`](super::Tail) and [`Burst`](super::Burst). Reading the clock is
 //! left to the kernel: a timer descriptor ends the wait, to the microsecond.
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -28,13 +29,14 @@ use super::Error;
 /// Some 60 events at a time; the rest is read with the next call of the kernel.
 const EVENT_BYTES: usize = 4_096;
 
-/// The events that can mean a commit. ATTRIB is not among them: as root, SQLite changes the owner of
-/// what it opens, so that our own reads would wake us.
-const COMMIT_SIGNS: WatchFlags = WatchFlags::MODIFY
-    .union(WatchFlags::CREATE)
+/// The events of a file that can mean a commit. ATTRIB is not among them: as root, SQLite changes the
+/// owner of what it opens, so that our own reads would wake us.
+const WRITES: WatchFlags = WatchFlags::MODIFY.union(WatchFlags::CLOSE_WRITE);
+
+/// The events of a folder that can mean a commit.
+const COMINGS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::CLOSE_WRITE);
+    .union(WatchFlags::MOVED_TO);
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +65,45 @@ impl Waker {
 #[derive(Debug)]
 pub struct Watch {
     events: Option<OwnedFd>,
-    names: Vec<OsString>,
+    folders: Vec<Folder>,
     wakes: Arc<OwnedFd>,
     timer: OwnedFd,
+}
+
+/// A folder and the names of the outbox's files in it.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    names: Vec<OsString>,
+}
+
+impl Folder {
+    fn of(file: &Path) -> Self {
+        let (path, name) = place(file);
+        let names = companions(&name);
+        Self { path, names }
+    }
+
+    fn has(&self, name: &OsStr) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
+    /// Watches the folder, and those of its files that are there.
+    fn watch(&self, events: &OwnedFd) -> rustix::io::Result<()> {
+        inotify::add_watch(events, &self.path, COMINGS)?;
+        for name in &self.names {
+            self.watch_file(events, name)?;
+        }
+        Ok(())
+    }
+
+    /// Watches one file for writes; where only that can't be done, all writes in the folder.
+    fn watch_file(&self, events: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+        match inotify::add_watch(events, self.path.join(name), WRITES) {
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(_) => inotify::add_watch(events, &self.path, COMINGS.union(WRITES)).map(drop),
+        }
+    }
 }
 
 impl Watch {
@@ -79,26 +117,22 @@ impl Watch {
     /// [`blind`](Self::blind) watch serves then. [`Error::Wait`].
     pub fn new(path: &Path) -> Result<(Self, Waker), Error> {
         let (mut watch, waker) = Self::blind()?;
-        let (folder, name) = place(path);
-        let mut names = companions(&name);
+        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
         let watch_error = |error: Errno, folder: &Path| Error::Watch {
             folder: folder.to_owned(),
             source: error.into(),
         };
-        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
-            .map_err(|error| watch_error(error, &folder))?;
-        let add = |folder: &Path| {
-            inotify::add_watch(&events, folder, COMMIT_SIGNS)
-                .map_err(|error| watch_error(error, folder))
-        };
-        add(&folder)?;
+        let events = events.map_err(|error| watch_error(error, path))?;
+        watch.folders.push(Folder::of(path));
         if let Ok(real) = std::fs::canonicalize(path) {
-            let (real_folder, real_name) = place(&real);
-            add(&real_folder)?;
-            names.extend(companions(&real_name));
+            watch.folders.push(Folder::of(&real));
+        }
+        for folder in &watch.folders {
+            folder
+                .watch(&events)
+                .map_err(|error| watch_error(error, &folder.path))?;
         }
         watch.events = Some(events);
-        watch.names = names;
         Ok((watch, waker))
     }
 
@@ -119,7 +153,7 @@ impl Watch {
         let waker = Waker(Arc::clone(&wakes));
         let watch = Self {
             events: None,
-            names: Vec::new(),
+            folders: Vec::new(),
             wakes,
             timer,
         };
@@ -191,6 +225,18 @@ impl Watch {
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once).map(drop)
     }
 
+    /// A file of that name came or went. True where it is one of the outbox's, which is then watched
+    /// before anybody looks at it, so that no write in between is missed.
+    fn came(&self, events: &OwnedFd, name: &OsStr) -> bool {
+        let mut known = false;
+        for folder in self.folders.iter().filter(|folder| folder.has(name)) {
+            // It only fails where the folder is going as well, which is an event of its own.
+            folder.watch_file(events, name).ok();
+            known = true;
+        }
+        known
+    }
+
     /// Takes all pending events and says whether one of them concerns the outbox.
     fn touched(&self) -> rustix::io::Result<bool> {
         let Some(events) = &self.events else {
@@ -202,16 +248,11 @@ impl Watch {
         loop {
             match reader.next() {
                 Ok(event) => {
-                    // An event without a name is of the folder itself, which may be gone, or says
-                    // that events were lost.
                     touched |= match event.file_name() {
-                        Some(name) => self
-                            .names
-                            .iter()
-                            .any(|known| known.as_bytes() == name.to_bytes()),
-                        None => event.events().intersects(
-                            ReadFlags::QUEUE_OVERFLOW | ReadFlags::IGNORED | ReadFlags::UNMOUNT,
-                        ),
+                        Some(name) => self.came(events, OsStr::from_bytes(name.to_bytes())),
+                        // An event without a name is of a file that is watched, or of a folder
+                        // that may be gone, or says that events were lost.
+                        None => true,
                     };
                 }
                 Err(Errno::AGAIN) => return Ok(touched),

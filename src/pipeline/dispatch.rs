@@ -225,13 +225,29 @@ impl<T: Transport> Dispatch<T> {
 
     /// Starts workers for what is queued, as far as places go.
     pub(crate) fn fill(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) {
-        let mut own = Some(lane.clone());
+        self.seats(Some(lane.clone()), |lane, taken| self.start(lane, taken));
+    }
+
+    /// Starts workers for those who stand in line, as far as places go.
+    pub(crate) fn fill_line(self: &Arc<Self>) {
+        self.seats(None, |lane, taken| self.start(lane, taken));
+    }
+
+    fn start(self: &Arc<Self>, lane: Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+        drop(self.runtime.spawn(self.clone().work(lane, taken)));
+    }
+
+    /// Gives every place that can be had to a delivery of those who stand in line, and of `own`.
+    fn seats(
+        &self,
+        mut own: Option<Arc<Lane<T::Endpoint>>>,
+        mut start: impl FnMut(Arc<Lane<T::Endpoint>>, Taken<T::Endpoint>),
+    ) {
         // Who stands in line goes first, or a lane would take back the very place that it gave up.
         while let Some(lane) = self.first_in_line().or_else(|| own.take()) {
             while let Some(taken) = self.seat(&lane) {
-                self.workers.fetch_add(1, Ordering::Relaxed);
-                let worker = self.clone().work(lane.clone(), taken);
-                drop(self.runtime.spawn(worker));
+                start(lane.clone(), taken);
             }
         }
     }
@@ -263,23 +279,29 @@ impl<T: Transport> Dispatch<T> {
         Some(taken)
     }
 
-    /// One worker: attempts in a row on one place.
+    /// One worker: attempts in a row on one place, and then on the next that can be had.
     async fn work(self: Arc<Self>, lane: Arc<Lane<T::Endpoint>>, first: Taken<T::Endpoint>) {
-        let mut next = Some(first);
-        while let Some(taken) = next {
-            self.queued_bytes
-                .fetch_sub(taken.due.body.len(), Ordering::Relaxed);
-            if taken.refill {
-                self.calendar.list(&lane);
+        let mut seat = Some((lane, first));
+        while let Some((lane, first)) = seat.take() {
+            let mut next = Some(first);
+            while let Some(taken) = next {
+                self.queued_bytes
+                    .fetch_sub(taken.due.body.len(), Ordering::Relaxed);
+                if taken.refill {
+                    self.calendar.list(&lane);
+                }
+                if !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await {
+                    self.attempt_or_put_back(&lane, taken).await;
+                } else {
+                    lane.lock().release(taken.due.id);
+                }
+                next = self.go_on(&lane);
             }
-            if !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await {
-                self.attempt_or_put_back(&lane, taken).await;
-            } else {
-                lane.lock().release(taken.due.id);
-            }
-            next = self.go_on(&lane);
+            self.seats(Some(lane), |lane, taken| match seat {
+                None => seat = Some((lane, taken)),
+                Some(_) => self.start(lane, taken),
+            });
         }
-        self.fill(&lane);
         if self.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }

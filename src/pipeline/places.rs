@@ -4,22 +4,37 @@
 //! that never answer cannot keep a healthy one waiting. The global limit counts what is above that.
 //! Who finds no place stands in line; the line moves by one with each place that is given back, and
 //! a lane that has places above its floor gives one back after each attempt while others wait.
+//!
+//! While results come faster than the log takes them, fewer places are given out: more requests in
+//! flight would only make the results wait longer, in memory that they need.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Requests in flight that every webhook may have whatever the others do.
 pub(crate) const FLOOR: usize = 4;
 
+/// Places above the floors that are left when the log can't follow: two busy endpoints' worth.
+const LEAST: usize = 64;
+
+/// Results waiting for the log at which places are taken away, and at which they are given again:
+/// four of the recorder's batches, and less than one.
+const LAG: (usize, usize) = (1_024, 192);
+
 /// The places above every webhook's floor.
 pub(crate) struct Places<L> {
     inner: Mutex<Inner<L>>,
     waiting: AtomicUsize,
+    /// More places are taken than there are by now.
+    excess: AtomicBool,
 }
 
 struct Inner<L> {
+    /// What the configuration allows.
     limit: usize,
+    /// What the log can follow, never more than `limit`.
+    window: usize,
     used: usize,
     line: VecDeque<L>,
 }
@@ -28,18 +43,49 @@ impl<L> Places<L> {
     pub(crate) fn new(limit: usize) -> Self {
         let inner = Inner {
             limit,
+            window: limit,
             used: 0,
             line: VecDeque::new(),
         };
         Self {
             inner: Mutex::new(inner),
             waiting: AtomicUsize::new(0),
+            excess: AtomicBool::new(false),
         }
     }
 
     /// Changes the limit; who is above a smaller one finishes first.
     pub(crate) fn resize(&self, limit: usize) {
-        self.lock().limit = limit;
+        let mut inner = self.lock();
+        inner.limit = limit;
+        inner.window = limit;
+        self.note(&inner);
+    }
+
+    /// Takes places away or gives them again, by how many results wait for the log. True where
+    /// there are more than before, for those who stand in line.
+    pub(crate) fn steer(&self, lag: usize) -> bool {
+        if LAG.1 <= lag && lag < LAG.0 {
+            return false;
+        }
+        let mut inner = self.lock();
+        let was = inner.window;
+        inner.window = if lag >= LAG.0 {
+            // From what is in use: a window that was never filled would take long to close.
+            let busy = was.min(inner.used.max(LEAST));
+            busy - busy / 4
+        } else {
+            was + was / 2
+        };
+        inner.window = inner.window.max(LEAST).min(inner.limit);
+        self.note(&inner);
+        inner.window > was
+    }
+
+    fn note(&self, inner: &Inner<L>) {
+        self.waiting.store(inner.line.len(), Ordering::Relaxed);
+        self.excess
+            .store(inner.used > inner.window, Ordering::Relaxed);
     }
 
     /// Takes a place for a lane that has `active` in flight, or puts the lane that `lane` gives at
@@ -49,19 +95,21 @@ impl<L> Places<L> {
             return true;
         }
         let mut inner = self.lock();
-        if inner.used < inner.limit {
+        if inner.used < inner.window {
             inner.used += 1;
             return true;
         }
         inner.line.extend(lane());
-        self.waiting.store(inner.line.len(), Ordering::Relaxed);
+        self.note(&inner);
         false
     }
 
     /// Gives back a place of a lane that had `active` in flight.
     pub(crate) fn give_back(&self, active: usize) {
         if active > FLOOR {
-            self.lock().used -= 1;
+            let mut inner = self.lock();
+            inner.used -= 1;
+            self.note(&inner);
         }
     }
 
@@ -71,17 +119,18 @@ impl<L> Places<L> {
             return None;
         }
         let mut inner = self.lock();
-        if inner.used >= inner.limit {
+        if inner.used >= inner.window {
             return None;
         }
         let next = inner.line.pop_front();
-        self.waiting.store(inner.line.len(), Ordering::Relaxed);
+        self.note(&inner);
         next
     }
 
-    /// Whether a lane with `active` in flight should let another one have its place.
+    /// Whether a lane with `active` in flight should let another one have its place, or nobody.
     pub(crate) fn should_yield(&self, active: usize) -> bool {
-        active > FLOOR && self.waiting.load(Ordering::Relaxed) > 0
+        active > FLOOR
+            && (self.waiting.load(Ordering::Relaxed) > 0 || self.excess.load(Ordering::Relaxed))
     }
 
     /// Places above the floors that are taken.
@@ -94,7 +143,7 @@ impl<L> Places<L> {
     #[cfg(test)]
     pub(crate) fn is_free(&self) -> bool {
         let inner = self.lock();
-        inner.used < inner.limit
+        inner.used < inner.window
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner<L>> {

@@ -5,6 +5,7 @@
 //! [`UNRECORDED`] of them, so that memory stays bounded and no endpoint is sent more than what can
 //! be remembered. One journal line per attempt is written here, after the commit.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +36,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Attempts that wait for their record.
 #[derive(Default)]
 pub(crate) struct Results {
-    waiting: Mutex<Vec<Attempt>>,
+    /// A ring: what is not in the next batch is not moved when the batch is taken.
+    waiting: Mutex<VecDeque<Attempt>>,
     /// Those waiting and those in a transaction.
     unrecorded: AtomicUsize,
     arrived: Notify,
@@ -52,7 +54,7 @@ impl Results {
         self.unrecorded.fetch_add(1, Ordering::AcqRel);
         let mut waiting = self.lock();
         let first = waiting.is_empty();
-        waiting.push(attempt);
+        waiting.push_back(attempt);
         drop(waiting);
         if first {
             self.arrived.notify_one();
@@ -100,14 +102,16 @@ impl Results {
 
     fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
-        if waiting.len() <= within(BATCH_ROWS) {
-            return std::mem::take(&mut *waiting);
+        let rows = waiting.len().min(within(BATCH_ROWS));
+        let batch = waiting.drain(..rows).collect();
+        if waiting.is_empty() {
+            // What a burst needed is not kept for ever.
+            waiting.shrink_to(within(BATCH_ROWS));
         }
-        let rest = waiting.split_off(within(BATCH_ROWS));
-        std::mem::replace(&mut *waiting, rest)
+        batch
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Attempt>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Attempt>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,6 +211,9 @@ impl<T: Transport> Dispatch<T> {
                 .unrecorded
                 .fetch_sub(batch.len(), Ordering::AcqRel);
             this.results.room.notify_waiters();
+            if this.places.steer(this.results.unrecorded()) {
+                this.fill_line();
+            }
             this.results.mark_dirty();
             batch.iter().for_each(journal);
             Ok(())
