@@ -18,6 +18,7 @@ use std::time::Duration;
 use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::control::Watched;
 use super::lane::{Lane, QUEUE_BYTES, Taken, Target};
@@ -27,6 +28,7 @@ use super::refill::Calendar;
 use super::routes::Routes;
 use super::status::Counters;
 use super::sweep::Retention;
+use super::turns::Turns;
 use super::{Pace, within};
 use crate::dialect;
 use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict};
@@ -55,6 +57,7 @@ pub struct Dispatch<T: Transport> {
     pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
     pub(crate) routes: RwLock<Arc<Routes>>,
     pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
+    turns: Turns,
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
     pub(crate) counters: Counters,
@@ -82,6 +85,7 @@ impl<T: Transport> Dispatch<T> {
             lanes: RwLock::default(),
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
             places: Places::new(0),
+            turns: Turns::default(),
             results: Results::default(),
             calendar: Calendar::default(),
             counters: Counters::default(),
@@ -188,6 +192,8 @@ impl<T: Transport> Dispatch<T> {
         for lane in &touched {
             lane.lock().touched = false;
         }
+        // Who answers goes first: a hundred connections to the others take their milliseconds.
+        touched.sort_by_cached_key(|lane| lane.is_silent());
         touched
     }
 
@@ -290,7 +296,7 @@ impl<T: Transport> Dispatch<T> {
                 if taken.refill {
                     self.calendar.list(&lane);
                 }
-                if !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await {
+                if self.may_begin(&lane).await {
                     self.attempt_or_put_back(&lane, taken).await;
                 } else {
                     lane.lock().release(taken.due.id);
@@ -305,6 +311,25 @@ impl<T: Transport> Dispatch<T> {
         if self.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }
+    }
+
+    /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
+    /// yet is better left for the next start.
+    async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
+        if lane.is_silent()
+            && let Some(turn) = self.turns.take(self.clock.instant())
+            && !Box::pin(self.wait_for(turn)).await
+        {
+            return false;
+        }
+        !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
+    }
+
+    async fn wait_for(&self, turn: Instant) -> bool {
+        let mut stop = self.stop.subscribe();
+        tokio::time::timeout_at(turn, stop.wait_for(|stop| *stop))
+            .await
+            .is_err()
     }
 
     /// The next delivery of a worker, or its place given back.
@@ -323,7 +348,10 @@ impl<T: Transport> Dispatch<T> {
 
     async fn attempt_or_put_back(&self, lane: &Lane<T::Endpoint>, taken: Taken<T::Endpoint>) {
         let fault = match caught(self.attempt(&taken)).await {
-            Ok(Ok(attempt)) => return self.results.push(attempt),
+            Ok(Ok(attempt)) => {
+                lane.note_answer(attempt.exchange.result.is_ok());
+                return self.results.push(attempt);
+            }
             Ok(Err(fault)) => fault,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
         };

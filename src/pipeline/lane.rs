@@ -8,9 +8,11 @@
 //! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` moves it.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::status::Tally;
+use super::turns::UNANSWERED;
 use super::within;
 use crate::model::{Due, Url, Webhook};
 
@@ -31,6 +33,8 @@ pub(crate) struct Target<E> {
 pub struct Lane<E> {
     pub(crate) name: Arc<str>,
     pub(crate) tally: Tally,
+    /// Attempts in a row that got no answer.
+    unanswered: AtomicU32,
     state: Mutex<State<E>>,
 }
 
@@ -87,8 +91,23 @@ impl<E> Lane<E> {
         Self {
             name,
             tally: Tally::default(),
+            unanswered: AtomicU32::new(0),
             state: Mutex::new(state),
         }
+    }
+
+    /// Takes note of an attempt's end.
+    pub(crate) fn note_answer(&self, answered: bool) {
+        if answered {
+            self.unanswered.store(0, Ordering::Relaxed);
+        } else {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its endpoint has stopped to answer, as far as is known.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) >= UNANSWERED
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<E>> {

@@ -24,6 +24,7 @@ mod replay;
 mod routes;
 mod status;
 mod sweep;
+mod turns;
 
 #[cfg(test)]
 mod simulation;

@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 256;
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Results that may wait for the log before workers stop.
-const UNRECORDED: usize = 8_192;
+const UNRECORDED: usize = 4_096;
 
 /// Pauses between tries while the log refuses: the first and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
