@@ -37,7 +37,7 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// A connection that serves one request at a time.
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: http1::Connection<TokioIo<Letterhead<Wire>>, Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Letterhead>, Full<Bytes>>,
     /// hyper is through with the connection; it must not be polled again.
     done: bool,
     letter: Letter,
@@ -175,7 +175,7 @@ impl Connection {
 
 /// Lets hyper work. Its error is returned once.
 fn poll_driver(
-    driver: &mut http1::Connection<TokioIo<Letterhead<Wire>>, Full<Bytes>>,
+    driver: &mut http1::Connection<TokioIo<Letterhead>, Full<Bytes>>,
     done: &mut bool,
     cx: &mut Context<'_>,
 ) -> Option<hyper::Error> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::letterhead::{Mismatch, Progress};
+use super::letterhead::{Excess, Mismatch, Progress};
 use super::tls;
 use crate::model::{Class, Failure, Fault};
 
@@ -133,6 +133,9 @@ pub(super) fn answering(
         if find::<Mismatch>(error).is_some() {
             return Trouble::Machine(Fault(Mismatch.to_string()));
         }
+        if find::<Excess>(error).is_some() {
+            return Trouble::new(Class::Protocol, format!("{Excess}, and no end of its head"));
+        }
         if let Some(error) = find::<rustls::Error>(error) {
             return Trouble::Endpoint(tls::failure(host, error));
         }
@@ -142,14 +145,29 @@ pub(super) fn answering(
         if error.is_parse_too_large() {
             return Trouble::new(
                 Class::Protocol,
-                "the head of the answer is larger than 64 KiB or has more than 100 headers",
+                "the head of the answer is larger than 64 KiB, has more than 100 headers, or \
+                 announces a length that can't be",
             );
         }
         if !error.is_incomplete_message() && !error.is_canceled() && !error.is_closed() {
-            return Trouble::new(Class::Protocol, format!("the answer is not HTTP: {error}"));
+            return Trouble::new(Class::Protocol, no_http(progress, error));
         }
     }
     closed(peer, progress)
+}
+
+fn no_http(progress: Progress, error: &hyper::Error) -> String {
+    match progress.beginning_of_another_protocol() {
+        // An echo: its words would be the URL's and the headers'.
+        Some(first) if first.starts_with(b"POST ") => {
+            "the answer is not HTTP: it is the request itself".to_owned()
+        }
+        Some(first) => {
+            let first = first.escape_ascii();
+            format!("the answer is not HTTP: it begins with \"{first}\"")
+        }
+        None => format!("the answer is not HTTP: {error}"),
+    }
 }
 
 fn broken(peer: SocketAddr, progress: Progress, error: &io::Error) -> Trouble {
@@ -157,9 +175,7 @@ fn broken(peer: SocketAddr, progress: Progress, error: &io::Error) -> Trouble {
         return Trouble::Machine(Fault(format!("talk to {peer}: {error}")));
     }
     match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            Trouble::new(Class::Reset, format!("connection reset by {peer}"))
-        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => reset(peer, progress),
         io::ErrorKind::TimedOut => Trouble::new(
             Class::ResponseTimeout,
             format!("no sign of life from {peer}: {error}"),
@@ -171,7 +187,15 @@ fn broken(peer: SocketAddr, progress: Progress, error: &io::Error) -> Trouble {
     }
 }
 
+fn reset(peer: SocketAddr, progress: Progress) -> Trouble {
+    let text = format!("connection reset by {peer}{}", remainder(progress));
+    Trouble::new(Class::Reset, text)
+}
+
 fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
+    if progress.reset {
+        return reset(peer, progress);
+    }
     let when = if progress.heard == 0 {
         "without an answer"
     } else {
@@ -179,7 +203,7 @@ fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
     };
     Trouble::new(
         Class::Closed,
-        format!("{peer} closed the connection {when}"),
+        format!("{peer} closed the connection {when}{}", remainder(progress)),
     )
 }
 
@@ -194,10 +218,16 @@ pub(super) fn silent(limit: Duration, progress: Progress, reused: bool) -> Troub
     if !reused {
         text.push_str(" of connecting");
     }
-    if !progress.whole {
-        text.push_str("; the request was not taken whole");
-    }
+    text.push_str(remainder(progress));
     Trouble::new(Class::ResponseTimeout, text)
+}
+
+fn remainder(progress: Progress) -> &'static str {
+    if progress.whole {
+        ""
+    } else {
+        "; the request was not taken whole"
+    }
 }
 
 /// The first error of that type in a chain, the inside of an `io::Error` included.

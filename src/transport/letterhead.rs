@@ -4,6 +4,8 @@
 //! forgets what was typed. So hyper is given a request without headers, and its head of two lines
 //! (the placeholder) is replaced, while it is written, by the head that was formatted here. Invariant:
 //! the bytes on the wire are our head, then the body, and [`Progress`] says how many of them went.
+//! An answer belongs to the request whose first byte went before the answer was read: on a new
+//! connection nothing is read before that, and on a kept one anything unread makes it unusable.
 //! Framing stays truthful because [`compose`] refuses a head whose `Content-Length` is not the body's.
 
 use std::fmt;
@@ -14,6 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::wire::Wire;
 use crate::model::{Fault, Request};
 
 /// What hyper's head starts with, for the request that it is given.
@@ -22,6 +25,15 @@ const PLACEHOLDER: &[u8] = b"POST / HTTP/1.1\r\n";
 const END: &[u8] = b"\r\n\r\n";
 /// Slices handed to one write: our head, the rest of hyper's first slice, and hyper's next ones.
 const SLICES: usize = 8;
+
+/// What is read for one answer at most, in bytes: interim answers, head, body and their framing. It
+/// is the most that what is kept can take: a head of 64 KiB, and 64 KiB of body in chunks of a byte
+/// each, six on the wire. Without it a flood of interim answers, of chunks' extensions or trailers
+/// would hold a processor until the time-out, and other endpoints' answers would wait.
+const HEARD_BYTES: usize = 512 * 1024;
+
+/// Bytes of an answer's beginning that are remembered, to tell what it is where it is no HTTP.
+const FIRST_BYTES: usize = 24;
 
 /// How far an exchange came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +44,22 @@ pub(super) struct Progress {
     pub(super) heard: usize,
     /// Whether the request is out whole and the connection never refused a byte.
     pub(super) whole: bool,
+    /// Whether writing found that the peer had reset the connection; reading then finds its end only.
+    pub(super) reset: bool,
+    /// The answer's first bytes, as far as they came.
+    pub(super) first: [u8; FIRST_BYTES],
+}
+
+impl Progress {
+    /// The beginning of the answer, where it can't be HTTP/1's.
+    pub(super) fn beginning_of_another_protocol(&self) -> Option<&[u8]> {
+        let first = self.first.get(..self.heard).unwrap_or(&self.first);
+        let begins_well = first
+            .iter()
+            .zip(b"HTTP/1.")
+            .all(|(is, should)| is == should);
+        (!begins_well).then_some(first)
+    }
 }
 
 /// The head to be written, shared between the connection's owner and its byte stream.
@@ -48,8 +76,27 @@ struct State {
     length: usize,
     sent: usize,
     heard: usize,
+    first: [u8; FIRST_BYTES],
     /// The peer takes no more: the rest of the request is dropped, for its answer may be there.
     torn: bool,
+    /// Whether it was a reset that tore it.
+    reset: bool,
+    /// Whether the connection has had a request before this one.
+    kept: bool,
+    /// Whether hyper wanted to read before the request's first byte was out.
+    withheld: bool,
+}
+
+impl State {
+    /// Whether nothing has gone out that could be answered.
+    fn is_unasked(&self) -> bool {
+        self.open && self.sent == 0
+    }
+
+    fn tear(&mut self, error: &io::Error) {
+        self.torn = true;
+        self.reset |= error.kind() == io::ErrorKind::ConnectionReset;
+    }
 }
 
 impl Letter {
@@ -60,6 +107,8 @@ impl Letter {
     /// Formats the head of the next request. Fails where no peer could read it.
     pub(super) fn begin(&self, start_line: &[u8], request: &Request) -> Result<(), Fault> {
         let mut state = self.state();
+        // The head of an earlier request is still there.
+        state.kept = !state.head.is_empty();
         compose(&mut state.head, start_line, request)?;
         state.head_sent = 0;
         state.open = true;
@@ -75,6 +124,8 @@ impl Letter {
             sent: state.sent,
             heard: state.heard,
             whole: !state.open && !state.torn && state.sent == state.length,
+            reset: state.reset,
+            first: state.first,
         }
     }
 }
@@ -125,17 +176,17 @@ fn is_token(byte: u8) -> bool {
 }
 
 /// The byte stream that hyper writes into.
-pub(super) struct Letterhead<W> {
-    wire: W,
+pub(super) struct Letterhead {
+    wire: Wire,
     letter: Letter,
 }
 
-impl<W> Letterhead<W> {
-    pub(super) fn new(wire: W, letter: Letter) -> Self {
+impl Letterhead {
+    pub(super) fn new(wire: Wire, letter: Letter) -> Self {
         Self { wire, letter }
     }
 
-    pub(super) fn into_wire(self) -> W {
+    pub(super) fn into_wire(self) -> Wire {
         self.wire
     }
 }
@@ -152,6 +203,34 @@ impl fmt::Display for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
+/// The answer is longer than anything that is to be read of it.
+#[derive(Debug)]
+pub(super) struct Excess;
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "more than {} KiB came for one answer",
+            HEARD_BYTES / 1024
+        )
+    }
+}
+
+impl std::error::Error for Excess {}
+
+/// A kept connection was closed by its peer, or holds bytes that answer nothing.
+#[derive(Debug)]
+struct Stale;
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the kept connection is no longer usable")
+    }
+}
+
+impl std::error::Error for Stale {}
+
 /// The length of the placeholder at the start of hyper's bytes.
 fn placeholder_length(bytes: &[u8]) -> Option<usize> {
     if !bytes.starts_with(PLACEHOLDER) {
@@ -161,11 +240,11 @@ fn placeholder_length(bytes: &[u8]) -> Option<usize> {
     Some(at + END.len())
 }
 
-impl<W: AsyncWrite + Unpin> Letterhead<W> {
+impl Letterhead {
     /// Writes our head in place of the placeholder, with as much of the body as goes along.
     /// Returns how much of hyper's bytes that was.
     fn poll_open(
-        wire: &mut W,
+        wire: &mut Wire,
         state: &mut State,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
@@ -174,6 +253,11 @@ impl<W: AsyncWrite + Unpin> Letterhead<W> {
         let Some(skip) = placeholder_length(first) else {
             return Poll::Ready(Err(io::Error::other(Mismatch)));
         };
+        // The runtime may not have heard yet of what the kernel has: an answer to nothing would be
+        // taken for this request's, or a request be lost on a connection that is closed.
+        if state.kept && state.is_unasked() && wire.has_unread() {
+            return Poll::Ready(Err(io::Error::other(Stale)));
+        }
         loop {
             let left = state.head.get(state.head_sent..).unwrap_or_default();
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -190,6 +274,9 @@ impl<W: AsyncWrite + Unpin> Letterhead<W> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             state.sent += n;
+            if std::mem::take(&mut state.withheld) {
+                cx.waker().wake_by_ref();
+            }
             state.head_sent += n.min(left);
             if n >= left {
                 state.open = false;
@@ -207,21 +294,39 @@ fn peer_is_gone(error: &io::Error) -> bool {
     )
 }
 
-impl<W: AsyncRead + Unpin> AsyncRead for Letterhead<W> {
+impl AsyncRead for Letterhead {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        {
+            let mut state = this.letter.state();
+            // Some answer as soon as they have accepted. hyper would call that an unexpected
+            // message, or not, depending on which came first: the answer or our write.
+            if !state.kept && state.is_unasked() {
+                state.withheld = true;
+                return Poll::Pending;
+            }
+            if state.heard >= HEARD_BYTES {
+                return Poll::Ready(Err(io::Error::other(Excess)));
+            }
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
-        this.letter.state().heard += buf.filled().len() - before;
+        let mut state = this.letter.state();
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let heard = state.heard;
+        for (slot, byte) in state.first.iter_mut().skip(heard).zip(came) {
+            *slot = *byte;
+        }
+        state.heard += came.len();
         Poll::Ready(Ok(()))
     }
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Letterhead<W> {
+impl AsyncWrite for Letterhead {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -250,7 +355,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Letterhead<W> {
         // So the rest is swallowed, and what the peer said is found by reading.
         Poll::Ready(match result {
             Err(error) if peer_is_gone(&error) => {
-                state.torn = true;
+                state.tear(&error);
                 Ok(bufs.iter().map(|buf| buf.len()).sum())
             }
             other => other,
@@ -269,7 +374,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Letterhead<W> {
         }
         match ready!(Pin::new(&mut this.wire).poll_flush(cx)) {
             Err(error) if peer_is_gone(&error) => {
-                this.letter.state().torn = true;
+                this.letter.state().tear(&error);
                 Poll::Ready(Ok(()))
             }
             other => Poll::Ready(other),

@@ -161,6 +161,12 @@ pub(super) fn failure(host: &str, error: &rustls::Error) -> Failure {
             class: Class::Tls,
             text: format!("{host} does not speak TLS on this port"),
         },
+        rustls::Error::PeerIncompatible(
+            rustls::PeerIncompatible::ServerDoesNotSupportTls12Or13,
+        ) => Failure {
+            class: Class::Tls,
+            text: format!("{host} speaks no TLS newer than 1.1"),
+        },
         rustls::Error::AlertReceived(alert) => Failure {
             class: Class::Tls,
             text: format!("{host} refused TLS: {alert:?}"),
@@ -172,6 +178,12 @@ pub(super) fn failure(host: &str, error: &rustls::Error) -> Failure {
     }
 }
 
+/// A name without what the TLS library says of its kind: `DnsName("a.example")`.
+fn bare(name: &str) -> &str {
+    let inside = name.strip_suffix(')').and_then(|rest| rest.split_once('('));
+    inside.map_or(name, |(_kind, name)| name.trim_matches('"'))
+}
+
 fn words(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
@@ -179,7 +191,7 @@ fn words(error: &CertificateError) -> String {
         E::NotValidYet | E::NotValidYetContext { .. } => "not valid yet".into(),
         E::Revoked => "revoked".into(),
         E::UnknownIssuer => "signed by nobody that is trusted here".into(),
-        E::BadSignature => "its signature is wrong".into(),
+        E::BadSignature => "not signed by the authority that it names".into(),
         E::BadEncoding => "not readable".into(),
         E::NotValidForName => "made for another name".into(),
         E::NotValidForNameContext { presented, .. } if presented.is_empty() => {
@@ -188,10 +200,12 @@ fn words(error: &CertificateError) -> String {
         E::NotValidForNameContext { presented, .. } => {
             let shown = presented.len().min(NAMES_SHOWN);
             let more = if presented.len() > shown { ", …" } else { "" };
-            format!(
-                "made for other names: {}{more}",
-                presented[..shown].join(", ")
-            )
+            let names: Vec<_> = presented
+                .iter()
+                .take(shown)
+                .map(|name| bare(name))
+                .collect();
+            format!("made for other names: {}{more}", names.join(", "))
         }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => "not made for servers".into(),
         other => other.to_string(),

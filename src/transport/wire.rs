@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -19,6 +20,22 @@ pub(super) enum Wire {
 }
 
 impl Wire {
+    /// Whether the kernel has bytes of the peer, or its end, or an error: asked of the kernel itself,
+    /// for the runtime hears of it later.
+    pub(super) fn has_unread(&self) -> bool {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        let mut asked = [PollFd::new(stream, PollFlags::IN)];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // Not to know is no reason to give the connection up.
+        poll(&mut asked, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    }
+
     /// The TCP connection alone, for waiting until the peer closes it.
     pub(super) fn into_tcp(self) -> TcpStream {
         match self {

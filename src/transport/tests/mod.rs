@@ -6,6 +6,7 @@
 mod answers;
 mod names;
 mod secure;
+mod stale;
 mod trouble;
 mod wire;
 
