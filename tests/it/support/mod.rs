@@ -18,7 +18,7 @@ pub(crate) use receiver::{Answer, Receiver, bound_port};
 pub(crate) use request::Received;
 pub(crate) use shim::shim;
 pub(crate) use sign::{hmac_hex, openssl_hmac_hex};
-pub(crate) use tls::Authority;
+pub(crate) use tls::{Acceptor, Authority};
 pub(crate) use world::{World, hook, insert};
 
 /// How often a condition is looked at.

@@ -3,12 +3,14 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A connection with TLS.
-pub(super) type Stream = StreamOwned<ServerConnection, TcpStream>;
+pub(crate) type Stream = StreamOwned<ServerConnection, TcpStream>;
 
 /// An authority that no machine trusts of itself.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -34,9 +36,25 @@ impl Authority {
 
     /// A server certificate for `name`, ready to be served.
     pub(crate) fn acceptor(&self, name: &str) -> Acceptor {
+        self.acceptor_with(name, |_| {})
+    }
+
+    /// The same with something changed.
+    pub(crate) fn acceptor_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Acceptor {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.0).unwrap();
+        Acceptor::new(&certificate, &key)
+    }
+}
+
+impl Acceptor {
+    fn new(certificate: &Certificate, key: &KeyPair) -> Self {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -45,14 +63,24 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
-        Acceptor(Arc::new(config))
+        Self(Arc::new(config))
     }
-}
 
-impl Acceptor {
+    /// A certificate for `name` that nobody but itself vouches for.
+    pub(crate) fn self_signed(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        Self::new(&params.self_signed(&key).unwrap(), &key)
+    }
+
+    /// The server's side of a connection, before its handshake.
+    pub(crate) fn connection(&self) -> ServerConnection {
+        ServerConnection::new(Arc::clone(&self.0)).unwrap()
+    }
+
     /// Makes the handshake; `None` where the peer broke it off.
-    pub(super) fn accept(&self, mut socket: TcpStream) -> Option<Stream> {
-        let mut connection = ServerConnection::new(Arc::clone(&self.0)).unwrap();
+    pub(crate) fn accept(&self, mut socket: TcpStream) -> Option<Stream> {
+        let mut connection = self.connection();
         while connection.is_handshaking() {
             connection.complete_io(&mut socket).ok()?;
         }
