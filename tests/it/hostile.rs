@@ -7,6 +7,8 @@
 
 mod bodies;
 mod heads;
+mod kept;
+mod names;
 mod peer;
 mod requests;
 mod tls;
