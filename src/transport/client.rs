@@ -152,7 +152,7 @@ impl Client {
                 let trouble = answering(host, connection.peer(), progress, error.as_ref());
                 (trouble, reused && progress.sent == 0)
             }
-            Err(_elapsed) => (silent(limit, progress, reused), false),
+            Err(_elapsed) => (silent(limit, progress), false),
         };
         Err(Unsuccessful { trouble, unsent })
     }

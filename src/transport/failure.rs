@@ -188,7 +188,7 @@ fn broken(peer: SocketAddr, progress: Progress, error: &io::Error) -> Trouble {
 }
 
 fn reset(peer: SocketAddr, progress: Progress) -> Trouble {
-    let text = format!("connection reset by {peer}{}", remainder(progress));
+    let text = format!("connection reset by {peer}{}", circumstance(progress));
     Trouble::new(Class::Reset, text)
 }
 
@@ -203,23 +203,36 @@ fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
     };
     Trouble::new(
         Class::Closed,
-        format!("{peer} closed the connection {when}{}", remainder(progress)),
+        format!(
+            "{peer} closed the connection {when}{}",
+            circumstance(progress)
+        ),
     )
 }
 
 /// No head of an answer in time.
-pub(super) fn silent(limit: Duration, progress: Progress, reused: bool) -> Trouble {
+pub(super) fn silent(limit: Duration, progress: Progress) -> Trouble {
     let part = if progress.heard > 0 {
         " but interim or unfinished ones"
     } else {
         ""
     };
     let mut text = format!("no answer{part} within {}", Span(limit));
-    if !reused {
+    if !progress.kept {
         text.push_str(" of connecting");
     }
     text.push_str(remainder(progress));
     Trouble::new(Class::ResponseTimeout, text)
+}
+
+/// What a person should know of a connection that ended early. A server that closes its idle ones
+/// sooner than it says does this; `keep_alive = false` helps.
+fn circumstance(progress: Progress) -> &'static str {
+    if progress.kept && progress.heard == 0 {
+        "; it was kept from an earlier request"
+    } else {
+        remainder(progress)
+    }
 }
 
 fn remainder(progress: Progress) -> &'static str {

@@ -46,6 +46,8 @@ pub(super) struct Progress {
     pub(super) whole: bool,
     /// Whether writing found that the peer had reset the connection; reading then finds its end only.
     pub(super) reset: bool,
+    /// Whether the connection has had a request before this one.
+    pub(super) kept: bool,
     /// The answer's first bytes, as far as they came.
     pub(super) first: [u8; FIRST_BYTES],
 }
@@ -125,6 +127,7 @@ impl Letter {
             heard: state.heard,
             whole: !state.open && !state.torn && state.sent == state.length,
             reset: state.reset,
+            kept: state.kept,
             first: state.first,
         }
     }

@@ -4,6 +4,7 @@
 //! machine does not fail them. No test sleeps: an endpoint that is silent just holds its socket.
 
 mod answers;
+mod arbitrary;
 mod names;
 mod secure;
 mod stale;
@@ -22,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, Endpoint, Timeouts, Transport};
 use crate::model::{
-    Answer, Class, Clock, Dialect, Exchange, Header, Pattern, Request, Url, Webhook,
+    Answer, Class, Clock, Dialect, Exchange, Failure, Fault, Header, Pattern, Request, Url, Webhook,
 };
 
 /// How long a test waits for what must come soon.

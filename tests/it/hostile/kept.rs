@@ -131,7 +131,7 @@ fn connections_closed_as_they_are_used_again() {
     for n in 0..EVENTS {
         insert(&outbox, "e", &format!("{{\"n\":{n}}}"));
     }
-    let columns = "event_id, outcome, coalesce(status, class)";
+    let columns = "event_id, outcome, coalesce(status, class), coalesce(error, '')";
     let rows = world.attempts(columns, EVENTS, SOON * 2);
     assert_eq!(rows.len(), EVENTS);
     let events: BTreeSet<_> = rows.iter().map(|row| &row[0]).collect();
@@ -145,6 +145,8 @@ fn connections_closed_as_they_are_used_again() {
             ("failed", "reset"),
         ];
         assert!(known.contains(&said), "{row:?}");
+        let explained = row[3].ends_with("; it was kept from an earlier request");
+        assert_eq!(explained, said.0 == "failed", "{row:?}");
     }
     let received = received.lock().unwrap();
     let distinct: BTreeSet<_> = received.iter().collect();
