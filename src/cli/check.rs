@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Ended, rights, say};
+use super::{Ended, note, rights, say};
 use crate::config::{self, SecretsWanted};
 use crate::{daemon, transport};
 
@@ -24,12 +24,12 @@ pub(super) fn check(path: &Path) -> Ended {
     let config = config::load(path, SecretsWanted::Check, &transport::check_ca)
         .map_err(daemon::Error::Config)?;
     for warning in &config.warnings {
-        eprintln!("{warning}\n");
+        note(format_args!("{warning}\n"));
     }
     let mut rights = rights::warnings("[outbox] path", &config.outbox.path);
     rights.extend(rights::warnings("[log] path", &config.log.path));
     for warning in &rights {
-        eprintln!("{warning}\n");
+        note(format_args!("{warning}\n"));
     }
     let webhooks = counted(config.webhooks.len(), "webhook");
     let warnings = match config.warnings.len() + rights.len() {

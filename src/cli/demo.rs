@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 
 use super::receiver::{self, Received, Reply, Signature};
-use super::{Ended, Failure, table};
+use super::{Ended, Failure, say, table};
 use crate::model::{Dialect, Secret};
 use crate::outbox::{self, Appender, NewEvent};
 use crate::store::Reader;
@@ -114,20 +114,20 @@ async fn show() -> Ended {
 
     let config = folder.path().join("webhooks.toml");
     std::fs::write(&config, configuration(address)).map_err(failed("write webhooks.toml"))?;
-    println!(
+    say(format_args!(
         "In {} there are now a configuration of {} webhooks,",
         folder.path().display(),
         WEBHOOKS.len()
-    );
-    println!(
+    ))?;
+    say(format_args!(
         "an outbox, and a daemon that follows it. An application writes {} rows:\n",
         EVENTS.len()
-    );
+    ))?;
     let mut daemon = start(&config, folder.path())?;
     write_events(&folder.path().join("outbox.db"))?;
-    println!(
+    say(format_args!(
         "\nThe endpoint of \"newsletter\" answers 500 twice; bold-cms tries again after 10 seconds.\n"
-    );
+    ))?;
 
     let log = folder.path().join("log.db");
     let delivered = timeout(LIMIT, wait_until_done(&mut daemon, &log)).await;
@@ -141,10 +141,10 @@ async fn show() -> Ended {
     rows?;
     match delivered {
         Ok(Ok(())) if tally.wrong == 0 && requests == expected && stopped => {
-            println!(
+            say(format_args!(
                 "\n{DELIVERIES} deliveries, {requests} requests, every signature right in all three dialects. \
                  The folder is gone again.\nNext: webhooksd --help, and the comments of webhooks.toml."
-            );
+            ))?;
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(Failure::text(format!(
@@ -205,7 +205,9 @@ fn start(config: &Path, folder: &Path) -> Result<Daemon, Failure> {
 fn write_events(path: &Path) -> Result<(), Failure> {
     let mut appender = Appender::open(path, 1 << 20)?;
     for (event, data) in EVENTS {
-        println!("  INSERT INTO outbox (event, data) VALUES ('{event}', '{data}');");
+        say(format_args!(
+            "  INSERT INTO outbox (event, data) VALUES ('{event}', '{data}');"
+        ))?;
         let (event, data) = (event.to_owned(), data.to_owned());
         let event = NewEvent {
             event,
@@ -242,9 +244,9 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
 fn print_log(log: &Path) -> Result<(), Failure> {
     let mut rows = Reader::open(log)?.log(100)?;
     rows.sort_by_key(|row| row.id);
-    println!(
+    say(format_args!(
         "sqlite3 -readonly log.db 'SELECT time, webhook, event, attempt, outcome, status, error, duration_ms FROM log'\n"
-    );
+    ))?;
     let cells: Vec<Vec<String>> = rows
         .into_iter()
         .map(|row| {
@@ -264,8 +266,7 @@ fn print_log(log: &Path) -> Result<(), Failure> {
     let heads = [
         "time", "webhook", "event", "attempt", "outcome", "status", "duration", "error",
     ];
-    print!("{}", table::align(&heads, &cells));
-    Ok(())
+    say(table::align(&heads, &cells).trim_end_matches('\n'))
 }
 
 /// Stops the daemon as systemd would; true when it said that all went well.

@@ -4,7 +4,7 @@
 //! written together, so a pipe is fast and a trickle is prompt. A line that is no event ends it;
 //! what stands before that line is in the outbox, and the message says so.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Ended, Failure};
+use super::{Ended, Failure, note, note_in_place, say};
 use crate::api::item;
 use crate::config::{self, SecretsWanted};
 use crate::model::Clock;
@@ -58,7 +58,10 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
         .map_err(crate::daemon::Error::Config)?;
     let outbox = &config.outbox;
     if outbox::create_if_missing(&outbox.path)? {
-        eprintln!("there was no outbox: made {}", outbox.path.display());
+        note(format_args!(
+            "there was no outbox: made {}",
+            outbox.path.display()
+        ));
     }
     let mut appender = Appender::open(&outbox.path, outbox.max_data_bytes)?;
     if arguments.event == "-" {
@@ -101,7 +104,7 @@ fn data(argument: Option<&str>) -> Result<String, Failure> {
 fn one(appended: Option<&Appended>) -> Ended {
     match appended {
         Some(Appended::New(id) | Appended::Again(id)) => {
-            println!("{id}");
+            say(id)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Appended::Conflict(id)) => Err(conflict(*id)),
@@ -110,17 +113,19 @@ fn one(appended: Option<&Appended>) -> Ended {
 }
 
 /// Lines from standard input, read ahead by a thread of their own.
-fn lines() -> Receiver<io::Result<String>> {
+fn lines() -> Result<Receiver<io::Result<String>>, Failure> {
     let (send, receive) = sync_channel(BATCH_EVENTS);
-    std::thread::spawn(move || {
+    let reading = move || {
         for line in io::stdin().lock().lines() {
             let failed = line.is_err();
             if send.send(line).is_err() || failed {
                 return;
             }
         }
-    });
-    receive
+    };
+    let thread = std::thread::Builder::new().spawn(reading);
+    thread.map_err(|error| Failure::text(format!("start a thread: {error}")))?;
+    Ok(receive)
 }
 
 struct Progress {
@@ -134,8 +139,11 @@ impl Progress {
     fn show(&mut self, now: Instant) {
         if self.shown && now.saturating_duration_since(self.last) >= PROGRESS {
             self.last = now;
-            eprint!("\r{} events, {} a second ", self.written, self.rate(now));
-            drop(io::stderr().flush());
+            note_in_place(format_args!(
+                "\r{} events, {} a second ",
+                self.written,
+                self.rate(now)
+            ));
         }
     }
 
@@ -147,7 +155,7 @@ impl Progress {
 
 fn from_stdin(appender: &mut Appender) -> Ended {
     let clock = Clock::system();
-    let lines = lines();
+    let lines = lines()?;
     let now = clock.instant();
     let shown = io::stderr().is_terminal();
     let mut progress = Progress {
@@ -170,13 +178,13 @@ fn from_stdin(appender: &mut Appender) -> Ended {
         }
     };
     if shown {
-        eprint!("\r\x1b[K");
+        note_in_place("\r\x1b[K");
     }
     let rate = progress.rate(clock.instant());
-    eprintln!(
+    note(format_args!(
         "{} events are in the outbox ({rate} a second)",
         progress.written
-    );
+    ));
     ended
 }
 

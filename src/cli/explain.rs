@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use super::screen::{Look, Screen};
 use super::table::{Cell, Column, Layout};
-use super::{Ended, Failure, chain, load, open_log, text, when};
+use super::{Ended, Failure, chain, load, note, open_log, text, when};
 use crate::config::Config;
 use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
@@ -81,7 +81,9 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
     let log = if config.log.path.exists() {
         Some(open_log(&config)?)
     } else {
-        eprintln!("there is no log yet: nothing was taken from the outbox");
+        note(format_args!(
+            "there is no log yet: nothing was taken from the outbox"
+        ));
         None
     };
     let known = Known {
@@ -104,12 +106,14 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
 fn outbox_row(config: &Config, id: i64) -> Option<Row> {
     let path = &config.outbox.path;
     if !path.exists() {
-        eprintln!("there is no outbox at {path:?}: by the log alone");
+        note(format_args!(
+            "there is no outbox at {path:?}: by the log alone"
+        ));
         return None;
     }
     let row = Tail::open(path, config.outbox.max_data_bytes).and_then(|mut tail| tail.row(id));
     row.unwrap_or_else(|error| {
-        eprintln!("{}: by the log alone", chain(&error));
+        note(format_args!("{}: by the log alone", chain(&error)));
         None
     })
 }

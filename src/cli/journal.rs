@@ -91,6 +91,10 @@ pub(super) fn begin(form: Form, level: Level) -> Journal {
     let thread = std::thread::Builder::new()
         .name("journal".into())
         .spawn(move || writer.run());
+    if thread.is_err() {
+        // Then each line is written as it comes.
+        gathered.end();
+    }
     Journal {
         gathered,
         thread: thread.ok(),

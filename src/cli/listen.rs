@@ -173,7 +173,7 @@ async fn receive(arguments: &Arguments, secret: Option<Secret>) -> Ended {
         _ = tokio::signal::ctrl_c() => {}
     }
     if io::stdout().is_terminal() {
-        println!();
+        print("\n")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::screen::Screen;
 use super::when::{self, When};
-use super::{Ended, Failure, known_webhook, load, open_log};
+use super::{Ended, Failure, known_webhook, load, note, open_log};
 use crate::model::clock::utc;
 use crate::model::{Clock, Pattern};
 use crate::store::{LogFilter, Reader};
@@ -106,13 +106,13 @@ pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
     let newest = reader.newest(&filter, arguments.count)?;
     show.rows(&reader, &newest.ids)?;
     if newest.ids.is_empty() && !arguments.json && !arguments.follow {
-        eprintln!("the log has no such attempt");
+        note("the log has no such attempt");
     }
     if let Some(stopped_at_ms) = newest.stopped_at_ms {
-        eprintln!(
+        note(format_args!(
             "looked back to {} only: --since TIME looks at everything since then",
             utc(stopped_at_ms)
-        );
+        ));
     }
     if arguments.follow {
         return follow(

@@ -3,12 +3,6 @@
 //! One file for each command. Every error ends here, printed once with its causes on one line, and
 //! a hint on a line of its own where a person can do something about it.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the one place that prints"
-)]
-
 mod check;
 mod client;
 mod completions;
@@ -171,6 +165,17 @@ fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
     shown(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
 }
 
+/// Prints a line on standard error. Nobody may be left to read it; the exit code says it too.
+fn note(text: impl std::fmt::Display) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints on standard error without ending the line.
+fn note_in_place(text: impl std::fmt::Display) {
+    let mut stderr = io::stderr().lock();
+    drop(write!(stderr, "{text}").and_then(|()| stderr.flush()));
+}
+
 /// Reads the configuration for commands that send nothing: without secrets.
 fn load(path: &Path) -> Result<Config, Failure> {
     let config = config::load(path, SecretsWanted::Skip, &transport::check_ca);
@@ -212,11 +217,10 @@ pub fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     carry_out(config, &command).unwrap_or_else(|failure| {
         if !failure.text.is_empty() {
-            // Nobody may be left to read it; the exit code says it too.
-            drop(writeln!(io::stderr(), "{}", failure.text));
+            note(&failure.text);
         }
         if let Some(hint) = failure.hint {
-            drop(writeln!(io::stderr(), "hint: {hint}"));
+            note(format_args!("hint: {hint}"));
         }
         ExitCode::from(failure.code)
     })

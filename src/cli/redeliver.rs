@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::client::{self, Client};
 use super::screen::Progress;
 use super::when::{self, When};
-use super::{Ended, Failure, known_webhook, load, open_log, say, text};
+use super::{Ended, Failure, known_webhook, load, note, open_log, say, text};
 use crate::config::Config;
 use crate::model::Clock;
 
@@ -156,7 +156,7 @@ impl Heard {
         }
         for refused in &self.refused {
             let error = text::line(&refused.error);
-            eprintln!("delivery {}: {error}", refused.delivery_id);
+            note(format_args!("delivery {}: {error}", refused.delivery_id));
         }
         if !self.finished {
             let text = format!(

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Client;
-use super::{Ended, Failure, load, say, text};
+use super::{Ended, Failure, load, note, say, text};
 use crate::config;
 
 /// Has the daemon take the configuration in, without dropping a delivery
@@ -45,13 +45,13 @@ pub(super) fn reload(path: &Path) -> Ended {
     let webhooks = text::counted(reloaded.webhooks, "webhook");
     say(format!("reloaded: {webhooks}"))?;
     for cancelled in &reloaded.cancelled {
-        eprintln!(
+        note(format_args!(
             "{}: {} cancelled, for the webhook is inactive or left the configuration; \
              `webhooksd redeliver --cancelled --webhook {}` brings them back",
             text::line(&cancelled.webhook),
             text::deliveries(cancelled.count),
-            text::line(&cancelled.webhook),
-        );
+            text::line(&cancelled.webhook)
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::client::Client;
 use super::screen::Progress;
 use super::when::{self, When};
-use super::{Ended, Failure, known_webhook, load, open_log, say, text};
+use super::{Ended, Failure, known_webhook, load, note, open_log, say, text};
 use crate::model::Clock;
 
 /// Sends the events of the outbox again, from a point in time
@@ -75,10 +75,10 @@ pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
     let begun: Begun = client.post("/replay", &body)?.json()?;
     let deliveries = text::deliveries(begun.matched);
     if begun.pruned > 0 {
-        eprintln!(
+        note(format_args!(
             "about {} of that time are no longer in the outbox",
             text::counted(begun.pruned, "event")
-        );
+        ));
     }
     let Some(replay) = begun.replay.filter(|_| !arguments.dry_run) else {
         say(format!("{deliveries} would be made"))?;
@@ -92,7 +92,9 @@ pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
         .collect();
-    eprintln!("replay {id}: {deliveries}; Ctrl-C ends this command, the daemon goes on");
+    note(format_args!(
+        "replay {id}: {deliveries}; Ctrl-C ends this command, the daemon goes on"
+    ));
     let done = watch(&client, &format!("/replays/{id}"))?;
     let done = text::deliveries(done);
     say(format!("{done} made; `webhooksd logs --follow` shows them"))?;

@@ -12,6 +12,8 @@ use std::io::{self, IsTerminal, Write};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
+use super::note_in_place;
+
 /// No output is made narrower than this, whatever the terminal says of itself.
 const NARROWEST: usize = 40;
 
@@ -131,8 +133,7 @@ impl Progress {
 
     pub(super) fn show(&mut self, text: impl Display) {
         if self.shown {
-            eprint!("\r\x1b[K{text}");
-            drop(io::stderr().flush());
+            note_in_place(format_args!("\r\x1b[K{text}"));
             self.dirty = true;
         }
     }
@@ -140,8 +141,7 @@ impl Progress {
     /// Takes the line away.
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.dirty) {
-            eprint!("\r\x1b[K");
-            drop(io::stderr().flush());
+            note_in_place("\r\x1b[K");
         }
     }
 }

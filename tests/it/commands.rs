@@ -257,6 +257,38 @@ fn demo_shows_the_whole_thing_and_leaves_nothing() {
 }
 
 #[test]
+fn what_nobody_reads_stops_no_command() {
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let world = World::bare(&[]);
+    world.write("events", "{\"event\":\"e\",\"data\":{}}\n".repeat(3));
+    // A warning, a row that is written, a file that is made, a count, a page: all into closed pipes.
+    for words in [
+        &["check"][..],
+        &["emit", "e", "{}"],
+        &["emit", "-"],
+        &["explain", "1"],
+        &["schema", "log"],
+        &["man"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_webhooksd"));
+        command.args(words).current_dir(world.folder());
+        command.stdin(std::fs::File::open(world.path("events")).unwrap());
+        let status = command.stdout(gone()).stderr(gone()).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{words:?}");
+    }
+    let count = "SELECT count(*) FROM outbox";
+    let rows: i64 = world
+        .outbox()
+        .query_row(count, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 4);
+}
+
+#[test]
 fn an_error_that_nobody_reads_still_has_its_exit_code() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -70,7 +70,9 @@ impl Connector<()> for UnixConnector {
     ) -> Result<Option<Self::Out>, Error> {
         let (send, receive) = mpsc::sync_channel(1);
         let path = self.path.clone();
-        std::thread::spawn(move || drop(send.send(UnixStream::connect(path))));
+        std::thread::Builder::new()
+            .spawn(move || drop(send.send(UnixStream::connect(path))))
+            .map_err(|error| Error::Other(Box::new(NotConnected(error))))?;
         let stream = receive.recv_timeout(self.limit).unwrap_or_else(|_| {
             let text = "it takes no connection";
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
