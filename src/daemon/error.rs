@@ -84,6 +84,8 @@ pub enum Error {
     },
     /// The runtime or a signal can't be set up.
     Runtime(io::Error),
+    /// The system does not give the threads that are needed.
+    Threads(io::Error),
     /// A part of the pipeline panicked; the panic's own line is in the journal.
     Panicked,
     /// The log did not take the last results.
@@ -138,6 +140,11 @@ impl Error {
             Self::Live { .. } => Some("give each daemon a socket of its own".into()),
             Self::Group { .. } => Some("make the group, or leave [socket] group out".into()),
             Self::Metrics { .. } => Some("give [metrics] listen a free address".into()),
+            Self::Threads(_) => Some(
+                "raise the limit of processes for this user, or the unit's TasksMax=: a few threads \
+                 are needed"
+                    .into(),
+            ),
             Self::Endpoint { .. } | Self::Passed { .. } | Self::Runtime(_) | Self::Panicked => None,
         }
     }
@@ -167,6 +174,7 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => refused(*refusal, f),
             Self::Restart { key } => write!(f, "{key} is another one than at the start"),
             Self::Runtime(_) => f.write_str("set up the runtime"),
+            Self::Threads(_) => f.write_str("start the daemon's threads"),
             Self::Panicked => f.write_str("a part of the pipeline panicked; its line is above"),
             Self::Unrecorded => f.write_str("the log did not take the last results"),
             Self::Interrupted { in_flight } => {
@@ -206,6 +214,7 @@ impl std::error::Error for Error {
             Self::Config(error) => error.source(),
             Self::Lock { source, .. }
             | Self::Runtime(source)
+            | Self::Threads(source)
             | Self::Socket { source, .. }
             | Self::Passed { source }
             | Self::Metrics { source, .. } => Some(source),

@@ -1,4 +1,9 @@
-//! Limits of the process: one descriptor per request in flight, and some for all the rest.
+//! Limits of the process: descriptors, one per request in flight and some for all the rest; threads,
+//! enough of them to start; no core, which would hold secrets and bodies.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -6,6 +11,47 @@ use crate::api;
 
 /// Descriptors for databases, the runtime, idle connections, and the clients of the socket.
 const OTHER_FILES: u64 = 256 + api::DESCRIPTORS;
+
+/// Threads beside those that run futures: the outbox's reader, its writer, and one that may block.
+/// More are had where the system gives them.
+const OTHER_THREADS: usize = 3;
+
+/// As small as a thread's stack gets: these do nothing.
+const PROBE_STACK_BYTES: usize = 64 << 10;
+
+/// Asks for no core. The hard limit stays, so that a person who wants one gets it by prlimit(1).
+pub(super) fn forbid_core() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: getrlimit(Resource::Core).maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "a crash may leave a core with secrets in it");
+    }
+}
+
+/// Whether the system gives the threads that the daemon can't be without. The runtime panics where it
+/// gets none, so it is better asked before.
+///
+/// # Errors
+/// Why it does not.
+pub(super) fn check_threads(workers: usize) -> io::Result<()> {
+    let gate = Mutex::new(());
+    std::thread::scope(|scope| {
+        let shut = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads: io::Result<Vec<_>> = (0..workers + OTHER_THREADS)
+            .map(|_| {
+                Builder::new()
+                    .stack_size(PROBE_STACK_BYTES)
+                    .spawn_scoped(scope, || drop(gate.lock()))
+            })
+            .collect();
+        drop(shut);
+        // Joined, for a thread counts until it has ended for the system as well.
+        threads?.into_iter().for_each(|thread| drop(thread.join()));
+        Ok(())
+    })
+}
 
 /// Raises the number of open files to what the system lets this process have.
 pub(super) fn raise_files() {

@@ -55,11 +55,13 @@ const RELOADS: usize = 16;
 /// # Errors
 /// What kept it from starting or ended it. The configuration's own errors are in it, whole.
 pub fn run(config_path: &Path) -> Result<(), Error> {
+    limits::forbid_core();
     let config = load(config_path)?;
     limits::raise_files();
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .clamp(1, THREADS);
+    limits::check_threads(threads).map_err(Error::Threads)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("webhooksd")
@@ -191,7 +193,7 @@ fn serve_clients(
             log: config.log.path.clone(),
             started_ms: Clock::system().now_ms(),
         };
-        let api = Api::new(dispatch.clone(), about, order).map_err(Error::Runtime)?;
+        let api = Api::new(dispatch.clone(), about, order).map_err(Error::Threads)?;
         if let Some(socket) = listeners.socket {
             served.spawn(api::serve_socket(api.clone(), socket, closed.subscribe()));
         }
@@ -300,7 +302,7 @@ fn intake_error(error: IntakeError) -> Error {
     match error {
         IntakeError::Outbox(error) => Error::Outbox(error),
         IntakeError::Store(error) => Error::Store(error),
-        IntakeError::Thread(error) => Error::Runtime(error),
+        IntakeError::Thread(error) => Error::Threads(error),
         IntakeError::Refused(refusal) => Error::Refused(refusal),
     }
 }

@@ -42,7 +42,7 @@ impl Daemon {
 
     /// Waits until the outbox is being followed.
     #[track_caller]
-    pub(super) fn wait_ready(&mut self) {
+    pub(crate) fn wait_ready(&mut self) {
         eventually("the daemon is ready", SOON, || {
             let journal = self.journal();
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -283,6 +283,35 @@ impl World {
         Daemon::spawn(command, self.path(format!("journal-{}", self.runs.get())))
     }
 
+    /// Starts `webhooksd run` behind the words of `prefix`, such as `sh -c 'ulimit ...; exec "$@"' sh`,
+    /// with variables of the environment, and does not wait.
+    pub(crate) fn spawn_behind(
+        &self,
+        prefix: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &OsStr)],
+    ) -> Daemon {
+        self.runs.set(self.runs.get() + 1);
+        let mut command = self.behind(prefix, &[&["run"], arguments].concat());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(environment.iter().copied());
+        Daemon::spawn(command, self.path(format!("journal-{}", self.runs.get())))
+    }
+
+    /// Runs a command behind the words of `prefix` and with variables of the environment to its end.
+    #[track_caller]
+    pub(crate) fn command_behind(
+        &self,
+        prefix: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &OsStr)],
+    ) -> Finished {
+        let mut command = self.behind(prefix, arguments);
+        command.stdin(Stdio::null());
+        command.envs(environment.iter().copied());
+        Finished::run(command, std::env::temp_dir().as_path(), SOON)
+    }
+
     /// Runs a command with this folder's configuration to its end.
     #[track_caller]
     pub(crate) fn command(&self, arguments: &[&str]) -> Finished {
@@ -315,8 +344,14 @@ impl World {
 
     /// The program with `arguments` and `--config`, its words of the command first.
     fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_webhooksd"));
-        command.args(arguments);
+        self.behind(&[], arguments)
+    }
+
+    /// The same, run by the words of `prefix` where there are any.
+    fn behind(&self, prefix: &[&str], arguments: &[&str]) -> Command {
+        let words = [prefix, &[env!("CARGO_BIN_EXE_webhooksd")]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(arguments);
         command.arg("--config").arg(self.path("webhooks.toml"));
         command
             .env_remove("CREDENTIALS_DIRECTORY")
