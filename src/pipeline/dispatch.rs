@@ -346,7 +346,7 @@ impl<T: Transport> Dispatch<T> {
         taken
     }
 
-    async fn attempt_or_put_back(&self, lane: &Lane<T::Endpoint>, taken: Taken<T::Endpoint>) {
+    async fn attempt_or_put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
         let fault = match caught(self.attempt(&taken)).await {
             Ok(Ok(attempt)) => {
                 lane.note_answer(attempt.exchange.result.is_ok());
@@ -355,14 +355,24 @@ impl<T: Transport> Dispatch<T> {
             Ok(Err(fault)) => fault,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
         };
-        let due = taken.due;
-        self.counters.fault(&self.clock, &lane.name, due.id, &fault);
-        let bytes = due.body.len();
-        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if !lane.lock().put_back(due) {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.counters
+            .fault(&self.clock, &lane.name, taken.due.id, &fault);
+        self.put_back(lane, taken);
         Box::pin(self.pause()).await;
+    }
+
+    fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+        let bytes = taken.due.body.len();
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut state = lane.lock();
+        if state.put_back(taken) {
+            return;
+        }
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // While it was in hand no refill saw it: where it is still pending, one has to.
+        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
     }
 
     async fn pause(&self) {

@@ -62,6 +62,8 @@ pub(crate) struct State<E> {
     pub(crate) taken: u64,
     /// The earliest later due time in the log that the calendar has an entry for.
     next_due_ms: Option<i64>,
+    /// How often the lane was closed. What was taken before a close was cancelled with the rest.
+    closed: u32,
 }
 
 /// What a worker gets to send.
@@ -70,6 +72,8 @@ pub(crate) struct Taken<E> {
     pub(crate) target: Arc<Target<E>>,
     /// The lane has just become one to be filled again.
     pub(crate) refill: bool,
+    /// How often the lane had been closed by then.
+    closed: u32,
 }
 
 impl<E> Lane<E> {
@@ -87,6 +91,7 @@ impl<E> Lane<E> {
             touched: false,
             taken: 0,
             next_due_ms: None,
+            closed: 0,
         };
         Self {
             name,
@@ -148,10 +153,11 @@ impl<E> State<E> {
         self.queue.push_front(due);
     }
 
-    /// Puts a delivery back that could not be tried by a fault of our own.
-    /// False where the lane was closed meanwhile, so that it stays in the log alone.
-    pub(crate) fn put_back(&mut self, due: Due) -> bool {
-        if self.target.is_none() {
+    /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
+    /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
+    pub(crate) fn put_back(&mut self, taken: Taken<E>) -> bool {
+        let due = taken.due;
+        if self.target.is_none() || taken.closed != self.closed {
             self.held.remove(&due.id);
             return false;
         }
@@ -171,6 +177,7 @@ impl<E> State<E> {
             due,
             target,
             refill,
+            closed: self.closed,
         })
     }
 
@@ -235,6 +242,7 @@ impl<E> State<E> {
     pub(crate) fn direct(&mut self, target: Option<Arc<Target<E>>>) {
         self.target = target;
         if self.target.is_none() {
+            self.closed = self.closed.wrapping_add(1);
             for due in self.queue.drain(..) {
                 self.held.remove(&due.id);
             }

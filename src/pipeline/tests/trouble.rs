@@ -56,6 +56,30 @@ async fn a_webhook_that_leaves_loses_what_was_pending_and_nothing_in_flight() {
     );
 }
 
+/// A fault that is found once its webhook has left and come back puts back nothing that was cancelled.
+#[tokio::test(start_paused = true)]
+async fn what_was_cancelled_while_in_hand_is_not_sent_by_the_webhook_that_came_back() {
+    let w = webhook("w", Dialect::BoldCms);
+    let script = |_: &Seen, before| match before {
+        0 => Act::LateFault(2_000),
+        _ => Act::Answer(200, 0),
+    };
+    let mut world = World::new(vec![w.clone()], script).await;
+    world.admit(1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.seen().len(), 1);
+    let directed = world.direct(Vec::new(), 4_096).await;
+    assert_eq!(directed.cancelled, [("w".into(), 1)]);
+    world.direct(vec![w], 4_096).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.seen().len(), 1, "it was cancelled");
+    assert_eq!(world.states().await, [("cancelled".to_owned(), 1)]);
+    world.admit(1).await;
+    world.settled().await;
+    let states = [("cancelled".to_owned(), 1), ("delivered".to_owned(), 1)];
+    assert_eq!(world.states().await, states);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_locked_delays_records_and_loses_none() {
     let mut world = World::new(vec![webhook("w", Dialect::BoldCms)], |_, _| {

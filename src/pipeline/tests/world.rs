@@ -30,6 +30,8 @@ pub(super) enum Act {
     Silence,
     /// The machine itself can't send.
     Fault,
+    /// The same, found after so many milliseconds.
+    LateFault(u64),
     /// The attempt panics.
     Panic,
 }
@@ -90,6 +92,11 @@ impl Transport for Scripted {
             Act::Fault => {
                 self.in_flight.fetch_sub(1, Ordering::SeqCst);
                 return Err(Fault("no descriptors".into()));
+            }
+            Act::LateFault(after_ms) => {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                self.in_flight.fetch_sub(1, Ordering::SeqCst);
+                return Err(Fault("no thread".into()));
             }
             Act::Panic => {
                 self.in_flight.fetch_sub(1, Ordering::SeqCst);
