@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Api;
 use super::activity::{Activity, Phase};
 use super::answer::{self, Denial};
+use super::item;
 
 /// A body up to this size takes no turn: 512 connections hold 32 MiB of such at most.
 pub(super) const SMALL_BYTES: usize = 64 << 10;
@@ -25,9 +26,6 @@ pub(super) const LARGE_AT_A_TIME: usize = 2;
 
 /// The largest body, or that of the largest event that may be configured where that is larger.
 const MAX_BYTES: usize = 64 << 20;
-
-/// What an event has around its data: name, tenant, key, and the JSON around them.
-const AROUND_BYTES: usize = 64 << 10;
 
 /// An order's body: some names and numbers, or a sample's data.
 const MAX_ORDER_BYTES: usize = 8 << 20;
@@ -44,7 +42,7 @@ pub(super) struct Whole {
 impl Api {
     /// The largest body of events.
     pub(super) fn max_events_bytes(&self) -> usize {
-        MAX_BYTES.max(self.dispatch.max_data_bytes() + AROUND_BYTES)
+        MAX_BYTES.max(self.dispatch.max_data_bytes() + item::AROUND_BYTES)
     }
 
     /// Reads a body of events.

@@ -3,9 +3,13 @@
 //! A request's text becomes events here; whether they hold is the outbox's to say. Large texts are
 //! read on a thread of their own, so that they hold up nobody's small ones.
 
+use std::fmt;
+
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
+use serde::Deserializer as _;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Api;
@@ -84,12 +88,46 @@ fn parse(bytes: &[u8], is_lines: bool) -> Result<Vec<NewEvent>, String> {
         return lines.enumerate().map(numbered).collect();
     }
     if text.trim_ascii_start().starts_with('[') {
-        let items: Vec<&RawValue> =
-            serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let items = items.into_iter().map(RawValue::get);
-        return items.enumerate().map(numbered).collect();
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let mut fault = None;
+        let items = reader.deserialize_seq(Items {
+            numbered,
+            fault: &mut fault,
+        });
+        let items = items.and_then(|items| reader.end().map(|()| items));
+        return items.map_err(|error| fault.unwrap_or_else(|| error.to_string()));
     }
     Ok(vec![numbered((0, text))?])
+}
+
+/// Reads the items of an array one by one, for a text can have thirty times more of them than events.
+struct Items<'a, F> {
+    numbered: F,
+    /// Why an item is none, which ends the reading.
+    fault: &'a mut Option<String>,
+}
+
+impl<'de, F> Visitor<'de> for Items<'_, F>
+where
+    F: Fn((usize, &str)) -> Result<NewEvent, String>,
+{
+    type Value = Vec<NewEvent>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut events = Vec::new();
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            let event = (self.numbered)((events.len(), item.get())).map_err(|words| {
+                *self.fault = Some(words);
+                A::Error::custom("an item is no event")
+            })?;
+            events.push(event);
+        }
+        Ok(events)
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +154,12 @@ mod tests {
         );
         let error = names(&format!("{one}\n{{}}"), true).unwrap_err();
         assert!(error.starts_with("item 2: missing field"), "{error}");
+        let error = names(&format!("[{one}, 7, {one}"), false).unwrap_err();
+        assert!(error.starts_with("item 2: invalid type"), "{error}");
+        for broken in [format!("[{one}"), format!("[{one}] x"), format!("[{one},]")] {
+            let error = names(&broken, false).unwrap_err();
+            assert!(error.contains(" at line 1 column "), "{error}");
+        }
         assert!(names(&format!("{one}\n{two}"), false).is_err());
         assert!(parse(b"{\"event\":\"\xff\"}", false).is_err());
     }

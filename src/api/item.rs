@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::outbox::NewEvent;
 
-/// The largest text of one event, over the largest `data` that can be configured.
-pub const MAX_ITEM_BYTES: usize = 101 << 20;
+/// What an event's text has around its data at most: name, tenant, key, and the JSON around them.
+pub const AROUND_BYTES: usize = 64 << 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,10 +4,11 @@
 //! written together, so a pipe is fast and a trickle is prompt. A line that is no event ends it;
 //! what stands before that line is in the outbox, and the message says so.
 
-use std::io::{self, BufRead, IsTerminal};
+mod stdin;
+
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use crate::config::{self, SecretsWanted};
 use crate::model::Clock;
 use crate::outbox::{self, AppendError, Appended, Appender, NewEvent};
 use crate::transport;
+use stdin::{Lines, Next};
 
 /// Writes an event into the outbox
 ///
@@ -65,7 +67,8 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
     }
     let mut appender = Appender::open(&outbox.path, outbox.max_data_bytes)?;
     if arguments.event == "-" {
-        return from_stdin(&mut appender);
+        let longest_bytes = outbox.max_data_bytes + item::AROUND_BYTES;
+        return from_stdin(&mut appender, Lines::of_stdin(longest_bytes)?);
     }
     let event = NewEvent {
         event: arguments.event.clone(),
@@ -112,22 +115,6 @@ fn one(appended: Option<&Appended>) -> Ended {
     }
 }
 
-/// Lines from standard input, read ahead by a thread of their own.
-fn lines() -> Result<Receiver<io::Result<String>>, Failure> {
-    let (send, receive) = sync_channel(BATCH_EVENTS);
-    let reading = move || {
-        for line in io::stdin().lock().lines() {
-            let failed = line.is_err();
-            if send.send(line).is_err() || failed {
-                return;
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().spawn(reading);
-    thread.map_err(|error| Failure::text(format!("start a thread: {error}")))?;
-    Ok(receive)
-}
-
 struct Progress {
     shown: bool,
     begun: Instant,
@@ -153,9 +140,8 @@ impl Progress {
     }
 }
 
-fn from_stdin(appender: &mut Appender) -> Ended {
+fn from_stdin(appender: &mut Appender, mut lines: Lines) -> Ended {
     let clock = Clock::system();
-    let lines = lines()?;
     let now = clock.instant();
     let shown = io::stderr().is_terminal();
     let mut progress = Progress {
@@ -166,8 +152,8 @@ fn from_stdin(appender: &mut Appender) -> Ended {
     };
     let mut number = 0_u64;
     let ended = loop {
-        let (batch, broken) = next_batch(&lines, &mut number);
-        if let Err(failure) = write(appender, &batch, &mut progress) {
+        let (batch, broken) = next_batch(&mut lines, &mut number);
+        if let Err(failure) = write(appender, batch, &mut progress) {
             break Err(failure);
         }
         progress.show(clock.instant());
@@ -194,32 +180,28 @@ enum End {
 }
 
 /// The lines that are there by now, as far as one transaction goes.
-fn next_batch(
-    lines: &Receiver<io::Result<String>>,
-    number: &mut u64,
-) -> (Vec<(u64, NewEvent)>, Option<End>) {
+fn next_batch(lines: &mut Lines, number: &mut u64) -> (Vec<(u64, NewEvent)>, Option<End>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     while batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-        let wait = if batch.is_empty() {
-            Duration::MAX
-        } else {
-            Duration::ZERO
-        };
-        let line = match lines.recv_timeout(wait) {
-            Ok(Ok(line)) => line,
-            Ok(Err(error)) => {
+        let line = match lines.next(batch.is_empty()) {
+            Next::Line(line) => line,
+            Next::Wait => break,
+            Next::End => return (batch, Some(End::Whole)),
+            Next::Failed(error) => {
                 let text = format!("read standard input: {error}");
                 return (batch, Some(End::Broken(Failure::text(text))));
             }
-            Err(RecvTimeoutError::Timeout) => break,
-            Err(RecvTimeoutError::Disconnected) => return (batch, Some(End::Whole)),
         };
         *number += 1;
-        if line.trim().is_empty() {
-            continue;
-        }
-        bytes += line.len();
-        match item::parse(&line) {
+        let parsed = match &line {
+            Ok(line) if line.trim().is_empty() => continue,
+            Ok(line) => {
+                bytes += line.len();
+                item::parse(line)
+            }
+            Err(reason) => Err(reason.clone()),
+        };
+        match parsed {
             Ok(event) => batch.push((*number, event)),
             Err(reason) => {
                 let failure = Failure::text(format!("line {number}: {reason}")).code(2);
@@ -233,10 +215,10 @@ fn next_batch(
 /// Writes a batch; where one of its events is refused, those before it.
 fn write(
     appender: &mut Appender,
-    batch: &[(u64, NewEvent)],
+    batch: Vec<(u64, NewEvent)>,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let events: Vec<NewEvent> = batch.iter().map(|(_, event)| event.clone()).collect();
+    let (numbers, events): (Vec<u64>, Vec<NewEvent>) = batch.into_iter().unzip();
     if events.is_empty() {
         return Ok(());
     }
@@ -248,14 +230,14 @@ fn write(
             field,
             reason,
         }) => {
-            let text = format!("line {}: {field} {reason}", batch[index].0);
+            let text = format!("line {}: {field} {reason}", numbers[index]);
             (
                 before(appender, &events[..index])?,
                 Some(Failure::text(text).code(2)),
             )
         }
         Err(AppendError::Conflict { index, id }) => {
-            let line = batch[index].0;
+            let line = numbers[index];
             let text =
                 format!("line {line}: key was given before, to event {id}, with other content");
             (

@@ -217,7 +217,8 @@ pub fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     carry_out(config, &command).unwrap_or_else(|failure| {
         if !failure.text.is_empty() {
-            note(&failure.text);
+            // It may quote what others wrote.
+            note(text::block(&failure.text, "").trim_end());
         }
         if let Some(hint) = failure.hint {
             note(format_args!("hint: {hint}"));

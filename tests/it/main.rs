@@ -20,6 +20,7 @@ mod daemon;
 mod fairness;
 mod floors;
 mod hostile;
+mod input;
 mod log;
 mod metrics;
 mod modes;

@@ -328,6 +328,22 @@ impl World {
         Finished::run(command, self.folder(), SOON)
     }
 
+    /// Runs a command that may have so much address space, with any file as its standard input.
+    #[track_caller]
+    pub(crate) fn command_within(
+        &self,
+        max_bytes: u64,
+        arguments: &[&str],
+        stdin: &Path,
+    ) -> Finished {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={max_bytes}"));
+        command.arg(env!("CARGO_BIN_EXE_webhooksd")).args(arguments);
+        command.arg("--config").arg(self.path("webhooks.toml"));
+        command.stdin(std::fs::File::open(stdin).unwrap());
+        Finished::run(command, self.folder(), SOON)
+    }
+
     /// Runs a command without a configuration, in the folder and with an environment variable.
     #[track_caller]
     pub(crate) fn plain(
