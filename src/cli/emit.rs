@@ -6,7 +6,8 @@
 
 mod stdin;
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -72,7 +73,7 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
     }
     let event = NewEvent {
         event: arguments.event.clone(),
-        data: data(arguments.data.as_deref())?,
+        data: data(arguments.data.as_deref(), outbox.max_data_bytes)?,
         time_ms: arguments.time,
         tenant: arguments.tenant.clone(),
         key: arguments.key.clone(),
@@ -93,15 +94,30 @@ fn conflict(id: i64) -> Failure {
     ))
 }
 
-fn data(argument: Option<&str>) -> Result<String, Failure> {
-    match argument {
-        None => Ok("{}".into()),
-        Some(text) => match text.strip_prefix('@') {
-            None => Ok(text.into()),
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|error| Failure::text(format!("read {file:?}: {error}"))),
-        },
+/// The data, of a file no more than shows that it is too much.
+fn data(argument: Option<&str>, max_data_bytes: usize) -> Result<String, Failure> {
+    let Some(text) = argument else {
+        return Ok("{}".into());
+    };
+    let Some(file) = text.strip_prefix('@') else {
+        return Ok(text.into());
+    };
+    let failed = |error: io::Error| Failure::text(format!("read {file:?}: {error}"));
+    let most = u64::try_from(max_data_bytes).unwrap_or(u64::MAX);
+    let mut data = Vec::new();
+    let opened = File::open(file).map_err(failed)?;
+    opened
+        .take(most.saturating_add(1))
+        .read_to_end(&mut data)
+        .map_err(failed)?;
+    if data.len() > max_data_bytes {
+        let text = format!("data: {file:?} is larger than max_data_bytes = {max_data_bytes}");
+        return Err(Failure::text(text).code(2));
     }
+    String::from_utf8(data).map_err(|error| {
+        let at = error.utf8_error().valid_up_to() + 1;
+        Failure::text(format!("data: {file:?} is not UTF-8 from byte {at} on")).code(2)
+    })
 }
 
 fn one(appended: Option<&Appended>) -> Ended {

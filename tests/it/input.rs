@@ -5,6 +5,7 @@
 //! the fuzzers' (tests/fuzz); crowds and slow clients are tried in `socket::crowd`.
 
 mod emit;
+mod ids;
 mod rows;
 mod sizes;
 mod socket;

@@ -120,3 +120,19 @@ fn large_lines_by_the_hundred_wait_in_bounded_memory() {
         .expect(0);
     assert_eq!(rows(&world), i64::try_from(LINES).unwrap());
 }
+
+#[test]
+fn a_file_of_data_that_is_too_large_or_has_no_end_is_refused_in_bounded_memory() {
+    let world = World::new(&[hook("one", "http://127.0.0.1:9/")]);
+    let none = Path::new("/dev/null");
+    let zero = world.command_within(SPACE_BYTES, &["emit", "e", "@/dev/zero"], none);
+    let words = zero.expect(2).stderr;
+    assert!(words.contains("max_data_bytes"), "{words}");
+    world.write("bytes", b"\"\xff\"");
+    let file = format!("@{}", world.path("bytes").display());
+    let words = world.command(&["emit", "e", &file]).expect(2).stderr;
+    assert!(words.contains("not UTF-8 from byte 2 on"), "{words}");
+    world.write("bytes", format!("\"{}\"", "x".repeat((1 << 20) - 2)));
+    world.command(&["emit", "e", &file]).expect(0);
+    assert_eq!(rows(&world), 1);
+}
