@@ -23,6 +23,10 @@ use crate::outbox::NewEvent;
 /// The media type of lines of JSON.
 const NDJSON: &str = "application/x-ndjson";
 
+/// The most events of a request. They are one transaction, and the application and the other clients
+/// wait for it: some half a second for so many.
+const MAX_EVENTS: usize = 100_000;
+
 impl Api {
     pub(super) async fn events(
         &self,
@@ -80,6 +84,11 @@ fn parse(bytes: &[u8], is_lines: bool) -> Result<Vec<NewEvent>, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("the body is no UTF-8 from byte {} on", error.valid_up_to()))?;
     let numbered = |(place, text): (usize, &str)| {
+        if place == MAX_EVENTS {
+            return Err(format!(
+                "more than {MAX_EVENTS} events in a request: send several, or plain lines"
+            ));
+        }
         item::parse(text).map_err(|words| format!("item {}: {words}", place + 1))
     };
     if is_lines {
@@ -162,6 +171,18 @@ mod tests {
         }
         assert!(names(&format!("{one}\n{two}"), false).is_err());
         assert!(parse(b"{\"event\":\"\xff\"}", false).is_err());
+    }
+
+    #[test]
+    fn a_request_has_so_many_events_and_no_more() {
+        let one = r#"{"event":"a","data":1}"#;
+        let lines = format!("{one}\n").repeat(MAX_EVENTS);
+        assert_eq!(names(&lines, true).unwrap().len(), MAX_EVENTS);
+        let array = format!("[{}{one}]", format!("{one},").repeat(MAX_EVENTS));
+        for (text, is_lines) in [(lines + one, true), (array, false)] {
+            let error = names(&text, is_lines).unwrap_err();
+            assert!(error.starts_with("more than 100000 events"), "{error}");
+        }
     }
 
     #[test]

@@ -264,6 +264,7 @@ fn deep_and_many_are_refused_in_bounded_memory() {
     let deep = "[".repeat(100_000);
     let shut = "]".repeat(100_000);
     let many = "0,".repeat(30 << 20);
+    let events = format!("{EVENT},").repeat(2_700_000);
     for (body, word) in [
         (
             format!("{{\"event\":\"a\",\"data\":{deep}{shut}}}"),
@@ -280,6 +281,7 @@ fn deep_and_many_are_refused_in_bounded_memory() {
         (format!("{deep}{shut}"), "item 1: "),
         (deep.clone(), "item 1: "),
         (format!("[{many}0]"), "item 1: "),
+        (format!("[{events}0]"), "more than 100000 events"),
     ] {
         let headers = format!("Content-Length: {}\r\n", body.len());
         let answer = said(&world, post(&headers, &body).as_bytes());

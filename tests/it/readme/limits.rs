@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 24] = [
+const LIMITS: [(&str, &str, &str, &str); 25] = [
     (
         "`data`",
         "1 MiB",
@@ -30,6 +30,12 @@ const LIMITS: [(&str, &str, &str, &str); 24] = [
         "255",
         "outbox/row",
         "NAME_CHARS: usize = 255;",
+    ),
+    (
+        "events of a request",
+        "100,000",
+        "api/intake",
+        "MAX_EVENTS: usize = 100_000;",
     ),
     (
         "outbox id",
