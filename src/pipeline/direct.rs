@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::chain;
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Target};
 use super::routes::Routes;
@@ -94,7 +95,11 @@ impl<T: Transport> Dispatch<T> {
             if !error.is_transient() || self.is_stopping() {
                 return Err(error);
             }
-            tracing::warn!(step = "cancel pending deliveries", %error, "trying again");
+            tracing::warn!(
+                step = "cancel pending deliveries",
+                error = chain(&error),
+                "trying again"
+            );
             tokio::time::sleep(self.pace.poll).await;
         }
         Ok(directed)

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
+use super::chain;
 use super::dispatch::Dispatch;
 use crate::store::{self, Checkpointer};
 use crate::transport::Transport;
@@ -30,9 +31,22 @@ impl<T: Transport> Dispatch<T> {
             let (mine, synchronised) = self.synchronise(checkpointer).await;
             checkpointer = mine;
             match synchronised {
-                Ok(()) => {}
+                Ok(()) => {
+                    if self.counters.durable.beat(&self.clock) {
+                        tracing::info!("the log is synchronised again");
+                    }
+                }
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(step = "synchronise the log", %error, "trying again");
+                    let (text, hint) = (chain(&error), error.hint());
+                    let pulse = &self.counters.durable;
+                    if pulse.trouble(&self.clock, text.clone(), 0) {
+                        tracing::warn!(
+                            step = "synchronise the log",
+                            error = text,
+                            hint,
+                            "a power cut now could have more sent again; trying again"
+                        );
+                    }
                     self.results.mark_dirty();
                 }
                 Err(error) => return Err(error),

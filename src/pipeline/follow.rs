@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::chain;
 use super::intake::{Intake, IntakeError, Step};
 use super::lane::Lane;
+use super::status::TROUBLE_MS;
 use crate::outbox::{Burst, Tail, Wake, Waker, Watch};
 use crate::transport::Transport;
 
@@ -97,7 +99,7 @@ impl<T: Transport> Follower<T> {
         while !self.stop.load(Ordering::Acquire) {
             let wait = match self.look(look) {
                 Ok(()) => {
-                    self.intake.pulse().beat(self.intake.clock());
+                    self.beat();
                     self.burst.gap()
                 }
                 Err(error) => self.wait_out(error)?,
@@ -140,7 +142,7 @@ impl<T: Transport> Follower<T> {
                 Step::Drained => break,
             }
             any = true;
-            self.intake.pulse().beat(self.intake.clock());
+            self.beat();
         }
         self.moved = (self.moved || changed) && !any;
         if self.moved {
@@ -172,29 +174,43 @@ impl<T: Transport> Follower<T> {
         Ok(())
     }
 
+    fn beat(&self) {
+        if self.intake.pulse().beat(self.intake.clock()) {
+            tracing::info!(outbox = %self.path.display(), "events are taken in again");
+        }
+    }
+
     /// How long to wait after trouble, or the trouble itself where waiting does not help.
     fn wait_out(&self, error: IntakeError) -> Result<Duration, IntakeError> {
-        let (wait, cause) = match &error {
-            IntakeError::Outbox(cause) if cause.is_busy() => (self.burst.gap(), chain(cause)),
+        let (pulse, clock) = (self.intake.pulse(), self.intake.clock());
+        match &error {
             IntakeError::Outbox(cause) => {
-                let error = chain(cause);
-                tracing::warn!(outbox = %self.path.display(), error, "the outbox can't be read; trying again");
-                (TROUBLE, error)
+                // An application's transaction is nothing to tell of, unless it takes long.
+                let (wait, patience_ms) = if cause.is_busy() {
+                    (self.burst.gap(), TROUBLE_MS)
+                } else {
+                    (TROUBLE, 0)
+                };
+                let (error, hint) = (chain(cause), cause.hint());
+                if pulse.trouble(clock, error.clone(), patience_ms) {
+                    tracing::warn!(outbox = %self.path.display(), error, hint,
+                        "the outbox can't be read; trying again");
+                }
+                Ok(wait)
             }
             IntakeError::Store(cause) if cause.is_transient() => {
-                let error = chain(cause);
-                tracing::warn!(
-                    error,
-                    "the log does not take events; they stay in the outbox"
-                );
-                (TROUBLE, error)
+                let (error, hint) = (chain(cause), cause.hint());
+                if pulse.trouble(clock, error.clone(), 0) {
+                    tracing::warn!(
+                        error,
+                        hint,
+                        "the log does not take events; they stay in the outbox"
+                    );
+                }
+                Ok(TROUBLE)
             }
-            IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => {
-                return Err(error);
-            }
-        };
-        self.intake.pulse().trouble(self.intake.clock(), cause);
-        Ok(wait)
+            IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => Err(error),
+        }
     }
 
     /// Waits a little for lanes whose queue is nearly full, as long as they move.
@@ -225,16 +241,4 @@ fn pause_a_millisecond() {
     let (nobody, signals) = (Mutex::new(()), Condvar::new());
     let guard = nobody.lock().unwrap_or_else(PoisonError::into_inner);
     drop(signals.wait_timeout(guard, Duration::from_millis(1)));
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
 }

@@ -53,6 +53,19 @@ pub(crate) const fn within(bound: usize) -> usize {
     bound
 }
 
+/// An error with its causes, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}
+
 /// How often the loops look around by themselves. Wake-ups do the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::dispatch::Dispatch;
-use super::within;
+use super::{chain, within};
 use crate::model::clock::micros;
 use crate::model::{Attempt, Verdict};
 use crate::store;
@@ -30,6 +30,9 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Results that may wait for the log before workers stop.
 const UNRECORDED: usize = 4_096;
 
+/// Bytes of bodies and answers of those: a thousand attempts of 64 KiB, or a few dozen of the largest.
+const UNRECORDED_BYTES: usize = 64 << 20;
+
 /// Pauses between tries while the log refuses: the first and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -40,6 +43,8 @@ pub(crate) struct Results {
     waiting: Mutex<VecDeque<Attempt>>,
     /// Those waiting and those in a transaction.
     unrecorded: AtomicUsize,
+    /// What they hold.
+    bytes: AtomicUsize,
     arrived: Notify,
     room: Notify,
     /// Nobody records any more.
@@ -52,6 +57,7 @@ pub(crate) struct Results {
 impl Results {
     pub(crate) fn push(&self, attempt: Attempt) {
         self.unrecorded.fetch_add(1, Ordering::AcqRel);
+        self.bytes.fetch_add(bytes(&attempt), Ordering::AcqRel);
         let mut waiting = self.lock();
         let first = waiting.is_empty();
         waiting.push_back(attempt);
@@ -63,6 +69,7 @@ impl Results {
 
     pub(crate) fn is_full(&self) -> bool {
         self.unrecorded() >= within(UNRECORDED)
+            || self.bytes.load(Ordering::Acquire) >= within(UNRECORDED_BYTES)
     }
 
     /// Waits until results may be added. False where the pipeline stops first: the log takes none,
@@ -142,20 +149,25 @@ impl<T: Transport> Dispatch<T> {
                     self.results.close();
                     return Err(error);
                 }
-                self.counters.record.trouble(&self.clock, error.to_string());
-                if pause == RETRY.0 {
+                let (text, hint) = (chain(&error), error.hint());
+                let pulse = &self.counters.record;
+                if pulse.trouble(&self.clock, text.clone(), 0) {
                     let waiting = self.results.unrecorded();
-                    tracing::warn!(step = "record attempts", %error, waiting,
-                        "the log does not take results; they wait, and nothing is lost");
+                    tracing::warn!(
+                        step = "record attempts",
+                        error = text,
+                        hint,
+                        waiting,
+                        "the log does not take results; they wait, and nothing is lost"
+                    );
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY.1);
                 batch = same;
             }
-            if pause != RETRY.0 {
+            if self.counters.record.beat(&self.clock) {
                 tracing::info!("the log takes results again");
             }
-            self.counters.record.beat(&self.clock);
             last = self.clock.instant();
         }
     }
@@ -207,6 +219,8 @@ impl<T: Transport> Dispatch<T> {
                 this.watched.tell(attempt);
             }
             drop(store);
+            let held = batch.iter().map(bytes).sum();
+            this.results.bytes.fetch_sub(held, Ordering::AcqRel);
             this.results
                 .unrecorded
                 .fetch_sub(batch.len(), Ordering::AcqRel);
@@ -235,6 +249,13 @@ impl<T: Transport> Dispatch<T> {
             self.calendar.enter(at_ms, &lane);
         }
     }
+}
+
+/// The memory that an attempt holds, as far as it can be large.
+fn bytes(attempt: &Attempt) -> usize {
+    let answer = attempt.exchange.result.as_ref().ok();
+    let answer = answer.map_or(0, |answer| answer.headers.len() + answer.body.len());
+    attempt.due.body.len() + attempt.request_headers.len() + answer
 }
 
 /// The attempt's line: ids and outcome, never a header, a body or a secret.

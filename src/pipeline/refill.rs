@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
-use super::within;
+use super::{chain, within};
 use crate::dialect;
 use crate::model::Dialect;
 use crate::model::clock::millis;
@@ -128,8 +128,16 @@ impl<T: Transport> Dispatch<T> {
                     wait
                 }
                 Err(error) if error.is_transient() => {
-                    self.counters.refill.trouble(&self.clock, error.to_string());
-                    tracing::warn!(step = "read due deliveries", %error, "the log can't be read; trying again");
+                    let (text, hint) = (chain(&error), error.hint());
+                    let pulse = &self.counters.refill;
+                    if pulse.trouble(&self.clock, text.clone(), 0) {
+                        tracing::warn!(
+                            step = "read due deliveries",
+                            error = text,
+                            hint,
+                            "the log can't be read or changed; trying again"
+                        );
+                    }
                     self.pace.poll
                 }
                 Err(error) => return Err(error),

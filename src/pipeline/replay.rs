@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::chain;
 use super::control::{CHUNK_ROWS, Refused};
 use super::dispatch::Dispatch;
 use super::lane::Lane;
@@ -227,10 +228,18 @@ impl<T: Transport> Dispatch<T> {
                 Ok(()) => continue,
                 Err(Trouble::Store(error)) if !error.is_transient() => return Err(error),
                 Err(Trouble::Store(error)) => {
-                    tracing::warn!(step = "replay events", %error, "trying again");
+                    tracing::warn!(
+                        step = "replay events",
+                        error = chain(&error),
+                        "trying again"
+                    );
                 }
                 Err(Trouble::Outbox(error)) => {
-                    tracing::warn!(step = "read events to replay", %error, "trying again");
+                    tracing::warn!(
+                        step = "read events to replay",
+                        error = chain(&error),
+                        "trying again"
+                    );
                 }
             }
             drop(tokio::time::timeout(TROUBLE, stop.wait_for(|stop| *stop)).await);

@@ -22,7 +22,10 @@ const FAULT_LINE_MS: i64 = 10_000;
 const STALL_MS: i64 = 10_000;
 
 /// Trouble with a file that is over within this is not worth an alarm.
-const TROUBLE_MS: i64 = 5_000;
+pub(crate) const TROUBLE_MS: i64 = 5_000;
+
+/// Between two journal lines about trouble that lasts: the journal may be on the disk that is full.
+const SAY_MS: i64 = 60_000;
 
 /// What has happened since the start.
 #[derive(Debug, Default)]
@@ -39,6 +42,7 @@ pub struct Counters {
     pub(crate) intake: Pulse,
     pub(crate) refill: Pulse,
     pub(crate) record: Pulse,
+    pub(crate) durable: Pulse,
 }
 
 /// Whether a part moves, and what keeps it.
@@ -50,21 +54,25 @@ pub(crate) struct Pulse {
     beat_ms: AtomicI64,
     /// Since when it is in trouble; 0 while it is not.
     trouble_ms: AtomicI64,
+    /// When the journal was last told of it; 0 while it was not.
+    said_ms: AtomicI64,
     trouble: std::sync::Mutex<Option<String>>,
 }
 
 impl Pulse {
-    /// The part came round, without trouble.
-    pub(crate) fn beat(&self, clock: &Clock) {
+    /// The part came round, without trouble. Whether that ends trouble that the journal was told of.
+    pub(crate) fn beat(&self, clock: &Clock) -> bool {
         self.rounds.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(clock.now_ms(), Ordering::Relaxed);
         if self.trouble_ms.swap(0, Ordering::Relaxed) != 0 {
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+        self.said_ms.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// The part came round and could not do its work.
-    pub(crate) fn trouble(&self, clock: &Clock, text: String) {
+    /// The part came round and could not do its work. Whether to tell the journal: of trouble that
+    /// has lasted for `patience_ms`, and then once a minute.
+    pub(crate) fn trouble(&self, clock: &Clock, text: String, patience_ms: i64) -> bool {
         let now_ms = clock.now_ms();
         self.rounds.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(now_ms, Ordering::Relaxed);
@@ -72,6 +80,13 @@ impl Pulse {
         if self.trouble_ms.load(Ordering::Relaxed) == 0 {
             self.trouble_ms.store(now_ms.max(1), Ordering::Relaxed);
         }
+        let lasted_ms = now_ms - self.trouble_ms.load(Ordering::Relaxed);
+        let said_ms = self.said_ms.load(Ordering::Relaxed);
+        let say = lasted_ms >= patience_ms && (said_ms == 0 || now_ms - said_ms >= SAY_MS);
+        if say {
+            self.said_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        say
     }
 
     /// Why the part is not well, if it is not.
@@ -84,10 +99,9 @@ impl Pulse {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
             let seconds = (now_ms - since_ms) / 1_000;
-            return Some(format!(
-                "{part}: {} (for {seconds} s)",
-                trouble.unwrap_or_default()
-            ));
+            // What an error says names its file itself.
+            let trouble = trouble.unwrap_or_default();
+            return Some(format!("{trouble} (for {seconds} s)"));
         }
         let beat_ms = self.beat_ms.load(Ordering::Relaxed);
         let silent_ms = now_ms - beat_ms;
@@ -252,6 +266,7 @@ impl<T: Transport> Dispatch<T> {
             counters.intake.complaint("outbox", now_ms, true),
             counters.refill.complaint("log", now_ms, true),
             counters.record.complaint("log", now_ms, busy),
+            counters.durable.complaint("log", now_ms, false),
         ]
         .into_iter()
         .flatten()
@@ -314,12 +329,30 @@ mod tests {
         assert_eq!(complaint(&clock), None);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(complaint(&clock).unwrap(), "outbox: has not moved for 10 s");
-        pulse.trouble(&clock, "disk full".into());
+        pulse.trouble(&clock, "disk full".into(), 0);
         assert_eq!(complaint(&clock), None, "that may pass");
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        pulse.trouble(&clock, "disk full".into());
-        assert_eq!(complaint(&clock).unwrap(), "outbox: disk full (for 5 s)");
+        pulse.trouble(&clock, "disk full".into(), 0);
+        assert_eq!(complaint(&clock).unwrap(), "disk full (for 5 s)");
         pulse.beat(&clock);
         assert_eq!(complaint(&clock), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_journal_is_told_of_trouble_once_a_minute_and_of_its_end() {
+        let clock = Clock::follow_tokio(1_000_000);
+        let pulse = Pulse::default();
+        let mut said = Vec::new();
+        for second in 0..130 {
+            if pulse.trouble(&clock, "locked".into(), TROUBLE_MS) {
+                said.push(second);
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        assert_eq!(said, [5, 65, 125]);
+        assert!(pulse.beat(&clock), "the end of what was told is told");
+        assert!(!pulse.trouble(&clock, "locked".into(), TROUBLE_MS));
+        assert!(!pulse.beat(&clock), "of what was not is not");
+        assert!(pulse.trouble(&clock, "disk full".into(), 0));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
-use super::within;
+use super::{chain, within};
 use crate::outbox::{Pruned, Pruner};
 use crate::store;
 use crate::transport::Transport;
@@ -26,6 +26,9 @@ const BREATHER: Duration = Duration::from_millis(8);
 /// rate. That is 5,000 rows a second; a round that takes over half of the time until the next one is
 /// behind, and leaves it at the [`BREATHER`].
 const SHARE: u32 = 8;
+
+/// After a log that was full or locked: its expired rows may be the very space that is short.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -53,14 +56,21 @@ impl<T: Transport> Dispatch<T> {
                 Ok(()) => self.sweep_outbox(&retention).await,
                 Err(error) => Err(error),
             };
-            match round {
-                Ok(()) => {}
+            let wait = match round {
+                Ok(()) => self.pace.marks,
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(step = "delete expired rows", %error, "trying again later");
+                    let (error, hint) = (chain(&error), error.hint());
+                    tracing::warn!(
+                        step = "delete expired rows",
+                        error,
+                        hint,
+                        "trying again later"
+                    );
+                    self.pace.marks.min(AGAIN)
                 }
                 Err(error) => return Err(error),
-            }
-            let again = tokio::time::timeout(self.pace.marks, stop.wait_for(|stop| *stop)).await;
+            };
+            let again = tokio::time::timeout(wait, stop.wait_for(|stop| *stop)).await;
             drop(again);
         }
         Ok(())
@@ -135,7 +145,13 @@ impl<T: Transport> Dispatch<T> {
                 // The application is writing: its work comes first.
                 Ok(Pruned::Busy) => {}
                 Err(error) => {
-                    tracing::warn!(step = "delete dispatched rows of the outbox", %error, "trying again later");
+                    let (error, hint) = (chain(&error), error.hint());
+                    tracing::warn!(
+                        step = "delete dispatched rows of the outbox",
+                        error,
+                        hint,
+                        "trying again later"
+                    );
                     break;
                 }
             }
