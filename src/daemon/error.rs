@@ -108,8 +108,18 @@ impl Error {
             | Self::Restart { .. }
             | Self::NoSocket { .. }
             | Self::Group { .. } => 2,
-            Self::Outbox(error) if error.hint().is_some() => 2,
+            Self::Outbox(error) if error.hint().is_some() && !error.may_pass() => 2,
+            Self::Store(error) if error.needs_a_person() => 2,
             _ => 1,
+        }
+    }
+
+    /// Whether the same start may succeed soon without anybody's doing.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Outbox(error) => error.may_pass(),
+            Self::Store(error) => error.may_pass(),
+            _ => false,
         }
     }
 

@@ -11,6 +11,7 @@ mod limits;
 mod listen;
 mod lock;
 mod notify;
+mod patience;
 mod reload;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pac
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{self, Client};
 use listen::{Listeners, OwnSocket};
+use patience::Patience;
 use reload::Reload;
 
 /// Threads that run futures: two do the work of today's loads, four leave room for TLS handshakes.
@@ -104,7 +106,11 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
             .lines()
             .for_each(|line| tracing::warn!("{line}"));
     }
-    let mut running = start(config_path, &config).await?;
+    let mut running = tokio::select! {
+        started = start(config_path, &config) => started?,
+        _ = signals.stop.recv() => return Ok(()),
+        _ = signals.interrupt.recv() => return Ok(()),
+    };
     tracing::info!(
         outbox = %config.outbox.path.display(), log = %config.log.path.display(),
         webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
@@ -131,14 +137,19 @@ async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     let clock = Clock::system();
     let lock = Lock::take(&config.log.path)?;
     let listeners = listen::listen(config).await?;
-    let (tail, store, cursor) = open(config, &clock)?;
-    let checkpointer = Checkpointer::open(&config.log.path).map_err(Error::Store)?;
+    let mut patience = Patience::new(&clock);
+    let (tail, store, cursor) = patience.until_done(async || open(config, &clock)).await?;
+    let checkpointer = patience
+        .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
+        .await?;
     let client = Client::new(clock.clone());
     let dispatch = Dispatch::new(store, client, clock, Pace::default(), Handle::current());
-    let change = reload::change(&dispatch, config)?;
-    dispatch.clamp().await.map_err(Error::Store)?;
-    let directed = dispatch.direct(change).await.map_err(Error::Store)?;
-    reload::journal_cancelled(&directed);
+    let direct = async || {
+        dispatch.clamp().await.map_err(Error::Store)?;
+        let change = reload::change(&dispatch, config)?;
+        dispatch.direct(change).await.map_err(Error::Store)
+    };
+    reload::journal_cancelled(&patience.until_done(direct).await?);
     let mut loops = JoinSet::new();
     let (stopped, ended) = oneshot::channel();
     loops.spawn(dispatch.clone().record());

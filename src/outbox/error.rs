@@ -124,6 +124,26 @@ impl Error {
         )
     }
 
+    /// Whether it is of the kind that passes by itself: the application is writing, the disk is full
+    /// or fails, memory is short.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Make { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            _ => {
+                self.is_busy()
+                    || matches!(
+                        self.code(),
+                        Some(
+                            ErrorCode::DiskFull
+                                | ErrorCode::SystemIoFailure
+                                | ErrorCode::OutOfMemory
+                        )
+                    )
+            }
+        }
+    }
+
     /// Whether the file is damaged, or no SQLite database at all.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
@@ -171,6 +191,14 @@ impl Error {
             ),
             (ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => {
                 Some(SHARE.to_owned())
+            }
+            (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Some(
+                "it is never altered or made anew: restore it from a backup, or recover it with \
+                 sqlite3's .recover; what the log knows of it is compared at the next start"
+                    .to_owned(),
+            ),
+            (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {
+                Some("free some space; work goes on by itself".to_owned())
             }
             _ => None,
         }

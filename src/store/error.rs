@@ -7,7 +7,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
+
+/// What helps where the disk is full.
+const FREE_SPACE: &str = "free some space; nothing is lost, and work goes on by itself";
 
 /// Why a step with the log failed.
 #[derive(Debug)]
@@ -73,15 +76,33 @@ impl Error {
     }
 
     fn code(&self) -> Option<ErrorCode> {
+        self.sqlite().map(|failure| failure.code)
+    }
+
+    fn extended_code(&self) -> Option<i32> {
+        self.sqlite().map(|failure| failure.extended_code)
+    }
+
+    fn sqlite(&self) -> Option<&ffi::Error> {
         match self {
             Self::Open { source, .. }
             | Self::Migrate { source, .. }
-            | Self::Step { source, .. } => source.sqlite_error_code(),
+            | Self::Step { source, .. } => source.sqlite_error(),
             Self::Create { .. }
             | Self::Foreign { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
         }
+    }
+
+    /// Whether a person has to see to the file: it is damaged, or not one that is known here.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        let damaged = matches!(
+            self.code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        );
+        damaged || matches!(self, Self::Foreign { .. } | Self::Newer { .. })
     }
 
     /// Whether the same call may succeed later without anybody touching the log: somebody else was
@@ -103,6 +124,16 @@ impl Error {
         )
     }
 
+    /// Whether it is of the kind that passes by itself: a start waits for that. A file that can't be
+    /// opened is a person's to see to.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Create { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            _ => self.is_transient() && self.code() != Some(ErrorCode::CannotOpen),
+        }
+    }
+
     /// Whether the disk, or the quota that SQLite knows of, is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -118,9 +149,15 @@ impl Error {
             Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
             Self::NoBody { .. } => None,
             Self::Open { .. } | Self::Migrate { .. } | Self::Step { .. } => match self.code()? {
-                ErrorCode::DiskFull => {
-                    Some("free some space; nothing is lost, and work goes on by itself")
-                }
+                ErrorCode::DiskFull => Some(FREE_SPACE),
+                ErrorCode::SystemIoFailure => Some(match self.extended_code() {
+                    // The index of the WAL could not be made longer.
+                    Some(ffi::SQLITE_IOERR_SHMSIZE) => FREE_SPACE,
+                    _ => {
+                        "the disk or its file system fails: the kernel's log says how (dmesg); \
+                         nothing is lost, and work goes on by itself"
+                    }
+                }),
                 ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Some(
                     "it is never made anew by itself: restore it from a backup, recover it with \
                      sqlite3's .recover, or move it away to begin a new log",
