@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use super::dispatch::Dispatch;
 use super::fingerprint::thin;
 use super::lane::{Lane, QUEUE_ROWS};
-use super::origin::{Refusal, Settled, settle};
+use super::origin::{Refusal, Settled, is_same, settle};
 use super::routes::Routes;
 use super::status::Pulse;
 use super::within;
@@ -140,10 +140,17 @@ impl<T: Transport> Intake<T> {
                 within(BATCH_ROWS),
                 within(BATCH_BYTES),
             );
-            self.read.extend(batch.map_err(IntakeError::Outbox)?.rows);
-        }
-        if self.read.is_empty() {
-            return Ok(Step::Drained);
+            let rows = batch.map_err(IntakeError::Outbox)?.rows;
+            if rows.is_empty() {
+                return Ok(Step::Drained);
+            }
+            // A backup put back since the last look may have ids beyond the cursor again by now:
+            // then there are events behind it that were never seen.
+            if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
+                self.verify()?;
+                return Ok(Step::Taken(Vec::new()));
+            }
+            self.read.extend(rows);
         }
         loop {
             let routes = self.dispatch.routes();

@@ -115,6 +115,20 @@ pub fn settle(
     Ok(Ok(Settled::Same(cursor)))
 }
 
+/// Whether the newest taken row that is still there is the one that was taken. Where rows were read
+/// behind the cursor, asked after that: what they were read from, or something later, is looked at.
+///
+/// # Errors
+/// The outbox can't be read.
+pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
+    for (id, digest) in &cursor.fingerprints {
+        if let Some(Row::Event(event)) = tail.row(*id)? {
+            return Ok(print(&event).1 == *digest);
+        }
+    }
+    Ok(true)
+}
+
 /// A cursor set by hand: behind it is taken as done, what comes after it will be sent.
 ///
 /// # Errors
