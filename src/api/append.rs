@@ -154,6 +154,7 @@ impl Desk {
         }
         let done = self.open().and_then(|()| {
             let answers = self.commit(&mut batch)?;
+            self.check_companions()?;
             match &self.outbox {
                 Some((tail, _)) if tail.replaced() => Err(busy("the outbox was replaced")),
                 _ => Ok(answers),
@@ -173,8 +174,22 @@ impl Desk {
         }
     }
 
+    /// Refuses where the outbox's companions are no longer those that are open: the intake sees the
+    /// same, and ends the daemon unless they come back.
+    fn check_companions(&self) -> Result<(), Refusal> {
+        let Some((tail, appender)) = &self.outbox else {
+            return Ok(());
+        };
+        let now = self.dispatch.clock.instant().into_std();
+        tail.check_companions(now, false).map_err(|error| {
+            appender.abandon();
+            refusal(&error)
+        })
+    }
+
     /// Opens the outbox that is under the path now.
     fn open(&mut self) -> Result<(), Refusal> {
+        self.check_companions()?;
         let max_data_bytes = self.dispatch.max_data_bytes();
         if let Some((_, appender)) = self.outbox.as_mut().filter(|(tail, _)| !tail.replaced()) {
             appender.limit_data(max_data_bytes);

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::row::{Judge, length_fault, name_fault, time_fault};
@@ -183,6 +184,13 @@ impl Appender {
     /// As `append`, and [`AppendError::Conflict`].
     pub fn append_all(&mut self, events: &[NewEvent]) -> Result<Vec<Appended>, AppendError> {
         self.add(events, true)
+    }
+
+    /// Lets the connection be closed without a checkpoint: its `-wal` is no longer the database's.
+    pub fn abandon(&self) {
+        let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        // It only ever fails for a wrong argument.
+        drop(self.connection.set_db_config(config, true));
     }
 
     /// Takes another limit for the longest `data` of an event.

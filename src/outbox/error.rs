@@ -75,6 +75,11 @@ pub enum Error {
         /// The outbox.
         path: PathBuf,
     },
+    /// Somebody removed the `-wal` or `-shm` while they were open.
+    Unlinked {
+        /// The outbox.
+        path: PathBuf,
+    },
     /// Rows can't be read.
     Read {
         /// The outbox.
@@ -124,12 +129,13 @@ impl Error {
         )
     }
 
-    /// Whether it is of the kind that passes by itself: the application is writing, the disk is full
-    /// or fails, memory is short.
+    /// Whether it is of the kind that passes by itself, or with a new start: the application is
+    /// writing, the disk is full or fails, memory is short, the companions were removed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Make { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Unlinked { .. } => true,
             _ => {
                 self.is_busy()
                     || matches!(
@@ -178,6 +184,11 @@ impl Error {
                 )
             }
             Self::Companions { .. } => Some(SHARE.to_owned()),
+            Self::Unlinked { .. } => Some(
+                "start the daemon anew; stop it before files of the outbox are put back or removed \
+                 (sqlite3's .restore needs no stop)"
+                    .to_owned(),
+            ),
             _ => self.access_hint(),
         }
     }
@@ -246,6 +257,10 @@ impl fmt::Display for Error {
                  without it SQLite gives the ids of deleted rows again, and the events that get \
                  them would be taken for ones already sent"
             ),
+            Self::Unlinked { path } => write!(
+                f,
+                "the -wal or -shm of outbox {path:?} was removed while it was open"
+            ),
             Self::Read { path, .. } => write!(f, "read outbox {path:?}"),
             Self::Append { path, .. } => write!(f, "append to outbox {path:?}"),
             Self::Prune { path, .. } => write!(f, "delete old rows of outbox {path:?}"),
@@ -268,6 +283,7 @@ impl std::error::Error for Error {
             | Self::Append { source, .. }
             | Self::Prune { source, .. } => Some(source),
             Self::Companions { .. }
+            | Self::Unlinked { .. }
             | Self::NoTable { .. }
             | Self::NotTable { .. }
             | Self::NoColumn { .. }

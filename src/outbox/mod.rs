@@ -15,6 +15,7 @@ mod append;
 #[cfg(test)]
 pub(crate) mod application;
 mod burst;
+mod companion;
 mod connect;
 mod create;
 mod error;

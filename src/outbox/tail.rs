@@ -7,11 +7,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use super::Error;
+use super::companion::{Companions, Standing};
 use super::connect::{self, Identity};
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
@@ -45,6 +46,7 @@ pub struct Tail {
     /// The rollback journal, beside the real file.
     journal: PathBuf,
     identity: Identity,
+    companions: Companions,
     judge: Judge,
     select: Select,
     /// `data_version` when last looked at.
@@ -111,6 +113,7 @@ impl Tail {
             path: path.to_owned(),
             journal: journal.into(),
             identity,
+            companions: Companions::of(path),
             judge,
             select: Select::new(table),
             seen: None,
@@ -250,6 +253,23 @@ impl Tail {
     #[must_use]
     pub fn replaced(&self) -> bool {
         Identity::of(&self.path).ok() != Some(self.identity)
+    }
+
+    /// Looks whether the `-wal` and `-shm` of this connection are still the database's. Where they
+    /// are not, nothing may be read or written any more, by no connection of this process, until it
+    /// starts anew; a reader gives those that are only missing some seconds to come back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unlinked`].
+    pub fn check_companions(&self, now: Instant, patient: bool) -> Result<(), Error> {
+        match self.companions.look(now) {
+            Standing::Same => Ok(()),
+            Standing::Missing if patient => Ok(()),
+            Standing::Missing | Standing::Lost => Err(Error::Unlinked {
+                path: self.path.clone(),
+            }),
+        }
     }
 
     fn number(&self, sql: &str, params: impl Params) -> Result<Option<i64>, Error> {

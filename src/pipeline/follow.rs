@@ -15,7 +15,7 @@ use super::chain;
 use super::intake::{Intake, IntakeError, Step};
 use super::lane::Lane;
 use super::status::TROUBLE_MS;
-use crate::outbox::{Burst, Tail, Wake, Waker, Watch};
+use crate::outbox::{self, Burst, Tail, Wake, Waker, Watch};
 use crate::transport::Transport;
 
 /// A gap that is no longer part of a burst: a look at its end is at the table, come what may.
@@ -124,6 +124,11 @@ impl<T: Transport> Follower<T> {
         if always && self.intake.tail.replaced() {
             self.reopen()?;
         }
+        if always {
+            let now = self.intake.clock().instant().into_std();
+            let looked = self.intake.tail.check_companions(now, true);
+            looked.map_err(IntakeError::Outbox)?;
+        }
         if self.unknown {
             self.intake.verify()?;
             self.unknown = false;
@@ -184,6 +189,8 @@ impl<T: Transport> Follower<T> {
     fn wait_out(&self, error: IntakeError) -> Result<Duration, IntakeError> {
         let (pulse, clock) = (self.intake.pulse(), self.intake.clock());
         match &error {
+            // This process can't see the outbox any more, the next one can.
+            IntakeError::Outbox(outbox::Error::Unlinked { .. }) => Err(error),
             IntakeError::Outbox(cause) => {
                 // An application's transaction is nothing to tell of, unless it takes long.
                 let (wait, patience_ms) = if cause.is_busy() {

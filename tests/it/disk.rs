@@ -9,3 +9,4 @@
 mod fault;
 mod full;
 mod mount;
+mod restored;
