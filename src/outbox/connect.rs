@@ -34,7 +34,8 @@ impl Identity {
     }
 }
 
-/// A connection that reads only.
+/// A connection that reads only. What a crash left half done is taken back first, with the right to
+/// write where there is one: only so can it be read at all.
 pub(super) fn to_read(path: &Path) -> Result<Connection, Error> {
     spare_the_owner(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -42,7 +43,21 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, Error> {
     connection
         .execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0")
         .map_err(|source| open_error(path, source))?;
-    Ok(connection)
+    match look(&connection).map_err(|source| open_error(path, source)) {
+        Err(error) if !(error.is_unfinished() && finish(path).is_ok()) => Err(error),
+        _ => Ok(connection),
+    }
+}
+
+/// Takes back a transaction that a crash of the application left half done in its rollback journal,
+/// as the application's own next look would (<https://sqlite.org/lockingv3.html#hot_journals>).
+pub(super) fn finish(path: &Path) -> Result<(), Error> {
+    look(&to_write(path)?).map_err(|source| open_error(path, source))
+}
+
+/// The cheapest question that has SQLite read the file.
+fn look(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA main.schema_version", (), |_| Ok(()))
 }
 
 /// A connection that writes; the file must be there.

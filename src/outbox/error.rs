@@ -159,6 +159,14 @@ impl Error {
         )
     }
 
+    /// Whether a crash left something half done that a connection which only reads can't take back.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        let codes = [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY];
+        self.sqlite()
+            .is_some_and(|failure| codes.contains(&failure.extended_code))
+    }
+
     /// What an operator can do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

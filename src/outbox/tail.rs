@@ -122,6 +122,15 @@ impl Tail {
         })
     }
 
+    /// Takes back what a crash of the application left half done, so that reading works again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`]: this user may not write the file.
+    pub fn finish(&self) -> Result<(), Error> {
+        connect::finish(&self.path)
+    }
+
     /// Takes another limit for the longest `data` that makes an event.
     pub fn limit_data(&mut self, max_data_bytes: usize) {
         self.judge.max_data_bytes = max_data_bytes;

@@ -191,6 +191,12 @@ impl<T: Transport> Follower<T> {
         match &error {
             // This process can't see the outbox any more, the next one can.
             IntakeError::Outbox(outbox::Error::Unlinked { .. }) => Err(error),
+            IntakeError::Outbox(cause)
+                if cause.is_unfinished() && self.intake.tail.finish().is_ok() =>
+            {
+                tracing::warn!(outbox = %self.path.display(), "the application crashed in a transaction, which was taken back");
+                Ok(TROUBLE)
+            }
             IntakeError::Outbox(cause) => {
                 // An application's transaction is nothing to tell of, unless it takes long.
                 let (wait, patience_ms) = if cause.is_busy() {

@@ -28,7 +28,7 @@ const BREATHER: Duration = Duration::from_millis(8);
 const SHARE: u32 = 8;
 
 /// After a log that was full or locked: its expired rows may be the very space that is short.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(10);
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -331,3 +331,25 @@ fn another_file_under_the_path_is_noticed() {
     assert!(tail.replaced());
     assert_eq!(tail.read(0, ALL, ALL).unwrap().rows.len(), 1);
 }
+
+#[test]
+fn what_a_crash_left_half_done_is_taken_back() {
+    let whole = database(&format!("PRAGMA journal_mode = DELETE; {BARE}"));
+    let app = app(&whole.path);
+    insert(&app);
+    // Few pages in memory, so that some of the transaction is in the file before its commit.
+    app.execute_batch("PRAGMA cache_size = 2; BEGIN").unwrap();
+    for _ in 0..2_000 {
+        insert(&app);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, journal) = (
+        folder.path().join("o.db"),
+        folder.path().join("o.db-journal"),
+    );
+    std::fs::copy(&whole.path, &path).unwrap();
+    std::fs::copy(whole.path.with_extension("db-journal"), &journal).unwrap();
+    assert!(journal.metadata().unwrap().len() > 512);
+    let mut tail = Tail::open(&path, 1_000).unwrap();
+    assert_eq!(ids(&tail.read(0, ALL, ALL).unwrap().rows), [1]);
+}
