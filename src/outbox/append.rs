@@ -148,7 +148,9 @@ impl Appender {
         let table = table::inspect(&connection, path)?;
         connection
             .busy_timeout(PATIENCE)
-            .and_then(|()| connection.execute_batch("PRAGMA synchronous = FULL"))
+            // With a rollback journal a commit is the journal's removal, and FULL leaves it to the
+            // disk when that is: a power cut brings the journal back, and it undoes the commit.
+            .and_then(|()| connection.execute_batch("PRAGMA synchronous = EXTRA"))
             .map_err(|source| connect::open_error(path, source))?;
         let judge = Judge {
             max_data_bytes,
