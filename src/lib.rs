@@ -34,7 +34,7 @@
 //! | 2 | `store` | the log in domain words | rusqlite |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | hyper, rustls, flate2, rustix (error numbers, poll) |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
-//! | 0 | `model` | event, webhook, delivery, attempt, clock | http, jiff |
+//! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
 //!
 //! # What is deliberately absent
 //!

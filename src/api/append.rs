@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::model::Clock;
+use crate::model::{Clock, crash};
 use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail};
 use crate::pipeline::Dispatch;
 use crate::transport::Client;
@@ -162,6 +162,7 @@ impl Desk {
         });
         match done {
             Ok(answers) => {
+                crash::point("append", "before the answer");
                 for (order, answer) in batch.into_iter().zip(answers) {
                     order.reply(answer);
                 }

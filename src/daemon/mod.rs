@@ -28,7 +28,7 @@ pub use lock::Lock;
 
 use crate::api::{self, Api};
 use crate::config::{self, Config, SecretsWanted};
-use crate::model::{Clock, Cursor};
+use crate::model::{Clock, Cursor, crash};
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
 use crate::store::{self, Checkpointer, Store};
@@ -116,6 +116,7 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
         webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
         "ready: following the outbox"
     );
+    crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
     let ended = loop {
         tokio::select! {
@@ -136,9 +137,11 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
 async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     let clock = Clock::system();
     let lock = Lock::take(&config.log.path)?;
+    crash::point("start", "lock taken");
     let listeners = listen::listen(config).await?;
     let mut patience = Patience::new(&clock);
     let (tail, store, cursor) = patience.until_done(async || open(config, &clock)).await?;
+    crash::point("start", "cursor settled");
     let checkpointer = patience
         .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
         .await?;
@@ -259,6 +262,7 @@ async fn stop(
     signals: &mut Signals,
     ended: Result<(), Error>,
 ) -> Result<(), Error> {
+    crash::point("stop", "begun");
     let in_flight = running.dispatch.in_flight();
     tracing::info!(
         in_flight,
@@ -277,6 +281,7 @@ async fn stop(
     let dispatch = running.dispatch.clone();
     let finished = async {
         dispatch.drained().await;
+        crash::point("stop", "in flight ended");
         let lost = tokio::time::timeout(RECORD, dispatch.recorded()).await;
         if lost != Ok(0) {
             return Err(Error::Unrecorded);
@@ -287,6 +292,7 @@ async fn stop(
         while let Some(ended) = running.loops.join_next().await {
             loop_result(ended)?;
         }
+        crash::point("stop", "synchronised");
         Ok(())
     };
     let finished = tokio::select! {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Error, limits, load, notify};
 use crate::api;
 use crate::config::{Config, Socket};
+use crate::model::crash;
 use crate::pipeline::{Change, Directed, Dispatch, Retention};
 use crate::transport::{Client, Endpoint};
 
@@ -163,6 +164,7 @@ async fn try_reload(
     let change = dispatch
         .with_blocking(move || {
             let config = load(&path)?;
+            crash::point("reload", "configuration read");
             match fixed.differs(&Fixed::of(&config)) {
                 Some(key) => Err(Error::Restart { key }),
                 None => change(&making, &config),

@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod clock;
+pub mod crash;
 pub mod delivery;
 pub mod event;
 pub mod url;

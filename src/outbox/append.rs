@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::row::{Judge, length_fault, name_fault, time_fault};
 use super::table::{self, Table};
 use super::{Error, connect};
+use crate::model::crash;
 
 /// How long a call waits for the application's transactions.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -248,7 +249,9 @@ impl Appender {
                 answer => answers.push(answer),
             }
         }
+        crash::point("append", crash::BEFORE_COMMIT);
         transaction.commit().map_err(append_error)?;
+        crash::point("append", crash::COMMITTED);
         Ok(answers)
     }
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
 
 use super::{Error, SCHEMA};
+use crate::model::crash;
 
 /// The owner and the group read and write; SQLite gives its companions the same.
 const MODE: u32 = 0o660;
@@ -52,6 +53,7 @@ pub fn create_if_missing(path: &Path) -> Result<bool, Error> {
         path: path.to_owned(),
         source,
     })?;
+    crash::point("make the outbox", "drafted");
     if let Err(error) = draft.persist_noclobber(path) {
         // Another process was faster. A link that leads nowhere is there as well, and is an error.
         return if error.error.kind() == io::ErrorKind::AlreadyExists && path.exists() {
@@ -60,6 +62,7 @@ pub fn create_if_missing(path: &Path) -> Result<bool, Error> {
             Err(make_error(error.error))
         };
     }
+    crash::point("make the outbox", "in its place");
     // The rows of this file are promised to outlive a power cut, so its name must too.
     sync(folder).map_err(|error| make_error(error.into()))?;
     Ok(true)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::{Error, connect, table};
+use crate::model::crash;
 
 /// How long a call waits for the application's transaction to end before it gives way.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -69,7 +70,10 @@ impl Pruner {
                 source,
             });
         match deleted {
-            Ok(rows) => Ok(Pruned::Rows(rows)),
+            Ok(rows) => {
+                crash::point("prune the outbox", "deleted");
+                Ok(Pruned::Rows(rows))
+            }
             Err(error) if error.is_busy() => Ok(Pruned::Busy),
             Err(error) => Err(error),
         }

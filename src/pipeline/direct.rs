@@ -13,7 +13,7 @@ use super::dispatch::Dispatch;
 use super::lane::{Lane, Target};
 use super::routes::Routes;
 use super::sweep::Retention;
-use crate::model::Webhook;
+use crate::model::{Webhook, crash};
 use crate::store;
 use crate::transport::Transport;
 
@@ -83,6 +83,7 @@ impl<T: Transport> Dispatch<T> {
         let lanes = self
             .with_store(|this, store| this.exchange(store, change))
             .await?;
+        crash::point("reload", "webhooks exchanged");
         for lane in &lanes {
             self.fill(lane);
         }

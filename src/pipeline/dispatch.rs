@@ -31,7 +31,7 @@ use super::sweep::Retention;
 use super::turns::Turns;
 use super::{Pace, within};
 use crate::dialect;
-use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict};
+use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict, crash};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -383,11 +383,14 @@ impl<T: Transport> Dispatch<T> {
 
     async fn attempt(&self, taken: &Taken<T::Endpoint>) -> Result<Attempt, Fault> {
         let Taken { due, target, .. } = taken;
+        crash::point("send", "taken");
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
         #[cfg(test)]
         super::simulation::sending(due, &target.webhook);
+        crash::point("send", "before the request");
         let exchange = self.transport.send(&target.endpoint, &request).await?;
+        crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
         let number = due.attempts.saturating_add(1);
         let sends = if due.origin == Origin::Test {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::chain;
 use super::dispatch::Dispatch;
+use crate::model::crash;
 use crate::store::{self, Checkpointer};
 use crate::transport::Transport;
 
@@ -73,12 +74,14 @@ impl<T: Transport> Dispatch<T> {
         self: &Arc<Self>,
         mut checkpointer: Checkpointer,
     ) -> (Checkpointer, Result<(), store::Error>) {
+        crash::point("synchronise", "begun");
         let rolled_up = self
             .with_store(|this, store| store.roll_up(this.clock.now_ms()))
             .await;
         let (checkpointer, synchronised) = self
             .with_blocking(move || {
                 let synchronised = checkpointer.synchronise();
+                crash::point("synchronise", "done");
                 (checkpointer, synchronised)
             })
             .await;

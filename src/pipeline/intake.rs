@@ -15,7 +15,7 @@ use super::origin::{Refusal, Settled, is_same, settle};
 use super::routes::Routes;
 use super::status::Pulse;
 use super::within;
-use crate::model::{Admission, Clock, Cursor, Event, Rejected};
+use crate::model::{Admission, Clock, Cursor, Event, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::store;
 use crate::transport::Transport;
@@ -151,6 +151,7 @@ impl<T: Transport> Intake<T> {
                 return Ok(Step::Taken(Vec::new()));
             }
             self.read.extend(rows);
+            crash::point("take events in", "rows read");
         }
         loop {
             let routes = self.dispatch.routes();
@@ -167,6 +168,7 @@ impl<T: Transport> Intake<T> {
                 .map_err(IntakeError::Store)?;
             let touched = self.dispatch.offer(dues);
             drop(store);
+            crash::point("take events in", "offered");
             for lane in &touched {
                 self.dispatch.fill(lane);
             }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::dispatch::Dispatch;
 use super::{chain, within};
 use crate::model::clock::micros;
-use crate::model::{Attempt, Verdict};
+use crate::model::{Attempt, Verdict, crash};
 use crate::store;
 use crate::transport::Transport;
 
@@ -219,6 +219,7 @@ impl<T: Transport> Dispatch<T> {
                 this.watched.tell(attempt);
             }
             drop(store);
+            crash::point("record attempts", "let go");
             let held = batch.iter().map(bytes).sum();
             this.results.bytes.fetch_sub(held, Ordering::AcqRel);
             this.results

@@ -18,8 +18,8 @@ use super::dispatch::Dispatch;
 use super::lane::Lane;
 use super::{chain, within};
 use crate::dialect;
-use crate::model::Dialect;
 use crate::model::clock::millis;
+use crate::model::{Dialect, crash};
 use crate::store::{self, Store};
 use crate::transport::Transport;
 
@@ -245,6 +245,9 @@ impl<T: Transport> Dispatch<T> {
                 store.redelivered_since(last)
             })
             .await?;
+        if !found.1.is_empty() {
+            crash::point("redeliver", "seen in the log");
+        }
         for name in found.1 {
             self.redelivered(&name).await?;
         }

@@ -16,7 +16,7 @@ use super::control::{CHUNK_ROWS, Refused};
 use super::dispatch::Dispatch;
 use super::lane::Lane;
 use super::routes::Routes;
-use crate::model::{Cursor, Event, Fanned, Pattern};
+use crate::model::{Cursor, Event, Fanned, Pattern, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::store::{self, Replay};
 use crate::transport::Transport;
@@ -294,6 +294,7 @@ impl<T: Transport> Dispatch<T> {
         replay: &Replay,
     ) -> Result<Stepped<T::Endpoint>, Trouble> {
         let chunk = read(tail, replay.next_id, replay.last_id).map_err(Trouble::Outbox)?;
+        crash::point("replay events", "chunk read");
         let wanted = Wanted::of(replay);
         loop {
             let routes = self.routes();

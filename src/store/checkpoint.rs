@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Doing;
 use super::{Error, Store, connect};
+use crate::model::crash;
 
 /// How long the WAL is, in pages of 8 KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,7 @@ impl Store {
     /// # Errors
     /// The log can't be read or written; the WAL keeps what it has.
     pub fn checkpoint(&mut self) -> Result<WalState, Error> {
+        crash::point("synchronise", "before the WAL starts over");
         checkpoint(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")
     }
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::Error;
+use crate::model::crash;
 
 /// The owner and the group read and write: members of the group redeliver by SQL.
 const MODE: u32 = 0o660;
@@ -23,6 +24,7 @@ pub(super) fn create(path: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .and_then(|file| file.set_permissions(Permissions::from_mode(MODE)));
+    crash::point("make the log", "empty file");
     match made {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(Error::Create {
             path: path.to_owned(),

@@ -47,6 +47,7 @@ pub use read::{
 pub use retain::Swept;
 pub use schema::sql;
 
+use crate::model::crash;
 use error::Doing;
 
 /// The one writer of log.db. `Send`, not `Sync`: the caller keeps it in a mutex and calls it from
@@ -141,10 +142,12 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .doing(step)?;
         let value = work(&transaction).doing(step)?;
+        crash::point(step, crash::BEFORE_COMMIT);
         // Not `doing`: a simulated fault must come before the commit, never in place of its success.
         transaction
             .commit()
             .map_err(|source| Error::Step { step, source })?;
+        crash::point(step, crash::COMMITTED);
         self.unsynced = true;
         Ok(value)
     }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::{Error, Store};
+use crate::model::crash;
 
 /// Marks are this far apart, and so the window is at most this much longer than it says.
 const MARK_EVERY_MS: i64 = 3_600_000;
@@ -255,5 +256,6 @@ fn give_pages_back(connection: &Connection) -> rusqlite::Result<Option<bool>> {
     while rows.next()?.is_some() {}
     // A file without auto_vacuum, as .recover makes it, gives nothing back: then that is that.
     let freed = ask("PRAGMA freelist_count")? < free;
+    crash::point("sweep", "pages given back");
     Ok(freed.then_some(surplus > pages))
 }

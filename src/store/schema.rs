@@ -9,6 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Error, connect};
+use crate::model::crash;
 
 /// "whkd", in the header of every log (<https://sqlite.org/pragma.html#pragma_application_id>).
 pub(super) const APPLICATION_ID: i64 = 0x7768_6b64;
@@ -61,7 +62,10 @@ fn apply(connection: &mut Connection, sql: &str, version: i64) -> rusqlite::Resu
     transaction.execute_batch(sql)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", version)?;
-    transaction.commit()
+    crash::point("migrate the log", crash::BEFORE_COMMIT);
+    transaction.commit()?;
+    crash::point("migrate the log", crash::COMMITTED);
+    Ok(())
 }
 
 /// How many migrations the log has seen.

@@ -61,7 +61,17 @@ const HOMES: [(&str, &[&str]); 24] = [
     ("listenfd", &["daemon"]),
     ("nix", &["daemon", "cli/rights"]),
     ("parking_lot", &["pipeline"]),
-    ("rustix", &["outbox", "daemon", "store", "transport", "cli"]),
+    (
+        "rustix",
+        &[
+            "outbox",
+            "daemon",
+            "store",
+            "transport",
+            "cli",
+            "model/crash",
+        ],
+    ),
     ("jiff", &["dialect", "model", "cli", "store", "pipeline"]),
 ];
 

@@ -1,164 +1,158 @@
-//! Kill -9 at random moments under load: nothing committed is lost, duplicates are what was in flight.
+//! Crashes of the real binary: at every named step of the code, and at random moments under load.
 //!
-//! The promise is at least once, with the same bytes. Beyond that: an event that was answered with
-//! success is sent again only where a kill lies between, and never once the log has it as delivered.
+//! A kill may cost nothing but time: every event arrives, with the same bytes; what the log has as
+//! delivered is never sent again; a request beyond those in the log is one that a kill found in
+//! flight; the files are whole. The points are src/model/crash.rs; a kill at a point is the process's
+//! own, with no destructor run and nothing flushed. In `WEBHOOKSD_KILLS` is how many kills there
+//! are to be in each of the two halves, at least as many as there are points in it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+mod ledger;
+mod load;
+mod plan;
+mod scene;
 
-use crate::support::{Answer, Chance, Received, Receiver, World, hook, insert, nap, now};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-const KILLS: usize = 24;
+use webhooksd::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
 
-/// When a test first saw that the log of a dead daemon has an event as delivered to a webhook.
-type Recorded = BTreeMap<(String, i64), Instant>;
+use crate::support::{Chance, Receiver, SOON, World, hook};
+use scene::Scene;
 
-/// The daemon was just killed: notes what its log has as delivered. Events are numbered by ids.
-fn note(world: &World, recorded: &mut Recorded) {
-    let at = now();
-    for row in world.log("SELECT webhook, event_id FROM delivery WHERE state = 'delivered'") {
-        let n = row[1].parse::<i64>().unwrap() - 1;
-        recorded.entry((row[0].clone(), n)).or_insert(at);
+/// Kills in one half, where the environment does not say: all 200 together.
+const KILLS: usize = 100;
+
+/// Every name that `WEBHOOKSD_CRASH` may hold.
+fn names() -> BTreeSet<String> {
+    let sides = TRANSACTIONS
+        .iter()
+        .flat_map(|step| [BEFORE_COMMIT, COMMITTED].map(|moment| format!("{step}: {moment}")));
+    sides.chain(POINTS.map(str::to_owned)).collect()
+}
+
+/// Dies at every planned point of one half, and at random moments as often as are left.
+fn run(half: usize) {
+    let mut chance = Chance::seeded();
+    let told = std::env::var("WEBHOOKSD_KILLS").ok();
+    let kills = told.map_or(KILLS, |text| text.parse().unwrap());
+    let mut scene = Scene::new(chance.fork());
+    for death in plan::first() {
+        scene.die_at(&death);
     }
-}
-
-/// Inserts events in transactions of a few until told to stop; the names by their `n`.
-fn load(world: &World, stop: &Arc<AtomicBool>, mut chance: Chance) -> Load {
-    let outbox = world.outbox();
-    let stop = Arc::clone(stop);
-    std::thread::spawn(move || {
-        let mut names = BTreeMap::new();
-        while !stop.load(Ordering::SeqCst) {
-            let transaction = outbox.unchecked_transaction().unwrap();
-            for _ in 0..=chance.below(5) {
-                let n = i64::try_from(names.len()).unwrap();
-                let name = ["stock.moved", "order.placed"][usize::from(chance.below(2) == 0)];
-                insert(&transaction, name, &format!("{{\"n\":{n}}}"));
-                names.insert(n, name);
-            }
-            transaction.commit().unwrap();
-            nap(Duration::from_millis(20 + chance.below(40)));
-        }
-        names
-    })
-}
-
-type Load = std::thread::JoinHandle<BTreeMap<i64, &'static str>>;
-
-/// Fails the first request of every ninth event, and takes its time for the others.
-fn failing_some_first() -> Receiver {
-    let failed = Mutex::new(BTreeSet::new());
-    Receiver::start(move |request| {
-        let n = request.n();
-        if n % 9 == 0 && failed.lock().unwrap().insert(n) {
-            return Answer::status(500);
-        }
-        slow(request)
-    })
-}
-
-fn slow(request: &Received) -> Answer {
-    let ms = request.n().unsigned_abs() * 7_919 % 40;
-    Answer::status(200).after(Duration::from_millis(ms))
-}
-
-/// Holds what was promised for one webhook: each event came, always with the same body, and again
-/// after a success only where a kill lies between. Returns how many came again so.
-fn reconcile(
-    name: &str,
-    receiver: &Receiver,
-    wanted: &BTreeSet<i64>,
-    (kills, recorded): (&[Instant], &Recorded),
-    failed_first: impl Fn(i64) -> bool,
-) -> usize {
-    let mut by_event: BTreeMap<i64, Vec<Received>> = BTreeMap::new();
-    for request in receiver.received() {
-        by_event.entry(request.n()).or_default().push(request);
-    }
-    let came: BTreeSet<i64> = by_event.keys().copied().collect();
-    let lost: Vec<_> = wanted.difference(&came).collect();
-    assert!(lost.is_empty(), "{name} never got {lost:?}");
-    assert_eq!(came, *wanted, "{name} got what it does not want");
-    let mut doubled = 0;
-    for (n, requests) in by_event {
-        let same = requests.iter().all(|r| r.body == requests[0].body);
-        assert!(same, "{name}: event {n} changed its bytes");
-        if let Some(noted) = recorded.get(&(name.to_owned(), n)) {
-            let after = requests.iter().any(|request| request.at > *noted);
-            assert!(
-                !after,
-                "{name}: event {n} was sent again though the log had it as delivered"
-            );
-        }
-        for (at, pair) in requests.windows(2).enumerate() {
-            if at == 0 && failed_first(n) {
-                continue;
-            }
-            doubled += 1;
-            let between = |kill: &&Instant| pair[0].at < **kill && **kill < pair[1].at;
-            assert!(
-                kills.iter().any(|kill| between(&kill)),
-                "{name}: event {n} was sent again without a kill between"
-            );
+    scene.begin_load();
+    let mut deaths: Vec<_> = plan::deaths()
+        .into_iter()
+        .skip(half)
+        .step_by(2)
+        .map(Some)
+        .collect();
+    let planned = deaths.len() + plan::first().len();
+    deaths.resize(
+        kills.saturating_sub(plan::first().len()).max(deaths.len()),
+        None,
+    );
+    for left in (1..=deaths.len()).rev() {
+        let at = usize::try_from(chance.below(left as u64)).unwrap();
+        match deaths.swap_remove(at) {
+            Some(death) => scene.die_at(&death),
+            None => scene.die_somewhere(),
         }
     }
-    doubled
+    println!("{planned} kills at points, {} in all", scene.kills());
+    scene.end();
 }
 
 #[test]
-fn kill_9_under_load_loses_nothing() {
-    let mut chance = Chance::seeded();
-    let plain = Receiver::start(slow);
-    let failing = failing_some_first();
-    let some = Receiver::start(slow);
-    let world = World::new(&[
-        hook("plain", plain.url("/")).secret("s"),
-        hook("failing", failing.url("/")).dialect("bold-factory"),
-        hook("some", some.url("/"))
-            .dialect("openboxes-lift")
-            .events("stock.*"),
-    ]);
-    let stop = Arc::new(AtomicBool::new(false));
-    let load = load(&world, &stop, chance.fork());
-    let mut kills = Vec::new();
-    let mut recorded = Recorded::new();
-    for _ in 0..KILLS {
-        // Some kills come while it is still starting.
-        let early = chance.below(4) == 0;
-        let daemon = if early {
-            world.spawn(&[])
-        } else {
-            world.start()
-        };
-        nap(Duration::from_millis(chance.below(500)));
-        daemon.kill();
-        kills.push(now());
-        note(&world, &mut recorded);
+fn kills_at_every_step_lose_nothing() {
+    run(0);
+}
+
+#[test]
+fn kills_at_every_step_lose_nothing_the_other_half() {
+    run(1);
+}
+
+#[test]
+fn every_point_of_the_code_is_died_at() {
+    let planned = plan::first().into_iter().chain(plan::deaths());
+    let planned: BTreeSet<String> = planned.map(|death| death.point.to_owned()).collect();
+    assert_eq!(planned, names(), "the plan, and src/model/crash.rs");
+    assert_eq!(of_the_source(), names(), "the code, and src/model/crash.rs");
+}
+
+/// The points that stand in the code: calls of `crash::point`, and both sides of each transaction.
+fn of_the_source() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let step = text.split("const STEP: &str = \"").nth(1).map(first_word);
+            for call in text.split("transact(").skip(1) {
+                let step = call
+                    .strip_prefix('"')
+                    .map(first_word)
+                    .or(step.filter(|_| call.starts_with("STEP")));
+                let sides = step
+                    .into_iter()
+                    .flat_map(|s| [BEFORE_COMMIT, COMMITTED].map(|m| format!("{s}: {m}")));
+                found.extend(sides);
+            }
+            for call in text.split("crash::point(\"").skip(1) {
+                let rest = call.split_once("\", ").unwrap().1;
+                let moment = match rest.strip_prefix('"') {
+                    Some(moment) => first_word(moment),
+                    None if rest.starts_with("crash::BEFORE_COMMIT") => BEFORE_COMMIT,
+                    None => COMMITTED,
+                };
+                found.insert(format!("{}: {moment}", first_word(call)));
+            }
+        }
     }
-    stop.store(true, Ordering::SeqCst);
-    let names = load.join().unwrap();
+    found
+}
+
+/// An application that dies in a transaction leaves its rollback journal, and a connection that only
+/// reads can't take it back.
+#[test]
+fn a_transaction_that_an_application_died_in_is_taken_back() {
+    let receiver = Receiver::ok();
+    let world = World::bare(&[hook("one", receiver.url("/"))]);
+    world.make_outbox("DELETE");
     let daemon = world.start();
-    let all: BTreeSet<i64> = names.keys().copied().collect();
-    let stock: BTreeSet<i64> = names
-        .iter()
-        .filter(|(_, name)| **name == "stock.moved")
-        .map(|(n, _)| *n)
-        .collect();
-    let deliveries = i64::try_from(all.len() * 2 + stock.len()).unwrap();
-    let delivered = "SELECT count(*) FROM delivery WHERE state = 'delivered'";
-    world.wait_number(delivered, deliveries, Duration::from_secs(40));
-    assert_eq!(world.number("SELECT count(*) FROM delivery"), deliveries);
-    let distinct = "SELECT count(DISTINCT webhook || ' ' || event_id) FROM delivery";
-    assert_eq!(world.number(distinct), deliveries);
-    let never = |_| false;
-    let noted = (kills.as_slice(), &recorded);
-    let doubled = [
-        reconcile("plain", &plain, &all, noted, never),
-        reconcile("failing", &failing, &all, noted, |n| n % 9 == 0),
-        reconcile("some", &some, &stock, noted, never),
-    ];
-    println!("{deliveries} deliveries over {KILLS} kills, sent again: {doubled:?}");
+    let mut sqlite3 = Command::new("sqlite3");
+    sqlite3.arg("-batch").arg(world.path("outbox.db"));
+    let mut application = sqlite3
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rows = "INSERT INTO outbox (event, data) VALUES ('half.done', '{}');\n".repeat(2_000);
+    let text = format!(
+        ".timeout 10000\nPRAGMA cache_size = 2;\nBEGIN IMMEDIATE;\n{rows}.system echo done\n"
+    );
+    let mut input = application.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let mut output = BufReader::new(application.stdout.take().unwrap());
+    output.read_line(&mut answer).unwrap();
+    assert_eq!(answer, "done\n");
+    application.kill().unwrap();
+    application.wait().unwrap();
+    daemon.wait_journal("crashed in a transaction, which was taken back");
+    world.emit("whole", r#"{"n":1}"#);
+    receiver.wait(1, SOON);
     daemon.stop();
+    assert_eq!(world.number("SELECT count(*) FROM delivery"), 1);
+}
+
+fn first_word(text: &str) -> &str {
+    text.split('"').next().unwrap()
 }

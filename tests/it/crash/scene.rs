@@ -1,0 +1,343 @@
+//! The folder that is crashed in: webhooks in three dialects, one that fails first, one that is
+//! slow, one whose deliveries are made again, one that comes and goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::ledger::Ledger;
+use super::load::{self, Load};
+use super::plan::{Death, Lead};
+use crate::support::{
+    Answer, Chance, Daemon, Received, Receiver, SOON, World, check, eventually, hook, nap, now_ms,
+};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Large events that together are longer than the WAL is to be.
+const LARGE: i64 = 36;
+
+/// The webhooks whose every event is looked for at the end: what they want.
+pub(super) const WANTED: [(&str, &[&str]); 4] = [
+    ("plain", &["stock.moved", "order.placed", "large.made"]),
+    ("failing", &["stock.moved", "order.placed"]),
+    ("slow", &["stock.moved"]),
+    ("again", &["order.placed"]),
+];
+
+/// The webhook that comes and goes, and has something pending all the time.
+const PASSING: &str = "passing";
+
+pub(super) struct Scene {
+    world: World,
+    receivers: BTreeMap<&'static str, Receiver>,
+    /// Whether the passing one takes what it gets.
+    takes: Arc<AtomicBool>,
+    load: Option<Load>,
+    large: BTreeMap<i64, i64>,
+    ledger: Ledger,
+    chance: Chance,
+    reloads: u32,
+    tests: i64,
+}
+
+/// Fails the first request of every ninth event.
+fn failing_first() -> Receiver {
+    let failed = Mutex::new(BTreeSet::new());
+    Receiver::start(move |request| {
+        let n = request.n();
+        let fails = n % 9 == 0 && failed.lock().unwrap().insert(n);
+        Answer::status(if fails { 500 } else { 200 })
+    })
+}
+
+fn after(ms: u64) -> impl Fn(&Received) -> Answer + Send + Sync + 'static {
+    move |request| {
+        let ms = request.n().unsigned_abs() * 7_919 % ms;
+        Answer::status(200).after(Duration::from_millis(ms))
+    }
+}
+
+impl Scene {
+    pub(super) fn new(chance: Chance) -> Self {
+        let takes = Arc::new(AtomicBool::new(false));
+        let taking = Arc::clone(&takes);
+        let passing = Receiver::start(move |_| {
+            Answer::status(if taking.load(Ordering::SeqCst) {
+                200
+            } else {
+                500
+            })
+        });
+        let receivers = BTreeMap::from([
+            ("plain", Receiver::start(after(30))),
+            ("failing", failing_first()),
+            ("slow", Receiver::start(after(300))),
+            ("again", Receiver::start(after(30))),
+            (PASSING, passing),
+        ]);
+        let scene = Self {
+            world: World::bare(&[]),
+            receivers,
+            takes,
+            load: None,
+            large: BTreeMap::new(),
+            ledger: Ledger::default(),
+            chance,
+            reloads: 0,
+            tests: 0,
+        };
+        scene.configure(true);
+        scene
+    }
+
+    pub(super) fn begin_load(&mut self) {
+        self.load = Some(Load::begin(&self.world, self.chance.fork()));
+    }
+
+    pub(super) fn kills(&self) -> usize {
+        self.ledger.kills()
+    }
+
+    /// Writes the configuration; it changes each time, so that a reload has something to exchange.
+    fn configure(&self, passing: bool) {
+        let url = |name| self.receivers[name].url(&format!("/{}", self.reloads));
+        let hooks = [
+            hook("plain", url("plain")).secret("s"),
+            hook("failing", url("failing"))
+                .dialect("bold-factory")
+                .events("*e*d"),
+            hook("slow", url("slow"))
+                .dialect("openboxes-lift")
+                .events("stock.*"),
+            hook("again", url("again")).events("order.*"),
+            hook(PASSING, url(PASSING))
+                .events("stock.*")
+                .line(format!("active = {passing}")),
+        ];
+        let socket = "\n[socket]\npath = \"s.sock\"";
+        self.world.configure_with(socket, &hooks);
+    }
+
+    /// Starts the daemon so that it dies at a point, leads it there, and sees it dead.
+    pub(super) fn die_at(&mut self, death: &Death) {
+        let Death { point, time, lead } = death;
+        println!("{point} * {time}");
+        self.prepare(*lead);
+        let name = format!("{point}*{time}");
+        let mut daemon = self
+            .world
+            .spawn_in(&[("WEBHOOKSD_CRASH", OsStr::new(&name))]);
+        self.lead(*lead, &mut daemon);
+        let status = eventually(&name, SOON, || {
+            daemon.ended().ok_or_else(|| daemon.journal())
+        });
+        assert_eq!(status.signal(), Some(9), "{name}: {}", daemon.journal());
+        self.died();
+    }
+
+    /// Kills the daemon at some moment, while it starts or later, sometimes with something going on.
+    pub(super) fn die_somewhere(&mut self) {
+        let leads = [
+            Lead::Reload,
+            Lead::Redeliver,
+            Lead::RedeliverSql,
+            Lead::Replay,
+            Lead::Test,
+            Lead::Stop,
+        ];
+        let lead = leads.get(usize::try_from(self.chance.below(18)).unwrap());
+        let mut daemon = self.world.spawn_in(&[]);
+        if let Some(lead) = lead {
+            self.lead(*lead, &mut daemon);
+        }
+        nap(Duration::from_millis(self.chance.below(400)));
+        daemon.kill();
+        self.died();
+    }
+
+    /// Looks at what a dead daemon left.
+    fn died(&mut self) {
+        self.ledger.killed(now_ms());
+        self.ledger.observe(&self.world);
+    }
+
+    fn pending(&self) -> i64 {
+        let sql = "SELECT count(*) FROM delivery WHERE state = 'pending' AND webhook = 'passing'";
+        self.world.number(sql)
+    }
+
+    /// Has the passing webhook active, with something pending.
+    fn have_pending(&mut self) {
+        self.configure(true);
+        if self.pending() < 2 {
+            let daemon = self.world.start();
+            eventually("something is pending", SOON, || {
+                check(self.pending() >= 2, String::new)
+            });
+            daemon.kill();
+            self.died();
+        }
+    }
+
+    /// What is done before the start.
+    fn prepare(&mut self, lead: Lead) {
+        self.reloads += 1;
+        self.configure(true);
+        let due_in_a_month = now_ms() + 30 * DAY_MS;
+        match lead {
+            Lead::Age => self.age(),
+            Lead::Late | Lead::Unreadable | Lead::Deactivate => self.have_pending(),
+            Lead::Fill => self.fill(),
+            Lead::AgeLarge => {
+                if self.large.is_empty() {
+                    self.fill();
+                }
+                let daemon = self.world.start();
+                let sql = "SELECT count(*) FROM delivery WHERE event = 'large.made' AND state = 'delivered'";
+                self.world.wait_number(sql, LARGE, Duration::from_secs(60));
+                daemon.kill();
+                self.died();
+                self.age();
+            }
+            _ => {}
+        }
+        let change = match lead {
+            Lead::Late => format!("SET due_at = {due_in_a_month}"),
+            Lead::Unreadable => "SET dialect = 'none', due_at = 0".to_owned(),
+            _ => return,
+        };
+        let changed = self.world.change_log(&format!(
+            "UPDATE delivery {change} WHERE id = (SELECT max(id) FROM delivery WHERE webhook = 'passing' AND state = 'pending')"
+        ));
+        assert_eq!(changed.unwrap(), 1);
+    }
+
+    fn fill(&mut self) {
+        self.large
+            .extend(load::fill(&self.world.outbox(), 2_000_000, LARGE));
+    }
+
+    /// Makes all that the log has older than its retention.
+    fn age(&mut self) {
+        self.ledger.age();
+        let old = now_ms() - 31 * DAY_MS;
+        let change = |sql: &str| self.world.change_log(sql).unwrap();
+        change("DELETE FROM mark");
+        let seq = |table| {
+            format!("coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)")
+        };
+        let seqs = ["attempt", "delivery", "payload", "rejected", "redelivery"].map(seq);
+        for time in [old, old - DAY_MS] {
+            change(&format!(
+                "INSERT INTO mark SELECT {time}, generation, event_id, {} FROM cursor",
+                seqs.join(", ")
+            ));
+        }
+        change(&format!(
+            "UPDATE delivery SET finished_at = {} WHERE state <> 'pending'",
+            old - DAY_MS
+        ));
+        let zeros = ", 0".repeat(19);
+        change(&format!(
+            "INSERT OR REPLACE INTO rollup VALUES ('5min', 0, 'plain'{zeros})"
+        ));
+    }
+
+    /// What is done while it runs.
+    fn lead(&mut self, lead: Lead, daemon: &mut Daemon) {
+        let delivered =
+            "SELECT max(id) FROM delivery WHERE webhook = 'again' AND state = 'delivered'";
+        match lead {
+            Lead::Load
+            | Lead::Age
+            | Lead::AgeLarge
+            | Lead::Late
+            | Lead::Unreadable
+            | Lead::Fill => return,
+            _ => {}
+        }
+        daemon.wait_journal("ready: following");
+        // A command fails where the daemon dies under it.
+        match lead {
+            Lead::Reload => {
+                self.reloads += 1;
+                self.configure(true);
+                daemon.signal(Signal::HUP);
+            }
+            Lead::Deactivate => {
+                self.configure(false);
+                daemon.signal(Signal::HUP);
+            }
+            Lead::Redeliver => {
+                let id = self.delivered(delivered);
+                drop(self.world.command(&["redeliver", &id]));
+            }
+            Lead::RedeliverSql => {
+                let id = self.delivered(delivered);
+                let sql = format!("INSERT INTO redelivery (delivery_id) VALUES ({id})");
+                self.world.change_log(&sql).unwrap();
+            }
+            Lead::Replay => {
+                self.delivered(delivered);
+                drop(
+                    self.world
+                        .command(&["replay", "--since", "2s", "--webhook", "again"]),
+                );
+            }
+            Lead::Test => {
+                self.tests -= 1;
+                let data = format!("{{\"n\":{}}}", self.tests);
+                drop(self.world.command(&["test", "again", "--data", &data]));
+            }
+            _ => daemon.signal(Signal::TERM),
+        }
+    }
+
+    /// The id that `sql` finds, once it finds one.
+    fn delivered(&self, sql: &str) -> String {
+        eventually(sql, SOON, || {
+            let id = self.world.log(sql)[0][0].clone();
+            check(id != "NULL", String::new).map(|()| id)
+        })
+    }
+
+    /// Ends the load, lets everything be delivered, and holds it against what was promised.
+    pub(super) fn end(mut self) {
+        let mut written = self.load.take().unwrap().end();
+        written.by_sql.append(&mut self.large);
+        self.takes.store(true, Ordering::SeqCst);
+        self.configure(true);
+        let daemon = self.world.start();
+        let newest = self.world.outbox();
+        let newest: i64 = newest
+            .query_row(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'",
+                (),
+                |row| row.get(0),
+            )
+            .unwrap();
+        let limit = Duration::from_secs(60);
+        self.world
+            .wait_number("SELECT event_id FROM cursor", newest, limit);
+        self.world.wait_number(
+            "SELECT count(*) FROM replay WHERE finished_at IS NULL",
+            0,
+            limit,
+        );
+        self.world.wait_number(
+            "SELECT count(*) FROM delivery WHERE state = 'pending'",
+            0,
+            limit,
+        );
+        daemon.stop();
+        self.ledger.observe(&self.world);
+        self.ledger
+            .reconcile(&self.world, &written, &self.receivers);
+    }
+}
