@@ -6,9 +6,11 @@
 //! own, with no destructor run and nothing flushed. In `WEBHOOKSD_KILLS` is how many kills there
 //! are to be in each of the two halves, at least as many as there are points in it.
 
+mod disk;
 mod ledger;
 mod load;
 mod plan;
+mod power;
 mod scene;
 
 use std::collections::BTreeSet;
