@@ -120,8 +120,7 @@ impl Client {
         };
         // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
         let (wire, peer) = Box::pin(connector.connect(&to.target, start, course)).await?;
-        let fresh = Connection::open(wire, peer).await;
-        let fresh = fresh.map_err(|error| Fault(format!("set up a connection: {error}")))?;
+        let fresh = Connection::new(wire, peer);
         let answer = self.converse(to, fresh, false, request, course).await;
         answer.map_err(|unsuccessful| unsuccessful.trouble)
     }

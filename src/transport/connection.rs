@@ -36,12 +36,19 @@ const LINGER_BYTES: usize = 64 * 1024;
 
 /// A connection that serves one request at a time.
 pub(super) struct Connection {
+    /// A new connection, until its peer says something.
+    new: Option<Letterhead>,
+    http: Option<Box<Http>>,
+    letter: Letter,
+    peer: SocketAddr,
+}
+
+/// hyper's two halves.
+struct Http {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: http1::Connection<TokioIo<Letterhead>, Full<Bytes>>,
     /// hyper is through with the connection; it must not be polled again.
     done: bool,
-    letter: Letter,
-    peer: SocketAddr,
 }
 
 /// Why there is no answer.
@@ -53,27 +60,15 @@ pub(super) enum Unanswered {
 }
 
 impl Connection {
-    /// Sets HTTP up on an open stream; no byte is sent.
-    pub(super) async fn open(wire: Wire, peer: SocketAddr) -> Result<Box<Self>, hyper::Error> {
+    /// A connection over an open stream; no byte is sent.
+    pub(super) fn new(wire: Wire, peer: SocketAddr) -> Box<Self> {
         let letter = Letter::default();
-        let io = TokioIo::new(Letterhead::new(wire, letter.clone()));
-        let (sender, driver) = http1::Builder::new()
-            .max_buf_size(BUFFER_BYTES)
-            .max_header_size(BUFFER_BYTES)
-            .http09_responses(false)
-            // Sloppy servers exist, and what counts is the status they say.
-            .allow_spaces_after_header_name_in_responses(true)
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .writev(true)
-            .handshake(io)
-            .await?;
-        Ok(Box::new(Self {
-            sender,
-            driver,
-            done: false,
+        Box::new(Self {
+            new: Some(Letterhead::new(wire, letter.clone())),
+            http: None,
             letter,
             peer,
-        }))
+        })
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -92,7 +87,78 @@ impl Connection {
     ) -> Result<Response<Incoming>, Unanswered> {
         let begun = self.letter.begin(start_line, request);
         begun.map_err(Unanswered::Fault)?;
-        let mut placeholder = http::Request::new(Full::new(request.body.clone()));
+        if let Some(mut new) = self.new.take() {
+            poll_fn(|cx| new.poll_ahead(cx, &request.body)).await;
+            let http = Http::over(new).await;
+            self.http = Some(http.map_err(|error| Unanswered::Broken(Some(error)))?);
+        }
+        let http = self.http.as_deref_mut();
+        http.ok_or(Unanswered::Broken(None))?
+            .ask(&request.body)
+            .await
+    }
+
+    /// Reads the body into `kept` until its end or until there are more than `limit` bytes, and
+    /// says whether that was its end.
+    pub(super) async fn read(&mut self, body: Incoming, limit: usize, kept: &mut Vec<u8>) -> bool {
+        match &mut self.http {
+            Some(http) => http.read(body, limit, kept).await,
+            None => false,
+        }
+    }
+
+    /// Looks whether the connection can take a request: the last exchange is over on both sides,
+    /// and the peer has neither closed it nor sent something unasked.
+    pub(super) async fn is_idle(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.look(cx))).await
+    }
+
+    /// The same outside of any task.
+    pub(super) fn is_idle_unwatched(&mut self) -> bool {
+        self.look(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>) -> bool {
+        let ready = |http: &mut Box<Http>| {
+            drop(http.poll_driver(cx));
+            !http.done && http.sender.is_ready()
+        };
+        self.http.as_mut().is_some_and(ready) && self.letter.progress().whole
+    }
+
+    /// Lets the peer close the connection first, where it soon does. Returns the connection while
+    /// the peer has not yet.
+    pub(super) async fn part(self: Box<Self>) -> Option<Parting> {
+        let io = self.http?.driver.into_parts().io.into_inner();
+        let mut parting = Parting(io.into_wire().into_tcp());
+        poll_fn(|cx| Poll::Ready(pin!(parting.drain()).poll(cx).is_pending()))
+            .await
+            .then_some(parting)
+    }
+}
+
+impl Http {
+    async fn over(io: Letterhead) -> Result<Box<Self>, hyper::Error> {
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES)
+            .max_header_size(BUFFER_BYTES)
+            .http09_responses(false)
+            // Sloppy servers exist, and what counts is the status they say.
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .writev(true)
+            .handshake(TokioIo::new(io))
+            .await?;
+        let done = false;
+        Ok(Box::new(Self {
+            sender,
+            driver,
+            done,
+        }))
+    }
+
+    async fn ask(&mut self, body: &Bytes) -> Result<Response<Incoming>, Unanswered> {
+        let mut placeholder = http::Request::new(Full::new(body.clone()));
         *placeholder.method_mut() = Method::POST;
         *placeholder.uri_mut() = Uri::from_static("/");
         *placeholder.version_mut() = Version::HTTP_11;
@@ -101,7 +167,7 @@ impl Connection {
         let answer = tokio::task::coop::unconstrained(self.sender.send_request(placeholder));
         let mut answer = pin!(answer);
         poll_fn(|cx| {
-            let reason = poll_driver(&mut self.driver, &mut self.done, cx);
+            let reason = self.poll_driver(cx);
             let mut blind = Context::from_waker(Waker::noop());
             match answer.as_mut().poll(&mut blind) {
                 Poll::Ready(answer) => Poll::Ready(answer.map_err(|e| Unanswered::Broken(Some(e)))),
@@ -112,18 +178,11 @@ impl Connection {
         .await
     }
 
-    /// Reads the body into `kept` until its end or until there are more than `limit` bytes, and
-    /// says whether that was its end.
-    pub(super) async fn read(
-        &mut self,
-        mut body: Incoming,
-        limit: usize,
-        kept: &mut Vec<u8>,
-    ) -> bool {
+    async fn read(&mut self, mut body: Incoming, limit: usize, kept: &mut Vec<u8>) -> bool {
         poll_fn(|cx| {
             loop {
                 // The reason is not needed: the body tells that it broke off.
-                drop(poll_driver(&mut self.driver, &mut self.done, cx));
+                drop(self.poll_driver(cx));
                 let mut blind = Context::from_waker(Waker::noop());
                 match Pin::new(&mut body).poll_frame(&mut blind) {
                     Poll::Ready(Some(Ok(frame))) => {
@@ -146,49 +205,19 @@ impl Connection {
         .await
     }
 
-    /// Looks whether the connection can take a request: the last exchange is over on both sides,
-    /// and the peer has neither closed it nor sent something unasked.
-    pub(super) async fn is_idle(&mut self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.look(cx))).await
-    }
-
-    /// The same outside of any task.
-    pub(super) fn is_idle_unwatched(&mut self) -> bool {
-        self.look(&mut Context::from_waker(Waker::noop()))
-    }
-
-    fn look(&mut self, cx: &mut Context<'_>) -> bool {
-        drop(poll_driver(&mut self.driver, &mut self.done, cx));
-        !self.done && self.sender.is_ready() && self.letter.progress().whole
-    }
-
-    /// Lets the peer close the connection first, where it soon does. Returns the connection while
-    /// the peer has not yet.
-    pub(super) async fn part(self: Box<Self>) -> Option<Parting> {
-        let io = self.driver.into_parts().io.into_inner();
-        let mut parting = Parting(io.into_wire().into_tcp());
-        poll_fn(|cx| Poll::Ready(pin!(parting.drain()).poll(cx).is_pending()))
-            .await
-            .then_some(parting)
-    }
-}
-
-/// Lets hyper work. Its error is returned once.
-fn poll_driver(
-    driver: &mut http1::Connection<TokioIo<Letterhead>, Full<Bytes>>,
-    done: &mut bool,
-    cx: &mut Context<'_>,
-) -> Option<hyper::Error> {
-    if *done {
-        return None;
-    }
-    // Not the future itself: that would shut the connection down, and it is the peer's turn.
-    match driver.poll_without_shutdown(cx) {
-        Poll::Ready(result) => {
-            *done = true;
-            result.err()
+    /// Lets hyper work. Its error is returned once.
+    fn poll_driver(&mut self, cx: &mut Context<'_>) -> Option<hyper::Error> {
+        if self.done {
+            return None;
         }
-        Poll::Pending => None,
+        // Not the future itself: that would shut the connection down, and it is the peer's turn.
+        match self.driver.poll_without_shutdown(cx) {
+            Poll::Ready(result) => {
+                self.done = true;
+                result.err()
+            }
+            Poll::Pending => None,
+        }
     }
 }
 

@@ -32,6 +32,9 @@ const SLICES: usize = 8;
 /// would hold a processor until the time-out, and other endpoints' answers would wait.
 const HEARD_BYTES: usize = 512 * 1024;
 
+/// Bytes of an answer that are read before hyper is there: most are whole in them.
+const EARLY_BYTES: usize = 512;
+
 /// Bytes of an answer's beginning that are remembered, to tell what it is where it is no HTTP.
 const FIRST_BYTES: usize = 24;
 
@@ -85,8 +88,12 @@ struct State {
     reset: bool,
     /// Whether the connection has had a request before this one.
     kept: bool,
-    /// Whether hyper wanted to read before the request's first byte was out.
+    /// Whether hyper has begun to write the request.
+    begun: bool,
+    /// Whether hyper wanted to read before that.
     withheld: bool,
+    /// Bytes of the body that went out before hyper wrote them.
+    ahead: usize,
 }
 
 impl State {
@@ -117,6 +124,8 @@ impl Letter {
         state.length = state.head.len() + request.body.len();
         state.sent = 0;
         state.heard = 0;
+        state.begun = false;
+        state.ahead = 0;
         Ok(())
     }
 
@@ -125,7 +134,7 @@ impl Letter {
         Progress {
             sent: state.sent,
             heard: state.heard,
-            whole: !state.open && !state.torn && state.sent == state.length,
+            whole: !state.torn && state.sent == state.length,
             reset: state.reset,
             kept: state.kept,
             first: state.first,
@@ -182,11 +191,60 @@ fn is_token(byte: u8) -> bool {
 pub(super) struct Letterhead {
     wire: Wire,
     letter: Letter,
+    early: Early,
 }
 
 impl Letterhead {
     pub(super) fn new(wire: Wire, letter: Letter) -> Self {
-        Self { wire, letter }
+        let early = Early::default();
+        Self {
+            wire,
+            letter,
+            early,
+        }
+    }
+
+    /// Sends the request without hyper, until the peer says something or nothing can be sent.
+    ///
+    /// hyper takes some 26 KiB for a connection, and thousands may hang here. What was sent is
+    /// skipped when hyper writes it, and what was heard is what hyper reads first.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>, body: &[u8]) -> Poll<()> {
+        let mut state = self.letter.state();
+        match Self::poll_send(&mut self.wire, &mut state, cx, body) {
+            Poll::Ready(Err(error)) if peer_is_gone(&error) => state.tear(&error),
+            Poll::Ready(Err(error)) => {
+                self.early.error = Some(error);
+                return Poll::Ready(());
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        drop(state);
+        self.early.poll_fill(&mut self.wire, cx)
+    }
+
+    /// Sends what is left of head and body.
+    fn poll_send(
+        wire: &mut Wire,
+        state: &mut State,
+        cx: &mut Context<'_>,
+        body: &[u8],
+    ) -> Poll<io::Result<()>> {
+        while !state.torn && state.sent < state.length {
+            let head = state.head.get(state.head_sent..).unwrap_or_default();
+            let slices = [
+                IoSlice::new(head),
+                IoSlice::new(body.get(state.ahead..).unwrap_or_default()),
+            ];
+            let left = head.len();
+            let n = ready!(Pin::new(&mut *wire).poll_write_vectored(cx, &slices))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            state.sent += n;
+            state.head_sent += n.min(left);
+            state.ahead += n.saturating_sub(left);
+        }
+        Pin::new(wire).poll_flush(cx)
     }
 
     pub(super) fn into_wire(self) -> Wire {
@@ -262,6 +320,10 @@ impl Letterhead {
             return Poll::Ready(Err(io::Error::other(Stale)));
         }
         loop {
+            if state.head_sent == state.head.len() {
+                state.open = false;
+                return Poll::Ready(Ok(skip));
+            }
             let left = state.head.get(state.head_sent..).unwrap_or_default();
             let mut slices = [IoSlice::new(&[]); SLICES];
             slices[0] = IoSlice::new(left);
@@ -277,15 +339,53 @@ impl Letterhead {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             state.sent += n;
-            if std::mem::take(&mut state.withheld) {
-                cx.waker().wake_by_ref();
-            }
             state.head_sent += n.min(left);
             if n >= left {
                 state.open = false;
                 return Poll::Ready(Ok(skip + n - left));
             }
         }
+    }
+}
+
+/// What the peer said before hyper was there to hear it.
+struct Early {
+    bytes: [u8; EARLY_BYTES],
+    filled: usize,
+    given: usize,
+    error: Option<io::Error>,
+}
+
+impl Default for Early {
+    fn default() -> Self {
+        Self {
+            bytes: [0; EARLY_BYTES],
+            filled: 0,
+            given: 0,
+            error: None,
+        }
+    }
+}
+
+impl Early {
+    /// Waits for the peer's first bytes, its end or a failure.
+    fn poll_fill(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<()> {
+        let mut buf = ReadBuf::new(&mut self.bytes);
+        self.error = ready!(Pin::new(wire).poll_read(cx, &mut buf)).err();
+        self.filled = buf.filled().len();
+        Poll::Ready(())
+    }
+
+    /// Gives back what came; false once there is nothing left of it.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let left = self.bytes.get(self.given..self.filled).unwrap_or_default();
+        let some = left.get(..buf.remaining()).unwrap_or(left);
+        buf.put_slice(some);
+        self.given += some.len();
+        Ok(!some.is_empty())
     }
 }
 
@@ -308,7 +408,7 @@ impl AsyncRead for Letterhead {
             let mut state = this.letter.state();
             // Some answer as soon as they have accepted. hyper would call that an unexpected
             // message, or not, depending on which came first: the answer or our write.
-            if !state.kept && state.is_unasked() {
+            if !state.kept && !state.begun {
                 state.withheld = true;
                 return Poll::Pending;
             }
@@ -317,7 +417,9 @@ impl AsyncRead for Letterhead {
             }
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
+        if !this.early.give(buf)? {
+            ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
+        }
         let mut state = this.letter.state();
         let came = buf.filled().get(before..).unwrap_or_default();
         let heard = state.heard;
@@ -345,8 +447,16 @@ impl AsyncWrite for Letterhead {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let mut state = this.letter.state();
+        state.begun = true;
+        if std::mem::take(&mut state.withheld) {
+            cx.waker().wake_by_ref();
+        }
         let result = if state.torn {
             Err(io::ErrorKind::BrokenPipe.into())
+        } else if !state.open && state.ahead > 0 {
+            let skipped = state.ahead.min(bufs.iter().map(|buf| buf.len()).sum());
+            state.ahead -= skipped;
+            Ok(skipped)
         } else if state.open {
             ready!(Self::poll_open(&mut this.wire, &mut state, cx, bufs))
         } else {
