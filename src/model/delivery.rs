@@ -99,6 +99,45 @@ pub struct Fanned {
     pub webhooks: Vec<(Arc<str>, usize)>,
 }
 
+/// Deliveries of one event that are still to be made, with the body they share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Its id in the log.
+    pub id: i64,
+    /// The event's generation.
+    pub generation: i64,
+    /// The outbox id.
+    pub event_id: i64,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// The wire contract of the body.
+    pub dialect: Dialect,
+    /// The body's id in the log.
+    pub payload_id: i64,
+    /// The webhooks that get it.
+    pub webhooks: Vec<Arc<str>>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Owed {
+    /// Its delivery for a webhook, due now, without an id yet.
+    #[must_use]
+    pub fn due(&self, webhook: &Arc<str>, origin: Origin, now_ms: i64) -> Due {
+        Due {
+            id: 0,
+            event_id: self.event_id,
+            event: self.event.clone(),
+            webhook: webhook.clone(),
+            dialect: self.dialect,
+            origin,
+            attempts: 0,
+            due_at_ms: now_ms,
+            body: self.body.clone(),
+        }
+    }
+}
+
 /// What one batch of the outbox becomes in the log: one transaction, the cursor included.
 #[derive(Clone, Debug)]
 pub struct Admission {

@@ -16,7 +16,7 @@ pub use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
 pub use clock::Clock;
-pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Rejected};
+pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
 pub use event::Event;
 pub use url::Url;
 pub use webhook::{Dialect, Pattern, Secret, Webhook};

@@ -107,6 +107,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     async fn see_to_pending(self: &Arc<Self>, directed: &mut Directed) -> Result<(), store::Error> {
+        self.pay_all().await?;
         for name in self.unserved().await? {
             let cancelled = self.cancel_pending(name.clone()).await?;
             if cancelled > 0 {

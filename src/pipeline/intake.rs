@@ -15,7 +15,7 @@ use super::origin::{Refusal, Settled, is_same, settle};
 use super::routes::Routes;
 use super::status::Pulse;
 use super::within;
-use crate::model::{Admission, Clock, Cursor, Event, Rejected, crash};
+use crate::model::{Admission, Clock, Cursor, Event, Owed, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::store;
 use crate::transport::Transport;
@@ -79,6 +79,8 @@ pub struct Intake<T: Transport> {
     pub(crate) tail: Tail,
     cursor: Cursor,
     read: VecDeque<Row>,
+    /// What was put off in the last step.
+    owed: Vec<Owed>,
 }
 
 impl<T: Transport> Intake<T> {
@@ -90,6 +92,7 @@ impl<T: Transport> Intake<T> {
             tail,
             cursor,
             read: VecDeque::new(),
+            owed: Vec::new(),
         }
     }
 
@@ -114,9 +117,9 @@ impl<T: Transport> Intake<T> {
         state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
     }
 
-    /// Whether rows were read that are not admitted yet: the log refused them.
+    /// Whether there is something in hand that is not in the log yet, for the log refused it.
     pub(crate) fn has_read(&self) -> bool {
-        !self.read.is_empty()
+        !self.read.is_empty() || !self.owed.is_empty()
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {
@@ -134,6 +137,11 @@ impl<T: Transport> Intake<T> {
     /// # Errors
     /// Nothing was taken; the same call again is right once the cause is gone.
     pub fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
+        if !self.owed.is_empty() {
+            let paid = self.dispatch.pay(&self.owed).map_err(IntakeError::Store)?;
+            self.owed.clear();
+            return Ok(Step::Taken(paid));
+        }
         if self.read.is_empty() {
             let batch = self.tail.read(
                 self.cursor.event_id,
@@ -163,8 +171,9 @@ impl<T: Transport> Intake<T> {
                 continue;
             }
             let now_ms = self.dispatch.clock.now_ms();
-            let dues = store
-                .admit(&admission, now_ms)
+            let silent = self.dispatch.put_off(&admission.events);
+            let (dues, owed) = store
+                .admit(&admission, &|name| silent.contains(name), now_ms)
                 .map_err(IntakeError::Store)?;
             let touched = self.dispatch.offer(dues);
             drop(store);
@@ -172,6 +181,7 @@ impl<T: Transport> Intake<T> {
             for lane in &touched {
                 self.dispatch.fill(lane);
             }
+            self.owed = owed;
             self.read.drain(..rows);
             self.dispatch
                 .counters

@@ -17,6 +17,7 @@ mod follow;
 mod intake;
 mod lane;
 mod origin;
+mod owed;
 mod places;
 mod record;
 mod refill;

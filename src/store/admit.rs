@@ -4,12 +4,13 @@
 //! come back as [`Due`]s, so that dispatch need not read them again. Which webhook wants what is
 //! decided before; nothing here looks into a body.
 
+use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
-use super::{Error, Store};
-use crate::model::{Admission, Cursor, Due, Fanned, Origin, Rejected};
+use super::{Error, Store, owed};
+use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Rejected};
 
 /// `(id, digest)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
 const FINGERPRINT_BYTES: usize = 24;
@@ -45,19 +46,37 @@ impl Store {
     }
 
     /// Takes one batch of the outbox in. Every delivery is due at once; they are returned in the
-    /// order of the events and of their webhooks.
+    /// order of the events and of their webhooks. What `later` says of a webhook's deliveries is
+    /// true is owed: [`Store::pay`] makes them.
     ///
     /// # Errors
     /// The log can't be written: then nothing of the batch is in it, and the cursor is where it was.
-    pub fn admit(&mut self, admission: &Admission, now_ms: i64) -> Result<Vec<Due>, Error> {
+    pub fn admit(
+        &mut self,
+        admission: &Admission,
+        later: &dyn Fn(&str) -> bool,
+        now_ms: i64,
+    ) -> Result<(Vec<Due>, Vec<Owed>), Error> {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
         self.transact("admit events", |t| {
-            let dues = insert(t, generation, &admission.events, Origin::Event, now_ms)?;
+            let mut deliveries = Deliveries::new(t, generation, Origin::Event, now_ms)?;
+            let made = deliveries.fan_out(t, &admission.events, later)?;
             reject(t, generation, &admission.rejected, now_ms)?;
             write_cursor(t, &admission.cursor, now_ms)?;
-            Ok(dues)
+            Ok(made)
         })
+    }
+
+    /// Takes one batch in with nothing put off.
+    #[cfg(test)]
+    pub(crate) fn admit_all(
+        &mut self,
+        admission: &Admission,
+        now_ms: i64,
+    ) -> Result<Vec<Due>, Error> {
+        self.admit(admission, &|_| false, now_ms)
+            .map(|(dues, _)| dues)
     }
 
     /// Makes deliveries without moving the cursor: for a replay, or to try a webhook out.
@@ -89,6 +108,7 @@ pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
     })
 }
 
+/// Makes every delivery of these events.
 pub(super) fn insert(
     t: &Transaction<'_>,
     generation: i64,
@@ -96,54 +116,102 @@ pub(super) fn insert(
     origin: Origin,
     now_ms: i64,
 ) -> rusqlite::Result<Vec<Due>> {
-    let mut payload = t.prepare_cached(
-        "INSERT INTO payload (generation, event_id, dialect, body) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    let mut delivery = t.prepare_cached(
-        "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
-                               attempts, due_at, created_at, payload_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, 0, ?7, ?7, ?8)",
-    )?;
-    let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
-    let mut payload_ids = Vec::new();
-    for event in events {
-        payload_ids.clear();
-        for (dialect, body) in &event.bodies {
-            // The bytes are JSON text; binding them as text spares a check and a copy.
-            let body = ToSqlOutput::Borrowed(ValueRef::Text(body));
-            payload_ids.push(payload.insert(params![
-                generation,
-                event.event_id,
-                dialect.name(),
-                body
-            ])?);
+    let mut deliveries = Deliveries::new(t, generation, origin, now_ms)?;
+    let (dues, _none) = deliveries.fan_out(t, events, &|_| false)?;
+    Ok(dues)
+}
+
+/// Makes pending deliveries that are due at once.
+pub(super) struct Deliveries<'t> {
+    statement: CachedStatement<'t>,
+    generation: i64,
+    origin: Origin,
+    now_ms: i64,
+}
+
+impl<'t> Deliveries<'t> {
+    pub(super) fn new(
+        t: &'t Transaction<'_>,
+        generation: i64,
+        origin: Origin,
+        now_ms: i64,
+    ) -> rusqlite::Result<Self> {
+        let statement = t.prepare_cached(
+            "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
+                                   attempts, due_at, created_at, payload_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, 0, ?7, ?7, ?8)",
+        )?;
+        Ok(Self {
+            statement,
+            generation,
+            origin,
+            now_ms,
+        })
+    }
+
+    /// Makes one. `id` of the template is left out.
+    pub(super) fn make(&mut self, due: Due, payload_id: i64) -> rusqlite::Result<Due> {
+        let id = self.statement.insert(params![
+            self.generation,
+            due.event_id,
+            due.event,
+            due.webhook,
+            due.dialect.name(),
+            self.origin.name(),
+            self.now_ms,
+            payload_id,
+        ])?;
+        Ok(Due { id, ..due })
+    }
+
+    fn fan_out(
+        &mut self,
+        t: &Transaction<'_>,
+        events: &[Fanned],
+        later: &dyn Fn(&str) -> bool,
+    ) -> rusqlite::Result<(Vec<Due>, Vec<Owed>)> {
+        let mut payload = t.prepare_cached(
+            "INSERT INTO payload (generation, event_id, dialect, body) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
+        let mut owed = Vec::new();
+        for event in events {
+            let first = owed.len();
+            for (dialect, body) in &event.bodies {
+                // The bytes are JSON text; binding them as text spares a check and a copy.
+                let text = ToSqlOutput::Borrowed(ValueRef::Text(body));
+                let dialect_name = dialect.name();
+                let payload_id =
+                    payload.insert(params![self.generation, event.event_id, dialect_name, text])?;
+                owed.push(self.debt(event, *dialect, payload_id, body));
+            }
+            for (webhook, place) in &event.webhooks {
+                let debt = &mut owed[first + *place];
+                if later(webhook) {
+                    debt.webhooks.push(webhook.clone());
+                } else {
+                    let due = debt.due(webhook, self.origin, self.now_ms);
+                    dues.push(self.make(due, debt.payload_id)?);
+                }
+            }
         }
-        for (webhook, place) in &event.webhooks {
-            let (dialect, body) = &event.bodies[*place];
-            let id = delivery.insert(params![
-                generation,
-                event.event_id,
-                event.event,
-                webhook,
-                dialect.name(),
-                origin.name(),
-                now_ms,
-                payload_ids[*place],
-            ])?;
-            dues.push(Due {
-                id,
-                event_id: event.event_id,
-                event: event.event.clone(),
-                webhook: webhook.clone(),
-                dialect: *dialect,
-                origin,
-                attempts: 0,
-                due_at_ms: now_ms,
-                body: body.clone(),
-            });
+        owed.retain(|debt| !debt.webhooks.is_empty());
+        owed::write(t, &mut owed)?;
+        Ok((dues, owed))
+    }
+
+    fn debt(&self, event: &Fanned, dialect: Dialect, payload_id: i64, body: &Bytes) -> Owed {
+        Owed {
+            id: 0,
+            generation: self.generation,
+            event_id: event.event_id,
+            event: event.event.clone(),
+            dialect,
+            payload_id,
+            webhooks: Vec::new(),
+            body: body.clone(),
         }
     }
-    Ok(dues)
 }
 
 fn reject(

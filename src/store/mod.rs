@@ -19,6 +19,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod faults;
 mod outlook;
+mod owed;
 #[cfg(test)]
 pub(crate) mod person;
 mod queue;

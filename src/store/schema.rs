@@ -15,7 +15,10 @@ use crate::model::crash;
 pub(super) const APPLICATION_ID: i64 = 0x7768_6b64;
 
 /// The migrations: the n-th brings version n - 1 to version n. Never edited once released.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+];
 
 /// The SQL that makes an empty log, for `webhooksd schema log`.
 #[must_use]

@@ -184,6 +184,7 @@ async fn silent_endpoints_cost_a_healthy_one_nothing() {
     for _ in 0..50 {
         let begun_ms = world.clock.now_ms();
         world.admit(1).await;
+        world.pay().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         let newest = world
             .seen()
@@ -240,4 +241,53 @@ async fn who_stands_in_line_gets_the_place_that_another_gives_back() {
         of("b")
     );
     world.settled().await;
+}
+
+/// Twenty endpoints that have shown that they don't answer, one that does, and a last event of which
+/// the deliveries to the twenty are put off.
+async fn owing() -> (World, Vec<crate::model::Webhook>) {
+    let mut all: Vec<_> = (0..20)
+        .map(|n| webhook(&format!("silent-{n}"), Dialect::BoldCms))
+        .collect();
+    all.push(webhook("healthy", Dialect::BoldCms));
+    let script = |seen: &super::world::Seen, _| match &*seen.webhook {
+        "healthy" => Act::Answer(200, 1),
+        _ => Act::Silence,
+    };
+    let mut world = World::new(all.clone(), script).await;
+    world.admit(4).await;
+    assert!(world.owed.is_empty(), "nobody is known to be silent yet");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    world.admit(1).await;
+    assert_eq!(world.owed.len(), 1);
+    assert_eq!(world.owed[0].webhooks.len(), 20);
+    (world, all)
+}
+
+fn deliveries(states: &[(String, i64)]) -> i64 {
+    states.iter().map(|(_, count)| count).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_off_is_made_once() {
+    let (world, all) = owing().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let of_last = |world: &World| world.seen().len() - 4 * 21;
+    assert_eq!(of_last(&world), 1, "the healthy one has it");
+    assert_eq!(deliveries(&world.states().await), 4 * 21 + 1);
+    assert!(world.pay().await);
+    assert!(!world.pay().await, "a debt is paid once");
+    // A reload pays too, and finds nothing.
+    world.direct(all, 100).await;
+    assert_eq!(deliveries(&world.states().await), 5 * 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_at_a_crash_is_made_by_the_next_start() {
+    let (world, all) = owing().await;
+    let wreck = world.crash().await;
+    let world = wreck.restart(all, |_, _| Act::Answer(200, 1)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let states = world.states().await;
+    assert_eq!(states, [("delivered".to_owned(), 5 * 21)]);
 }

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::model::{
-    Admission, Answer, Class, Clock, Cursor, Dialect, Event, Exchange, Failure, Fault, Pattern,
-    Phases, Request, Url, Webhook,
+    Admission, Answer, Class, Clock, Cursor, Dialect, Event, Exchange, Failure, Fault, Owed,
+    Pattern, Phases, Request, Url, Webhook,
 };
 use crate::pipeline::{Change, Directed, Dispatch, Pace, Retention};
 use crate::store::{self, Checkpointer, Store};
@@ -139,6 +139,8 @@ pub(super) struct World {
     loops: JoinSet<Result<(), store::Error>>,
     stopped: oneshot::Sender<()>,
     events: i64,
+    /// What the last admission put off.
+    pub(super) owed: Vec<Owed>,
     /// Bytes of padding in each event's data.
     pub(super) data_bytes: usize,
 }
@@ -189,6 +191,7 @@ impl World {
             loops,
             stopped,
             events,
+            owed: Vec::new(),
             data_bytes: 0,
         };
         world.direct(webhooks, 4_096).await;
@@ -214,7 +217,7 @@ impl World {
         self.events += events;
         let last = self.events;
         let padding = "x".repeat(self.data_bytes);
-        let touched = self
+        let (touched, owed) = self
             .dispatch
             .with_store(move |dispatch, store| {
                 let now_ms = dispatch.clock.now_ms();
@@ -243,13 +246,23 @@ impl World {
                     rejected: Vec::new(),
                     cursor,
                 };
-                let dues = store.admit(&admission, now_ms).unwrap();
-                dispatch.offer(dues)
+                let silent = dispatch.put_off(&admission.events);
+                let later = |name: &str| silent.contains(name);
+                let (dues, owed) = store.admit(&admission, &later, now_ms).unwrap();
+                (dispatch.offer(dues), owed)
             })
             .await;
         for lane in &touched {
             self.dispatch.fill(lane);
         }
+        self.owed = owed;
+    }
+
+    /// Makes what was put off, as the intake does next. True where that was something.
+    pub(super) async fn pay(&self) -> bool {
+        let (dispatch, owed) = (self.dispatch.clone(), self.owed.clone());
+        let pay = move || dispatch.pay(&owed).unwrap();
+        !self.dispatch.with_blocking(pay).await.is_empty()
     }
 
     /// The process dies: nothing is finished, recorded or told.

@@ -8,7 +8,7 @@ use super::*;
 fn every_file_is_closed_to_others_and_outlives_the_daemon() {
     let log = Log::new();
     let mut store = log.open();
-    store.admit(&admission(1..=1, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(1..=1, &["a"]), NOW).unwrap();
     drop(Checkpointer::open(&log.path).unwrap());
     drop(store);
     for suffix in ["", "-wal", "-shm"] {
@@ -105,10 +105,10 @@ fn somebody_who_holds_the_write_lock_is_a_transient_error() {
     let mut store = log.open();
     let other = Connection::open(&log.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = store.admit(&admission(1..=1, &["a"]), NOW).unwrap_err();
+    let error = store.admit_all(&admission(1..=1, &["a"]), NOW).unwrap_err();
     assert!(error.is_transient() && !error.is_full(), "{error:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    store.admit(&admission(1..=1, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(1..=1, &["a"]), NOW).unwrap();
 }
 
 #[test]
@@ -118,13 +118,13 @@ fn the_wal_starts_over_after_a_checkpoint_and_a_checkpoint_is_no_change() {
     let mut checkpointer = Checkpointer::open(&log.path).unwrap();
     assert!(!store.changed().unwrap());
     for id in 1..=50 {
-        store.admit(&admission(id..=id, &["a"]), NOW).unwrap();
+        store.admit_all(&admission(id..=id, &["a"]), NOW).unwrap();
     }
     let before = checkpointer.state().unwrap();
     assert!(before.pages > 100 && before.left > 100, "{before:?}");
     assert_eq!(checkpointer.passive().unwrap().left, 0);
     assert_eq!(store.checkpoint().unwrap().left, 0);
-    store.admit(&admission(51..=51, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(51..=51, &["a"]), NOW).unwrap();
     assert!(checkpointer.state().unwrap().pages < 50);
     assert!(!store.changed().unwrap());
     log.execute("DELETE FROM rejected").unwrap();
@@ -146,7 +146,7 @@ fn a_synchronisation_covers_what_was_committed_unless_a_reader_prevents_it() {
     let log = Log::new();
     let mut store = log.open();
     let mut checkpointer = Checkpointer::open(&log.path).unwrap();
-    store.admit(&admission(1..=1, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(1..=1, &["a"]), NOW).unwrap();
     let done = checkpointer.synchronise().unwrap();
     assert!(done.durable && !done.restart, "{done:?}");
     // A reader that begins when all is copied reads the file itself, which may not be written then.
@@ -154,7 +154,7 @@ fn a_synchronisation_covers_what_was_committed_unless_a_reader_prevents_it() {
     reader
         .execute_batch("BEGIN; SELECT count(*) FROM delivery")
         .unwrap();
-    store.admit(&admission(2..=2, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(2..=2, &["a"]), NOW).unwrap();
     assert!(!checkpointer.synchronise().unwrap().durable);
     reader.execute_batch("COMMIT").unwrap();
     assert!(checkpointer.synchronise().unwrap().durable);
@@ -166,7 +166,7 @@ fn a_long_wal_is_one_to_start_over() {
     let mut store = log.open();
     let mut checkpointer = Checkpointer::open(&log.path).unwrap();
     let reader = Connection::open(&log.path).unwrap();
-    store.admit(&admission(1..=1, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(1..=1, &["a"]), NOW).unwrap();
     // Holds back the last of the WAL, as commits under load do.
     reader
         .execute_batch("BEGIN; SELECT count(*) FROM delivery")
@@ -176,7 +176,7 @@ fn a_long_wal_is_one_to_start_over() {
     let mut last = 1;
     while checkpointer.state().unwrap().pages < 4_096 {
         store
-            .admit(&admission(last + 1..=last + 20, &names), NOW)
+            .admit_all(&admission(last + 1..=last + 20, &names), NOW)
             .unwrap();
         last += 20;
     }
@@ -192,7 +192,7 @@ fn a_long_wal_is_one_to_start_over() {
         "{done:?}"
     );
     store
-        .admit(&admission(last + 1..=last + 1, &["a"]), NOW)
+        .admit_all(&admission(last + 1..=last + 1, &["a"]), NOW)
         .unwrap();
     assert!(checkpointer.state().unwrap().pages < 100, "it started over");
 }

@@ -35,7 +35,7 @@ fn old_work(store: &mut Store) {
         event: "e".into(),
         reason: "r".into(),
     });
-    let dues = store.admit(&batch, NOW).unwrap();
+    let dues = store.admit_all(&batch, NOW).unwrap();
     let mut attempts: Vec<_> = dues[..98]
         .iter()
         .map(|due| attempt(due, NOW, Verdict::Delivered))
@@ -97,7 +97,7 @@ fn a_file_that_gives_no_pages_back_is_swept_to_the_end() {
 fn ids_do_not_start_again_when_the_log_is_empty() {
     let log = Log::new();
     let mut store = log.open();
-    let dues = store.admit(&admission(1..=3, &["a"]), NOW).unwrap();
+    let dues = store.admit_all(&admission(1..=3, &["a"]), NOW).unwrap();
     let done: Vec<_> = dues
         .iter()
         .map(|d| attempt(d, NOW, Verdict::Delivered))
@@ -109,7 +109,7 @@ fn ids_do_not_start_again_when_the_log_is_empty() {
     drop(store);
     let mut store = log.open();
     let due = store
-        .admit(&admission(4..=4, &["a"]), NOW)
+        .admit_all(&admission(4..=4, &["a"]), NOW)
         .unwrap()
         .remove(0);
     assert_eq!(due.id, 4);
@@ -152,7 +152,9 @@ fn the_rollup_equals_the_attempts_also_when_the_last_flush_is_missing() {
     store
         .register(&[("a".into(), true), ("b".into(), true)], NOW)
         .unwrap();
-    let dues = store.admit(&admission(1..=40, &["a", "b"]), NOW).unwrap();
+    let dues = store
+        .admit_all(&admission(1..=40, &["a", "b"]), NOW)
+        .unwrap();
     for (n, batch) in (0..).zip(dues.chunks(10)) {
         let attempts: Vec<_> = (0..)
             .zip(batch)
@@ -205,7 +207,7 @@ fn the_rollup_equals_the_attempts_also_when_the_last_flush_is_missing() {
 fn old_rollup_rows_go_without_any_mark() {
     let log = Log::new();
     let mut store = log.open();
-    let dues = store.admit(&admission(1..=3, &["a"]), NOW).unwrap();
+    let dues = store.admit_all(&admission(1..=3, &["a"]), NOW).unwrap();
     for (due, hours) in dues.iter().zip([0, 10, 49]) {
         store
             .record(&[attempt(due, NOW + hours * HOUR, Verdict::Delivered)])

@@ -27,7 +27,9 @@ fn some_attempts(store: &mut Store, now_ms: i64) -> Vec<Due> {
     store
         .register(&[("a".into(), true), ("b".into(), true)], now_ms)
         .unwrap();
-    let dues = store.admit(&admission(1..=2, &["a", "b"]), now_ms).unwrap();
+    let dues = store
+        .admit_all(&admission(1..=2, &["a", "b"]), now_ms)
+        .unwrap();
     let mut binary = attempt(&dues[2], now_ms + 2, Verdict::Delivered);
     if let Ok(answer) = &mut binary.exchange.result {
         answer.body = vec![0xff, 0];

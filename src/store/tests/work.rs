@@ -30,7 +30,7 @@ fn what_is_admitted_is_due_with_the_same_bytes_also_after_a_crash() {
         event: "x".into(),
         reason: "bad JSON".into(),
     });
-    let dues = store.admit(&batch, NOW).unwrap();
+    let dues = store.admit_all(&batch, NOW).unwrap();
     assert_eq!(dues.len(), 4);
     drop(store);
 
@@ -60,7 +60,7 @@ fn a_batch_that_fails_leaves_the_cursor_where_it_was() {
     let mut batch = admission(8..=9, &["a"]);
     batch.events[1].webhooks.push(("b".into(), 9));
     assert!(matches!(
-        store.admit(&batch, NOW),
+        store.admit_all(&batch, NOW),
         Err(Error::NoBody { event_id: 9 })
     ));
 
@@ -70,7 +70,7 @@ fn a_batch_that_fails_leaves_the_cursor_where_it_was() {
         .unwrap();
     let mut large = admission(8..=9, &["a"]);
     large.events[0].bodies[0].1 = vec![b' '; 200_000].into();
-    let error = store.admit(&large, NOW).unwrap_err();
+    let error = store.admit_all(&large, NOW).unwrap_err();
     assert!(error.is_full() && error.is_transient() && error.hint().is_some());
     assert_eq!(store.cursor().unwrap(), Some(cursor(7)));
     assert!(store.pending_webhooks().unwrap().is_empty());
@@ -78,14 +78,14 @@ fn a_batch_that_fails_leaves_the_cursor_where_it_was() {
         .connection
         .pragma_update(None, "max_page_count", 1_000_000)
         .unwrap();
-    assert_eq!(store.admit(&large, NOW).unwrap().len(), 2);
+    assert_eq!(store.admit_all(&large, NOW).unwrap().len(), 2);
 }
 
 #[test]
 fn due_keeps_its_order_and_its_bounds() {
     let log = Log::new();
     let mut store = log.open();
-    let first = store.admit(&admission(1..=6, &["a"]), NOW).unwrap();
+    let first = store.admit_all(&admission(1..=6, &["a"]), NOW).unwrap();
     let later: Vec<_> = [(0, 50), (3, 20)]
         .map(|(n, after)| attempt(&first[n], NOW, Verdict::RetryAt(NOW + after)))
         .into();
@@ -115,7 +115,7 @@ fn due_keeps_its_order_and_its_bounds() {
 fn a_delivery_that_cannot_be_read_stops_nobody() {
     let log = Log::new();
     let mut store = log.open();
-    store.admit(&admission(1..=3, &["a"]), NOW).unwrap();
+    store.admit_all(&admission(1..=3, &["a"]), NOW).unwrap();
     log.execute(
         "DELETE FROM payload WHERE id = (SELECT payload_id FROM delivery WHERE id = 1);
          UPDATE delivery SET dialect = 'none' WHERE id = 2;",
@@ -131,7 +131,7 @@ fn pending_webhooks_and_cancelling_in_chunks() {
     let log = Log::new();
     let mut store = log.open();
     store
-        .admit(&admission(1..=5, &["b", "a", "c"]), NOW)
+        .admit_all(&admission(1..=5, &["b", "a", "c"]), NOW)
         .unwrap();
     assert_eq!(store.pending_webhooks().unwrap(), ["a", "b", "c"]);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 3);
@@ -146,7 +146,7 @@ fn pending_webhooks_and_cancelling_in_chunks() {
 fn verdicts_and_what_was_cancelled_meanwhile() {
     let log = Log::new();
     let mut store = log.open();
-    let dues = store.admit(&admission(1..=6, &["a"]), NOW).unwrap();
+    let dues = store.admit_all(&admission(1..=6, &["a"]), NOW).unwrap();
     let verdicts = [
         Verdict::Delivered,
         Verdict::RetryAt(NOW + 9),
@@ -176,7 +176,9 @@ fn verdicts_and_what_was_cancelled_meanwhile() {
 fn a_clock_step_brings_forward_only_what_is_too_late() {
     let log = Log::new();
     let mut store = log.open();
-    let dues = store.admit(&admission(1..=4, &["a", "b"]), NOW).unwrap();
+    let dues = store
+        .admit_all(&admission(1..=4, &["a", "b"]), NOW)
+        .unwrap();
     let retries: Vec<_> = dues
         .iter()
         .map(|due| attempt(due, NOW, Verdict::RetryAt(NOW + 1000 * due.id)))
@@ -261,7 +263,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     let log = Log::new();
     let mut store = log.open();
     let admitted = admission(1..=3, &["a"]);
-    store.admit(&admitted, NOW).unwrap();
+    store.admit_all(&admitted, NOW).unwrap();
     let mut replay = Replay {
         id: 0,
         generation: 3,
@@ -306,7 +308,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
 fn what_ended_is_listed_once_and_sent_again_by_its_rules() {
     let log = Log::new();
     let mut store = log.open();
-    let dues = store.admit(&admission(1..=4, &["a"]), NOW).unwrap();
+    let dues = store.admit_all(&admission(1..=4, &["a"]), NOW).unwrap();
     let failed: Vec<Attempt> = dues[..3]
         .iter()
         .map(|d| attempt(d, NOW, Verdict::Failed))

@@ -1,0 +1,97 @@
+//! What is owed: deliveries of events that were taken in, to be made in a transaction of their own.
+//!
+//! An event that a hundred dead endpoints want touches a hundred pages of the index of what is
+//! pending; an endpoint that answers need not wait for those. So they are written down as one row,
+//! in the transaction that moves the cursor, and become deliveries in the next. A debt is paid once,
+//! whoever comes first: its row goes in the same transaction. Who is made to wait is decided above.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Row, Transaction, params};
+
+use super::admit::Deliveries;
+use super::error::Doing;
+use super::{Error, Store};
+use crate::model::{Dialect, Due, Origin, Owed};
+
+impl Store {
+    /// Some of what is owed, the oldest first.
+    ///
+    /// # Errors
+    /// The log can't be read, or holds what it can't hold.
+    pub fn owed(&mut self, rows: usize) -> Result<Vec<Owed>, Error> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT o.id, o.generation, o.event_id, o.event, o.dialect, o.payload_id, o.webhooks,
+                        CAST(p.body AS BLOB)
+                   FROM owed o JOIN payload p ON p.id = o.payload_id ORDER BY o.id LIMIT ?1",
+            )
+            .and_then(|mut statement| {
+                let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+                let read: rusqlite::Result<Vec<_>> = statement.query_map([rows], read)?.collect();
+                // What only a hand can have made is left alone.
+                Ok(read?.into_iter().flatten().collect())
+            });
+        found.doing("read what is owed")
+    }
+
+    /// Makes the deliveries of what is owed and was not paid yet. Every one is due at once.
+    ///
+    /// # Errors
+    /// The log can't be written: then all of it is still owed.
+    pub fn pay(&mut self, owed: &[Owed], now_ms: i64) -> Result<Vec<Due>, Error> {
+        self.transact("make owed deliveries", |t| {
+            let mut paid = t.prepare_cached("DELETE FROM owed WHERE id = ?1")?;
+            let mut dues = Vec::new();
+            for debt in owed {
+                if paid.execute([debt.id])? == 0 {
+                    continue;
+                }
+                let mut deliveries = Deliveries::new(t, debt.generation, Origin::Event, now_ms)?;
+                for webhook in &debt.webhooks {
+                    let due = debt.due(webhook, Origin::Event, now_ms);
+                    dues.push(deliveries.make(due, debt.payload_id)?);
+                }
+            }
+            Ok(dues)
+        })
+    }
+}
+
+/// Writes debts down, and gives them their ids.
+pub(super) fn write(t: &Transaction<'_>, owed: &mut [Owed]) -> rusqlite::Result<()> {
+    let mut statement = t.prepare_cached(
+        "INSERT INTO owed (generation, event_id, event, dialect, payload_id, webhooks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for debt in owed {
+        debt.id = statement.insert(params![
+            debt.generation,
+            debt.event_id,
+            debt.event,
+            debt.dialect.name(),
+            debt.payload_id,
+            debt.webhooks.join("\n"),
+        ])?;
+    }
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<Owed>> {
+    let (dialect, names): (String, String) = (row.get(4)?, row.get(6)?);
+    let Some(dialect) = Dialect::from_name(&dialect) else {
+        return Ok(None);
+    };
+    Ok(Some(Owed {
+        id: row.get(0)?,
+        generation: row.get(1)?,
+        event_id: row.get(2)?,
+        event: Arc::from(row.get::<_, String>(3)?),
+        dialect,
+        payload_id: row.get(5)?,
+        webhooks: names.lines().map(Arc::from).collect(),
+        body: Bytes::from(row.get::<_, Vec<u8>>(7)?),
+    }))
+}
