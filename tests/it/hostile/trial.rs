@@ -30,9 +30,10 @@ const THREE_SECONDS_MS: Range<i64> = 2_900..5_900;
 /// How often the healthy endpoint gets an event.
 const TICK: Duration = Duration::from_millis(25);
 
-/// Half of the healthy deliveries arrive sooner than this; alone it is a few milliseconds. One that
-/// waited for a hostile peer would take 3,000.
-const HEALTHY_P50_MS: f64 = 1_000.0;
+/// Of the events that the healthy endpoint is sent until the last hostile peer is done, at least one
+/// in so many has arrived by then. If it waited for hostile peers, it would be none; otherwise it is
+/// nearly all of them, but on a machine that is very busy.
+const ARRIVED_ONE_IN: usize = 4;
 
 /// One peer and what is to be in the log of it.
 pub(super) struct Case {
@@ -208,6 +209,7 @@ fn tick_until_met(world: &World, healthy: &Receiver, count: usize) {
         let met = world.number(sql);
         check(met >= count, || format!("{met} of {count}"))
     });
+    let (sent, arrived) = (committed.len(), healthy.count());
     let requests = healthy.wait(committed.len(), SOON);
     assert_eq!(requests.len(), committed.len(), "each once");
     let mut spans: Vec<Duration> = requests
@@ -222,5 +224,9 @@ fn tick_until_met(world: &World, healthy: &Receiver, count: usize) {
         "beside them {} deliveries: p50 {p50:.1} ms, p99 {p99:.1} ms",
         spans.len()
     );
-    assert!(p50 < HEALTHY_P50_MS, "p50 {p50:.1} ms");
+    // What one turn sends may still be on its way.
+    assert!(
+        (arrived + 1) * ARRIVED_ONE_IN >= sent,
+        "{arrived} of {sent} arrived meanwhile"
+    );
 }
