@@ -4,12 +4,16 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use crate::socket::client::{Connection, stream};
 use crate::socket::started;
 use crate::support::World;
 
 const EVENT: &str = r#"{"event":"a","data":1}"#;
+
+/// A write that waits so long is not taken.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// What is answered to the bytes of one connection, until its end.
 #[track_caller]
@@ -40,152 +44,103 @@ fn statuses(answer: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Bytes of a connection, and what the first answer may be.
+type Case = (String, &'static [&'static str]);
+
+/// Bodies whose length is a lie or none.
+fn framing() -> Vec<Case> {
+    let length = EVENT.len();
+    let lengths: [(String, &[&str]); 8] = [
+        (format!("{}", length + 1), &["400"]),
+        ("-1".to_owned(), &["400"]),
+        ("0x16".to_owned(), &["400"]),
+        ("22, 23".to_owned(), &["400"]),
+        ("22\r\nContent-Length: 23".to_owned(), &["400"]),
+        ("1000000000000".to_owned(), &["413"]),
+        ("18446744073709551615".to_owned(), &["400", "413", "431"]),
+        ("18446744073709551616".to_owned(), &["400"]),
+    ];
+    let chunk = format!("{length:x}\r\n{EVENT}\r\n");
+    let chunked = [
+        chunk.clone(),
+        format!("ffffffffffffffff\r\n{EVENT}"),
+        format!("10000000000000000\r\n{EVENT}"),
+        format!("-1\r\n{EVENT}\r\n0\r\n\r\n"),
+        format!("{:x}\r\n{EVENT}\r\n0\r\n\r\n", length - 1),
+        format!("{:x}\r\n{EVENT}\r\n0\r\n\r\n", length + 1),
+        format!("{length:x};{}\r\n", "x".repeat(32 << 10)),
+        format!("{chunk}0\r\n{}", "X-T: u\r\n".repeat(9_000)),
+    ];
+    let lengths = lengths.into_iter().map(|(value, expected)| {
+        (
+            post(&format!("Content-Length: {value}\r\n"), EVENT),
+            expected,
+        )
+    });
+    let chunked =
+        chunked.map(|body| -> Case { (post("Transfer-Encoding: chunked\r\n", &body), &["400"]) });
+    let odd = ["gzip", "chunked, identity"].map(|encoding| -> Case {
+        let header = format!("Transfer-Encoding: {encoding}\r\n");
+        (post(&header, EVENT), &["400"])
+    });
+    lengths.chain(chunked).chain(odd).collect()
+}
+
+/// Heads that are none, or too much of one.
+fn heads() -> Vec<Case> {
+    let long = "b".repeat(20 << 10);
+    let refused: [Case; 4] = [
+        (post(&"X-A: b\r\n".repeat(65), ""), &["431", "400"]),
+        (post(&format!("X-A: {long}\r\n"), ""), &["431"]),
+        (post(&format!("{long}: b\r\n"), ""), &["431"]),
+        (format!("POST /{long} HTTP/1.1\r\n\r\n"), &["431", "414"]),
+    ];
+    let broken = [
+        "POST /events HTTP/1.1\r\nX-A\0: b\r\n\r\n",
+        "POST /events HTTP/1.1\r\n X-A: b\r\n\r\n",
+        "POST /events HTTP/1.1\r\nX A: b\r\n\r\n",
+        "POST /events\0 HTTP/1.1\r\n\r\n",
+        "POST /events HTTP/9.9\r\n\r\n",
+        "POST /events\r\n\r\n",
+        "\x16\x03\x01\x02\0\x01\0\x01",
+    ];
+    let broken = broken.map(|bytes| -> Case { (bytes.to_owned(), &["400"]) });
+    let two: Case = ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &["400", ""]);
+    refused.into_iter().chain(broken).chain([two]).collect()
+}
+
+/// What no path takes.
+fn methods_and_paths() -> Vec<Case> {
+    let lines: [(&str, &[&str]); 11] = [
+        ("BREW /events", &["405"]),
+        ("CONNECT /events", &["400", "404", "405"]),
+        ("OPTIONS *", &["404"]),
+        ("POST //events", &["404"]),
+        ("POST /events/", &["404"]),
+        ("POST /%65vents", &["404"]),
+        ("POST /x/../events", &["404"]),
+        ("POST /webhooks/%0d%0aX-Evil:%201/test", &["404"]),
+        ("POST /deliveries/-1/redeliver", &["400", "404"]),
+        (
+            "POST /deliveries/99999999999999999999/redeliver",
+            &["400", "404"],
+        ),
+        ("GET /replays/%00", &["400", "404"]),
+    ];
+    let head = |line| format!("{line} HTTP/1.1\r\nHost: l\r\nContent-Length: 0\r\n\r\n");
+    lines.map(|(line, expected)| (head(line), expected)).into()
+}
+
 #[test]
 fn what_breaks_http_is_refused_and_stores_nothing() {
     let (world, daemon) = started("http://127.0.0.1:9/");
-    let length = EVENT.len();
-    let chunk = format!("{length:x}\r\n{EVENT}\r\n");
-    let chunked = "Transfer-Encoding: chunked\r\n";
-    let many = "X-A: b\r\n".repeat(65);
-    let wide = format!("X-A: {}\r\n", "b".repeat(20 << 10));
-    let name = format!("{}: b\r\n", "X".repeat(20 << 10));
-    let path = format!("POST /{} HTTP/1.1\r\n\r\n", "e".repeat(20 << 10));
-    let cases: Vec<(String, &[&str])> = vec![
-        // Framing that lies.
-        (
-            post(&format!("Content-Length: {}\r\n", length + 1), EVENT),
-            &["400"],
-        ),
-        (post("Content-Length: -1\r\n", EVENT), &["400"]),
-        (
-            post("Content-Length: 18446744073709551616\r\n", EVENT),
-            &["400"],
-        ),
-        (
-            post("Content-Length: 18446744073709551615\r\n", EVENT),
-            &["400", "413", "431"],
-        ),
-        (post("Content-Length: 1000000000000\r\n", EVENT), &["413"]),
-        (post("Content-Length: 22, 23\r\n", EVENT), &["400"]),
-        (
-            post("Content-Length: 22\r\nContent-Length: 23\r\n", EVENT),
-            &["400"],
-        ),
-        (post("Content-Length: 0x16\r\n", EVENT), &["400"]),
-        (post(chunked, &chunk), &["400"]),
-        (
-            post(chunked, &format!("ffffffffffffffff\r\n{EVENT}")),
-            &["400"],
-        ),
-        (
-            post(chunked, &format!("10000000000000000\r\n{EVENT}")),
-            &["400"],
-        ),
-        (
-            post(chunked, &format!("-1\r\n{EVENT}\r\n0\r\n\r\n")),
-            &["400"],
-        ),
-        (
-            post(
-                chunked,
-                &format!("{:x}\r\n{EVENT}\r\n0\r\n\r\n", length - 1),
-            ),
-            &["400"],
-        ),
-        (
-            post(
-                chunked,
-                &format!("{:x}\r\n{EVENT}\r\n0\r\n\r\n", length + 1),
-            ),
-            &["400"],
-        ),
-        (
-            post(chunked, &format!("{length:x};{}\r\n", "x".repeat(32 << 10))),
-            &["400"],
-        ),
-        (
-            post(
-                chunked,
-                &format!("{chunk}0\r\n{}", "X-T: u\r\n".repeat(9_000)),
-            ),
-            &["400"],
-        ),
-        (post("Transfer-Encoding: gzip\r\n", EVENT), &["400"]),
-        (
-            post("Transfer-Encoding: chunked, identity\r\n", EVENT),
-            &["400"],
-        ),
-        // Heads that are none, or too much.
-        (post(&many, ""), &["431", "400"]),
-        (post(&wide, ""), &["431"]),
-        (post(&name, ""), &["431"]),
-        (path, &["431", "414"]),
-        (
-            "POST /events HTTP/1.1\r\nX-A\u{0}: b\r\n\r\n".to_owned(),
-            &["400"],
-        ),
-        (
-            "POST /events HTTP/1.1\r\n X-A: b\r\n\r\n".to_owned(),
-            &["400"],
-        ),
-        (
-            "POST /events HTTP/1.1\r\nX A: b\r\n\r\n".to_owned(),
-            &["400"],
-        ),
-        ("POST /events HTTP/9.9\r\n\r\n".to_owned(), &["400"]),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &["400", ""]),
-        ("POST /events\r\n\r\n".to_owned(), &["400"]),
-        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}".to_owned(), &["400"]),
-        // Methods and paths.
-        (
-            "BREW /events HTTP/1.1\r\nHost: l\r\n\r\n".to_owned(),
-            &["405"],
-        ),
-        (
-            "CONNECT /events HTTP/1.1\r\nHost: l\r\n\r\n".to_owned(),
-            &["400", "404", "405"],
-        ),
-        ("OPTIONS * HTTP/1.1\r\nHost: l\r\n\r\n".to_owned(), &["404"]),
-        (
-            "POST //events HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            &["404"],
-        ),
-        (
-            "POST /events/ HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            &["404"],
-        ),
-        (
-            "POST /%65vents HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            &["404"],
-        ),
-        (
-            "POST /x/../events HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            &["404"],
-        ),
-        ("POST /events\u{0} HTTP/1.1\r\n\r\n".to_owned(), &["400"]),
-        (
-            "POST /webhooks/%0d%0a/test HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            &["404"],
-        ),
-        (
-            "POST /deliveries/-1/redeliver HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            &["400", "404"],
-        ),
-        (
-            "POST /deliveries/99999999999999999999/redeliver HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
-                .to_owned(),
-            &["400", "404"],
-        ),
-    ];
+    let cases = [framing(), heads(), methods_and_paths()].concat();
     for (bytes, expected) in &cases {
         let answer = said(&world, bytes.as_bytes());
         let seen = statuses(&answer);
         let first = seen.first().copied().unwrap_or_default();
         assert!(expected.contains(&first), "{bytes:.200?}: {answer:.500}");
-        assert!(
-            !answer.contains("\u{16}") && !answer.contains('\0'),
-            "{answer:?}"
-        );
+        assert!(!answer.contains(['\0', '\x16', '\x1b']), "{answer:?}");
         assert_eq!(rows(&world), 0, "{bytes:.200?}: {answer:.500}");
     }
     assert!(Connection::new(&world).event(EVENT).is_some());
@@ -295,5 +250,36 @@ fn deep_and_many_are_refused_in_bounded_memory() {
     let peak = daemon.memory_kib("VmHWM");
     println!("peak {} MiB", peak >> 10);
     assert!(peak < 240 << 10, "{peak} KiB");
+    daemon.stop();
+}
+
+#[test]
+fn clients_that_read_no_answers_cost_nobody_anything() {
+    let (world, daemon) = started("http://127.0.0.1:9/");
+    let asks = [
+        "GET /metrics HTTP/1.1\r\nHost: l\r\n\r\n",
+        "{\"event\":\"a\"}\n",
+    ];
+    let floods: Vec<_> = (0..8)
+        .map(|n| {
+            let (mut stream, ask) = (stream(&world), asks[n % 2].repeat(100));
+            stream.set_write_timeout(Some(STUCK)).unwrap();
+            std::thread::spawn(move || {
+                let mut sent = 0;
+                while stream.write_all(ask.as_bytes()).is_ok() {
+                    sent += 100;
+                    assert!(sent < 1_000_000, "nothing stops it");
+                }
+                (stream, sent)
+            })
+        })
+        .collect();
+    let floods: Vec<_> = floods.into_iter().map(|f| f.join().unwrap()).collect();
+    let sent: Vec<usize> = floods.iter().map(|(_, sent)| *sent).collect();
+    assert!(Connection::new(&world).event(EVENT).is_some());
+    let peak = daemon.memory_kib("VmHWM");
+    println!("taken before they were stopped: {sent:?}, peak {peak} KiB");
+    assert!(peak < 64 << 10, "{peak} KiB");
+    drop(floods);
     daemon.stop();
 }
