@@ -86,7 +86,7 @@ fn a_line_without_an_end_is_refused_in_bounded_memory() {
     let world = World::new(&[hook("one", "http://127.0.0.1:9/")]);
     let large = format!(
         "{GOOD}\n{{\"event\":\"e\",\"data\":\"{}\"}}\n{GOOD}\n",
-        "x".repeat(300 << 20)
+        "x".repeat(100 << 20)
     );
     world.write("lines", large);
     for (stdin, line, stored) in [
@@ -107,18 +107,23 @@ fn a_line_without_an_end_is_refused_in_bounded_memory() {
 }
 
 #[test]
-fn large_lines_by_the_hundred_wait_in_bounded_memory() {
-    const LINES: usize = 300;
+fn large_lines_that_wait_for_the_outbox_are_not_read_ahead_without_bound() {
     let world = World::new(&[hook("one", "http://127.0.0.1:9/")]);
-    let line = format!(
-        "{{\"event\":\"e\",\"data\":\"{}\"}}\n",
-        "x".repeat((1 << 20) - 2)
-    );
-    world.write("lines", line.repeat(LINES));
-    world
-        .command_within(SPACE_BYTES, &["emit", "-"], &world.path("lines"))
-        .expect(0);
-    assert_eq!(rows(&world), i64::try_from(LINES).unwrap());
+    let text = "x".repeat((1 << 20) - 2);
+    let line = format!("{{\"event\":\"e\",\"data\":\"{text}\"}}\n");
+    world.write("lines", line.repeat(250));
+    // For the 5 s that a writer waits, nothing is written and all could be read.
+    let outbox = world.outbox();
+    outbox.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let failed = world.command_within(SPACE_BYTES, &["emit", "-"], &world.path("lines"));
+    let words = failed.expect(1).stderr;
+    assert!(words.contains("0 events are in the outbox"), "{words}");
+    assert!(words.contains("lock") || words.contains("busy"), "{words}");
+    outbox.execute_batch("ROLLBACK").unwrap();
+    world.write("lines", line.repeat(20));
+    let done = world.command_within(SPACE_BYTES, &["emit", "-"], &world.path("lines"));
+    done.expect(0);
+    assert_eq!(rows(&world), 20);
 }
 
 #[test]
