@@ -25,8 +25,14 @@ use super::route::{self, Scope};
 use super::{Api, lines};
 
 /// Connections to the socket at a time: more than a host's programs have threads that write events,
-/// and some 40 MiB with their buffers.
+/// and some 40 MiB with their buffers. A process that may open few files has fewer places.
 const SOCKET_PLACES: usize = 512;
+
+/// One place of the socket for so many files that the process may open.
+const FILES_A_PLACE: u64 = 8;
+
+/// So many places there are in any case.
+const FEWEST_PLACES: usize = 8;
 
 /// Connections of scrapers at a time: a few of them come every few seconds.
 const METRICS_PLACES: usize = 16;
@@ -42,6 +48,9 @@ const MAX_HEADERS: usize = 64;
 
 /// After an `accept` that failed for want of descriptors or memory.
 const TROUBLE: Duration = Duration::from_millis(100);
+
+/// Between two lines about that in the journal.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Who has connected just before the stop gets so long to begin, for a writer that was accepted must
 /// not be worse off than one that waits for the next daemon.
@@ -74,9 +83,17 @@ impl Counts {
     }
 }
 
-/// Serves the socket until `stop` is true, then what is being answered.
-pub async fn serve_socket(api: Arc<Api>, listener: UnixListener, stop: watch::Receiver<bool>) {
-    serve(api, Scope::All, SOCKET_PLACES, stop, listener).await;
+/// Serves the socket until `stop` is true, then what is being answered. `files` is how many the
+/// process may open.
+pub async fn serve_socket(
+    api: Arc<Api>,
+    listener: UnixListener,
+    files: u64,
+    stop: watch::Receiver<bool>,
+) {
+    let places = usize::try_from(files / FILES_A_PLACE).unwrap_or(SOCKET_PLACES);
+    let places = places.clamp(FEWEST_PLACES, SOCKET_PLACES);
+    serve(api, Scope::All, places, stop, listener).await;
 }
 
 /// Serves the metrics over TCP until `stop` is true.
@@ -165,6 +182,7 @@ async fn serve(
         taken: Mutex::default(),
     });
     let mut connections = JoinSet::new();
+    let (clock, mut told) = (api.dispatch.clock.clone(), None);
     loop {
         while connections.try_join_next().is_some() {}
         let next = async {
@@ -182,7 +200,12 @@ async fn serve(
             }
             Ok((_, None)) => break,
             Err(error) => {
-                tracing::warn!(%error, "a connection can't be accepted");
+                if told.is_none_or(|at| clock.instant().saturating_duration_since(at) >= TELL) {
+                    tracing::warn!(%error, "a connection can't be accepted");
+                    told = Some(clock.instant());
+                }
+                // It may be for want of descriptors, of which an idle one has one.
+                places.evict();
                 tokio::time::sleep(TROUBLE).await;
             }
         }

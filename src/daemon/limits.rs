@@ -65,10 +65,14 @@ pub(super) fn raise_files() {
     }
 }
 
+/// How many files this process may open.
+pub(super) fn files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// How many requests may be in flight of those that the configuration wants.
 pub(super) fn in_flight(wanted: usize) -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = usize::try_from(files.saturating_sub(OTHER_FILES))
+    let most = usize::try_from(files().saturating_sub(OTHER_FILES))
         .unwrap_or(usize::MAX)
         .max(1);
     if most < wanted {

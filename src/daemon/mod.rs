@@ -209,7 +209,12 @@ fn serve_clients(
         };
         let api = Api::new(dispatch.clone(), about, order).map_err(Error::Threads)?;
         if let Some(socket) = listeners.socket {
-            served.spawn(api::serve_socket(api.clone(), socket, closed.subscribe()));
+            served.spawn(api::serve_socket(
+                api.clone(),
+                socket,
+                limits::files(),
+                closed.subscribe(),
+            ));
         }
         if let Some(metrics) = listeners.metrics {
             served.spawn(api::serve_metrics(api, metrics, closed.subscribe()));

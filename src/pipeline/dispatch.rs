@@ -15,13 +15,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::control::Watched;
-use super::lane::{Lane, QUEUE_BYTES, Taken, Target};
+use super::lane::{Lane, QUEUE_BYTES, State, Taken, Target};
 use super::places::Places;
 use super::record::Results;
 use super::refill::Calendar;
@@ -39,6 +40,13 @@ use crate::transport::Transport;
 /// what is left of it, so that it never runs out: a thousand dead endpoints have little each, and a
 /// healthy one beside them still gets its share.
 const ALL_QUEUES_BYTES: usize = 16 << 20;
+
+/// Bytes of bodies in flight for all the webhooks together. A webhook may have a quarter of what is left
+/// of it, so that those that hang with large bodies leave some to the others.
+const FLIGHT_BYTES: usize = 32 << 20;
+
+/// Bytes of bodies that each webhook may have in flight in any case; one body it always may.
+const FLIGHT_FLOOR_BYTES: usize = 64 << 10;
 
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -68,6 +76,7 @@ pub struct Dispatch<T: Transport> {
     /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
     pub(crate) max_data_bytes: AtomicUsize,
     pub(crate) queued_bytes: AtomicUsize,
+    flying_bytes: AtomicUsize,
     workers: AtomicUsize,
     idle: Notify,
 }
@@ -95,6 +104,7 @@ impl<T: Transport> Dispatch<T> {
             retention: watch::Sender::new(Retention::default()),
             max_data_bytes: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
+            flying_bytes: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
             idle: Notify::new(),
         })
@@ -272,6 +282,9 @@ impl<T: Transport> Dispatch<T> {
         if self.is_stopping() || state.queued() == 0 || state.active >= limit {
             return None;
         }
+        if !state.next_fits(self.flight_share()) {
+            return None;
+        }
         let in_line = state.in_line;
         if !self
             .places
@@ -280,9 +293,24 @@ impl<T: Transport> Dispatch<T> {
             state.in_line = true;
             return None;
         }
-        let taken = state.take()?;
+        let taken = self.take(&mut state)?;
         state.active += 1;
         Some(taken)
+    }
+
+    /// Takes a delivery out of the queue, to be sent.
+    fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
+        let taken = state.take()?;
+        let bytes = taken.due.body.len();
+        self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        Some(taken)
+    }
+
+    /// How many bytes one webhook may have in flight at the moment.
+    fn flight_share(&self) -> usize {
+        let used = self.flying_bytes.load(Ordering::Relaxed);
+        (FLIGHT_BYTES.saturating_sub(used) / 4).max(FLIGHT_FLOOR_BYTES)
     }
 
     /// One worker: attempts in a row on one place, and then on the next that can be had.
@@ -291,8 +319,7 @@ impl<T: Transport> Dispatch<T> {
         while let Some((lane, first)) = seat.take() {
             let mut next = Some(first);
             while let Some(taken) = next {
-                self.queued_bytes
-                    .fetch_sub(taken.due.body.len(), Ordering::Relaxed);
+                let bytes = taken.due.body.len();
                 if taken.refill {
                     self.calendar.list(&lane);
                 }
@@ -300,6 +327,10 @@ impl<T: Transport> Dispatch<T> {
                     self.attempt_or_put_back(&lane, taken).await;
                 } else {
                     lane.lock().release(taken.due.id);
+                }
+                self.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                if lane.lock().landed(bytes) {
+                    self.fill(&lane);
                 }
                 next = self.go_on(&lane);
             }
@@ -338,7 +369,11 @@ impl<T: Transport> Dispatch<T> {
         let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
         let stays =
             !self.is_stopping() && state.active <= limit && !self.places.should_yield(state.active);
-        let taken = if stays { state.take() } else { None };
+        let taken = if stays && state.next_fits(self.flight_share()) {
+            self.take(&mut state)
+        } else {
+            None
+        };
         if taken.is_none() {
             self.places.give_back(state.active);
             state.active -= 1;
@@ -409,8 +444,13 @@ impl<T: Transport> Dispatch<T> {
         if due.origin == Origin::Test && verdict != Verdict::Delivered {
             verdict = Verdict::Failed;
         }
+        let mut due = due.clone();
+        if due.origin != Origin::Test {
+            // The log has it, and results may have to wait.
+            due.body = Bytes::new();
+        }
         Ok(Attempt {
-            due: due.clone(),
+            due,
             number,
             started_at_ms,
             finished_at_ms,

@@ -47,6 +47,10 @@ pub(crate) struct State<E> {
     held: HashSet<i64>,
     /// Requests in flight, or just about to be.
     pub(crate) active: usize,
+    /// Bytes of their bodies.
+    flying_bytes: usize,
+    /// Whether the next delivery waited for bytes in flight: whoever lands looks again.
+    short: bool,
     /// Whether the log may hold due rows that are not in memory.
     more: bool,
     /// Whether the lane is on the list of those to be filled again.
@@ -84,6 +88,8 @@ impl<E> Lane<E> {
             bytes: 0,
             held: HashSet::new(),
             active: 0,
+            flying_bytes: 0,
+            short: false,
             more: false,
             listed: false,
             low_rows: 0,
@@ -171,6 +177,7 @@ impl<E> State<E> {
         let target = self.target.clone()?;
         let due = self.queue.pop_front()?;
         self.bytes -= due.body.len();
+        self.flying_bytes += due.body.len();
         self.taken += 1;
         let refill = self.more && self.list_if_low();
         Some(Taken {
@@ -179,6 +186,20 @@ impl<E> State<E> {
             refill,
             closed: self.closed,
         })
+    }
+
+    /// Whether the next delivery may fly as well, where so many bytes may. One always may.
+    pub(crate) fn next_fits(&mut self, most_bytes: usize) -> bool {
+        let next = self.queue.front().map_or(0, |due| due.body.len());
+        let fits = self.flying_bytes == 0 || self.flying_bytes + next <= most_bytes;
+        self.short |= !fits;
+        fits
+    }
+
+    /// A request of so many bytes has ended. True where others waited for that.
+    pub(crate) fn landed(&mut self, bytes: usize) -> bool {
+        self.flying_bytes -= bytes;
+        std::mem::take(&mut self.short)
     }
 
     /// Lets go of a delivery whose attempt is in the log.

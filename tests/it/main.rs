@@ -18,6 +18,7 @@ mod console;
 mod crash;
 mod daemon;
 mod disk;
+mod ends;
 mod fairness;
 mod floors;
 mod hostile;

@@ -147,7 +147,7 @@ async fn serve(folder: &tempfile::TempDir, stop: watch::Receiver<bool>) {
     };
     let api: Arc<Api> = Api::new(dispatch, about, order).unwrap();
     let listener = tokio::net::UnixListener::bind(path("s.sock")).unwrap();
-    tokio::spawn(serve_socket(api, listener, stop));
+    tokio::spawn(serve_socket(api, listener, 4_096, stop));
 }
 
 /// The ids of a connection of plain lines, whose answers must stand for the lines one by one.

@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 25] = [
+const LIMITS: [(&str, &str, &str, &str); 27] = [
     (
         "`data`",
         "1 MiB",
@@ -144,6 +144,18 @@ const LIMITS: [(&str, &str, &str, &str); 25] = [
         "2 MiB",
         "pipeline/lane",
         "QUEUE_BYTES: usize = 2 << 20;",
+    ),
+    (
+        "bodies in flight",
+        "32 MiB",
+        "pipeline/dispatch",
+        "FLIGHT_BYTES: usize = 32 << 20;",
+    ),
+    (
+        "bodies in flight",
+        "64 KiB",
+        "pipeline/dispatch",
+        "FLIGHT_FLOOR_BYTES: usize = 64 << 10;",
     ),
     (
         "all queues",

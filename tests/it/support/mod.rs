@@ -19,7 +19,7 @@ pub(crate) use request::Received;
 pub(crate) use shim::shim;
 pub(crate) use sign::{hmac_hex, openssl_hmac_hex};
 pub(crate) use tls::{Acceptor, Authority};
-pub(crate) use world::{World, hook, insert};
+pub(crate) use world::{Hook, World, hook, insert};
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(5);
