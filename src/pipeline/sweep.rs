@@ -1,7 +1,8 @@
 //! Retention: what is older than its days goes, in small chunks between other work.
 //!
 //! Once an hour a mark notes how far the ids have come, so that rows are deleted by id range and
-//! never searched by time. Pending work outlives the window. Rows of the outbox go by their own
+//! never searched by time. Pending work outlives the window. After a leap of the clock nothing goes
+//! for a day, so that a wrong date alone deletes nothing. Rows of the outbox go by their own
 //! number of days after they were taken, and only those that were.
 
 use std::path::PathBuf;
@@ -52,11 +53,7 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stop.subscribe();
         while !self.is_stopping() {
             let retention = self.retention.borrow().clone();
-            let round = match self.sweep_log(&retention).await {
-                Ok(()) => self.sweep_outbox(&retention).await,
-                Err(error) => Err(error),
-            };
-            let wait = match round {
+            let wait = match self.sweep(&retention).await {
                 Ok(()) => self.pace.marks,
                 Err(error) if error.is_transient() => {
                     let (error, hint) = (chain(&error), error.hint());
@@ -76,10 +73,25 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
+    async fn sweep(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+        let leapt = self
+            .with_store(|this, store| {
+                store.mark(this.clock.now_ms())?;
+                store.leapt()
+            })
+            .await?;
+        if leapt && (retention.log_days, retention.outbox_days) != (0, 0) {
+            tracing::info!(
+                "more than a day passed at once, or the clock was set: no row is deleted for a day"
+            );
+            return Ok(());
+        }
+        self.sweep_log(retention).await?;
+        self.sweep_outbox(retention).await
+    }
+
     async fn sweep_log(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
         let days = i64::from(retention.log_days);
-        self.with_store(|this, store| store.mark(this.clock.now_ms()))
-            .await?;
         if days == 0 {
             return Ok(());
         }

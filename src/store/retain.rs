@@ -14,6 +14,10 @@ use crate::model::crash;
 /// Marks are this far apart, and so the window is at most this much longer than it says.
 const MARK_EVERY_MS: i64 = 3_600_000;
 
+/// Marks further apart than this: the daemon was away, or the clock leapt. Which of the two it was, a
+/// person may have to see and set right, so for as long again nothing is to be deleted.
+const LEAP_MS: i64 = 24 * MARK_EVERY_MS;
+
 /// Pages given back in one call: 5 ms at 40,000 pages a second.
 const VACUUM_PAGES: i64 = 200;
 
@@ -62,11 +66,12 @@ struct Stage {
 }
 
 /// In this order, so that nothing is left without what it refers to. `?1 < id <= ?2`; `?3`: the
-/// window's begin, for what may have ended long after its id was given out.
+/// window's begin, for what may have ended long after its id was given out, and for marks that were
+/// made while the clock was far behind.
 const STAGES: [Stage; 5] = [
     Stage {
         chunk_end: "SELECT max(id) FROM (SELECT id FROM attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
-        delete: "DELETE FROM attempt WHERE id > ?1 AND id <= ?2",
+        delete: "DELETE FROM attempt WHERE id > ?1 AND id <= ?2 AND time < ?3",
     },
     Stage {
         chunk_end: "SELECT max(id) FROM (SELECT id FROM delivery NOT INDEXED WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
@@ -81,7 +86,7 @@ const STAGES: [Stage; 5] = [
     },
     Stage {
         chunk_end: "SELECT max(id) FROM (SELECT id FROM rejected WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
-        delete: "DELETE FROM rejected WHERE id > ?1 AND id <= ?2",
+        delete: "DELETE FROM rejected WHERE id > ?1 AND id <= ?2 AND time < ?3",
     },
     Stage {
         chunk_end: "SELECT max(id) FROM (SELECT id FROM redelivery WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
@@ -121,6 +126,21 @@ impl Store {
             )
         })?;
         Ok(true)
+    }
+
+    /// Whether time leapt by more than a day, less than a day ago.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn leapt(&mut self) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM mark m
+                   WHERE m.time > (SELECT max(time) FROM mark) - ?1
+                     AND m.time - (SELECT max(p.time) FROM mark p WHERE p.time < m.time) > ?1)",
+            )
+            .and_then(|mut s| s.query_row([LEAP_MS], |row| row.get(0)))
+            .doing("compare the newest marks")
     }
 
     /// How far the outbox had been taken in by `before_ms`, as `(generation, id)`: rows up to that

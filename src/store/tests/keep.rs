@@ -137,6 +137,41 @@ fn marks_are_hourly_and_tell_how_far_the_outbox_was() {
     assert_eq!(log.ask::<i64>("SELECT count(*) FROM mark"), 1);
 }
 
+#[test]
+fn a_leap_of_more_than_a_day_is_seen_for_a_day_and_undone_by_the_way_back() {
+    let log = Log::new();
+    let mut store = log.open();
+    for hour in 0..48 {
+        assert!(store.mark(NOW + hour * HOUR).unwrap());
+        assert!(!store.leapt().unwrap());
+    }
+    let year = 365 * 24 * HOUR;
+    assert!(store.mark(NOW + year).unwrap());
+    assert!(store.leapt().unwrap());
+    assert!(store.mark(NOW + 48 * HOUR).unwrap(), "back again");
+    assert!(!store.leapt().unwrap());
+    for hour in 0..24 {
+        store.mark(NOW + year + hour * HOUR).unwrap();
+        assert!(store.leapt().unwrap(), "{hour}");
+    }
+    store.mark(NOW + year + 24 * HOUR).unwrap();
+    assert!(!store.leapt().unwrap());
+}
+
+/// A machine that starts at 1970 makes a mark that is older than every row.
+#[test]
+fn a_mark_of_a_clock_that_was_behind_deletes_nothing_that_is_new() {
+    let log = Log::new();
+    let mut store = log.open();
+    old_work(&mut store);
+    let before = counts(&log);
+    assert!(store.mark(HOUR).unwrap());
+    assert_eq!(log.ask::<i64>("SELECT count(*) FROM mark"), 1);
+    // Nothing but what was rejected a moment before NOW's window is looked at, and nothing goes.
+    assert_eq!(sweep(&mut store, NOW - HOUR), 0);
+    assert_eq!(counts(&log), before);
+}
+
 /// The roll-up as text.
 fn rollup(log: &Log) -> String {
     log.ask(
