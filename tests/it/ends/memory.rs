@@ -87,7 +87,7 @@ fn large_events_behind_endpoints_that_hang_take_little_memory() {
         hooks.push(hook(&format!("silent-{at}"), receiver.url("/")).one_attempt());
     }
     let world = World::new(&hooks);
-    let daemon = start(&world, cgroup.as_ref());
+    let mut daemon = start(&world, cgroup.as_ref());
     let before = daemon.memory_kib("VmRSS");
     let outbox = world.outbox();
     let padding = "x".repeat(DATA_BYTES);
@@ -100,6 +100,10 @@ fn large_events_behind_endpoints_that_hang_take_little_memory() {
     }
     let done = "SELECT count(*) FROM delivery WHERE webhook = 'good' AND state = 'delivered'";
     eventually("the good one gets all", 3 * SOON, || {
+        if let Some(status) = daemon.ended() {
+            let kills = cgroup.as_ref().map_or(0, Cgroup::kills);
+            panic!("the daemon ended with {status}, {kills} killed by the limit");
+        }
         let seen = world.number(done);
         check(seen == EVENTS, || {
             format!("{seen}, peak {} KiB", daemon.memory_kib("VmHWM"))
