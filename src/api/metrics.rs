@@ -23,6 +23,7 @@
 //! | `webhooksd_unrecorded` | results that wait for the log |
 //! | `webhooksd_log_commit_seconds` | summary (sum and count) of transactions of results |
 //! | `webhooksd_log_bytes` | the log's size, by `file`: `db`, `wal` |
+//! | `webhooksd_log_wal_held_bytes` | the WAL's length while a reader keeps it from starting over, else 0 |
 //! | `webhooksd_config_reloads_total` | configurations taken in or refused |
 //! | `webhooksd_config_reload_failures_total` | configurations refused |
 //! | `webhooksd_config_last_reload_failed` | 1 where the last one was refused |
@@ -118,6 +119,11 @@ pub const FAMILIES: &[(&str, &str, &str)] = &[
         "Size of the log and its WAL.",
     ),
     (
+        "webhooksd_log_wal_held_bytes",
+        "gauge",
+        "Length of the log's WAL while a reader keeps it from starting over, else 0.",
+    ),
+    (
         "webhooksd_config_reloads_total",
         "counter",
         "Configurations taken in or refused.",
@@ -190,6 +196,7 @@ fn daemon(page: &mut Page, started_ms: i64, snapshot: &Snapshot) {
     let commits = "webhooksd_log_commit_seconds";
     page.sample(commits, "_sum", &[], Millionths(snapshot.commit_us));
     page.sample(commits, "_count", &[], snapshot.commits);
+    page.one("webhooksd_log_wal_held_bytes", snapshot.wal_held_bytes);
     page.one("webhooksd_config_reloads_total", snapshot.reloads);
     page.one(
         "webhooksd_config_reload_failures_total",
@@ -374,6 +381,8 @@ mod tests {
             reload_failures: 9,
             last_reload_failed: true,
             complaints: Vec::new(),
+            warnings: Vec::new(),
+            wal_held_bytes: 0,
             webhooks: vec![webhook],
         };
         daemon(&mut page, 1_500, &snapshot);

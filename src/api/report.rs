@@ -69,6 +69,7 @@ impl Api {
             },
             "healthy": snapshot.complaints.is_empty(),
             "complaints": snapshot.complaints,
+            "warnings": snapshot.warnings,
             "outbox": {
                 "path": about.outbox.to_string_lossy(),
                 "cursor": files.cursor,

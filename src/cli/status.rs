@@ -49,9 +49,10 @@ const EXAMPLES: &str = "Examples:
 const SHAPE: &str = "The shape of --json, version 1 (a later version may add keys; times are UTC, or null):
   v                   1
   time                when this was made
-  daemon              null, or what it answered: {pid, version, healthy, complaints, in_flight,
-                      last_reload_failed, outbox_lag}
+  daemon              null, or what it answered: {pid, version, healthy, complaints, warnings,
+                      in_flight, last_reload_failed, outbox_lag}; warnings stop nothing
   daemon_problem      why it did not answer; null where it did
+  log                 {bytes, wal_bytes}: the sizes of the log and of its -wal
   failing             how many webhooks are
   webhooks            by name:
     name, state       \"active\", \"inactive\", or \"new\" (not known to the daemon yet)
@@ -75,6 +76,8 @@ struct Answered {
     healthy: bool,
     #[serde(default)]
     complaints: Vec<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
     #[serde(default)]
     outbox: Outbox,
     in_flight: i64,
@@ -115,6 +118,8 @@ enum Daemon {
 /// All that is shown.
 struct Status {
     now_ms: i64,
+    log_bytes: u64,
+    wal_bytes: u64,
     daemon: Daemon,
     webhooks: Vec<WebhookHealth>,
 }
@@ -147,6 +152,8 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
     let now_ms = Clock::system().now_ms();
     let status = Status {
         now_ms,
+        log_bytes: size(&config.log.path, ""),
+        wal_bytes: size(&config.log.path, "-wal"),
         daemon: ask(&config),
         webhooks: webhooks(&config, now_ms)?,
     };
@@ -176,6 +183,13 @@ fn ask(config: &Config) -> Daemon {
             (Some(_), _) => Daemon::Silent(failure.text),
         },
     }
+}
+
+/// The size of the log's file or of a companion, asked of the path.
+fn size(log: &Path, suffix: &str) -> u64 {
+    let mut path = log.as_os_str().to_owned();
+    path.push(suffix);
+    std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
 /// The process that holds the log's lock, by the kernel's own list: the lock file is not opened.

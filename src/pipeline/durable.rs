@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::chain;
 use super::dispatch::Dispatch;
 use crate::model::crash;
-use crate::store::{self, Checkpointer};
+use crate::store::{self, Checkpointer, WalState};
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
@@ -32,7 +32,8 @@ impl<T: Transport> Dispatch<T> {
             let (mine, synchronised) = self.synchronise(checkpointer).await;
             checkpointer = mine;
             match synchronised {
-                Ok(()) => {
+                Ok(state) => {
+                    self.watch_wal(state);
                     if self.counters.durable.beat(&self.clock) {
                         tracing::info!("the log is synchronised again");
                     }
@@ -73,7 +74,7 @@ impl<T: Transport> Dispatch<T> {
     async fn synchronise(
         self: &Arc<Self>,
         mut checkpointer: Checkpointer,
-    ) -> (Checkpointer, Result<(), store::Error>) {
+    ) -> (Checkpointer, Result<WalState, store::Error>) {
         crash::point("synchronise", "begun");
         let rolled_up = self
             .with_store(|this, store| store.roll_up(this.clock.now_ms()))
@@ -96,13 +97,37 @@ impl<T: Transport> Dispatch<T> {
             if done.restart {
                 store.checkpoint()?;
             }
+            if done.state.wants_cut() {
+                store.start_wal_over()?;
+            }
             Ok(())
         });
-        let rest = if done.durable && !done.restart {
+        let rest = if done.durable && !done.restart && !done.state.wants_cut() {
             Ok(())
         } else {
             rest.await
         };
-        (checkpointer, rest)
+        (checkpointer, rest.map(|()| done.state))
+    }
+
+    /// Says that a reader holds the WAL, and has it looked at again until none does.
+    fn watch_wal(&self, state: WalState) {
+        let (pulse, held) = (&self.counters.wal, state.held_bytes());
+        self.counters.wal_held_bytes.store(held, Ordering::Relaxed);
+        if held > 0 {
+            let mib = held >> 20;
+            let text = format!(
+                "the -wal of the log is {mib} MiB long and can't start over: a program keeps a \
+                 transaction open in the log; `fuser` on the -wal lists who has it open"
+            );
+            if pulse.trouble(&self.clock, text.clone(), 0) {
+                tracing::warn!("{text}");
+            }
+        } else if pulse.beat(&self.clock) {
+            tracing::info!("the -wal of the log starts over again");
+        }
+        if state.is_unfinished() || state.wants_cut() {
+            self.results.mark_dirty();
+        }
     }
 }

@@ -43,6 +43,9 @@ pub struct Counters {
     pub(crate) refill: Pulse,
     pub(crate) record: Pulse,
     pub(crate) durable: Pulse,
+    /// In trouble while a reader holds the log's WAL, which keeps nothing from moving.
+    pub(crate) wal: Pulse,
+    pub(crate) wal_held_bytes: AtomicU64,
 }
 
 /// Whether a part moves, and what keeps it.
@@ -227,6 +230,10 @@ pub struct Snapshot {
     pub last_reload_failed: bool,
     /// Why the pipeline is not well; empty while it is.
     pub complaints: Vec<String>,
+    /// What somebody should see to though the pipeline is well.
+    pub warnings: Vec<String>,
+    /// How long the log's WAL is where a reader keeps it from starting over, bytes; else 0.
+    pub wal_held_bytes: u64,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -253,6 +260,8 @@ impl<T: Transport> Dispatch<T> {
             reload_failures: count(&counters.reload_failures),
             last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
             complaints: self.complaints(),
+            warnings: Vec::from_iter(counters.wal.complaint("log", self.clock.now_ms(), false)),
+            wal_held_bytes: count(&counters.wal_held_bytes),
             webhooks,
         }
     }

@@ -34,6 +34,35 @@ const MOST_PAGES: u64 = 65_536;
 /// Each round leaves what was written during the one before, so it is less and less.
 const ROUNDS: usize = 4;
 
+/// A WAL of 128 MiB of which something is left is held by a reader, or by a disk that can't keep up:
+/// without either it starts over at a quarter of that.
+const HELD_PAGES: u64 = 16_384;
+
+impl WalState {
+    /// Its length in bytes where a reader keeps it from starting over; else 0.
+    #[must_use]
+    pub fn held_bytes(self) -> u64 {
+        if self.left > 0 && self.pages >= HELD_PAGES {
+            self.pages * connect::PAGE_BYTES.unsigned_abs()
+        } else {
+            0
+        }
+    }
+
+    /// Whether it can start over and would be cut then: a commit does both.
+    #[must_use]
+    pub fn wants_cut(self) -> bool {
+        let limit = connect::JOURNAL_LIMIT_BYTES / connect::PAGE_BYTES;
+        self.left == 0 && self.pages > limit.unsigned_abs()
+    }
+
+    /// Whether it is long and something of it is left: to be looked at again, also if nobody commits.
+    #[must_use]
+    pub fn is_unfinished(self) -> bool {
+        self.left > 0 && self.pages >= LONG_PAGES
+    }
+}
+
 /// What a synchronisation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synchronised {
@@ -117,6 +146,20 @@ impl Store {
     pub fn checkpoint(&mut self) -> Result<WalState, Error> {
         crash::point("synchronise", "before the WAL starts over");
         checkpoint(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")
+    }
+}
+
+impl Store {
+    /// Commits nothing in particular, so that a WAL that was copied whole starts over and is cut to
+    /// its limit though nobody else commits.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn start_wal_over(&mut self) -> Result<(), Error> {
+        self.transact("start the WAL over", |t| {
+            let version: i64 = t.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            t.pragma_update(None, "user_version", version)
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, FileControl, OpenFlags};
 use super::Error;
 
 /// A row of 2.5 KiB wastes a third of the default page of 4096 bytes.
-const PAGE_BYTES: i64 = 8192;
+pub(super) const PAGE_BYTES: i64 = 8192;
 
 /// SQLite's page cache takes this much at most, and only as it is used.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -23,7 +23,7 @@ const CHECKPOINTER_CACHE_KIB: i64 = 256;
 
 /// A WAL that a burst made longer is cut to this when it starts over: 64 MiB, twice what it has under
 /// steady load, for cutting it is a write to the disk that a commit has to wait for.
-const JOURNAL_LIMIT_BYTES: i64 = 8192 * PAGE_BYTES;
+pub(super) const JOURNAL_LIMIT_BYTES: i64 = 8192 * PAGE_BYTES;
 
 /// Other writers are people with `sqlite3`, and commits take milliseconds; the caller tries again.
 const WRITER_BUSY: Duration = Duration::from_millis(250);
@@ -42,6 +42,8 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
 }
 
 fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
+    // What turns out to be damaged, or another program's, is closed as it was found.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(WRITER_BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Else SQLite plans a statement anew whenever a bound time differs, to look the value up in
@@ -62,6 +64,7 @@ pub(super) fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
         .pragma_update_and_check(None, "journal_size_limit", JOURNAL_LIMIT_BYTES, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     persist_wal(connection)
 }
 

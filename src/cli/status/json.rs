@@ -12,8 +12,15 @@ pub(super) struct Shape<'a> {
     time: String,
     daemon: Option<Process<'a>>,
     daemon_problem: Option<&'a str>,
+    log: Log,
     failing: usize,
     webhooks: Vec<Webhook<'a>>,
+}
+
+#[derive(Serialize)]
+struct Log {
+    bytes: u64,
+    wal_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -22,6 +29,7 @@ struct Process<'a> {
     version: Option<&'a str>,
     healthy: Option<bool>,
     complaints: &'a [String],
+    warnings: &'a [String],
     in_flight: Option<i64>,
     last_reload_failed: Option<bool>,
     outbox_lag: Option<i64>,
@@ -68,6 +76,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
                 version: Some(&answered.daemon.version),
                 healthy: Some(answered.healthy),
                 complaints: &answered.complaints,
+                warnings: &answered.warnings,
                 in_flight: Some(answered.in_flight),
                 last_reload_failed: Some(answered.daemon.last_reload_failed),
                 outbox_lag: answered.outbox.lag,
@@ -80,6 +89,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
                 version: None,
                 healthy: None,
                 complaints: &[],
+                warnings: &[],
                 in_flight: None,
                 last_reload_failed: None,
                 outbox_lag: None,
@@ -93,6 +103,10 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
         time: utc(status.now_ms),
         daemon,
         daemon_problem,
+        log: Log {
+            bytes: status.log_bytes,
+            wal_bytes: status.wal_bytes,
+        },
         failing: status.failing(),
         webhooks: status
             .webhooks

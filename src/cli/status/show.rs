@@ -44,6 +44,10 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
                 let line = screen.paint(text::line(complaint), Look::Bad);
                 screen.line(format!("{INDENT}{line}"))?;
             }
+            for warning in &answered.warnings {
+                let line = screen.paint(text::line(warning), Look::Warning);
+                screen.line(format!("{INDENT}{line}"))?;
+            }
             if answered.daemon.last_reload_failed {
                 let line = screen.paint(
                     "the last reload was refused: an earlier configuration is in force",
