@@ -71,6 +71,7 @@ pub fn follow<T: Transport>(
         watch,
         moved: false,
         verified: None,
+        spoilt: false,
         unknown: false,
     };
     std::thread::Builder::new()
@@ -89,6 +90,8 @@ struct Follower<T: Transport> {
     /// Somebody committed since the cursor was last verified, and no row came of it.
     moved: bool,
     verified: Option<Instant>,
+    /// The file was found to be damaged, and what of it is in memory may be, though it is mended.
+    spoilt: bool,
     /// The file was replaced, and its rows were not compared with the cursor yet.
     unknown: bool,
 }
@@ -122,6 +125,9 @@ impl<T: Transport> Follower<T> {
     fn look(&mut self, always: bool) -> Result<(), IntakeError> {
         self.intake.limit_data();
         if always && self.intake.tail.replaced() {
+            tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
+            self.reopen()?;
+        } else if always && self.spoilt {
             self.reopen()?;
         }
         if always {
@@ -171,10 +177,10 @@ impl<T: Transport> Follower<T> {
     }
 
     fn reopen(&mut self) -> Result<(), IntakeError> {
-        tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
         let tail =
             Tail::open(&self.path, self.intake.max_data_bytes()).map_err(IntakeError::Outbox)?;
         self.intake.tail = tail;
+        self.spoilt = false;
         self.unknown = true;
         Ok(())
     }
@@ -186,7 +192,7 @@ impl<T: Transport> Follower<T> {
     }
 
     /// How long to wait after trouble, or the trouble itself where waiting does not help.
-    fn wait_out(&self, error: IntakeError) -> Result<Duration, IntakeError> {
+    fn wait_out(&mut self, error: IntakeError) -> Result<Duration, IntakeError> {
         let (pulse, clock) = (self.intake.pulse(), self.intake.clock());
         match &error {
             // This process can't see the outbox any more, the next one can.
@@ -204,6 +210,7 @@ impl<T: Transport> Follower<T> {
                 } else {
                     (TROUBLE, 0)
                 };
+                self.spoilt |= cause.is_corrupt();
                 let (error, hint) = (chain(cause), cause.hint());
                 if pulse.trouble(clock, error.clone(), patience_ms) {
                     tracing::warn!(outbox = %self.path.display(), error, hint,

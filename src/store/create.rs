@@ -8,7 +8,7 @@
 use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::model::crash;
@@ -16,8 +16,38 @@ use crate::model::crash;
 /// The owner and the group read and write: members of the group redeliver by SQL.
 const MODE: u32 = 0o660;
 
-/// Makes an empty file at `path` unless there is one.
+/// Makes an empty file at `path` unless there is one. A log that lost what it held, so that only its
+/// `-wal` is left, is not made anew: SQLite would delete that.
 pub(super) fn create(path: &Path) -> Result<(), Error> {
+    let beside = |suffix: &str| {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let length = |path: &Path| std::fs::metadata(path).map(|file| file.len()).ok();
+    let wal = length(&beside("-wal"));
+    let lost = match length(path) {
+        // A first start that was cut short leaves an empty file, but the -wal comes after its first
+        // page, and stays for good.
+        Some(0) => wal.is_some(),
+        Some(_) => return Ok(()),
+        None => wal.is_some_and(|bytes| bytes > 0),
+    };
+    if lost {
+        return Err(Error::Emptied {
+            path: path.to_owned(),
+        });
+    }
+    let failed = |source| Error::Create {
+        path: path.to_owned(),
+        source,
+    };
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::remove_file(beside(suffix)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(source)),
+            _ => {}
+        }
+    }
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -26,10 +56,7 @@ pub(super) fn create(path: &Path) -> Result<(), Error> {
         .and_then(|file| file.set_permissions(Permissions::from_mode(MODE)));
     crash::point("make the log", "empty file");
     match made {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(Error::Create {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(failed(source)),
         _ => Ok(()),
     }
 }

@@ -12,6 +12,11 @@ use rusqlite::{ErrorCode, ffi};
 /// What helps where the disk is full.
 const FREE_SPACE: &str = "free some space; nothing is lost, and work goes on by itself";
 
+/// What there is to do where a log has come to its end.
+const ITS_END: &str = "it is never made anew by itself: restore it from a backup, recover it with \
+                       sqlite3's .recover, or move it away with its -wal and -shm to begin a new \
+                       log; `webhooksd start-from` then says where in the outbox";
+
 /// Why a step with the log failed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -32,6 +37,11 @@ pub enum Error {
     },
     /// The file is a database of something else.
     Foreign {
+        /// The log's path.
+        path: PathBuf,
+    },
+    /// The file is missing or empty, but its `-wal` is there.
+    Emptied {
         /// The log's path.
         path: PathBuf,
     },
@@ -90,6 +100,7 @@ impl Error {
             | Self::Step { source, .. } => source.sqlite_error(),
             Self::Create { .. }
             | Self::Foreign { .. }
+            | Self::Emptied { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
         }
@@ -102,7 +113,11 @@ impl Error {
             self.code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         );
-        damaged || matches!(self, Self::Foreign { .. } | Self::Newer { .. })
+        damaged
+            || matches!(
+                self,
+                Self::Foreign { .. } | Self::Emptied { .. } | Self::Newer { .. }
+            )
     }
 
     /// Whether the same call may succeed later without anybody touching the log: somebody else was
@@ -146,6 +161,7 @@ impl Error {
         match self {
             Self::Create { .. } => Some("the folder must exist and be writable for this user"),
             Self::Foreign { .. } => Some("give [log] path a file of its own"),
+            Self::Emptied { .. } => Some(ITS_END),
             Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
             Self::NoBody { .. } => None,
             Self::Open { .. } | Self::Migrate { .. } | Self::Step { .. } => match self.code()? {
@@ -158,10 +174,7 @@ impl Error {
                          nothing is lost, and work goes on by itself"
                     }
                 }),
-                ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Some(
-                    "it is never made anew by itself: restore it from a backup, recover it with \
-                     sqlite3's .recover, or move it away to begin a new log",
-                ),
+                ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Some(ITS_END),
                 ErrorCode::CannotOpen => {
                     Some("the file must exist, and its folder be open to this user")
                 }
@@ -185,6 +198,10 @@ impl fmt::Display for Error {
             Self::Foreign { path } => {
                 write!(f, "open log {path:?}: it is a database of another program")
             }
+            Self::Emptied { path } => write!(
+                f,
+                "open log {path:?}: it is missing or empty, but its -wal is there"
+            ),
             Self::Newer {
                 path,
                 version,
@@ -210,7 +227,10 @@ impl std::error::Error for Error {
             Self::Open { source, .. }
             | Self::Migrate { source, .. }
             | Self::Step { source, .. } => Some(source),
-            Self::Foreign { .. } | Self::Newer { .. } | Self::NoBody { .. } => None,
+            Self::Foreign { .. }
+            | Self::Emptied { .. }
+            | Self::Newer { .. }
+            | Self::NoBody { .. } => None,
         }
     }
 }

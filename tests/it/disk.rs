@@ -6,7 +6,9 @@
 //!
 //! `WEBHOOKSD_DISK_LONG=SECONDS` makes each trouble last that long, 5 minutes say.
 
+mod damaged;
 mod fault;
 mod full;
+mod locked;
 mod mount;
 mod restored;
