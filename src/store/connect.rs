@@ -49,9 +49,13 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     // Else SQLite plans a statement anew whenever a bound time differs, to look the value up in
     // statistics that this log does not have.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // These two take effect only before the first page is written, hence before WAL.
-    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // These two take effect only before the first page is written, hence before WAL. In a file that
+    // has pages the second is a write all the same, be it somebody else's file.
+    let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    if pages == 0 {
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())

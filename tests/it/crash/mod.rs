@@ -12,6 +12,7 @@ mod load;
 mod plan;
 mod power;
 mod scene;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
