@@ -60,7 +60,11 @@ impl Load {
 }
 
 fn name(chance: &mut Chance) -> &'static str {
-    ["stock.moved", "order.placed"][usize::from(chance.below(2) == 0)]
+    match chance.below(8) {
+        0 => "stock.counted",
+        1..4 => "stock.moved",
+        _ => "order.placed",
+    }
 }
 
 fn write(outbox: &Connection, mut chance: Chance, stop: &AtomicBool) -> BTreeMap<i64, i64> {

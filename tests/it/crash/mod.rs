@@ -85,6 +85,39 @@ fn every_point_of_the_code_is_died_at() {
     assert_eq!(of_the_source(), names(), "the code, and src/model/crash.rs");
 }
 
+/// Crash points are in the binary that the tests run, and in no other.
+#[test]
+fn no_other_build_has_crash_points() {
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_webhooksd")).unwrap();
+    let name = b"WEBHOOKSD_CRASH";
+    assert!(binary.windows(name.len()).any(|bytes| bytes == name));
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packager = std::fs::read_to_string(top.join("packaging/build-deb")).unwrap();
+    assert!(packager.contains("! grep -q WEBHOOKSD_CRASH \"$binary\""));
+    assert!(packager.contains("cargo build --locked --release)"));
+    let tree = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "-e",
+            "features,no-dev",
+            "-i",
+            "webhooksd",
+        ])
+        .current_dir(top)
+        .output();
+    let Ok(tree) = tree else {
+        println!("SKIPPED: there is no cargo to ask for the features of a plain build");
+        return;
+    };
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    assert!(
+        tree.contains("webhooksd") && !tree.contains("faults"),
+        "{tree}"
+    );
+}
+
 /// The points that stand in the code: calls of `crash::point`, and both sides of each transaction.
 fn of_the_source() -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -13,9 +13,9 @@ pub(super) enum Lead {
     Late,
     /// Before the start a pending delivery becomes unreadable.
     Unreadable,
-    /// Before the start events come that fill the WAL.
+    /// Events come that make the WAL long.
     Fill,
-    /// Large rows become older than their retention.
+    /// Before the start large rows become older than their retention.
     AgeLarge,
     /// SIGHUP, with another configuration.
     Reload,
