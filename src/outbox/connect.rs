@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
@@ -40,9 +41,13 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, Error> {
     spare_the_owner(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags)?;
-    connection
-        .execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0")
-        .map_err(|source| open_error(path, source))?;
+    let set_up = || -> rusqlite::Result<()> {
+        // Else SQLite plans each look anew, for the cursor that is bound to it differs: three
+        // quarters of what a look costs.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0")
+    };
+    set_up().map_err(|source| open_error(path, source))?;
     match look(&connection).map_err(|source| open_error(path, source)) {
         Err(error) if !(error.is_unfinished() && finish(path).is_ok()) => Err(error),
         _ => Ok(connection),

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A delivery as it stands in the log.
@@ -39,6 +40,10 @@ impl Person {
     pub(crate) fn new(log: &Path) -> Self {
         let connection = Connection::open(log).unwrap();
         connection.set_prepared_statement_cache_capacity(16);
+        // Else each look is planned anew, for the id that is bound to it differs.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .unwrap();
         connection
             .execute_batch("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0")
             .unwrap();

@@ -373,7 +373,6 @@ impl Book {
         self.in_flight.clear();
         self.idle.clear();
         self.waiting.clear();
-        self.person = None;
         self.before_ms = self.mono_ms();
         self.clock = None;
     }

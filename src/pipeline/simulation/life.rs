@@ -49,17 +49,16 @@ impl Life {
         book: &Arc<Mutex<Book>>,
         clock: &Clock,
         subscriptions: &Subscriptions,
-        poll: Duration,
+        pace: Pace,
     ) -> Result<Self, store::Error> {
         let mut tail = Tail::open(&files.outbox, MAX_DATA_BYTES).unwrap();
         let mut store = Store::open(&files.log, clock.now_ms())?;
-        lock(book).person = Some(Person::new(&files.log));
+        // Kept through the lives, for opening a log is dear.
+        lock(book)
+            .person
+            .get_or_insert_with(|| Person::new(&files.log));
         let cursor = cursor(&mut tail, &mut store, clock, &mut lock(book))?;
         let checkpointer = Checkpointer::open(&files.log)?;
-        let pace = Pace {
-            poll,
-            ..Pace::default()
-        };
         let endpoints = Endpoints { book: book.clone() };
         let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, Handle::current());
         dispatch.clamp().await?;
@@ -81,14 +80,14 @@ impl Life {
         loops.spawn(dispatch.clone().retain());
         loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
         Ok(Self {
-            follower: tokio::spawn(follower.follow(line.clone(), poll)),
+            follower: tokio::spawn(follower.follow(line.clone(), pace.poll)),
             dispatch,
             line,
             clock: clock.clone(),
             book: book.clone(),
             loops,
             stopped,
-            poll,
+            poll: pace.poll,
         })
     }
 

@@ -19,6 +19,7 @@ use super::rows::OutboxRow;
 use super::subscriptions::{EVENTS, MAX_DATA_BYTES, Subscriptions, TENANTS};
 use crate::model::Clock;
 use crate::outbox::{Appended, Appender, NewEvent, application, create_if_missing};
+use crate::pipeline::Pace;
 use crate::store::faults::{self, Trouble};
 
 const START_MS: i64 = 1_731_576_737_000;
@@ -187,6 +188,10 @@ impl World {
         let crash = Arc::new(Notify::new());
         let dies = kind != Kind::Peace && self.chance.in_thousand(300);
         let crash_in = dies.then(|| self.chance.from(1, 400));
+        if self.chance.in_thousand(100) {
+            // The last who closes a log copies its WAL into it.
+            lock(&self.book).person = None;
+        }
         hooks::with(|hooks| (hooks.crash_in, hooks.crash) = (crash_in, crash.clone()));
         runtime.block_on(async {
             let clock = Clock::follow_tokio(self.wall_ms);
@@ -220,18 +225,32 @@ impl World {
         }
     }
 
+    /// How often the loops look around. Not every second in quiet hours, for nothing is new then.
+    fn pace(&mut self, kind: Kind) -> Pace {
+        let (poll_ms, durable_ms, marks_ms) = match kind {
+            Kind::Busy => (*self.chance.of(&[500, 2_000, 5_000]), 1_000, HOUR_MS),
+            Kind::Quiet => (
+                *self.chance.of(&[900_000, 1_800_000]),
+                *self.chance.of(&[1_000, 60_000]),
+                *self.chance.of(&[HOUR_MS, 4 * HOUR_MS]),
+            ),
+            Kind::Peace => (1_800_000, 60_000, 4 * HOUR_MS),
+        };
+        let span = |ms: i64| Duration::from_millis(ms.unsigned_abs());
+        Pace {
+            poll: span(poll_ms),
+            durable: span(durable_ms),
+            marks: span(marks_ms),
+        }
+    }
+
     /// What happens in a life. Whether it ended in order.
     async fn act(&mut self, kind: Kind, clock: &Clock) -> bool {
-        let poll_ms = match kind {
-            Kind::Busy => *self.chance.of(&[500, 2_000, 5_000]),
-            Kind::Quiet => *self.chance.of(&[300_000, 1_800_000]),
-            Kind::Peace => 300_000,
-        };
+        let pace = self.pace(kind);
         if kind == Kind::Peace {
             self.make_peace();
         }
-        let poll = Duration::from_millis(poll_ms);
-        let started = Life::start(&self.files, &self.book, clock, &self.subscriptions, poll).await;
+        let started = Life::start(&self.files, &self.book, clock, &self.subscriptions, pace).await;
         let mut life = match started {
             Ok(life) => life,
             Err(error) => {
@@ -250,7 +269,7 @@ impl World {
         while !self.is_over() && lock(&self.book).mono_ms() < until_ms && !life.refused() {
             let wait_ms = match kind {
                 Kind::Busy => self.chance.from(0, 20_000),
-                Kind::Quiet => self.chance.from(0, 7_200_000),
+                Kind::Quiet => self.chance.from(0, 4 * 3_600_000),
                 Kind::Peace => 1_800_000,
             };
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
