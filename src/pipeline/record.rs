@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 256;
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Results that may wait for the log before workers stop.
-const UNRECORDED: usize = 4_096;
+pub(crate) const UNRECORDED: usize = 4_096;
 
 /// Bytes of bodies and answers of those: a thousand attempts of 64 KiB, or a few dozen of the largest.
 const UNRECORDED_BYTES: usize = 64 << 20;

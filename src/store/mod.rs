@@ -149,6 +149,8 @@ impl Store {
             .commit()
             .map_err(|source| Error::Step { step, source })?;
         crash::point(step, crash::COMMITTED);
+        #[cfg(test)]
+        faults::committed(step);
         self.unsynced = true;
         Ok(value)
     }

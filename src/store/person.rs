@@ -59,6 +59,15 @@ impl Person {
         self.deliveries(which, (0, 1))
     }
 
+    /// How many deliveries are pending, and the sum of their ids.
+    pub(crate) fn pending_sum(&self) -> (i64, i64) {
+        let sql = "SELECT count(*), coalesce(sum(id), 0) FROM delivery INDEXED BY delivery_pending
+                    WHERE state = 'pending'";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        statement.query_row([], row).unwrap()
+    }
+
     pub(crate) fn deliveries_after(&self, id: i64) -> Vec<Delivery> {
         self.deliveries("WHERE id > ?1 AND id <= ?2 ORDER BY id", (id, i64::MAX))
     }

@@ -17,8 +17,10 @@ use super::hooks::Sending;
 use super::rows::OutboxRow;
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
+use super::within;
 use crate::model::clock::millis;
 use crate::model::{Clock, Dialect, Webhook};
+use crate::pipeline::record::UNRECORDED;
 use crate::store::person::Person;
 
 /// Requests in flight that every webhook may have, whatever the global limit.
@@ -33,14 +35,16 @@ const TRIES: usize = 50;
 /// One request, as its endpoint saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Try {
-    number: u32,
+    pub(super) number: u32,
     /// How many there may be in all, by its webhook of the moment.
-    sends: u32,
-    life: u32,
+    pub(super) sends: u32,
+    pub(super) life: u32,
     /// When it ended: monotonic time, and forward steps of the wall clock until then.
-    ended: Option<(i64, i64)>,
-    status: Option<u16>,
-    recorded: bool,
+    pub(super) ended: Option<(i64, i64)>,
+    /// The same by the wall clock.
+    pub(super) ended_wall_ms: i64,
+    pub(super) status: Option<u16>,
+    pub(super) recorded: bool,
 }
 
 /// A delivery, as its endpoint saw it.
@@ -48,10 +52,10 @@ pub(super) struct Try {
 pub(super) struct Sent {
     pub(super) webhook: String,
     body: Option<Bytes>,
-    tries: Vec<Try>,
+    pub(super) tries: Vec<Try>,
     pub(super) in_flight: bool,
-    /// The log said delivered, or failed, by a recorded attempt.
-    pub(super) finished: Option<&'static str>,
+    /// What the log must say of it; nothing before the log has it.
+    pub(super) state: &'static str,
 }
 
 impl Sent {
@@ -91,14 +95,22 @@ pub(super) struct Book {
     pub(super) untaken: BTreeMap<i64, u64>,
     /// Numbers of rows that were admitted, set aside or wanted by nobody.
     pub(super) handled: BTreeSet<u64>,
-    /// Up to which delivery a webhook's may have been cancelled: by a reload, or for a redelivery was
-    /// asked for while nobody served it.
-    pub(super) cancellable: BTreeMap<String, i64>,
-    /// The webhooks that get something by the last reload.
-    pub(super) served: BTreeSet<String>,
+    /// Where the log's cursor is, by its last commit.
+    pub(super) cursor: (i64, i64),
+    /// The configuration in force.
+    pub(super) routes: Vec<Arc<Webhook>>,
+    /// The one that the next exchange brings into force.
+    pub(super) coming: Option<Vec<Arc<Webhook>>>,
+    /// The deliveries that the log must have as pending, and the sum of their ids.
+    pub(super) open: BTreeSet<i64>,
+    pub(super) open_sum: i64,
+    /// What happened, and how often.
+    pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) last_attempt: i64,
     pub(super) last_delivery: i64,
     pub(super) attempts: u64,
+    /// Requests of this life that ended and are not in the log yet.
+    pub(super) unrecorded: usize,
     /// When something last happened that delays work for a poll and no longer.
     pub(super) disturbed_ms: i64,
     /// Since when a lane has due rows and room and takes none, and how many it had taken by then.
@@ -130,11 +142,16 @@ impl Book {
             rows: BTreeMap::new(),
             untaken: BTreeMap::new(),
             handled: BTreeSet::new(),
-            cancellable: BTreeMap::new(),
-            served: BTreeSet::new(),
+            cursor: (0, 0),
+            routes: Vec::new(),
+            coming: None,
+            open: BTreeSet::new(),
+            open_sum: 0,
+            counts: BTreeMap::new(),
             last_attempt: 0,
             last_delivery: 0,
             attempts: 0,
+            unrecorded: 0,
             disturbed_ms: 0,
             idle: BTreeMap::new(),
             above: BTreeMap::new(),
@@ -147,6 +164,10 @@ impl Book {
     pub(super) fn mono_ms(&self) -> i64 {
         let life = self.clock.as_ref();
         self.before_ms + life.map_or(0, |(_, begun)| millis(begun.elapsed()))
+    }
+
+    pub(super) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     pub(super) fn note(&mut self, step: &str) {
@@ -183,6 +204,10 @@ impl Book {
         {
             self.observe();
         }
+        if self.unrecorded >= within(UNRECORDED) {
+            let waiting = self.unrecorded;
+            self.broke(&format!("{id} is sent while {waiting} results wait"));
+        }
         let number = due.attempts + 1;
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
         if *due.webhook != **to {
@@ -216,6 +241,7 @@ impl Book {
             sends,
             life,
             ended: None,
+            ended_wall_ms: 0,
             status: None,
             recorded: false,
         });
@@ -249,8 +275,8 @@ impl Book {
         if sent.body.as_ref().is_some_and(|first| first != body) {
             return Err("has other bytes than before".into());
         }
-        if let Some(finished) = sent.finished {
-            return Err(format!("was recorded as {finished}"));
+        if sent.state != "pending" {
+            return Err(format!("is {}", sent.state));
         }
         if sent.in_hand(self.life) {
             return Err("has a result that is not in the log yet".into());
@@ -282,14 +308,17 @@ impl Book {
     pub(super) fn end(&mut self, id: i64, status: Option<u16>) {
         self.note(&format!("ended {id}: {status:?}"));
         self.attempts += 1;
+        self.unrecorded += 1;
         self.land(id);
         let ended = Some((self.mono_ms(), self.forward_ms));
+        let wall_ms = self.clock.as_ref().map_or(0, |(clock, _)| clock.now_ms());
         let sent = self
             .sent
             .get_mut(&id)
             .and_then(|sent| sent.tries.last_mut());
         if let Some(last) = sent {
             (last.ended, last.status) = (ended, status);
+            last.ended_wall_ms = wall_ms;
         }
     }
 
@@ -317,41 +346,6 @@ impl Book {
         self.above_floor = above.max(all);
     }
 
-    /// Compares what the log says of attempts and deliveries with what was seen.
-    pub(super) fn observe(&mut self) {
-        for row in self.person().deliveries_after(self.last_delivery) {
-            self.last_delivery = row.id;
-            self.sent.entry(row.id).or_default().webhook = row.webhook;
-        }
-        for row in self.person().attempts_after(self.last_attempt) {
-            self.last_attempt = row.id;
-            let life = self.life;
-            let sent = self.sent.entry(row.delivery_id).or_default();
-            let fits = |t: &&mut Try| {
-                !t.recorded && t.life == life && t.number == row.number && t.ended.is_some()
-            };
-            let Some(seen) = sent.tries.iter_mut().find(fits) else {
-                self.broke(&format!(
-                    "the log has an attempt that no endpoint saw: {row:?}"
-                ));
-                continue;
-            };
-            seen.recorded = true;
-            let outcome = match seen.status {
-                Some(200..=299) => "delivered",
-                _ if seen.number >= seen.sends => "failed",
-                _ => "retry",
-            };
-            sent.finished = sent.finished.or((outcome != "retry").then_some(outcome));
-            if (outcome, seen.status) != (row.outcome.as_str(), row.status) {
-                let seen = seen.clone();
-                self.broke(&format!(
-                    "the log says {row:?}, and it was {outcome}: {seen:?}"
-                ));
-            }
-        }
-    }
-
     /// The process is gone. `orderly`: nothing may be in hand.
     pub(super) fn died(&mut self, orderly: bool) {
         if self.person.is_some() {
@@ -371,6 +365,7 @@ impl Book {
             sent.in_flight = false;
         }
         self.in_flight.clear();
+        self.unrecorded = 0;
         self.idle.clear();
         self.waiting.clear();
         self.before_ms = self.mono_ms();
@@ -380,40 +375,7 @@ impl Book {
     /// A redelivery has the bytes of what it repeats.
     pub(super) fn same_bytes(&mut self, of: i64, made: i64) {
         let body = self.sent.get(&of).and_then(|sent| sent.body.clone());
-        let sent = self.sent.entry(made).or_default();
-        sent.body = body;
-        if !self.served.contains(&sent.webhook) {
-            let last = self.cancellable.entry(sent.webhook.clone()).or_default();
-            *last = made.max(*last);
-        }
-    }
-
-    /// Every delivery was delivered, given up after its schedule, or cancelled by a reload.
-    pub(super) fn look_at_every_delivery(&mut self) {
-        let mut wrong = Vec::new();
-        for (id, sent) in &self.sent {
-            let row = self.person().delivery(*id);
-            let cancellable = self
-                .cancellable
-                .get(&sent.webhook)
-                .is_some_and(|last| id <= last);
-            let state = row.as_ref().map(|row| row.state.as_str());
-            let right = match (sent.finished, state) {
-                (Some("delivered"), Some(state)) => state == "delivered",
-                (Some("failed"), Some(state)) => {
-                    state == "failed" || (state == "cancelled" && cancellable)
-                }
-                (Some(_), None) => true,
-                (None, None | Some("cancelled")) => cancellable,
-                (None | Some(_), Some(_)) => false,
-            };
-            if !right {
-                wrong.push(format!(
-                    "at the end delivery {id} is {row:?}, and the endpoint saw {sent:?}"
-                ));
-            }
-        }
-        wrong.iter().for_each(|promise| self.broke(promise));
+        self.sent.entry(made).or_default().body = body;
     }
 
     /// The log could not be read: who asks again and again at once floods the journal.

@@ -1,5 +1,5 @@
-//! Endpoints by seed: healthy, slow, silent, refusing, flapping, resetting; and a machine of our own
-//! that can't send, or an attempt that panics.
+//! Endpoints by seed: healthy, slow, silent, dripping, refusing, flapping, resetting; and a machine
+//! of our own that can't send, or an attempt that panics.
 //!
 //! What they see and answer goes into the book, which judges it. No socket is opened.
 
@@ -18,6 +18,8 @@ pub(super) enum Mood {
     Healthy,
     Slow,
     Silent,
+    /// Sends head or body byte by byte: a time-out, or a success that takes longer than one.
+    Dripping,
     Refusing,
     /// Fails so many of a thousand.
     Flapping(u64),
@@ -33,7 +35,8 @@ impl Mood {
         match chance.from(0, 15) {
             0..=5 => Self::Healthy,
             6 => Self::Slow,
-            7 | 8 => Self::Silent,
+            7 => Self::Silent,
+            8 => Self::Dripping,
             9 => Self::Refusing,
             10..=12 => Self::Flapping(chance.from(100, 900)),
             13 => Self::Resetting,
@@ -49,6 +52,8 @@ impl Mood {
             Self::Healthy => Act::Answer(200 + u16::from(chance.in_thousand(300)) * 4, quick),
             Self::Slow => Act::Answer(200, chance.from(1_000, 2_999)),
             Self::Silent => failure(Class::ResponseTimeout, 3_000),
+            Self::Dripping if chance.in_thousand(500) => failure(Class::ResponseTimeout, 3_000),
+            Self::Dripping => Act::Answer(200, chance.from(3_000, 6_000)),
             Self::Refusing => failure(Class::Refused, 0),
             Self::Flapping(parts) if chance.in_thousand(parts) => {
                 Act::Answer(*chance.of(&[500, 503, 429, 404, 302, 101]), quick)
@@ -69,6 +74,22 @@ enum Act {
     Panic,
 }
 
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answer(200..=299, 0..=999) => "quick successes",
+            Self::Answer(200..=299, 1_000..=2_999) => "slow successes",
+            Self::Answer(200..=299, _) => "dripping successes",
+            Self::Answer(..) => "answers of failure",
+            Self::Fail(Class::ResponseTimeout, _) => "time-outs",
+            Self::Fail(Class::Refused, _) => "refused connections",
+            Self::Fail(..) => "resets",
+            Self::Fault => "own faults",
+            Self::Panic => "panics",
+        }
+    }
+}
+
 /// The world outside, for one process life.
 pub(super) struct Endpoints {
     pub(super) book: Arc<Mutex<Book>>,
@@ -85,12 +106,14 @@ impl Transport for Endpoints {
 
     async fn send(&self, to: &Arc<str>, request: &Request) -> Result<Exchange, Fault> {
         let sending = hooks::sent();
+        hooks::alive().await;
         let id = sending.due.id;
         let act = {
             let mut book = self.book();
             let mood = book.mood(to);
             let act = mood.act(&mut book.chance);
             book.begin(to, &sending, &request.body, &format!("{act:?}"));
+            book.count(act.name());
             act
         };
         let result = match act {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::book::Book;
 use super::chance::Chance;
 use super::endpoints::Endpoints;
+use super::life::lock;
 use super::subscriptions::MAX_DATA_BYTES;
 use crate::outbox::Tail;
 use crate::pipeline::{Dispatch, Intake, IntakeError, Step};
@@ -88,7 +89,7 @@ impl Follower {
             let was = self.intake.cursor().clone();
             self.intake.verify()?;
             self.verify = false;
-            let mut book = self.book.lock().unwrap();
+            let mut book = lock(&self.book);
             let now = self.intake.cursor();
             if *now != was {
                 book.note(&format!("back from {} to {}", was.event_id, now.event_id));
@@ -97,13 +98,8 @@ impl Follower {
                 book.cursor_is_right(now.event_id);
             }
         }
-        let from = self.intake.cursor().clone();
-        let webhooks = self.dispatch.webhooks();
-        let step = self.intake.step()?;
-        if matches!(step, Step::Taken(_)) {
-            let mut book = self.book.lock().unwrap();
-            book.admitted(&from, self.intake.cursor(), &webhooks);
-        }
-        Ok(step)
+        let step = self.intake.step();
+        lock(&self.book).goes_on_at(self.intake.cursor());
+        step
     }
 }

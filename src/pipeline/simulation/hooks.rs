@@ -4,10 +4,15 @@
 //! All of it belongs to the thread of one simulated run; on every other thread the hooks do nothing
 //! and the product behaves as built. Calls that may block are made inline, so that the order of
 //! everything is the seed's, with pauses before and after them in which others go on, or in which
-//! the process dies.
+//! the process dies. It may die right behind a commit, too: the call that made it ends there by a
+//! panic. Once it is dead it sends nothing and calls nothing.
 
 use std::cell::RefCell;
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,14 +22,28 @@ use crate::model::{Due, Webhook};
 
 /// What the hooks of a thread do.
 pub(super) struct Hooks {
-    /// Bounds are this many times smaller.
-    pub(super) scale: usize,
+    /// What decides by how much each bound is smaller.
+    pub(super) seed: u64,
     pub(super) chance: Chance,
-    /// So many pauses of calls until the process dies in one.
-    pub(super) crash_in: Option<u64>,
+    /// When the process dies, if it does.
+    pub(super) death: Option<Death>,
     /// Told when it does.
     pub(super) crash: Arc<Notify>,
 }
+
+/// A death to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Death {
+    /// In a pause of a call, after so many.
+    InPause(u64),
+    /// Right behind a commit, after so many.
+    AtCommit(u64),
+    /// It is dead.
+    Dead,
+}
+
+/// The panic that a call ends with in which the process died.
+struct Died;
 
 /// The attempt that the transport is called for next.
 pub(super) struct Sending {
@@ -48,9 +67,18 @@ pub(super) fn with(change: impl FnOnce(&mut Hooks)) {
     HOOKS.with_borrow_mut(|hooks| change(hooks.as_mut().unwrap()));
 }
 
-/// The bound, or a smaller one in its place.
+/// How many times smaller a bound may be.
+const SCALES: [usize; 8] = [1, 16, 64, 128, 256, 512, 1_024, 4_096];
+
+/// The bound, or a smaller one in its place: by the seed, and each by itself, so that every one of
+/// them is at some time the first that is reached.
 pub(crate) fn within(bound: usize) -> usize {
-    HOOKS.with_borrow(|hooks| hooks.as_ref().map_or(bound, |h| (bound / h.scale).max(2)))
+    HOOKS.with_borrow(|hooks| {
+        hooks.as_ref().map_or(bound, |hooks| {
+            let mut chance = Chance::new(hooks.seed, bound as u64);
+            (bound / chance.of(&SCALES)).max(2)
+        })
+    })
 }
 
 /// Notes which delivery is sent by the call that follows at once.
@@ -83,6 +111,57 @@ pub(crate) async fn blocking<R, F: FnOnce() -> R>(call: F) -> Result<R, F> {
     Ok(value)
 }
 
+/// A commit was made; the process may die here.
+pub(super) fn committed() {
+    let crash = HOOKS.with_borrow_mut(|hooks| {
+        let hooks = hooks.as_mut()?;
+        match &mut hooks.death {
+            Some(Death::AtCommit(left)) if *left > 1 => *left -= 1,
+            Some(Death::AtCommit(_)) => {
+                hooks.death = Some(Death::Dead);
+                return Some(hooks.crash.clone());
+            }
+            _ => {}
+        }
+        None
+    });
+    if let Some(crash) = crash {
+        crash.notify_one();
+        // Past the panic hook, which would print.
+        resume_unwind(Box::new(Died));
+    }
+}
+
+/// Does not return where the process is dead.
+pub(super) async fn alive() {
+    if HOOKS.with_borrow(|h| {
+        h.as_ref()
+            .is_some_and(|h| matches!(h.death, Some(Death::Dead)))
+    }) {
+        pending::<()>().await;
+    }
+}
+
+/// Runs a life; where it died in a call of its own, the rest of it never comes.
+pub(super) async fn until_death<F: Future>(life: F) -> F::Output {
+    let mut life = pin!(life);
+    let mut dead = false;
+    poll_fn(|cx| {
+        if dead {
+            return Poll::Pending;
+        }
+        match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(panic) if panic.is::<Died>() => {
+                dead = true;
+                Poll::Pending
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+    .await
+}
+
 enum Pause {
     None,
     Yield,
@@ -93,11 +172,13 @@ enum Pause {
 fn pause() -> Option<Pause> {
     HOOKS.with_borrow_mut(|hooks| {
         let hooks = hooks.as_mut()?;
-        if let Some(left) = &mut hooks.crash_in {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
+        match &mut hooks.death {
+            Some(Death::InPause(left)) if *left > 1 => *left -= 1,
+            Some(Death::InPause(_) | Death::Dead) => {
+                hooks.death = Some(Death::Dead);
                 return Some(Pause::Crash(hooks.crash.clone()));
             }
+            Some(Death::AtCommit(_)) | None => {}
         }
         Some(match hooks.chance.from(0, 19) {
             0..=11 => Pause::None,
@@ -116,7 +197,7 @@ impl Pause {
             Self::Sleep(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Self::Crash(crash) => {
                 crash.notify_one();
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One life of the process: started as the daemon starts, acted upon by the world, and ended by an
 //! orderly stop or a crash between any two steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,9 @@ use crate::store::{self, Checkpointer, Store};
 
 /// How long the last results may wait for a log that does not take them.
 const RECORD: Duration = Duration::from_secs(5);
+
+/// A log that took nothing at a stop was troubled no longer ago.
+const LOST_MS: i64 = 20_000;
 
 /// What may come between the end of a poll and the request, with every pause of a simulated call.
 const SLACK_MS: i64 = 15_000;
@@ -57,7 +60,7 @@ impl Life {
         lock(book)
             .person
             .get_or_insert_with(|| Person::new(&files.log));
-        let cursor = cursor(&mut tail, &mut store, clock, &mut lock(book))?;
+        let cursor = cursor(&mut tail, &mut store, clock, book)?;
         let checkpointer = Checkpointer::open(&files.log)?;
         let endpoints = Endpoints { book: book.clone() };
         let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, Handle::current());
@@ -113,6 +116,10 @@ impl Life {
         self.dispatch.drained().await;
         let lost = tokio::time::timeout(RECORD, self.dispatch.recorded()).await;
         if lost != Ok(0) {
+            let mut book = lock(&self.book);
+            if book.mono_ms() > book.disturbed_ms + LOST_MS {
+                book.broke(&format!("the stop lost {lost:?}, and the log was well"));
+            }
             return false;
         }
         drop(self.follower.await);
@@ -246,24 +253,12 @@ async fn direct(
     // Until the exchange the old limits hold, and after it what was begun under them may end.
     let before = lock(book).above_floor.max(to.max_in_flight);
     lock(book).limit(&webhooks, before, &active(dispatch));
+    lock(book).coming = Some(webhooks.clone());
     let directed = dispatch.direct(to.change(&files.outbox)).await;
     let mut book = lock(book);
+    book.coming = None;
+    book.count("reloads");
     book.observe();
-    let newest = book.last_delivery;
-    for n in 1..10 {
-        let name = format!("w{n}");
-        if !webhooks.iter().any(|w| *w.name == *name && w.active) {
-            book.cancellable.insert(name, newest);
-        }
-    }
-    let active_now = webhooks.iter().filter(|w| w.active);
-    let new: BTreeSet<String> = active_now.map(|w| w.name.to_string()).collect();
-    // Where the reload failed, the old ones are served still.
-    book.served = if directed.is_ok() {
-        new
-    } else {
-        &book.served & &new
-    };
     let directed = directed?;
     book.limit(&webhooks, to.max_in_flight, &active(dispatch));
     book.note(&format!("directed: {directed:?}"));
@@ -293,7 +288,7 @@ fn cursor(
     tail: &mut Tail,
     store: &mut Store,
     clock: &Clock,
-    book: &mut Book,
+    book: &Mutex<Book>,
 ) -> Result<Cursor, store::Error> {
     let known = store.cursor()?;
     let generation = known.as_ref().map_or(0, |cursor| cursor.generation);
@@ -301,7 +296,7 @@ fn cursor(
     let settled = match settle(tail, known, now_ms).unwrap() {
         Ok(settled) => settled,
         Err(refusal) => {
-            book.note(&format!("refused: {refusal:?}"));
+            lock(book).note(&format!("refused: {refusal:?}"));
             Settled::Fresh(Cursor {
                 generation: generation + 1,
                 ..Cursor::default()
@@ -310,8 +305,9 @@ fn cursor(
     };
     if !matches!(settled, Settled::Same(_)) {
         store.set_cursor(settled.cursor(), now_ms)?;
-        book.note(&format!("settled at {}", settled.cursor().event_id));
     }
+    let mut book = lock(book);
+    book.goes_on_at(settled.cursor());
     book.cursor_is_right(settled.cursor().event_id);
     Ok(settled.cursor().clone())
 }

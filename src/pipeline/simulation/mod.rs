@@ -2,8 +2,12 @@
 //!
 //! One seed is one run, a week long: the same seed gives the same run to the last step. Time is
 //! tokio's paused time on one thread, and the databases are real files in memory. On failure the
-//! seed and the last steps are printed; `WEBHOOKSD_SIM_SEED=N WEBHOOKSD_SIM_SEEDS=1` runs it again,
-//! and a larger `WEBHOOKSD_SIM_SEEDS` runs overnight.
+//! seed and the last steps are printed; `WEBHOOKSD_SIM_SEED=N WEBHOOKSD_SIM_SEEDS=1` runs it again.
+//! A million weeks overnight: `CARGO_PROFILE_TEST_OPT_LEVEL=2 WEBHOOKSD_SIM_SEEDS=1000000 cargo test
+//! --lib every_seed`.
+//!
+//! The promises are looked at after every commit of the product, at the begin and the end of every
+//! request, and whenever something happens in the world.
 //!
 //! Left out: the thread that follows the outbox, with its inotify; sockets; power cuts, which take
 //! back what was committed; and races of threads, for there is only one.
@@ -15,23 +19,102 @@ mod follower;
 mod hooks;
 mod life;
 mod rows;
+mod states;
 mod subscriptions;
 mod trace;
 mod vendors;
 mod world;
 
+use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
+
+use crate::model::Clock;
 
 pub(crate) use hooks::{blocking, sending, within};
 
 /// Seeds of a run that says nothing else.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 1_000;
 
 fn number(name: &str, or: u64) -> u64 {
     env::var(name).map_or(or, |text| text.parse().unwrap())
+}
+
+/// What many seeds must have seen, or something of the world is broken.
+const KINDS: [&str; 24] = [
+    "admit events",
+    "answers of failure",
+    "bad rows",
+    "bring deliveries forward",
+    "cancel deliveries",
+    "clock steps",
+    "crashes",
+    "delete old rows",
+    "dripping successes",
+    "log busy",
+    "log disk fails",
+    "log full",
+    "outboxes put back",
+    "own faults",
+    "panics",
+    "record attempts",
+    "redeliveries",
+    "refused connections",
+    "register webhooks",
+    "reloads",
+    "resets",
+    "set the cursor",
+    "slow successes",
+    "time-outs",
+];
+
+/// Seeds from which on all of these happen.
+const MANY: u64 = 100;
+
+/// A long run shows its figures after so many seeds.
+const SHOWN: u64 = 10_000;
+
+/// What all runs together came to.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    steps: u64,
+    attempts: u64,
+    counts: BTreeMap<&'static str, u64>,
+    broken: Option<(u64, String, String)>,
+}
+
+impl Sum {
+    fn add(&mut self, run: world::Run) {
+        self.seeds += 1;
+        self.steps += run.steps;
+        self.attempts += run.attempts;
+        for (what, count) in run.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    /// The figures, past the capture of a test's output, so that every run shows them.
+    fn show(&self, took: Duration) {
+        let mut text = format!(
+            "simulated {} weeks in {} s: {} steps, {} attempts;",
+            self.seeds,
+            took.as_secs(),
+            self.steps,
+            self.attempts
+        );
+        for (place, (what, count)) in self.counts.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(text, "{comma} {count} {what}").unwrap();
+        }
+        writeln!(std::io::stderr(), "{text}").unwrap();
+    }
 }
 
 #[test]
@@ -40,42 +123,52 @@ fn every_seed_keeps_the_promises() {
         number("WEBHOOKSD_SIM_SEED", 1),
         number("WEBHOOKSD_SIM_SEEDS", SEEDS),
     );
-    let (next, steps, attempts) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
-    let broken = Mutex::new(Vec::new());
+    let (next, sum) = (AtomicU64::new(first), Mutex::new(Sum::default()));
+    let begun = Clock::system().instant();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while broken.lock().unwrap().is_empty() {
+                while sum.lock().unwrap().broken.is_none() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + seeds {
                         break;
                     }
-                    let found = match std::panic::catch_unwind(|| world::run(seed)) {
-                        Ok(run) => {
-                            steps.fetch_add(run.steps, Ordering::Relaxed);
-                            attempts.fetch_add(run.attempts, Ordering::Relaxed);
-                            run.broken
+                    let run = catch_unwind(|| world::run(seed));
+                    let mut sum = sum.lock().unwrap();
+                    let found = match run {
+                        Ok(mut run) => {
+                            let broken = run.broken.take();
+                            sum.add(run);
+                            if sum.seeds.is_multiple_of(SHOWN) {
+                                sum.show(begun.elapsed());
+                            }
+                            broken
                         }
                         Err(_) => Some(("the run panicked".into(), String::new())),
                     };
                     if let Some((promise, trace)) = found {
-                        broken.lock().unwrap().push((seed, promise, trace));
+                        sum.broken.get_or_insert((seed, promise, trace));
                     }
                 }
             });
         }
     });
-    let broken = broken.into_inner().unwrap();
-    if let Some((seed, promise, trace)) = broken.first() {
+    let sum = sum.into_inner().unwrap();
+    sum.show(begun.elapsed());
+    if let Some((seed, promise, trace)) = sum.broken {
         panic!(
             "{trace}\n\nseed {seed}: {promise}\nagain: WEBHOOKSD_SIM_SEED={seed} WEBHOOKSD_SIM_SEEDS=1"
         );
     }
     assert!(
-        steps.into_inner() > seeds && attempts.into_inner() > seeds,
+        sum.steps > seeds && sum.attempts > seeds,
         "hardly anything happened"
     );
+    let lacking: Vec<_> = (KINDS.iter())
+        .filter(|kind| seeds >= MANY && !sum.counts.contains_key(*kind))
+        .collect();
+    assert!(lacking.is_empty(), "{lacking:?} never happened");
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! restored. Who wants what is decided here a second time, by simpler rules than the product's.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::book::Book;
 use crate::model::{Cursor, Webhook};
@@ -19,27 +18,24 @@ pub(super) struct OutboxRow {
 }
 
 impl Book {
-    /// The intake went on from one cursor to the next, with these webhooks.
-    pub(super) fn admitted(&mut self, from: &Cursor, to: &Cursor, webhooks: &[Arc<Webhook>]) {
-        self.note(&format!("admitted {} to {}", from.event_id, to.event_id));
-        if self.person().cursor() != Some((to.generation, to.event_id)) {
-            let kept = self.person().cursor();
-            self.broke(&format!(
-                "the log's cursor is {kept:?} and not {}",
-                to.event_id
-            ));
+    /// Events were admitted: the log's cursor went on, and what it passed is in the log with it.
+    pub(super) fn admitted(&mut self) {
+        let from = self.cursor;
+        let Some(to) = self.person().cursor() else {
+            return self.broke("events were admitted without a cursor");
+        };
+        self.note(&format!("admitted {} to {}", from.1, to.1));
+        if to.0 != from.0 || to.1 <= from.1 {
+            self.broke(&format!("the cursor went from {from:?} to {to:?}"));
         }
-        if self
-            .rows
-            .last_key_value()
-            .is_none_or(|(last, _)| *last < to.event_id)
-        {
+        let last = self.rows.last_key_value();
+        if last.is_none_or(|(last, _)| *last < to.1) {
             self.broke(&format!(
                 "{} was taken, which the outbox does not have",
-                to.event_id
+                to.1
             ));
         }
-        let range = from.event_id + 1..=to.event_id;
+        let range = from.1.min(to.1) + 1..=to.1;
         let rows: Vec<_> = self
             .rows
             .range(range)
@@ -48,13 +44,29 @@ impl Book {
         for (id, row) in rows {
             // What was taken before and is taken again may have been deleted meanwhile.
             let again = self.handled.contains(&row.number);
-            if let Err(promise) = self.is_handled(to.generation, id, &row, webhooks, again) {
+            if let Err(promise) = self.is_handled(to.0, id, &row, again) {
                 self.broke(&format!("row {id}: {promise}"));
             }
             self.handled.insert(row.number);
             self.untaken.remove(&id);
         }
-        self.cursor_is_right(to.event_id);
+        self.cursor = to;
+        self.cursor_is_right(to.1);
+    }
+
+    /// The cursor was set by itself.
+    pub(super) fn cursor_set(&mut self) {
+        self.cursor = self.person().cursor().unwrap_or_default();
+        self.note(&format!("the cursor is set to {:?}", self.cursor));
+        self.cursor_is_right(self.cursor.1);
+    }
+
+    /// Where the intake thinks that the cursor is.
+    pub(super) fn goes_on_at(&mut self, cursor: &Cursor) {
+        if self.cursor != (cursor.generation, cursor.event_id) {
+            let (kept, id) = (self.cursor, cursor.event_id);
+            self.broke(&format!("the log's cursor is {kept:?} and not {id}"));
+        }
     }
 
     fn is_handled(
@@ -62,7 +74,6 @@ impl Book {
         generation: i64,
         id: i64,
         row: &OutboxRow,
-        webhooks: &[Arc<Webhook>],
         again: bool,
     ) -> Result<(), String> {
         let made = self.person().of_event(generation, id);
@@ -77,7 +88,7 @@ impl Book {
                 Err("was not set aside".into())
             };
         }
-        let mut wanted: Vec<(&str, &str)> = (webhooks.iter())
+        let mut wanted: Vec<(&str, &str)> = (self.routes.iter())
             .filter(|w| w.active && wants(w, row))
             .map(|w| (&*w.name, w.dialect.name()))
             .collect();

@@ -1,6 +1,9 @@
 //! The world of one seed: a week of lives of the process, an application that writes, people who
 //! edit, redeliver and restore, clocks that jump, and a log that fails; then peace until all is done.
 
+mod deeds;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,12 +16,12 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::chance::Chance;
 use super::endpoints::Mood;
-use super::hooks::{self, Hooks};
+use super::hooks::{self, Death, Hooks};
 use super::life::{Life, lock};
 use super::rows::OutboxRow;
-use super::subscriptions::{EVENTS, MAX_DATA_BYTES, Subscriptions, TENANTS};
+use super::subscriptions::Subscriptions;
 use crate::model::Clock;
-use crate::outbox::{Appended, Appender, NewEvent, application, create_if_missing};
+use crate::outbox::{Appender, application, create_if_missing};
 use crate::pipeline::Pace;
 use crate::store::faults::{self, Trouble};
 
@@ -45,6 +48,7 @@ pub(super) struct Run {
     pub(super) digest: u64,
     pub(super) steps: u64,
     pub(super) attempts: u64,
+    pub(super) counts: BTreeMap<&'static str, u64>,
     /// The promise that was broken, and the last steps before.
     pub(super) broken: Option<(String, String)>,
 }
@@ -73,10 +77,9 @@ struct World {
     trying: Arc<Mutex<Trying>>,
     subscriptions: Subscriptions,
     application: Option<Appender>,
-    copied: Option<std::collections::BTreeMap<i64, OutboxRow>>,
+    copied: Option<BTreeMap<i64, OutboxRow>>,
     wall_ms: i64,
     numbers: u64,
-    scale: usize,
     /// A reload failed and is to be asked for again.
     reload: bool,
 }
@@ -85,13 +88,18 @@ struct World {
 pub(super) fn run(seed: u64) -> Run {
     let mut world = World::new(seed);
     let hooks = Hooks {
-        scale: world.scale,
+        seed,
         chance: Chance::new(seed, 2),
-        crash_in: None,
+        death: None,
         crash: Arc::default(),
     };
     hooks::set(Some(hooks));
     faults::schedule(Some(schedule(&world, Chance::new(seed, 3))));
+    let watching = world.book.clone();
+    faults::watch(Some(Box::new(move |step| {
+        lock(&watching).committed(step);
+        hooks::committed();
+    })));
     while !world.is_over() && lock(&world.book).mono_ms() < 7 * DAY_MS {
         let kind = if world.chance.in_thousand(500) {
             Kind::Busy
@@ -104,12 +112,14 @@ pub(super) fn run(seed: u64) -> Run {
         world.live(Kind::Peace);
     }
     faults::schedule(None);
+    faults::watch(None);
     hooks::set(None);
     let mut book = lock(&world.book);
     Run {
         digest: book.trace.digest,
         steps: book.trace.steps,
         attempts: book.attempts,
+        counts: std::mem::take(&mut book.counts),
         broken: book
             .broken
             .take()
@@ -132,11 +142,19 @@ fn schedule(world: &World, mut chance: Chance) -> Box<dyn FnMut(&'static str) ->
             return None;
         }
         book.disturbed_ms = now_ms;
-        if step == "read due deliveries" {
+        if matches!(
+            step,
+            "read due deliveries" | "ask whether somebody else wrote"
+        ) {
             book.read_failed();
         }
         let trouble = *chance.of(&[Trouble::Busy, Trouble::Full, Trouble::Disk]);
         book.note(&format!("fault: {step}: {trouble:?}"));
+        book.count(match trouble {
+            Trouble::Busy => "log busy",
+            Trouble::Full => "log full",
+            Trouble::Disk => "log disk fails",
+        });
         Some(trouble)
     })
 }
@@ -161,7 +179,6 @@ impl World {
         let book = Book::new(Chance::new(seed, 4));
         Self {
             subscriptions: Subscriptions::any(&mut chance),
-            scale: *chance.of(&[1, 16, 64, 128, 256, 512]),
             chance,
             files,
             book: Arc::new(Mutex::new(book)),
@@ -187,33 +204,40 @@ impl World {
             .unwrap();
         let crash = Arc::new(Notify::new());
         let dies = kind != Kind::Peace && self.chance.in_thousand(300);
-        let crash_in = dies.then(|| self.chance.from(1, 400));
+        let death = dies.then(|| {
+            if self.chance.in_thousand(400) {
+                Death::AtCommit(self.chance.from(1, 60))
+            } else {
+                Death::InPause(self.chance.from(1, 400))
+            }
+        });
         if self.chance.in_thousand(100) {
             // The last who closes a log copies its WAL into it.
             lock(&self.book).person = None;
         }
-        hooks::with(|hooks| (hooks.crash_in, hooks.crash) = (crash_in, crash.clone()));
+        hooks::with(|hooks| (hooks.death, hooks.crash) = (death, crash.clone()));
         runtime.block_on(async {
             let clock = Clock::follow_tokio(self.wall_ms);
             {
                 let mut book = lock(&self.book);
                 book.life += 1;
                 book.clock = Some((clock.clone(), Instant::now()));
-                book.note(&format!("begins: {kind:?}, crash in {crash_in:?}"));
+                book.note(&format!("begins: {kind:?}, ends by {death:?}"));
             }
             let orderly = tokio::select! {
                 biased;
                 () = crash.notified() => false,
-                orderly = self.act(kind, &clock) => orderly,
+                orderly = hooks::until_death(self.act(kind, &clock)) => orderly,
             };
             self.wall_ms = clock.now_ms();
             let mut book = lock(&self.book);
             book.note(if orderly { "stopped" } else { "crashed" });
+            book.count(if orderly { "stops" } else { "crashes" });
             book.died(orderly);
         });
         drop(runtime);
         let away_ms = match self.chance.from(0, 9) {
-            0 => self.chance.from(0, 12 * 3_600_000),
+            0 => self.chance.from(0, 36 * 3_600_000),
             1..=3 => self.chance.from(0, 600_000),
             _ => self.chance.from(0, 2_000),
         };
@@ -232,9 +256,9 @@ impl World {
             Kind::Quiet => (
                 *self.chance.of(&[900_000, 1_800_000]),
                 *self.chance.of(&[1_000, 60_000]),
-                *self.chance.of(&[HOUR_MS, 4 * HOUR_MS]),
+                *self.chance.of(&[2 * HOUR_MS, 8 * HOUR_MS]),
             ),
-            Kind::Peace => (1_800_000, 60_000, 4 * HOUR_MS),
+            Kind::Peace => (1_800_000, 60_000, 8 * HOUR_MS),
         };
         let span = |ms: i64| Duration::from_millis(ms.unsigned_abs());
         Pace {
@@ -327,157 +351,11 @@ impl World {
             78 | 79 => self.step_clock(clock),
             80..=85 => self.try_the_log(kind),
             86 => self.copy(),
-            87 if self.chance.in_thousand(300) => self.restore(),
+            87 => self.restore(),
             _ if self.reload => self.reload(life).await,
             _ => {}
         }
         life.line.look.notify_one();
-    }
-
-    fn write(&mut self, clock: &Clock, most: usize) {
-        let count = self.chance.size(1, most);
-        let mut events = Vec::with_capacity(count);
-        let mut rows = Vec::with_capacity(count);
-        for _ in 0..count {
-            self.numbers += 1;
-            let number = self.numbers;
-            let padding = match self.chance.from(0, 19) {
-                0 => self.chance.size(0, 3_500),
-                _ => self.chance.size(0, 60),
-            };
-            let event = *self.chance.of(&EVENTS);
-            let tenant = self
-                .chance
-                .in_thousand(300)
-                .then(|| *self.chance.of(&TENANTS));
-            events.push(NewEvent {
-                event: event.into(),
-                data: format!("{{\"n\":{number},\"p\":\"{}\"}}", "x".repeat(padding)),
-                time_ms: Some(clock.now_ms().max(0)),
-                tenant: tenant.map(Into::into),
-                key: None,
-            });
-            rows.push(OutboxRow {
-                number,
-                event: event.into(),
-                tenant: tenant.map(Into::into),
-                bad: false,
-            });
-        }
-        let path = &self.files.outbox;
-        let application = self
-            .application
-            .get_or_insert_with(|| Appender::open(path, MAX_DATA_BYTES).unwrap());
-        let appended = application.append(&events).unwrap();
-        let mut book = lock(&self.book);
-        for (answer, row) in appended.into_iter().zip(rows) {
-            let Appended::New(id) = answer else {
-                panic!("{answer:?}");
-            };
-            book.wrote(id, row);
-        }
-        book.note(&format!("wrote {count}"));
-    }
-
-    fn write_bad(&mut self, clock: &Clock) {
-        self.numbers += 1;
-        let data = match self.chance.from(0, 2) {
-            0 => "{".to_owned(),
-            1 => format!("\"{}\"", "x".repeat(MAX_DATA_BYTES)),
-            _ => format!("{}{}", "[".repeat(1_200), "]".repeat(1_200)),
-        };
-        let event = *self.chance.of(&EVENTS);
-        let id = application::write_unchecked(&self.files.outbox, event, &data, clock.now_ms());
-        let row = OutboxRow {
-            number: self.numbers,
-            event: event.into(),
-            tenant: None,
-            bad: true,
-        };
-        let mut book = lock(&self.book);
-        book.wrote(id, row);
-        book.note(&format!("wrote {id}, which can't be sent"));
-    }
-
-    async fn reload(&mut self, life: &Life) {
-        let directed = life.direct(&self.subscriptions, &self.files).await;
-        self.reload = directed.is_err();
-        if let Err(error) = directed {
-            lock(&self.book).note(&format!("not reloaded: {error}"));
-        }
-    }
-
-    fn redeliver(&mut self, clock: &Clock) {
-        let mut book = lock(&self.book);
-        book.observe();
-        let ended: Vec<i64> = (book.sent.iter())
-            .filter(|(_, sent)| !sent.in_flight)
-            .map(|(id, _)| *id)
-            .collect();
-        if ended.is_empty() {
-            return;
-        }
-        for _ in 0..self.chance.from(1, 10) {
-            let id = *self.chance.of(&ended);
-            let state = book.person().delivery(id).map(|row| row.state);
-            if state.is_none_or(|state| state == "pending") {
-                continue;
-            }
-            let made = book.person.as_mut().unwrap().redeliver(id, clock.now_ms());
-            book.note(&format!("redeliver {id} as {made}"));
-            book.observe();
-            book.same_bytes(id, made);
-        }
-    }
-
-    fn step_clock(&mut self, clock: &Clock) {
-        let most = *self.chance.of(&[MINUTE_MS, HOUR_MS, DAY_MS]);
-        let by_ms =
-            i64::try_from(self.chance.from(0, u64::try_from(2 * most).unwrap())).unwrap() - most;
-        let mut book = lock(&self.book);
-        book.observe();
-        clock.step(by_ms);
-        book.forward_ms += by_ms.max(0);
-        book.disturbed_ms = book.mono_ms();
-        book.note(&format!("the clock steps by {by_ms}"));
-    }
-
-    fn try_the_log(&mut self, kind: Kind) {
-        let lasts = match kind {
-            Kind::Quiet => self.chance.from(1_000, 7_200_000),
-            Kind::Busy | Kind::Peace => self.chance.from(100, 60_000),
-        };
-        let in_thousand = *self.chance.of(&[20, 100, 300, 700, 1_000]);
-        let mut book = lock(&self.book);
-        book.note(&format!(
-            "the log fails {in_thousand} of 1,000 for {lasts} ms"
-        ));
-        let until_ms = book.mono_ms() + i64::try_from(lasts).unwrap();
-        *self.trying.lock().unwrap() = Trying {
-            until_ms,
-            in_thousand,
-        };
-    }
-
-    /// Somebody backs the outbox up.
-    fn copy(&mut self) {
-        drop(std::fs::remove_file(&self.files.copy));
-        application::back_up(&self.files.outbox, &self.files.copy);
-        let mut book = lock(&self.book);
-        self.copied = Some(book.rows.clone());
-        book.note("the outbox is copied");
-    }
-
-    /// And puts the copy back.
-    fn restore(&mut self) {
-        let Some(rows) = self.copied.take() else {
-            return;
-        };
-        self.application = None;
-        application::restore(&self.files.outbox, &self.files.copy);
-        let mut book = lock(&self.book);
-        book.restored(rows);
-        book.note("the outbox is put back");
     }
 
     /// At the end nothing is pending, and everything came to its end.

@@ -1,0 +1,178 @@
+//! What the log must say of every delivery, looked at after every commit of the product.
+//!
+//! A delivery begins as pending and leaves that state by a recorded attempt, or cancelled while
+//! nobody serves its webhook, and by nothing else. The log's pending deliveries are compared with
+//! those as a whole, by their number and the sum of their ids, so that each commit is judged in a
+//! few microseconds; only where these differ are they looked for one by one.
+
+use std::collections::BTreeSet;
+
+use super::book::{Book, Sent, Try};
+use super::vendors::delay_ms;
+use crate::model::Dialect;
+use crate::store::person::Attempted;
+
+impl Book {
+    /// The product committed a transaction of that step.
+    pub(super) fn committed(&mut self, step: &'static str) {
+        if self.person.is_none() || self.broken.is_some() {
+            return;
+        }
+        self.count(step);
+        match step {
+            "register webhooks" => {
+                if let Some(coming) = self.coming.take() {
+                    self.routes = coming;
+                }
+            }
+            "record attempts" => self.observe(),
+            "admit events" => {
+                self.observe();
+                self.admitted();
+            }
+            "set the cursor" => self.cursor_set(),
+            "cancel deliveries" => self.cancelled(),
+            "write a mark" | "delete old marks" | "write the roll-up" => return,
+            _ => {}
+        }
+        self.pending_is_right(step);
+    }
+
+    fn serves(&self, webhook: &str) -> bool {
+        let mut all = self.routes.iter();
+        all.any(|w| *w.name == *webhook && w.active)
+    }
+
+    fn close(&mut self, id: i64, state: &'static str) {
+        if self.open.remove(&id) {
+            self.open_sum -= id;
+        }
+        self.sent.entry(id).or_default().state = state;
+    }
+
+    /// What nobody serves may be cancelled.
+    fn cancelled(&mut self) {
+        let unserved = |id: &i64| {
+            let sent = self.sent.get(id);
+            sent.is_some_and(|sent| !self.serves(&sent.webhook))
+        };
+        let cancelled = |id: &i64| {
+            let row = self.person().delivery(*id);
+            row.is_some_and(|row| row.state == "cancelled")
+        };
+        let ids: Vec<i64> = (self.open.iter().copied())
+            .filter(|id| unserved(id) && cancelled(id))
+            .collect();
+        for id in ids {
+            self.close(id, "cancelled");
+        }
+    }
+
+    /// Nothing is lost: what must be pending is, and nothing else.
+    fn pending_is_right(&mut self, step: &str) {
+        let (count, sum) = self.person().pending_sum();
+        if usize::try_from(count) == Ok(self.open.len()) && sum == self.open_sum {
+            return;
+        }
+        let pending: BTreeSet<i64> = self.person().pending().iter().map(|row| row.id).collect();
+        for id in &self.open - &pending {
+            let row = self.person().delivery(id);
+            self.broke(&format!(
+                "{step}: delivery {id} must be pending, and is {row:?}"
+            ));
+        }
+        for id in &pending - &self.open {
+            let state = self.sent.get(&id).map(|sent| sent.state);
+            self.broke(&format!(
+                "{step}: delivery {id} is pending, and was {state:?}"
+            ));
+        }
+    }
+
+    /// Compares what the log says of attempts and deliveries with what was seen.
+    pub(super) fn observe(&mut self) {
+        for row in self.person().deliveries_after(self.last_delivery) {
+            self.last_delivery = row.id;
+            let sent = self.sent.entry(row.id).or_default();
+            (sent.webhook, sent.state) = (row.webhook, "pending");
+            self.open.insert(row.id);
+            self.open_sum += row.id;
+        }
+        for row in self.person().attempts_after(self.last_attempt) {
+            self.last_attempt = row.id;
+            let life = self.life;
+            let sent = self.sent.entry(row.delivery_id).or_default();
+            let fits = |t: &&mut Try| {
+                !t.recorded && t.life == life && t.number == row.number && t.ended.is_some()
+            };
+            let Some(seen) = sent.tries.iter_mut().find(fits) else {
+                self.broke(&format!(
+                    "the log has an attempt that no endpoint saw: {row:?}"
+                ));
+                continue;
+            };
+            seen.recorded = true;
+            let seen = seen.clone();
+            self.unrecorded -= 1;
+            let outcome = match seen.status {
+                Some(200..=299) => "delivered",
+                _ if seen.number >= seen.sends => "failed",
+                _ => "retry",
+            };
+            // A success counts whatever became of the delivery meanwhile.
+            if outcome == "delivered" || (outcome == "failed" && sent.state == "pending") {
+                self.close(row.delivery_id, outcome);
+            }
+            if (outcome, seen.status) != (row.outcome.as_str(), row.status) {
+                self.broke(&format!(
+                    "the log says {row:?}, and it was {outcome}: {seen:?}"
+                ));
+            }
+            self.follows(&row, &seen);
+        }
+    }
+
+    /// What follows from a recorded attempt is in the log with it.
+    fn follows(&mut self, row: &Attempted, seen: &Try) {
+        let id = row.delivery_id;
+        let state = self.sent.get(&id).map_or("", |sent| sent.state);
+        let Some(delivery) = self.person().delivery(id) else {
+            return self.broke(&format!("{row:?} is of no delivery"));
+        };
+        if delivery.state != state || delivery.attempts != row.number {
+            self.broke(&format!("after {row:?} it is {delivery:?}, not {state}"));
+        }
+        if state != "pending" {
+            return;
+        }
+        let dialect = Dialect::from_name(&delivery.dialect).unwrap();
+        let least_ms = delay_ms(dialect, row.number);
+        let most_ms = match dialect {
+            Dialect::BoldFactory => least_ms + least_ms / 10,
+            Dialect::BoldCms | Dialect::OpenboxesLift => least_ms,
+        };
+        let delay_ms = delivery.due_at_ms.unwrap_or(i64::MAX) - seen.ended_wall_ms;
+        if !(least_ms..=most_ms).contains(&delay_ms) {
+            self.broke(&format!(
+                "after {row:?} it waits {delay_ms} ms, not {least_ms} to {most_ms}"
+            ));
+        }
+    }
+
+    /// Every delivery was delivered, given up after its schedule, or cancelled, and the log says so
+    /// unless it is over its days.
+    pub(super) fn look_at_every_delivery(&mut self) {
+        let right = |(id, sent): (&i64, &Sent)| match self.person().delivery(*id) {
+            _ if sent.state == "pending" => Err((*id, None)),
+            Some(row) if row.state != sent.state => Err((*id, Some(row))),
+            _ => Ok(()),
+        };
+        let wrong = self.sent.iter().map(right).find_map(Result::err);
+        if let Some((id, row)) = wrong {
+            let sent = self.sent.get(&id);
+            self.broke(&format!(
+                "at the end delivery {id} is {row:?}, and the endpoint saw {sent:?}"
+            ));
+        }
+    }
+}

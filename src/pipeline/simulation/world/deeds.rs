@@ -1,0 +1,164 @@
+//! What people, applications, disks and clocks do to a simulated week, one thing at a time.
+//!
+//! How much of it, and to whom, is drawn from the world's chance; when it happens is the life's.
+//! What is done is written into the book, which judges what the product makes of it.
+
+use super::super::life::{Life, lock};
+use super::super::rows::OutboxRow;
+use super::super::subscriptions::{EVENTS, MAX_DATA_BYTES, TENANTS};
+use super::{DAY_MS, HOUR_MS, Kind, MINUTE_MS, Trying, World};
+use crate::model::Clock;
+use crate::outbox::{Appended, Appender, NewEvent, application};
+
+impl World {
+    pub(super) fn write(&mut self, clock: &Clock, most: usize) {
+        let count = self.chance.size(1, most);
+        let mut events = Vec::with_capacity(count);
+        let mut rows = Vec::with_capacity(count);
+        for _ in 0..count {
+            self.numbers += 1;
+            let number = self.numbers;
+            let padding = match self.chance.from(0, 19) {
+                0 => self.chance.size(0, 3_500),
+                _ => self.chance.size(0, 60),
+            };
+            let event = *self.chance.of(&EVENTS);
+            let tenant = self
+                .chance
+                .in_thousand(300)
+                .then(|| *self.chance.of(&TENANTS));
+            events.push(NewEvent {
+                event: event.into(),
+                data: format!("{{\"n\":{number},\"p\":\"{}\"}}", "x".repeat(padding)),
+                time_ms: Some(clock.now_ms().max(0)),
+                tenant: tenant.map(Into::into),
+                key: None,
+            });
+            rows.push(OutboxRow {
+                number,
+                event: event.into(),
+                tenant: tenant.map(Into::into),
+                bad: false,
+            });
+        }
+        let path = &self.files.outbox;
+        let application = self
+            .application
+            .get_or_insert_with(|| Appender::open(path, MAX_DATA_BYTES).unwrap());
+        let appended = application.append(&events).unwrap();
+        let mut book = lock(&self.book);
+        for (answer, row) in appended.into_iter().zip(rows) {
+            let Appended::New(id) = answer else {
+                panic!("{answer:?}");
+            };
+            book.wrote(id, row);
+        }
+        book.note(&format!("wrote {count}"));
+        book.count("writes");
+    }
+
+    pub(super) fn write_bad(&mut self, clock: &Clock) {
+        self.numbers += 1;
+        let data = match self.chance.from(0, 2) {
+            0 => "{".to_owned(),
+            1 => format!("\"{}\"", "x".repeat(MAX_DATA_BYTES)),
+            _ => format!("{}{}", "[".repeat(1_200), "]".repeat(1_200)),
+        };
+        let event = *self.chance.of(&EVENTS);
+        let id = application::write_unchecked(&self.files.outbox, event, &data, clock.now_ms());
+        let row = OutboxRow {
+            number: self.numbers,
+            event: event.into(),
+            tenant: None,
+            bad: true,
+        };
+        let mut book = lock(&self.book);
+        book.wrote(id, row);
+        book.count("bad rows");
+        book.note(&format!("wrote {id}, which can't be sent"));
+    }
+
+    pub(super) async fn reload(&mut self, life: &Life) {
+        let directed = life.direct(&self.subscriptions, &self.files).await;
+        self.reload = directed.is_err();
+        if let Err(error) = directed {
+            lock(&self.book).note(&format!("not reloaded: {error}"));
+        }
+    }
+
+    pub(super) fn redeliver(&mut self, clock: &Clock) {
+        let mut book = lock(&self.book);
+        book.observe();
+        let ended: Vec<i64> = (book.sent.iter())
+            .filter(|(_, sent)| !sent.in_flight)
+            .map(|(id, _)| *id)
+            .collect();
+        if ended.is_empty() {
+            return;
+        }
+        for _ in 0..self.chance.from(1, 10) {
+            let id = *self.chance.of(&ended);
+            let state = book.person().delivery(id).map(|row| row.state);
+            if state.is_none_or(|state| state == "pending") {
+                continue;
+            }
+            let made = book.person.as_mut().unwrap().redeliver(id, clock.now_ms());
+            book.note(&format!("redeliver {id} as {made}"));
+            book.count("redeliveries");
+            book.observe();
+            book.same_bytes(id, made);
+        }
+    }
+
+    pub(super) fn step_clock(&mut self, clock: &Clock) {
+        let most = *self.chance.of(&[MINUTE_MS, HOUR_MS, DAY_MS]);
+        let by_ms =
+            i64::try_from(self.chance.from(0, u64::try_from(2 * most).unwrap())).unwrap() - most;
+        let mut book = lock(&self.book);
+        book.observe();
+        clock.step(by_ms);
+        book.forward_ms += by_ms.max(0);
+        book.disturbed_ms = book.mono_ms();
+        book.note(&format!("the clock steps by {by_ms}"));
+        book.count("clock steps");
+    }
+
+    pub(super) fn try_the_log(&mut self, kind: Kind) {
+        let lasts = match kind {
+            Kind::Quiet => self.chance.from(1_000, 1_200_000),
+            Kind::Busy | Kind::Peace => self.chance.from(100, 60_000),
+        };
+        let in_thousand = *self.chance.of(&[20, 100, 300, 700, 1_000]);
+        let mut book = lock(&self.book);
+        book.note(&format!(
+            "the log fails {in_thousand} of 1,000 for {lasts} ms"
+        ));
+        let until_ms = book.mono_ms() + i64::try_from(lasts).unwrap();
+        *self.trying.lock().unwrap() = Trying {
+            until_ms,
+            in_thousand,
+        };
+    }
+
+    /// Somebody backs the outbox up.
+    pub(super) fn copy(&mut self) {
+        drop(std::fs::remove_file(&self.files.copy));
+        application::back_up(&self.files.outbox, &self.files.copy);
+        let mut book = lock(&self.book);
+        self.copied = Some(book.rows.clone());
+        book.note("the outbox is copied");
+    }
+
+    /// And puts the copy back.
+    pub(super) fn restore(&mut self) {
+        let Some(rows) = self.copied.take() else {
+            return;
+        };
+        self.application = None;
+        application::restore(&self.files.outbox, &self.files.copy);
+        let mut book = lock(&self.book);
+        book.restored(rows);
+        book.note("the outbox is put back");
+        book.count("outboxes put back");
+    }
+}
