@@ -332,7 +332,14 @@ impl World {
 
     /// One thing happens.
     async fn happen(&mut self, life: &mut Life, clock: &Clock, kind: Kind) {
-        match self.chance.from(0, 99) {
+        let now_ms = lock(&self.book).mono_ms();
+        let troubled = self.trying.lock().unwrap().until_ms > now_ms;
+        let deed = match self.chance.from(0, 99) {
+            // Trouble on trouble: what comes while the log fails is what is easily forgotten.
+            40.. if troubled => *self.chance.of(&[0, 70, 70, 86, 87]),
+            deed => deed,
+        };
+        match deed {
             0..=39 => self.write(clock, 5),
             40 | 41 => self.write(clock, 40),
             42..=44 => self.write_bad(clock),
