@@ -4,6 +4,7 @@
 //! A connection of its own, so that the daemon learns of its commits as it learns of anybody's.
 //! Nothing here is part of the product, and nothing fails on purpose.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -31,6 +32,9 @@ pub(crate) struct Attempted {
 }
 
 const COLUMNS: &str = "SELECT id, webhook, dialect, state, attempts, due_at FROM delivery";
+
+/// A delivery that is owed: generation, event and webhook.
+pub(crate) type Debt = (i64, i64, String);
 
 /// The connection.
 #[derive(Debug)]
@@ -76,6 +80,43 @@ impl Person {
     pub(crate) fn of_event(&self, generation: i64, event_id: i64) -> Vec<Delivery> {
         let which = "WHERE generation = ?1 AND event_id = ?2 AND origin = 'event' ORDER BY webhook";
         self.deliveries(which, (generation, event_id))
+    }
+
+    /// The webhooks that an event still owes a delivery, each with its dialect.
+    pub(crate) fn owed(&self, generation: i64, event_id: i64) -> Vec<(String, String)> {
+        let sql = "SELECT webhooks, dialect FROM owed WHERE generation = ?1 AND event_id = ?2";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let rows = statement.query_map([generation, event_id], row).unwrap();
+        rows.map(Result::unwrap)
+            .flat_map(|(names, dialect)| {
+                let names = names.lines().map(|name| (name.to_owned(), dialect.clone()));
+                names.collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// All that is owed.
+    pub(crate) fn debts(&self) -> BTreeSet<Debt> {
+        let sql = "SELECT generation, event_id, webhooks FROM owed";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?));
+        let rows = statement.query_map([], row).unwrap();
+        rows.map(Result::unwrap)
+            .flat_map(|(generation, event_id, names): (i64, i64, String)| {
+                let debt = |name: &str| (generation, event_id, name.to_owned());
+                names.lines().map(debt).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// What the deliveries made since then are of.
+    pub(crate) fn paid_after(&self, id: i64) -> Vec<Debt> {
+        let sql = "SELECT generation, event_id, webhook FROM delivery WHERE id > ?1";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let rows = statement.query_map([id], row).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     fn deliveries(&self, which: &str, ids: (i64, i64)) -> Vec<Delivery> {

@@ -21,7 +21,7 @@ use super::within;
 use crate::model::clock::millis;
 use crate::model::{Clock, Dialect, Webhook};
 use crate::pipeline::record::UNRECORDED;
-use crate::store::person::Person;
+use crate::store::person::{Debt, Person};
 
 /// Requests in flight that every webhook may have, whatever the global limit.
 pub(super) const FLOOR: usize = 4;
@@ -104,6 +104,8 @@ pub(super) struct Book {
     /// The deliveries that the log must have as pending, and the sum of their ids.
     pub(super) open: BTreeSet<i64>,
     pub(super) open_sum: i64,
+    /// What events owe to webhooks that don't answer.
+    pub(super) owed: BTreeSet<Debt>,
     /// What happened, and how often.
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) last_attempt: i64,
@@ -149,6 +151,7 @@ impl Book {
             open_sum: 0,
             counts: BTreeMap::new(),
             last_attempt: 0,
+            owed: BTreeSet::new(),
             last_delivery: 0,
             attempts: 0,
             unrecorded: 0,

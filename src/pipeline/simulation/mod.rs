@@ -47,7 +47,7 @@ fn number(name: &str, or: u64) -> u64 {
 }
 
 /// What many seeds must have seen, or something of the world is broken.
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "admit events",
     "answers of failure",
     "bad rows",
@@ -60,6 +60,7 @@ const KINDS: [&str; 24] = [
     "log busy",
     "log disk fails",
     "log full",
+    "make owed deliveries",
     "outboxes put back",
     "own faults",
     "panics",

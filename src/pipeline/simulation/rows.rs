@@ -93,7 +93,14 @@ impl Book {
             .map(|w| (&*w.name, w.dialect.name()))
             .collect();
         wanted.sort_unstable();
-        let made: Vec<_> = made.iter().map(|d| (&*d.webhook, &*d.dialect)).collect();
+        let owed = self.person().owed(generation, id);
+        let mut made: Vec<_> = (made.iter().map(|d| (&*d.webhook, &*d.dialect)))
+            .chain(
+                owed.iter()
+                    .map(|(webhook, dialect)| (&**webhook, &**dialect)),
+            )
+            .collect();
+        made.sort_unstable();
         if made == wanted {
             Ok(())
         } else {

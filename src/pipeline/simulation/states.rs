@@ -29,13 +29,31 @@ impl Book {
             "admit events" => {
                 self.observe();
                 self.admitted();
+                self.owed = self.person().debts();
             }
+            "make owed deliveries" => self.paid(),
             "set the cursor" => self.cursor_set(),
             "cancel deliveries" => self.cancelled(),
             "write a mark" | "delete old marks" | "write the roll-up" => return,
             _ => {}
         }
         self.pending_is_right(step);
+    }
+
+    /// Each debt becomes one delivery, and what was not paid is still owed.
+    fn paid(&mut self) {
+        let made = self.person().paid_after(self.last_delivery);
+        self.observe();
+        for debt in made {
+            if !self.owed.remove(&debt) {
+                self.broke(&format!("{debt:?} was paid, and not owed"));
+            }
+        }
+        let left = self.person().debts();
+        if left != self.owed {
+            let should = &self.owed;
+            self.broke(&format!("{left:?} is owed, and should be {should:?}"));
+        }
     }
 
     fn serves(&self, webhook: &str) -> bool {

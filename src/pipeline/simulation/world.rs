@@ -299,7 +299,8 @@ impl World {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             life.check();
             if kind == Kind::Peace {
-                if lock(&self.book).person().pending().is_empty() {
+                let book = lock(&self.book);
+                if book.person().pending().is_empty() && book.person().debts().is_empty() {
                     break;
                 }
             } else {
@@ -371,6 +372,10 @@ impl World {
         book.observe();
         if let Some(row) = book.person().pending().pop() {
             book.broke(&format!("at the end {row:?} is still pending"));
+        }
+        let debts = book.person().debts();
+        if !debts.is_empty() {
+            book.broke(&format!("at the end {debts:?} is still owed"));
         }
         let after = book.person().cursor().map_or(0, |(_, id)| id);
         let left = application::ids_after(&self.files.outbox, after);
