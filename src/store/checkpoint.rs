@@ -10,6 +10,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Doing;
+use super::place::Place;
 use super::{Error, Store, connect};
 use crate::model::crash;
 
@@ -78,6 +79,7 @@ pub struct Synchronised {
 #[derive(Debug)]
 pub struct Checkpointer {
     connection: Connection,
+    place: Place,
 }
 
 impl Checkpointer {
@@ -87,7 +89,8 @@ impl Checkpointer {
     /// The file can't be opened.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let connection = connect::checkpointer(path)?;
-        Ok(Self { connection })
+        let place = Place::of(path);
+        Ok(Self { connection, place })
     }
 
     /// How long the WAL is; copies nothing, some microseconds.
@@ -103,7 +106,8 @@ impl Checkpointer {
     /// rounds, until little is left that a writer would have to be stopped for.
     ///
     /// # Errors
-    /// The log can't be read or written; the WAL keeps what it has.
+    /// The log can't be read or written; the WAL keeps what it has. Or it was done, in files that
+    /// are no longer the log's.
     pub fn synchronise(&mut self) -> Result<Synchronised, Error> {
         let before = self.state()?;
         let mut after = self.passive()?;
@@ -118,6 +122,7 @@ impl Checkpointer {
             }
             after = self.passive()?;
         }
+        self.place.check()?;
         let restart = after.pages >= LONG_PAGES
             && after.left > 0
             && (after.left <= LITTLE_PAGES || after.pages >= MOST_PAGES);

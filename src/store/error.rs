@@ -45,6 +45,11 @@ pub enum Error {
         /// The log's path.
         path: PathBuf,
     },
+    /// The file or its `-wal` was moved or removed while it was open.
+    Unlinked {
+        /// The log's path.
+        path: PathBuf,
+    },
     /// The file was written by a newer version.
     Newer {
         /// The log's path.
@@ -101,6 +106,7 @@ impl Error {
             Self::Create { .. }
             | Self::Foreign { .. }
             | Self::Emptied { .. }
+            | Self::Unlinked { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
         }
@@ -124,19 +130,21 @@ impl Error {
     /// writing, the disk was full or failed, memory or descriptors were short.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(
-                ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::FileLockingProtocolFailed
-                    | ErrorCode::DiskFull
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::OutOfMemory
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::OperationInterrupted
+        let moved = matches!(self, Self::Unlinked { .. });
+        moved
+            || matches!(
+                self.code(),
+                Some(
+                    ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::FileLockingProtocolFailed
+                        | ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::OutOfMemory
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::OperationInterrupted
+                )
             )
-        )
     }
 
     /// Whether it is of the kind that passes by itself: a start waits for that. A file that can't be
@@ -162,6 +170,10 @@ impl Error {
             Self::Create { .. } => Some("the folder must exist and be writable for this user"),
             Self::Foreign { .. } => Some("give [log] path a file of its own"),
             Self::Emptied { .. } => Some(ITS_END),
+            Self::Unlinked { .. } => Some(
+                "put the very file back: what is written meanwhile goes with it. A stop would lose \
+                 it, and what was pending with it",
+            ),
             Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
             Self::NoBody { .. } => None,
             Self::Open { .. } | Self::Migrate { .. } | Self::Step { .. } => match self.code()? {
@@ -202,6 +214,10 @@ impl fmt::Display for Error {
                 f,
                 "open log {path:?}: it is missing or empty, but its -wal is there"
             ),
+            Self::Unlinked { path } => write!(
+                f,
+                "log {path:?} or its -wal was moved or removed while it was open"
+            ),
             Self::Newer {
                 path,
                 version,
@@ -229,6 +245,7 @@ impl std::error::Error for Error {
             | Self::Step { source, .. } => Some(source),
             Self::Foreign { .. }
             | Self::Emptied { .. }
+            | Self::Unlinked { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
         }

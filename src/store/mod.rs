@@ -22,6 +22,7 @@ mod outlook;
 mod owed;
 #[cfg(test)]
 pub(crate) mod person;
+mod place;
 mod queue;
 mod read;
 mod record;

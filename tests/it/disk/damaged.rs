@@ -144,6 +144,27 @@ fn a_log_whose_file_is_gone_and_whose_wal_is_not_is_refused() {
 }
 
 #[test]
+fn a_log_that_is_moved_away_while_running_is_told_until_it_is_back() {
+    let receiver = Receiver::ok();
+    let world = world(&receiver.url("/"));
+    let daemon = world.start();
+    emit(&world, 1..=1, 10);
+    world.wait_number(DELIVERED, 1, SOON);
+    std::fs::rename(world.path("log.db"), world.path("away.db")).unwrap();
+    emit(&world, 2..=2, 10);
+    receiver.wait(2, SOON);
+    eventually("health tells of it", SOON, || {
+        let health = crate::socket::client::curl(&world, "/health", &[]);
+        check(health.body.contains("moved or removed"), || health.body)
+    });
+    daemon.wait_journal("put the very file back");
+    std::fs::rename(world.path("away.db"), world.path("log.db")).unwrap();
+    well(&world);
+    super::fault::each_once(&world, &receiver, 2);
+    daemon.stop();
+}
+
+#[test]
 fn a_database_of_another_program_keeps_its_wal_too() {
     let world = World::new(&[hook("w", "http://127.0.0.1:9/")]);
     let other = Connection::open(world.path("other.db")).unwrap();

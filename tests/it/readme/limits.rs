@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 27] = [
+const LIMITS: [(&str, &str, &str, &str); 29] = [
     (
         "`data`",
         "1 MiB",
@@ -18,6 +18,18 @@ const LIMITS: [(&str, &str, &str, &str); 27] = [
         "100 MiB",
         "config/sections",
         "MAX_MAX_DATA_BYTES: u32 = 100 * 1_024 * 1_024;",
+    ),
+    (
+        "results that the log",
+        "4,096",
+        "pipeline/record",
+        "UNRECORDED: usize = 4_096;",
+    ),
+    (
+        "results that the log",
+        "64 MiB",
+        "pipeline/record",
+        "UNRECORDED_BYTES: usize = 64 << 20;",
     ),
     (
         "nesting of `data`",
