@@ -31,6 +31,9 @@ const CUTS: usize = 7;
 /// machine comes late to that.
 const LAST_SECONDS_MS: i64 = 5_000;
 
+/// So late a receiver may come to a request of a daemon that is dead already.
+const LATE_MS: i64 = 1_000;
+
 /// What of an attempt's time may be the machine's and not the daemon's.
 const SLACK_MS: i64 = 100;
 
@@ -188,8 +191,9 @@ impl Scene {
             let mut answers = BufReader::new(answers);
             while !stop.load(Ordering::SeqCst) {
                 let n = number(&next);
+                // Not RETURNING, which answers before the commit.
                 let order = format!(
-                    "INSERT INTO outbox (event, data) VALUES ('stock.moved', '{{\"n\":{n}}}') RETURNING id;\n"
+                    "INSERT INTO outbox (event, data) VALUES ('stock.moved', '{{\"n\":{n}}}'); SELECT last_insert_rowid();\n"
                 );
                 let mut answer = String::new();
                 let told_one = orders.write_all(order.as_bytes()).is_ok()
@@ -339,7 +343,7 @@ impl Scene {
                 let id = self.ids.get(n).copied().unwrap_or(i64::MAX);
                 let before = self.cuts.iter().filter(|cut| cut.at_ms <= pair[1].at_ms);
                 let last_seconds =
-                    |cut: &&Cut| (0..=LAST_SECONDS_MS).contains(&(cut.at_ms - at_ms));
+                    |cut: &&Cut| (-LATE_MS..=LAST_SECONDS_MS).contains(&(cut.at_ms - at_ms));
                 let explains = |cut: &&Cut| last_seconds(cut) || cut.again.contains(&id);
                 let spans: Vec<_> = before.clone().map(|cut| cut.at_ms - at_ms).collect();
                 assert!(
