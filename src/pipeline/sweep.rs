@@ -82,7 +82,7 @@ impl<T: Transport> Dispatch<T> {
             .await?;
         if leapt && (retention.log_days, retention.outbox_days) != (0, 0) {
             tracing::info!(
-                "more than a day passed at once, or the clock was set: no row is deleted for a day"
+                "more than a week passed at once, or the clock was set: no row is deleted for a day"
             );
             return Ok(());
         }

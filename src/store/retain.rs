@@ -14,9 +14,12 @@ use crate::model::crash;
 /// Marks are this far apart, and so the window is at most this much longer than it says.
 const MARK_EVERY_MS: i64 = 3_600_000;
 
-/// Marks further apart than this: the daemon was away, or the clock leapt. Which of the two it was, a
-/// person may have to see and set right, so for as long again nothing is to be deleted.
-const LEAP_MS: i64 = 24 * MARK_EVERY_MS;
+/// Marks further apart than this: the daemon was away, or the clock leapt. A machine that rests for
+/// weekends is no leap, or one that never runs for a day would never delete.
+const LEAP_MS: i64 = 7 * 24 * MARK_EVERY_MS;
+
+/// Which of the two it was, a person may have to see and set right: for so long nothing is deleted.
+const LEAP_WAIT_MS: i64 = 24 * MARK_EVERY_MS;
 
 /// Pages given back in one call: 5 ms at 40,000 pages a second.
 const VACUUM_PAGES: i64 = 200;
@@ -128,7 +131,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Whether time leapt by more than a day, less than a day ago.
+    /// Whether time leapt by more than a week, less than a day ago.
     ///
     /// # Errors
     /// The log can't be read.
@@ -136,10 +139,10 @@ impl Store {
         self.connection
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM mark m
-                   WHERE m.time > (SELECT max(time) FROM mark) - ?1
+                   WHERE m.time > (SELECT max(time) FROM mark) - ?2
                      AND m.time - (SELECT max(p.time) FROM mark p WHERE p.time < m.time) > ?1)",
             )
-            .and_then(|mut s| s.query_row([LEAP_MS], |row| row.get(0)))
+            .and_then(|mut s| s.query_row([LEAP_MS, LEAP_WAIT_MS], |row| row.get(0)))
             .doing("compare the newest marks")
     }
 

@@ -138,13 +138,15 @@ fn marks_are_hourly_and_tell_how_far_the_outbox_was() {
 }
 
 #[test]
-fn a_leap_of_more_than_a_day_is_seen_for_a_day_and_undone_by_the_way_back() {
+fn a_leap_of_more_than_a_week_is_seen_for_a_day_and_undone_by_the_way_back() {
     let log = Log::new();
     let mut store = log.open();
     for hour in 0..48 {
         assert!(store.mark(NOW + hour * HOUR).unwrap());
         assert!(!store.leapt().unwrap());
     }
+    assert!(store.mark(NOW + (47 + 7 * 24) * HOUR).unwrap());
+    assert!(!store.leapt().unwrap(), "a week is a holiday");
     let year = 365 * 24 * HOUR;
     assert!(store.mark(NOW + year).unwrap());
     assert!(store.leapt().unwrap());

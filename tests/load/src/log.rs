@@ -112,11 +112,14 @@ pub(crate) fn grow(folder: &Path, growth: &Growth, now_ms: i64) {
         )
         .unwrap();
     if expired {
+        // And one for every day since then, as of a daemon that ran all the time.
         connection
             .execute(
-                "INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id)
-                 VALUES (?1, 0, 0, ?2, ?2, ?3, 0, 0)",
-                params![now_ms - newest, attempts, attempts / fan_out],
+                "WITH RECURSIVE day (time) AS (
+                   SELECT ?1 UNION ALL SELECT time + 86400000 FROM day WHERE time + 86400000 < ?4)
+                 INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id)
+                 SELECT time, 0, 0, ?2, ?2, ?3, 0, 0 FROM day",
+                params![now_ms - newest, attempts, attempts / fan_out, now_ms],
             )
             .unwrap();
     }
