@@ -289,7 +289,15 @@ impl Scene {
             Lead::Load | Lead::Age | Lead::AgeLarge | Lead::Late | Lead::Unreadable => return,
             _ => {}
         }
-        daemon.wait_journal("ready: following");
+        // What an earlier kill left undone may lead there at the start already.
+        let is_dead = eventually("the daemon is ready, or dead", SOON, || {
+            let is_dead = daemon.ended().is_some();
+            let ready = is_dead || daemon.journal().contains("ready: following");
+            check(ready, || daemon.journal()).map(|()| is_dead)
+        });
+        if is_dead {
+            return;
+        }
         // A command fails where the daemon dies under it.
         match lead {
             Lead::Reload => {
