@@ -11,7 +11,7 @@ use crate::model::event::MAX_DEPTH;
 
 /// Why `text` is no JSON that can be sent, for people; `None` when it can.
 pub(super) fn fault(text: &str) -> Option<String> {
-    if depth(text.as_bytes()) > MAX_DEPTH {
+    if openings(text.as_bytes()) > MAX_DEPTH && depth(text.as_bytes()) > MAX_DEPTH {
         return Some("is nested over 1,000 deep".to_owned());
     }
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -20,6 +20,13 @@ pub(super) fn fault(text: &str) -> Option<String> {
         .and_then(|_| reader.end())
         .err()
         .map(|error| format!("is not JSON: {error}"))
+}
+
+/// How many brackets open, in strings too: no fewer than the text is deep, and counted many at a time.
+fn openings(text: &[u8]) -> usize {
+    text.iter()
+        .filter(|byte| matches!(byte, b'[' | b'{'))
+        .count()
 }
 
 /// The deepest nesting of arrays and objects. Of a text that isn't JSON, some number.

@@ -150,6 +150,7 @@ impl Tail {
         let max_rows = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
         let limits = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes());
         let params = (limits.0, limits.1, after, max_rows);
+        // Most reads find nothing, the rest a full batch or a few.
         let mut rows = Vec::new();
         let mut bytes = 0_usize;
         let result = each(&self.connection, &self.select.after, params, |row| {

@@ -24,7 +24,7 @@ pub(crate) fn print(event: &Event) -> Print {
 ///
 /// Both, because the oldest is the one that soon grows into the next distance, and the newest is
 /// then what is left in this one.
-pub(crate) fn thin(old: &[Print], batch: &[Event], cursor_id: i64) -> Vec<Print> {
+pub(crate) fn thin(old: &[Print], batch: &[&Event], cursor_id: i64) -> Vec<Print> {
     // Only rows near a power of two can be kept, so only those are digested.
     let wanted = |back: usize| (back + 1).is_power_of_two();
     let fresh = batch
@@ -82,7 +82,7 @@ mod tests {
             for size in batches {
                 let rows: Vec<Event> = (cursor + 1..=cursor + size).map(event).collect();
                 cursor += size;
-                prints = thin(&prints, &rows, cursor);
+                prints = thin(&prints, &rows.iter().collect::<Vec<_>>(), cursor);
             }
             prop_assert_eq!(prints[0].0, cursor);
             prop_assert!(prints.len() <= 2 + 2 * 54);

@@ -143,7 +143,7 @@ impl<T: Transport> Follower<T> {
             return Ok(());
         }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
-        if !changed && !always && !self.moved && !self.intake.has_read() {
+        if !changed && !always && !self.moved && !self.intake.has_more() {
             return Ok(());
         }
         let mut any = false;

@@ -3,7 +3,6 @@
 //! Nothing is sent here and nothing is waited for but the log. A row that can't be sent is set
 //! aside with its reason in the same transaction, and those behind it go on.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +14,7 @@ use super::origin::{Refusal, Settled, is_same, settle};
 use super::routes::Routes;
 use super::status::Pulse;
 use super::within;
-use crate::model::{Admission, Clock, Cursor, Event, Owed, Rejected, crash};
+use crate::model::{Admission, Clock, Cursor, Owed, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::store;
 use crate::transport::Transport;
@@ -78,7 +77,8 @@ pub struct Intake<T: Transport> {
     dispatch: Arc<Dispatch<T>>,
     pub(crate) tail: Tail,
     cursor: Cursor,
-    read: VecDeque<Row>,
+    /// There is more behind the cursor than was admitted: the log refused it, or it was too much.
+    more: bool,
     /// What was put off in the last step.
     owed: Vec<Owed>,
 }
@@ -91,7 +91,7 @@ impl<T: Transport> Intake<T> {
             dispatch,
             tail,
             cursor,
-            read: VecDeque::new(),
+            more: false,
             owed: Vec::new(),
         }
     }
@@ -117,9 +117,9 @@ impl<T: Transport> Intake<T> {
         state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
     }
 
-    /// Whether there is something in hand that is not in the log yet, for the log refused it.
-    pub(crate) fn has_read(&self) -> bool {
-        !self.read.is_empty() || !self.owed.is_empty()
+    /// Whether there is something to do though nobody commits: the log refused it the last time.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more || !self.owed.is_empty()
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {
@@ -142,28 +142,27 @@ impl<T: Transport> Intake<T> {
             self.owed.clear();
             return Ok(Step::Taken(paid));
         }
-        if self.read.is_empty() {
-            let batch = self.tail.read(
-                self.cursor.event_id,
-                within(BATCH_ROWS),
-                within(BATCH_BYTES),
-            );
-            let rows = batch.map_err(IntakeError::Outbox)?.rows;
-            if rows.is_empty() {
-                return Ok(Step::Drained);
-            }
-            // A backup put back since the last look may have ids beyond the cursor again by now:
-            // then there are events behind it that were never seen.
-            if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
-                self.verify()?;
-                return Ok(Step::Taken(Vec::new()));
-            }
-            self.read.extend(rows);
-            crash::point("take events in", "rows read");
+        let batch = self.tail.read(
+            self.cursor.event_id,
+            within(BATCH_ROWS),
+            within(BATCH_BYTES),
+        );
+        let rows = batch.map_err(IntakeError::Outbox)?.rows;
+        // Rows are read anew where the log refuses them: by then the outbox may have been put back.
+        self.more = !rows.is_empty();
+        if rows.is_empty() {
+            return Ok(Step::Drained);
         }
+        // A backup put back since the last look may have ids beyond the cursor again by now:
+        // then there are events behind it that were never seen.
+        if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
+            self.verify()?;
+            return Ok(Step::Taken(Vec::new()));
+        }
+        crash::point("take events in", "rows read");
         loop {
             let routes = self.dispatch.routes();
-            let (admission, rows) = admission(&routes, &self.read, &self.cursor);
+            let (admission, taken) = admission(&routes, &rows, &self.cursor);
             let mut store = self.dispatch.store();
             // A reload exchanges the routes under this lock: what was fanned out by older ones
             // would be pending for a webhook that nobody serves any more.
@@ -182,10 +181,10 @@ impl<T: Transport> Intake<T> {
                 self.dispatch.fill(lane);
             }
             self.owed = owed;
-            self.read.drain(..rows);
+            self.more = taken < rows.len();
             self.dispatch
                 .counters
-                .admitted(rows - admission.rejected.len(), admission.rejected.len());
+                .admitted(taken - admission.rejected.len(), admission.rejected.len());
             self.dispatch.results.mark_dirty();
             admission.rejected.iter().for_each(journal);
             self.cursor = admission.cursor;
@@ -199,8 +198,6 @@ impl<T: Transport> Intake<T> {
     /// # Errors
     /// The outbox can't be read, the log not written, or nothing of it is known.
     pub fn verify(&mut self) -> Result<(), IntakeError> {
-        // Rows that were read and not admitted may be of a file that is no longer there.
-        self.read.clear();
         let now_ms = self.dispatch.clock.now_ms();
         let settled = settle(&mut self.tail, Some(self.cursor.clone()), now_ms);
         match settled
@@ -233,9 +230,10 @@ pub fn journal_back(cursor: &Cursor, was: i64) {
 }
 
 /// What rows become, as far as one transaction goes, and how many rows that is.
-fn admission(routes: &Routes, rows: &VecDeque<Row>, cursor: &Cursor) -> (Admission, usize) {
-    let (mut events, mut rejected, mut seen) = (Vec::new(), Vec::new(), Vec::<Event>::new());
+fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usize) {
+    let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
+    let mut seen = Vec::with_capacity(rows.len());
     for row in rows {
         match row {
             Row::Event(event) => {
@@ -247,7 +245,7 @@ fn admission(routes: &Routes, rows: &VecDeque<Row>, cursor: &Cursor) -> (Admissi
                 deliveries += more;
                 events.extend(fanned);
                 last = event.id;
-                seen.push(event.clone());
+                seen.push(event);
             }
             Row::Unsendable(row) => {
                 last = row.event_id;

@@ -149,6 +149,6 @@ pub fn settle_at(tail: &mut Tail, event_id: i64, generation: i64) -> Result<Curs
     Ok(Cursor {
         generation,
         event_id,
-        fingerprints: thin(&[], &events, event_id),
+        fingerprints: thin(&[], &events.iter().collect::<Vec<_>>(), event_id),
     })
 }

@@ -9,6 +9,7 @@
 mod disk;
 mod ledger;
 mod load;
+mod owed;
 mod plan;
 mod power;
 mod scene;
@@ -80,7 +81,11 @@ fn kills_at_every_step_lose_nothing_the_other_half() {
 #[test]
 fn every_point_of_the_code_is_died_at() {
     let planned = plan::first().into_iter().chain(plan::deaths());
-    let planned: BTreeSet<String> = planned.map(|death| death.point.to_owned()).collect();
+    let owed = [BEFORE_COMMIT, COMMITTED].map(|moment| format!("{}: {moment}", plan::OWED));
+    let planned: BTreeSet<String> = planned
+        .map(|death| death.point.to_owned())
+        .chain(owed)
+        .collect();
     assert_eq!(planned, names(), "the plan, and src/model/crash.rs");
     assert_eq!(of_the_source(), names(), "the code, and src/model/crash.rs");
 }

@@ -33,6 +33,9 @@ pub(super) enum Lead {
     Stop,
 }
 
+/// The transaction that only a crowd of dead endpoints leads to: `owed.rs` dies there.
+pub(super) const OWED: &str = "make owed deliveries";
+
 /// One kill at a point.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Death {

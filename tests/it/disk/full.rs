@@ -255,10 +255,14 @@ fn a_sweep_that_meets_a_full_disk_is_made_again() {
             .change_log(&sql.replace("?1", &past.to_string()))
             .unwrap();
     }
-    let mark = "INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id)
-        SELECT max(time) + 1, 0, 0, (SELECT max(id) FROM attempt), (SELECT max(id) FROM delivery),
-               (SELECT max(id) FROM payload), 0, 0 FROM attempt";
-    world.change_log(mark).unwrap();
+    // With one for every day since then, as of a daemon that ran all the time.
+    let marks = "WITH RECURSIVE day (time) AS (
+          SELECT max(time) + 1 FROM attempt UNION ALL
+          SELECT time + 86400000 FROM day WHERE time < (SELECT max(time) FROM attempt) + 39 * 86400000)
+        INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id)
+        SELECT time, 0, 0, (SELECT max(id) FROM attempt), (SELECT max(id) FROM delivery),
+               (SELECT max(id) FROM payload), 0, 0 FROM day";
+    world.change_log(marks).unwrap();
     // The start has room for what it writes, the sweep has not.
     set(&world, "full log.db-wal 400000");
     let daemon = spawn(&world);
