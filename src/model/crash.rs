@@ -6,13 +6,14 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 19] = [
+pub const TRANSACTIONS: [&str; 20] = [
     "set the cursor",
     "register webhooks",
     "admit events",
     "make owed deliveries",
     "record attempts",
     "write the roll-up",
+    "start the WAL over",
     "redeliver",
     "begin a replay",
     "replay events",

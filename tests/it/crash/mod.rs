@@ -81,10 +81,12 @@ fn kills_at_every_step_lose_nothing_the_other_half() {
 #[test]
 fn every_point_of_the_code_is_died_at() {
     let planned = plan::first().into_iter().chain(plan::deaths());
-    let owed = [BEFORE_COMMIT, COMMITTED].map(|moment| format!("{}: {moment}", plan::OWED));
+    let elsewhere = [plan::OWED, plan::NOTHING].into_iter();
+    let elsewhere = elsewhere
+        .flat_map(|step| [BEFORE_COMMIT, COMMITTED].map(|moment| format!("{step}: {moment}")));
     let planned: BTreeSet<String> = planned
         .map(|death| death.point.to_owned())
-        .chain(owed)
+        .chain(elsewhere)
         .collect();
     assert_eq!(planned, names(), "the plan, and src/model/crash.rs");
     assert_eq!(of_the_source(), names(), "the code, and src/model/crash.rs");

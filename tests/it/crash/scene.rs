@@ -203,6 +203,10 @@ impl Scene {
                 self.fill();
                 let sql = "SELECT count(*) FROM delivery WHERE event = 'large.made' AND state = 'pending'";
                 self.world.wait_number(sql, 0, Duration::from_secs(60));
+                let rolled_up = "SELECT (SELECT attempt_id FROM rolled_up) >= max(a.id)
+                    FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.event = 'large.made'";
+                self.world
+                    .wait_number(rolled_up, 1, Duration::from_secs(60));
                 daemon.kill();
                 self.died();
                 self.age();
@@ -276,6 +280,11 @@ impl Scene {
         }
         change(&format!(
             "UPDATE delivery SET finished_at = {} WHERE state <> 'pending'",
+            old - DAY_MS
+        ));
+        // What is not in the roll-up yet will be counted by its time.
+        change(&format!(
+            "UPDATE attempt SET time = {} WHERE id <= (SELECT attempt_id FROM rolled_up)",
             old - DAY_MS
         ));
         let zeros = ", 0".repeat(19);

@@ -100,10 +100,11 @@ fn a_damaged_log_is_refused_with_a_way_out_and_left_as_it_is() {
     for (kind, damage, way_out) in kinds {
         let (world, receiver) = delivered();
         // Nothing may be left in the -wal that stands before what is damaged.
-        let log = Connection::open(world.path("log.db")).unwrap();
-        let whole = "PRAGMA wal_checkpoint(TRUNCATE)";
-        log.query_row(whole, [], |_| Ok(())).unwrap();
-        drop(log);
+        if kind == "pages" {
+            let log = Connection::open(world.path("log.db")).unwrap();
+            let whole = "PRAGMA wal_checkpoint(TRUNCATE)";
+            log.query_row(whole, [], |_| Ok(())).unwrap();
+        }
         damage(&world, "log.db");
         let before = std::fs::read(world.path("log.db")).unwrap();
         let words = refused(&world, "log.db");
