@@ -124,7 +124,8 @@ impl<T: Transport> Follower<T> {
     /// Takes in what is there. `always`: also where no commit was noticed.
     fn look(&mut self, always: bool) -> Result<(), IntakeError> {
         self.intake.limit_data();
-        if always && self.intake.tail.replaced() {
+        // After trouble too: what was read then is read anew, and not from a file that is gone.
+        if (always || self.intake.has_more()) && self.intake.tail.replaced() {
             tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
             self.reopen()?;
         } else if always && self.spoilt {

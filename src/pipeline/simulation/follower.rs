@@ -79,7 +79,7 @@ impl Follower {
 
     fn look(&mut self, always: bool) -> Result<Step<Arc<str>>, IntakeError> {
         self.intake.limit_data();
-        if always && self.intake.tail.replaced() {
+        if (always || self.intake.has_more()) && self.intake.tail.replaced() {
             let tail = Tail::open(&self.path, MAX_DATA_BYTES).map_err(IntakeError::Outbox)?;
             self.intake.tail = tail;
             self.verify = true;

@@ -6,7 +6,13 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 29] = [
+const LIMITS: [(&str, &str, &str, &str); 30] = [
+    (
+        "attempts at endpoints that don't answer",
+        "8,000 a second",
+        "pipeline/turns",
+        "APART: Duration = Duration::from_micros(125);",
+    ),
     (
         "`data`",
         "1 MiB",
