@@ -11,7 +11,7 @@ use crate::figure::{median, ratios, spread};
 const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn many(bench: &mut Bench) -> Vec<Line> {
-    let (webhooks, events) = (bench.count(10_000, 1_000), bench.count(50_000, 20_000));
+    let (webhooks, events) = (bench.count(10_000, 1_000), bench.count(100_000, 20_000));
     let one = Config::new(vec![Webhook::new("main", bench.url("ok"), "tick")]);
     let mut all = one.clone();
     all.webhooks.extend((1..webhooks).map(|n| {
