@@ -194,4 +194,23 @@ mod tests {
         places.give_back(5);
         assert_eq!(places.next(), Some('a'));
     }
+
+    #[test]
+    fn places_go_while_the_log_lags_and_come_back() {
+        let places = Places::<u8>::new(256);
+        assert!((4..104).all(|active| places.take_or_wait(active, || None)));
+        assert!(!places.steer(LAG.0) && places.should_yield(5), "75 of 100");
+        assert!(!places.should_yield(4), "a floor stays");
+        assert!(!places.steer(LAG.0) && !places.steer(LAG.0));
+        for _ in 0..100 - LEAST {
+            assert!(!places.is_free());
+            places.give_back(5);
+        }
+        assert!(!places.should_yield(5) && !places.is_free(), "no fewer");
+        assert!(!places.steer(LAG.1), "neither much nor little waits");
+        assert!(places.steer(0) && places.is_free());
+        while places.steer(0) {}
+        assert!((LEAST..256).all(|active| places.take_or_wait(active, || None)));
+        assert!(!places.take_or_wait(300, || None), "the limit stays");
+    }
 }
