@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, SecretsWanted};
+use crate::pipeline::chain;
 use crate::store::Reader;
 use crate::transport;
 
@@ -255,18 +256,6 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
 /// The parser, for what is made from it.
 fn parser() -> clap::Command {
     <Arguments as clap::CommandFactory>::command()
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

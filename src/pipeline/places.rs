@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// Requests in flight that every webhook may have whatever the others do.
 pub(crate) const FLOOR: usize = 4;
 
-/// Places above the floors that are left when the log can't follow: two busy endpoints' worth.
+/// Places above the floors that are left when the log can't follow: one busy webhook's worth.
 const LEAST: usize = 64;
 
 /// Results waiting for the log at which places are taken away, and at which they are given again:

@@ -75,6 +75,12 @@ impl Connection {
         self.peer
     }
 
+    /// Whether hyper has its buffers.
+    #[cfg(test)]
+    pub(super) fn has_http(&self) -> bool {
+        self.http.is_some()
+    }
+
     pub(super) fn progress(&self) -> Progress {
         self.letter.progress()
     }

@@ -2,6 +2,8 @@
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::super::connection::Connection;
+use super::super::wire::Wire;
 use super::*;
 
 /// The failure of an attempt with short time-outs, and how long it took.
@@ -208,4 +210,19 @@ async fn an_early_answer_counts() {
     let exchange = client.send(&plain(&client, to), &request).await.unwrap();
     let answer = answer(exchange);
     assert_eq!((answer.status, &answer.body[..]), (413, &b"big"[..]));
+}
+
+/// What hangs before a word was said has none of hyper's buffers; thousands may hang so.
+#[tokio::test]
+async fn a_request_that_hangs_is_out_whole_without_hyper() {
+    let to = serve(|_, mut stream| async move { closed(&mut stream).await }).await;
+    let stream = TcpStream::connect(to).await.unwrap();
+    let mut connection = Connection::new(Wire::Plain(stream), to);
+    let request = Request {
+        headers: vec![header("Content-Length", "2")],
+        body: "{}".into(),
+    };
+    let asked = connection.ask(b"POST / HTTP/1.1\r\n", &request);
+    assert!(tokio::time::timeout(SHORT, asked).await.is_err());
+    assert!(connection.progress().whole && !connection.has_http());
 }
