@@ -6,14 +6,26 @@
 
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::error::Doing;
+use super::rows::{Insert, Values};
 use super::{Error, Store, owed};
 use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Rejected};
 
 /// `(id, digest)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
 const FINGERPRINT_BYTES: usize = 24;
+
+const PAYLOAD: Insert = Insert {
+    into: "INSERT INTO payload (generation, event_id, dialect, body)",
+    row: "(?, ?, ?, ?)",
+};
+
+const DELIVERY: Insert = Insert {
+    into: "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
+                                 attempts, due_at, created_at, payload_id)",
+    row: "(?, ?, ?, ?, ?, 'pending', ?, 0, ?, ?, ?)",
+};
 
 impl Store {
     /// How far the outbox has been taken in; `None` in a log that never was told.
@@ -60,8 +72,12 @@ impl Store {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
         self.transact("admit events", |t| {
-            let mut deliveries = Deliveries::new(t, generation, Origin::Event, now_ms)?;
-            let made = deliveries.fan_out(t, &admission.events, later)?;
+            let made = Made {
+                generation,
+                origin: Origin::Event,
+                now_ms,
+            };
+            let made = made.fan_out(t, &admission.events, later)?;
             reject(t, generation, &admission.rejected, now_ms)?;
             write_cursor(t, &admission.cursor, now_ms)?;
             Ok(made)
@@ -116,98 +132,103 @@ pub(super) fn insert(
     origin: Origin,
     now_ms: i64,
 ) -> rusqlite::Result<Vec<Due>> {
-    let mut deliveries = Deliveries::new(t, generation, origin, now_ms)?;
-    let (dues, _none) = deliveries.fan_out(t, events, &|_| false)?;
+    let made = Made {
+        generation,
+        origin,
+        now_ms,
+    };
+    let (dues, _none) = made.fan_out(t, events, &|_| false)?;
     Ok(dues)
 }
 
-/// Makes pending deliveries that are due at once.
-pub(super) struct Deliveries<'t> {
-    statement: CachedStatement<'t>,
-    generation: i64,
-    origin: Origin,
-    now_ms: i64,
+/// How pending deliveries are made that are due at once.
+pub(super) struct Made {
+    pub(super) generation: i64,
+    pub(super) origin: Origin,
+    pub(super) now_ms: i64,
 }
 
-impl<'t> Deliveries<'t> {
-    pub(super) fn new(
-        t: &'t Transaction<'_>,
-        generation: i64,
-        origin: Origin,
-        now_ms: i64,
-    ) -> rusqlite::Result<Self> {
-        let statement = t.prepare_cached(
-            "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
-                                   attempts, due_at, created_at, payload_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, 0, ?7, ?7, ?8)",
-        )?;
-        Ok(Self {
-            statement,
-            generation,
-            origin,
-            now_ms,
-        })
-    }
-
-    /// Makes one. `id` of the template is left out.
-    pub(super) fn make(&mut self, due: Due, payload_id: i64) -> rusqlite::Result<Due> {
-        let id = self.statement.insert(params![
-            self.generation,
-            due.event_id,
-            due.event,
-            due.webhook,
-            due.dialect.name(),
-            self.origin.name(),
-            self.now_ms,
-            payload_id,
-        ])?;
-        Ok(Due { id, ..due })
+impl Made {
+    /// Makes deliveries, each of its body's id. `id` of the templates is left out.
+    pub(super) fn deliveries(
+        &self,
+        t: &Transaction<'_>,
+        templates: Vec<(Due, i64)>,
+    ) -> rusqlite::Result<Vec<Due>> {
+        let bind = |(due, payload_id): &(Due, i64), values: &mut Values<'_, '_>| {
+            values.add(self.generation)?;
+            values.add(due.event_id)?;
+            values.add(&due.event)?;
+            values.add(&due.webhook)?;
+            values.add(due.dialect.name())?;
+            values.add(self.origin.name())?;
+            values.add(self.now_ms)?;
+            values.add(self.now_ms)?;
+            values.add(payload_id)
+        };
+        let first = DELIVERY.all(t, &templates, bind)?;
+        let numbered = (first..).zip(templates);
+        Ok(numbered.map(|(id, (due, _))| Due { id, ..due }).collect())
     }
 
     fn fan_out(
-        &mut self,
+        &self,
         t: &Transaction<'_>,
         events: &[Fanned],
         later: &dyn Fn(&str) -> bool,
     ) -> rusqlite::Result<(Vec<Due>, Vec<Owed>)> {
-        let mut payload = t.prepare_cached(
-            "INSERT INTO payload (generation, event_id, dialect, body) VALUES (?1, ?2, ?3, ?4)",
-        )?;
+        let mut owed = self.bodies(t, events)?;
         let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
-        let mut owed = Vec::new();
+        let mut debts = owed.as_mut_slice();
         for event in events {
-            let first = owed.len();
-            for (dialect, body) in &event.bodies {
-                // The bytes are JSON text; binding them as text spares a check and a copy.
-                let text = ToSqlOutput::Borrowed(ValueRef::Text(body));
-                let dialect_name = dialect.name();
-                let payload_id =
-                    payload.insert(params![self.generation, event.event_id, dialect_name, text])?;
-                owed.push(self.debt(event, *dialect, payload_id, body));
-            }
+            let (of_event, others) = debts.split_at_mut(event.bodies.len());
+            debts = others;
             for (webhook, place) in &event.webhooks {
-                let debt = &mut owed[first + *place];
+                let debt = &mut of_event[*place];
                 if later(webhook) {
                     debt.webhooks.push(webhook.clone());
                 } else {
                     let due = debt.due(webhook, self.origin, self.now_ms);
-                    dues.push(self.make(due, debt.payload_id)?);
+                    dues.push((due, debt.payload_id));
                 }
             }
         }
+        let dues = self.deliveries(t, dues)?;
         owed.retain(|debt| !debt.webhooks.is_empty());
         owed::write(t, &mut owed)?;
         Ok((dues, owed))
     }
 
-    fn debt(&self, event: &Fanned, dialect: Dialect, payload_id: i64, body: &Bytes) -> Owed {
+    /// Writes the bodies of events; what is owed of each is nothing so far.
+    fn bodies(&self, t: &Transaction<'_>, events: &[Fanned]) -> rusqlite::Result<Vec<Owed>> {
+        let mut owed: Vec<Owed> = Vec::with_capacity(events.len());
+        for event in events {
+            for (dialect, body) in &event.bodies {
+                owed.push(self.debt(event, *dialect, body));
+            }
+        }
+        let bind = |debt: &Owed, values: &mut Values<'_, '_>| {
+            values.add(self.generation)?;
+            values.add(debt.event_id)?;
+            values.add(debt.dialect.name())?;
+            // The bytes are JSON text; binding them as text spares a check and a copy.
+            values.add(ToSqlOutput::Borrowed(ValueRef::Text(&debt.body)))
+        };
+        let first = PAYLOAD.all(t, &owed, bind)?;
+        for (debt, id) in owed.iter_mut().zip(first..) {
+            debt.payload_id = id;
+        }
+        Ok(owed)
+    }
+
+    fn debt(&self, event: &Fanned, dialect: Dialect, body: &Bytes) -> Owed {
         Owed {
             id: 0,
             generation: self.generation,
             event_id: event.event_id,
             event: event.event.clone(),
             dialect,
-            payload_id,
+            payload_id: 0,
             webhooks: Vec::new(),
             body: body.clone(),
         }

@@ -28,6 +28,7 @@ mod read;
 mod record;
 mod retain;
 mod rollup;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Row, Transaction, params};
 
-use super::admit::Deliveries;
+use super::admit::Made;
 use super::error::Doing;
 use super::{Error, Store};
 use crate::model::{Dialect, Due, Origin, Owed};
@@ -49,11 +49,14 @@ impl Store {
                 if paid.execute([debt.id])? == 0 {
                     continue;
                 }
-                let mut deliveries = Deliveries::new(t, debt.generation, Origin::Event, now_ms)?;
-                for webhook in &debt.webhooks {
-                    let due = debt.due(webhook, Origin::Event, now_ms);
-                    dues.push(deliveries.make(due, debt.payload_id)?);
-                }
+                let made = Made {
+                    generation: debt.generation,
+                    origin: Origin::Event,
+                    now_ms,
+                };
+                let due = |webhook| debt.due(webhook, Origin::Event, now_ms);
+                let templates = debt.webhooks.iter().map(|w| (due(w), debt.payload_id));
+                dues.extend(made.deliveries(t, templates.collect())?);
             }
             Ok(dues)
         })

@@ -5,16 +5,19 @@
 //! during its last attempt stays cancelled. The attempt is in the log in any case.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Transaction, params};
+use rusqlite::{Transaction, params};
 
+use super::rows::{Insert, Values};
 use super::{Error, Store};
 use crate::model::{Attempt, Verdict};
 
-const ATTEMPT: &str = "INSERT INTO attempt
+const ATTEMPT: Insert = Insert {
+    into: "INSERT INTO attempt
   (delivery_id, webhook, number, time, outcome, status, duration_us, name_us, connect_us, tls_us,
    head_us, body_us, class, error, peer, url, request_headers, response_truncated,
-   response_headers, response_body)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+   response_headers, response_body)",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+};
 
 const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', attempts = ?2, due_at = NULL,
   finished_at = ?3 WHERE id = ?1";
@@ -53,43 +56,37 @@ impl Store {
     }
 }
 
-/// Returns the id of the last row; 0 where there is none.
+/// Returns the id of the last row.
 fn insert(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<i64> {
-    let mut statement = t.prepare_cached(ATTEMPT)?;
-    let mut last_id = 0;
-    for attempt in attempts {
-        last_id = insert_one(&mut statement, attempt)?;
-    }
-    Ok(last_id)
+    ATTEMPT.all(t, attempts, bind)?;
+    Ok(t.last_insert_rowid())
 }
 
-fn insert_one(statement: &mut CachedStatement<'_>, attempt: &Attempt) -> rusqlite::Result<i64> {
+fn bind(attempt: &Attempt, values: &mut Values<'_, '_>) -> rusqlite::Result<()> {
     let exchange = &attempt.exchange;
     let phases = &exchange.phases;
     let answer = exchange.result.as_ref().ok();
     let failure = exchange.result.as_ref().err();
-    statement.insert(params![
-        attempt.due.id,
-        attempt.due.webhook,
-        attempt.number,
-        attempt.started_at_ms,
-        attempt.outcome(),
-        answer.map(|a| a.status),
-        exchange.duration_us,
-        phases.name_us,
-        phases.connect_us,
-        phases.tls_us,
-        phases.head_us,
-        phases.body_us,
-        failure.map(|f| f.class.name()),
-        attempt.error,
-        exchange.peer.map(|p| p.to_string()),
-        attempt.url.text(),
-        attempt.request_headers,
-        answer.map(|a| a.truncated),
-        answer.map(|a| &a.headers),
-        answer.map(|a| text_or_blob(&a.body)),
-    ])
+    values.add(attempt.due.id)?;
+    values.add(&attempt.due.webhook)?;
+    values.add(attempt.number)?;
+    values.add(attempt.started_at_ms)?;
+    values.add(attempt.outcome())?;
+    values.add(answer.map(|a| a.status))?;
+    values.add(exchange.duration_us)?;
+    values.add(phases.name_us)?;
+    values.add(phases.connect_us)?;
+    values.add(phases.tls_us)?;
+    values.add(phases.head_us)?;
+    values.add(phases.body_us)?;
+    values.add(failure.map(|f| f.class.name()))?;
+    values.add(&attempt.error)?;
+    values.add(exchange.peer.map(|p| p.to_string()))?;
+    values.add(attempt.url.text())?;
+    values.add(&attempt.request_headers)?;
+    values.add(answer.map(|a| a.truncated))?;
+    values.add(answer.map(|a| &a.headers))?;
+    values.add(answer.map(|a| text_or_blob(&a.body)))
 }
 
 /// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.

@@ -1,0 +1,105 @@
+//! Many rows of one table by few statements.
+//!
+//! SQLite opens the table and its indexes once for each statement, finds the place of a row that
+//! comes last without a search where the one before it came last too, and keeps AUTOINCREMENT's
+//! books at a statement's end. So rows are inserted in groups: 32 in one statement take a quarter
+//! less CPU than 32 statements. What the columns mean is said by the callers.
+
+use rusqlite::{CachedStatement, ToSql, Transaction};
+
+/// Rows in one statement, largest first. More than 32 gain nothing, and each is kept prepared.
+const GROUPS: [usize; 3] = [32, 8, 1];
+
+/// An INSERT into a table whose ids are AUTOINCREMENT's.
+pub(super) struct Insert {
+    /// `INSERT INTO ... (...)`, without values.
+    pub(super) into: &'static str,
+    /// The values of a row, `(?, ?, ...)`.
+    pub(super) row: &'static str,
+}
+
+impl Insert {
+    /// Inserts `rows`, each with the values that `bind` gives, and returns the first one's id. Those
+    /// behind it follow one by one, for nobody else inserts in this transaction.
+    pub(super) fn all<R>(
+        &self,
+        t: &Transaction<'_>,
+        rows: &[R],
+        bind: impl Fn(&R, &mut Values<'_, '_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<i64> {
+        let mut left = rows;
+        for size in GROUPS {
+            if left.len() < size {
+                continue;
+            }
+            let mut statement = t.prepare_cached(&self.sql(size))?;
+            while let Some((group, rest)) = left.split_at_checked(size) {
+                let mut values = Values {
+                    statement: &mut statement,
+                    bound: 0,
+                };
+                group.iter().try_for_each(|row| bind(row, &mut values))?;
+                statement.raw_execute()?;
+                left = rest;
+            }
+        }
+        let rows = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        Ok(t.last_insert_rowid() - rows + 1)
+    }
+
+    fn sql(&self, rows: usize) -> String {
+        format!("{} VALUES {}", self.into, vec![self.row; rows].join(", "))
+    }
+}
+
+/// Takes the values of rows, in the order of their columns.
+pub(super) struct Values<'v, 't> {
+    statement: &'v mut CachedStatement<'t>,
+    bound: usize,
+}
+
+impl Values<'_, '_> {
+    pub(super) fn add(&mut self, value: impl ToSql) -> rusqlite::Result<()> {
+        self.bound += 1;
+        self.statement.raw_bind_parameter(self.bound, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_order_and_follow_each_other_whatever_their_number() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, n, word)")
+            .unwrap();
+        let insert = Insert {
+            into: "INSERT INTO t (n, word)",
+            row: "(?, ?)",
+        };
+        let mut before = 0;
+        for count in [1, 7, 8, 31, 32, 33, 75] {
+            let t = connection.transaction().unwrap();
+            let rows: Vec<i64> = (before..before + count).collect();
+            let bind = |n: &i64, values: &mut Values<'_, '_>| {
+                values.add(n)?;
+                values.add(format!("word {n}"))
+            };
+            assert_eq!(insert.all(&t, &rows, bind).unwrap(), before + 1);
+            t.commit().unwrap();
+            before += count;
+        }
+        let right: i64 = connection
+            .query_row(
+                "SELECT count(*) FROM t WHERE id = n + 1 AND word = 'word ' || n",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(right, before);
+    }
+}
