@@ -17,12 +17,12 @@ use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Reject
 const FINGERPRINT_BYTES: usize = 24;
 
 const PAYLOAD: Insert = Insert {
-    into: "INSERT INTO payload (generation, event_id, dialect, body)",
+    into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
     row: "(?, ?, ?, ?)",
 };
 
 const DELIVERY: Insert = Insert {
-    into: "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
+    into: "INSERT OR ROLLBACK INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
                                  attempts, due_at, created_at, payload_id)",
     row: "(?, ?, ?, ?, ?, 'pending', ?, 0, ?, ?, ?)",
 };

@@ -12,7 +12,7 @@ use super::{Error, Store};
 use crate::model::{Attempt, Verdict};
 
 const ATTEMPT: Insert = Insert {
-    into: "INSERT INTO attempt
+    into: "INSERT OR ROLLBACK INTO attempt
   (delivery_id, webhook, number, time, outcome, status, duration_us, name_us, connect_us, tls_us,
    head_us, body_us, class, error, peer, url, request_headers, response_truncated,
    response_headers, response_body)",

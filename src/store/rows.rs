@@ -12,7 +12,9 @@ const GROUPS: [usize; 3] = [32, 8, 1];
 
 /// An INSERT into a table whose ids are AUTOINCREMENT's.
 pub(super) struct Insert {
-    /// `INSERT INTO ... (...)`, without values.
+    /// `INSERT OR ROLLBACK INTO ... (...)`, without values. With ABORT, which is the default, SQLite
+    /// would keep a copy of every page that a statement of several rows changes, to take back the
+    /// statement alone.
     pub(super) into: &'static str,
     /// The values of a row, `(?, ?, ...)`.
     pub(super) row: &'static str,
@@ -78,7 +80,7 @@ mod tests {
             .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, n, word)")
             .unwrap();
         let insert = Insert {
-            into: "INSERT INTO t (n, word)",
+            into: "INSERT OR ROLLBACK INTO t (n, word)",
             row: "(?, ?)",
         };
         let mut before = 0;
