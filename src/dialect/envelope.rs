@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::id::push_event_id;
 use super::timestamp;
-use crate::model::{Dialect, Event};
+use crate::model::{Dialect, Event, decimal};
 
 /// More than any envelope is, but for the name and the tenant: saves growing the buffer.
 const ENVELOPE_BYTES: usize = 128;
@@ -20,7 +20,8 @@ const ENVELOPE_BYTES: usize = 128;
 /// The other dialects have no place for it.
 #[must_use]
 pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
-    let room = ENVELOPE_BYTES + event.name.len() + tenant.map_or(0, str::len) + event.data.len();
+    let tenant = tenant.or(event.tenant.as_deref()).unwrap_or_default();
+    let room = ENVELOPE_BYTES + event.name.len() + tenant.len() + event.data.len();
     let mut out = String::with_capacity(room);
     match dialect {
         Dialect::BoldCms => {
@@ -29,7 +30,7 @@ pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
             out.push_str(r#","name":""#);
             out.push_str(&event.name);
             out.push_str(r#"","time":"#);
-            out.push_str(&event.time_ms.to_string());
+            decimal::push_i64(&mut out, event.time_ms);
             out.push_str(r#"},"data":"#);
             out.push_str(&event.data);
             out.push_str("}}");
@@ -43,8 +44,7 @@ pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
         Dialect::OpenboxesLift => {
             push_string_id(&mut out, dialect, event, "type");
             out.push_str(r#"","tenantId":"#);
-            let tenant = tenant.or(event.tenant.as_deref()).unwrap_or_default();
-            out.push_str(&serde_json::Value::from(tenant).to_string());
+            push_json(&mut out, tenant);
             out.push_str(r#","data":"#);
             out.push_str(&event.data);
             out.push('}');
@@ -63,4 +63,32 @@ fn push_string_id(out: &mut String, dialect: Dialect, event: &Event, name_key: &
     out.push_str(&event.name);
     out.push_str(r#"","timestamp":""#);
     timestamp::push_utc(out, event.time_ms);
+}
+
+/// Any text as a JSON string, escaped as `serde_json` does it.
+fn push_json(out: &mut String, text: &str) {
+    if text.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+        return out.push_str(&serde_json::Value::from(text).to_string());
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::push_json;
+
+    proptest! {
+        #[test]
+        fn a_tenant_is_escaped_as_serde_json_does_it(text: String, ascii in "[ -~\\x00\\x7f\n]{0,20}") {
+            for text in [text, ascii] {
+                let mut out = String::new();
+                push_json(&mut out, &text);
+                prop_assert_eq!(out, serde_json::to_string(&text).unwrap());
+            }
+        }
+    }
 }

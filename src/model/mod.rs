@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod clock;
 pub mod crash;
+pub mod decimal;
 pub mod delivery;
 pub mod event;
 pub mod url;
