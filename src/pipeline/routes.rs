@@ -14,11 +14,22 @@ use crate::model::{Event, Fanned, Webhook};
 /// ever new names empties the cache and costs a match each, never memory.
 const CACHED_NAMES: usize = 4_096;
 
+/// Webhooks of one event that room is made for at once; more of them grow it.
+const ROOM: usize = 4;
+
 /// The subscriptions of one configuration.
 pub struct Routes {
     webhooks: Vec<Arc<Webhook>>,
     pub(crate) tenant: Option<Arc<str>>,
-    by_name: Mutex<HashMap<Arc<str>, Arc<[usize]>>>,
+    names: Mutex<Names>,
+}
+
+/// The places of the webhooks that want a name.
+#[derive(Default)]
+struct Names {
+    /// The name asked for last, which the outbox shares among a run of events.
+    last: Option<(Arc<str>, Arc<[usize]>)>,
+    known: HashMap<Arc<str>, Arc<[usize]>>,
 }
 
 impl Routes {
@@ -28,7 +39,7 @@ impl Routes {
         Self {
             webhooks,
             tenant,
-            by_name: Mutex::default(),
+            names: Mutex::default(),
         }
     }
 
@@ -42,13 +53,16 @@ impl Routes {
     /// nobody does.
     #[must_use]
     pub fn fan_out(&self, event: &Event) -> Option<Fanned> {
+        let places = self.matching(&event.name);
+        // Few want an event that many patterns match, where each has its tenant.
+        let room = places.len().min(ROOM);
         let mut fanned = Fanned {
             event_id: event.id,
             event: event.name.clone(),
-            bodies: Vec::new(),
-            webhooks: Vec::new(),
+            bodies: Vec::with_capacity(room.min(1)),
+            webhooks: Vec::with_capacity(room),
         };
-        for &place in self.matching(&event.name).iter() {
+        for &place in places.iter() {
             let webhook = &self.webhooks[place];
             if !webhook.wants_tenant(event.tenant.as_deref()) {
                 continue;
@@ -69,20 +83,26 @@ impl Routes {
 
     /// The places of the active webhooks of which a pattern matches that name.
     fn matching(&self, name: &Arc<str>) -> Arc<[usize]> {
-        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = by_name.get(name) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, places)) = &names.last
+            && Arc::ptr_eq(last, name)
+        {
             return places.clone();
         }
-        if by_name.len() >= CACHED_NAMES {
-            by_name.clear();
-        }
-        let wanting = self
-            .webhooks
-            .iter()
-            .enumerate()
-            .filter(|(_, w)| w.wants_name(name));
-        let places: Arc<[usize]> = wanting.map(|(place, _)| place).collect();
-        by_name.insert(name.clone(), places.clone());
+        let places = match names.known.get(name) {
+            Some(places) => places.clone(),
+            None => {
+                let wanting = self.webhooks.iter().enumerate();
+                let wanting = wanting.filter(|(_, webhook)| webhook.wants_name(name));
+                let places: Arc<[usize]> = wanting.map(|(place, _)| place).collect();
+                if names.known.len() >= CACHED_NAMES {
+                    names.known.clear();
+                }
+                names.known.insert(name.clone(), places.clone());
+                places
+            }
+        };
+        names.last = Some((name.clone(), places.clone()));
         places
     }
 }
