@@ -5,19 +5,18 @@
 //! gathered for a few milliseconds, since a write for each would cost more than the attempt's
 //! record; a warning is written at once, with what came before it.
 
-use std::fmt;
+mod text;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, MakeWriter};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::model::Clock;
+use text::Text;
 
 /// How lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -70,21 +69,23 @@ pub(super) fn begin(form: Form, level: Level) -> Journal {
         Level::Warn => tracing::Level::WARN,
         Level::Info => tracing::Level::INFO,
     };
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(most)
-        .with_writer(Lines(gathered.clone()));
     match form {
-        Form::Json => lines.json().flatten_event(true).with_target(false).init(),
+        Form::Json => tracing_subscriber::fmt()
+            .with_max_level(most)
+            .with_writer(Lines(gathered.clone()))
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .init(),
         Form::Text => {
-            let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
+            let lines = gathered.clone();
             let text = Text {
-                under_systemd,
+                most,
+                under_systemd: std::env::var_os("JOURNAL_STREAM").is_some(),
                 clock: Clock::system(),
+                take: move |line: &[u8], level| lines.add(line, is_urgent(level)),
             };
-            lines
-                .event_format(text)
-                .fmt_fields(DefaultFields::new())
-                .init();
+            text.init();
         }
     }
     let writer = gathered.clone();
@@ -98,39 +99,6 @@ pub(super) fn begin(form: Form, level: Level) -> Journal {
     Journal {
         gathered,
         thread: thread.ok(),
-    }
-}
-
-struct Text {
-    under_systemd: bool,
-    clock: Clock,
-}
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut line: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let (priority, word) = match *event.metadata().level() {
-            tracing::Level::ERROR => ("<3>", "error"),
-            tracing::Level::WARN => ("<4>", "warning"),
-            tracing::Level::INFO => ("<6>", "info"),
-            _ => ("<7>", "debug"),
-        };
-        if self.under_systemd {
-            line.write_str(priority)?;
-        } else {
-            let now = Timestamp::from_millisecond(self.clock.now_ms()).unwrap_or_default();
-            write!(line, "{} {word}: ", now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))?;
-        }
-        context.format_fields(line.by_ref(), event)?;
-        line.write_char('\n')
     }
 }
 
@@ -199,6 +167,10 @@ impl Gathered {
     }
 }
 
+fn is_urgent(level: tracing::Level) -> bool {
+    level != tracing::Level::INFO
+}
+
 /// A journal that can't be written must not stop deliveries.
 fn write(bytes: &[u8]) {
     if !bytes.is_empty() {
@@ -226,7 +198,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 
     fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Line {
-        let at_once = *meta.level() != tracing::Level::INFO;
+        let at_once = is_urgent(*meta.level());
         Line {
             gathered: self.0.clone(),
             bytes: Vec::new(),
