@@ -44,7 +44,7 @@ impl Row {
 pub(super) struct Sized<'a> {
     /// The value, NULL where it is too long.
     pub(super) value: ValueRef<'a>,
-    /// Its octets in the database's encoding, `None` for NULL.
+    /// Its octets in the database's encoding where it is too long.
     pub(super) octets: Option<i64>,
 }
 
@@ -80,7 +80,8 @@ impl Judge {
         }
     }
 
-    /// What a row is. `last` is the name of the event before, whose text is shared if it is the same.
+    /// What a row is. `last` is the name of the event before, which is shared and not judged again if it
+    /// is the same.
     pub(super) fn row(self, columns: Columns<'_>, last: &mut Option<Arc<str>>) -> Row {
         match self.event(columns, last) {
             Ok(event) => Row::Event(event),
@@ -97,7 +98,10 @@ impl Judge {
             return Err(format!("id {} is not in 1 to {MAX_ID}", columns.id));
         }
         let name = text("event", columns.event)?;
-        if let Some(fault) = name_fault(name) {
+        let same = last.as_ref().filter(|last| ***last == *name).cloned();
+        if same.is_none()
+            && let Some(fault) = name_fault(name)
+        {
             return Err(format!("event {fault}"));
         }
         let data = self.data(columns.data)?;
@@ -108,9 +112,9 @@ impl Judge {
         if let Some(fault) = time_fault(time_ms) {
             return Err(format!("time {fault}"));
         }
-        let tenant = match columns.tenant.octets {
-            None => None,
-            Some(_) => {
+        let tenant = match (columns.tenant.value, columns.tenant.octets) {
+            (ValueRef::Null, None) => None,
+            _ => {
                 let tenant = text("tenant", columns.tenant)?;
                 if let Some(fault) = length_fault(tenant) {
                     return Err(format!("tenant {fault}"));
@@ -118,10 +122,7 @@ impl Judge {
                 Some(Box::from(tenant))
             }
         };
-        let name = match last {
-            Some(last) if **last == *name => Arc::clone(last),
-            _ => Arc::clone(last.insert(Arc::from(name))),
-        };
+        let name = same.unwrap_or_else(|| Arc::clone(last.insert(Arc::from(name))));
         Ok(Event {
             id: columns.id,
             name,
@@ -235,14 +236,9 @@ mod tests {
     };
 
     fn column(value: ValueRef<'_>) -> Sized<'_> {
-        let octets = match value {
-            ValueRef::Null => None,
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.len()),
-            ValueRef::Integer(_) | ValueRef::Real(_) => Some(1),
-        };
         Sized {
             value,
-            octets: octets.map(|octets| i64::try_from(octets).unwrap()),
+            octets: None,
         }
     }
 

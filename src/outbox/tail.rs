@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use super::Error;
@@ -57,26 +58,39 @@ pub struct Tail {
     name: Option<Arc<str>>,
 }
 
-/// The two statements that load rows.
+/// The two statements that load rows, and the one that asks for the size of what they did not load.
 #[derive(Debug)]
 struct Select {
     after: String,
     one: String,
+    sizes: String,
 }
 
 impl Select {
     fn new(table: Table) -> Self {
-        let tenant = if table.tenant { "tenant" } else { "NULL" };
+        // Nearly no row is too long, so its size is asked for apart. A tenant is mostly NULL, and one
+        // that is not loaded is an empty BLOB, as some real one may be: the size tells.
+        let (tenant, loaded_tenant) = if table.tenant {
+            let loaded = "CASE WHEN tenant IS NULL THEN NULL
+                               WHEN octet_length(tenant) <= ?1 THEN tenant ELSE x'' END";
+            ("tenant", loaded)
+        } else {
+            ("NULL", "NULL")
+        };
         // octet_length() and typeof() of a column read its header only, not the pages it fills.
         let columns = format!(
             "SELECT id,
-               octet_length(event), CASE WHEN octet_length(event) <= ?1 THEN event END,
-               octet_length(data), CASE WHEN octet_length(data) <= ?2 THEN data END,
+               CASE WHEN octet_length(event) <= ?1 THEN event END,
+               CASE WHEN octet_length(data) <= ?2 THEN data END,
                CASE WHEN typeof(time) = 'integer' THEN time END,
-               octet_length({tenant}), CASE WHEN octet_length({tenant}) <= ?1 THEN {tenant} END
+               {loaded_tenant}
              FROM main.outbox"
         );
         Self {
+            sizes: format!(
+                "SELECT octet_length(event), octet_length(data), octet_length({tenant})
+                 FROM main.outbox WHERE id = ?1"
+            ),
             after: format!("{columns} WHERE id > ?3 ORDER BY id LIMIT ?4"),
             one: format!("{columns} WHERE id = ?3"),
         }
@@ -153,8 +167,9 @@ impl Tail {
         // Most reads find nothing, the rest a full batch or a few.
         let mut rows = Vec::new();
         let mut bytes = 0_usize;
+        let sizes = (&self.connection, &*self.select.sizes);
         let result = each(&self.connection, &self.select.after, params, |row| {
-            let row = self.judge.row(columns(row)?, &mut self.name);
+            let row = self.judge.row(columns(row, sizes)?, &mut self.name);
             if let Row::Event(event) = &row {
                 bytes = bytes.saturating_add(event.data.len());
             }
@@ -180,8 +195,9 @@ impl Tail {
     pub fn row(&mut self, id: i64) -> Result<Option<Row>, Error> {
         let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
         let mut found = None;
+        let sizes = (&self.connection, &*self.select.sizes);
         each(&self.connection, &self.select.one, params, |row| {
-            found = Some(self.judge.row(columns(row)?, &mut self.name));
+            found = Some(self.judge.row(columns(row, sizes)?, &mut self.name));
             Ok(true)
         })
         .map_err(|source| self.read_error(source))?;
@@ -315,18 +331,45 @@ fn each(
     Ok(true)
 }
 
-fn columns<'row>(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<Columns<'row>> {
-    let sized = |octets: usize| -> rusqlite::Result<Sized<'row>> {
-        Ok(Sized {
-            octets: row.get(octets)?,
-            value: row.get_ref(octets + 1)?,
-        })
+/// The columns of a row. `sizes` is where the sizes of what was not loaded can be had: within this
+/// very transaction, for the statement of the row still runs.
+fn columns<'row>(
+    row: &'row rusqlite::Row<'_>,
+    sizes: (&Connection, &str),
+) -> rusqlite::Result<Columns<'row>> {
+    let whole = |value| Sized {
+        value,
+        octets: None,
     };
-    Ok(Columns {
+    let mut columns = Columns {
         id: row.get(0)?,
-        event: sized(1)?,
-        data: sized(3)?,
-        time: row.get_ref(5)?,
-        tenant: sized(6)?,
-    })
+        event: whole(row.get_ref(1)?),
+        data: whole(row.get_ref(2)?),
+        time: row.get_ref(3)?,
+        tenant: whole(row.get_ref(4)?),
+    };
+    let missing = |column: &Sized<'_>| column.value == ValueRef::Null;
+    if missing(&columns.event)
+        || missing(&columns.data)
+        || columns.tenant.value == ValueRef::Blob(&[])
+    {
+        let (connection, sql) = sizes;
+        let mut statement = connection.prepare_cached(sql)?;
+        let (event, data, tenant) = statement.query_row((columns.id,), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?))
+        })?;
+        if missing(&columns.event) {
+            columns.event.octets = event;
+        }
+        if missing(&columns.data) {
+            columns.data.octets = data;
+        }
+        if tenant > Some(LOADED_NAME_BYTES) {
+            columns.tenant = Sized {
+                value: ValueRef::Null,
+                octets: tenant,
+            };
+        }
+    }
+    Ok(columns)
 }

@@ -68,6 +68,14 @@ fn bad_rows_are_set_aside_and_those_behind_them_read() {
             "tenant is 20000000 bytes",
         ),
         ("'a', '{}', 1, 7", "tenant is a number"),
+        ("'a', '{}', 1, x''", "tenant is a BLOB"),
+        ("'a', '{}', 1, printf('%.4096c', 'x')", "tenant has 4096"),
+        (
+            "'a', '{}', 1, printf('%.4097c', 'x')",
+            "tenant is 4097 bytes",
+        ),
+        ("'a', NULL, 1, zeroblob(4097)", "data is NULL"),
+        ("NULL, NULL, NULL, x''", "event is NULL"),
         ("'a', '{}', 1, ''", "tenant has 0 characters"),
     ];
     for (values, _) in bad {
