@@ -26,8 +26,8 @@ const BATCH_ROWS: usize = 1_000;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Deliveries admitted in one transaction, so that events that many webhooks want hold the log's
-/// lock no longer than others. One event's deliveries are never split.
-const BATCH_DELIVERIES: usize = 4_096;
+/// lock no longer than others, and results are recorded meanwhile. One event's are never split.
+const BATCH_DELIVERIES: usize = 1_024;
 
 /// Why the intake can't go on.
 #[derive(Debug)]

@@ -20,9 +20,12 @@ use crate::model::{Attempt, Verdict, crash};
 use crate::store;
 use crate::transport::Transport;
 
-/// Results in one transaction: from 100 on a row costs the same, and 256 hold the log's lock for
-/// some 3 ms, which is what an event that comes meanwhile waits for.
+/// Results in one transaction: from 100 on a row costs nearly the same, and 256 hold the log's lock
+/// for some 2 ms, which is what an event that comes meanwhile waits for.
 const BATCH_ROWS: usize = 256;
+
+/// The same while results come faster than that: half of those that wait, but no more than this.
+const BATCH_ROWS_BUSY: usize = 1_024;
 
 /// How long results are gathered after a commit.
 const GATHER: Duration = Duration::from_millis(5);
@@ -109,7 +112,8 @@ impl Results {
 
     fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
-        let rows = waiting.len().min(within(BATCH_ROWS));
+        let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
+        let rows = waiting.len().min(within(most));
         let batch = waiting.drain(..rows).collect();
         if waiting.is_empty() {
             // What a burst needed is not kept for ever.
