@@ -7,17 +7,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderMap;
 use hyper::body::{Body, Incoming};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, BODY_BYTES};
 use super::connect::{Connector, Course, Target};
-use super::connection::{Connection, Unanswered};
+use super::connection::{Connection, Head, Unanswered};
 use super::failure::{Trouble, answering, silent};
-use super::pool::Pool;
+use super::plain::Plain;
+use super::pool::{self, Pool};
 use super::resolve::Resolver;
 use super::tls::Tls;
 use super::{Error, Timeouts, Transport};
@@ -141,7 +142,10 @@ impl Client {
         course.phases.head_us = Some(micros(heard - asked));
         let progress = connection.progress();
         let (trouble, unsent) = match result {
-            Ok(Ok(response)) => {
+            Ok(Ok(Head::Plain(plain))) => {
+                return Ok(self.read_plain(to, connection, plain, heard, course).await);
+            }
+            Ok(Ok(Head::Odd(response))) => {
                 let (head, body) = response.into_parts();
                 return Ok(self.read(to, connection, head, body, heard, course).await);
             }
@@ -156,7 +160,36 @@ impl Client {
         Err(Unsuccessful { trouble, unsent })
     }
 
-    /// The rest of an answer whose head is there.
+    /// The rest of an answer that needs no hyper.
+    async fn read_plain(
+        &self,
+        to: &Endpoint,
+        mut connection: Box<Connection>,
+        mut plain: Plain,
+        heard: Instant,
+        course: &mut Course,
+    ) -> Answer {
+        let mut whole = true;
+        if plain.length > 0 {
+            if plain.body.len() < plain.length {
+                let until = heard + self.timeouts.body;
+                let read = timeout_at(until, connection.read_plain(&mut plain)).await;
+                whole = read.unwrap_or(false);
+            }
+            course.phases.body_us = Some(micros(self.clock.instant() - heard));
+        }
+        if whole {
+            self.put_away(to, connection, plain.over, plain.keep).await;
+        }
+        Answer {
+            status: plain.status,
+            headers: plain.lines,
+            body: plain.body,
+            truncated: !whole,
+        }
+    }
+
+    /// The rest of an answer whose head hyper has read.
     async fn read(
         &self,
         to: &Endpoint,
@@ -177,7 +210,9 @@ impl Client {
             course.phases.body_us = Some(micros(self.clock.instant() - heard));
         }
         if whole {
-            self.put_away(to, connection, &head.headers).await;
+            let values = head.headers.get_all("keep-alive").iter();
+            let keep = pool::keep_for(values.filter_map(|value| value.to_str().ok()));
+            self.put_away(to, connection, false, keep).await;
         }
         let (body, truncated) = answer::decode(&head.headers, raw, !whole);
         Answer {
@@ -188,12 +223,22 @@ impl Client {
         }
     }
 
-    /// Keeps a connection whose answer was read whole, or parts with it.
-    async fn put_away(&self, to: &Endpoint, mut connection: Box<Connection>, headers: &HeaderMap) {
-        if connection.is_idle().await
+    /// Keeps a connection whose answer was read whole, for as long as its peer lets us, or parts
+    /// with it.
+    async fn put_away(
+        &self,
+        to: &Endpoint,
+        mut connection: Box<Connection>,
+        over: bool,
+        keep: Option<Duration>,
+    ) {
+        if !over
             && let Some(pool) = &to.pool
+            && connection.is_idle().await
         {
-            pool.put(connection, headers, self.clock.instant());
+            if let Some(span) = keep {
+                pool.put(connection, span, self.clock.instant());
+            }
             return;
         }
         if let Some(parting) = connection.part().await

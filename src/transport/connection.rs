@@ -1,4 +1,5 @@
-//! One HTTP/1.1 connection: hyper's two halves in one struct, driven in the task that uses them.
+//! One HTTP/1.1 connection: a bare stream as long as its answers are plain, and then hyper's two
+//! halves in one struct, driven in the task that uses them.
 //!
 //! hyper wants its connection future spawned; here it is polled in the same task as the request, so
 //! that an exchange costs no wake-up between tasks and dropping it leaves nothing behind. Invariant:
@@ -8,7 +9,7 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::ahead::Ahead;
 use super::letterhead::{Letter, Letterhead, Progress};
+use super::plain::Plain;
 use super::wire::Wire;
 use crate::model::{Fault, Request};
 
@@ -36,8 +39,8 @@ const LINGER_BYTES: usize = 64 * 1024;
 
 /// A connection that serves one request at a time.
 pub(super) struct Connection {
-    /// A new connection, until its peer says something.
-    new: Option<Letterhead>,
+    /// The stream, until there is an answer that is not plain. Most connections never have one.
+    bare: Option<Letterhead>,
     http: Option<Box<Http>>,
     letter: Letter,
     peer: SocketAddr,
@@ -49,6 +52,14 @@ struct Http {
     driver: http1::Connection<TokioIo<Letterhead>, Full<Bytes>>,
     /// hyper is through with the connection; it must not be polled again.
     done: bool,
+}
+
+/// An answer whose head is there.
+pub(super) enum Head {
+    /// Without hyper.
+    Plain(Plain),
+    /// Read by hyper.
+    Odd(Response<Incoming>),
 }
 
 /// Why there is no answer.
@@ -64,7 +75,7 @@ impl Connection {
     pub(super) fn new(wire: Wire, peer: SocketAddr) -> Box<Self> {
         let letter = Letter::default();
         Box::new(Self {
-            new: Some(Letterhead::new(wire, letter.clone())),
+            bare: Some(Letterhead::new(wire, letter.clone())),
             http: None,
             letter,
             peer,
@@ -90,18 +101,47 @@ impl Connection {
         &mut self,
         start_line: &[u8],
         request: &Request,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> Result<Head, Unanswered> {
         let begun = self.letter.begin(start_line, request);
         begun.map_err(Unanswered::Fault)?;
-        if let Some(mut new) = self.new.take() {
-            poll_fn(|cx| new.poll_ahead(cx, &request.body)).await;
-            let http = Http::over(new).await;
+        if let Some(bare) = &mut self.bare {
+            match poll_fn(|cx| bare.poll_ahead(cx, &request.body)).await {
+                Ahead::Plain(plain) => return Ok(Head::Plain(plain)),
+                Ahead::Odd => {}
+                Ahead::Stale => return Err(Unanswered::Broken(None)),
+            }
+        }
+        if let Some(bare) = self.bare.take() {
+            let http = Http::over(bare).await;
             self.http = Some(http.map_err(|error| Unanswered::Broken(Some(error)))?);
         }
         let http = self.http.as_deref_mut();
-        http.ok_or(Unanswered::Broken(None))?
-            .ask(&request.body)
-            .await
+        let http = http.ok_or(Unanswered::Broken(None))?;
+        Ok(Head::Odd(http.ask(&request.body).await?))
+    }
+
+    /// Reads the rest of a plain answer's body, and says whether that was its end.
+    pub(super) async fn read_plain(&mut self, plain: &mut Plain) -> bool {
+        let Some(bare) = &mut self.bare else {
+            return false;
+        };
+        let Plain {
+            length, body, over, ..
+        } = plain;
+        let more = |cx: &mut Context<'_>| {
+            while body.len() < *length {
+                if !ready!(bare.poll_more(cx, body, *length - body.len())) {
+                    return Poll::Ready(false);
+                }
+            }
+            Poll::Ready(true)
+        };
+        let whole = poll_fn(more).await;
+        if body.len() > *length {
+            body.truncate(*length);
+            *over = true;
+        }
+        whole
     }
 
     /// Reads the body into `kept` until its end or until there are more than `limit` bytes, and
@@ -125,6 +165,9 @@ impl Connection {
     }
 
     fn look(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(bare) = &mut self.bare {
+            return bare.is_silent(cx);
+        }
         let ready = |http: &mut Box<Http>| {
             drop(http.poll_driver(cx));
             !http.done && http.sender.is_ready()
@@ -135,8 +178,11 @@ impl Connection {
     /// Lets the peer close the connection first, where it soon does. Returns the connection while
     /// the peer has not yet.
     pub(super) async fn part(self: Box<Self>) -> Option<Parting> {
-        let io = self.http?.driver.into_parts().io.into_inner();
-        let mut parting = Parting(io.into_wire().into_tcp());
+        let letterhead = match self.bare {
+            Some(bare) => bare,
+            None => self.http?.driver.into_parts().io.into_inner(),
+        };
+        let mut parting = Parting(letterhead.into_wire().into_tcp());
         poll_fn(|cx| Poll::Ready(pin!(parting.drain()).poll(cx).is_pending()))
             .await
             .then_some(parting)

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::ahead::Early;
 use super::wire::Wire;
 use crate::model::{Fault, Request};
 
@@ -31,9 +32,6 @@ const SLICES: usize = 8;
 /// each, six on the wire. Without it a flood of interim answers, of chunks' extensions or trailers
 /// would hold a processor until the time-out, and other endpoints' answers would wait.
 const HEARD_BYTES: usize = 512 * 1024;
-
-/// Bytes of an answer that are read before hyper is there: most are whole in them.
-const EARLY_BYTES: usize = 512;
 
 /// Bytes of an answer's beginning that are remembered, to tell what it is where it is no HTTP.
 const FIRST_BYTES: usize = 24;
@@ -72,28 +70,28 @@ impl Progress {
 pub(super) struct Letter(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct State {
-    head: Vec<u8>,
-    head_sent: usize,
+pub(super) struct State {
+    pub(super) head: Vec<u8>,
+    pub(super) head_sent: usize,
     /// Whether the placeholder is still to be replaced.
     open: bool,
     /// Bytes of head and body that are to be sent in all.
-    length: usize,
-    sent: usize,
+    pub(super) length: usize,
+    pub(super) sent: usize,
     heard: usize,
     first: [u8; FIRST_BYTES],
     /// The peer takes no more: the rest of the request is dropped, for its answer may be there.
-    torn: bool,
+    pub(super) torn: bool,
     /// Whether it was a reset that tore it.
     reset: bool,
     /// Whether the connection has had a request before this one.
-    kept: bool,
-    /// Whether hyper has begun to write the request.
+    pub(super) kept: bool,
+    /// Whether hyper has begun to write a request.
     begun: bool,
     /// Whether hyper wanted to read before that.
     withheld: bool,
     /// Bytes of the body that went out before hyper wrote them.
-    ahead: usize,
+    pub(super) ahead: usize,
 }
 
 impl State {
@@ -102,14 +100,19 @@ impl State {
         self.open && self.sent == 0
     }
 
-    fn tear(&mut self, error: &io::Error) {
+    /// Whether the request is out whole and the connection never refused a byte.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.torn && self.sent == self.length
+    }
+
+    pub(super) fn tear(&mut self, error: &io::Error) {
         self.torn = true;
         self.reset |= error.kind() == io::ErrorKind::ConnectionReset;
     }
 }
 
 impl Letter {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,7 +127,6 @@ impl Letter {
         state.length = state.head.len() + request.body.len();
         state.sent = 0;
         state.heard = 0;
-        state.begun = false;
         state.ahead = 0;
         Ok(())
     }
@@ -134,7 +136,7 @@ impl Letter {
         Progress {
             sent: state.sent,
             heard: state.heard,
-            whole: !state.torn && state.sent == state.length,
+            whole: state.is_whole(),
             reset: state.reset,
             kept: state.kept,
             first: state.first,
@@ -189,9 +191,9 @@ fn is_token(byte: u8) -> bool {
 
 /// The byte stream that hyper writes into.
 pub(super) struct Letterhead {
-    wire: Wire,
-    letter: Letter,
-    early: Early,
+    pub(super) wire: Wire,
+    pub(super) letter: Letter,
+    pub(super) early: Early,
 }
 
 impl Letterhead {
@@ -202,49 +204,6 @@ impl Letterhead {
             letter,
             early,
         }
-    }
-
-    /// Sends the request without hyper, until the peer says something or nothing can be sent.
-    ///
-    /// hyper takes some 26 KiB for a connection, and thousands may hang here. What was sent is
-    /// skipped when hyper writes it, and what was heard is what hyper reads first.
-    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>, body: &[u8]) -> Poll<()> {
-        let mut state = self.letter.state();
-        match Self::poll_send(&mut self.wire, &mut state, cx, body) {
-            Poll::Ready(Err(error)) if peer_is_gone(&error) => state.tear(&error),
-            Poll::Ready(Err(error)) => {
-                self.early.error = Some(error);
-                return Poll::Ready(());
-            }
-            Poll::Ready(Ok(())) | Poll::Pending => {}
-        }
-        drop(state);
-        self.early.poll_fill(&mut self.wire, cx)
-    }
-
-    /// Sends what is left of head and body.
-    fn poll_send(
-        wire: &mut Wire,
-        state: &mut State,
-        cx: &mut Context<'_>,
-        body: &[u8],
-    ) -> Poll<io::Result<()>> {
-        while !state.torn && state.sent < state.length {
-            let head = state.head.get(state.head_sent..).unwrap_or_default();
-            let slices = [
-                IoSlice::new(head),
-                IoSlice::new(body.get(state.ahead..).unwrap_or_default()),
-            ];
-            let left = head.len();
-            let n = ready!(Pin::new(&mut *wire).poll_write_vectored(cx, &slices))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            state.sent += n;
-            state.head_sent += n.min(left);
-            state.ahead += n.saturating_sub(left);
-        }
-        Pin::new(wire).poll_flush(cx)
     }
 
     pub(super) fn into_wire(self) -> Wire {
@@ -348,49 +307,8 @@ impl Letterhead {
     }
 }
 
-/// What the peer said before hyper was there to hear it.
-struct Early {
-    bytes: [u8; EARLY_BYTES],
-    filled: usize,
-    given: usize,
-    error: Option<io::Error>,
-}
-
-impl Default for Early {
-    fn default() -> Self {
-        Self {
-            bytes: [0; EARLY_BYTES],
-            filled: 0,
-            given: 0,
-            error: None,
-        }
-    }
-}
-
-impl Early {
-    /// Waits for the peer's first bytes, its end or a failure.
-    fn poll_fill(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<()> {
-        let mut buf = ReadBuf::new(&mut self.bytes);
-        self.error = ready!(Pin::new(wire).poll_read(cx, &mut buf)).err();
-        self.filled = buf.filled().len();
-        Poll::Ready(())
-    }
-
-    /// Gives back what came; false once there is nothing left of it.
-    fn give(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
-        if let Some(error) = self.error.take() {
-            return Err(error);
-        }
-        let left = self.bytes.get(self.given..self.filled).unwrap_or_default();
-        let some = left.get(..buf.remaining()).unwrap_or(left);
-        buf.put_slice(some);
-        self.given += some.len();
-        Ok(!some.is_empty())
-    }
-}
-
 /// Whether a failed write only says that the peer reads no more.
-fn peer_is_gone(error: &io::Error) -> bool {
+pub(super) fn peer_is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
@@ -408,7 +326,7 @@ impl AsyncRead for Letterhead {
             let mut state = this.letter.state();
             // Some answer as soon as they have accepted. hyper would call that an unexpected
             // message, or not, depending on which came first: the answer or our write.
-            if !state.kept && !state.begun {
+            if !state.begun {
                 state.withheld = true;
                 return Poll::Pending;
             }

@@ -2,10 +2,11 @@
 //!
 //! Whatever an endpoint or the network does is a value, an [`Exchange`]; only the trouble of our own
 //! machine is an error, a [`Fault`], and costs the delivery no try. Nothing here knows a retry
-//! policy, a signature or what counts as a success. It is HTTP/1.1 over hyper's bare connections
-//! with a pool of our own: no redirects, no upgrades, no proxies, no cookies, and no hidden sends (a
-//! request goes out twice only where nothing of it had been written).
+//! policy, a signature or what counts as a success. It is HTTP/1.1 with a pool of our own: no
+//! redirects, no upgrades, no proxies, no cookies, and no hidden sends (a request goes out twice only
+//! where nothing of it had been written). Plain answers are read here, all others by hyper.
 
+mod ahead;
 mod answer;
 mod client;
 mod connect;
@@ -13,6 +14,7 @@ mod connection;
 mod error;
 mod failure;
 mod letterhead;
+mod plain;
 mod pool;
 mod resolve;
 #[cfg(test)]

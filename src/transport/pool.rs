@@ -8,13 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::connection::Connection;
 
 /// How long a connection is kept idle at most. Common servers close theirs after 60 to 75 s.
-const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// How much earlier than the peer's own limit we stop using a connection, for its close may be on
 /// the way.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -52,11 +51,9 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for the next request, where its peer and the limit let it.
-    pub(super) fn put(&self, connection: Box<Connection>, headers: &HeaderMap, now: Instant) {
-        let Some(until) = keep_for(headers).map(|span| now + span) else {
-            return;
-        };
+    /// Keeps a connection for the next request, where the limit lets it. Its peer does for `span`.
+    pub(super) fn put(&self, connection: Box<Connection>, span: Duration, now: Instant) {
+        let until = now + span;
         let mut old = Vec::new();
         let mut idle = self.idle();
         while idle.len() >= self.limit || idle.front().is_some_and(|oldest| oldest.until <= now) {
@@ -86,10 +83,10 @@ impl Pool {
     }
 }
 
-/// How long the answer's `Keep-Alive` header lets the connection idle.
-fn keep_for(headers: &HeaderMap) -> Option<Duration> {
-    let said = headers.get_all("keep-alive").iter().find_map(|value| {
-        value.to_str().ok()?.split(',').find_map(|part| {
+/// How long the answer's `Keep-Alive` headers let the connection idle; `None`: not at all.
+pub(super) fn keep_for<'a>(mut values: impl Iterator<Item = &'a str>) -> Option<Duration> {
+    let said = values.find_map(|value| {
+        value.split(',').find_map(|part| {
             let (name, value) = part.split_once('=')?;
             let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
             is_timeout.then(|| value.trim().parse().ok()).flatten()
@@ -107,12 +104,8 @@ mod tests {
 
     #[test]
     fn the_peer_may_shorten_the_idle_time_but_not_lengthen_it() {
-        let of = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("keep-alive", value.parse().unwrap());
-            keep_for(&headers)
-        };
-        assert_eq!(keep_for(&HeaderMap::new()), Some(IDLE));
+        let of = |value: &str| keep_for([value].into_iter());
+        assert_eq!(keep_for([].into_iter()), Some(IDLE));
         assert_eq!(of("timeout=5, max=100"), Some(Duration::from_secs(4)));
         assert_eq!(of("max=7, Timeout = 600"), Some(IDLE));
         assert_eq!(of("timeout=1"), None);

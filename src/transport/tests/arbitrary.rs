@@ -76,7 +76,7 @@ const PIECES: &[&[u8]] = &[
 ];
 
 #[derive(Clone, Debug)]
-enum Mistake {
+pub(super) enum Mistake {
     Flip(Index, u8),
     Insert(Index, &'static [u8]),
     Remove(Index, usize),
@@ -85,7 +85,7 @@ enum Mistake {
     Append(&'static [u8]),
 }
 
-fn mistake() -> impl Strategy<Value = Mistake> {
+pub(super) fn mistake() -> impl Strategy<Value = Mistake> {
     prop_oneof![
         (any::<Index>(), any::<u8>()).prop_map(|(at, by)| Mistake::Flip(at, by)),
         (any::<Index>(), select(PIECES)).prop_map(|(at, piece)| Mistake::Insert(at, piece)),
@@ -97,7 +97,7 @@ fn mistake() -> impl Strategy<Value = Mistake> {
     ]
 }
 
-fn make(bytes: &mut Vec<u8>, mistake: &Mistake) {
+pub(super) fn make(bytes: &mut Vec<u8>, mistake: &Mistake) {
     let place = |at: &Index| at.index(bytes.len() + 1);
     match mistake {
         Mistake::Flip(at, by) => {
@@ -127,7 +127,7 @@ fn make(bytes: &mut Vec<u8>, mistake: &Mistake) {
 }
 
 /// A good answer with up to eight mistakes.
-fn mistaken() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn mistaken() -> impl Strategy<Value = Vec<u8>> {
     (select(GOOD), vec(mistake(), 0..8)).prop_map(|(good, mistakes)| {
         let mut bytes = good.to_vec();
         for mistake in &mistakes {

@@ -3,6 +3,7 @@
 //! A test that waits for a time-out shortens it; the others keep the documented ones, so that a busy
 //! machine does not fail them. No test sleeps: an endpoint that is silent just holds its socket.
 
+mod alike;
 mod answers;
 mod arbitrary;
 mod names;
