@@ -444,13 +444,18 @@ impl<T: Transport> Dispatch<T> {
         if due.origin == Origin::Test && verdict != Verdict::Delivered {
             verdict = Verdict::Failed;
         }
-        let mut due = due.clone();
-        if due.origin != Origin::Test {
+        let mut kept = Due {
+            event: due.event.clone(),
+            webhook: due.webhook.clone(),
             // The log has it, and results may have to wait.
-            due.body = Bytes::new();
+            body: Bytes::new(),
+            ..*due
+        };
+        if due.origin == Origin::Test {
+            kept.body = due.body.clone();
         }
         Ok(Attempt {
-            due,
+            due: kept,
             number,
             started_at_ms,
             finished_at_ms,

@@ -14,6 +14,20 @@ use super::pool;
 /// More headers than any such answer has. Each is compared with those before it.
 const HEADERS: usize = 32;
 
+/// Bytes that are compared at a time.
+const CHUNK: usize = 16;
+
+/// The bytes that headers' names are made of, but for the names that nobody gives.
+const SIMPLE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
+
 #[cfg(test)]
 thread_local! {
     /// Leaves all answers to hyper.
@@ -71,11 +85,11 @@ impl Plain {
             if header.is_empty() {
                 break;
             }
-            let colon = header.iter().position(|byte| *byte == b':')?;
-            let (name, value) = header.split_at_checked(colon)?;
+            let (name, value) = header.split_at_checked(name_length(header))?;
             let value = value.strip_prefix(b":")?.trim_ascii();
-            let earlier = names.get(..count)?;
-            if !is_simple(name) || earlier.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            let is_name =
+                |other: &&[u8]| other.len() == name.len() && other.eq_ignore_ascii_case(name);
+            if name.is_empty() || names.get(..count)?.iter().any(is_name) {
                 return None;
             }
             *names.get_mut(count)? = name;
@@ -132,9 +146,19 @@ impl Said {
 /// The next line, without its end, and what follows it. `None`: it has no end yet, or holds what
 /// is not printable ASCII.
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes
-        .iter()
-        .position(|byte| !(b' '..=b'~').contains(byte))?;
+    let is_printable = |byte: &u8| (b' '..=b'~').contains(byte);
+    let all = |chunk: &&[u8]| {
+        chunk
+            .iter()
+            .fold(true, |all, byte| all & is_printable(byte))
+    };
+    // By whole chunks first, whose bytes are compared together.
+    let start = bytes.chunks_exact(CHUNK).take_while(all).count() * CHUNK;
+    let end = start
+        + bytes
+            .get(start..)?
+            .iter()
+            .position(|byte| !is_printable(byte))?;
     let (line, rest) = bytes.split_at_checked(end)?;
     Some((line, rest.strip_prefix(b"\r\n")?))
 }
@@ -157,10 +181,10 @@ fn number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether a header's name is made of what all names are made of.
-fn is_simple(name: &[u8]) -> bool {
-    let simple = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    !name.is_empty() && name.iter().all(simple)
+/// How much of a line is made of what all names are made of.
+fn name_length(line: &[u8]) -> usize {
+    let is_simple = |byte: &&u8| SIMPLE[usize::from(**byte)];
+    line.iter().take_while(is_simple).count()
 }
 
 fn push_line(lines: &mut Vec<u8>, name: &[u8], value: &[u8]) {
