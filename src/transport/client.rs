@@ -6,13 +6,15 @@
 //! is read after the head has decided.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::answer::{self, BODY_BYTES};
 use super::connect::{Connector, Course, Target};
 use super::connection::{Connection, Head, Unanswered};
@@ -120,8 +122,11 @@ impl Client {
             limit: self.timeouts.connect,
         };
         // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
-        let (wire, peer) = Box::pin(connector.connect(&to.target, start, course)).await?;
-        let fresh = Connection::new(wire, peer);
+        let mut alarm = Alarm::default();
+        let opened = Box::pin(connector.connect(&to.target, start, course, &mut alarm)).await;
+        let (wire, peer) = opened?;
+        let mut fresh = Connection::new(wire, peer);
+        fresh.alarm = alarm;
         let answer = self.converse(to, fresh, false, request, course).await;
         answer.map_err(|unsuccessful| unsuccessful.trouble)
     }
@@ -137,25 +142,30 @@ impl Client {
     ) -> Result<Answer, Unsuccessful> {
         let asked = self.clock.instant();
         let limit = self.timeouts.head;
-        let result = timeout_at(asked + limit, connection.ask(&to.start_line, request)).await;
+        let mut alarm = std::mem::take(&mut connection.alarm);
+        let result = {
+            let asking = pin!(connection.ask(&to.start_line, request));
+            alarm.limit(asked + limit, asking).await
+        };
+        connection.alarm = alarm;
         let heard = self.clock.instant();
         course.phases.head_us = Some(micros(heard - asked));
         let progress = connection.progress();
         let (trouble, unsent) = match result {
-            Ok(Ok(Head::Plain(plain))) => {
+            Some(Ok(Head::Plain(plain))) => {
                 return Ok(self.read_plain(to, connection, plain, heard, course).await);
             }
-            Ok(Ok(Head::Odd(response))) => {
+            Some(Ok(Head::Odd(response))) => {
                 let (head, body) = response.into_parts();
                 return Ok(self.read(to, connection, head, body, heard, course).await);
             }
-            Ok(Err(Unanswered::Fault(fault))) => (fault.into(), false),
-            Ok(Err(Unanswered::Broken(error))) => {
+            Some(Err(Unanswered::Fault(fault))) => (fault.into(), false),
+            Some(Err(Unanswered::Broken(error))) => {
                 let host = &to.target.host;
                 let trouble = answering(host, connection.peer(), progress, error.as_ref());
                 (trouble, reused && progress.sent == 0)
             }
-            Err(_elapsed) => (silent(limit, progress), false),
+            None => (silent(limit, progress), false),
         };
         Err(Unsuccessful { trouble, unsent })
     }
@@ -173,8 +183,13 @@ impl Client {
         if plain.length > 0 {
             if plain.body.len() < plain.length {
                 let until = heard + self.timeouts.body;
-                let read = timeout_at(until, connection.read_plain(&mut plain)).await;
+                let mut alarm = std::mem::take(&mut connection.alarm);
+                let read = {
+                    let reading = pin!(connection.read_plain(&mut plain));
+                    alarm.limit(until, reading).await
+                };
                 whole = read.unwrap_or(false);
+                connection.alarm = alarm;
             }
             course.phases.body_us = Some(micros(self.clock.instant() - heard));
         }
@@ -205,8 +220,13 @@ impl Client {
             let expected = usize::try_from(body.size_hint().lower()).unwrap_or(BODY_BYTES);
             raw.reserve(expected.min(BODY_BYTES));
             let until = heard + self.timeouts.body;
-            let read = timeout_at(until, connection.read(body, BODY_BYTES, &mut raw)).await;
+            let mut alarm = std::mem::take(&mut connection.alarm);
+            let read = {
+                let reading = pin!(connection.read(body, BODY_BYTES, &mut raw));
+                alarm.limit(until, reading).await
+            };
             whole = read.unwrap_or(false);
+            connection.alarm = alarm;
             course.phases.body_us = Some(micros(self.clock.instant() - heard));
         }
         if whole {

@@ -7,15 +7,15 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use super::alarm::Alarm;
 use super::failure::{Span, Trouble, connecting, shaking_hands};
 use super::resolve::Resolver;
 use super::tls::Handshake;
@@ -56,6 +56,7 @@ impl Connector<'_> {
         target: &Target,
         start: Instant,
         course: &mut Course,
+        alarm: &mut Alarm,
     ) -> Result<(Wire, SocketAddr), Trouble> {
         let until = start + self.limit;
         let late = |phase: String| {
@@ -71,18 +72,19 @@ impl Connector<'_> {
             &one
         } else {
             let begun = self.clock.instant();
-            let result = timeout_at(until, self.resolver.resolve(host)).await;
+            let result = alarm.limit(until, pin!(self.resolver.resolve(host))).await;
             course.phases.name_us = Some(self.since(begun));
-            found = result.map_err(|_elapsed: Elapsed| {
-                late(format!("the name \"{host}\" did not resolve"))
-            })??;
+            found =
+                result.ok_or_else(|| late(format!("the name \"{host}\" did not resolve")))??;
             &found
         };
 
         let begun = self.clock.instant();
-        let result = timeout_at(until, open(addresses, target.port, course)).await;
+        let result = alarm
+            .limit(until, pin!(open(addresses, target.port, course)))
+            .await;
         course.phases.connect_us = Some(self.since(begun));
-        let (stream, peer) = result.map_err(|_elapsed: Elapsed| match course.peer {
+        let (stream, peer) = result.ok_or_else(|| match course.peer {
             Some(peer) => late(format!("no connection to {peer}")),
             None => late(format!("no connection to {host}")),
         })??;
@@ -96,10 +98,12 @@ impl Connector<'_> {
         };
         let begun = self.clock.instant();
         let connector = TlsConnector::from(config.clone());
-        let result = timeout_at(until, connector.connect(name.clone(), stream)).await;
+        let result = alarm
+            .limit(until, pin!(connector.connect(name.clone(), stream)))
+            .await;
         course.phases.tls_us = Some(self.since(begun));
         let stream = result
-            .map_err(|_elapsed: Elapsed| late(format!("no TLS handshake with {host} at {peer}")))?
+            .ok_or_else(|| late(format!("no TLS handshake with {host} at {peer}")))?
             .map_err(|error| shaking_hands(host, peer, &error))?;
         Ok((Wire::Tls(Box::new(stream)), peer))
     }

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::ahead::Ahead;
+use super::alarm::Alarm;
 use super::letterhead::{Letter, Letterhead, Progress};
 use super::plain::Plain;
 use super::wire::Wire;
@@ -44,6 +45,8 @@ pub(super) struct Connection {
     http: Option<Box<Http>>,
     letter: Letter,
     peer: SocketAddr,
+    /// For whoever waits for the peer.
+    pub(super) alarm: Alarm,
 }
 
 /// hyper's two halves.
@@ -79,6 +82,7 @@ impl Connection {
             http: None,
             letter,
             peer,
+            alarm: Alarm::default(),
         })
     }
 

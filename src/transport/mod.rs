@@ -7,6 +7,7 @@
 //! where nothing of it had been written). Plain answers are read here, all others by hyper.
 
 mod ahead;
+mod alarm;
 mod answer;
 mod client;
 mod connect;
