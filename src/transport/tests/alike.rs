@@ -17,7 +17,7 @@ use super::arbitrary::{make, mistake, mistaken};
 use super::*;
 
 /// How many answers of each kind are tried in the short form.
-const ANSWERS: u32 = 400;
+const ANSWERS: u32 = 1_000;
 
 const LINES: &[&str] = &[
     "Content-Length: 0",
@@ -59,7 +59,7 @@ fn lined() -> impl Strategy<Value = Vec<u8>> {
     ];
     let body = vec(any::<u8>(), 0..12);
     let fitting = prop_oneof![3 => Just(true), 1 => Just(false)];
-    let lines = vec(select(LINES), 0..5);
+    let lines = vec(select(LINES), 0..4);
     (first, lines, body, fitting, vec(mistake(), 0..2)).prop_map(
         |(first, mut lines, body, fitting, mistakes)| {
             let length = format!("Content-Length: {}", body.len());
@@ -142,7 +142,7 @@ fn hyper_reads_the_same() {
             panic!("{error}");
         }
     }
-    assert!(taken.get() > cases / 4, "{} of {cases}", taken.get());
+    assert!(taken.get() > cases / 10, "{} of {cases}", taken.get());
 }
 
 #[test]
