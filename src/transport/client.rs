@@ -111,7 +111,7 @@ impl Client {
             && let Some(kept) = pool.take(start).await
         {
             course.peer = Some(kept.peer());
-            match self.converse(to, kept, true, request, course).await {
+            match self.converse(to, kept, Some(start), request, course).await {
                 Err(Unsuccessful { unsent: true, .. }) => *course = Course::default(),
                 other => return other.map_err(|unsuccessful| unsuccessful.trouble),
             }
@@ -127,20 +127,21 @@ impl Client {
         let (wire, peer) = opened?;
         let mut fresh = Connection::new(wire, peer);
         fresh.alarm = alarm;
-        let answer = self.converse(to, fresh, false, request, course).await;
+        let answer = self.converse(to, fresh, None, request, course).await;
         answer.map_err(|unsuccessful| unsuccessful.trouble)
     }
 
-    /// One request and its answer on an open connection.
+    /// One request and its answer on an open connection; `begun` where that was kept.
     async fn converse(
         &self,
         to: &Endpoint,
         mut connection: Box<Connection>,
-        reused: bool,
+        begun: Option<Instant>,
         request: &Request,
         course: &mut Course,
     ) -> Result<Answer, Unsuccessful> {
-        let asked = self.clock.instant();
+        // To take a connection out of the pool takes no time that is worth another look at the clock.
+        let asked = begun.unwrap_or_else(|| self.clock.instant());
         let limit = self.timeouts.head;
         let mut alarm = std::mem::take(&mut connection.alarm);
         let result = {
@@ -150,7 +151,6 @@ impl Client {
         connection.alarm = alarm;
         let heard = self.clock.instant();
         course.phases.head_us = Some(micros(heard - asked));
-        let progress = connection.progress();
         let (trouble, unsent) = match result {
             Some(Ok(Head::Plain(plain))) => {
                 return Ok(self.read_plain(to, connection, plain, heard, course).await);
@@ -161,11 +161,11 @@ impl Client {
             }
             Some(Err(Unanswered::Fault(fault))) => (fault.into(), false),
             Some(Err(Unanswered::Broken(error))) => {
-                let host = &to.target.host;
+                let (host, progress) = (&to.target.host, connection.progress());
                 let trouble = answering(host, connection.peer(), progress, error.as_ref());
-                (trouble, reused && progress.sent == 0)
+                (trouble, begun.is_some() && progress.sent == 0)
             }
-            None => (silent(limit, progress), false),
+            None => (silent(limit, connection.progress()), false),
         };
         Err(Unsuccessful { trouble, unsent })
     }
@@ -180,6 +180,7 @@ impl Client {
         course: &mut Course,
     ) -> Answer {
         let mut whole = true;
+        let mut ended = heard;
         if plain.length > 0 {
             if plain.body.len() < plain.length {
                 let until = heard + self.timeouts.body;
@@ -190,11 +191,13 @@ impl Client {
                 };
                 whole = read.unwrap_or(false);
                 connection.alarm = alarm;
+                ended = self.clock.instant();
             }
-            course.phases.body_us = Some(micros(self.clock.instant() - heard));
+            course.phases.body_us = Some(micros(ended - heard));
         }
         if whole {
-            self.put_away(to, connection, plain.over, plain.keep).await;
+            self.put_away(to, connection, plain.over, plain.keep, ended)
+                .await;
         }
         Answer {
             status: plain.status,
@@ -232,7 +235,8 @@ impl Client {
         if whole {
             let values = head.headers.get_all("keep-alive").iter();
             let keep = pool::keep_for(values.filter_map(|value| value.to_str().ok()));
-            self.put_away(to, connection, false, keep).await;
+            let now = self.clock.instant();
+            self.put_away(to, connection, false, keep, now).await;
         }
         let (body, truncated) = answer::decode(&head.headers, raw, !whole);
         Answer {
@@ -251,13 +255,14 @@ impl Client {
         mut connection: Box<Connection>,
         over: bool,
         keep: Option<Duration>,
+        now: Instant,
     ) {
         if !over
             && let Some(pool) = &to.pool
             && connection.is_idle().await
         {
             if let Some(span) = keep {
-                pool.put(connection, span, self.clock.instant());
+                pool.put(connection, span, now);
             }
             return;
         }
