@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::control::Watched;
 use super::lane::{Lane, QUEUE_BYTES, State, Taken, Target};
-use super::places::Places;
+use super::places::{FLOOR, Places};
 use super::record::Results;
 use super::refill::Calendar;
 use super::routes::Routes;
@@ -347,13 +347,18 @@ impl<T: Transport> Dispatch<T> {
     /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
     /// yet is better left for the next start.
     async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
-        if lane.is_silent()
+        if lane.takes_turns()
             && let Some(turn) = self.turns.take(self.clock.instant())
             && !Box::pin(self.wait_for(turn)).await
         {
             return false;
         }
-        !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
+        if !self.results.is_full() {
+            return true;
+        }
+        // Ten thousand results of others are no reason for it to wait.
+        let few = self.results.has_bytes_left() && lane.unrecorded.load(Ordering::Relaxed) < FLOOR;
+        few || Box::pin(self.results.room(self.stopping())).await
     }
 
     async fn wait_for(&self, turn: Instant) -> bool {
@@ -385,6 +390,7 @@ impl<T: Transport> Dispatch<T> {
         let fault = match caught(self.attempt(&taken)).await {
             Ok(Ok(attempt)) => {
                 lane.note_answer(attempt.exchange.result.is_ok());
+                lane.unrecorded.fetch_add(1, Ordering::Relaxed);
                 return self.results.push(attempt);
             }
             Ok(Err(fault)) => fault,

@@ -8,11 +8,11 @@
 //! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` moves it.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::status::Tally;
-use super::turns::UNANSWERED;
+use super::turns::{UNANSWERED, UNHEARD};
 use super::within;
 use crate::model::{Due, Url, Webhook};
 
@@ -35,6 +35,10 @@ pub struct Lane<E> {
     pub(crate) tally: Tally,
     /// Attempts in a row that got no answer.
     unanswered: AtomicU32,
+    /// Attempts begun since the last answer.
+    unheard: AtomicU32,
+    /// Results that wait for the log.
+    pub(crate) unrecorded: AtomicUsize,
     state: Mutex<State<E>>,
 }
 
@@ -103,6 +107,8 @@ impl<E> Lane<E> {
             name,
             tally: Tally::default(),
             unanswered: AtomicU32::new(0),
+            unheard: AtomicU32::new(0),
+            unrecorded: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
@@ -111,6 +117,7 @@ impl<E> Lane<E> {
     pub(crate) fn note_answer(&self, answered: bool) {
         if answered {
             self.unanswered.store(0, Ordering::Relaxed);
+            self.unheard.store(0, Ordering::Relaxed);
         } else {
             self.unanswered.fetch_add(1, Ordering::Relaxed);
         }
@@ -119,6 +126,11 @@ impl<E> Lane<E> {
     /// Whether its endpoint has stopped to answer, as far as is known.
     pub(crate) fn is_silent(&self) -> bool {
         self.unanswered.load(Ordering::Relaxed) >= UNANSWERED
+    }
+
+    /// Whether an attempt that begins now takes its turn: nothing has come back of those before it.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.unheard.fetch_add(1, Ordering::Relaxed) >= UNHEARD || self.is_silent()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<E>> {
@@ -277,5 +289,21 @@ impl<E> State<E> {
         let now = self.queue.len() <= self.low_rows && !self.listed;
         self.listed |= now;
         now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_often_and_says_nothing_takes_turns_until_it_answers() {
+        let lane = Lane::<()>::new("w".into());
+        assert_eq!((0..UNHEARD).filter(|_| lane.takes_turns()).count(), 0);
+        assert!(lane.takes_turns(), "none of 64 has been answered");
+        lane.note_answer(true);
+        assert!(!lane.takes_turns());
+        (0..UNANSWERED).for_each(|_| lane.note_answer(false));
+        assert!(lane.takes_turns(), "four ended without an answer");
     }
 }

@@ -25,12 +25,12 @@ use crate::transport::Transport;
 const BATCH_ROWS: usize = 256;
 
 /// The same while results come faster than that: half of those that wait, but no more than this.
-const BATCH_ROWS_BUSY: usize = 1_024;
+const BATCH_ROWS_BUSY: usize = 512;
 
 /// How long results are gathered after a commit.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Results that may wait for the log before workers stop.
+/// Results that may wait for the log before workers stop, but for a webhook with hardly any of them.
 pub(crate) const UNRECORDED: usize = 4_096;
 
 /// Bytes of bodies and answers of those: a thousand attempts of 64 KiB, or a few dozen of the largest.
@@ -71,8 +71,11 @@ impl Results {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.unrecorded() >= within(UNRECORDED)
-            || self.bytes.load(Ordering::Acquire) >= within(UNRECORDED_BYTES)
+        self.unrecorded() >= within(UNRECORDED) || !self.has_bytes_left()
+    }
+
+    pub(crate) fn has_bytes_left(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) < within(UNRECORDED_BYTES)
     }
 
     /// Waits until results may be added. False where the pipeline stops first: the log takes none,
@@ -245,6 +248,8 @@ impl<T: Transport> Dispatch<T> {
             return;
         };
         lane.tally.count(attempt);
+        // A lane stays until the last of its results is here, so this never falls below none.
+        lane.unrecorded.fetch_sub(1, Ordering::Relaxed);
         let mut state = lane.lock();
         state.release(attempt.due.id);
         if let Verdict::RetryAt(at_ms) = attempt.verdict

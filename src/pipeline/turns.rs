@@ -22,6 +22,11 @@ const NEAR: Duration = Duration::from_millis(1);
 /// no reason to wait behind the dead.
 pub(crate) const UNANSWERED: u32 = 4;
 
+/// Attempts begun without an answer to any after which the next ones take turns: as many as a webhook
+/// may have in flight if it says nothing else. A thousand that begin together come to their time-outs
+/// together; an endpoint that is only slow loses an eighth of a second, once.
+pub(crate) const UNHEARD: u32 = 64;
+
 /// When the next turn is.
 #[derive(Default)]
 pub(crate) struct Turns {

@@ -207,7 +207,7 @@ impl Book {
         {
             self.observe();
         }
-        if self.unrecorded >= within(UNRECORDED) {
+        if self.unrecorded >= within(UNRECORDED) && self.unrecorded_of(to) >= FLOOR {
             let waiting = self.unrecorded;
             self.broke(&format!("{id} is sent while {waiting} results wait"));
         }
@@ -323,6 +323,17 @@ impl Book {
             (last.ended, last.status) = (ended, status);
             last.ended_wall_ms = wall_ms;
         }
+    }
+
+    /// Results of a webhook in this life that the log does not have.
+    fn unrecorded_of(&self, webhook: &str) -> usize {
+        let waits = |t: &&Try| t.life == self.life && t.ended.is_some() && !t.recorded;
+        let of = |sent: &Sent| sent.tries.iter().filter(waits).count();
+        self.sent
+            .values()
+            .filter(|sent| sent.webhook == webhook)
+            .map(of)
+            .sum()
     }
 
     /// Our own machine could not send.

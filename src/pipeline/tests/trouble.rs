@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::world::{Act, Seen, World, webhook};
 use crate::model::Dialect;
+use crate::pipeline::places::FLOOR;
+use crate::pipeline::record::UNRECORDED;
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_of_this_machine_costs_no_try() {
@@ -100,6 +102,36 @@ async fn a_log_that_is_locked_delays_records_and_loses_none() {
     world.settled().await;
     assert_eq!(world.states().await, [("delivered".to_owned(), 5)]);
     assert_eq!(world.seen().len(), 5, "and nothing was sent twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_of_others_that_wait_are_no_reason_for_a_webhook_with_few_to_wait() {
+    let mut all: Vec<_> = (0..3)
+        .map(|n| webhook(&format!("busy-{n}"), Dialect::BoldCms))
+        .collect();
+    let mut calm = webhook("calm", Dialect::BoldCms);
+    calm.max_in_flight = 1;
+    all.push(calm);
+    let script = |seen: &Seen, _| match &*seen.webhook {
+        "calm" => Act::Answer(200, 100),
+        _ => Act::Answer(200, 0),
+    };
+    let mut world = World::new(all, script).await;
+    world.admit(2_000).await;
+    let locked = Lock::take(&world.log());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let seen = world.seen();
+    let calm = seen.iter().filter(|seen| &*seen.webhook == "calm").count();
+    assert!(
+        seen.len() < UNRECORDED + 300,
+        "{} were sent and can't be recorded",
+        seen.len()
+    );
+    assert!(seen.len() >= UNRECORDED, "only {} were sent", seen.len());
+    assert_eq!(calm, FLOOR, "so many results each webhook may have");
+    drop(locked);
+    world.settled().await;
+    assert_eq!(world.states().await, [("delivered".to_owned(), 8_000)]);
 }
 
 /// A shell that has begun a transaction on the log.
