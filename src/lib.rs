@@ -36,8 +36,6 @@
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
 //! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
 //!
-//! `main` knows `mimalloc`, the allocator.
-//!
 //! # What is deliberately absent
 //!
 //! - No state in memory that a crash could lose: memory holds copies and hints.

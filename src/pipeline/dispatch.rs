@@ -353,12 +353,8 @@ impl<T: Transport> Dispatch<T> {
         {
             return false;
         }
-        if !self.results.is_full() {
-            return true;
-        }
-        // Ten thousand results of others are no reason for it to wait.
-        let few = self.results.has_bytes_left() && lane.unrecorded.load(Ordering::Relaxed) < FLOOR;
-        few || Box::pin(self.results.room(self.stopping())).await
+        let few = lane.unrecorded.load(Ordering::Relaxed) < FLOOR && self.results.has_bytes_left();
+        few || !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
     }
 
     async fn wait_for(&self, turn: Instant) -> bool {
