@@ -1,29 +1,21 @@
 //! Dispatch: due deliveries become attempts, within every webhook's limit and the global one.
 //!
-//! A worker is a tokio future that holds one place of a lane and makes one attempt after another
-//! until the lane's queue is empty. An attempt is five calls in a row: take → the dialect builds the
-//! request → the transport sends → the verdict → hand to the recorder. Nothing here writes the log
-//! and nothing reads it: `record` and `refill` do.
-//!
-//! The endpoint's failure is a value. A fault of our own machine puts the delivery back, unspent.
+//! What was admitted is queued in its lane, and each place that can be had is given to the next
+//! delivery of a lane, with a worker that goes on from there (`work`). Nothing here writes the log and
+//! nothing reads it: `record` and `refill` do.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::task::Poll;
-use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
 use super::control::Watched;
 use super::lane::{Lane, QUEUE_BYTES, State, Taken, Target};
-use super::places::{FLOOR, Places};
+use super::places::Places;
 use super::record::Results;
 use super::refill::Calendar;
 use super::routes::Routes;
@@ -31,8 +23,7 @@ use super::status::Counters;
 use super::sweep::Retention;
 use super::turns::Turns;
 use super::{Pace, within};
-use crate::dialect;
-use crate::model::{Attempt, Clock, Due, Fault, Origin, Verdict, crash};
+use crate::model::{Clock, Due};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -48,9 +39,6 @@ const FLIGHT_BYTES: usize = 32 << 20;
 /// Bytes of bodies that each webhook may have in flight in any case; one body it always may.
 const FLIGHT_FLOOR_BYTES: usize = 64 << 10;
 
-/// How long a worker waits after a fault of our own machine before it tries again.
-const FAULT_PAUSE: Duration = Duration::from_secs(1);
-
 type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
 
 /// Everything between the admitted delivery and its attempt's record.
@@ -65,7 +53,7 @@ pub struct Dispatch<T: Transport> {
     pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
     pub(crate) routes: RwLock<Arc<Routes>>,
     pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
-    turns: Turns,
+    pub(super) turns: Turns,
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
     pub(crate) counters: Counters,
@@ -76,9 +64,9 @@ pub struct Dispatch<T: Transport> {
     /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
     pub(crate) max_data_bytes: AtomicUsize,
     pub(crate) queued_bytes: AtomicUsize,
-    flying_bytes: AtomicUsize,
-    workers: AtomicUsize,
-    idle: Notify,
+    pub(super) flying_bytes: AtomicUsize,
+    pub(super) workers: AtomicUsize,
+    pub(super) idle: Notify,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -249,13 +237,13 @@ impl<T: Transport> Dispatch<T> {
         self.seats(None, |lane, taken| self.start(lane, taken));
     }
 
-    fn start(self: &Arc<Self>, lane: Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+    pub(super) fn start(self: &Arc<Self>, lane: Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
         self.workers.fetch_add(1, Ordering::Relaxed);
         drop(self.runtime.spawn(self.clone().work(lane, taken)));
     }
 
     /// Gives every place that can be had to a delivery of those who stand in line, and of `own`.
-    fn seats(
+    pub(super) fn seats(
         &self,
         mut own: Option<Arc<Lane<T::Endpoint>>>,
         mut start: impl FnMut(Arc<Lane<T::Endpoint>>, Taken<T::Endpoint>),
@@ -299,7 +287,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Takes a delivery out of the queue, to be sent.
-    fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
+    pub(super) fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
         let taken = state.take()?;
         let bytes = taken.due.body.len();
         self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -308,165 +296,9 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// How many bytes one webhook may have in flight at the moment.
-    fn flight_share(&self) -> usize {
+    pub(super) fn flight_share(&self) -> usize {
         let used = self.flying_bytes.load(Ordering::Relaxed);
         (FLIGHT_BYTES.saturating_sub(used) / 4).max(FLIGHT_FLOOR_BYTES)
-    }
-
-    /// One worker: attempts in a row on one place, and then on the next that can be had.
-    async fn work(self: Arc<Self>, lane: Arc<Lane<T::Endpoint>>, first: Taken<T::Endpoint>) {
-        let mut seat = Some((lane, first));
-        while let Some((lane, first)) = seat.take() {
-            let mut next = Some(first);
-            while let Some(taken) = next {
-                let bytes = taken.due.body.len();
-                if taken.refill {
-                    self.calendar.list(&lane);
-                }
-                if self.may_begin(&lane).await {
-                    self.attempt_or_put_back(&lane, taken).await;
-                } else {
-                    lane.lock().release(taken.due.id);
-                }
-                self.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                if lane.lock().landed(bytes) {
-                    self.fill(&lane);
-                }
-                next = self.go_on(&lane);
-            }
-            self.seats(Some(lane), |lane, taken| match seat {
-                None => seat = Some((lane, taken)),
-                Some(_) => self.start(lane, taken),
-            });
-        }
-        if self.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle.notify_waiters();
-        }
-    }
-
-    /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
-    /// yet is better left for the next start.
-    async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
-        if lane.takes_turns()
-            && let Some(turn) = self.turns.take(self.clock.instant())
-            && !Box::pin(self.wait_for(turn)).await
-        {
-            return false;
-        }
-        let few = lane.unrecorded.load(Ordering::Relaxed) < FLOOR && self.results.has_bytes_left();
-        few || !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
-    }
-
-    async fn wait_for(&self, turn: Instant) -> bool {
-        let mut stop = self.stop.subscribe();
-        tokio::time::timeout_at(turn, stop.wait_for(|stop| *stop))
-            .await
-            .is_err()
-    }
-
-    /// The next delivery of a worker, or its place given back.
-    fn go_on(&self, lane: &Lane<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
-        let mut state = lane.lock();
-        let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
-        let stays =
-            !self.is_stopping() && state.active <= limit && !self.places.should_yield(state.active);
-        let taken = if stays && state.next_fits(self.flight_share()) {
-            self.take(&mut state)
-        } else {
-            None
-        };
-        if taken.is_none() {
-            self.places.give_back(state.active);
-            state.active -= 1;
-        }
-        taken
-    }
-
-    async fn attempt_or_put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
-        let fault = match caught(self.attempt(&taken)).await {
-            Ok(Ok(attempt)) => {
-                lane.note_answer(attempt.exchange.result.is_ok());
-                lane.unrecorded.fetch_add(1, Ordering::Relaxed);
-                return self.results.push(attempt);
-            }
-            Ok(Err(fault)) => fault,
-            Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
-        };
-        self.counters
-            .fault(&self.clock, &lane.name, taken.due.id, &fault);
-        self.put_back(lane, taken);
-        Box::pin(self.pause()).await;
-    }
-
-    fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
-        let bytes = taken.due.body.len();
-        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let mut state = lane.lock();
-        if state.put_back(taken) {
-            return;
-        }
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        // While it was in hand no refill saw it: where it is still pending, one has to.
-        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
-            self.calendar.list(lane);
-        }
-    }
-
-    async fn pause(&self) {
-        let mut stop = self.stop.subscribe();
-        let stopped = tokio::time::timeout(FAULT_PAUSE, stop.wait_for(|stop| *stop)).await;
-        drop(stopped);
-    }
-
-    async fn attempt(&self, taken: &Taken<T::Endpoint>) -> Result<Attempt, Fault> {
-        let Taken { due, target, .. } = taken;
-        crash::point("send", "taken");
-        let request = dialect::request(due.dialect, &target.webhook, &due.body);
-        let started_at_ms = self.clock.now_ms();
-        #[cfg(test)]
-        super::simulation::sending(due, &target.webhook);
-        crash::point("send", "before the request");
-        let exchange = self.transport.send(&target.endpoint, &request).await?;
-        crash::point("send", "answered");
-        let finished_at_ms = self.clock.now_ms();
-        let number = due.attempts.saturating_add(1);
-        let sends = if due.origin == Origin::Test {
-            1
-        } else {
-            target.webhook.max_attempts
-        };
-        let (mut verdict, error) = dialect::verdict(
-            due.dialect,
-            sends,
-            due.id,
-            number,
-            &exchange,
-            finished_at_ms,
-        );
-        if due.origin == Origin::Test && verdict != Verdict::Delivered {
-            verdict = Verdict::Failed;
-        }
-        let mut kept = Due {
-            event: due.event.clone(),
-            webhook: due.webhook.clone(),
-            // The log has it, and results may have to wait.
-            body: Bytes::new(),
-            ..*due
-        };
-        if due.origin == Origin::Test {
-            kept.body = due.body.clone();
-        }
-        Ok(Attempt {
-            due: kept,
-            number,
-            started_at_ms,
-            finished_at_ms,
-            url: target.url.clone(),
-            request_headers: request.header_lines(),
-            exchange,
-            verdict,
-            error,
-        })
     }
 
     /// Waits until no request is in flight. No new one begins once `stop` was sent.
@@ -480,19 +312,4 @@ impl<T: Transport> Dispatch<T> {
             idle.await;
         }
     }
-}
-
-struct Panicked;
-
-/// Runs a future and turns a panic of it into a value: one poisonous delivery must not end the rest.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
-    })
-    .await
 }

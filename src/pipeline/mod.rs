@@ -26,6 +26,7 @@ mod routes;
 mod status;
 mod sweep;
 mod turns;
+mod work;
 
 #[cfg(test)]
 mod simulation;

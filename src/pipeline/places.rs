@@ -3,7 +3,7 @@
 //! A webhook with fewer than [`FLOOR`] in flight always gets a place, so that a hundred endpoints
 //! that never answer cannot keep a healthy one waiting. The global limit counts what is above that.
 //! Who finds no place stands in line; the line moves by one with each place that is given back, and
-//! a lane that has places above its floor gives one back after each attempt while others wait.
+//! a worker at a place above its lane's floor gives it back after its shift while others wait.
 //!
 //! While results come faster than the log takes them, fewer places are given out: more requests in
 //! flight would only make the results wait longer, in memory that they need.
@@ -15,8 +15,10 @@ use std::sync::{Mutex, PoisonError};
 /// Requests in flight that every webhook may have whatever the others do.
 pub(crate) const FLOOR: usize = 4;
 
-/// Places above the floors that are left when the log can't follow: one busy webhook's worth.
-const LEAST: usize = 64;
+/// Places above the floors that are left when the log can't follow. What two processors are busy with
+/// is in flight then; with 64 places, ten webhooks were sent a tenth less, for the state of so many
+/// connections and requests is no longer in the processors' caches when they are turned to again.
+const LEAST: usize = 16;
 
 /// Results waiting for the log at which places are taken away, and at which they are given again:
 /// four of the recorder's batches, and less than one.
@@ -201,7 +203,7 @@ mod tests {
         assert!((4..104).all(|active| places.take_or_wait(active, || None)));
         assert!(!places.steer(LAG.0) && places.should_yield(5), "75 of 100");
         assert!(!places.should_yield(4), "a floor stays");
-        assert!(!places.steer(LAG.0) && !places.steer(LAG.0));
+        (0..8).for_each(|_| assert!(!places.steer(LAG.0)));
         for _ in 0..100 - LEAST {
             assert!(!places.is_free());
             places.give_back(5);

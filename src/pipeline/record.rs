@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::dispatch::Dispatch;
 use super::{chain, within};
@@ -27,7 +28,8 @@ const BATCH_ROWS: usize = 256;
 /// The same while results come faster than that: half of those that wait, but no more than this.
 const BATCH_ROWS_BUSY: usize = 512;
 
-/// How long results are gathered after a commit.
+/// How long results are gathered after a commit, where they are fewer than a batch: a commit costs
+/// as much as 50 rows, and recording what came during the last one settles at 30 rows each.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Results that may wait for the log before workers stop, but for a webhook with hardly any of them.
@@ -49,6 +51,8 @@ pub(crate) struct Results {
     /// What they hold.
     bytes: AtomicUsize,
     arrived: Notify,
+    /// A batch is whole.
+    plenty: Notify,
     room: Notify,
     /// Nobody records any more.
     closed: AtomicBool,
@@ -62,11 +66,13 @@ impl Results {
         self.unrecorded.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(bytes(&attempt), Ordering::AcqRel);
         let mut waiting = self.lock();
-        let first = waiting.is_empty();
         waiting.push_back(attempt);
+        let count = waiting.len();
         drop(waiting);
-        if first {
+        if count == 1 {
             self.arrived.notify_one();
+        } else if count == BATCH_ROWS {
+            self.plenty.notify_one();
         }
     }
 
@@ -113,6 +119,17 @@ impl Results {
         }
     }
 
+    /// Waits for a whole batch, but not beyond this moment.
+    async fn gather(&self, until: Instant) {
+        let enough = async {
+            while self.lock().len() < BATCH_ROWS {
+                self.plenty.notified().await;
+            }
+        };
+        // Late is as good as enough: what came is recorded.
+        drop(timeout_at(until, enough).await);
+    }
+
     fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
         let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
@@ -138,16 +155,15 @@ impl<T: Transport> Dispatch<T> {
     pub async fn record(self: Arc<Self>) -> Result<(), store::Error> {
         let mut last = self.clock.instant() - GATHER;
         loop {
+            if !self.is_stopping() && self.clock.instant() < last + GATHER {
+                self.results.gather(last + GATHER).await;
+            }
             let mut batch = self.results.take();
             if batch.is_empty() {
                 if self.is_stopping() && self.in_flight() == 0 && self.results.unrecorded() == 0 {
                     return Ok(());
                 }
                 self.next_result().await;
-                let gathered = self.clock.instant().saturating_duration_since(last);
-                if gathered < GATHER && !self.is_stopping() {
-                    tokio::time::sleep(GATHER.saturating_sub(gathered)).await;
-                }
                 continue;
             }
             let mut pause = RETRY.0;

@@ -24,7 +24,7 @@ pub(crate) const UNANSWERED: u32 = 4;
 
 /// Attempts begun without an answer to any after which the next ones take turns: as many as a webhook
 /// may have in flight if it says nothing else. A thousand that begin together come to their time-outs
-/// together; an endpoint that is only slow loses an eighth of a second, once.
+/// together; an endpoint that is only slow loses some tenths of a second, once.
 pub(crate) const UNHEARD: u32 = 64;
 
 /// When the next turn is.

@@ -59,7 +59,8 @@ impl Letterhead {
         if state.kept && state.sent == 0 && self.wire.has_unread() {
             return Poll::Ready(Ahead::Stale);
         }
-        match poll_send(&mut self.wire, &mut state, cx, body) {
+        let fresh = std::mem::take(&mut self.fresh);
+        match poll_send(&mut self.wire, fresh, &mut state, cx, body) {
             Poll::Ready(Err(error)) if peer_is_gone(&error) => state.tear(&error),
             Poll::Ready(Err(error)) => {
                 self.early.error = Some(error);
@@ -125,9 +126,10 @@ impl Letterhead {
     }
 }
 
-/// Sends what is left of head and body.
+/// Sends what is left of head and body. `fresh`: nothing was tried on this connection so far.
 fn poll_send(
     wire: &mut Wire,
+    mut fresh: bool,
     state: &mut State,
     cx: &mut Context<'_>,
     body: &[u8],
@@ -139,7 +141,10 @@ fn poll_send(
             IoSlice::new(body.get(state.ahead..).unwrap_or_default()),
         ];
         let left = head.len();
-        let n = ready!(Pin::new(&mut *wire).poll_write_vectored(cx, &slices))?;
+        let n = match std::mem::take(&mut fresh).then(|| wire.write_now(&slices)) {
+            Some(Poll::Ready(written)) => written,
+            _ => ready!(Pin::new(&mut *wire).poll_write_vectored(cx, &slices)),
+        }?;
         if n == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

@@ -121,10 +121,16 @@ impl Client {
             resolver: &self.resolver,
             limit: self.timeouts.connect,
         };
-        // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
         let mut alarm = Alarm::default();
-        let opened = Box::pin(connector.connect(&to.target, start, course, &mut alarm)).await;
-        let (wire, peer) = opened?;
+        let (wire, peer) = match (to.target.literal, &to.target.handshake) {
+            (Some(address), None) => {
+                let connecting =
+                    connector.connect_plain(&to.target, address, start, course, &mut alarm);
+                connecting.await?
+            }
+            // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
+            _ => Box::pin(connector.connect(&to.target, start, course, &mut alarm)).await?,
+        };
         let mut fresh = Connection::new(wire, peer);
         fresh.alarm = alarm;
         let answer = self.converse(to, fresh, None, request, course).await;
@@ -266,7 +272,7 @@ impl Client {
             }
             return;
         }
-        if let Some(parting) = connection.part().await
+        if let Some(parting) = connection.part()
             && let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned()
         {
             tokio::spawn(async move {

@@ -11,6 +11,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
@@ -59,10 +61,7 @@ impl Connector<'_> {
         alarm: &mut Alarm,
     ) -> Result<(Wire, SocketAddr), Trouble> {
         let until = start + self.limit;
-        let late = |phase: String| {
-            let text = format!("{phase} within {}", Span(self.limit));
-            Trouble::new(Class::ConnectTimeout, text)
-        };
+        let late = |phase| self.late(phase);
         let host = &target.host;
 
         let one;
@@ -79,20 +78,7 @@ impl Connector<'_> {
             &found
         };
 
-        let begun = self.clock.instant();
-        let result = alarm
-            .limit(until, pin!(open(addresses, target.port, course)))
-            .await;
-        course.phases.connect_us = Some(self.since(begun));
-        let (stream, peer) = result.ok_or_else(|| match course.peer {
-            Some(peer) => late(format!("no connection to {peer}")),
-            None => late(format!("no connection to {host}")),
-        })??;
-        // A request is one write: waiting for more to send would only delay it.
-        stream
-            .set_nodelay(true)
-            .map_err(|error| connecting(peer, &error))?;
-
+        let (stream, peer) = self.tcp(target, addresses, until, course, alarm).await?;
         let Some(Handshake { config, name }) = &target.handshake else {
             return Ok((Wire::Plain(stream), peer));
         };
@@ -106,6 +92,50 @@ impl Connector<'_> {
             .ok_or_else(|| late(format!("no TLS handshake with {host} at {peer}")))?
             .map_err(|error| shaking_hands(host, peer, &error))?;
         Ok((Wire::Tls(Box::new(stream)), peer))
+    }
+
+    /// The same for an address, without TLS. It needs far less room, and so no box.
+    pub(super) async fn connect_plain(
+        &self,
+        target: &Target,
+        address: IpAddr,
+        start: Instant,
+        course: &mut Course,
+        alarm: &mut Alarm,
+    ) -> Result<(Wire, SocketAddr), Trouble> {
+        let until = start + self.limit;
+        let addresses = [address];
+        let tcp = self.tcp(target, &addresses, until, course, alarm).await;
+        tcp.map(|(stream, peer)| (Wire::Plain(stream), peer))
+    }
+
+    async fn tcp(
+        &self,
+        target: &Target,
+        addresses: &[IpAddr],
+        until: Instant,
+        course: &mut Course,
+        alarm: &mut Alarm,
+    ) -> Result<(TcpStream, SocketAddr), Trouble> {
+        let begun = self.clock.instant();
+        let result = alarm
+            .limit(until, pin!(open(addresses, target.port, course)))
+            .await;
+        course.phases.connect_us = Some(self.since(begun));
+        let (stream, peer) = result.ok_or_else(|| match course.peer {
+            Some(peer) => self.late(format!("no connection to {peer}")),
+            None => self.late(format!("no connection to {}", target.host)),
+        })??;
+        // A request is one write: waiting for more to send would only delay it.
+        stream
+            .set_nodelay(true)
+            .map_err(|error| connecting(peer, &error))?;
+        Ok((stream, peer))
+    }
+
+    fn late(&self, phase: String) -> Trouble {
+        let text = format!("{phase} within {}", Span(self.limit));
+        Trouble::new(Class::ConnectTimeout, text)
     }
 
     fn since(&self, begun: Instant) -> i64 {
@@ -124,7 +154,7 @@ async fn open(
     if let [only] = addresses {
         let peer = SocketAddr::new(*only, port);
         course.peer = Some(peer);
-        return match TcpStream::connect(peer).await {
+        return match reach(peer).await {
             Ok(stream) => Ok((stream, peer)),
             Err(error) => Err(connecting(peer, &error)),
         };
@@ -136,9 +166,7 @@ async fn open(
         if let Some(next) = left.next() {
             let peer = SocketAddr::new(*next, port);
             course.peer = Some(peer);
-            running.push(Box::pin(
-                async move { (peer, TcpStream::connect(peer).await) },
-            ));
+            running.push(Box::pin(async move { (peer, reach(peer).await) }));
         }
         let finished = if left.len() == 0 {
             Some(first_of(&mut running).await)
@@ -168,6 +196,29 @@ async fn open(
         }
     }
     Err(failed.unwrap_or_else(|| Trouble::new(Class::Name, "the name has no address")))
+}
+
+/// Connects to one address. A peer on this machine has taken the connection when the kernel's call
+/// returns: that is asked of the kernel at once, for the runtime hears of it a round later.
+async fn reach(peer: SocketAddr) -> io::Result<TcpStream> {
+    let family = match peer {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &peer) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    if stream.peer_addr().is_err() {
+        stream.writable().await?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
+    Ok(stream)
 }
 
 /// The first of these to end, taken out; `None` where there is none.

@@ -18,6 +18,8 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -181,15 +183,13 @@ impl Connection {
 
     /// Lets the peer close the connection first, where it soon does. Returns the connection while
     /// the peer has not yet.
-    pub(super) async fn part(self: Box<Self>) -> Option<Parting> {
+    pub(super) fn part(self) -> Option<Parting> {
         let letterhead = match self.bare {
             Some(bare) => bare,
             None => self.http?.driver.into_parts().io.into_inner(),
         };
-        let mut parting = Parting(letterhead.into_wire().into_tcp());
-        poll_fn(|cx| Poll::Ready(pin!(parting.drain()).poll(cx).is_pending()))
-            .await
-            .then_some(parting)
+        let parting = Parting(letterhead.into_wire().into_tcp());
+        parting.is_open().then_some(parting)
     }
 }
 
@@ -285,6 +285,21 @@ impl Parting {
     pub(super) async fn wait(mut self) {
         // Either way the connection is closed now.
         drop(timeout(LINGER, self.drain()).await);
+    }
+
+    /// Whether the peer may have more to say: asked of the kernel, which often has the peer's end
+    /// before the runtime hears of it.
+    fn is_open(&self) -> bool {
+        let mut scratch = [0; 512];
+        let mut left = LINGER_BYTES;
+        loop {
+            match recv(&self.0, &mut scratch, RecvFlags::DONTWAIT) {
+                Ok((_, n @ 1..)) if n < left => left -= n,
+                Err(Errno::AGAIN) => return true,
+                Err(Errno::INTR) => {}
+                _ => return false,
+            }
+        }
     }
 
     async fn drain(&mut self) {

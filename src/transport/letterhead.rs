@@ -147,6 +147,9 @@ impl Letter {
 /// Writes start line and headers as they stand into `head`.
 fn compose(head: &mut Vec<u8>, start_line: &[u8], request: &Request) -> Result<(), Fault> {
     head.clear();
+    let lines = request.headers.iter();
+    let lengths = lines.map(|header| header.name.len() + header.value.len() + 4);
+    head.reserve(start_line.len() + lengths.sum::<usize>() + 2);
     head.extend_from_slice(start_line);
     let mut lengths = 0;
     for header in &request.headers {
@@ -206,6 +209,8 @@ pub(super) struct Letterhead {
     pub(super) wire: Wire,
     pub(super) letter: Letter,
     pub(super) early: Early,
+    /// Nothing was written so far, nor tried.
+    pub(super) fresh: bool,
 }
 
 impl Letterhead {
@@ -215,6 +220,7 @@ impl Letterhead {
             wire,
             letter,
             early,
+            fresh: true,
         }
     }
 

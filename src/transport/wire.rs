@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, writev};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -34,6 +35,18 @@ impl Wire {
         };
         // Not to know is no reason to give the connection up.
         poll(&mut asked, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Writes at once, where the kernel takes something: the runtime hears of a new connection's room
+    /// a round later. Pending says nothing, and wakes nobody.
+    pub(super) fn write_now(&self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => match writev(stream, slices) {
+                Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
+                written => Poll::Ready(written.map_err(io::Error::from)),
+            },
+            Self::Tls(_) => Poll::Pending,
+        }
     }
 
     /// The TCP connection alone, for waiting until the peer closes it.

@@ -243,6 +243,22 @@ async fn who_stands_in_line_gets_the_place_that_another_gives_back() {
     world.settled().await;
 }
 
+/// After a commit results are gathered for 5 ms, but not those that make a batch.
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_results_waits_for_nothing_and_the_rest_for_more() {
+    let five = ["a", "b", "c", "d", "e"].map(|name| webhook(name, Dialect::BoldCms));
+    let script =
+        |_: &super::world::Seen, before| Act::Answer(200, if before == 0 { 20 } else { 22 });
+    let mut world = World::new(five.to_vec(), script).await;
+    world.admit(61).await;
+    for (ms, count) in [(21, 1), (3, 1 + 256), (8, 305)] {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let states = world.states().await;
+        let delivered = states.iter().find(|(state, _)| state == "delivered");
+        assert_eq!(delivered.map(|(_, count)| *count), Some(count));
+    }
+}
+
 /// Twenty endpoints that have shown that they don't answer, one that does, and a last event of which
 /// the deliveries to the twenty are put off.
 async fn owing() -> (World, Vec<crate::model::Webhook>) {

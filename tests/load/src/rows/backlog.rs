@@ -122,7 +122,7 @@ pub(crate) fn keep_alive(bench: &mut Bench) -> Vec<Line> {
 }
 
 pub(crate) fn close(bench: &mut Bench) -> Vec<Line> {
-    let (url, events) = (bench.url("ok"), bench.count(20_000, 5_000));
+    let (url, events) = (bench.url("ok"), bench.count(100_000, 20_000));
     let mut webhook = Webhook::new("main", &url, "tick");
     webhook.keep_alive = false;
     let config = Config::new(vec![webhook]);
@@ -137,7 +137,7 @@ pub(crate) fn close(bench: &mut Bench) -> Vec<Line> {
 }
 
 pub(crate) fn tls(bench: &mut Bench) -> Vec<Line> {
-    let (url, events) = (bench.tls_url("ok"), bench.count(50_000, 20_000));
+    let (url, events) = (bench.tls_url("ok"), bench.count(100_000, 20_000));
     let mut webhook = Webhook::new("main", &url, "tick");
     webhook.ca_file = Some(bench.files.certificate.clone());
     let config = Config::new(vec![webhook]);

@@ -1,0 +1,218 @@
+//! A worker: a future that holds one place of a lane and makes one attempt after another.
+//!
+//! It ends when there is nothing left to send at any place that can be had. An attempt is five calls
+//! in a row: take → the dialect builds the request → the transport sends → the verdict → hand to the
+//! recorder. Nothing here writes the log and nothing reads it: `record` and `refill` do.
+//!
+//! The endpoint's failure is a value. A fault of our own machine puts the delivery back, unspent.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::dispatch::Dispatch;
+use super::lane::{Lane, Taken};
+use super::places::FLOOR;
+use crate::dialect;
+use crate::model::{Attempt, Due, Fault, Origin, Verdict, crash};
+use crate::transport::Transport;
+
+/// How long a worker keeps its place while others stand in line: to take turns after each attempt would
+/// cost more than the attempts of endpoints that answer at once.
+const SHIFT_US: i64 = 5_000;
+
+/// How long a worker waits after a fault of our own machine before it tries again.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+impl<T: Transport> Dispatch<T> {
+    /// One worker: attempts in a row on one place, and then on the next that can be had.
+    pub(super) async fn work(
+        self: Arc<Self>,
+        lane: Arc<Lane<T::Endpoint>>,
+        first: Taken<T::Endpoint>,
+    ) {
+        let mut seat = Some((lane, first));
+        while let Some((lane, first)) = seat.take() {
+            let mut next = Some(first);
+            let mut spent_us = 0;
+            while let Some(taken) = next {
+                let bytes = taken.due.body.len();
+                if taken.refill {
+                    self.calendar.list(&lane);
+                }
+                if self.may_begin(&lane).await {
+                    spent_us += self.attempt_or_put_back(&lane, taken).await;
+                } else {
+                    lane.lock().release(taken.due.id);
+                }
+                self.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                if lane.lock().landed(bytes) {
+                    self.fill(&lane);
+                }
+                next = self.go_on(&lane, spent_us >= SHIFT_US);
+            }
+            self.seats(Some(lane), |lane, taken| match seat {
+                None => seat = Some((lane, taken)),
+                Some(_) => self.start(lane, taken),
+            });
+        }
+        if self.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
+    /// yet is better left for the next start.
+    async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
+        if lane.takes_turns()
+            && let Some(turn) = self.turns.take(self.clock.instant())
+            && !Box::pin(self.wait_for(turn)).await
+        {
+            return false;
+        }
+        let few = lane.unrecorded.load(Ordering::Relaxed) < FLOOR && self.results.has_bytes_left();
+        few || !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
+    }
+
+    async fn wait_for(&self, turn: Instant) -> bool {
+        let mut stop = self.stop.subscribe();
+        tokio::time::timeout_at(turn, stop.wait_for(|stop| *stop))
+            .await
+            .is_err()
+    }
+
+    /// The next delivery of a worker, or its place given back.
+    fn go_on(&self, lane: &Lane<T::Endpoint>, yields: bool) -> Option<Taken<T::Endpoint>> {
+        let mut state = lane.lock();
+        let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
+        let stays = !self.is_stopping()
+            && state.active <= limit
+            && !(yields && self.places.should_yield(state.active));
+        let taken = if stays && state.next_fits(self.flight_share()) {
+            self.take(&mut state)
+        } else {
+            None
+        };
+        if taken.is_none() {
+            self.places.give_back(state.active);
+            state.active -= 1;
+        }
+        taken
+    }
+
+    /// Returns how long it took.
+    async fn attempt_or_put_back(
+        &self,
+        lane: &Arc<Lane<T::Endpoint>>,
+        taken: Taken<T::Endpoint>,
+    ) -> i64 {
+        let fault = match caught(self.attempt(&taken)).await {
+            Ok(Ok(attempt)) => {
+                lane.note_answer(attempt.exchange.result.is_ok());
+                lane.unrecorded.fetch_add(1, Ordering::Relaxed);
+                let took_us = attempt.exchange.duration_us;
+                self.results.push(attempt);
+                return took_us;
+            }
+            Ok(Err(fault)) => fault,
+            Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
+        };
+        self.counters
+            .fault(&self.clock, &lane.name, taken.due.id, &fault);
+        self.put_back(lane, taken);
+        Box::pin(self.pause()).await;
+        SHIFT_US
+    }
+
+    fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+        let bytes = taken.due.body.len();
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut state = lane.lock();
+        if state.put_back(taken) {
+            return;
+        }
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // While it was in hand no refill saw it: where it is still pending, one has to.
+        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
+    }
+
+    async fn pause(&self) {
+        let mut stop = self.stop.subscribe();
+        let stopped = tokio::time::timeout(FAULT_PAUSE, stop.wait_for(|stop| *stop)).await;
+        drop(stopped);
+    }
+
+    async fn attempt(&self, taken: &Taken<T::Endpoint>) -> Result<Attempt, Fault> {
+        let Taken { due, target, .. } = taken;
+        crash::point("send", "taken");
+        let request = dialect::request(due.dialect, &target.webhook, &due.body);
+        let started_at_ms = self.clock.now_ms();
+        #[cfg(test)]
+        super::simulation::sending(due, &target.webhook);
+        crash::point("send", "before the request");
+        let exchange = self.transport.send(&target.endpoint, &request).await?;
+        crash::point("send", "answered");
+        let finished_at_ms = self.clock.now_ms();
+        let number = due.attempts.saturating_add(1);
+        let sends = if due.origin == Origin::Test {
+            1
+        } else {
+            target.webhook.max_attempts
+        };
+        let (mut verdict, error) = dialect::verdict(
+            due.dialect,
+            sends,
+            due.id,
+            number,
+            &exchange,
+            finished_at_ms,
+        );
+        if due.origin == Origin::Test && verdict != Verdict::Delivered {
+            verdict = Verdict::Failed;
+        }
+        let mut kept = Due {
+            event: due.event.clone(),
+            webhook: due.webhook.clone(),
+            // The log has it, and results may have to wait.
+            body: Bytes::new(),
+            ..*due
+        };
+        if due.origin == Origin::Test {
+            kept.body = due.body.clone();
+        }
+        Ok(Attempt {
+            due: kept,
+            number,
+            started_at_ms,
+            finished_at_ms,
+            url: target.url.clone(),
+            request_headers: request.header_lines(),
+            exchange,
+            verdict,
+            error,
+        })
+    }
+}
+
+struct Panicked;
+
+/// Runs a future and turns a panic of it into a value: one poisonous delivery must not end the rest.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}
