@@ -18,7 +18,7 @@ pub(crate) const FLOOR: usize = 4;
 /// Places above the floors that are left when the log can't follow. What two processors are busy with
 /// is in flight then; with 64 places, ten webhooks were sent a tenth less, for the state of so many
 /// connections and requests is no longer in the processors' caches when they are turned to again.
-const LEAST: usize = 16;
+const LEAST: usize = 24;
 
 /// Results waiting for the log at which places are taken away, and at which they are given again:
 /// four of the recorder's batches, and less than one.
