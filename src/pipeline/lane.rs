@@ -5,7 +5,7 @@
 //! its deliveries in the order in which they are due. `held` are the ids that this process has
 //! taken out of the log and not yet recorded: a refill passes them over.
 //!
-//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` moves it.
+//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `work` move it.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};

@@ -1,9 +1,9 @@
 //! The pipeline: outbox → intake → log → dispatch → endpoint → log.
 //!
-//! The log is the only joint. `intake` admits events, `dispatch` makes attempts, `record` writes
-//! what came of them, `refill` reads back what is due, `durable` and `sweep` keep the log in order.
-//! What one tells another in memory is a hint that may be lost: everything pending is in the log,
-//! and after a crash whatever is not finished is simply due again.
+//! The log is the only joint. `intake` admits events, `dispatch` gives them places, `work` makes the
+//! attempts, `record` writes what came of them, `refill` reads back what is due, `durable` and
+//! `sweep` keep the log in order. What one tells another in memory is a hint that may be lost:
+//! everything pending is in the log, and after a crash whatever is not finished is simply due again.
 //!
 //! Knows no configuration file, no signal, no SQL and no HTTP. Time comes from a `Clock`, endpoints
 //! are behind the `Transport` trait, so the same code runs under paused time with scripted ones.

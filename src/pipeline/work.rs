@@ -23,9 +23,9 @@ use crate::dialect;
 use crate::model::{Attempt, Due, Fault, Origin, Verdict, crash};
 use crate::transport::Transport;
 
-/// How long a worker keeps its place while others stand in line: to take turns after each attempt would
-/// cost more than the attempts of endpoints that answer at once.
-const SHIFT_US: i64 = 5_000;
+/// How long a worker keeps its place while others stand in line. To change after each attempt took a
+/// twentieth of the time where endpoints answer at once.
+const SHIFT: Duration = Duration::from_millis(5);
 
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -40,14 +40,14 @@ impl<T: Transport> Dispatch<T> {
         let mut seat = Some((lane, first));
         while let Some((lane, first)) = seat.take() {
             let mut next = Some(first);
-            let mut spent_us = 0;
+            let since = self.clock.instant();
             while let Some(taken) = next {
                 let bytes = taken.due.body.len();
                 if taken.refill {
                     self.calendar.list(&lane);
                 }
                 if self.may_begin(&lane).await {
-                    spent_us += self.attempt_or_put_back(&lane, taken).await;
+                    self.attempt_or_put_back(&lane, taken).await;
                 } else {
                     lane.lock().release(taken.due.id);
                 }
@@ -55,7 +55,7 @@ impl<T: Transport> Dispatch<T> {
                 if lane.lock().landed(bytes) {
                     self.fill(&lane);
                 }
-                next = self.go_on(&lane, spent_us >= SHIFT_US);
+                next = self.go_on(&lane, since);
             }
             self.seats(Some(lane), |lane, taken| match seat {
                 None => seat = Some((lane, taken)),
@@ -87,13 +87,14 @@ impl<T: Transport> Dispatch<T> {
             .is_err()
     }
 
-    /// The next delivery of a worker, or its place given back.
-    fn go_on(&self, lane: &Lane<T::Endpoint>, yields: bool) -> Option<Taken<T::Endpoint>> {
+    /// The next delivery of a worker that has its place `since` then, or the place given back.
+    fn go_on(&self, lane: &Lane<T::Endpoint>, since: Instant) -> Option<Taken<T::Endpoint>> {
+        let shift_is_over = || self.clock.instant() - since >= SHIFT;
         let mut state = lane.lock();
         let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
         let stays = !self.is_stopping()
             && state.active <= limit
-            && !(yields && self.places.should_yield(state.active));
+            && !(self.places.should_yield(state.active) && shift_is_over());
         let taken = if stays && state.next_fits(self.flight_share()) {
             self.take(&mut state)
         } else {
@@ -106,19 +107,12 @@ impl<T: Transport> Dispatch<T> {
         taken
     }
 
-    /// Returns how long it took.
-    async fn attempt_or_put_back(
-        &self,
-        lane: &Arc<Lane<T::Endpoint>>,
-        taken: Taken<T::Endpoint>,
-    ) -> i64 {
+    async fn attempt_or_put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
         let fault = match caught(self.attempt(&taken)).await {
             Ok(Ok(attempt)) => {
                 lane.note_answer(attempt.exchange.result.is_ok());
                 lane.unrecorded.fetch_add(1, Ordering::Relaxed);
-                let took_us = attempt.exchange.duration_us;
-                self.results.push(attempt);
-                return took_us;
+                return self.results.push(attempt);
             }
             Ok(Err(fault)) => fault,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
@@ -127,7 +121,6 @@ impl<T: Transport> Dispatch<T> {
             .fault(&self.clock, &lane.name, taken.due.id, &fault);
         self.put_back(lane, taken);
         Box::pin(self.pause()).await;
-        SHIFT_US
     }
 
     fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {

@@ -4,6 +4,8 @@
 //! or the end of the schedule changes only what is still pending, so a delivery that was cancelled
 //! during its last attempt stays cancelled. The attempt is in the log in any case.
 
+use std::net::SocketAddr;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Transaction, params};
 
@@ -58,11 +60,29 @@ impl Store {
 
 /// Returns the id of the last row.
 fn insert(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<i64> {
-    ATTEMPT.all(t, attempts, bind)?;
+    let mut peers = Peers::default();
+    ATTEMPT.all(t, attempts, |attempt, values| {
+        bind(attempt, values, &mut peers)
+    })?;
     Ok(t.last_insert_rowid())
 }
 
-fn bind(attempt: &Attempt, values: &mut Values<'_, '_>) -> rusqlite::Result<()> {
+/// The last peer in words: to write an address down costs as much as the rest of a row's values, and
+/// most attempts of a batch went to the same one.
+#[derive(Default)]
+struct Peers(Option<(SocketAddr, String)>);
+
+impl Peers {
+    fn text(&mut self, peer: SocketAddr) -> &str {
+        let (last, text) = self.0.get_or_insert_with(|| (peer, peer.to_string()));
+        if *last != peer {
+            (*last, *text) = (peer, peer.to_string());
+        }
+        text
+    }
+}
+
+fn bind(attempt: &Attempt, values: &mut Values<'_, '_>, peers: &mut Peers) -> rusqlite::Result<()> {
     let exchange = &attempt.exchange;
     let phases = &exchange.phases;
     let answer = exchange.result.as_ref().ok();
@@ -81,7 +101,7 @@ fn bind(attempt: &Attempt, values: &mut Values<'_, '_>) -> rusqlite::Result<()> 
     values.add(phases.body_us)?;
     values.add(failure.map(|f| f.class.name()))?;
     values.add(&attempt.error)?;
-    values.add(exchange.peer.map(|p| p.to_string()))?;
+    values.add(exchange.peer.map(|peer| peers.text(peer)))?;
     values.add(attempt.url.text())?;
     values.add(&attempt.request_headers)?;
     values.add(answer.map(|a| a.truncated))?;
@@ -116,4 +136,17 @@ fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_peer_is_written_down_as_itself() {
+        let mut peers = Peers::default();
+        for text in ["127.0.0.1:80", "127.0.0.1:80", "[::1]:443", "127.0.0.1:80"] {
+            assert_eq!(peers.text(text.parse().unwrap()), text);
+        }
+    }
 }

@@ -27,7 +27,7 @@ impl Insert {
         &self,
         t: &Transaction<'_>,
         rows: &[R],
-        bind: impl Fn(&R, &mut Values<'_, '_>) -> rusqlite::Result<()>,
+        mut bind: impl FnMut(&R, &mut Values<'_, '_>) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<i64> {
         let mut left = rows;
         for size in GROUPS {

@@ -6,8 +6,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, writev};
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -28,13 +28,14 @@ impl Wire {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
         };
-        let mut asked = [PollFd::new(stream, PollFlags::IN)];
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // Not to know is no reason to give the connection up.
-        poll(&mut asked, Some(&at_once)).is_ok_and(|ready| ready > 0)
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        loop {
+            match recv(stream, &mut [0; 1], flags) {
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::INTR) => {}
+                _ => return true,
+            }
+        }
     }
 
     /// Writes at once, where the kernel takes something: the runtime hears of a new connection's room

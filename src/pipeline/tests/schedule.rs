@@ -1,5 +1,6 @@
 //! Schedules, limits and order, by the dialects' documents.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -239,6 +240,32 @@ async fn who_stands_in_line_gets_the_place_that_another_gives_back() {
         "{} and {}",
         of("a"),
         of("b")
+    );
+    world.settled().await;
+}
+
+/// A worker keeps a place that others want for 5 ms, and not for one attempt of 1 ms, nor for ever.
+#[tokio::test(start_paused = true)]
+async fn a_place_changes_hands_after_a_shift() {
+    let two = ["a", "b"].map(|name| webhook(name, Dialect::BoldCms));
+    let mut world = World::new(two.to_vec(), |_, _| Act::Answer(200, 1)).await;
+    world.direct(two.to_vec(), 1).await;
+    world.admit(1_500).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let seen = world.seen();
+    // Who begins five in a millisecond has the place above the floors.
+    let mut begun: BTreeMap<(i64, &str), usize> = BTreeMap::new();
+    for seen in &seen {
+        *begun.entry((seen.at_ms, &seen.webhook)).or_default() += 1;
+    }
+    let holders = begun.iter().filter(|(_, count)| **count == 5);
+    let holders: Vec<&str> = holders.map(|((_, name), _)| *name).collect();
+    let changes = holders.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(holders.len() > 90, "{holders:?}");
+    assert!(
+        (10..=holders.len() / 4).contains(&changes),
+        "{changes} of {}",
+        holders.len()
     );
     world.settled().await;
 }
