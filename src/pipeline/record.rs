@@ -71,7 +71,7 @@ impl Results {
         drop(waiting);
         if count == 1 {
             self.arrived.notify_one();
-        } else if count == BATCH_ROWS {
+        } else if count == within(BATCH_ROWS) {
             self.plenty.notify_one();
         }
     }
@@ -122,7 +122,7 @@ impl Results {
     /// Waits for a whole batch, but not beyond this moment.
     async fn gather(&self, until: Instant) {
         let enough = async {
-            while self.lock().len() < BATCH_ROWS {
+            while self.lock().len() < within(BATCH_ROWS) {
                 self.plenty.notified().await;
             }
         };
