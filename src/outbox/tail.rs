@@ -233,10 +233,20 @@ impl Tail {
             let last = self.number("SELECT max(id) FROM main.outbox", ())?;
             last.unwrap_or(0).saturating_sub(after).max(counted)
         };
+        let oldest_ms = self.oldest_ms(after)?;
+        Ok(Waiting { count, oldest_ms })
+    }
+
+    /// The time of the first row with an id above `after`, UNIX milliseconds; `None` without rows or a
+    /// proper time. Reads that row alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn oldest_ms(&mut self, after: i64) -> Result<Option<i64>, Error> {
         let sql = "SELECT CASE WHEN typeof(time) = 'integer' THEN time END FROM main.outbox
                    WHERE id > ?1 ORDER BY id LIMIT 1";
-        let oldest_ms = self.number(sql, (after,))?;
-        Ok(Waiting { count, oldest_ms })
+        self.number(sql, (after,))
     }
 
     /// The id of the first row, in the order of the ids, whose `time` is `time_ms` or later.
