@@ -123,7 +123,7 @@ impl Report {
         let path = folder.join(format!("{}.md", machine::date()));
         let command: Vec<String> = std::env::args().skip(1).map(without_folder).collect();
         let text = format!(
-            "# A run of the load bench\n\n{}\n- command: load {}\n- rounds: {}, took {:.0} s\n\n{}\n## Raw rounds\n{}",
+            "# A run of the load bench\n\n{}\n- command: load {}\n- rounds: {} (two more of the backlogs), took {:.0} s\n\n{}\n## Raw rounds\n{}",
             self.machine.join("\n"),
             command.join(" "),
             bench.options.rounds,
