@@ -259,6 +259,25 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::print_stderr, reason = "what is left out is said")]
+    async fn both_families_are_reached() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = match tokio::net::TcpListener::bind(address).await {
+                Ok(listener) => listener,
+                Err(error) => {
+                    eprintln!("skipped, for a container may be without it: {address}: {error}");
+                    continue;
+                }
+            };
+            let peer = listener.local_addr().unwrap();
+            let stream = reach(peer).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), peer);
+            let (_accepted, from) = listener.accept().await.unwrap();
+            assert_eq!(stream.local_addr().unwrap(), from);
+        }
+    }
+
+    #[tokio::test]
     async fn where_all_refuse_the_first_is_named() {
         let listener = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
