@@ -28,8 +28,8 @@ const BATCH_ROWS: usize = 256;
 /// The same while results come faster than that: half of those that wait, but no more than this.
 const BATCH_ROWS_BUSY: usize = 512;
 
-/// How long results are gathered after a commit, where they are fewer than a batch: a commit costs
-/// as much as 50 rows, and recording what came during the last one settles at 30 rows each.
+/// How long results are gathered after a commit, where they are fewer than a batch: small commits write
+/// the same pages over and over, which took 3 % of the CPU at 40,000 deliveries a second.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Results that may wait for the log before workers stop, but for a webhook with hardly any of them.
