@@ -71,7 +71,7 @@ pub fn settle(
 ) -> Result<Result<Settled, Refusal>, Error> {
     let Some(cursor) = known else {
         return Ok(match tail.oldest_ms(0)? {
-            // To count them takes longer than all the rest of a start, so it is done only to refuse.
+            // To count many takes longer than all the rest of a start, so it is done only to refuse.
             Some(oldest_ms) if oldest_ms < now_ms - OLD_MS => Err(Refusal::OldEvents {
                 count: tail.waiting(0)?.count,
                 oldest_ms,

@@ -155,7 +155,9 @@ impl<T: Transport> Dispatch<T> {
     pub async fn record(self: Arc<Self>) -> Result<(), store::Error> {
         let mut last = self.clock.instant() - GATHER;
         loop {
-            if !self.is_stopping() && self.clock.instant() < last + GATHER {
+            // After a commit with nothing behind it there is nothing to wake up for.
+            let some = !self.results.lock().is_empty();
+            if some && !self.is_stopping() && self.clock.instant() < last + GATHER {
                 self.results.gather(last + GATHER).await;
             }
             let mut batch = self.results.take();
