@@ -291,6 +291,11 @@ impl Scene {
         change(&format!(
             "INSERT OR REPLACE INTO rollup VALUES ('5min', 0, 'plain'{zeros})"
         ));
+        // A row is old beside a new one only, and perhaps nothing was recorded so far.
+        let start = now_ms() / 300_000 * 300_000;
+        change(&format!(
+            "INSERT OR IGNORE INTO rollup VALUES ('5min', {start}, 'plain'{zeros})"
+        ));
     }
 
     /// What is done while it runs.
