@@ -310,8 +310,8 @@ fn empty_names(files: &[File]) -> Vec<String> {
 
 /// What lies at the top and should not, of paths as `git ls-files` lists them.
 fn strays(paths: &str) -> Vec<String> {
-    let known =
-        "Cargo.toml Cargo.lock src webhooks.toml tests packaging README.md CHANGELOG.md build.rs";
+    let known = "Cargo.toml Cargo.lock src webhooks.toml tests packaging findings deny.toml build.rs \
+                 README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md SECURITY.md";
     let mut tops: Vec<&str> = paths
         .lines()
         .map(|path| path.split('/').next().unwrap_or(path))
