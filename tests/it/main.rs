@@ -17,6 +17,7 @@ mod config_errors;
 mod console;
 mod crash;
 mod daemon;
+mod databases;
 mod disk;
 mod ends;
 mod fairness;
