@@ -72,8 +72,8 @@ pub(super) fn parse_time_ms(text: &str) -> Option<i64> {
         return Some(time.as_millisecond());
     }
     let time = text.parse::<civil::DateTime>().ok()?;
-    let zoned = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(zoned.timestamp().as_millisecond())
+    let utc = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+    Some(utc.as_millisecond())
 }
 
 /// A span for people, in its largest unit: `12 s`, `5 min`, `3 h`, `2 d`.
