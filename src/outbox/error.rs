@@ -191,6 +191,9 @@ impl Error {
                     "raise fs.inotify.max_user_instances or fs.inotify.max_user_watches".to_owned(),
                 )
             }
+            Self::Watch { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("give this user the right to read (r) on the folder".to_owned())
+            }
             Self::Companions { .. } => Some(SHARE.to_owned()),
             Self::Unlinked { .. } => Some(
                 "start the daemon anew; stop it before files of the outbox are put back or removed \
