@@ -79,3 +79,57 @@ impl Backfill {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::model::Clock;
+
+    /// Looks, and waits for what began.
+    fn look(it: &mut Backfill, now: Instant) -> bool {
+        it.look(now);
+        let began = it.copying.is_some();
+        while it.copying.as_ref().is_some_and(|c| !c.is_finished()) {
+            std::thread::yield_now();
+        }
+        began
+    }
+
+    #[test]
+    fn it_is_tried_once_and_while_a_reader_is_in_the_way_at_longer_and_longer_pauses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let app = Connection::open(&path).unwrap();
+        app.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)")
+            .unwrap();
+        let reader = Connection::open(&path).unwrap();
+        reader
+            .execute_batch("BEGIN; SELECT count(*) FROM t")
+            .unwrap();
+        app.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        let begun = Clock::system().instant().into_std();
+        let mut it = Backfill::new(&path, begun);
+        let mut tries = Vec::new();
+        for tenths in 0..300 {
+            if look(&mut it, begun + Duration::from_millis(tenths * 100)) {
+                tries.push(tenths);
+            }
+        }
+        // Each try is heard of at the next look, a tenth later, from which the pause counts.
+        assert_eq!(tries[..4], [7, 22, 51, 102]);
+        assert!(
+            tries.windows(2).all(|two| two[1] - two[0] <= 51),
+            "{tries:?}"
+        );
+        drop(reader);
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        assert!(look(&mut it, after(60)) || look(&mut it, after(70)));
+        for seconds in 80..90 {
+            assert!(!look(&mut it, after(seconds)), "the file is whole");
+        }
+        it.touch(after(90));
+        assert!(look(&mut it, after(91)));
+    }
+}

@@ -219,6 +219,10 @@ impl Error {
                  sqlite3's .recover; what the log knows of it is compared at the next start"
                     .to_owned(),
             ),
+            (ErrorCode::DatabaseBusy, _) => Some(
+                "another program has it for itself: a long transaction, or locking_mode = EXCLUSIVE"
+                    .to_owned(),
+            ),
             (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {
                 Some("free some space; work goes on by itself".to_owned())
             }
