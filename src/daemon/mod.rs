@@ -14,7 +14,7 @@ mod notify;
 mod patience;
 mod reload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +95,7 @@ struct Running {
     closed: watch::Sender<bool>,
     own_socket: Option<OwnSocket>,
     reloads: mpsc::Receiver<api::Reload>,
+    outbox: PathBuf,
     _lock: Lock,
 }
 
@@ -179,6 +180,7 @@ async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
         closed,
         own_socket,
         reloads,
+        outbox: config.outbox.path.clone(),
         _lock: lock,
     })
 }
@@ -298,6 +300,13 @@ async fn stop(
             loop_result(ended)?;
         }
         crash::point("stop", "synchronised");
+        if !running.followed.is_terminated() {
+            // Its last word, with which its connection is closed; it was told to stop above.
+            let _followed = (&mut running.followed).await;
+        }
+        if ended.is_ok() {
+            leave_whole(running.outbox).await;
+        }
         Ok(())
     };
     let finished = tokio::select! {
@@ -309,6 +318,14 @@ async fn stop(
         tracing::info!("stopped");
     }
     ended.and(finished)
+}
+
+/// Copies the outbox's WAL into its file, as the last connection to a database does that may write.
+/// Ours of the intake only reads, so that its file alone would lack what the application wrote last.
+async fn leave_whole(path: PathBuf) {
+    let copied = tokio::task::spawn_blocking(move || outbox::backfill(&path)).await;
+    // Who may not write the file, or has a reader that needs the old state, keeps the WAL.
+    drop(copied);
 }
 
 /// The thread that follows the outbox ends by itself only when a person has to decide.

@@ -10,15 +10,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::row::{Judge, length_fault, name_fault, time_fault};
 use super::table::{self, Table};
+use super::wal::Keeper;
 use super::{Error, connect};
 use crate::model::crash;
 
 /// How long a call waits for the application's transactions.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a call tries anew beside checkpoints of the application's, which end in milliseconds:
+/// with a pause of as many, as long as it waits for transactions.
+const TRIES: u32 = 5_000;
 
 /// The time of an event that came without one: the schema's default, for tables that have none.
 const NOW: &str = "CAST(strftime('%s', 'now') AS INTEGER) * 1000
@@ -104,6 +109,7 @@ impl StdError for AppendError {
 #[derive(Debug)]
 pub struct Appender {
     connection: Connection,
+    keeper: Keeper,
     path: PathBuf,
     table: Table,
     judge: Judge,
@@ -159,6 +165,7 @@ impl Appender {
         };
         Ok(Self {
             connection,
+            keeper: Keeper::open(path)?,
             path: path.to_owned(),
             table,
             judge,
@@ -194,6 +201,7 @@ impl Appender {
         let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         // It only ever fails for a wrong argument.
         drop(self.connection.set_db_config(config, true));
+        self.keeper.abandon();
     }
 
     /// Takes another limit for the longest `data` of an event.
@@ -231,15 +239,22 @@ impl Appender {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        let added = self.transact(events, all);
+        self.keeper.release();
+        if added.is_ok() {
+            self.keeper.copy_if_long();
+        }
+        added
+    }
+
+    fn transact(&mut self, events: &[NewEvent], all: bool) -> Result<Vec<Appended>, AppendError> {
         let append_error = |source| {
             let path = self.path.clone();
             AppendError::Outbox(Error::Append { path, source })
         };
         // Immediate, so that a key can't be added by another between looking and adding.
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(append_error)?;
+        let begun = self.keeper.begin(&self.connection, TRIES);
+        let transaction = begun.map_err(append_error)?;
         let mut answers = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
             let answer = add_one(&transaction, &self.sql, self.table, event);

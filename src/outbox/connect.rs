@@ -61,7 +61,7 @@ pub(super) fn finish(path: &Path) -> Result<(), Error> {
 }
 
 /// The cheapest question that has SQLite read the file.
-fn look(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn look(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA main.schema_version", (), |_| Ok(()))
 }
 
@@ -70,6 +70,10 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, Error> {
     spare_the_owner(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags)?;
+    // Who copies the WAL is decided in `wal`.
+    connection
+        .execute_batch("PRAGMA wal_autocheckpoint = 0")
+        .map_err(|source| open_error(path, source))?;
     // SQLite opens a file that it may not write for reading instead, and says nothing.
     match connection.is_readonly("main") {
         Ok(false) => Ok(connection),

@@ -191,6 +191,9 @@ impl Error {
                     "raise fs.inotify.max_user_instances or fs.inotify.max_user_watches".to_owned(),
                 )
             }
+            Self::Watch { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("give this user the right to read (r) on the folder".to_owned())
+            }
             Self::Companions { .. } => Some(SHARE.to_owned()),
             Self::Unlinked { .. } => Some(
                 "start the daemon anew; stop it before files of the outbox are put back or removed \
@@ -214,6 +217,10 @@ impl Error {
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Some(
                 "it is never altered or made anew: restore it from a backup, or recover it with \
                  sqlite3's .recover; what the log knows of it is compared at the next start"
+                    .to_owned(),
+            ),
+            (ErrorCode::DatabaseBusy, _) => Some(
+                "another program has it for itself: a long transaction, or locking_mode = EXCLUSIVE"
                     .to_owned(),
             ),
             (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {

@@ -2,7 +2,7 @@
 //!
 //! An application writes rows; this module reads them in the order of their ids (`tail`), learns
 //! early that there are more (`watch`, `burst`), adds rows for those without a database of their own
-//! (`append`) and deletes the old ones (`prune`). It knows nothing of webhooks, of the log or of how
+//! (`append`), deletes the old ones (`prune`) and leaves the file whole (`wal`, `backfill`). It knows nothing of webhooks, of the log or of how
 //! far the outbox was taken: the position is an argument.
 //!
 //! Invariants: a read never leaves a transaction open; no row, whatever is in it, stops the rows
@@ -14,11 +14,13 @@
 mod append;
 #[cfg(test)]
 pub(crate) mod application;
+mod backfill;
 mod burst;
 mod companion;
 mod connect;
 mod create;
 mod error;
+mod journal;
 mod json;
 mod prune;
 mod row;
@@ -27,9 +29,11 @@ mod table;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod wal;
 mod watch;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
+pub use backfill::Backfill;
 pub use burst::Burst;
 pub use create::create_if_missing;
 pub use error::Error;
@@ -37,4 +41,5 @@ pub use prune::{Pruned, Pruner};
 pub use row::Row;
 pub use schema::SCHEMA;
 pub use tail::{Batch, Tail, Waiting};
+pub use wal::backfill;
 pub use watch::{Wake, Waker, Watch};

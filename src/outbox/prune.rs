@@ -1,20 +1,24 @@
 //! Deleting old rows from the outbox, a few at a time.
 //!
 //! The application writes to the same database, so each call is one short transaction that gives way
-//! when the application is writing. Nothing of the database is set, no checkpoint is asked for, no
-//! space is given back: pages that become free are the application's to use again. Which rows are
-//! old enough is the caller's to say; AUTOINCREMENT keeps their ids from being given again.
+//! when the application is writing or checkpoints. Nothing of the database is set, no space is given
+//! back: pages that become free are the application's to use again. Which rows are old enough is the
+//! caller's to say; AUTOINCREMENT keeps their ids from being given again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::wal::Keeper;
 use super::{Error, connect, table};
 use crate::model::crash;
 
 /// How long a call waits for the application's transaction to end before it gives way.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// How often a call tries anew beside the application's checkpoint, with 1 ms in between.
+const TRIES: u32 = 20;
 
 /// What came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,7 @@ pub enum Pruned {
 #[derive(Debug)]
 pub struct Pruner {
     connection: Connection,
+    keeper: Keeper,
     path: PathBuf,
 }
 
@@ -46,13 +51,14 @@ impl Pruner {
             .map_err(|source| connect::open_error(path, source))?;
         Ok(Self {
             connection,
+            keeper: Keeper::open(path)?,
             path: path.to_owned(),
         })
     }
 
     /// Deletes the oldest rows with ids up to `up_to_id`, at most `limit` of them, durably.
     ///
-    /// May wait for 20 ms. A foreign key of the application's that refers to the rows is obeyed.
+    /// May wait for some 20 ms. A foreign key of the application's that refers to the rows is obeyed.
     ///
     /// # Errors
     ///
@@ -61,14 +67,20 @@ impl Pruner {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = "DELETE FROM main.outbox WHERE id IN
                    (SELECT id FROM main.outbox WHERE id <= ?1 ORDER BY id LIMIT ?2)";
-        let deleted = self
-            .connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute((up_to_id, limit)))
-            .map_err(|source| Error::Prune {
-                path: self.path.clone(),
-                source,
-            });
+        let mut transact = || {
+            let transaction = self.keeper.begin(&self.connection, TRIES)?;
+            let rows = transaction
+                .prepare_cached(sql)?
+                .execute((up_to_id, limit))?;
+            transaction.commit()?;
+            Ok(rows)
+        };
+        let deleted = transact().map_err(|source| Error::Prune {
+            path: self.path.clone(),
+            source,
+        });
+        self.keeper.release();
+        self.keeper.copy_if_long();
         match deleted {
             Ok(rows) => {
                 crash::point("prune the outbox", "deleted");

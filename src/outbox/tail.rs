@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
-use super::Error;
 use super::companion::{Companions, Standing};
 use super::connect::{self, Identity};
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
+use super::{Error, journal};
 
 /// How many waiting rows are counted one by one, some 30 ms; beyond, the ids are subtracted.
 const COUNTED_ROWS: i64 = 100_000;
@@ -118,14 +118,10 @@ impl Tail {
             max_data_bytes,
             utf16: table.utf16,
         };
-        let mut journal = std::fs::canonicalize(path)
-            .unwrap_or_else(|_| path.to_owned())
-            .into_os_string();
-        journal.push("-journal");
         Ok(Self {
             connection,
             path: path.to_owned(),
-            journal: journal.into(),
+            journal: journal::path_of(path),
             identity,
             companions: Companions::of(path),
             judge,
@@ -277,12 +273,12 @@ impl Tail {
         Ok(self.seen != self.settled)
     }
 
-    /// Whether a transaction of somebody else is under way in rollback-journal mode: its journal holds
-    /// bytes. A look now would see the state before it, and its shared lock would fail the commit of an
-    /// application that has no busy time-out.
+    /// Whether a transaction of somebody else is under way in rollback-journal mode. A look now would
+    /// see the state before it, and its shared lock would fail the commit of an application that has no
+    /// busy time-out.
     #[must_use]
     pub fn being_written(&self) -> bool {
-        std::fs::metadata(&self.journal).is_ok_and(|journal| journal.len() > 0)
+        journal::is_used(&self.journal)
     }
 
     /// Whether another file is under the path now, or none: open a new `Tail` then.

@@ -61,7 +61,7 @@ impl Waker {
     }
 }
 
-/// A watch on the folder of an outbox.
+/// A watch on the folder of an outbox. Who may not watch it has one that is blind, and polls.
 #[derive(Debug)]
 pub struct Watch {
     events: Option<OwnedFd>,
@@ -109,31 +109,41 @@ impl Folder {
 impl Watch {
     /// Watches the folder of the outbox at `path`.
     ///
-    /// Make a new one when [`Tail::replaced`](super::Tail::replaced): the folder may be another.
-    ///
     /// # Errors
     ///
     /// [`Error::Watch`], where the machine's limit of watches is reached for instance; a
     /// [`blind`](Self::blind) watch serves then. [`Error::Wait`].
     pub fn new(path: &Path) -> Result<(Self, Waker), Error> {
         let (mut watch, waker) = Self::blind()?;
-        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
+        watch.see(path)?;
+        Ok((watch, waker))
+    }
+
+    /// Watches the folder of the outbox at `path` from now on, and nothing else: after
+    /// [`Tail::replaced`](super::Tail::replaced) it may be another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`]; the watch is blind then.
+    pub fn see(&mut self, path: &Path) -> Result<(), Error> {
+        self.events = None;
+        self.folders = vec![Folder::of(path)];
+        if let Ok(real) = std::fs::canonicalize(path) {
+            self.folders.push(Folder::of(&real));
+        }
         let watch_error = |error: Errno, folder: &Path| Error::Watch {
             folder: folder.to_owned(),
             source: error.into(),
         };
-        let events = events.map_err(|error| watch_error(error, path))?;
-        watch.folders.push(Folder::of(path));
-        if let Ok(real) = std::fs::canonicalize(path) {
-            watch.folders.push(Folder::of(&real));
-        }
-        for folder in &watch.folders {
+        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
+            .map_err(|error| watch_error(error, path))?;
+        for folder in &self.folders {
             folder
                 .watch(&events)
                 .map_err(|error| watch_error(error, &folder.path))?;
         }
-        watch.events = Some(events);
-        Ok((watch, waker))
+        self.events = Some(events);
+        Ok(())
     }
 
     /// A watch that sees no file, only its [`Waker`]: for where folders can't be watched.

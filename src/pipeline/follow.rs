@@ -3,6 +3,7 @@
 //! inotify tells of the write before the commit is visible, so the watch is followed by a short
 //! burst of looks at `data_version`, and a slow poll stands behind it all. Trouble with the outbox
 //! (locked, unreadable, replaced) is waited out; trouble that a person must decide ends the thread.
+//! Where nothing can be watched, the outbox is polled instead.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use super::chain;
 use super::intake::{Intake, IntakeError, Step};
 use super::lane::Lane;
 use super::status::TROUBLE_MS;
-use crate::outbox::{self, Burst, Tail, Wake, Waker, Watch};
+use crate::outbox::{self, Backfill, Burst, Tail, Wake, Waker, Watch};
 use crate::transport::Transport;
 
 /// A gap that is no longer part of a burst: a look at its end is at the table, come what may.
@@ -27,6 +28,9 @@ const TROUBLE: Duration = Duration::from_secs(1);
 /// Between two verifications of the cursor when others commit and no row comes: an application may
 /// do so a thousand times a second in its own tables.
 const VERIFY: Duration = Duration::from_millis(500);
+
+/// Between two tries to watch again what could not be watched: polling finds all there is meanwhile.
+const BLIND: Duration = Duration::from_secs(60);
 
 /// With a backlog, the intake lets lanes that move catch up for so long before the next batch, or
 /// the queues would overflow into the log and every row be read back from there.
@@ -55,25 +59,30 @@ pub type Followed = Result<(), IntakeError>;
 /// Starts the thread. `ended` is called with the way it ended.
 ///
 /// # Errors
-/// The folder can't be watched, or no thread be made.
+/// There is no descriptor to wait with, or no thread can be made.
 pub fn follow<T: Transport>(
     intake: Intake<T>,
     path: PathBuf,
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
-    let (watch, waker) = Watch::new(&path).map_err(IntakeError::Outbox)?;
+    let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let follower = Follower {
+    let now = intake.clock().instant();
+    let mut follower = Follower {
         intake,
         path: path.clone(),
         stop: stop.clone(),
-        burst: Burst::new(watch.is_blind()),
+        burst: Burst::new(true),
         watch,
+        polls: false,
+        aimed: now,
+        backfill: Backfill::new(&path, now.into_std()),
         moved: false,
         verified: None,
         spoilt: false,
         unknown: false,
     };
+    follower.aim();
     std::thread::Builder::new()
         .name("intake".into())
         .spawn(move || ended(follower.run()))
@@ -87,6 +96,11 @@ struct Follower<T: Transport> {
     stop: Arc<AtomicBool>,
     watch: Watch,
     burst: Burst,
+    /// Nothing can be watched, and the journal was told.
+    polls: bool,
+    /// When it was last tried to watch.
+    aimed: Instant,
+    backfill: Backfill,
     /// Somebody committed since the cursor was last verified, and no row came of it.
     moved: bool,
     verified: Option<Instant>,
@@ -118,7 +132,35 @@ impl<T: Transport> Follower<T> {
                 Err(error) => return Err(IntakeError::Outbox(error)),
             }
         }
+        self.backfill.end();
         Ok(())
+    }
+
+    /// Watches the files that are under the path now, or says once why they are polled instead.
+    fn aim(&mut self) {
+        self.aimed = self.intake.clock().instant();
+        let seen = self.watch.see(&self.path);
+        self.burst = Burst::new(self.watch.is_blind());
+        let outbox = self.path.display();
+        match seen {
+            Ok(()) if self.polls => tracing::info!(%outbox, "the outbox is watched again"),
+            Err(cause) if !self.polls => {
+                let (error, hint) = (chain(&cause), cause.hint());
+                tracing::warn!(%outbox, error, hint,
+                    "the outbox can't be watched: it is looked at 40 times a second instead");
+            }
+            _ => {}
+        }
+        self.polls = self.watch.is_blind();
+    }
+
+    /// What is due now and then, while nothing is committed.
+    fn keep(&mut self) {
+        let now = self.intake.clock().instant();
+        if self.polls && now.saturating_duration_since(self.aimed) >= BLIND {
+            self.aim();
+        }
+        self.backfill.look(now.into_std());
     }
 
     /// Takes in what is there. `always`: also where no commit was noticed.
@@ -135,6 +177,7 @@ impl<T: Transport> Follower<T> {
             let now = self.intake.clock().instant().into_std();
             let looked = self.intake.tail.check_companions(now, true);
             looked.map_err(IntakeError::Outbox)?;
+            self.keep();
         }
         if self.unknown {
             self.intake.verify()?;
@@ -144,6 +187,10 @@ impl<T: Transport> Follower<T> {
             return Ok(());
         }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
+        if changed {
+            let now = self.intake.clock().instant().into_std();
+            self.backfill.touch(now);
+        }
         if !changed && !always && !self.moved && !self.intake.has_more() {
             return Ok(());
         }
@@ -183,6 +230,7 @@ impl<T: Transport> Follower<T> {
         self.intake.tail = tail;
         self.spoilt = false;
         self.unknown = true;
+        self.aim();
         Ok(())
     }
 

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and prints its figures for whoever reads the run"
 )]
 
+mod churn;
 mod clock;
 mod commands;
 mod config_errors;
@@ -36,4 +37,6 @@ mod reload;
 mod secrets;
 mod socket;
 mod support;
+mod watching;
+mod whole;
 mod wire;

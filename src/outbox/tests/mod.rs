@@ -1,11 +1,14 @@
 //! Tests of the module as a whole, against an application on a connection of its own.
 //!
 //! `reading` looks at what a tail makes of rows and databases, `following` at whether it sees each
-//! commit, in order and soon, `appending` at the rows that come through webhooksd itself.
+//! commit, in order and soon, `modes` at what tells it of them, `appending` at the rows that come
+//! through webhooksd itself, `sharing` at the WAL that both write.
 
 mod appending;
 mod following;
+mod modes;
 mod reading;
+mod sharing;
 
 use std::path::{Path, PathBuf};
 

@@ -117,7 +117,7 @@ pub(super) fn by_http(mut stream: UnixStream, event: &str) -> Option<i64> {
     body["ids"][0].as_i64()
 }
 
-pub(super) fn by_line(mut stream: UnixStream, event: &str) -> Option<i64> {
+pub(crate) fn by_line(mut stream: UnixStream, event: &str) -> Option<i64> {
     stream.write_all(format!("{event}\n").as_bytes()).ok()?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).ok()?;

@@ -8,7 +8,7 @@
 
 mod disk;
 mod ledger;
-mod load;
+pub(crate) mod load;
 mod owed;
 mod plan;
 mod power;

@@ -217,6 +217,22 @@ fn databases_that_are_opened_by_hand() {
 }
 
 #[test]
+fn a_rollback_journal_is_read_in_one_place_and_nothing_else() {
+    let rule = databases_opened_by_hand;
+    let fine = "fn f() { rustix::fs::open(journal, OFlags::RDONLY | OFlags::CLOEXEC, m); }";
+    assert!(!complains(rule, JOURNAL_READER, fine));
+    assert!(complains(rule, "src/outbox/tail.rs", fine));
+    for bad in [
+        &fine.replace("RDONLY", "RDWR"),
+        &fine.replace("CLOEXEC", "CREATE"),
+        &fine.repeat(2),
+        &format!("{fine} fn g() {{ std::fs::File::open(p); }}"),
+    ] {
+        assert!(complains(rule, JOURNAL_READER, bad), "{bad}");
+    }
+}
+
+#[test]
 fn test_modules_in_files_of_their_own_may_open() {
     let parent = File::new("src/store/mod.rs", "#[cfg(test)] mod tests; mod queue;");
     let opening = "use std::fs::File;";
