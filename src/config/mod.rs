@@ -75,7 +75,8 @@ impl fmt::Debug for Surroundings<'_> {
 /// A configuration without errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The `tenantId` of openboxes-lift; always there where a webhook has that dialect.
+    /// The `tenantId` of openboxes-lift for rows that name no tenant; always there where a webhook has
+    /// that dialect.
     pub tenant: Option<String>,
     /// Where events come from.
     pub outbox: Outbox,
