@@ -155,7 +155,11 @@ mod tests {
             assert_eq!(sent["tenantId"], tenant.unwrap_or("acme"));
             let names: Vec<&str> = fanned.webhooks.iter().map(|(name, _)| &**name).collect();
             let theirs = tenant == Some("globex");
-            let expected: &[&str] = if theirs { &["all", "globex", "again"] } else { &["all", "again"] };
+            let expected: &[&str] = if theirs {
+                &["all", "globex", "again"]
+            } else {
+                &["all", "again"]
+            };
             assert_eq!(names, expected);
         }
     }

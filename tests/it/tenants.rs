@@ -39,7 +39,13 @@ fn two_tenants_keep_theirs_in_every_attempt_redelivery_and_replay() {
     ];
     world.configure_with(SECTION, &hooks);
     let daemon = world.start();
-    let tenants = [None, Some("globex"), Some("globex"), Some("a \"b\"\u{e9}"), None];
+    let tenants = [
+        None,
+        Some("globex"),
+        Some("globex"),
+        Some("a \"b\"\u{e9}"),
+        None,
+    ];
     for (n, tenant) in (1..).zip(tenants) {
         insert(&world, n, tenant);
     }
@@ -73,7 +79,11 @@ fn two_tenants_keep_theirs_in_every_attempt_redelivery_and_replay() {
 fn a_sample_is_of_a_tenant_that_the_webhook_is_for() {
     let receivers = [Receiver::ok(), Receiver::ok(), Receiver::ok()];
     let world = World::new(&[]);
-    let lists = ["# all", "tenants = [\"globex\", \"acme\"]", "tenants = [\"globex\", \"b\"]"];
+    let lists = [
+        "# all",
+        "tenants = [\"globex\", \"acme\"]",
+        "tenants = [\"globex\", \"b\"]",
+    ];
     let names = ["all", "both", "others"];
     let hooks: Vec<_> = (names.iter().zip(&receivers).zip(lists))
         .map(|((name, receiver), list)| {
