@@ -16,7 +16,7 @@ use super::read::{MAX_CONFIG_BYTES, too_large};
 use super::{Config, Draft, SecretsWanted, Surroundings, draft};
 
 /// Where a configuration is looked for, in this order.
-const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
+pub const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
 
 /// The most that is read of a secret or CA file, in bytes: above both their limits.
 const MAX_READ_BYTES: usize = 2 * 1_024 * 1_024;

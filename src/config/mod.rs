@@ -34,7 +34,7 @@ use crate::model::Webhook;
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use draft::{Draft, Key};
-pub use file::{LoadError, default_file, load, load_draft, socket_path};
+pub use file::{DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path};
 pub use read::{draft, parse};
 
 /// Which secrets (and CA files) are read, and what it means where one is missing.

@@ -67,11 +67,14 @@ fn unsendable(text: &str) -> Option<(String, String)> {
     let inside = !text.trim().is_empty() && text.trim_end().len() > at && !text.starts_with(c);
     if c == ' ' && !inside || c.is_control() {
         let what = if c == ' ' {
-            "a blank"
+            "a blank before or behind it"
         } else {
             "a control character, a line's end perhaps"
         };
-        return Some((format!("{what} is in the URL"), "leave it out".to_owned()));
+        return Some((
+            format!("{what}, stands in the URL"),
+            "leave it out".to_owned(),
+        ));
     }
     if may_hold_password(text) {
         let message = "the URL has a character that is not ASCII, or a blank".to_owned();
@@ -88,8 +91,8 @@ fn unsendable(text: &str) -> Option<(String, String)> {
         return None;
     }
     let message = match c {
-        ' ' => "a URL has no blanks".to_owned(),
-        c => format!("a URL has no {c:?} in it"),
+        ' ' => "a blank can't stand in a URL".to_owned(),
+        c => format!("{c:?} can't stand in a URL as it is"),
     };
     Some((message, format!("write {} in its place", encoded(c))))
 }
@@ -101,7 +104,7 @@ fn doubtful(target: &str) -> Option<(String, String)> {
     };
     if let Some(c) = target.chars().find(|c| "\"\\^{|}".contains(*c)) {
         return Some((
-            format!("a URL has no {c:?} in it; it is sent as typed"),
+            format!("{c:?} should not stand in a URL as it is; it is sent as typed"),
             fix(encoded(c)),
         ));
     }

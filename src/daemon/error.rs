@@ -77,11 +77,6 @@ pub enum Error {
     },
     /// A person has to decide where to begin.
     Refused(Refusal),
-    /// A setting is another one than at the start.
-    Restart {
-        /// The key.
-        key: &'static str,
-    },
     /// The runtime or a signal can't be set up.
     Runtime(io::Error),
     /// The system does not give the threads that are needed.
@@ -105,7 +100,6 @@ impl Error {
             Self::Config(_)
             | Self::Refused(_)
             | Self::Endpoint { .. }
-            | Self::Restart { .. }
             | Self::NoSocket { .. }
             | Self::Group { .. } => 2,
             Self::Outbox(error) if error.hint().is_some() && !error.may_pass() => 2,
@@ -137,7 +131,6 @@ impl Error {
                  of them; an id or a time starts there"
                     .into(),
             ),
-            Self::Restart { .. } => Some("restart the service to change it".into()),
             Self::Unrecorded | Self::Interrupted { .. } => {
                 Some("those are sent again at the next start".into())
             }
@@ -182,7 +175,6 @@ impl fmt::Display for Error {
             Self::Passed { .. } => f.write_str("use the socket that systemd passed"),
             Self::Metrics { address, .. } => write!(f, "listen on {address}"),
             Self::Refused(refusal) => refused(*refusal, f),
-            Self::Restart { key } => write!(f, "{key} is another one than at the start"),
             Self::Runtime(_) => f.write_str("set up the runtime"),
             Self::Threads(_) => f.write_str("start the daemon's threads"),
             Self::Panicked => f.write_str("a part of the pipeline panicked; its line is above"),

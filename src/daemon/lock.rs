@@ -8,8 +8,16 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use super::Error;
+
+/// How long a look may hold the lock, and how many of them are waited for.
+const A_LOOK: Duration = Duration::from_millis(10);
+const LOOKS: u32 = 3;
 
 /// The lock, as long as it lives.
 #[derive(Debug)]
@@ -23,9 +31,7 @@ impl Lock {
     /// # Errors
     /// Another process has it, or the file can't be made.
     pub fn take(log: &Path) -> Result<Self, Error> {
-        let mut path = log.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = beside(log);
         let failed = |source| Error::Lock {
             path: path.clone(),
             source,
@@ -43,22 +49,19 @@ impl Lock {
         let mode = rustix::fs::Mode::from_raw_mode(0o660);
         rustix::fs::fchmod(&file, mode)
             .or_else(|error| {
-                if error == rustix::io::Errno::PERM {
+                if error == Errno::PERM {
                     Ok(())
                 } else {
                     Err(error)
                 }
             })
             .map_err(|error| failed(error.into()))?;
-        match file.try_lock() {
+        match patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = file.read_to_string(&mut text);
-                let pid = read.ok().and_then(|_| text.trim().parse().ok());
                 return Err(Error::Held {
                     log: log.to_owned(),
-                    pid,
+                    pid: holder(&mut file),
                 });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -71,6 +74,55 @@ impl Lock {
         }
         Ok(Self { _file: file })
     }
+}
+
+/// Whether a daemon holds the lock of a log; which process it is, 0 where that can't be read. Nothing is
+/// made, and nothing is kept.
+pub(super) fn look(log: &Path) -> Option<u32> {
+    let mut file = File::open(beside(log)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder(&mut file).unwrap_or(0)),
+        _ => None,
+    }
+}
+
+/// Whether the file of a log's lock can be opened, where there is one.
+pub(super) fn may_open(log: &Path) -> Result<(), Error> {
+    let path = beside(log);
+    let source: io::Error = match std::fs::metadata(&path) {
+        Ok(data) if data.is_dir() => Errno::ISDIR.into(),
+        Ok(_) => match accessat(CWD, &path, Access::WRITE_OK, AtFlags::EACCESS) {
+            Ok(()) => return Ok(()),
+            Err(error) => error.into(),
+        },
+        // Its folder is the log's, which is looked at too.
+        Err(_) => return Ok(()),
+    };
+    Err(Error::Lock { path, source })
+}
+
+/// Takes the lock; who only looks whether somebody has it is in the way for a moment.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(A_LOOK),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
+fn beside(log: &Path) -> PathBuf {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
+}
+
+/// The process that wrote its number into the file.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    read.ok().and_then(|_| text.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -86,7 +138,10 @@ mod tests {
             Err(Error::Held { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        assert_eq!(look(&log), Some(std::process::id()));
         drop(first);
+        assert_eq!(look(&log), None);
         Lock::take(&log).unwrap();
+        assert_eq!(look(&folder.path().join("none.db")), None);
     }
 }

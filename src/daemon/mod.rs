@@ -7,12 +7,17 @@
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
 mod error;
+mod holder;
+mod judge;
 mod limits;
 mod listen;
 mod lock;
+mod look;
 mod notify;
 mod patience;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,15 +29,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use error::Error;
+pub use judge::check;
 pub use lock::Lock;
 
 use crate::api::{self, Api};
-use crate::config::{self, Config, SecretsWanted};
+use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
 use crate::store::{self, Checkpointer, Store};
-use crate::transport::{self, Client};
+use crate::transport::{Client, Endpoint};
+use judge::{Asked, Judged, judge};
 use listen::{Listeners, OwnSocket};
 use patience::Patience;
 use reload::Reload;
@@ -58,11 +65,10 @@ const RELOADS: usize = 16;
 /// What kept it from starting or ended it. The configuration's own errors are in it, whole.
 pub fn run(config_path: &Path) -> Result<(), Error> {
     limits::forbid_core();
-    let config = load(config_path)?;
+    let client = Client::new(Clock::system());
+    let judged = judge(config_path, &Asked::Start, &client)?;
     limits::raise_files();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .clamp(1, THREADS);
+    let threads = threads();
     limits::check_threads(threads).map_err(Error::Threads)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -70,17 +76,16 @@ pub fn run(config_path: &Path) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let ended = runtime.block_on(serve(config_path, config));
+    let ended = runtime.block_on(serve(config_path, judged, client));
     runtime.shutdown_timeout(EXIT);
     ended
 }
 
-/// Reads the configuration as the daemon does, secrets included.
-///
-/// # Errors
-/// The file can't be read, or every error in it.
-pub fn load(path: &Path) -> Result<Config, Error> {
-    config::load(path, SecretsWanted::Read, &transport::check_ca).map_err(Error::Config)
+/// How many threads run futures on this machine.
+fn threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .clamp(1, THREADS)
 }
 
 /// What is running.
@@ -98,16 +103,12 @@ struct Running {
     _lock: Lock,
 }
 
-async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
+async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(), Error> {
     let mut signals = Signals::new()?;
-    for warning in &config.warnings {
-        warning
-            .to_string()
-            .lines()
-            .for_each(|line| tracing::warn!("{line}"));
-    }
+    let Judged { config, endpoints } = judged;
+    reload::journal_warnings(&config);
     let mut running = tokio::select! {
-        started = start(config_path, &config) => started?,
+        started = start(config_path, &config, endpoints, client) => started?,
         _ = signals.stop.recv() => return Ok(()),
         _ = signals.interrupt.recv() => return Ok(()),
     };
@@ -134,7 +135,12 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
 }
 
 /// Makes everything, in the order in which one thing needs another.
-async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
+async fn start(
+    config_path: &Path,
+    config: &Config,
+    endpoints: Vec<Endpoint>,
+    client: Client,
+) -> Result<Running, Error> {
     let clock = Clock::system();
     let lock = Lock::take(&config.log.path)?;
     crash::point("start", "lock taken");
@@ -145,11 +151,15 @@ async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     let checkpointer = patience
         .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
         .await?;
-    let client = Client::new(clock.clone());
     let dispatch = Dispatch::new(store, client, clock, Pace::default(), Handle::current());
+    let mut endpoints = Some(endpoints);
     let direct = async || {
         dispatch.clamp().await.map_err(Error::Store)?;
-        let change = reload::change(&dispatch, config)?;
+        let endpoints = match endpoints.take() {
+            Some(endpoints) => endpoints,
+            None => reload::endpoints(dispatch.transport(), config)?,
+        };
+        let change = reload::change(config, endpoints);
         dispatch.direct(change).await.map_err(Error::Store)
     };
     reload::journal_cancelled(&patience.until_done(direct).await?);

@@ -61,7 +61,7 @@ pub(super) fn finish(path: &Path) -> Result<(), Error> {
 }
 
 /// The cheapest question that has SQLite read the file.
-fn look(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn look(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA main.schema_version", (), |_| Ok(()))
 }
 
@@ -139,7 +139,7 @@ impl Owner {
 
 /// Refuses to open a database where that would make companions which its owner could not write:
 /// the application would find its own database read-only.
-fn spare_the_owner(path: &Path) -> Result<(), Error> {
+pub(super) fn spare_the_owner(path: &Path) -> Result<(), Error> {
     let file = look_at(path)?;
     let find_error = |source| Error::Find {
         path: path.to_owned(),

@@ -111,6 +111,17 @@ impl Tail {
         let identity = Identity::of(path)?;
         let connection = connect::to_read(path)?;
         let table = table::inspect(&connection, path)?;
+        Self::over(connection, path, identity, table, max_data_bytes)
+    }
+
+    /// Over a connection that has seen the table already.
+    pub(super) fn over(
+        connection: Connection,
+        path: &Path,
+        identity: Identity,
+        table: Table,
+        max_data_bytes: usize,
+    ) -> Result<Self, Error> {
         connection
             .busy_timeout(Duration::ZERO)
             .map_err(|source| connect::open_error(path, source))?;
