@@ -127,6 +127,8 @@ impl Error {
         match self {
             Self::Outbox(error) => error.may_pass(),
             Self::Store(error) => error.may_pass(),
+            // The folder is not made, or not mounted, yet.
+            Self::Lock { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
     }

@@ -143,10 +143,12 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
 /// Makes everything, in the order in which one thing needs another.
 async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     let clock = Clock::system();
-    let lock = Lock::take(&config.log.path)?;
+    let mut patience = Patience::new(&clock);
+    let lock = patience
+        .until_done(async || Lock::take(&config.log.path))
+        .await?;
     crash::point("start", "lock taken");
     let listeners = listen::listen(config).await?;
-    let mut patience = Patience::new(&clock);
     let opening = Opening::new(config);
     let (store, found) = patience
         .until_done(async || open(config, &opening, &clock))

@@ -152,3 +152,18 @@ fn what_is_left_of_a_database_keeps_another_from_being_made_in_its_place() {
     assert!(!world.path("outbox.db").exists());
     daemon.stop();
 }
+
+#[test]
+fn a_log_whose_folder_is_not_there_yet_is_waited_for() {
+    let receiver = Receiver::ok();
+    let world = crate::socket::world(&receiver.url("/"));
+    let config = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    world.write("webhooks.toml", config.replace("log.db", "var/log.db"));
+    let mut daemon = world.spawn(&[]);
+    daemon.wait_journal("the log's folder must exist");
+    std::fs::create_dir(world.path("var")).unwrap();
+    daemon.wait_ready();
+    world.emit("e", "{}");
+    receiver.wait(1, SOON);
+    daemon.stop();
+}
