@@ -28,6 +28,13 @@ pub enum Error {
         /// The process id in the lock file.
         pid: Option<u32>,
     },
+    /// The log has another name, and so another `-wal` and another lock.
+    OtherName {
+        /// The log.
+        log: PathBuf,
+        /// How.
+        how: outbox::OtherName,
+    },
     /// The outbox can't be used.
     Outbox(outbox::Error),
     /// The log can't be used.
@@ -101,6 +108,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Endpoint { .. }
             | Self::NoSocket { .. }
+            | Self::OtherName { .. }
             | Self::Group { .. } => 2,
             Self::Outbox(error) if error.hint().is_some() && !error.may_pass() => 2,
             Self::Store(error) if error.needs_a_person() => 2,
@@ -113,6 +121,8 @@ impl Error {
         match self {
             Self::Outbox(error) => error.may_pass(),
             Self::Store(error) => error.may_pass(),
+            // The folder is not made, or not mounted, yet.
+            Self::Lock { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
     }
@@ -123,6 +133,7 @@ impl Error {
         match self {
             Self::Config(error) => error.hint().map(|hint| hint.to_string()),
             Self::Held { .. } => Some("one daemon serves one log; stop the other one first".into()),
+            Self::OtherName { log, how } => Some(how.hint(log)),
             Self::Lock { .. } => Some("the log's folder must exist and be writable".into()),
             Self::Outbox(error) => error.hint().map(|hint| hint.to_string()),
             Self::Store(error) => error.hint().map(|hint| hint.to_string()),
@@ -165,6 +176,7 @@ impl fmt::Display for Error {
                 write!(f, "log {log:?} is in use by process {pid}")
             }
             Self::Held { log, pid: None } => write!(f, "log {log:?} is in use by another process"),
+            Self::OtherName { log, how } => write!(f, "log {log:?} {how}"),
             Self::Outbox(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Endpoint { webhook, .. } => write!(f, "webhook {webhook:?}"),

@@ -125,6 +125,11 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 impl Own<'_> {
+    /// Whether who holds a lock is the daemon of this configuration; 0 is one that did not say.
+    pub(super) fn is_of(&self, holder: u32) -> bool {
+        holder == 0 && self.daemon.is_some() || self.is(holder)
+    }
+
     /// Whether a process is the daemon of this configuration: it holds the log, or was started with the
     /// same file, whose `[log] path` was another one then.
     fn is(&self, pid: u32) -> bool {

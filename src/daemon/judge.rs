@@ -98,7 +98,7 @@ fn restart(draft: &mut Draft, fixed: &Fixed) {
 /// Looks at everything that a start would open.
 fn look(draft: &mut Draft, path: &Path) {
     let config = draft.config();
-    let daemon = lock::look(&config.log.path);
+    let daemon = lock::of_log(&config.log.path);
     if let Err(source) = limits::check_threads(super::threads()) {
         note(draft, Key::File, &Error::Threads(source));
     }
@@ -120,4 +120,4 @@ pub(super) fn note(draft: &mut Draft, key: Key, error: &Error) {
 }
 
 /// What helps where nothing more is known.
-const OTHER: &str = "correct the path, or what is there";
+pub(super) const OTHER: &str = "correct the path, or what is there";

@@ -15,7 +15,8 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::holder::{self, Holder, Own};
-use super::judge::note;
+use super::judge::{OTHER, note};
+use super::opening::owns_outbox;
 use super::{Error, listen, lock};
 use crate::config::{Draft, Key};
 use crate::model::{Clock, Cursor};
@@ -130,12 +131,11 @@ impl<'a> Looking<'a> {
         if !draft.is_sound(Key::Log) {
             return Known::Nothing;
         }
-        let failed = |source| {
-            Error::Store(store::Error::Create {
-                path: path.clone(),
-                source,
-            })
-        };
+        let failed = |source| lock::failed(&path, source);
+        if let Some(how) = outbox::other_name(&path) {
+            let log = path.clone();
+            note(draft, Key::Log, &Error::OtherName { log, how });
+        }
         if let Err(error) = lock::may_open(&path) {
             let denied = matches!(&error, Error::Lock { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied);
@@ -180,67 +180,67 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// The outbox: its file, its table, and whether its events are those that the log followed.
+    /// The outbox: its file, its table and guards, who follows it, and whether its events are those that
+    /// the log followed.
     pub(super) fn outbox(&mut self, draft: &mut Draft, known: Known) {
-        let of = draft.config().outbox.clone();
         if !draft.is_sound(Key::Outbox) {
             return;
         }
+        let of = draft.config().outbox.clone();
         let path = &of.path;
-        let failed = |source| {
-            Error::Outbox(outbox::Error::Make {
-                path: path.clone(),
-                source,
-            })
-        };
+        let is_made = owns_outbox(draft.config());
         let tail = match outbox::look(path, of.max_data_bytes) {
-            Ok(outbox::Look::Missing) => return makeable(draft, Key::Outbox, path, &failed),
-            Ok(outbox::Look::Closed) => {
-                return draft.warning(
-                    Key::Outbox,
-                    format!("the outbox {path:?} was not looked into: its -wal is there without its -shm"),
-                    "have the application open it once; a start does so, and finds out",
-                );
+            Ok(outbox::Look::Missing) if is_made => {
+                let failed = |source| {
+                    Error::Outbox(outbox::Error::Make {
+                        path: path.clone(),
+                        source,
+                    })
+                };
+                return makeable(draft, Key::Outbox, path, &failed);
             }
-            Ok(outbox::Look::Table(tail)) => tail,
-            Err(error) => return refuse_outbox(draft, path, error),
+            Ok(outbox::Look::Table(tail)) => Some(tail),
+            Err(error) if is_other_users(&error, path) => {
+                let error = Error::Outbox(error);
+                let hint = error.hint().unwrap_or_else(|| RIGHT.to_owned());
+                return lacking(draft, Key::Outbox, path, chain(&error), &hint);
+            }
+            Ok(outbox::Look::Missing | outbox::Look::Closed) | Err(_) => None,
         };
+        if let Some(pid) = lock::of_outbox(path).filter(|pid| !self.own.is_of(*pid)) {
+            let (path, pid) = (path.clone(), Some(pid).filter(|pid| *pid > 0));
+            let held = outbox::Error::Held { path, pid };
+            note(draft, Key::Outbox, &Error::Outbox(held));
+        }
+        for finding in outbox::inspect(path, is_made) {
+            let fix = finding.hint.unwrap_or_else(|| OTHER.to_owned());
+            if finding.is_error {
+                draft.error(Key::Outbox, finding.text, fix);
+            } else {
+                draft.warning(Key::Outbox, finding.text, fix);
+            }
+        }
+        let Some(mut tail) = tail else { return };
         if !may(path, Access::WRITE_OK) {
             let message =
                 format!("this user may not write the outbox {path:?}: old rows would stay");
             draft.warning(Key::Outbox, message, RIGHT);
         }
-        if let Known::Cursor(cursor) = known {
-            let mut tail = tail;
-            match pipeline::settle(&mut tail, cursor, Clock::system().now_ms()) {
-                Ok(Ok(_)) => {}
-                Ok(Err(refusal)) => note(draft, Key::Outbox, &Error::Refused(refusal)),
-                Err(error) => refuse_outbox(draft, path, error),
-            }
+        let Known::Cursor(cursor) = known else { return };
+        match pipeline::settle(&mut tail, cursor, Clock::system().now_ms()) {
+            Ok(Ok(_)) => {}
+            Ok(Err(refusal)) => note(draft, Key::Outbox, &Error::Refused(refusal)),
+            Err(error) => note(draft, Key::Outbox, &Error::Outbox(error)),
         }
     }
 }
 
-fn refuse_outbox(draft: &mut Draft, path: &Path, error: outbox::Error) {
-    let unfinished = error.is_unfinished();
-    let lacks = matches!(error, outbox::Error::Companions { .. }) || !may(path, Access::READ_OK);
-    let error = Error::Outbox(error);
-    if unfinished {
-        let message = format!(
-            "{}: a start takes back what a crash left half done",
-            chain(&error)
-        );
-        draft.warning(
-            Key::Outbox,
-            message,
-            "let the application or webhooksd open it once",
-        );
-    } else if lacks {
-        let hint = error.hint().unwrap_or_else(|| RIGHT.to_owned());
-        lacking(draft, Key::Outbox, path, chain(&error), &hint);
-    } else {
-        note(draft, Key::Outbox, &error);
-    }
+/// Whether it is only that this user lacks a right.
+fn is_other_users(error: &outbox::Error, path: &Path) -> bool {
+    let lacks = fs::metadata(path).is_ok() && !may(path, Access::READ_OK);
+    let unseen = matches!(error, outbox::Error::Find { source, .. }
+        if source.kind() == io::ErrorKind::PermissionDenied);
+    matches!(error, outbox::Error::Companions { .. }) || lacks || unseen
 }
 
 /// Notes what keeps a file from being made: its folder is missing, or not this user's to write.
@@ -264,7 +264,10 @@ fn makeable(draft: &mut Draft, key: Key, path: &Path, failed: &dyn Fn(io::Error)
                 let fix = format!("right if the service's unit has {setting}={name}; else make it");
                 draft.warning(key, message, fix);
             } else {
-                note(draft, key, &failed(error));
+                // A start waits for a folder for a while, and is refused in the end.
+                let error = failed(error);
+                let fix = error.hint().unwrap_or_else(|| OTHER.to_owned());
+                draft.error(key, chain(&error), fix);
             }
         }
     }

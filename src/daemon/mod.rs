@@ -14,6 +14,7 @@ mod listen;
 mod lock;
 mod look;
 mod notify;
+mod opening;
 mod patience;
 mod reload;
 #[cfg(test)]
@@ -31,16 +32,18 @@ use tokio::task::JoinSet;
 pub use error::Error;
 pub use judge::check;
 pub use lock::Lock;
+pub use opening::{make_own_outbox, owns_outbox};
 
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
-use crate::outbox::{self, Tail};
-use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
+use crate::outbox::Tail;
+use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{Client, Endpoint};
 use judge::{Asked, Judged, judge};
 use listen::{Listeners, OwnSocket};
+use opening::Opening;
 use patience::Patience;
 use reload::Reload;
 
@@ -100,7 +103,11 @@ struct Running {
     closed: watch::Sender<bool>,
     own_socket: Option<OwnSocket>,
     reloads: mpsc::Receiver<api::Reload>,
+    /// The outbox is not there yet.
+    awaits: bool,
     _lock: Lock,
+    /// Holds the outbox's lock.
+    _opening: Opening,
 }
 
 async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(), Error> {
@@ -115,7 +122,7 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
     tracing::info!(
         outbox = %config.outbox.path.display(), log = %config.log.path.display(),
         webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
-        "ready: following the outbox"
+        "{}", if running.awaits { "ready: waiting for the outbox" } else { "ready: following the outbox" }
     );
     crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
@@ -142,11 +149,17 @@ async fn start(
     client: Client,
 ) -> Result<Running, Error> {
     let clock = Clock::system();
-    let lock = Lock::take(&config.log.path)?;
+    let mut patience = Patience::new(&clock);
+    let lock = patience
+        .until_done(async || Lock::take(&config.log.path))
+        .await?;
     crash::point("start", "lock taken");
     let listeners = listen::listen(config).await?;
-    let mut patience = Patience::new(&clock);
-    let (tail, store, cursor) = patience.until_done(async || open(config, &clock)).await?;
+    let opening = Opening::new(config);
+    let (store, found) = patience
+        .until_done(async || open(config, &opening, &clock))
+        .await?;
+    let awaits = found.is_none();
     crash::point("start", "cursor settled");
     let checkpointer = patience
         .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
@@ -173,10 +186,7 @@ async fn start(
     loops.spawn(sweep_idle(dispatch.clone()));
     loops.spawn(notify::tell(dispatch.clone(), config.log.path.clone()));
     let (tell, followed) = oneshot::channel();
-    let intake = Intake::new(dispatch.clone(), tail, cursor);
-    let path = config.outbox.path.clone();
-    let follow = pipeline::follow(intake, path, move |ended| drop(tell.send(ended)))
-        .map_err(intake_error)?;
+    let follow = follow(&dispatch, &opening, found, tell).map_err(intake_error)?;
     let (closed, own_socket, reloads, served) =
         serve_clients(config_path, config, &dispatch, listeners)?;
     Ok(Running {
@@ -189,7 +199,9 @@ async fn start(
         closed,
         own_socket,
         reloads,
+        awaits,
         _lock: lock,
+        _opening: opening,
     })
 }
 
@@ -233,29 +245,47 @@ fn serve_clients(
     Ok((closed, listeners.own, reloads, served))
 }
 
-/// Opens outbox and log and settles where to go on.
-fn open(config: &Config, clock: &Clock) -> Result<(Tail, Store, Cursor), Error> {
-    let path = &config.outbox.path;
-    if outbox::create_if_missing(path).map_err(Error::Outbox)? {
-        tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
-    }
-    let mut tail = Tail::open(path, config.outbox.max_data_bytes).map_err(Error::Outbox)?;
+/// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
+fn open(
+    config: &Config,
+    opening: &Opening,
+    clock: &Clock,
+) -> Result<(Store, Option<(Tail, Cursor)>), Error> {
+    let tail = match opening.open() {
+        Ok(tail) => Some(tail),
+        Err(error) if error.is_awaited() => None,
+        Err(error) => return Err(Error::Outbox(error)),
+    };
     let now_ms = clock.now_ms();
     let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
-    let known = store.cursor().map_err(Error::Store)?;
-    let settled = pipeline::settle(&mut tail, known, now_ms)
-        .map_err(Error::Outbox)?
-        .map_err(Error::Refused)?;
-    match &settled {
-        Settled::Same(_) => {}
-        Settled::Fresh(cursor) => store.set_cursor(cursor, now_ms).map_err(Error::Store)?,
-        Settled::Back { cursor, was } => {
-            store.set_cursor(cursor, now_ms).map_err(Error::Store)?;
-            pipeline::journal_back(cursor, *was);
-        }
+    let Some(mut tail) = tail else {
+        return Ok((store, None));
+    };
+    let cursor = opening::settle(&mut tail, &mut store, now_ms).map_err(intake_error)?;
+    Ok((store, Some((tail, cursor))))
+}
+
+/// Follows the outbox that was found, or will be.
+fn follow(
+    dispatch: &Arc<Dispatch<Client>>,
+    opening: &Opening,
+    found: Option<(Tail, Cursor)>,
+    tell: oneshot::Sender<Followed>,
+) -> Result<Follow, IntakeError> {
+    let ended = move |ended| drop(tell.send(ended));
+    let path = opening.path().to_owned();
+    if let Some((tail, cursor)) = found {
+        let intake = Intake::new(dispatch.clone(), tail, cursor);
+        return pipeline::follow(intake, path, ended);
     }
-    let cursor = settled.cursor().clone();
-    Ok((tail, store, cursor))
+    let (opening, of_log) = (opening.clone(), dispatch.clone());
+    let open = move || {
+        let mut tail = opening.open().map_err(IntakeError::Outbox)?;
+        let now_ms = of_log.clock.now_ms();
+        let cursor = opening::settle(&mut tail, &mut of_log.store(), now_ms)?;
+        Ok((tail, cursor))
+    };
+    pipeline::follow_later(dispatch.clone(), path, open, ended)
 }
 
 /// Closes connections that have been idle for too long.

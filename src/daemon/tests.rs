@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::judge::{Asked, judge};
 use super::*;
 use crate::config::LoadError;
+use crate::outbox;
 use crate::pipeline::Refusal;
 use crate::transport;
 
@@ -72,16 +73,25 @@ const TRIALS: [Trial; 24] = [
         garbage(&folder.join("file"));
         plain("[outbox]\npath = 'file/o.db'")
     },
-    |_| plain("[outbox]\npath = 'no/o.db'"),
     |folder| {
-        std::os::unix::fs::symlink("nowhere/o.db", folder.join("o.db")).unwrap();
-        plain("[outbox]\npath = 'o.db'")
+        let (text, _) = outbox_of(folder, outbox::SCHEMA);
+        fs::hard_link(folder.join("o.db"), folder.join("other.db")).unwrap();
+        plain(&text)
+    },
+    |folder| {
+        let (text, _) = outbox_of(folder, outbox::SCHEMA);
+        let held = Lock::of_outbox(&folder.join("o.db")).unwrap();
+        (text, Box::new(held))
+    },
+    |folder| {
+        drop(Store::open(&folder.join("l.db"), 0).unwrap());
+        fs::hard_link(folder.join("l.db"), folder.join("other.db")).unwrap();
+        plain("[log]\npath = 'l.db'")
     },
     |folder| {
         garbage(&folder.join("o.db"));
         plain("[outbox]\npath = 'o.db'")
     },
-    |folder| outbox_of(folder, "CREATE TABLE story (id)"),
     |folder| outbox_of(folder, "CREATE VIEW outbox AS SELECT 1 AS id"),
     |folder| {
         outbox_of(
@@ -152,7 +162,8 @@ async fn refusal(path: &Path) -> Option<Error> {
     if let Err(error) = listen::listen(&judged.config).await {
         return Some(error);
     }
-    open(&judged.config, &Clock::system()).err()
+    let opening = Opening::new(&judged.config);
+    open(&judged.config, &opening, &Clock::system()).err()
 }
 
 /// The name of a refusal that `check` finds; `None` where it can't, for the reason beside it.
@@ -164,6 +175,7 @@ fn of_start(error: &Error) -> Option<&'static str> {
         Error::Lock { .. } => Some("lock"),
         // It is this configuration's own daemon.
         Error::Held { .. } => None,
+        Error::OtherName { .. } => Some("log of two names"),
         Error::Outbox(error) => of_outbox(error),
         Error::Store(error) => of_store(error),
         // A judged configuration's endpoints can be made: `of_endpoint` has them.
@@ -188,14 +200,16 @@ fn of_outbox(error: &outbox::Error) -> Option<&'static str> {
     use outbox::Error as E;
     match error {
         E::Find { .. } => Some("outbox not found"),
-        E::Make { .. } => Some("outbox not made"),
         E::Open { .. } => Some("outbox not opened"),
-        E::NoTable { .. } => Some("no table"),
+        E::OtherName { .. } => Some("outbox of two names"),
+        E::Held { .. } => Some("outbox followed"),
+        // What a start waits for; `check` warns of it.
+        E::NoTable { .. } => None,
         E::NotTable { .. } => Some("not a table"),
         E::NoColumn { .. } => Some("no column"),
         E::NotAutoincrement { .. } => Some("no AUTOINCREMENT"),
         // Only for a user who is not root: `tests/it/check.rs` has it.
-        E::Companions { .. } => None,
+        E::Companions { .. } | E::Make { .. } => None,
         // A disk that fails or is full just then, or what comes after the start.
         E::Fill { .. } | E::Unlinked { .. } | E::Read { .. } | E::Append { .. } => None,
         E::Prune { .. } | E::Watch { .. } | E::Wait { .. } => None,
@@ -209,7 +223,8 @@ fn of_outbox(error: &outbox::Error) -> Option<&'static str> {
 fn of_store(error: &store::Error) -> Option<&'static str> {
     use store::Error as E;
     match error {
-        E::Create { .. } => Some("log not made"),
+        // A missing folder is met at the lock already.
+        E::Create { .. } => None,
         E::Open { .. } => Some("log not opened"),
         E::Foreign { .. } => Some("foreign log"),
         E::Emptied { .. } => Some("emptied log"),
@@ -277,13 +292,13 @@ async fn every_refusal_of_a_start_is_an_error_of_check() {
         "configuration",
         "lock",
         "outbox not found",
-        "outbox not made",
         "outbox not opened",
-        "no table",
+        "outbox of two names",
+        "outbox followed",
+        "log of two names",
         "not a table",
         "no column",
         "no AUTOINCREMENT",
-        "log not made",
         "log not opened",
         "foreign log",
         "emptied log",

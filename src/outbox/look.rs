@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
-use rustix::io::Errno;
 
 use super::connect::{self, Identity};
 use super::{Error, Tail, table};
@@ -33,28 +32,21 @@ pub enum Look {
 /// # Errors
 /// What opening it for good would meet: see [`Tail::open`].
 pub fn look(path: &Path, max_data_bytes: usize) -> Result<Look, Error> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {}
-        Err(_) if fs::symlink_metadata(path).is_ok() => {
-            // A link that leads nowhere: no file is made through it.
-            let (path, source) = (path.to_owned(), Errno::EXIST.into());
-            return Err(Error::Make { path, source });
-        }
-        Err(_) => return Ok(Look::Missing),
-        Ok(_) => {}
+    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(Look::Missing);
     }
     connect::spare_the_owner(path)?;
     let identity = Identity::of(path)?;
     let Some(connection) = open(path)? else {
         return Ok(Look::Closed);
     };
-    connect::look(&connection).map_err(|source| connect::open_error(path, source))?;
     let table = table::inspect(&connection, path)?;
     let tail = Tail::over(connection, path, identity, table, max_data_bytes)?;
     Ok(Look::Table(Box::new(tail)))
 }
 
-fn open(path: &Path) -> Result<Option<Connection>, Error> {
+/// A connection that makes no file; `None` where there is none to be had.
+pub(super) fn open(path: &Path) -> Result<Option<Connection>, Error> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = |suffix: &str| {
         let mut path = real.clone().into_os_string();
@@ -75,6 +67,7 @@ fn open(path: &Path) -> Result<Option<Connection>, Error> {
         Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
     };
     let connection = opened.map_err(|source| connect::open_error(path, source))?;
+    connect::look(&connection).map_err(|source| connect::open_error(path, source))?;
     Ok(Some(connection))
 }
 

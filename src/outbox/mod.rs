@@ -2,7 +2,7 @@
 //!
 //! An application writes rows; this module reads them in the order of their ids (`tail`), learns
 //! early that there are more (`watch`, `burst`), adds rows for those without a database of their own
-//! (`append`) and deletes the old ones (`prune`). It knows nothing of webhooks, of the log or of how
+//! (`append`), deletes the old ones (`prune`) and says what is wrong with somebody's table (`inspect`). It knows nothing of webhooks, of the log or of how
 //! far the outbox was taken: the position is an argument.
 //!
 //! Invariants: a read never leaves a transaction open; no row, whatever is in it, stops the rows
@@ -19,8 +19,12 @@ mod companion;
 mod connect;
 mod create;
 mod error;
+mod guards;
+mod inspect;
 mod json;
 mod look;
+mod mend;
+mod names;
 mod prune;
 mod row;
 mod schema;
@@ -28,15 +32,19 @@ mod table;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod watch;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
 pub use burst::Burst;
-pub use create::create_if_missing;
+pub use create::{create_if_missing, is_own};
 pub use error::Error;
+pub use inspect::{Finding, inspect};
 pub use look::{Look, look};
-pub use prune::{Pruned, Pruner};
+pub use names::{OtherName, other_name};
+pub use prune::{Chunk, Kept, Pruned, Pruner};
 pub use row::Row;
 pub use schema::SCHEMA;
 pub use tail::{Batch, Tail, Waiting};
+pub use trace::Trace;
 pub use watch::{Wake, Waker, Watch};

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and prints its figures for whoever reads the run"
 )]
 
+mod awaited;
 mod check;
 mod clock;
 mod commands;
@@ -22,11 +23,13 @@ mod disk;
 mod ends;
 mod fairness;
 mod floors;
+mod guards;
 mod hostile;
 mod input;
 mod log;
 mod metrics;
 mod modes;
+mod names;
 mod notify;
 mod outboxes;
 mod packaging;

@@ -1,10 +1,12 @@
 //! Tests of the module as a whole, against an application on a connection of its own.
 //!
 //! `reading` looks at what a tail makes of rows and databases, `following` at whether it sees each
-//! commit, in order and soon, `appending` at the rows that come through webhooksd itself.
+//! commit, in order and soon, `appending` at the rows that come through webhooksd itself, `guarding` at
+//! guards and columns that come and go.
 
 mod appending;
 mod following;
+mod guarding;
 mod reading;
 
 use std::path::{Path, PathBuf};
