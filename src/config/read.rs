@@ -147,15 +147,15 @@ fn whole(
     let log = once.log(&log, found);
     let mut places = Places::new();
     let socket = table(&top, "socket", &keys::SOCKET, found).map(|section| {
-        places.push((Key::SocketMode, Some(section.key_at("mode"))));
-        places.push((Key::SocketGroup, Some(section.key_at("group"))));
+        places.push((Key::SocketMode, Some(section.value_at("mode"))));
+        places.push((Key::SocketGroup, Some(section.value_at("group"))));
         once.socket(&section, found)
     });
     let delivery = table(&top, "delivery", &keys::DELIVERY, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::DELIVERY, found));
     let max_in_flight = sections::max_in_flight(&delivery, found);
     let metrics = table(&top, "metrics", &keys::METRICS, found).and_then(|section| {
-        places.push((Key::Metrics, Some(section.key_at("listen"))));
+        places.push((Key::Metrics, Some(section.value_at("listen"))));
         sections::metrics(&section, found)
     });
     places.extend(places_of(&once.paths));

@@ -9,12 +9,10 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-
 use super::judge::{Asked, judge};
 use super::*;
 use crate::config::LoadError;
-use crate::outbox;
+use crate::outbox::{self, application};
 use crate::pipeline::Refusal;
 use crate::transport;
 
@@ -57,7 +55,7 @@ const TRIALS: [Trial; 24] = [
         plain("[log]\npath = 'l.db'")
     },
     |folder| {
-        sql(&folder.join("l.db"), "CREATE TABLE other (x)");
+        application::run(&folder.join("l.db"), "CREATE TABLE other (x)");
         plain("[log]\npath = 'l.db'")
     },
     |folder| {
@@ -66,7 +64,7 @@ const TRIALS: [Trial; 24] = [
     },
     |folder| {
         drop(Store::open(&folder.join("l.db"), 0).unwrap());
-        sql(&folder.join("l.db"), "PRAGMA user_version = 9999");
+        application::run(&folder.join("l.db"), "PRAGMA user_version = 9999");
         plain("[log]\npath = 'l.db'")
     },
     |folder| {
@@ -138,13 +136,8 @@ fn garbage(path: &Path) {
     .unwrap();
 }
 
-fn sql(path: &Path, sql: &str) {
-    let connection = Connection::open(path).unwrap();
-    connection.execute_batch(sql).unwrap();
-}
-
 fn outbox_of(folder: &Path, text: &str) -> (String, Kept) {
-    sql(&folder.join("o.db"), text);
+    application::run(&folder.join("o.db"), text);
     plain("[outbox]\npath = 'o.db'")
 }
 

@@ -58,7 +58,7 @@ fn a_lost_trigger_is_told_by_check_start_and_status_with_the_sql_that_puts_it_ba
     let hint = words
         .stderr
         .lines()
-        .find_map(|line| line.strip_prefix("hint: "));
+        .find_map(|line| line.strip_prefix("   = "));
     let daemon = world.start();
     let warnings = wait_told(&world, &daemon, "warnings", "outbox_id");
     assert!(warnings.contains("CREATE TRIGGER outbox_id"), "{warnings}");
