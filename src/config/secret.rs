@@ -200,11 +200,11 @@ fn odd_ends(text: &str) -> Vec<&'static str> {
     }
     match text.chars().next_back() {
         Some('\n' | '\r') => {
-            odd.push("ends with a newline, and only one at a file's end is dropped")
+            odd.push("ends with a newline, and only one at a file's end is dropped");
         }
         Some(MARK) => odd.push("ends with a byte-order mark (U+FEFF)"),
         Some(c) if unseen(c) => {
-            odd.push("ends with a blank, or another character that nobody sees")
+            odd.push("ends with a blank, or another character that nobody sees");
         }
         _ => {}
     }

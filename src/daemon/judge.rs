@@ -107,6 +107,7 @@ fn look(draft: &mut Draft, path: &Path) {
     looking.metrics(draft);
     let known = looking.log(draft);
     looking.outbox(draft, known);
+    looking.running(draft);
 }
 
 /// Notes what a start would be refused with, or would wait for.

@@ -163,7 +163,7 @@ pub(super) fn failed(log: &Path, source: io::Error) -> Error {
 fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(A_LOOK),
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(A_LOOK),
             other => return other,
         }
     }

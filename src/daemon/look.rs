@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use super::holder::{self, Holder, Own};
 use super::judge::{OTHER, note};
 use super::opening::owns_outbox;
-use super::{Error, listen, lock};
+use super::{Error, differs, listen, lock};
 use crate::config::{Draft, Key};
 use crate::model::{Clock, Cursor};
 use crate::outbox;
@@ -95,7 +95,7 @@ impl<'a> Looking<'a> {
         };
         match holder {
             Holder::Nobody => makeable(draft, Key::SocketPath, path, &failed),
-            Holder::Ours => {}
+            Holder::Ours(_) => {}
             Holder::Other(_) => note(draft, Key::SocketPath, &Error::Live { path: path.clone() }),
             Holder::Unseen => draft.warning(
                 Key::SocketPath,
@@ -103,6 +103,11 @@ impl<'a> Looking<'a> {
                 "right if it is this configuration's own daemon, or systemd for it; root sees more",
             ),
         }
+    }
+
+    /// What the daemon that runs would not take in by a reload.
+    pub(super) fn running(&self, draft: &mut Draft) {
+        differs::note(draft, &self.own);
     }
 
     /// The port of the metrics.
@@ -115,7 +120,7 @@ impl<'a> Looking<'a> {
         };
         let in_use = source.kind() == io::ErrorKind::AddrInUse;
         match holder::of_port(address, &self.own) {
-            Holder::Ours if in_use => {}
+            Holder::Ours(_) if in_use => {}
             Holder::Unseen if in_use => draft.warning(
                 Key::Metrics,
                 format!("{address} is in use, and this user may not see by whom"),

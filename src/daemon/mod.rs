@@ -6,6 +6,7 @@
 //!
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
+mod differs;
 mod error;
 mod holder;
 mod judge;

@@ -209,10 +209,6 @@ fn of_outbox(error: &outbox::Error) -> Option<&'static str> {
     }
 }
 
-#[expect(
-    clippy::match_wildcard_for_single_variants,
-    reason = "non-exhaustive elsewhere"
-)]
 fn of_store(error: &store::Error) -> Option<&'static str> {
     use store::Error as E;
     match error {

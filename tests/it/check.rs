@@ -79,6 +79,7 @@ fn check_run_and_reload_refuse_the_same_file_with_the_same_words() {
 fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
     let receiver = Receiver::ok();
     let world = with_all(&receiver, free_port());
+    std::fs::copy(world.path("outbox.db"), world.path("other.db")).unwrap();
     let daemon = world.start();
     edit(&world, "outbox.db", "other.db");
     edit(&world, "log.db", "other-log.db");
@@ -88,8 +89,23 @@ fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
             format!("webhooks.toml:{line}:8: error: {name} is another one than at the start");
         assert!(words.contains(&place), "{place}\n{words}");
     }
-    // A restart would take it, and so does check: what is in use is this daemon's own.
-    quiet(&world.command(&["check"]));
+    // A restart would take it, and so does check: what is in use is this daemon's own. It warns.
+    edit(&world, "s.sock\"", "s.sock\"\nmode = \"0600\"");
+    let warned = world.command(&["check"]).expect(0).stderr;
+    let changed = [
+        (4, "[outbox] path"),
+        (7, "[socket] mode"),
+        (12, "[log] path"),
+    ];
+    for (line, name) in changed {
+        let place = format!("webhooks.toml:{line}:8: warning: {name} is another one than that of");
+        assert!(warned.contains(&place), "{place}\n{warned}");
+    }
+    assert_eq!(
+        warned.matches("warning: ").count(),
+        changed.len(),
+        "{warned}"
+    );
     daemon.stop();
 }
 

@@ -6,6 +6,7 @@
 mod alike;
 mod answers;
 mod arbitrary;
+mod hosts;
 mod names;
 mod secure;
 mod stale;
