@@ -180,6 +180,7 @@ pub(super) fn change(
     config: &Config,
 ) -> Result<Change<Endpoint>, Error> {
     let mut webhooks = Vec::with_capacity(config.webhooks.len());
+    dispatch.transport().read_trust_again();
     for webhook in &config.webhooks {
         let endpoint =
             dispatch

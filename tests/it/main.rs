@@ -35,4 +35,5 @@ mod reload;
 mod secrets;
 mod socket;
 mod support;
+mod trust;
 mod wire;
