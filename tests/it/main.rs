@@ -23,6 +23,7 @@ mod fairness;
 mod floors;
 mod hostile;
 mod input;
+mod journal;
 mod log;
 mod metrics;
 mod modes;
