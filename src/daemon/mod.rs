@@ -7,6 +7,7 @@
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
 mod error;
+mod hangup;
 mod limits;
 mod listen;
 mod lock;
@@ -15,6 +16,7 @@ mod patience;
 mod reload;
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,7 @@ use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{self, Client};
+use hangup::{HangUp, HungUp};
 use listen::{Listeners, OwnSocket};
 use patience::Patience;
 use reload::Reload;
@@ -106,10 +109,18 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
             .lines()
             .for_each(|line| tracing::warn!("{line}"));
     }
-    let mut running = tokio::select! {
-        started = start(config_path, &config) => started?,
-        _ = signals.stop.recv() => return Ok(()),
-        _ = signals.interrupt.recv() => return Ok(()),
+    let (mut reload_wanted, started) = (false, start(config_path, &config));
+    let mut started = pin!(started);
+    let mut running = loop {
+        tokio::select! {
+            started = &mut started => break started?,
+            _ = signals.stop.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            hung_up = signals.hang_up.next() => match hung_up {
+                HungUp::End => return Ok(()),
+                HungUp::Reload => reload_wanted = true,
+            },
+        }
     };
     tracing::info!(
         outbox = %config.outbox.path.display(), log = %config.log.path.display(),
@@ -118,11 +129,20 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
     );
     crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
+    if reload_wanted {
+        reload.ask();
+    }
     let ended = loop {
         tokio::select! {
             _ = signals.stop.recv() => break Ok(()),
             _ = signals.interrupt.recv() => break Ok(()),
-            _ = signals.hang_up.recv() => reload.ask(),
+            hung_up = signals.hang_up.next() => match hung_up {
+                HungUp::Reload => reload.ask(),
+                HungUp::End => {
+                    tracing::info!("the terminal was closed");
+                    break Ok(());
+                }
+            },
             Some(answer) = running.reloads.recv() => reload.ask_for_answer(answer),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
@@ -273,9 +293,7 @@ async fn stop(
         in_flight,
         "stopping: no event is taken any more, what is in flight may end"
     );
-    if let Some(own) = running.own_socket.take() {
-        own.remove();
-    }
+    drop(running.own_socket.take());
     running.closed.send_replace(true);
     // Who waits for a reload is told at once that there will be none.
     running.reloads.close();
@@ -346,7 +364,7 @@ fn loop_ended(ended: LoopEnded) -> Result<(), Error> {
 struct Signals {
     stop: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    hang_up: HangUp,
 }
 
 impl Signals {
@@ -355,7 +373,7 @@ impl Signals {
         Ok(Self {
             stop: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
+            hang_up: HangUp::new(Clock::system())?,
         })
     }
 }

@@ -21,6 +21,7 @@ mod disk;
 mod ends;
 mod fairness;
 mod floors;
+mod hangup;
 mod hostile;
 mod input;
 mod journal;
