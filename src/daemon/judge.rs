@@ -68,6 +68,7 @@ pub fn check(path: &Path) -> Result<Config, Error> {
 
 /// Makes the endpoints, and notes those that can't be made.
 fn endpoints(draft: &mut Draft, client: &Client) -> Vec<Endpoint> {
+    client.read_trust_again();
     let mut endpoints = Vec::with_capacity(draft.config().webhooks.len());
     let mut faults = Vec::new();
     for (place, webhook) in draft.config().webhooks.iter().enumerate() {

@@ -35,16 +35,17 @@ pub(super) struct Listeners {
 /// Device, inode and, where the file system tells it, time of birth, for inodes are given out again.
 type Identity = (u64, u64, Option<SystemTime>);
 
-/// The file of a socket that this process made.
+/// The file of a socket that this process made. It goes with this, so that a start which fails
+/// later, or ends by a signal, leaves no file that the next one would take for a crash's.
 #[derive(Debug)]
 pub(super) struct OwnSocket {
     path: PathBuf,
     identity: Identity,
 }
 
-impl OwnSocket {
+impl Drop for OwnSocket {
     /// Removes the file, if it is still this process's.
-    pub(super) fn remove(self) {
+    fn drop(&mut self) {
         let same = identity(&self.path).is_ok_and(|now| now == self.identity);
         if same && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(socket = %self.path.display(), %error, "the socket's file stays");
@@ -171,10 +172,7 @@ fn make(socket: &Socket) -> Result<(UnixListener, OwnSocket), Error> {
     };
     match open_up() {
         Ok(listener) => Ok((listener, own)),
-        Err(source) => {
-            own.remove();
-            Err(failed(source))
-        }
+        Err(source) => Err(failed(source)),
     }
 }
 
@@ -273,9 +271,9 @@ mod tests {
         assert!(matches!(live, Error::Live { .. }), "{live:?}");
         drop(listener);
         let (_listener, second) = make(&socket(path.clone())).unwrap();
-        own.remove();
+        drop(own);
         assert!(path.exists(), "that one is another's");
-        second.remove();
+        drop(second);
         assert!(!path.exists());
         std::fs::write(&path, "precious").unwrap();
         let no_socket = make(&socket(path.clone())).unwrap_err();

@@ -8,6 +8,7 @@
 
 mod differs;
 mod error;
+mod hangup;
 mod holder;
 mod judge;
 mod limits;
@@ -22,6 +23,7 @@ mod reload;
 mod tests;
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ use crate::outbox::Tail;
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{Client, Endpoint};
+use hangup::{HangUp, HungUp};
 use judge::{Asked, Judged, judge};
 use listen::{Listeners, OwnSocket};
 use opening::Opening;
@@ -115,10 +118,18 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
     let mut signals = Signals::new()?;
     let Judged { config, endpoints } = judged;
     reload::journal_warnings(&config);
-    let mut running = tokio::select! {
-        started = start(config_path, &config, endpoints, client) => started?,
-        _ = signals.stop.recv() => return Ok(()),
-        _ = signals.interrupt.recv() => return Ok(()),
+    let (mut reload_wanted, started) = (false, start(config_path, &config, endpoints, client));
+    let mut started = pin!(started);
+    let mut running = loop {
+        tokio::select! {
+            started = &mut started => break started?,
+            _ = signals.stop.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            hung_up = signals.hang_up.next() => match hung_up {
+                HungUp::End => return Ok(()),
+                HungUp::Reload => reload_wanted = true,
+            },
+        }
     };
     tracing::info!(
         outbox = %config.outbox.path.display(), log = %config.log.path.display(),
@@ -127,11 +138,20 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
     );
     crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
+    if reload_wanted {
+        reload.ask();
+    }
     let ended = loop {
         tokio::select! {
             _ = signals.stop.recv() => break Ok(()),
             _ = signals.interrupt.recv() => break Ok(()),
-            _ = signals.hang_up.recv() => reload.ask(),
+            hung_up = signals.hang_up.next() => match hung_up {
+                HungUp::Reload => reload.ask(),
+                HungUp::End => {
+                    tracing::info!("the terminal was closed");
+                    break Ok(());
+                }
+            },
             Some(answer) = running.reloads.recv() => reload.ask_for_answer(answer),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
@@ -314,9 +334,7 @@ async fn stop(
         in_flight,
         "stopping: no event is taken any more, what is in flight may end"
     );
-    if let Some(own) = running.own_socket.take() {
-        own.remove();
-    }
+    drop(running.own_socket.take());
     running.closed.send_replace(true);
     // Who waits for a reload is told at once that there will be none.
     running.reloads.close();
@@ -387,7 +405,7 @@ fn loop_ended(ended: LoopEnded) -> Result<(), Error> {
 struct Signals {
     stop: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    hang_up: HangUp,
 }
 
 impl Signals {
@@ -396,7 +414,7 @@ impl Signals {
         Ok(Self {
             stop: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
+            hang_up: HangUp::new(Clock::system())?,
         })
     }
 }

@@ -11,6 +11,7 @@ mod names;
 mod secure;
 mod stale;
 mod trouble;
+mod trust;
 mod wire;
 
 use std::borrow::Cow;
