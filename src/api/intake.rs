@@ -20,8 +20,12 @@ use super::body::SMALL_BYTES;
 use super::item;
 use crate::outbox::NewEvent;
 
-/// The media type of lines of JSON.
-const NDJSON: &str = "application/x-ndjson";
+/// The media types of lines of JSON: none is registered, and these are in use.
+const LINES: [&[u8]; 3] = [
+    b"application/x-ndjson",
+    b"application/ndjson",
+    b"application/jsonl",
+];
 
 /// The most events of a request. They are one transaction, and the application and the other clients
 /// wait for it: some half a second for so many.
@@ -56,7 +60,8 @@ impl Api {
 fn is_ndjson(content_type: &[u8]) -> bool {
     let end = content_type.iter().position(|b| *b == b';');
     let essence = &content_type[..end.unwrap_or(content_type.len())];
-    essence.trim_ascii().eq_ignore_ascii_case(NDJSON.as_bytes())
+    let essence = essence.trim_ascii();
+    LINES.iter().any(|name| essence.eq_ignore_ascii_case(name))
 }
 
 fn accepted(ids: &[i64]) -> String {
@@ -164,7 +169,19 @@ mod tests {
         let error = names(&format!("{one}\n{{}}"), true).unwrap_err();
         assert!(error.starts_with("item 2: missing field"), "{error}");
         let error = names(&format!("[{one}, 7, {one}"), false).unwrap_err();
-        assert!(error.starts_with("item 2: invalid type"), "{error}");
+        assert!(
+            error.starts_with("item 2: an event is a JSON object"),
+            "{error}"
+        );
+        let array = r#"["a",1,null,null,null]"#;
+        for (text, is_lines) in [
+            (format!("[{array}]"), false),
+            (array.to_owned(), true),
+            (format!("[[{one}]]"), false),
+        ] {
+            let error = names(&text, is_lines).unwrap_err();
+            assert_eq!(error, "item 1: an event is a JSON object, not an array");
+        }
         for broken in [format!("[{one}"), format!("[{one}] x"), format!("[{one},]")] {
             let error = names(&broken, false).unwrap_err();
             assert!(error.contains(" at line 1 column "), "{error}");
@@ -187,8 +204,22 @@ mod tests {
 
     #[test]
     fn the_type_of_lines_is_known_with_its_parameters() {
-        assert!(is_ndjson(b"Application/X-NDJSON; charset=utf-8"));
-        assert!(!is_ndjson(b"application/json"));
+        for name in [
+            &b"Application/X-NDJSON; charset=utf-8"[..],
+            b"application/ndjson",
+            b" application/JSONL ;charset=\"utf-8\"",
+            b"application/jsonl",
+        ] {
+            assert!(is_ndjson(name));
+        }
+        for name in [
+            &b"application/json"[..],
+            b"application/jsonlines",
+            b"text/ndjson",
+            b"",
+        ] {
+            assert!(!is_ndjson(name));
+        }
     }
 
     #[test]

@@ -4,34 +4,11 @@
 //! fields are errors, for a misspelt `tenant` would else be sent to everybody. Every field is cut out
 //! first and read by itself, so that an error says which it was.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use super::fields::{self, Fields};
 use crate::outbox::NewEvent;
 
 /// What an event's text has around its data at most: name, tenant, key, and the JSON around them.
 pub const AROUND_BYTES: usize = 64 << 10;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Item<'a> {
-    #[serde(borrow)]
-    event: &'a RawValue,
-    #[serde(borrow)]
-    data: &'a RawValue,
-    #[serde(borrow)]
-    time: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tenant: Option<&'a RawValue>,
-    #[serde(borrow)]
-    key: Option<&'a RawValue>,
-}
-
-/// A text that need not be copied unless it has escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Reads one event.
 ///
@@ -39,26 +16,14 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// Why the text is no event, with the field or the position in it; whether the fields hold is the
 /// outbox's to say.
 pub fn parse(text: &str) -> Result<NewEvent, String> {
-    let item: Item<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let event: Text<'_> = field("event", item.event)?;
-    let label = |name, raw: Option<&RawValue>| -> Result<Option<String>, String> {
-        raw.map_or(Ok(None), |raw| field(name, raw))
-    };
+    let known = ["event", "data", "time", "tenant", "key"];
+    let item = Fields::of(text, "an event", known)?;
     Ok(NewEvent {
-        event: event.0.into_owned(),
-        data: item.data.get().to_owned(),
-        time_ms: item.time.map_or(Ok(None), |raw| field("time", raw))?,
-        tenant: label("tenant", item.tenant)?,
-        key: label("key", item.key)?,
-    })
-}
-
-fn field<'a, T: Deserialize<'a>>(name: &str, raw: &'a RawValue) -> Result<T, String> {
-    serde_json::from_str(raw.get()).map_err(|error| {
-        // The position is one in the field alone, which says nothing.
-        let words = error.to_string();
-        let words = words.split(" at line ").next().unwrap_or_default();
-        format!("{name}: {words}")
+        event: fields::text("event", item.needed("event")?)?,
+        data: item.needed("data")?.get().to_owned(),
+        time_ms: item.whole("time")?,
+        tenant: item.text("tenant")?,
+        key: item.text("key")?,
     })
 }
 
@@ -91,9 +56,16 @@ mod tests {
             ),
             (r#"{"event":"a","data":}"#, "line 1 column"),
             (r#"{"event":"a","data":1} x"#, "trailing characters"),
-            (r#"{"event":1,"data":1}"#, "event: invalid type"),
-            (r#"{"event":"a","data":1,"time":"x"}"#, "time: invalid type"),
-            (r#"{"event":"a","data":1,"key":7}"#, "key: invalid type"),
+            (r#"{"event":1,"data":1}"#, "event: must be a text"),
+            (r#"{"event":null,"data":1}"#, "event: must be a text"),
+            (
+                r#"{"event":"a","data":1,"time":"x"}"#,
+                "time: must be a whole",
+            ),
+            (r#"{"event":"a","data":1,"key":7}"#, "key: must be a text"),
+            (r#"["a",1,null,null,null]"#, "a JSON object, not an array"),
+            (r#"[["a",1]]"#, "a JSON object, not an array"),
+            ("7", "a JSON object, not a number"),
             ("", "EOF"),
         ] {
             let error = parse(text).unwrap_err();

@@ -14,6 +14,7 @@ mod answer;
 mod append;
 mod body;
 mod facts;
+mod fields;
 mod intake;
 pub mod item;
 mod lines;

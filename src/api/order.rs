@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Api;
 use super::activity::Activity;
 use super::answer::{self, Answer, Denial};
+use super::fields::Fields;
 use crate::model::event::is_name;
 use crate::model::{Attempt, Pattern};
 use crate::pipeline::{Refused, Tested, Wanted};
@@ -35,15 +33,23 @@ const LINES: usize = 16;
 /// An event's time is at most the year 9999: behind every end.
 const FOREVER_MS: i64 = i64::MAX;
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
 struct TestOrder {
     event: Option<String>,
-    data: Option<Box<RawValue>>,
+    data: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+impl TestOrder {
+    fn of(bytes: &[u8]) -> Result<Self, String> {
+        let order = Fields::of(text(bytes)?, AN_ORDER, ["event", "data"])?;
+        let data = order.raw("data").map(|data| data.get().to_owned());
+        Ok(Self {
+            event: order.text("event")?,
+            // `null` is data too: the sample stands in where the field is left out.
+            data,
+        })
+    }
+}
+
 struct RedeliverOrder {
     ids: Option<Vec<i64>>,
     failed: bool,
@@ -54,25 +60,61 @@ struct RedeliverOrder {
     dry_run: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+impl RedeliverOrder {
+    fn of(bytes: &[u8]) -> Result<Self, String> {
+        let known = [
+            "ids",
+            "failed",
+            "cancelled",
+            "webhook",
+            "since",
+            "until",
+            "dry_run",
+        ];
+        let order = Fields::of(text(bytes)?, AN_ORDER, known)?;
+        Ok(Self {
+            ids: order.wholes("ids")?,
+            failed: order.is_true("failed")?,
+            cancelled: order.is_true("cancelled")?,
+            webhook: order.text("webhook")?,
+            since: order.whole("since")?,
+            until: order.whole("until")?,
+            dry_run: order.is_true("dry_run")?,
+        })
+    }
+}
+
 struct ReplayOrder {
     since: i64,
     until: Option<i64>,
     webhook: Option<String>,
     event: Option<String>,
-    #[serde(default)]
     dry_run: bool,
 }
 
-/// Reads an order; an empty one is one without fields.
-fn order<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Denial> {
-    let bytes = if bytes.trim_ascii().is_empty() {
-        b"{}"
-    } else {
-        bytes
-    };
-    serde_json::from_slice(bytes).map_err(|error| bad(&error.to_string()))
+impl ReplayOrder {
+    fn of(bytes: &[u8]) -> Result<Self, String> {
+        let known = ["since", "until", "webhook", "event", "dry_run"];
+        let order = Fields::of(text(bytes)?, AN_ORDER, known)?;
+        Ok(Self {
+            since: order.whole("since")?.ok_or("missing field `since`")?,
+            until: order.whole("until")?,
+            webhook: order.text("webhook")?,
+            event: order.text("event")?,
+            dry_run: order.is_true("dry_run")?,
+        })
+    }
+}
+
+/// What the body of an order is, for the words.
+const AN_ORDER: &str = "an order";
+
+/// The text of an order; an empty one is one without fields.
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    if bytes.trim_ascii().is_empty() {
+        return Ok("{}");
+    }
+    std::str::from_utf8(bytes).or(Err("the body is no UTF-8".to_owned()))
 }
 
 fn bad(words: &str) -> Denial {
@@ -137,14 +179,13 @@ impl Api {
     }
 
     pub(super) async fn test(&self, webhook: &str, body: &[u8]) -> Result<Answer, Denial> {
-        let order: TestOrder = order(body)?;
+        let order = TestOrder::of(body).map_err(|words| bad(&words))?;
         if let Some(event) = &order.event
             && !is_name(event.as_bytes())
         {
             return Err(bad("event: must be 1 to 255 of A-Z a-z 0-9 - _ . : /"));
         }
-        let data = order.data.map(|data| data.get().to_owned());
-        let tested = self.dispatch.test(webhook, order.event, data).await;
+        let tested = self.dispatch.test(webhook, order.event, order.data).await;
         let tested = tested.map_err(|why| refused(webhook, &why))?;
         let Tested {
             delivery_id,
@@ -187,7 +228,7 @@ impl Api {
         activity: &Arc<Activity>,
         place: OwnedSemaphorePermit,
     ) -> Result<Answer, Denial> {
-        let order: RedeliverOrder = order(body)?;
+        let order = RedeliverOrder::of(body).map_err(|words| bad(&words))?;
         let source = self.source(&order).await?;
         let (send, lines) = mpsc::channel(LINES);
         let again = Again {
@@ -255,7 +296,7 @@ impl Api {
     }
 
     pub(super) async fn replay(&self, body: &[u8]) -> Result<Answer, Denial> {
-        let order: ReplayOrder = order(body)?;
+        let order = ReplayOrder::of(body).map_err(|words| bad(&words))?;
         if order.event.as_ref().is_some_and(String::is_empty) {
             return Err(bad("event: a pattern is not empty"));
         }

@@ -24,7 +24,9 @@ impl Api {
         };
         answer::value(
             status,
-            &json!({ "healthy": healthy, "complaints": complaints }),
+            &json!({
+                "healthy": healthy, "complaints": complaints, "warnings": self.dispatch.warnings(),
+            }),
         )
     }
 

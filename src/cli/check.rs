@@ -1,19 +1,19 @@
-//! `webhooksd check`: every error of the configuration, and its warnings.
+//! `webhooksd check`: what a start or a reload would say of the configuration, before either is tried.
 //!
-//! It reads what the daemon would read, secrets and CA files included, and looks at the rights of the
-//! databases by their paths, and nothing else: no database is opened or made, no name resolved, no
-//! port bound.
+//! The daemon judges ([`daemon::check`]); here its words are printed, with warnings about the rights of
+//! the databases, which concern those who share them and not the daemon alone. Nothing is made, bound
+//! or connected to, and no name is resolved.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Ended, note, rights, say};
-use crate::config::{self, SecretsWanted};
-use crate::{daemon, transport};
+use crate::daemon;
 
-/// Says every error of the configuration
+/// Says every error of the configuration, and of what it leads to
 ///
-/// Exit code 0 only without errors. Errors and warnings name file, line and column.
+/// Databases, socket, port, group, certificates and secrets are looked at as a start would find them;
+/// nothing is changed. Exit code 0 only without errors. Errors and warnings name file, line and column.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd check
@@ -21,8 +21,7 @@ use crate::{daemon, transport};
 pub(super) struct Arguments {}
 
 pub(super) fn check(path: &Path) -> Ended {
-    let config = config::load(path, SecretsWanted::Check, &transport::check_ca)
-        .map_err(daemon::Error::Config)?;
+    let config = daemon::check(path)?;
     for warning in &config.warnings {
         note(format_args!("{warning}\n"));
     }

@@ -203,7 +203,7 @@ impl Answer {
             return Err(refused(status, &text));
         }
         serde_json::from_str(&text).map_err(|error| {
-            let what = format!("what this command does not understand: {error}");
+            let what = format!("what this command does not understand: {}", words(&error));
             Error::Odd { path, what }.into()
         })
     }
@@ -234,10 +234,22 @@ impl Answer {
             }
             take(serde_json::from_slice(&line).map_err(|error| Error::Odd {
                 path: path.clone(),
-                what: format!("a line that this command does not understand: {error}"),
+                what: format!(
+                    "a line that this command does not understand: {}",
+                    words(&error)
+                ),
             })?)?;
         }
     }
+}
+
+/// Why an answer could not be read. What is JSON and of another shape is said without the types of our
+/// code, which mean nothing to who reads it.
+fn words(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        return "it has another shape; is the daemon of another version?".into();
+    }
+    error.to_string()
 }
 
 /// A refusal in the daemon's own words; what is wrong with the request or the configuration ends

@@ -18,7 +18,7 @@ use super::{Ended, Failure, note, note_in_place, say};
 use crate::api::item;
 use crate::config::{self, SecretsWanted};
 use crate::model::Clock;
-use crate::outbox::{self, AppendError, Appended, Appender, NewEvent};
+use crate::outbox::{AppendError, Appended, Appender, NewEvent};
 use crate::transport;
 use stdin::{Lines, Next};
 
@@ -60,7 +60,7 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
     let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
         .map_err(crate::daemon::Error::Config)?;
     let outbox = &config.outbox;
-    if outbox::create_if_missing(&outbox.path)? {
+    if crate::daemon::make_own_outbox(&config)? {
         note(format_args!(
             "there was no outbox: made {}",
             outbox.path.display()

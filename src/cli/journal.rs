@@ -1,22 +1,31 @@
 //! The journal: the daemon's lines on standard error.
 //!
 //! Text for people, JSON on request. Under systemd a line begins with its priority (`<4>`, see
-//! sd-daemon(3)) and has no time, for the journal has its own. Lines of single attempts are
-//! gathered for a few milliseconds, since a write for each would cost more than the attempt's
-//! record; a warning is written at once, with what came before it.
+//! sd-daemon(3)), and text has no time, for the journal has its own. A thread of its own writes what
+//! the others queue (`queue`), so that nobody waits for a reader. A warning that repeats is summed up
+//! (`repeats`). What the journal says of itself, and the last words of a daemon that could not go on,
+//! are put together in `voice`. A panic is a line like any other.
 
+mod queue;
+mod repeats;
 mod text;
+mod voice;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::Failure;
 use crate::model::Clock;
+use queue::Queue;
+use repeats::Repeats;
 use text::Text;
+use voice::{Voice, priority};
 
 /// How lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,32 +47,43 @@ pub(super) enum Level {
     Info,
 }
 
-/// Lines wait at most so long.
-const GATHER: Duration = Duration::from_millis(20);
+/// At the end, who reads has so long for what is left.
+const LAST: Duration = Duration::from_secs(1);
 
-/// Gathered lines are written when they are more than this.
-const GATHER_BYTES: usize = 64 << 10;
-
-/// The journal of this process, until it is dropped; what is gathered is written then.
+/// The journal of this process, until it is dropped; what is queued is written then, if it can be.
 pub(super) struct Journal {
-    gathered: Arc<Gathered>,
-    thread: Option<JoinHandle<()>>,
+    queue: Arc<Queue>,
+    voice: Arc<Voice>,
+    has_thread: bool,
+}
+
+impl Journal {
+    /// Says why the daemon ends, and ends the journal.
+    pub(super) fn end_with(self, failure: &Failure) {
+        self.queue.insist(&self.voice.last_words(failure));
+    }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.gathered.end();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            self.gathered.write_out();
+        self.queue.end();
+        if self.has_thread {
+            self.queue.wait_written(LAST);
         }
     }
 }
 
 /// Begins the journal of this process.
 pub(super) fn begin(form: Form, level: Level) -> Journal {
-    let gathered = Arc::new(Gathered::default());
+    let clock = Clock::system();
+    let under_systemd = is_journals();
+    let queue = Arc::new(Queue::default());
+    let repeats = Arc::new(Repeats::new(clock.clone()));
+    let voice = Arc::new(Voice {
+        form,
+        under_systemd,
+        clock: clock.clone(),
+    });
     let most = match level {
         Level::Error => tracing::Level::ERROR,
         Level::Warn => tracing::Level::WARN,
@@ -72,98 +92,81 @@ pub(super) fn begin(form: Form, level: Level) -> Journal {
     match form {
         Form::Json => tracing_subscriber::fmt()
             .with_max_level(most)
-            .with_writer(Lines(gathered.clone()))
+            .with_writer(Lines {
+                queue: queue.clone(),
+                under_systemd,
+            })
             .json()
             .flatten_event(true)
             .with_target(false)
+            .finish()
+            .with(Calm(repeats.clone()))
             .init(),
         Form::Text => {
-            let lines = gathered.clone();
+            let (lines, calm) = (queue.clone(), repeats.clone());
             let text = Text {
                 most,
-                under_systemd: std::env::var_os("JOURNAL_STREAM").is_some(),
-                clock: Clock::system(),
+                under_systemd,
+                clock,
+                admits: move |event: &tracing::Event<'_>| calm.admits(event),
                 take: move |line: &[u8], level| lines.add(line, is_urgent(level)),
             };
             text.init();
         }
     }
-    let writer = gathered.clone();
+    let (writer, teller) = (queue.clone(), voice.clone());
     let thread = std::thread::Builder::new()
         .name("journal".into())
-        .spawn(move || writer.run());
+        .spawn(move || writer.write_to(&mut io::stderr(), &teller, &repeats));
     if thread.is_err() {
         // Then each line is written as it comes.
-        gathered.end();
+        queue.write_at_once();
     }
+    std::panic::set_hook(Box::new(tell_panic));
     Journal {
-        gathered,
-        thread: thread.ok(),
+        queue,
+        voice,
+        has_thread: thread.is_ok(),
     }
 }
 
-#[derive(Default)]
-struct Gathered {
-    state: Mutex<State>,
-    some: Condvar,
+/// A panic's line, and its backtrace where the environment asks for one.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let words = payload.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let (words, thread) = (words.unwrap_or("without a word"), std::thread::current());
+    let thread = thread.name().unwrap_or("without a name");
+    match panic.location() {
+        Some(place) => tracing::error!("thread '{thread}' panicked at {place}: {words}"),
+        None => tracing::error!("thread '{thread}' panicked: {words}"),
+    }
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let lines = backtrace.to_string();
+        lines.lines().for_each(|line| tracing::error!("{line}"));
+    }
 }
 
-#[derive(Default)]
-struct State {
-    bytes: Vec<u8>,
-    ended: bool,
+/// Whether the daemon's lines go to systemd's journal, as far as the environment tells.
+fn is_journals() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
 }
 
-impl Gathered {
-    fn add(&self, line: &[u8], at_once: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = state.bytes.is_empty();
-        state.bytes.extend_from_slice(line);
-        let now = at_once || state.ended || state.bytes.len() >= GATHER_BYTES;
-        let out = if now {
-            std::mem::take(&mut state.bytes)
-        } else {
-            Vec::new()
-        };
-        drop(state);
-        write(&out);
-        if first && !now {
-            self.some.notify_one();
-        }
-    }
+/// Whether standard error is systemd's journal, as systemd says it (systemd.exec(5)): the variable
+/// is inherited by programs whose output goes elsewhere.
+fn is_stderr() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
 
-    /// Writes what is gathered, some milliseconds after the first line of it.
-    fn run(&self) {
-        loop {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let idle = |state: &mut State| state.bytes.is_empty() && !state.ended;
-            let state = self
-                .some
-                .wait_while(state, idle)
-                .unwrap_or_else(PoisonError::into_inner);
-            let open = |state: &mut State| !state.ended;
-            let waited = self.some.wait_timeout_while(state, GATHER, open);
-            let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
-            self.write_out();
-            if ended {
-                return;
-            }
-        }
-    }
-
-    fn write_out(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let out = std::mem::take(&mut state.bytes);
-        drop(state);
-        write(&out);
-    }
-
-    fn end(&self) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ended = true;
-        self.some.notify_one();
+/// A failure's lines as they are printed: with a priority where that goes to systemd's journal.
+pub(super) fn printed(lines: &str, of_run: bool) -> String {
+    if is_stderr() || (of_run && is_journals()) {
+        voice::prioritised(lines, tracing::Level::ERROR)
+    } else {
+        lines.to_owned()
     }
 }
 
@@ -171,19 +174,25 @@ fn is_urgent(level: tracing::Level) -> bool {
     level != tracing::Level::INFO
 }
 
-/// A journal that can't be written must not stop deliveries.
-fn write(bytes: &[u8]) {
-    if !bytes.is_empty() {
-        drop(io::stderr().lock().write_all(bytes));
+/// Lets no warning through that is summed up.
+struct Calm(Arc<Repeats>);
+
+impl<S: tracing::Subscriber> Layer<S> for Calm {
+    fn event_enabled(&self, event: &tracing::Event<'_>, _: Context<'_, S>) -> bool {
+        self.0.admits(event)
     }
 }
 
-struct Lines(Arc<Gathered>);
+/// Makes a JSON line's writer.
+struct Lines {
+    queue: Arc<Queue>,
+    under_systemd: bool,
+}
 
 struct Line {
-    gathered: Arc<Gathered>,
+    queue: Arc<Queue>,
     bytes: Vec<u8>,
-    at_once: bool,
+    urgent: bool,
 }
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -191,19 +200,20 @@ impl<'a> MakeWriter<'a> for Lines {
 
     fn make_writer(&'a self) -> Line {
         Line {
-            gathered: self.0.clone(),
+            queue: self.queue.clone(),
             bytes: Vec::new(),
-            at_once: true,
+            urgent: true,
         }
     }
 
     fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Line {
-        let at_once = is_urgent(*meta.level());
-        Line {
-            gathered: self.0.clone(),
-            bytes: Vec::new(),
-            at_once,
+        let mut line = self.make_writer();
+        line.urgent = is_urgent(*meta.level());
+        if self.under_systemd {
+            line.bytes
+                .extend_from_slice(priority(*meta.level()).as_bytes());
         }
+        line
     }
 }
 
@@ -220,6 +230,6 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.gathered.add(&self.bytes, self.at_once);
+        self.queue.add(&self.bytes, self.urgent);
     }
 }

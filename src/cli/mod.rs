@@ -111,6 +111,22 @@ impl Failure {
         }
     }
 
+    /// What is printed of it.
+    fn lines(&self) -> String {
+        let mut lines = String::new();
+        if !self.text.is_empty() {
+            // It may quote what others wrote.
+            lines.push_str(text::block(&self.text, "").trim_end());
+            lines.push('\n');
+        }
+        if let Some(hint) = &self.hint {
+            lines.push_str("hint: ");
+            lines.push_str(hint);
+            lines.push('\n');
+        }
+        lines
+    }
+
     fn hint(mut self, hint: Option<impl Into<String>>) -> Self {
         self.hint = hint.map(Into::into);
         self
@@ -215,26 +231,38 @@ const NAMES_SHOWN: usize = 20;
 /// Runs what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments { config, command } = Arguments::parse();
+    let Arguments { config, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misunderstood(&error),
+    };
     carry_out(config, &command).unwrap_or_else(|failure| {
-        if !failure.text.is_empty() {
-            // It may quote what others wrote.
-            note(text::block(&failure.text, "").trim_end());
-        }
-        if let Some(hint) = failure.hint {
-            note(format_args!("hint: {hint}"));
+        let lines = failure.lines();
+        if !lines.is_empty() {
+            note(journal::printed(&lines, false).trim_end());
         }
         ExitCode::from(failure.code)
     })
 }
 
+/// A command line that can't be read, or one that asks how to write it.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let of_run = std::env::args_os().any(|argument| argument == "run");
+    let plain = error.render().to_string();
+    let printed = journal::printed(&plain, of_run);
+    if !error.use_stderr() || printed == plain {
+        error.exit();
+    }
+    note(printed.trim_end());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
     let path = || match config {
         Some(path) => Ok(path),
-        None => config::default_file().map_err(crate::daemon::Error::Config),
+        None => Ok(config::default_file().map_err(crate::daemon::Error::Config)?),
     };
     match command {
-        Command::Run(arguments) => run::run(&path()?, arguments),
+        Command::Run(arguments) => run::run(path(), arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Check(_) => check::check(&path()?),
         Command::Reload(_) => reload::reload(&path()?),

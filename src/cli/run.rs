@@ -1,6 +1,6 @@
 //! `webhooksd run`: the daemon in the foreground, as systemd wants it.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::journal::{self, Form, Level};
@@ -25,12 +25,15 @@ pub(super) struct Arguments {
     level: Level,
 }
 
-pub(super) fn run(path: &Path, arguments: &Arguments) -> Ended {
+/// Runs the daemon. A failure is said by the journal, which is where its owner looks.
+pub(super) fn run(path: Result<PathBuf, Failure>, arguments: &Arguments) -> Ended {
     let journal = journal::begin(arguments.journal, arguments.level);
-    let ended = daemon::run(path);
-    drop(journal);
+    let ended = path.and_then(|path| Ok(daemon::run(&path)?));
     match ended {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::from(error)),
+        Err(failure) => {
+            journal.end_with(&failure);
+            Ok(ExitCode::from(failure.code))
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use super::{Ended, Failure, say, when};
 use crate::config::{self, SecretsWanted};
-use crate::daemon::Lock;
+use crate::daemon::{Lock, make_own_outbox};
 use crate::model::Clock;
-use crate::outbox::{self, Tail};
+use crate::outbox::Tail;
 use crate::pipeline::settle_at;
 use crate::store::Store;
 use crate::transport;
@@ -58,7 +58,7 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
         .map_err(crate::daemon::Error::Config)?;
     let clock = Clock::system();
     let _lock = Lock::take(&config.log.path)?;
-    outbox::create_if_missing(&config.outbox.path)?;
+    make_own_outbox(&config)?;
     let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
     let last = tail.sequence()?;
     let after = match arguments.place {

@@ -147,7 +147,7 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.push(Severity::Error, Some(at), message.into(), fix.into());
+        self.note(Severity::Error, Some(at), message.into(), fix.into());
     }
 
     /// Notes a warning at a span, or about the file as a whole.
@@ -157,10 +157,17 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.push(Severity::Warning, at, message.into(), fix.into());
+        self.note(Severity::Warning, at, message.into(), fix.into());
     }
 
-    fn push(&mut self, severity: Severity, at: Option<Range<usize>>, message: String, fix: String) {
+    /// Notes it.
+    pub(super) fn note(
+        &mut self,
+        severity: Severity,
+        at: Option<Range<usize>>,
+        message: String,
+        fix: String,
+    ) {
         // Counted apart, so that warnings never take the place of an error.
         let count = match severity {
             Severity::Error => &mut self.errors,

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf, absolute};
 
 use super::diagnostic::{Diagnostic, Report, Severity};
 use super::read::{MAX_CONFIG_BYTES, too_large};
-use super::{Config, SecretsWanted, Surroundings, parse};
+use super::{Config, Draft, SecretsWanted, Surroundings, draft};
 
 /// Where a configuration is looked for, in this order.
-const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
+pub const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
 
 /// The most that is read of a secret or CA file, in bytes: above both their limits.
 const MAX_READ_BYTES: usize = 2 * 1_024 * 1_024;
@@ -102,6 +102,18 @@ pub fn load(
     secrets: SecretsWanted,
     check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
 ) -> Result<Config, LoadError> {
+    Ok(load_draft(path, secrets, check_ca)?.finish()?)
+}
+
+/// The same, for who looks further at what the configuration is about.
+///
+/// # Errors
+/// The file cannot be read, or is no TOML.
+pub fn load_draft(
+    path: &Path,
+    secrets: SecretsWanted,
+    check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
+) -> Result<Draft, LoadError> {
     let name = path.display().to_string();
     let bytes = read(path, MAX_CONFIG_BYTES).map_err(|source| LoadError::Read {
         path: path.to_owned(),
@@ -126,7 +138,7 @@ pub fn load(
         check_ca,
         secrets,
     };
-    Ok(parse(&name, &text, &around)?)
+    Ok(draft(&name, &text, &around)?)
 }
 
 /// Where the socket is by a file that may have errors: for `reload`, which has the daemon say them.

@@ -5,10 +5,11 @@
 //! test can script them; [`load`] is the thin part that brings the real ones. What is read here is
 //! complete: defaults are filled in, secrets and CA files are read, paths have their folder.
 //! Deliberately absent: whether the outbox exists, a group is known or an address can be bound, and
-//! what a reload may change. Invariant: no secret, no header's value and no URL with a password is
+//! what a reload may change; who looks for that notes it in the [`Draft`]. Invariant: no secret, no header's value and no URL with a password is
 //! ever in a diagnostic.
 
 mod diagnostic;
+mod draft;
 mod excerpt;
 mod file;
 mod headers;
@@ -20,6 +21,7 @@ mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
+mod url;
 mod webhook;
 
 use std::ffi::OsString;
@@ -31,8 +33,9 @@ use std::path::{Path, PathBuf};
 use crate::model::Webhook;
 
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use file::{LoadError, default_file, load, socket_path};
-pub use read::parse;
+pub use draft::{Draft, Key};
+pub use file::{DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path};
+pub use read::{draft, parse};
 
 /// Which secrets (and CA files) are read, and what it means where one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +78,8 @@ impl fmt::Debug for Surroundings<'_> {
 /// A configuration without errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The `tenantId` of openboxes-lift; always there where a webhook has that dialect.
+    /// The `tenantId` of openboxes-lift for rows that name no tenant; always there where a webhook has
+    /// that dialect.
     pub tenant: Option<String>,
     /// Where events come from.
     pub outbox: Outbox,

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::model::{Dialect, Webhook};
 
 use super::diagnostic::{Diagnostic, Finding, Findings, Report, Severity, printable};
+use super::draft::{Draft, Key, Places, WebhookPlaces, places_of};
 use super::excerpt::Private;
 use super::keys::{self, Keys, TOP};
 use super::section::{Section, type_name};
@@ -32,6 +33,14 @@ const MAX_WEBHOOKS: usize = 100_000;
 /// # Errors
 /// Everything that is wrong with it, warnings included; after a syntax error only that.
 pub fn parse(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<Config, Report> {
+    draft(file_name, text, around)?.finish()
+}
+
+/// Reads a configuration that may still be found wanting by what lies outside of its text.
+///
+/// # Errors
+/// It is no TOML, or too large.
+pub fn draft(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<Draft, Report> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > MAX_CONFIG_BYTES {
         return Err(too_large(file_name).into());
@@ -42,28 +51,17 @@ pub fn parse(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<C
         Err(error) => return Err(syntax(file_name, &source, &error).into()),
     };
     let mut found = Findings::default();
-    let config = whole(root.get_ref(), around, &source, &mut found);
-    let failed = found.has_errors();
-    let (list, more) = found.finish();
-    let mut diagnostics = diagnose(file_name, &source, root.get_ref(), list);
-    match config {
-        Some(config) if !failed => {
-            if more > 0 {
-                let message = format!("there are {more} more warnings");
-                let fix = "see to those that are told first";
-                let rest = Diagnostic::of_file(file_name, Severity::Warning, &message, fix);
-                diagnostics.push(rest);
-            }
-            Ok(Config {
-                warnings: diagnostics,
-                ..config
-            })
-        }
-        _ => Err(Report { diagnostics, more }),
-    }
+    let (config, places, webhooks) = whole(root.get_ref(), around, &source, &mut found);
+    Ok(Draft {
+        file_name: file_name.to_owned(),
+        text: text.to_owned(),
+        config,
+        found,
+        places,
+        webhooks,
+    })
 }
 
-/// A file that is larger than a configuration can be.
 /// The path of `[socket]`, or its default, as far as the text is TOML.
 pub(super) fn socket_path(text: &str) -> Option<String> {
     let (root, _errors) = DeTable::parse_recoverable(text);
@@ -77,6 +75,7 @@ pub(super) fn socket_path(text: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
+/// A file that is larger than a configuration can be.
 pub(super) fn too_large(file_name: &str) -> Diagnostic {
     Diagnostic::of_file(
         file_name,
@@ -104,7 +103,8 @@ fn syntax(file_name: &str, source: &Source<'_>, error: &toml::de::Error) -> Diag
     finding.diagnose(file_name, source, &private)
 }
 
-fn diagnose(
+/// What was found with lines and columns.
+pub(super) fn diagnose(
     file_name: &str,
     source: &Source<'_>,
     root: &DeTable<'_>,
@@ -128,7 +128,7 @@ fn whole(
     around: &Surroundings<'_>,
     source: &Source<'_>,
     found: &mut Findings,
-) -> Option<Config> {
+) -> (Config, Places, Vec<WebhookPlaces>) {
     let top = Section::new(root, 0..0, &TOP, found);
     let tenant = top.text("tenant", found);
     if let Some(tenant) = &tenant {
@@ -145,29 +145,38 @@ fn whole(
     let log = table(&top, "log", &keys::LOG, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::LOG, found));
     let log = once.log(&log, found);
-    let socket =
-        table(&top, "socket", &keys::SOCKET, found).map(|section| once.socket(&section, found));
+    let mut places = Places::new();
+    let socket = table(&top, "socket", &keys::SOCKET, found).map(|section| {
+        places.push((Key::SocketMode, Some(section.value_at("mode"))));
+        places.push((Key::SocketGroup, Some(section.value_at("group"))));
+        once.socket(&section, found)
+    });
     let delivery = table(&top, "delivery", &keys::DELIVERY, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::DELIVERY, found));
     let max_in_flight = sections::max_in_flight(&delivery, found);
-    let metrics = table(&top, "metrics", &keys::METRICS, found)
-        .and_then(|section| sections::metrics(&section, found));
+    let metrics = table(&top, "metrics", &keys::METRICS, found).and_then(|section| {
+        places.push((Key::Metrics, Some(section.value_at("listen"))));
+        sections::metrics(&section, found)
+    });
+    places.extend(places_of(&once.paths));
     let mut reading = Reading {
         around,
         max_in_flight,
         authorities: HashMap::new(),
     };
-    let webhooks = webhooks(&top, &mut reading, source, found);
-    Some(Config {
+    let mut webhook_places = Vec::new();
+    let webhooks = webhooks(&top, &mut reading, source, &mut webhook_places, found);
+    let config = Config {
         tenant: tenant.map(|tenant| tenant.value.to_owned()),
         outbox,
         socket,
         log,
         delivery: Delivery::new(max_in_flight),
         metrics,
-        webhooks: webhooks?,
+        webhooks,
         warnings: Vec::new(),
-    })
+    };
+    (config, places, webhook_places)
 }
 
 /// A section that is written once; `None` where it is left out or no table.
@@ -199,35 +208,45 @@ fn table<'t, 'i>(
     }
 }
 
+/// The webhooks that are right, and where they stand.
 fn webhooks(
     top: &Section<'_, '_>,
     reading: &mut Reading<'_>,
     source: &Source<'_>,
+    places: &mut Vec<WebhookPlaces>,
     found: &mut Findings,
-) -> Option<Vec<Webhook>> {
-    let tables = webhook_tables(top, found)?;
-    if tables.len() > MAX_WEBHOOKS {
+) -> Vec<Webhook> {
+    let tables = webhook_tables(top, found);
+    if tables
+        .as_ref()
+        .is_some_and(|tables| tables.len() > MAX_WEBHOOKS)
+    {
         found.error(
             top.key_at("webhook"),
             format!("there are more than {MAX_WEBHOOKS} webhooks"),
             "run a second webhooksd with an outbox of its own",
         );
-        return None;
+        return Vec::new();
     }
-    if tables.is_empty() {
+    if tables.as_ref().is_some_and(Vec::is_empty) {
         let fix = "add [[webhook]] with a name, a url and events";
         found.warning(None, "there is no webhook: events go nowhere", fix);
     }
+    let tables = tables.unwrap_or_default();
     let mut seen: HashMap<&str, Range<usize>> = HashMap::with_capacity(tables.len());
-    let mut webhooks = Some(Vec::with_capacity(tables.len()));
+    let mut webhooks = Vec::with_capacity(tables.len());
     let mut lift = None;
     for (table, at) in tables {
         let section = Section::new(table, at, &keys::WEBHOOK, found);
         note_duplicate(&section, &mut seen, source, found);
         lift = lift.or_else(|| lift_at(&section));
-        match (reading.webhook(&section, found), &mut webhooks) {
-            (Some(webhook), Some(webhooks)) => webhooks.push(webhook),
-            _ => webhooks = None,
+        if let Some(webhook) = reading.webhook(&section, found) {
+            let span = |key| section.entry(key).map(|(_, value)| value.span());
+            webhooks.push(webhook);
+            places.push(WebhookPlaces {
+                url: span("url").unwrap_or_else(|| section.at.clone()),
+                ca_file: span("ca_file"),
+            });
         }
     }
     if let Some(at) = lift.filter(|_| !top.has("tenant")) {

@@ -25,7 +25,9 @@ pub(super) fn read(
 ) -> Option<Secret> {
     refuse_two(section, found);
     let bytes = if let Some(text) = section.text("secret", found) {
-        checked(text.value.as_bytes().to_vec(), "secret", &text, found)
+        let bytes = text.value.as_bytes().to_vec();
+        note_odd_ends(&bytes, "secret", &text, found);
+        checked(bytes, "secret", &text, found)
     } else if let Some(path) = section.text("secret_file", found) {
         from_file(&path, around, found)
     } else if let Some(name) = section.text("secret_env", found) {
@@ -73,8 +75,17 @@ fn from_file(
     let file = Path::new(path.value);
     match read_first(file, around) {
         Ok(mut bytes) => {
-            drop_newline(&mut bytes);
-            checked(bytes, &format!("the secret file \"{name}\""), path, found)
+            let what = format!("the secret file \"{name}\"");
+            let dropped = drop_newline(&mut bytes);
+            if dropped && std::str::from_utf8(&bytes).is_err() {
+                found.warning(
+                    Some(path.at.clone()),
+                    format!("{what} is no text, and the newline at its end is not part of the secret"),
+                    "if the newline is the key's last byte, add another one, or give the key as text",
+                );
+            }
+            note_odd_ends(&bytes, &what, path, found);
+            checked(bytes, &what, path, found)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             note_missing(&name, path, around, found);
@@ -145,14 +156,67 @@ fn read_first(file: &Path, around: &Surroundings<'_>) -> io::Result<Vec<u8>> {
     (around.read)(&around.folder.join(file))
 }
 
-/// Editors end a file with a newline that is not meant to be a part of the secret; one goes.
-fn drop_newline(bytes: &mut Vec<u8>) {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
+/// Editors end a file with a newline that is not meant to be a part of the secret; one goes. Whether
+/// there was one.
+fn drop_newline(bytes: &mut Vec<u8>) -> bool {
+    let ends = bytes.pop_if(|last| *last == b'\n').is_some();
+    if ends {
+        bytes.pop_if(|last| *last == b'\r');
     }
+    ends
+}
+
+/// Warns of what nobody sees in a secret and hardly anybody means: it is signed with, and the other side,
+/// who typed the secret, computes another signature. A key that is no text may begin and end as it likes.
+fn note_odd_ends(bytes: &[u8], what: &str, given: &Given<&str>, found: &mut Findings) {
+    let odd = match std::str::from_utf8(bytes) {
+        Ok(text) => odd_ends(text),
+        Err(_) if is_utf16(bytes) => vec!["is UTF-16 text: its bytes are not the secret's"],
+        Err(_) => Vec::new(),
+    };
+    for odd in odd {
+        found.warning(
+            Some(given.at.clone()),
+            format!("{what} {odd}"),
+            "leave it out unless the endpoint has it too: it is part of the key that requests are signed \
+             with; printf '%s' writes a secret without a newline",
+        );
+    }
+}
+
+/// What stands unseen at the ends of a secret's text.
+fn odd_ends(text: &str) -> Vec<&'static str> {
+    const MARK: char = '\u{feff}';
+    let unseen = |c: char| {
+        c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}')
+    };
+    let mut odd = Vec::new();
+    if text.starts_with(MARK) {
+        odd.push("begins with a byte-order mark (U+FEFF)");
+    }
+    let text = text.trim_start_matches(MARK);
+    if text.starts_with(unseen) {
+        odd.push("begins with a blank, or another character that nobody sees");
+    }
+    match text.chars().next_back() {
+        Some('\n' | '\r') => {
+            odd.push("ends with a newline, and only one at a file's end is dropped");
+        }
+        Some(MARK) => odd.push("ends with a byte-order mark (U+FEFF)"),
+        Some(c) if unseen(c) => {
+            odd.push("ends with a blank, or another character that nobody sees");
+        }
+        _ => {}
+    }
+    odd
+}
+
+/// Text as some editors of Windows save it: a mark, and every other byte of ASCII is 0.
+fn is_utf16(bytes: &[u8]) -> bool {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let marked = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    // The newline that was dropped may have been one half of a unit.
+    marked && rest.len() <= 1 && units.iter().skip(1).all(|unit| unit.contains(&0))
 }
 
 fn from_variable(
@@ -184,7 +248,9 @@ fn from_variable(
         return None;
     };
     let bytes = value.into_encoded_bytes();
-    checked(bytes, "the environment variable of secret_env", name, found)
+    let what = "the environment variable of secret_env";
+    note_odd_ends(&bytes, what, name, found);
+    checked(bytes, what, name, found)
 }
 
 fn checked(

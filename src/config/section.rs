@@ -73,6 +73,12 @@ impl<'t, 'i> Section<'t, 'i> {
             .map_or_else(|| self.at.clone(), |(name, _)| name.span())
     }
 
+    /// The place of the key's value; that of the table where it is absent.
+    pub(super) fn value_at(&self, key: &'static str) -> Range<usize> {
+        self.entry(key)
+            .map_or_else(|| self.at.clone(), |(_, value)| value.span())
+    }
+
     /// Notes that a key which must be there is not.
     pub(super) fn missing(&self, key: &'static str, found: &mut Findings) {
         found.error(

@@ -82,6 +82,7 @@ impl Sections<'_> {
                 ),
                 "choose a shorter one, such as /run/webhooksd/webhooksd.sock",
             );
+            self.paths.retain(|(whose, _)| *whose != "socket");
         }
         let group = section.text("group", found).and_then(|group| {
             let right = |c: char| !c.is_control() && !c.is_whitespace() && c != ':';

@@ -4,6 +4,7 @@
 
 mod leaks;
 mod shipped;
+mod unseen;
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -5,17 +5,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::event::is_name;
-use crate::model::{Dialect, Pattern, Url, Webhook};
+use crate::model::{Dialect, Pattern, Webhook};
 
 use super::diagnostic::{Findings, printable};
 use super::keys::nearest;
 use super::section::{Given, Section};
-use super::{SecretsWanted, Surroundings, headers, secret};
+use super::{SecretsWanted, Surroundings, headers, secret, url};
 
 /// The longest name: it is a label of metrics and a column of tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -25,12 +24,6 @@ const MAX_LIST: usize = 1_000;
 
 /// The longest pattern and tenant, in characters, as long as an event's name and tenant can be.
 const MAX_ENTRY_CHARS: usize = 255;
-
-/// The longest URL of bold-cms, in characters: its documentation says so.
-const MAX_CMS_URL_CHARS: usize = 255;
-
-/// The longest URL of the others, in characters: what servers commonly take.
-const MAX_URL_CHARS: usize = 2_048;
 
 /// Requests in flight for one webhook, unless it is set: a slow endpoint of 50 ms gets 1,280 a second.
 const DEFAULT_MAX_IN_FLIGHT: u32 = 64;
@@ -62,7 +55,7 @@ impl Reading<'_> {
     ) -> Option<Webhook> {
         let dialect = dialect(section, found);
         let name = name(section, found);
-        let url = url(section, dialect, found);
+        let url = url::read(section, dialect, found);
         let events = events(section, found);
         let max_attempts = max_attempts(section, dialect, found);
         let truth = |key, found: &mut Findings| section.truth(key, found).map(|given| given.value);
@@ -177,78 +170,6 @@ fn dialect(section: &Section<'_, '_>, found: &mut Findings) -> Option<Dialect> {
     );
     found.error(text.at, "there is no such dialect", fix);
     None
-}
-
-fn url(section: &Section<'_, '_>, dialect: Option<Dialect>, found: &mut Findings) -> Option<Url> {
-    let insecure = section.truth("insecure_http", found);
-    if !section.has("url") {
-        section.missing("url", found);
-    }
-    let text = section.text("url", found)?;
-    let max = match dialect {
-        Some(Dialect::BoldCms) => MAX_CMS_URL_CHARS,
-        _ => MAX_URL_CHARS,
-    };
-    if text.value.chars().count() > max {
-        let whose = dialect.map_or("webhook", Dialect::name);
-        let message = format!("a URL of {whose} is at most {max} characters long");
-        found.error(
-            text.at,
-            message,
-            "shorten it, or give the endpoint a shorter path",
-        );
-        return None;
-    }
-    let url = match Url::parse(text.value) {
-        Ok(url) => url,
-        Err(why) => {
-            found.error(text.at, why, url_fix(why));
-            return None;
-        }
-    };
-    check_plain_http(&url, &text.at, dialect?, insecure, found);
-    Some(url)
-}
-
-fn check_plain_http(
-    url: &Url,
-    at: &Range<usize>,
-    dialect: Dialect,
-    insecure: Option<Given<bool>>,
-    found: &mut Findings,
-) {
-    let allowed = insecure.as_ref().is_some_and(|given| given.value);
-    match dialect {
-        Dialect::BoldCms => {
-            if let Some(given) = insecure.filter(|given| given.value) {
-                found.warning(
-                    Some(given.at),
-                    "insecure_http changes nothing here: bold-cms takes plain http anyway",
-                    "leave it out",
-                );
-            }
-        }
-        Dialect::BoldFactory | Dialect::OpenboxesLift => {
-            if !url.is_tls() && !allowed {
-                found.error(
-                    at.clone(),
-                    format!("{} sends to https only", dialect.name()),
-                    "write https://... or, for development, add insecure_http = true",
-                );
-            }
-        }
-    }
-}
-
-/// What would be right where a URL is wrong. The reasons are those of `model::Url`.
-fn url_fix(why: &str) -> &'static str {
-    if why.contains("scheme") {
-        "write https://... or, for development, http://..."
-    } else if why.contains('@') {
-        "write the URL without user:pass@, and headers = { Authorization = \"Basic ...\" }"
-    } else {
-        "write it like https://search.example.com/hooks/story"
-    }
 }
 
 fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern>> {

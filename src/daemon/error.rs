@@ -28,6 +28,13 @@ pub enum Error {
         /// The process id in the lock file.
         pid: Option<u32>,
     },
+    /// The log has another name, and so another `-wal` and another lock.
+    OtherName {
+        /// The log.
+        log: PathBuf,
+        /// How.
+        how: outbox::OtherName,
+    },
     /// The outbox can't be used.
     Outbox(outbox::Error),
     /// The log can't be used.
@@ -77,11 +84,6 @@ pub enum Error {
     },
     /// A person has to decide where to begin.
     Refused(Refusal),
-    /// A setting is another one than at the start.
-    Restart {
-        /// The key.
-        key: &'static str,
-    },
     /// The runtime or a signal can't be set up.
     Runtime(io::Error),
     /// The system does not give the threads that are needed.
@@ -105,8 +107,8 @@ impl Error {
             Self::Config(_)
             | Self::Refused(_)
             | Self::Endpoint { .. }
-            | Self::Restart { .. }
             | Self::NoSocket { .. }
+            | Self::OtherName { .. }
             | Self::Group { .. } => 2,
             Self::Outbox(error) if error.hint().is_some() && !error.may_pass() => 2,
             Self::Store(error) if error.needs_a_person() => 2,
@@ -119,6 +121,8 @@ impl Error {
         match self {
             Self::Outbox(error) => error.may_pass(),
             Self::Store(error) => error.may_pass(),
+            // The folder is not made, or not mounted, yet.
+            Self::Lock { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
     }
@@ -129,6 +133,7 @@ impl Error {
         match self {
             Self::Config(error) => error.hint().map(|hint| hint.to_string()),
             Self::Held { .. } => Some("one daemon serves one log; stop the other one first".into()),
+            Self::OtherName { log, how } => Some(how.hint(log)),
             Self::Lock { .. } => Some("the log's folder must exist and be writable".into()),
             Self::Outbox(error) => error.hint().map(|hint| hint.to_string()),
             Self::Store(error) => error.hint().map(|hint| hint.to_string()),
@@ -137,7 +142,6 @@ impl Error {
                  of them; an id or a time starts there"
                     .into(),
             ),
-            Self::Restart { .. } => Some("restart the service to change it".into()),
             Self::Unrecorded | Self::Interrupted { .. } => {
                 Some("those are sent again at the next start".into())
             }
@@ -172,6 +176,7 @@ impl fmt::Display for Error {
                 write!(f, "log {log:?} is in use by process {pid}")
             }
             Self::Held { log, pid: None } => write!(f, "log {log:?} is in use by another process"),
+            Self::OtherName { log, how } => write!(f, "log {log:?} {how}"),
             Self::Outbox(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Endpoint { webhook, .. } => write!(f, "webhook {webhook:?}"),
@@ -182,7 +187,6 @@ impl fmt::Display for Error {
             Self::Passed { .. } => f.write_str("use the socket that systemd passed"),
             Self::Metrics { address, .. } => write!(f, "listen on {address}"),
             Self::Refused(refusal) => refused(*refusal, f),
-            Self::Restart { key } => write!(f, "{key} is another one than at the start"),
             Self::Runtime(_) => f.write_str("set up the runtime"),
             Self::Threads(_) => f.write_str("start the daemon's threads"),
             Self::Panicked => f.write_str("a part of the pipeline panicked; its line is above"),

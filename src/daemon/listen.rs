@@ -7,6 +7,7 @@
 
 use std::fs::Permissions;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::time::SystemTime;
 use listenfd::ListenFd;
 use nix::unistd::{Gid, Group};
 use rustix::fs::{Mode, fchmod};
-use tokio::net::{TcpListener, UnixListener, UnixSocket};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use super::Error;
 use crate::config::{Config, Socket};
@@ -34,16 +35,17 @@ pub(super) struct Listeners {
 /// Device, inode and, where the file system tells it, time of birth, for inodes are given out again.
 type Identity = (u64, u64, Option<SystemTime>);
 
-/// The file of a socket that this process made.
+/// The file of a socket that this process made. It goes with this, so that a start which fails
+/// later, or ends by a signal, leaves no file that the next one would take for a crash's.
 #[derive(Debug)]
 pub(super) struct OwnSocket {
     path: PathBuf,
     identity: Identity,
 }
 
-impl OwnSocket {
+impl Drop for OwnSocket {
     /// Removes the file, if it is still this process's.
-    pub(super) fn remove(self) {
+    fn drop(&mut self) {
         let same = identity(&self.path).is_ok_and(|now| now == self.identity);
         if same && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(socket = %self.path.display(), %error, "the socket's file stays");
@@ -170,11 +172,38 @@ fn make(socket: &Socket) -> Result<(UnixListener, OwnSocket), Error> {
     };
     match open_up() {
         Ok(listener) => Ok((listener, own)),
-        Err(source) => {
-            own.remove();
-            Err(failed(source))
-        }
+        Err(source) => Err(failed(source)),
     }
+}
+
+/// Whether a socket's file is under the path; what is there and is no socket is refused.
+pub(super) fn is_there(path: &Path) -> Result<bool, Error> {
+    let path = path.to_owned();
+    match std::fs::symlink_metadata(&path) {
+        Ok(data) if data.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(Error::NoSocket { path }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::Socket { path, source }),
+    }
+}
+
+/// Whether an address can be listened on. It is bound for that and never listened on, so nobody can
+/// connect meanwhile, and whoever wants to listen can.
+pub(super) fn may_listen(address: SocketAddr) -> io::Result<()> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
+}
+
+/// Whether this process may give a file of its own to a group.
+pub(super) fn may_give_to(group: u32) -> bool {
+    let group = rustix::process::Gid::from_raw(group);
+    rustix::process::geteuid().is_root()
+        || rustix::process::getegid() == group
+        || rustix::process::getgroups().is_ok_and(|mine| mine.contains(&group))
 }
 
 /// Removes the leftover of a crash.
@@ -183,15 +212,8 @@ fn make_room(path: &Path) -> Result<(), Error> {
         path: path.to_owned(),
         source,
     };
-    let data = match std::fs::symlink_metadata(path) {
-        Ok(data) => data,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    if !data.file_type().is_socket() {
-        return Err(Error::NoSocket {
-            path: path.to_owned(),
-        });
+    if !is_there(path)? {
+        return Ok(());
     }
     match UnixStream::connect(path) {
         Ok(_) => Err(Error::Live {
@@ -209,7 +231,7 @@ fn make_room(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn group_id(name: &str) -> Result<u32, Error> {
+pub(super) fn group_id(name: &str) -> Result<u32, Error> {
     let unknown = |source| Error::Group {
         name: name.to_owned(),
         source,
@@ -249,9 +271,9 @@ mod tests {
         assert!(matches!(live, Error::Live { .. }), "{live:?}");
         drop(listener);
         let (_listener, second) = make(&socket(path.clone())).unwrap();
-        own.remove();
+        drop(own);
         assert!(path.exists(), "that one is another's");
-        second.remove();
+        drop(second);
         assert!(!path.exists());
         std::fs::write(&path, "precious").unwrap();
         let no_socket = make(&socket(path.clone())).unwrap_err();

@@ -1,15 +1,28 @@
-//! One daemon for one log: a lock on a file beside it.
+//! One daemon for one log and for one outbox: locks on files beside them.
 //!
 //! The lock is the kernel's (flock), so it ends with the process however that ends; the file stays
-//! and says the process id of the last holder. It is a file of its own because opening the log by
-//! other means than SQLite would drop SQLite's locks on it.
+//! and says the process id of the last holder. It is a file of its own because opening a database by
+//! other means than SQLite would drop SQLite's locks on it. It is found from another container that
+//! has the same folder; not from another machine, nor where the folder can't be written.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use super::Error;
+use crate::outbox;
+
+/// What the file of an outbox's lock is called, behind the outbox.
+const OF_OUTBOX: &str = ".webhooksd.lock";
+
+/// How long a look may hold the lock, and how many of them are waited for.
+const A_LOOK: Duration = Duration::from_millis(10);
+const LOOKS: u32 = 3;
 
 /// The lock, as long as it lives.
 #[derive(Debug)]
@@ -17,60 +30,157 @@ pub struct Lock {
     _file: File,
 }
 
+/// Why a lock was not taken.
+enum Taken {
+    /// Another process has it, of that id.
+    Held(Option<u32>),
+    /// The file can't be made or locked.
+    Failed(io::Error),
+}
+
 impl Lock {
-    /// Takes the lock of a log.
+    /// Takes the lock of a log, which must have one name only: others would have locks of their own.
     ///
     /// # Errors
     /// Another process has it, or the file can't be made.
     pub fn take(log: &Path) -> Result<Self, Error> {
-        let mut path = log.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let failed = |source| Error::Lock {
-            path: path.clone(),
-            source,
-        };
+        if let Some(how) = outbox::other_name(log) {
+            let log = log.to_owned();
+            return Err(Error::OtherName { log, how });
+        }
+        let path = beside(log, ".lock");
+        Self::of(&path).map_err(|error| match error {
+            Taken::Held(pid) => Error::Held {
+                log: log.to_owned(),
+                pid,
+            },
+            Taken::Failed(source) => Error::Lock { path, source },
+        })
+    }
+
+    /// Takes the lock of an outbox, so that no second daemon with a log of its own sends the same
+    /// events. A lock on the database itself would be in its application's way; the file beside it is
+    /// nobody's concern. `None` where it can't be made, in a folder that this user may not write or
+    /// beside one that another user made: then a second daemon is not noticed, which the journal says.
+    pub(super) fn of_outbox(outbox: &Path) -> Result<Option<Self>, outbox::Error> {
+        // Whatever link leads to it.
+        let real = std::fs::canonicalize(outbox).unwrap_or_else(|_| outbox.to_owned());
+        let path = beside(&real, OF_OUTBOX);
+        match Self::of(&path) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(Taken::Held(pid)) => Err(outbox::Error::Held {
+                path: outbox.to_owned(),
+                pid,
+            }),
+            Err(Taken::Failed(error)) => {
+                tracing::warn!(step = "lock the outbox", lock = %path.display(), %error,
+                    "a second daemon on this outbox would not be noticed");
+                Ok(None)
+            }
+        }
+    }
+
+    fn of(path: &Path) -> Result<Self, Taken> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o660)
-            .open(&path)
-            .map_err(failed)?;
+            .open(path)
+            .map_err(Taken::Failed)?;
         // Whatever the umask: the service and a person of its group both take the lock. Only the
         // owner may change the mode; for the others it is as the owner made it.
         let mode = rustix::fs::Mode::from_raw_mode(0o660);
         rustix::fs::fchmod(&file, mode)
             .or_else(|error| {
-                if error == rustix::io::Errno::PERM {
+                if error == Errno::PERM {
                     Ok(())
                 } else {
                     Err(error)
                 }
             })
-            .map_err(|error| failed(error.into()))?;
-        match file.try_lock() {
+            .map_err(|error| Taken::Failed(error.into()))?;
+        match patiently(&file) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = file.read_to_string(&mut text);
-                let pid = read.ok().and_then(|_| text.trim().parse().ok());
-                return Err(Error::Held {
-                    log: log.to_owned(),
-                    pid,
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) => return Err(Taken::Held(holder(&mut file))),
+            Err(TryLockError::Error(source)) => return Err(Taken::Failed(source)),
         }
-        file.set_len(0).map_err(failed)?;
+        file.set_len(0).map_err(Taken::Failed)?;
         // On a disk that is full the lock holds as well without the number.
         match writeln!(file, "{}", std::process::id()) {
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(failed(error)),
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => {
+                return Err(Taken::Failed(error));
+            }
             _ => {}
         }
         Ok(Self { _file: file })
     }
+}
+
+/// Whether a daemon holds the lock of a log; which process it is, 0 where that can't be read. Nothing is
+/// made, and nothing is kept.
+pub(super) fn of_log(log: &Path) -> Option<u32> {
+    look(&beside(log, ".lock"))
+}
+
+/// The same of an outbox.
+pub(super) fn of_outbox(outbox: &Path) -> Option<u32> {
+    let real = std::fs::canonicalize(outbox).unwrap_or_else(|_| outbox.to_owned());
+    look(&beside(&real, OF_OUTBOX))
+}
+
+fn look(path: &Path) -> Option<u32> {
+    let mut file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder(&mut file).unwrap_or(0)),
+        _ => None,
+    }
+}
+
+/// Whether the file of a log's lock can be opened, where there is one.
+pub(super) fn may_open(log: &Path) -> Result<(), Error> {
+    let path = beside(log, ".lock");
+    let source: io::Error = match std::fs::metadata(&path) {
+        Ok(data) if data.is_dir() => Errno::ISDIR.into(),
+        Ok(_) => match accessat(CWD, &path, Access::WRITE_OK, AtFlags::EACCESS) {
+            Ok(()) => return Ok(()),
+            Err(error) => error.into(),
+        },
+        // Its folder is the log's, which is looked at too.
+        Err(_) => return Ok(()),
+    };
+    Err(Error::Lock { path, source })
+}
+
+/// What a start says that can't make the lock of a log.
+pub(super) fn failed(log: &Path, source: io::Error) -> Error {
+    let path = beside(log, ".lock");
+    Error::Lock { path, source }
+}
+
+/// Takes the lock; who only looks whether somebody has it is in the way for a moment.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(A_LOOK),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
+/// The process that wrote its number into the file.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    read.ok().and_then(|_| text.trim().parse().ok())
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
 }
 
 #[cfg(test)]
@@ -86,7 +196,38 @@ mod tests {
             Err(Error::Held { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        assert_eq!(of_log(&log), Some(std::process::id()));
         drop(first);
+        assert_eq!(of_log(&log), None);
         Lock::take(&log).unwrap();
+        assert_eq!(of_log(&folder.path().join("none.db")), None);
+    }
+
+    #[test]
+    fn an_outbox_has_one_daemon_whatever_link_leads_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        std::fs::write(&path, "").unwrap();
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let first = Lock::of_outbox(&link).unwrap().unwrap();
+        let error = Lock::of_outbox(&path).unwrap_err();
+        assert!(matches!(error, outbox::Error::Held { pid: Some(_), .. }));
+        assert_eq!(Error::Outbox(error).exit_code(), 2);
+        drop(first);
+        assert!(Lock::of_outbox(&path).unwrap().is_some());
+        let nowhere = folder.path().join("none/app.db");
+        assert!(Lock::of_outbox(&nowhere).unwrap().is_none(), "only told");
+    }
+
+    #[test]
+    fn a_log_with_two_names_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.db");
+        std::fs::write(&log, "").unwrap();
+        std::fs::hard_link(&log, folder.path().join("copy.db")).unwrap();
+        let error = Lock::take(&log).unwrap_err();
+        assert!(matches!(error, Error::OtherName { .. }), "{error}");
+        assert_eq!(error.exit_code(), 2);
     }
 }

@@ -6,15 +6,24 @@
 //!
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
+mod differs;
 mod error;
+mod hangup;
+mod holder;
+mod judge;
 mod limits;
 mod listen;
 mod lock;
+mod look;
 mod notify;
+mod opening;
 mod patience;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,16 +33,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use error::Error;
+pub use judge::check;
 pub use lock::Lock;
+pub use opening::{make_own_outbox, owns_outbox};
 
 use crate::api::{self, Api};
-use crate::config::{self, Config, SecretsWanted};
+use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
-use crate::outbox::{self, Tail};
-use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace, Settled};
+use crate::outbox;
+use crate::outbox::Tail;
+use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::store::{self, Checkpointer, Store};
-use crate::transport::{self, Client};
+use crate::transport::{Client, Endpoint};
+use hangup::{HangUp, HungUp};
+use judge::{Asked, Judged, judge};
 use listen::{Listeners, OwnSocket};
+use opening::Opening;
 use patience::Patience;
 use reload::Reload;
 
@@ -58,11 +73,10 @@ const RELOADS: usize = 16;
 /// What kept it from starting or ended it. The configuration's own errors are in it, whole.
 pub fn run(config_path: &Path) -> Result<(), Error> {
     limits::forbid_core();
-    let config = load(config_path)?;
+    let client = Client::new(Clock::system());
+    let judged = judge(config_path, &Asked::Start, &client)?;
     limits::raise_files();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .clamp(1, THREADS);
+    let threads = threads();
     limits::check_threads(threads).map_err(Error::Threads)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -70,17 +84,16 @@ pub fn run(config_path: &Path) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let ended = runtime.block_on(serve(config_path, config));
+    let ended = runtime.block_on(serve(config_path, judged, client));
     runtime.shutdown_timeout(EXIT);
     ended
 }
 
-/// Reads the configuration as the daemon does, secrets included.
-///
-/// # Errors
-/// The file can't be read, or every error in it.
-pub fn load(path: &Path) -> Result<Config, Error> {
-    config::load(path, SecretsWanted::Read, &transport::check_ca).map_err(Error::Config)
+/// How many threads run futures on this machine.
+fn threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .clamp(1, THREADS)
 }
 
 /// What is running.
@@ -96,34 +109,51 @@ struct Running {
     own_socket: Option<OwnSocket>,
     reloads: mpsc::Receiver<api::Reload>,
     outbox: PathBuf,
+    /// The outbox is not there yet.
+    awaits: bool,
     _lock: Lock,
+    /// Holds the outbox's lock.
+    _opening: Opening,
 }
 
-async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
+async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(), Error> {
     let mut signals = Signals::new()?;
-    for warning in &config.warnings {
-        warning
-            .to_string()
-            .lines()
-            .for_each(|line| tracing::warn!("{line}"));
-    }
-    let mut running = tokio::select! {
-        started = start(config_path, &config) => started?,
-        _ = signals.stop.recv() => return Ok(()),
-        _ = signals.interrupt.recv() => return Ok(()),
+    let Judged { config, endpoints } = judged;
+    reload::journal_warnings(&config);
+    let (mut reload_wanted, started) = (false, start(config_path, &config, endpoints, client));
+    let mut started = pin!(started);
+    let mut running = loop {
+        tokio::select! {
+            started = &mut started => break started?,
+            _ = signals.stop.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            hung_up = signals.hang_up.next() => match hung_up {
+                HungUp::End => return Ok(()),
+                HungUp::Reload => reload_wanted = true,
+            },
+        }
     };
     tracing::info!(
         outbox = %config.outbox.path.display(), log = %config.log.path.display(),
         webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
-        "ready: following the outbox"
+        "{}", if running.awaits { "ready: waiting for the outbox" } else { "ready: following the outbox" }
     );
     crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
+    if reload_wanted {
+        reload.ask();
+    }
     let ended = loop {
         tokio::select! {
             _ = signals.stop.recv() => break Ok(()),
             _ = signals.interrupt.recv() => break Ok(()),
-            _ = signals.hang_up.recv() => reload.ask(),
+            hung_up = signals.hang_up.next() => match hung_up {
+                HungUp::Reload => reload.ask(),
+                HungUp::End => {
+                    tracing::info!("the terminal was closed");
+                    break Ok(());
+                }
+            },
             Some(answer) = running.reloads.recv() => reload.ask_for_answer(answer),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
@@ -135,22 +165,37 @@ async fn serve(config_path: &Path, config: Config) -> Result<(), Error> {
 }
 
 /// Makes everything, in the order in which one thing needs another.
-async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
+async fn start(
+    config_path: &Path,
+    config: &Config,
+    endpoints: Vec<Endpoint>,
+    client: Client,
+) -> Result<Running, Error> {
     let clock = Clock::system();
-    let lock = Lock::take(&config.log.path)?;
+    let mut patience = Patience::new(&clock);
+    let lock = patience
+        .until_done(async || Lock::take(&config.log.path))
+        .await?;
     crash::point("start", "lock taken");
     let listeners = listen::listen(config).await?;
-    let mut patience = Patience::new(&clock);
-    let (tail, store, cursor) = patience.until_done(async || open(config, &clock)).await?;
+    let opening = Opening::new(config);
+    let (store, found) = patience
+        .until_done(async || open(config, &opening, &clock))
+        .await?;
+    let awaits = found.is_none();
     crash::point("start", "cursor settled");
     let checkpointer = patience
         .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
         .await?;
-    let client = Client::new(clock.clone());
     let dispatch = Dispatch::new(store, client, clock, Pace::default(), Handle::current());
+    let mut endpoints = Some(endpoints);
     let direct = async || {
         dispatch.clamp().await.map_err(Error::Store)?;
-        let change = reload::change(&dispatch, config)?;
+        let endpoints = match endpoints.take() {
+            Some(endpoints) => endpoints,
+            None => reload::endpoints(dispatch.transport(), config)?,
+        };
+        let change = reload::change(config, endpoints);
         dispatch.direct(change).await.map_err(Error::Store)
     };
     reload::journal_cancelled(&patience.until_done(direct).await?);
@@ -164,10 +209,7 @@ async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
     loops.spawn(sweep_idle(dispatch.clone()));
     loops.spawn(notify::tell(dispatch.clone(), config.log.path.clone()));
     let (tell, followed) = oneshot::channel();
-    let intake = Intake::new(dispatch.clone(), tail, cursor);
-    let path = config.outbox.path.clone();
-    let follow = pipeline::follow(intake, path, move |ended| drop(tell.send(ended)))
-        .map_err(intake_error)?;
+    let follow = follow(&dispatch, &opening, found, tell).map_err(intake_error)?;
     let (closed, own_socket, reloads, served) =
         serve_clients(config_path, config, &dispatch, listeners)?;
     Ok(Running {
@@ -181,7 +223,9 @@ async fn start(config_path: &Path, config: &Config) -> Result<Running, Error> {
         own_socket,
         reloads,
         outbox: config.outbox.path.clone(),
+        awaits,
         _lock: lock,
+        _opening: opening,
     })
 }
 
@@ -225,29 +269,47 @@ fn serve_clients(
     Ok((closed, listeners.own, reloads, served))
 }
 
-/// Opens outbox and log and settles where to go on.
-fn open(config: &Config, clock: &Clock) -> Result<(Tail, Store, Cursor), Error> {
-    let path = &config.outbox.path;
-    if outbox::create_if_missing(path).map_err(Error::Outbox)? {
-        tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
-    }
-    let mut tail = Tail::open(path, config.outbox.max_data_bytes).map_err(Error::Outbox)?;
+/// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
+fn open(
+    config: &Config,
+    opening: &Opening,
+    clock: &Clock,
+) -> Result<(Store, Option<(Tail, Cursor)>), Error> {
+    let tail = match opening.open() {
+        Ok(tail) => Some(tail),
+        Err(error) if error.is_awaited() => None,
+        Err(error) => return Err(Error::Outbox(error)),
+    };
     let now_ms = clock.now_ms();
     let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
-    let known = store.cursor().map_err(Error::Store)?;
-    let settled = pipeline::settle(&mut tail, known, now_ms)
-        .map_err(Error::Outbox)?
-        .map_err(Error::Refused)?;
-    match &settled {
-        Settled::Same(_) => {}
-        Settled::Fresh(cursor) => store.set_cursor(cursor, now_ms).map_err(Error::Store)?,
-        Settled::Back { cursor, was } => {
-            store.set_cursor(cursor, now_ms).map_err(Error::Store)?;
-            pipeline::journal_back(cursor, *was);
-        }
+    let Some(mut tail) = tail else {
+        return Ok((store, None));
+    };
+    let cursor = opening::settle(&mut tail, &mut store, now_ms).map_err(intake_error)?;
+    Ok((store, Some((tail, cursor))))
+}
+
+/// Follows the outbox that was found, or will be.
+fn follow(
+    dispatch: &Arc<Dispatch<Client>>,
+    opening: &Opening,
+    found: Option<(Tail, Cursor)>,
+    tell: oneshot::Sender<Followed>,
+) -> Result<Follow, IntakeError> {
+    let ended = move |ended| drop(tell.send(ended));
+    let path = opening.path().to_owned();
+    if let Some((tail, cursor)) = found {
+        let intake = Intake::new(dispatch.clone(), tail, cursor);
+        return pipeline::follow(intake, path, ended);
     }
-    let cursor = settled.cursor().clone();
-    Ok((tail, store, cursor))
+    let (opening, of_log) = (opening.clone(), dispatch.clone());
+    let open = move || {
+        let mut tail = opening.open().map_err(IntakeError::Outbox)?;
+        let now_ms = of_log.clock.now_ms();
+        let cursor = opening::settle(&mut tail, &mut of_log.store(), now_ms)?;
+        Ok((tail, cursor))
+    };
+    pipeline::follow_later(dispatch.clone(), path, open, ended)
 }
 
 /// Closes connections that have been idle for too long.
@@ -275,9 +337,7 @@ async fn stop(
         in_flight,
         "stopping: no event is taken any more, what is in flight may end"
     );
-    if let Some(own) = running.own_socket.take() {
-        own.remove();
-    }
+    drop(running.own_socket.take());
     running.closed.send_replace(true);
     // Who waits for a reload is told at once that there will be none.
     running.reloads.close();
@@ -363,7 +423,7 @@ fn loop_ended(ended: LoopEnded) -> Result<(), Error> {
 struct Signals {
     stop: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    hang_up: HangUp,
 }
 
 impl Signals {
@@ -372,7 +432,7 @@ impl Signals {
         Ok(Self {
             stop: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
+            hang_up: HangUp::new(Clock::system())?,
         })
     }
 }

@@ -6,10 +6,17 @@
 //! and systemd starts the daemon anew. Time is the monotonic clock's, so that a step of the wall
 //! clock feeds nothing and starves nothing.
 //!
-//! Without systemd all of it does nothing. The protocol is `sd_notify(3)`.
+//! Without systemd all of it does nothing. The protocol is `sd_notify(3)`; the socket is a file or,
+//! with `@`, a name in the abstract namespace, which containers' managers and supervisors use.
 
+use std::fmt::Write;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -30,6 +37,9 @@ const FIRST: Duration = Duration::from_millis(2);
 /// No round of a part takes longer but in a hang: locks are waited for 5 s at most, and a batch is
 /// some megabytes.
 const STILL: Duration = Duration::from_secs(15);
+
+/// How long a manager that does not read may hold a thread.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The status is one line of a terminal or two.
 const STATUS_CHARS: usize = 160;
@@ -53,11 +63,13 @@ pub(super) async fn tell(
     let look = watchdog.map_or(LOOK, |limit| LOOK.min(limit / 4));
     let mut status = Status::new(log);
     let mut progress = Progress::new(&dispatch.clock);
-    say(&[
+    let mut told = is_told(&[
         NotifyState::Ready,
         NotifyState::Status(status.line(&dispatch).await.unwrap_or_default()),
     ]);
     loop {
+        // Without it the service would never be up.
+        told = told || is_told(&[NotifyState::Ready]);
         match progress.stands_still(&dispatch.rounds(), &dispatch.clock) {
             None if watchdog.is_some() => say(&[NotifyState::Watchdog]),
             None => {}
@@ -96,9 +108,44 @@ pub(super) fn stopping(in_flight: usize) {
 }
 
 fn say(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd can't be told");
+    // What could not be said is in the journal.
+    let _: bool = is_told(states);
+}
+
+/// Says it, and whether that could be said.
+fn is_told(states: &[NotifyState<'_>]) -> bool {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    match send(states) {
+        Ok(()) => {
+            TOLD.store(false, Ordering::Relaxed);
+            true
+        }
+        Err(error) => {
+            if !TOLD.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "systemd can't be told");
+            }
+            false
+        }
     }
+}
+
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        return Ok(());
+    };
+    let address = match name.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&name)?,
+    };
+    let mut message = String::new();
+    for state in states {
+        // A string takes all.
+        writeln!(message, "{state}").unwrap_or_default();
+    }
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.send_to_addr(message.as_bytes(), &address)?;
+    Ok(())
 }
 
 async fn ends_within(stop: &mut watch::Receiver<bool>, time: Duration) -> bool {

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Error, limits, load, notify};
+use super::judge::{Asked, judge};
+use super::{Error, limits, notify};
 use crate::api;
-use crate::config::{Config, Socket};
-use crate::model::crash;
+use crate::config::{Config, Key, Socket};
+use crate::model::{Webhook, crash};
 use crate::pipeline::{Change, Directed, Dispatch, Retention};
 use crate::transport::{Client, Endpoint};
 
 /// What only a restart changes: files, and who may connect to what.
 #[derive(Clone, PartialEq, Eq)]
-struct Fixed {
+pub(super) struct Fixed {
     outbox: PathBuf,
     log: PathBuf,
     socket: Option<Socket>,
@@ -25,7 +26,7 @@ struct Fixed {
 }
 
 impl Fixed {
-    fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         Self {
             outbox: config.outbox.path.clone(),
             log: config.log.path.clone(),
@@ -34,8 +35,8 @@ impl Fixed {
         }
     }
 
-    /// The first setting that is another one there.
-    fn differs(&self, new: &Self) -> Option<&'static str> {
+    /// The settings that are other ones there.
+    pub(super) fn differing(&self, new: &Self) -> impl Iterator<Item = (Key, &'static str)> {
         let of = |fixed: &Self| {
             let socket = fixed.socket.clone();
             socket.map_or((None, None, None), |s| {
@@ -43,16 +44,21 @@ impl Fixed {
             })
         };
         let (was, is) = (of(self), of(new));
-        [
-            ("[outbox] path", self.outbox == new.outbox),
-            ("[log] path", self.log == new.log),
-            ("[socket] path", was.0 == is.0),
-            ("[socket] mode", was.1 == is.1),
-            ("[socket] group", was.2 == is.2),
-            ("[metrics] listen", self.metrics == new.metrics),
-        ]
-        .into_iter()
-        .find_map(|(key, same)| (!same).then_some(key))
+        let settings = [
+            (Key::Outbox, "[outbox] path", self.outbox == new.outbox),
+            (Key::Log, "[log] path", self.log == new.log),
+            (Key::SocketPath, "[socket] path", was.0 == is.0),
+            (Key::SocketMode, "[socket] mode", was.1 == is.1),
+            (Key::SocketGroup, "[socket] group", was.2 == is.2),
+            (
+                Key::Metrics,
+                "[metrics] listen",
+                self.metrics == new.metrics,
+            ),
+        ];
+        settings
+            .into_iter()
+            .filter_map(|(key, name, same)| (!same).then_some((key, name)))
     }
 }
 
@@ -163,36 +169,40 @@ async fn try_reload(
     let making = dispatch.clone();
     let change = dispatch
         .with_blocking(move || {
-            let config = load(&path)?;
+            let client = making.transport();
+            let judged = judge(&path, &Asked::Reload(&fixed), client)?;
             crash::point("reload", "configuration read");
-            match fixed.differs(&Fixed::of(&config)) {
-                Some(key) => Err(Error::Restart { key }),
-                None => change(&making, &config),
-            }
+            journal_warnings(&judged.config);
+            Ok(change(&judged.config, judged.endpoints))
         })
         .await?;
     dispatch.direct(change).await.map_err(Error::Store)
 }
 
-/// Makes the endpoints of a configuration.
-pub(super) fn change(
-    dispatch: &Dispatch<Client>,
-    config: &Config,
-) -> Result<Change<Endpoint>, Error> {
-    let mut webhooks = Vec::with_capacity(config.webhooks.len());
-    for webhook in &config.webhooks {
-        let endpoint =
-            dispatch
-                .transport()
-                .endpoint(webhook)
-                .map_err(|source| Error::Endpoint {
-                    webhook: webhook.name.to_string(),
-                    source,
-                })?;
-        webhooks.push((Arc::new(webhook.clone()), endpoint));
+/// Says what the configuration may not mean.
+pub(super) fn journal_warnings(config: &Config) {
+    for warning in &config.warnings {
+        let text = warning.to_string();
+        text.lines().for_each(|line| tracing::warn!("{line}"));
     }
-    Ok(Change {
-        webhooks,
+}
+
+/// Makes the endpoints of a configuration that was judged before.
+pub(super) fn endpoints(client: &Client, config: &Config) -> Result<Vec<Endpoint>, Error> {
+    let endpoint = |webhook: &Webhook| {
+        client.endpoint(webhook).map_err(|source| Error::Endpoint {
+            webhook: webhook.name.to_string(),
+            source,
+        })
+    };
+    config.webhooks.iter().map(endpoint).collect()
+}
+
+/// What a configuration changes, with its endpoints.
+pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> Change<Endpoint> {
+    let webhooks = config.webhooks.iter().cloned().map(Arc::new);
+    Change {
+        webhooks: webhooks.zip(endpoints).collect(),
         tenant: config.tenant.as_deref().map(Arc::from),
         max_in_flight: limits::in_flight(config.delivery.max_in_flight),
         max_data_bytes: config.outbox.max_data_bytes,
@@ -201,7 +211,7 @@ pub(super) fn change(
             outbox_days: config.outbox.keep_days,
             outbox: config.outbox.path.clone(),
         },
-    })
+    }
 }
 
 pub(super) fn journal_cancelled(directed: &Directed) {

@@ -16,11 +16,12 @@ const ENVELOPE_BYTES: usize = 128;
 
 /// The body for an event in a dialect.
 ///
-/// `tenant` is the `tenantId` that `openboxes-lift` sends; without one, the event's own is sent.
-/// The other dialects have no place for it.
+/// The `tenantId` of `openboxes-lift` is the event's own tenant; `tenant`, the configuration's, stands
+/// in only where the event has none: never is one tenant's event sent as another's. The other dialects
+/// have no place for it.
 #[must_use]
 pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
-    let tenant = tenant.or(event.tenant.as_deref()).unwrap_or_default();
+    let tenant = event.tenant.as_deref().or(tenant).unwrap_or_default();
     let room = ENVELOPE_BYTES + event.name.len() + tenant.len() + event.data.len();
     let mut out = String::with_capacity(room);
     match dialect {

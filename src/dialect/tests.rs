@@ -81,16 +81,37 @@ fn openboxes_lift_body() {
 }
 
 #[test]
-fn the_tenant_is_the_one_given_else_the_events_own_and_always_a_string() {
+fn the_tenant_is_the_events_own_else_the_one_given_and_always_a_string() {
     let mut event = event(8, "e", 0, "1");
     let tenant = |event: &Event, given| {
         let body = text(Dialect::OpenboxesLift, event, given);
         serde_json::from_str::<serde_json::Value>(&body).unwrap()["tenantId"].clone()
     };
     assert_eq!(tenant(&event, None), "");
+    assert_eq!(tenant(&event, Some("acme")), "acme");
     event.tenant = Some("own".into());
     assert_eq!(tenant(&event, None), "own");
-    assert_eq!(tenant(&event, Some("acme")), "acme");
+    assert_eq!(tenant(&event, Some("acme")), "own");
+}
+
+// The ids by Python's hashlib and struct, from the layout in `id.rs`.
+#[test]
+fn openboxes_lift_bodies_of_two_tenants() {
+    let mut event = event(8, "stockMovement.shipped", 1_743_517_800_000, "{}");
+    for (tenant, id) in [
+        (None, "evt-01jqrw4nj000000000011mntf9"),
+        (Some("acme"), "evt-01jqrw4nj0000000000120j9ac"),
+        (Some("globex \"\u{e9}\""), "evt-01jqrw4nj000000000010qf004"),
+    ] {
+        event.tenant = tenant.map(Into::into);
+        let sent = serde_json::to_string(tenant.unwrap_or("acme")).unwrap();
+        assert_eq!(
+            text(Dialect::OpenboxesLift, &event, Some("acme")),
+            format!(
+                r#"{{"id":"{id}","type":"stockMovement.shipped","timestamp":"2025-04-01T14:30:00Z","tenantId":{sent},"data":{{}}}}"#
+            )
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Only with the cargo feature `faults`, which no build but that of the tests has: without it a
 //! point is nothing, and no string of this file is in the program. With it `WEBHOOKSD_CRASH` names
-//! the point, and `NAME*3` means the third time that it is reached. Each name is in [`POINTS`], so
+//! the point, and `NAME*3` means the third time that it is reached; `WEBHOOKSD_CRASH_BY=panic` has
+//! the thread panic there instead. Each name is in [`POINTS`], so
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
@@ -90,6 +91,8 @@ pub(crate) fn point(step: &str, moment: &str) {
     if rest != Some(moment) || REACHED.fetch_add(1, Ordering::Relaxed) + 1 != *time {
         return;
     }
+    let by = std::env::var_os("WEBHOOKSD_CRASH_BY");
+    assert!(by.is_none_or(|by| by != "panic"), "on purpose");
     let sent =
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     // Nothing of this thread may run on until the signal has ended it.

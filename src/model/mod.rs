@@ -10,6 +10,7 @@ pub mod crash;
 pub mod decimal;
 pub mod delivery;
 pub mod event;
+mod host;
 pub mod url;
 pub mod webhook;
 

@@ -4,6 +4,9 @@
 //! what goes on the wire, so a URL that would need either is refused with the reason.
 
 use std::fmt;
+use std::net::Ipv6Addr;
+
+use super::host;
 
 /// A checked `http` or `https` URL.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -41,13 +44,12 @@ impl Url {
         if text.contains('#') {
             return Err("a fragment (#...) is never sent: leave it out");
         }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+        let named = authority.host();
+        let host = named.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return Err("the URL names no host");
         }
+        check_host(named, host)?;
         let port = match authority.as_str().rsplit_once(':') {
             Some((_, digits)) if !digits.ends_with(']') => match digits.parse() {
                 Ok(port) if port > 0 => port,
@@ -113,6 +115,19 @@ impl Url {
     }
 }
 
+/// Checks the host that was `named`, without its brackets where it has some. What follows a `%` in them
+/// is a scope.
+fn check_host(named: &str, host: &str) -> Result<(), &'static str> {
+    if !named.starts_with('[') {
+        return host::fault(host).map_or(Ok(()), Err);
+    }
+    let (address, _scope) = host.split_once('%').unwrap_or((host, ""));
+    let parsed: Result<Ipv6Addr, _> = address.parse();
+    parsed
+        .map(|_| ())
+        .or(Err("what is in brackets is no IPv6 address"))
+}
+
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -152,6 +167,11 @@ mod tests {
             "http://h/a b",
             "http://b\u{fc}cher/",
             "http://h:/",
+            "http://a..b/",
+            "https://127.1/",
+            "https://*.example.com/",
+            "http://[::g]/",
+            "http://[1.2.3.4]/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }

@@ -18,6 +18,11 @@ pub(crate) fn write_unchecked(path: &Path, event: &str, data: &str, time_ms: i64
     application.last_insert_rowid()
 }
 
+/// Runs statements of the application's own.
+pub(crate) fn run(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
 /// The ids of the rows behind `after`.
 pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
     let application = Connection::open(path).unwrap();

@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::Error;
+use super::{Error, other_name};
 
 /// How long opening waits for a connection that holds the database, a recovery for instance.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -141,10 +141,14 @@ impl Owner {
     }
 }
 
-/// Refuses to open a database where that would make companions which its owner could not write:
-/// the application would find its own database read-only.
-fn spare_the_owner(path: &Path) -> Result<(), Error> {
+/// Refuses to open a database by one of several names, and where that would make companions which
+/// its owner could not write: the application would find its own database read-only.
+pub(super) fn spare_the_owner(path: &Path) -> Result<(), Error> {
     let file = look_at(path)?;
+    if let Some(how) = other_name(path) {
+        let path = path.to_owned();
+        return Err(Error::OtherName { path, how });
+    }
     let find_error = |source| Error::Find {
         path: path.to_owned(),
         source,

@@ -8,7 +8,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
@@ -20,6 +20,9 @@ use crate::model::crash;
 const MODE: u32 = 0o660;
 
 /// Makes the outbox at `path` where nothing is, and says whether it did.
+///
+/// Where a `-wal` or a `-journal` is left of a database that was there, nothing is made: SQLite would
+/// take what is in it for the new database's.
 ///
 /// The file is 0660 whatever the umask, in WAL mode, with the table and the trigger of [`SCHEMA`].
 ///
@@ -39,10 +42,15 @@ pub fn create_if_missing(path: &Path) -> Result<bool, Error> {
             return Err(Error::Find { path, source });
         }
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let leaves = |suffix: &str| {
+        let mut companion = path.as_os_str().to_owned();
+        companion.push(suffix);
+        std::fs::metadata(Path::new(&companion)).is_ok_and(|left| left.len() > 0)
     };
+    if leaves("-wal") || leaves("-journal") {
+        return Ok(false);
+    }
+    let folder = folder_of(path);
     let draft = tempfile::Builder::new()
         .prefix(".webhooksd-outbox-")
         .tempfile_in(folder)
@@ -66,6 +74,25 @@ pub fn create_if_missing(path: &Path) -> Result<bool, Error> {
     // The rows of this file are promised to outlive a power cut, so its name must too.
     sync(folder).map_err(|error| make_error(error.into()))?;
     Ok(true)
+}
+
+/// Whether a missing outbox at `path` would be webhooksd's own: nothing is there, and its folder is
+/// one of those that hold webhooksd's files. Elsewhere it is an application's, which makes it when
+/// its time has come; a link there is somebody's, too.
+#[must_use]
+pub fn is_own(path: &Path, own_folders: &[PathBuf]) -> bool {
+    let Ok(folder) = std::fs::canonicalize(folder_of(path)) else {
+        return false;
+    };
+    let is_own = |own: &PathBuf| std::fs::canonicalize(own).is_ok_and(|own| own == folder);
+    !path.is_symlink() && own_folders.iter().any(is_own)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 fn fill(draft: &Path) -> rusqlite::Result<()> {
@@ -123,6 +150,35 @@ mod tests {
             create_if_missing(&nowhere),
             Err(Error::Make { .. })
         ));
+    }
+
+    #[test]
+    fn nothing_is_made_beside_what_is_left_of_a_database() {
+        for suffix in ["-wal", "-journal"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("outbox.db");
+            let left = folder.path().join(format!("outbox.db{suffix}"));
+            std::fs::write(&left, "frames").unwrap();
+            assert!(!create_if_missing(&path).unwrap());
+            assert!(!path.exists());
+            std::fs::write(&left, "").unwrap();
+            assert!(
+                create_if_missing(&path).unwrap(),
+                "an empty one says nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_is_missing_in_a_folder_of_ones_own_is_ones_own() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = [own.path().join("."), own.path().join("none")];
+        assert!(is_own(&own.path().join("outbox.db"), &folders));
+        assert!(!is_own(&other.path().join("app.db"), &folders));
+        assert!(!is_own(&own.path().join("none/app.db"), &folders));
+        let link = own.path().join("link.db");
+        std::os::unix::fs::symlink(other.path().join("app.db"), &link).unwrap();
+        assert!(!is_own(&link, &folders));
     }
 
     #[test]

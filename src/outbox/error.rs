@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
+use super::OtherName;
+
 /// How an application and webhooksd share a database.
 const SHARE: &str = "the application and this user must both be able to write the file and its -wal \
                      and -shm: a shared group, chmod 660 on the file, chmod 2770 on its folder";
@@ -51,6 +53,20 @@ pub enum Error {
         /// The outbox.
         path: PathBuf,
     },
+    /// The file has another name, and so another `-wal`.
+    OtherName {
+        /// The outbox.
+        path: PathBuf,
+        /// How.
+        how: OtherName,
+    },
+    /// Another daemon follows the outbox.
+    Held {
+        /// The outbox.
+        path: PathBuf,
+        /// Its process id, where it is known.
+        pid: Option<u32>,
+    },
     /// The database has no table `outbox`.
     NoTable {
         /// The outbox.
@@ -74,6 +90,8 @@ pub enum Error {
     NotAutoincrement {
         /// The outbox.
         path: PathBuf,
+        /// What makes it so.
+        sql: String,
     },
     /// Somebody removed the `-wal` or `-shm` while they were open.
     Unlinked {
@@ -150,6 +168,18 @@ impl Error {
         }
     }
 
+    /// Whether it is only that the application has not made its database, or its table, yet.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        match self {
+            Self::NoTable { .. } => true,
+            Self::Find { source, .. } | Self::Make { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the file is damaged, or no SQLite database at all.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
@@ -180,9 +210,24 @@ impl Error {
                  AFTER INSERT trigger"
                     .to_owned(),
             ),
-            Self::NoColumn { .. } | Self::NotAutoincrement { .. } => {
+            Self::NoColumn { .. } => {
                 Some("`webhooksd schema outbox` prints the table that is expected".to_owned())
             }
+            Self::NotAutoincrement { sql, .. } => Some(format!(
+                "a migration may have lost it; with the application stopped, in one go \
+                 (sqlite3 -bail): {sql}"
+            )),
+            Self::OtherName { path, how } => Some(how.hint(path)),
+            Self::Held { .. } => Some(
+                "one daemon follows one outbox, each event would be sent twice: stop the other one, \
+                 or give both webhooks to one configuration"
+                    .to_owned(),
+            ),
+            _ if self.is_awaited() => Some(
+                "the application makes it; for an outbox of webhooksd's own: \
+                 webhooksd schema outbox | sqlite3 FILE"
+                    .to_owned(),
+            ),
             Self::Watch { source, .. }
                 if source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
                     || source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) =>
@@ -261,12 +306,20 @@ impl fmt::Display for Error {
                 f,
                 "opening outbox {path:?} would make a -wal and a -shm that its owner can't write"
             ),
+            Self::OtherName { path, how } => write!(f, "outbox {path:?} {how}"),
+            Self::Held {
+                path,
+                pid: Some(pid),
+            } => write!(f, "outbox {path:?} is followed by process {pid}"),
+            Self::Held { path, pid: None } => {
+                write!(f, "outbox {path:?} is followed by another process")
+            }
             Self::NoTable { path } => write!(f, "outbox {path:?} has no table \"outbox\""),
             Self::NotTable { path, what } => write!(f, "\"outbox\" in {path:?} is {what}"),
             Self::NoColumn { path, column } => {
                 write!(f, "the table of outbox {path:?} has no column {column:?}")
             }
-            Self::NotAutoincrement { path } => write!(
+            Self::NotAutoincrement { path, .. } => write!(
                 f,
                 "the table of outbox {path:?} has no \"id INTEGER PRIMARY KEY AUTOINCREMENT\": \
                  without it SQLite gives the ids of deleted rows again, and the events that get \
@@ -298,6 +351,8 @@ impl std::error::Error for Error {
             | Self::Append { source, .. }
             | Self::Prune { source, .. } => Some(source),
             Self::Companions { .. }
+            | Self::OtherName { .. }
+            | Self::Held { .. }
             | Self::Unlinked { .. }
             | Self::NoTable { .. }
             | Self::NotTable { .. }

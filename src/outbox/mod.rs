@@ -2,7 +2,8 @@
 //!
 //! An application writes rows; this module reads them in the order of their ids (`tail`), learns
 //! early that there are more (`watch`, `burst`), adds rows for those without a database of their own
-//! (`append`), deletes the old ones (`prune`) and leaves the file whole (`wal`, `backfill`). It knows nothing of webhooks, of the log or of how
+//! (`append`), deletes the old ones (`prune`), leaves the file whole (`wal`, `backfill`) and says what is
+//! wrong with somebody's table (`inspect`). It knows nothing of webhooks, of the log or of how
 //! far the outbox was taken: the position is an argument.
 //!
 //! Invariants: a read never leaves a transaction open; no row, whatever is in it, stops the rows
@@ -20,8 +21,13 @@ mod companion;
 mod connect;
 mod create;
 mod error;
+mod guards;
+mod inspect;
 mod journal;
 mod json;
+mod look;
+mod mend;
+mod names;
 mod prune;
 mod row;
 mod schema;
@@ -29,17 +35,22 @@ mod table;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod wal;
 mod watch;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
 pub use backfill::Backfill;
 pub use burst::Burst;
-pub use create::create_if_missing;
+pub use create::{create_if_missing, is_own};
 pub use error::Error;
-pub use prune::{Pruned, Pruner};
+pub use inspect::{Finding, inspect};
+pub use look::{Look, look};
+pub use names::{OtherName, other_name};
+pub use prune::{Chunk, Kept, Pruned, Pruner};
 pub use row::Row;
 pub use schema::SCHEMA;
 pub use tail::{Batch, Tail, Waiting};
+pub use trace::Trace;
 pub use wal::backfill;
 pub use watch::{Wake, Waker, Watch};

@@ -2,8 +2,8 @@
 //!
 //! SQLite itself is asked, not the text of the table's SQL: comments, quoted names and old spellings
 //! can't mislead it. `id`, `event`, `data` and `time` must be there; a table without `tenant` has
-//! events of nobody in particular, one without `key` takes no keys. CHECKs are not asked for: what
-//! they would have kept out is judged row by row.
+//! events of nobody in particular, one without `key` takes no keys. CHECKs are not asked for here: what
+//! they would have kept out is judged row by row, and `guards` tells that they are missing.
 
 use std::path::Path;
 
@@ -11,6 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Error;
 use super::connect::open_error;
+use super::guards::Definition;
+use super::mend;
 
 /// What a table offers beyond what each must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,33 @@ pub(super) struct Table {
     pub(super) utf16: bool,
 }
 
-/// Looks at the table `outbox` of the database at `path`.
+/// Looks at the table `outbox` of the database at `path`, which must give no id twice.
 pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<Table, Error> {
+    let table = look(connection, path)?;
+    match repeats_ids(connection, path)? {
+        None => Ok(table),
+        Some(error) => Err(error),
+    }
+}
+
+/// Whether SQLite may give an id of this table again, as an error that says so.
+pub(super) fn repeats_ids(connection: &Connection, path: &Path) -> Result<Option<Error>, Error> {
+    let open_error = |source| open_error(path, source);
+    let (.., autoincrement) = connection
+        .column_metadata(Some("main"), "outbox", "id")
+        .map_err(open_error)?;
+    if autoincrement {
+        return Ok(None);
+    }
+    let definition = Definition::of(connection).map_err(open_error)?;
+    Ok(Some(Error::NotAutoincrement {
+        path: path.to_owned(),
+        sql: mend::rebuilt(connection, &definition).map_err(open_error)?,
+    }))
+}
+
+/// Looks at the table whatever its ids are.
+pub(super) fn look(connection: &Connection, path: &Path) -> Result<Table, Error> {
     let open_error = |source| open_error(path, source);
     let what = connection
         .query_row(
@@ -62,12 +89,6 @@ pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<Table, Err
             return Err(Error::NoColumn { path, column });
         }
     }
-    let (.., autoincrement) = connection
-        .column_metadata(Some("main"), "outbox", "id")
-        .map_err(open_error)?;
-    if !autoincrement {
-        return Err(Error::NotAutoincrement { path });
-    }
     let encoding: String = connection
         .query_row("PRAGMA encoding", (), |row| row.get(0))
         .map_err(open_error)?;
@@ -83,7 +104,7 @@ mod tests {
     use super::*;
     use crate::outbox::SCHEMA;
 
-    fn look(sql: &str) -> Result<Table, Error> {
+    fn judged(sql: &str) -> Result<Table, Error> {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(sql).unwrap();
         inspect(&connection, Path::new("o.db"))
@@ -97,7 +118,7 @@ mod tests {
             utf16: false,
         };
         assert_eq!(
-            look(SCHEMA).unwrap(),
+            judged(SCHEMA).unwrap(),
             Table {
                 tenant: true,
                 key: true,
@@ -110,10 +131,10 @@ mod tests {
             "CREATE TABLE outbox (id INTEGER PRIMARY KEY /* ; */ ASC -- not\n AUTOINCREMENT, event,
              data, time AS (1700000000000))",
         ] {
-            assert_eq!(look(sql).unwrap(), bare, "{sql}");
+            assert_eq!(judged(sql).unwrap(), bare, "{sql}");
         }
         let wide = format!("PRAGMA encoding = 'UTF-16'; {SCHEMA}");
-        assert!(look(&wide).unwrap().utf16);
+        assert!(judged(&wide).unwrap().utf16);
     }
 
     #[test]
@@ -128,18 +149,18 @@ mod tests {
             "id INTEGER",
         ] {
             let sql = format!("CREATE TABLE outbox ({id}, event, data, time)");
-            let error = look(&sql).unwrap_err();
+            let error = judged(&sql).unwrap_err();
             assert!(matches!(error, Error::NotAutoincrement { .. }), "{sql}");
             assert!(error.to_string().contains("AUTOINCREMENT"), "{error}");
         }
         let error =
-            look("CREATE TABLE outbox (id INTEGER PRIMARY KEY, event, data, time) WITHOUT ROWID");
+            judged("CREATE TABLE outbox (id INTEGER PRIMARY KEY, event, data, time) WITHOUT ROWID");
         assert!(matches!(error, Err(Error::NotAutoincrement { .. })));
     }
 
     #[test]
     fn what_is_no_table_is_refused() {
-        let error = look("CREATE TABLE outboxes (id)").unwrap_err();
+        let error = judged("CREATE TABLE outboxes (id)").unwrap_err();
         assert!(matches!(error, Error::NoTable { .. }));
         let hint = error.hint().unwrap();
         assert_eq!(hint, "webhooksd schema outbox | sqlite3 'o.db'");
@@ -154,7 +175,7 @@ mod tests {
                 "has no column \"data\"",
             ),
         ] {
-            let error = look(sql).unwrap_err().to_string();
+            let error = judged(sql).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

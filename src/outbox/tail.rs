@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, Params};
+use rusqlite::{Connection, OptionalExtension as _, Params, StatementStatus};
 
 use super::companion::{Companions, Standing};
 use super::connect::{self, Identity};
+use super::guards::Definition;
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
-use super::{Error, journal};
+use super::{Error, Finding, inspect, journal};
 
 /// How many waiting rows are counted one by one, some 30 ms; beyond, the ids are subtracted.
 const COUNTED_ROWS: i64 = 100_000;
@@ -49,7 +50,12 @@ pub struct Tail {
     identity: Identity,
     companions: Companions,
     judge: Judge,
+    table: Table,
     select: Select,
+    /// The schema may be another than when [`Tail::findings`] last looked.
+    altered: bool,
+    /// The table's SQL when it did.
+    judged: Option<Definition>,
     /// `data_version` when last looked at.
     seen: Option<i64>,
     /// `data_version` before the last read that came to the end.
@@ -111,6 +117,17 @@ impl Tail {
         let identity = Identity::of(path)?;
         let connection = connect::to_read(path)?;
         let table = table::inspect(&connection, path)?;
+        Self::over(connection, path, identity, table, max_data_bytes)
+    }
+
+    /// Over a connection that has seen the table already.
+    pub(super) fn over(
+        connection: Connection,
+        path: &Path,
+        identity: Identity,
+        table: Table,
+        max_data_bytes: usize,
+    ) -> Result<Self, Error> {
         connection
             .busy_timeout(Duration::ZERO)
             .map_err(|source| connect::open_error(path, source))?;
@@ -125,7 +142,10 @@ impl Tail {
             identity,
             companions: Companions::of(path),
             judge,
+            table,
             select: Select::new(table),
+            altered: true,
+            judged: None,
             seen: None,
             settled: None,
             name: None,
@@ -157,6 +177,60 @@ impl Tail {
     ///
     /// [`Error::Read`]; a busy one means to come again at the next gap.
     pub fn read(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
+        let was_altered = std::mem::take(&mut self.altered);
+        let mut batch = self.batch(after, max_rows, max_bytes);
+        // The columns may be others now: what was read by the old ones is read again.
+        if (self.altered || batch.as_ref().is_err_and(|error| !error.is_busy()))
+            && self.takes_other_columns()
+        {
+            batch = self.batch(after, max_rows, max_bytes);
+        }
+        self.altered |= was_altered;
+        batch
+    }
+
+    /// Looks at the columns again. Whether they are others; not where they can't be looked at.
+    fn takes_other_columns(&mut self) -> bool {
+        let Ok(table) = table::look(&self.connection, &self.path) else {
+            return false;
+        };
+        let others = table != self.table;
+        if others {
+            self.table = table;
+            self.select = Select::new(table);
+            self.judge.utf16 = table.utf16;
+            self.altered = true;
+        }
+        others
+    }
+
+    /// What is wrong with the table, where its schema may be another than at the last call; `None`
+    /// where it is the same. Nothing is asked of SQLite while nobody alters the schema: a statement
+    /// that it had to prepare again tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`]; the next call looks again.
+    pub fn findings(&mut self) -> Result<Option<Vec<Finding>>, Error> {
+        if !self.altered {
+            return Ok(None);
+        }
+        let definition = Definition::of(&self.connection)
+            .map_err(|source| connect::open_error(&self.path, source))?;
+        if self.judged.as_ref() == Some(&definition) {
+            self.altered = false;
+            return Ok(None);
+        }
+        let findings = match table::repeats_ids(&self.connection, &self.path)? {
+            Some(error) => vec![Finding::of(&error, true)],
+            None => inspect::of_guards(&self.connection, &self.path, &definition)?,
+        };
+        self.judged = Some(definition);
+        self.altered = false;
+        Ok(Some(findings))
+    }
+
+    fn batch(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
         let max_rows = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
         let limits = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes());
         let params = (limits.0, limits.1, after, max_rows);
@@ -173,7 +247,13 @@ impl Tail {
             Ok(bytes < max_bytes)
         });
         let more = match result {
-            Ok(ended) => !ended || i64::try_from(rows.len()).is_ok_and(|rows| rows >= max_rows),
+            Ok((_, true)) => {
+                self.altered = true;
+                !rows.is_empty()
+            }
+            Ok((ended, false)) => {
+                !ended || i64::try_from(rows.len()).is_ok_and(|rows| rows >= max_rows)
+            }
             Err(_) if !rows.is_empty() => true,
             Err(source) => return Err(self.read_error(source)),
         };
@@ -320,21 +400,26 @@ impl Tail {
     }
 }
 
-/// Gives each row to `take` until that has enough, and says whether all were taken.
+/// Gives each row to `take` until that has enough. Says whether all were taken, and whether the
+/// statement had to be prepared again, for the schema is another than when it last ran.
 fn each(
     connection: &Connection,
     sql: &str,
     params: impl Params,
     mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<(bool, bool)> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
+    let mut ended = true;
     while let Some(row) = rows.next()? {
         if !take(row)? {
-            return Ok(false);
+            ended = false;
+            break;
         }
     }
-    Ok(true)
+    drop(rows);
+    let again = statement.reset_status(StatementStatus::RePrepare) > 0;
+    Ok((ended, again))
 }
 
 /// The columns of a row. `sizes` is where the sizes of what was not loaded can be had: within this

@@ -156,7 +156,7 @@ impl<T: Transport> Dispatch<T> {
             name: name.into(),
             data: data.into(),
             time_ms: now_ms,
-            tenant: None,
+            tenant: sample_tenant(webhook, self.routes().tenant.as_deref()),
         };
         let tenant = self.routes().tenant.clone();
         let fanned = Fanned {
@@ -253,6 +253,15 @@ impl<T: Transport> Dispatch<T> {
             pause = PAUSE_SHARE.1;
         }
     }
+}
+
+/// Whose event a sample is: nobody's in particular, so that the configuration's tenant stands in, but
+/// where the webhook is for others only, one of theirs.
+fn sample_tenant(webhook: &Webhook, configured: Option<&str>) -> Option<Box<str>> {
+    if webhook.wants_tenant(configured) {
+        return None;
+    }
+    webhook.tenants.iter().flatten().next().cloned()
 }
 
 /// The vendors' own sample events: the documents of Bold CMS (its sample's data is left open there),

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::chain;
 use super::intake::{Intake, IntakeError, Step};
 use super::lane::Lane;
+use super::standing::Matter;
 use super::status::TROUBLE_MS;
-use crate::outbox::{self, Backfill, Burst, Tail, Wake, Waker, Watch};
+use crate::outbox::{self, Backfill, Burst, Finding, Tail, Wake, Waker, Watch};
 use crate::transport::Transport;
 
 /// A gap that is no longer part of a burst: a look at its end is at the table, come what may.
@@ -40,16 +41,32 @@ const CATCH_UP: Duration = Duration::from_millis(40);
 const MOVING: (Duration, u64) = (Duration::from_millis(8), 5);
 
 /// A running thread that follows the outbox.
+#[derive(Clone)]
 pub struct Follow {
-    stop: Arc<AtomicBool>,
-    waker: Waker,
+    pub(super) stop: Arc<AtomicBool>,
+    /// Of each watch that the thread has waited with.
+    wakers: Arc<Mutex<Vec<Waker>>>,
 }
 
 impl Follow {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self {
+            stop: Arc::default(),
+            wakers: Arc::new(Mutex::new(vec![waker])),
+        }
+    }
+
     /// Makes the thread end after the batch in hand.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.waker.wake();
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.iter().for_each(Waker::wake);
+    }
+
+    /// Takes the waker of one more watch. The thread looks at `stop` after this and before it waits.
+    fn add(&self, waker: Waker) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.push(waker);
     }
 }
 
@@ -66,31 +83,16 @@ pub fn follow<T: Transport>(
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let now = intake.clock().instant();
-    let mut follower = Follower {
-        intake,
-        path: path.clone(),
-        stop: stop.clone(),
-        burst: Burst::new(true),
-        watch,
-        polls: false,
-        aimed: now,
-        backfill: Backfill::new(&path, now.into_std()),
-        moved: false,
-        verified: None,
-        spoilt: false,
-        unknown: false,
-    };
-    follower.aim();
+    let follow = Follow::new(waker);
+    let follower = Follower::new(intake, path, watch, &follow);
     std::thread::Builder::new()
         .name("intake".into())
         .spawn(move || ended(follower.run()))
         .map_err(IntakeError::Thread)?;
-    Ok(Follow { stop, waker })
+    Ok(follow)
 }
 
-struct Follower<T: Transport> {
+pub(super) struct Follower<T: Transport> {
     intake: Intake<T>,
     path: PathBuf,
     stop: Arc<AtomicBool>,
@@ -111,7 +113,38 @@ struct Follower<T: Transport> {
 }
 
 impl<T: Transport> Follower<T> {
-    fn run(mut self) -> Followed {
+    /// Begins on a thread that is there already.
+    pub(super) fn begin(
+        intake: Intake<T>,
+        path: PathBuf,
+        follow: &Follow,
+    ) -> Result<Self, IntakeError> {
+        let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
+        follow.add(waker);
+        Ok(Self::new(intake, path, watch, follow))
+    }
+
+    fn new(intake: Intake<T>, path: PathBuf, watch: Watch, follow: &Follow) -> Self {
+        let now = intake.clock().instant();
+        let mut follower = Self {
+            stop: follow.stop.clone(),
+            burst: Burst::new(true),
+            watch,
+            polls: false,
+            aimed: now,
+            backfill: Backfill::new(&path, now.into_std()),
+            intake,
+            path,
+            moved: false,
+            verified: None,
+            spoilt: false,
+            unknown: false,
+        };
+        follower.aim();
+        follower
+    }
+
+    pub(super) fn run(mut self) -> Followed {
         let mut look = true;
         while !self.stop.load(Ordering::Acquire) {
             let wait = match self.look(look) {
@@ -178,7 +211,9 @@ impl<T: Transport> Follower<T> {
             let looked = self.intake.tail.check_companions(now, true);
             looked.map_err(IntakeError::Outbox)?;
             self.keep();
+            self.look_at_names();
         }
+        self.look_at_guards();
         if self.unknown {
             self.intake.verify()?;
             self.unknown = false;
@@ -203,11 +238,32 @@ impl<T: Transport> Follower<T> {
             any = true;
             self.beat();
         }
+        self.look_at_guards();
         self.moved = (self.moved || changed) && !any;
         if self.moved {
             self.verify_now_and_then()?;
         }
         Ok(())
+    }
+
+    /// Tells of guards that the table does not have any more, where its schema was altered.
+    fn look_at_guards(&mut self) {
+        // Where it can't be looked at now, the next look does.
+        if let Ok(Some(findings)) = self.intake.tail.findings() {
+            self.intake.standing().set(Matter::Guards, findings);
+        }
+    }
+
+    /// Tells of another name of the file. What is read by this one is right as long as the others
+    /// are not used, so events flow; a start refuses.
+    fn look_at_names(&self) {
+        let other = outbox::other_name(&self.path).map(|how| {
+            let path = self.path.clone();
+            Finding::of(&outbox::Error::OtherName { path, how }, true)
+        });
+        self.intake
+            .standing()
+            .set(Matter::Names, Vec::from_iter(other));
     }
 
     fn verify_now_and_then(&mut self) -> Result<(), IntakeError> {

@@ -12,6 +12,7 @@ use super::fingerprint::thin;
 use super::lane::{Lane, QUEUE_ROWS};
 use super::origin::{Refusal, Settled, is_same, settle};
 use super::routes::Routes;
+use super::standing::Standing;
 use super::status::Pulse;
 use super::within;
 use crate::model::{Admission, Clock, Cursor, Owed, Rejected, crash};
@@ -108,6 +109,10 @@ impl<T: Transport> Intake<T> {
 
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.dispatch.counters.intake
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.dispatch.counters.standing
     }
 
     /// Whether a lane's queue would soon overflow into the log.

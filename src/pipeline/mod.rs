@@ -8,6 +8,7 @@
 //! Knows no configuration file, no signal, no SQL and no HTTP. Time comes from a `Clock`, endpoints
 //! are behind the `Transport` trait, so the same code runs under paused time with scripted ones.
 
+mod awaiting;
 mod control;
 mod direct;
 mod dispatch;
@@ -23,6 +24,7 @@ mod record;
 mod refill;
 mod replay;
 mod routes;
+mod standing;
 mod status;
 mod sweep;
 mod turns;
@@ -35,6 +37,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use awaiting::follow_later;
 pub use control::{Asked, Refused, Tested};
 pub use direct::{Change, Directed};
 pub use dispatch::Dispatch;

@@ -33,7 +33,8 @@ struct Names {
 }
 
 impl Routes {
-    /// Takes the webhooks of a configuration, and the tenant id that `openboxes-lift` sends.
+    /// Takes the webhooks of a configuration, and the tenant id that `openboxes-lift` sends for events
+    /// that name none.
     #[must_use]
     pub fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
@@ -104,5 +105,62 @@ impl Routes {
         };
         names.last = Some((name.clone(), places.clone()));
         places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dialect, Pattern, Url};
+
+    fn webhook(name: &str, tenants: Option<&[&str]>) -> Arc<Webhook> {
+        Arc::new(Webhook {
+            name: name.into(),
+            url: Url::parse("https://h/").unwrap(),
+            events: vec![Pattern::new("*")],
+            secret: None,
+            dialect: Dialect::OpenboxesLift,
+            active: true,
+            tenants: tenants.map(|all| all.iter().map(|tenant| (*tenant).into()).collect()),
+            keep_alive: true,
+            max_in_flight: 1,
+            ca: None,
+            headers: Vec::new(),
+            max_attempts: 1,
+        })
+    }
+
+    // A run of one name is matched once and its bodies are shared among webhooks: never among events.
+    #[test]
+    fn in_a_run_of_one_name_every_event_keeps_its_tenant() {
+        let all = vec![
+            webhook("all", None),
+            webhook("globex", Some(&["globex"])),
+            webhook("again", None),
+        ];
+        let routes = Routes::new(all, Some("acme".into()));
+        let name: Arc<str> = "e".into();
+        let tenants = [None, Some("globex"), Some("initech"), Some("globex"), None];
+        for (id, tenant) in (1..).zip(tenants) {
+            let event = Event {
+                id,
+                name: name.clone(),
+                data: "1".into(),
+                time_ms: 0,
+                tenant: tenant.map(Into::into),
+            };
+            let fanned = routes.fan_out(&event).unwrap();
+            assert_eq!(fanned.bodies.len(), 1);
+            let sent: serde_json::Value = serde_json::from_slice(&fanned.bodies[0].1).unwrap();
+            assert_eq!(sent["tenantId"], tenant.unwrap_or("acme"));
+            let names: Vec<&str> = fanned.webhooks.iter().map(|(name, _)| &**name).collect();
+            let theirs = tenant == Some("globex");
+            let expected: &[&str] = if theirs {
+                &["all", "globex", "again"]
+            } else {
+                &["all", "again"]
+            };
+            assert_eq!(names, expected);
+        }
     }
 }

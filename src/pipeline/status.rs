@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
+use super::standing::Standing;
 use crate::model::{Attempt, Clock, Fault, Verdict};
 use crate::transport::Transport;
 
@@ -45,6 +46,7 @@ pub struct Counters {
     pub(crate) durable: Pulse,
     /// In trouble while a reader holds the log's WAL, which keeps nothing from moving.
     pub(crate) wal: Pulse,
+    pub(crate) standing: Standing,
     pub(crate) wal_held_bytes: AtomicU64,
 }
 
@@ -260,7 +262,7 @@ impl<T: Transport> Dispatch<T> {
             reload_failures: count(&counters.reload_failures),
             last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
             complaints: self.complaints(),
-            warnings: Vec::from_iter(counters.wal.complaint("log", self.clock.now_ms(), false)),
+            warnings: self.warnings(),
             wal_held_bytes: count(&counters.wal_held_bytes),
             webhooks,
         }
@@ -271,15 +273,27 @@ impl<T: Transport> Dispatch<T> {
     pub fn complaints(&self) -> Vec<String> {
         let (now_ms, counters) = (self.clock.now_ms(), &self.counters);
         let busy = self.results.unrecorded() > 0;
-        [
+        let parts = [
             counters.intake.complaint("outbox", now_ms, true),
             counters.refill.complaint("log", now_ms, true),
             counters.record.complaint("log", now_ms, busy),
             counters.durable.complaint("log", now_ms, false),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        ];
+        let mut complaints: Vec<String> = parts.into_iter().flatten().collect();
+        complaints.extend(counters.standing.told(true));
+        complaints
+    }
+
+    /// What somebody should see to though the pipeline is well.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let wal = self
+            .counters
+            .wal
+            .complaint("log", self.clock.now_ms(), false);
+        let mut warnings = Vec::from_iter(wal);
+        warnings.extend(self.counters.standing.told(false));
+        warnings
     }
 
     /// How often each part has come round, the one that follows the outbox first.

@@ -5,15 +5,16 @@
 //! for a day, so that a wrong date alone deletes nothing. Rows of the outbox go by their own
 //! number of days after they were taken, and only those that were.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
+use super::standing::Matter;
 use super::{chain, within};
-use crate::outbox::{Pruned, Pruner};
+use crate::outbox::{self, Finding, Kept, Pruned, Pruner};
 use crate::store;
 use crate::transport::Transport;
 
@@ -121,6 +122,7 @@ impl<T: Transport> Dispatch<T> {
 
     async fn sweep_outbox(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
         if retention.outbox_days == 0 {
+            self.counters.standing.set(Matter::Kept, Vec::new());
             return Ok(());
         }
         let days = i64::from(retention.outbox_days);
@@ -139,40 +141,50 @@ impl<T: Transport> Dispatch<T> {
         }
         let up_to = marked.min(cursor.event_id);
         let (mut rows, begun) = (0, self.clock.instant());
-        while !self.is_stopping() {
+        let (mut after, mut kept): (i64, Option<Kept>) = (0, None);
+        let ended = loop {
+            if self.is_stopping() {
+                return Ok(());
+            }
             let chunk = self.clock.instant();
-            let path = retention.outbox.clone();
-            let deleted = self
-                .with_blocking(move || {
-                    Pruner::open(&path).and_then(|mut p| p.delete(up_to, within(CHUNK_ROWS)))
-                })
-                .await;
-            match deleted {
-                Ok(Pruned::Rows(deleted)) => {
-                    rows += deleted;
-                    if deleted < within(CHUNK_ROWS) {
-                        break;
+            match self.delete_chunk(&retention.outbox, after, up_to).await {
+                Ok(Pruned::Rows(done)) => {
+                    rows += done.deleted;
+                    kept = joined(kept, done.kept);
+                    match done.next {
+                        Some(next) => after = next,
+                        None => break Ok(()),
                     }
                 }
                 // The application is writing: its work comes first.
                 Ok(Pruned::Busy) => {}
-                Err(error) => {
-                    let (error, hint) = (chain(&error), error.hint());
-                    tracing::warn!(
-                        step = "delete dispatched rows of the outbox",
-                        error,
-                        hint,
-                        "trying again later"
-                    );
-                    break;
-                }
+                Err(error) => break Err(error),
             }
             self.breathe(begun, chunk).await;
-        }
+        };
         if rows > 0 {
             tracing::info!(rows, days, "dispatched rows of the outbox deleted");
         }
+        let found = match ended {
+            Ok(()) => kept.map(|kept| finding_of(&kept, &retention.outbox)),
+            Err(error) => Some(Finding::of(&error, false)),
+        };
+        let standing = &self.counters.standing;
+        standing.set(Matter::Kept, Vec::from_iter(found));
         Ok(())
+    }
+
+    async fn delete_chunk(
+        &self,
+        outbox: &Path,
+        after: i64,
+        up_to: i64,
+    ) -> Result<Pruned, outbox::Error> {
+        let path = outbox.to_owned();
+        self.with_blocking(move || {
+            Pruner::open(&path).and_then(|mut p| p.delete(after, up_to, within(CHUNK_ROWS)))
+        })
+        .await
     }
 
     /// Leaves the databases to others, in a round that began at `begun`, after a chunk that did at `chunk`.
@@ -185,5 +197,32 @@ impl<T: Transport> Dispatch<T> {
         };
         let mut stop = self.stop.subscribe();
         drop(tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await);
+    }
+}
+
+/// What chunks kept, as one.
+fn joined(before: Option<Kept>, more: Option<Kept>) -> Option<Kept> {
+    match (before, more) {
+        (Some(mut kept), Some(more)) => {
+            kept.count += more.count;
+            Some(kept)
+        }
+        (before, more) => before.or(more),
+    }
+}
+
+/// Tells of rows that the application keeps: the journal whenever it is another story.
+fn finding_of(kept: &Kept, outbox: &Path) -> Finding {
+    let Kept { count, first, why } = kept;
+    Finding {
+        is_error: false,
+        text: format!(
+            "{count} dispatched rows of outbox {outbox:?} can't be deleted, the first is event \
+             {first}: {why}"
+        ),
+        hint: Some(
+            "a foreign key or a trigger of the application's keeps them; all others are deleted"
+                .to_owned(),
+        ),
     }
 }

@@ -6,11 +6,11 @@
 
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
 use super::rows::{Insert, Values};
-use super::{Error, Store, owed};
+use super::{Error, Reader, Store, owed};
 use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Rejected};
 
 /// `(id, digest)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
@@ -33,20 +33,7 @@ impl Store {
     /// # Errors
     /// The log can't be read.
     pub fn cursor(&mut self) -> Result<Option<Cursor>, Error> {
-        self.connection
-            .prepare_cached("SELECT generation, event_id, fingerprints FROM cursor")
-            .and_then(|mut statement| {
-                statement
-                    .query_row([], |row| {
-                        Ok(Cursor {
-                            generation: row.get(0)?,
-                            event_id: row.get(1)?,
-                            fingerprints: unpack(row.get_ref(2)?.as_bytes()?),
-                        })
-                    })
-                    .optional()
-            })
-            .doing("read the cursor")
+        read_cursor(&self.connection)
     }
 
     /// Sets the cursor by itself: at the start of a new log, or after the outbox went back.
@@ -111,6 +98,33 @@ impl Store {
             insert(t, generation, events, origin, now_ms)
         })
     }
+}
+
+impl Reader {
+    /// How far the outbox has been taken in, with what is known of its rows.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(super) fn known(&self) -> Result<Option<Cursor>, Error> {
+        read_cursor(&self.connection)
+    }
+}
+
+fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
+    connection
+        .prepare_cached("SELECT generation, event_id, fingerprints FROM cursor")
+        .and_then(|mut statement| {
+            statement
+                .query_row([], |row| {
+                    Ok(Cursor {
+                        generation: row.get(0)?,
+                        event_id: row.get(1)?,
+                        fingerprints: unpack(row.get_ref(2)?.as_bytes()?),
+                    })
+                })
+                .optional()
+        })
+        .doing("read the cursor")
 }
 
 pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {

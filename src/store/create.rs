@@ -19,31 +19,20 @@ const MODE: u32 = 0o660;
 /// Makes an empty file at `path` unless there is one. A log that lost what it held, so that only its
 /// `-wal` is left, is not made anew: SQLite would delete that.
 pub(super) fn create(path: &Path) -> Result<(), Error> {
-    let beside = |suffix: &str| {
-        let mut path = path.as_os_str().to_owned();
-        path.push(suffix);
-        PathBuf::from(path)
-    };
-    let length = |path: &Path| std::fs::metadata(path).map(|file| file.len()).ok();
-    let wal = length(&beside("-wal"));
-    let lost = match length(path) {
-        // A first start that was cut short leaves an empty file, but the -wal comes after its first
-        // page, and stays for good.
-        Some(0) => wal.is_some(),
-        Some(_) => return Ok(()),
-        None => wal.is_some_and(|bytes| bytes > 0),
-    };
-    if lost {
+    if is_lost(path) {
         return Err(Error::Emptied {
             path: path.to_owned(),
         });
+    }
+    if length(path).is_some_and(|bytes| bytes > 0) {
+        return Ok(());
     }
     let failed = |source| Error::Create {
         path: path.to_owned(),
         source,
     };
     for suffix in ["-wal", "-shm"] {
-        match std::fs::remove_file(beside(suffix)) {
+        match std::fs::remove_file(beside(path, suffix)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(source)),
             _ => {}
         }
@@ -59,4 +48,26 @@ pub(super) fn create(path: &Path) -> Result<(), Error> {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(failed(source)),
         _ => Ok(()),
     }
+}
+
+/// Whether the log has lost what it held: the file is missing or empty, and its `-wal` is there.
+pub(super) fn is_lost(path: &Path) -> bool {
+    let wal = length(&beside(path, "-wal"));
+    match length(path) {
+        // A first start that was cut short leaves an empty file, but the -wal comes after its first
+        // page, and stays for good.
+        Some(0) => wal.is_some(),
+        Some(_) => false,
+        None => wal.is_some_and(|bytes| bytes > 0),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
+}
+
+fn length(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).map(|file| file.len()).ok()
 }

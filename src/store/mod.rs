@@ -18,6 +18,7 @@ mod create;
 mod error;
 #[cfg(test)]
 pub(crate) mod faults;
+mod look;
 mod outlook;
 mod owed;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use checkpoint::{Checkpointer, Synchronised, WalState};
 pub use control::{Again, Ended, NotAgain, Replay};
 pub use error::Error;
+pub use look::{Look, look};
 pub use outlook::{Failing, Outlook};
 pub use queue::Clamped;
 pub use read::{

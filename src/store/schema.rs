@@ -61,6 +61,11 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether a log needs no migration. An empty database is none yet.
+pub(super) fn is_of_today(connection: &Connection, path: &Path) -> Result<bool, Error> {
+    Ok(version(connection, path, MIGRATIONS)? == MIGRATIONS.len())
+}
+
 fn apply(connection: &mut Connection, sql: &str, version: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(sql)?;

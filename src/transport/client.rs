@@ -74,6 +74,11 @@ impl Client {
         self
     }
 
+    /// Has the certificates that the system trusts read again for the endpoints made from now on.
+    pub fn read_trust_again(&self) {
+        self.tls.read_again();
+    }
+
     /// Prepares a webhook's endpoint: nothing is resolved or connected, but certificates are read.
     ///
     /// # Errors

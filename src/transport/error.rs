@@ -28,14 +28,14 @@ pub enum Error {
         /// The webhook's name.
         webhook: String,
         /// Why they could not be read, where that was it.
-        source: Option<rustls_native_certs::Error>,
+        reason: Option<String>,
     },
     /// The TLS library refused its own defaults.
     Tls {
         /// The webhook's name.
         webhook: String,
-        /// What it said.
-        source: rustls::Error,
+        /// What it said, in words.
+        reason: String,
     },
 }
 
@@ -62,11 +62,16 @@ impl fmt::Display for Error {
             Self::Ca { webhook, reason } => {
                 write!(f, "webhook \"{webhook}\": its certificates: {reason}")
             }
-            Self::NoRoots { webhook, .. } => write!(
-                f,
-                "webhook \"{webhook}\": this system trusts no certificates at all"
-            ),
-            Self::Tls { webhook, .. } => write!(f, "webhook \"{webhook}\": set up TLS"),
+            Self::NoRoots { webhook, reason } => {
+                write!(
+                    f,
+                    "webhook \"{webhook}\": this system trusts no certificates at all"
+                )?;
+                reason.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
+            Self::Tls { webhook, reason } => {
+                write!(f, "webhook \"{webhook}\": set up TLS: {reason}")
+            }
         }
     }
 }
@@ -75,9 +80,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ServerName { source, .. } => Some(source),
-            Self::NoRoots { source, .. } => source.as_ref().map(|e| e as _),
-            Self::Tls { source, .. } => Some(source),
-            Self::Ca { .. } => None,
+            Self::NoRoots { .. } | Self::Tls { .. } | Self::Ca { .. } => None,
         }
     }
 }

@@ -1,27 +1,32 @@
 //! TLS: whom to trust, one configuration for all who trust alike, and words for what fails.
 //!
 //! The system's roots are read when the first https endpoint is set up, so that a daemon that speaks
-//! only http never holds them. TLS 1.2 and 1.3 by ring, with session resumption. ALPN offers
+//! only http never holds them, and again at each reload: they change under a daemon that runs for
+//! months. TLS 1.2 and 1.3 by ring, with session resumption. ALPN offers
 //! `http/1.1` alone: a server that prefers HTTP/2 must not choose it, and a name for the protocol
 //! keeps other TLS services from answering (ALPACA). No client certificates, no revocation lists,
 //! and no switch to trust everybody.
 
+mod der;
+mod itself;
+mod words;
+
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::Error;
-use crate::model::{Class, Failure, Webhook};
+use crate::model::Webhook;
+use itself::{Itself, Verifier};
+pub(super) use words::failure;
 
 /// Servers whose sessions are kept for resumption, in the configuration that most endpoints share.
 const SHARED_SESSIONS: usize = 256;
 /// The same where a webhook has certificates of its own: few hosts are behind one of those.
 const OWN_SESSIONS: usize = 16;
-/// Names of a certificate that a failure's text lists.
-const NAMES_SHOWN: usize = 3;
 
 /// What an endpoint needs for a handshake.
 pub(super) struct Handshake {
@@ -35,13 +40,21 @@ pub(super) struct Tls(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    roots: Option<Arc<RootCertStore>>,
+    /// The system's.
+    trust: Option<Arc<Trust>>,
+    /// They are to be read again before they are used.
+    stale: bool,
     shared: Option<Arc<ClientConfig>>,
     /// One for each set of certificates of webhooks' own.
     own: Vec<(Arc<[u8]>, Weak<ClientConfig>)>,
 }
 
 impl Tls {
+    /// Has the system's certificates read again before the next endpoint is made.
+    pub(super) fn read_again(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stale = true;
+    }
+
     /// What the webhook's endpoint needs for a handshake.
     pub(super) fn handshake(&self, webhook: &Webhook) -> Result<Handshake, Error> {
         let host = webhook.url.host().to_owned();
@@ -59,63 +72,144 @@ impl Tls {
     }
 }
 
+/// Who is trusted.
+#[derive(Clone)]
+struct Trust {
+    roots: Arc<RootCertStore>,
+    themselves: Vec<Itself>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            roots: Arc::new(RootCertStore::empty()),
+            themselves: Vec::new(),
+        }
+    }
+}
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots && self.themselves == other.themselves
+    }
+}
+
+impl Trust {
+    /// What the system trusts, and the first error in reading it. A root that rustls can't use is
+    /// left out, as every TLS client does.
+    fn of_the_system() -> (Self, Option<rustls_native_certs::Error>) {
+        let found = rustls_native_certs::load_native_certs();
+        let mut trust = Self::default();
+        for certificate in found.certs {
+            // One that can't be used is not added.
+            drop(trust.add(certificate));
+        }
+        trust.themselves.retain(Itself::has_names);
+        (trust, found.errors.into_iter().next())
+    }
+
+    fn add(&mut self, certificate: CertificateDer<'_>) -> Result<(), rustls::Error> {
+        self.themselves.extend(Itself::new(&certificate));
+        Arc::make_mut(&mut self.roots).add(certificate)
+    }
+
+    /// Adds the certificates of a PEM text.
+    fn add_all(&mut self, pem: &[u8]) -> Result<(), String> {
+        let mut count = 0_usize;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            count += 1;
+            let certificate = certificate.map_err(|error| {
+                format!("certificate {count} is no PEM: {}", words::no_pem(&error))
+            })?;
+            self.add(certificate).map_err(|error| {
+                let words = words::any(&error);
+                format!("certificate {count} can't be used: {words}")
+            })?;
+        }
+        if count == 0 {
+            return Err("there is no certificate in it".into());
+        }
+        Ok(())
+    }
+}
+
 impl Known {
+    /// What the system trusts, read where it has to be, and the first error in reading it. Where that
+    /// changed, no configuration made before is used for new endpoints: a session begun under other
+    /// trust must not be resumed.
+    fn trust(&mut self) -> (Arc<Trust>, Option<rustls_native_certs::Error>) {
+        let known = self.trust.clone().filter(|_| !self.stale);
+        if let Some(known) = known {
+            return (known, None);
+        }
+        let (read, error) = Trust::of_the_system();
+        self.stale = false;
+        if let Some(same) = self.trust.as_ref().filter(|known| ***known == read) {
+            return (Arc::clone(same), error);
+        }
+        self.shared = None;
+        self.own.clear();
+        (Arc::clone(self.trust.insert(Arc::new(read))), error)
+    }
+
     fn shared(&mut self, webhook: &Webhook) -> Result<Arc<ClientConfig>, Error> {
+        let (trust, error) = self.trust();
         if let Some(config) = &self.shared {
             return Ok(Arc::clone(config));
         }
-        let (roots, error) = system_roots();
-        if roots.is_empty() {
+        if trust.roots.is_empty() {
+            // Perhaps they are there when the next one asks.
+            self.stale = true;
             return Err(Error::NoRoots {
                 webhook: webhook.name.to_string(),
-                source: error,
+                reason: error.map(|error| words::unread(&error)),
             });
         }
-        let roots = Arc::clone(self.roots.insert(Arc::new(roots)));
-        let config = configuration(webhook, roots, SHARED_SESSIONS)?;
+        let config = configuration(webhook, &trust, SHARED_SESSIONS)?;
         Ok(Arc::clone(self.shared.insert(config)))
     }
 
     fn own(&mut self, webhook: &Webhook, pem: &Arc<[u8]>) -> Result<Arc<ClientConfig>, Error> {
+        let (trust, _) = self.trust();
         self.own.retain(|(_, config)| config.strong_count() > 0);
         let same = self.own.iter().find(|(known, _)| known == pem);
         if let Some(config) = same.and_then(|(_, config)| config.upgrade()) {
             return Ok(config);
         }
-        let roots = self.roots.get_or_insert_with(|| Arc::new(system_roots().0));
-        let mut roots = RootCertStore::clone(roots);
-        add(&mut roots, pem).map_err(|reason| Error::Ca {
+        let mut trust = Trust::clone(&trust);
+        trust.add_all(pem).map_err(|reason| Error::Ca {
             webhook: webhook.name.to_string(),
             reason,
         })?;
-        let config = configuration(webhook, Arc::new(roots), OWN_SESSIONS)?;
+        let config = configuration(webhook, &trust, OWN_SESSIONS)?;
         self.own.push((Arc::clone(pem), Arc::downgrade(&config)));
         Ok(config)
     }
 }
 
-/// The system's roots, and the first error in reading them. A root that rustls can't use is left
-/// out, as every TLS client does.
-fn system_roots() -> (RootCertStore, Option<rustls_native_certs::Error>) {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    (roots, found.errors.into_iter().next())
-}
-
 fn configuration(
     webhook: &Webhook,
-    roots: Arc<RootCertStore>,
+    trust: &Trust,
     sessions: usize,
 ) -> Result<Arc<ClientConfig>, Error> {
+    let failed = |reason| Error::Tls {
+        webhook: webhook.name.to_string(),
+        reason,
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = Arc::clone(&trust.roots);
+    let ordinary = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    let verifier = Arc::new(Verifier {
+        ordinary,
+        themselves: trust.themselves.clone().into(),
+    });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|source| Error::Tls {
-            webhook: webhook.name.to_string(),
-            source,
-        })?
-        .with_root_certificates(roots)
+        .map_err(|error| failed(words::any(&error)))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(sessions);
@@ -127,87 +221,5 @@ fn configuration(
 /// # Errors
 /// Which certificate is wrong and why, or that there is none.
 pub fn check_ca(pem: &[u8]) -> Result<(), String> {
-    add(&mut RootCertStore::empty(), pem)
-}
-
-fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
-    let mut count = 0_usize;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        count += 1;
-        let certificate =
-            certificate.map_err(|error| format!("certificate {count} is no PEM: {error}"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("certificate {count} can't be used: {error}"))?;
-    }
-    if count == 0 {
-        return Err("there is no certificate in it".into());
-    }
-    Ok(())
-}
-
-/// A TLS error as the endpoint's failure.
-pub(super) fn failure(host: &str, error: &rustls::Error) -> Failure {
-    match error {
-        rustls::Error::InvalidCertificate(why) => Failure {
-            class: Class::Certificate,
-            text: format!("certificate of {host}: {}", words(why)),
-        },
-        rustls::Error::NoCertificatesPresented => Failure {
-            class: Class::Certificate,
-            text: format!("certificate of {host}: none was presented"),
-        },
-        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => Failure {
-            class: Class::Tls,
-            text: format!("{host} does not speak TLS on this port"),
-        },
-        rustls::Error::PeerIncompatible(
-            rustls::PeerIncompatible::ServerDoesNotSupportTls12Or13,
-        ) => Failure {
-            class: Class::Tls,
-            text: format!("{host} speaks no TLS newer than 1.1"),
-        },
-        rustls::Error::AlertReceived(alert) => Failure {
-            class: Class::Tls,
-            text: format!("{host} refused TLS: {alert:?}"),
-        },
-        other => Failure {
-            class: Class::Tls,
-            text: format!("TLS with {host}: {other}"),
-        },
-    }
-}
-
-/// A name without what the TLS library says of its kind: `DnsName("a.example")`.
-fn bare(name: &str) -> &str {
-    let inside = name.strip_suffix(')').and_then(|rest| rest.split_once('('));
-    inside.map_or(name, |(_kind, name)| name.trim_matches('"'))
-}
-
-fn words(error: &CertificateError) -> String {
-    use CertificateError as E;
-    match error {
-        E::Expired | E::ExpiredContext { .. } => "expired".into(),
-        E::NotValidYet | E::NotValidYetContext { .. } => "not valid yet".into(),
-        E::Revoked => "revoked".into(),
-        E::UnknownIssuer => "signed by nobody that is trusted here".into(),
-        E::BadSignature => "not signed by the authority that it names".into(),
-        E::BadEncoding => "not readable".into(),
-        E::NotValidForName => "made for another name".into(),
-        E::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            "made for no name at all".into()
-        }
-        E::NotValidForNameContext { presented, .. } => {
-            let shown = presented.len().min(NAMES_SHOWN);
-            let more = if presented.len() > shown { ", …" } else { "" };
-            let names: Vec<_> = presented
-                .iter()
-                .take(shown)
-                .map(|name| bare(name))
-                .collect();
-            format!("made for other names: {}{more}", names.join(", "))
-        }
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "not made for servers".into(),
-        other => other.to_string(),
-    }
+    Trust::default().add_all(pem)
 }

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking, and prints its figures for whoever reads the run"
 )]
 
+mod awaited;
+mod check;
 mod churn;
 mod clock;
 mod commands;
@@ -23,11 +25,15 @@ mod disk;
 mod ends;
 mod fairness;
 mod floors;
+mod guards;
+mod hangup;
 mod hostile;
 mod input;
+mod journal;
 mod log;
 mod metrics;
 mod modes;
+mod names;
 mod notify;
 mod outboxes;
 mod packaging;
@@ -37,6 +43,8 @@ mod reload;
 mod secrets;
 mod socket;
 mod support;
+mod tenants;
+mod trust;
 mod watching;
 mod whole;
 mod wire;

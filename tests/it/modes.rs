@@ -12,7 +12,7 @@ use crate::socket::SECTION;
 use crate::support::{Daemon, Finished, Receiver, SOON, World, hook};
 
 /// What a start and an event leave in the folder, but for configuration and journals.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "log.db",
     "log.db-shm",
     "log.db-wal",
@@ -20,6 +20,7 @@ const FILES: [&str; 8] = [
     "outbox.db",
     "outbox.db-shm",
     "outbox.db-wal",
+    "outbox.db.webhooksd.lock",
     "s.sock",
 ];
 

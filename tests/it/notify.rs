@@ -2,7 +2,9 @@
 //!
 //! Whether systemd does with it what the unit promises is tried out by packaging/test.
 
-use std::os::unix::net::UnixDatagram;
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +22,11 @@ impl Manager {
     fn start(world: &World) -> (Self, Daemon) {
         let path = world.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
+        Self::listen(world, socket, path.as_os_str())
+    }
+
+    /// The same with a socket that is called `name`.
+    fn listen(world: &World, socket: UnixDatagram, name: &OsStr) -> (Self, Daemon) {
         let messages = Arc::<Mutex<Vec<String>>>::default();
         let received = messages.clone();
         std::thread::spawn(move || {
@@ -31,7 +38,7 @@ impl Manager {
         });
         // A watchdog of 2 s is fed each half second.
         let daemon = world.spawn_in(&[
-            ("NOTIFY_SOCKET", path.as_os_str()),
+            ("NOTIFY_SOCKET", name),
             ("WATCHDOG_USEC", "2000000".as_ref()),
         ]);
         (Self { messages }, daemon)
@@ -99,5 +106,41 @@ fn a_log_that_is_locked_is_told_and_does_not_starve_the_watchdog() {
     });
     locker.execute_batch("ROLLBACK").unwrap();
     receiver.wait(1, SOON);
+    daemon.stop();
+}
+
+#[test]
+fn a_manager_without_a_file_is_told_as_well() {
+    let world = World::new(&[hook("crm", Receiver::ok().url("/"))]);
+    let name = format!("webhooksd-it-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    let (manager, mut daemon) = Manager::listen(&world, socket, format!("@{name}").as_ref());
+    manager.wait("READY=1\nSTATUS=", 0);
+    daemon.signal(Signal::TERM);
+    manager.wait("STOPPING=1", 0);
+    assert_eq!(daemon.wait(SOON), Some(0));
+    let journal = daemon.journal();
+    assert!(!journal.contains("can't be told"), "{journal}");
+}
+
+#[test]
+fn a_manager_that_is_not_there_is_complained_of_once() {
+    let world = World::new(&[hook("crm", Receiver::ok().url("/"))]);
+    let nowhere = world.path("nowhere");
+    let daemon = world.start_in(&[
+        ("NOTIFY_SOCKET", nowhere.as_os_str()),
+        ("WATCHDOG_USEC", "2000000".as_ref()),
+    ]);
+    daemon.wait_journal("systemd can't be told");
+    for _ in 0..3 {
+        daemon.reload();
+    }
+    let journal = daemon.journal();
+    assert_eq!(
+        journal.matches("systemd can't be told").count(),
+        1,
+        "{journal}"
+    );
     daemon.stop();
 }

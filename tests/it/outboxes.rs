@@ -79,19 +79,6 @@ fn a_missing_outbox_is_created_with_a_warning() {
 }
 
 #[test]
-fn an_existing_file_without_the_table_is_refused_and_not_altered() {
-    let world = World::bare(&[hook("one", "http://127.0.0.1:9/")]);
-    world
-        .outbox()
-        .execute_batch("CREATE TABLE mine (a)")
-        .unwrap();
-    let before = std::fs::read(world.path("outbox.db")).unwrap();
-    let words = refused(&world);
-    assert!(words.contains("schema outbox"), "{words}");
-    assert_eq!(std::fs::read(world.path("outbox.db")).unwrap(), before);
-}
-
-#[test]
 fn ids_that_are_not_autoincrement_are_refused_with_the_reason() {
     let world = World::bare(&[hook("one", "http://127.0.0.1:9/")]);
     let sql = LAX.replace(" AUTOINCREMENT", "");

@@ -16,17 +16,20 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use super::voice::priority;
 use crate::model::{Clock, decimal};
 
 /// What a thread keeps of its buffer: more than lines have, but for those of great errors.
 const KEPT_BYTES: usize = 4 << 10;
 
 /// All events up to a level, as lines.
-pub(super) struct Text<W> {
+pub(super) struct Text<A, W> {
     pub(super) most: Level,
     /// Lines have a priority and no time.
     pub(super) under_systemd: bool,
     pub(super) clock: Clock,
+    /// Whether an event is told.
+    pub(super) admits: A,
     /// Takes a line with its end, and its level.
     pub(super) take: W,
 }
@@ -35,7 +38,11 @@ thread_local! {
     static LINE: RefCell<Line> = const { RefCell::new(Line::new()) };
 }
 
-impl<W: Fn(&[u8], Level) + 'static> Subscriber for Text<W> {
+impl<A, W> Subscriber for Text<A, W>
+where
+    A: Fn(&Event<'_>) -> bool + 'static,
+    W: Fn(&[u8], Level) + 'static,
+{
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.enabled(metadata) {
             Interest::always()
@@ -53,6 +60,9 @@ impl<W: Fn(&[u8], Level) + 'static> Subscriber for Text<W> {
     }
 
     fn event(&self, event: &Event<'_>) {
+        if !(self.admits)(event) {
+            return;
+        }
         // A value that tells of something while it is written does so in another buffer.
         let kept = LINE.try_with(|kept| {
             kept.try_borrow_mut()
@@ -77,20 +87,19 @@ impl<W: Fn(&[u8], Level) + 'static> Subscriber for Text<W> {
     fn exit(&self, _: &Id) {}
 }
 
-impl<W: Fn(&[u8], Level)> Text<W> {
+impl<A, W: Fn(&[u8], Level)> Text<A, W> {
     fn tell(&self, event: &Event<'_>, line: &mut Line) {
         let level = *event.metadata().level();
-        let (priority, word) = match level {
-            Level::ERROR => ("<3>", " error: "),
-            Level::WARN => ("<4>", " warning: "),
-            Level::INFO => ("<6>", " info: "),
-            _ => ("<7>", " debug: "),
-        };
         if self.under_systemd {
-            line.text.push_str(priority);
+            line.text.push_str(priority(level));
         } else {
             line.push_time(self.clock.now_ms());
-            line.text.push_str(word);
+            line.text.push_str(match level {
+                Level::ERROR => " error: ",
+                Level::WARN => " warning: ",
+                Level::INFO => " info: ",
+                _ => " debug: ",
+            });
         }
         let text = &mut line.text;
         event.record(&mut Fields { text, any: false });
@@ -99,6 +108,13 @@ impl<W: Fn(&[u8], Level)> Text<W> {
         text.clear();
         text.shrink_to(KEPT_BYTES);
     }
+}
+
+/// A time as lines begin with it.
+pub(super) fn time(now_ms: i64) -> String {
+    let mut line = Line::new();
+    line.push_time(now_ms);
+    line.text
 }
 
 struct Line {

@@ -2,10 +2,12 @@
 //!
 //! `reading` looks at what a tail makes of rows and databases, `following` at whether it sees each
 //! commit, in order and soon, `modes` at what tells it of them, `appending` at the rows that come
-//! through webhooksd itself, `sharing` at the WAL that both write.
+//! through webhooksd itself, `sharing` at the WAL that both write, `guarding` at guards and columns that
+//! come and go.
 
 mod appending;
 mod following;
+mod guarding;
 mod modes;
 mod reading;
 mod sharing;

@@ -6,10 +6,12 @@
 mod alike;
 mod answers;
 mod arbitrary;
+mod hosts;
 mod names;
 mod secure;
 mod stale;
 mod trouble;
+mod trust;
 mod wire;
 
 use std::borrow::Cow;

@@ -24,13 +24,17 @@ fn a_line_that_is_no_event_ends_it_with_the_lines_number() {
         "]".repeat(100_000)
     );
     let deep_name = format!(r#"{{"event":{}"#, "[".repeat(100_000));
-    let bad: [(&[u8], &str); 15] = [
+    let bad: [(&[u8], &str); 16] = [
         (b"{\"event\":\"e\",\"data\":", "EOF"),
         (b"}", "expected value"),
-        (b"[]", "invalid length 0"),
-        (b"\"e\"", "invalid type"),
+        (b"[]", "a JSON object, not an array"),
+        (
+            b"[\"e\",{\"n\":1},null,null,null]",
+            "a JSON object, not an array",
+        ),
+        (b"\"e\"", "a JSON object, not a text"),
         (b"\xff\xfe", "UTF-8"),
-        (b"\xef\xbb\xbf{}", "expected value"),
+        (b"\xef\xbb\xbf{}", "byte-order mark"),
         (b"{\"event\":\"e\",\"data\":\"\xed\xa0\x80\"}", "UTF-8"),
         (
             b"{\"event\":\"e\",\"data\":1,\"\\u001b[2J\\u001b]0;x\\u0007\":1}",

@@ -82,13 +82,13 @@ const LIMITS: [(&str, &str, &str, &str); 30] = [
     (
         "URL |",
         "255",
-        "config/webhook",
+        "config/url",
         "MAX_CMS_URL_CHARS: usize = 255;",
     ),
     (
         "URL |",
         "2,048",
-        "config/webhook",
+        "config/url",
         "MAX_URL_CHARS: usize = 2_048;",
     ),
     (

@@ -62,7 +62,11 @@ fn every_refusal_is_json_with_its_status_and_stores_nothing() {
     let good = r#"{"event":"a","data":1}"#;
     for (body, words) in [
         ("{", "EOF"),
-        ("7", "item 1: invalid type"),
+        ("7", "item 1: an event is a JSON object, not a number"),
+        (
+            r#"["a",1,null,null,null]"#,
+            "item 1: an event is a JSON object, not a text",
+        ),
         (r#"{"event":"a b","data":1}"#, "item 1: event"),
         (r#"{"event":"a","data":1,"time":-1}"#, "item 1: time"),
         (r#"{"event":"a","data":1,"time":"x"}"#, "item 1: time"),

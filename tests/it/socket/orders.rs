@@ -319,3 +319,23 @@ fn what_was_cancelled_comes_back() {
     assert_eq!(receiver.wait(1, SOON)[0].n(), 1);
     daemon.stop();
 }
+
+#[test]
+fn an_order_is_an_object_and_what_is_wrong_with_it_is_said_without_a_type_of_ours() {
+    let (world, daemon) = started("http://127.0.0.1:9/");
+    for (path, body) in [
+        ("/redeliver", r#"[[1],false,false,null,null,null,false]"#),
+        ("/redeliver", r#"{"ids":["1"]}"#),
+        ("/redeliver", r#"{"failed":"yes"}"#),
+        ("/replay", "[0,null,null,null,true]"),
+        ("/replay", r#"{"since":"yesterday"}"#),
+        ("/webhooks/w/test", r#"["e",1]"#),
+        ("/webhooks/w/test", r#"{"event":7}"#),
+    ] {
+        let error = post(&world, path, body).expect(400).error();
+        for word in ["i64", "struct", "sequence", "Order", "invalid type"] {
+            assert!(!error.contains(word), "{body}: {error}");
+        }
+    }
+    daemon.stop();
+}

@@ -73,6 +73,16 @@ impl Acceptor {
         Self::new(&params.self_signed(&key).unwrap(), &key)
     }
 
+    /// What `openssl req -x509` makes for `name`: a certificate that signed itself and says that it is
+    /// an authority; with its PEM.
+    pub(crate) fn like_openssl(name: &str) -> (Self, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        (Self::new(&certificate, &key), certificate.pem())
+    }
+
     /// The server's side of a connection, before its handshake.
     pub(crate) fn connection(&self) -> ServerConnection {
         ServerConnection::new(Arc::clone(&self.0)).unwrap()

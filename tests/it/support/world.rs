@@ -298,6 +298,27 @@ impl World {
         Daemon::spawn(command, self.path(format!("journal-{}", self.runs.get())))
     }
 
+    /// Starts a daemon's command with the journal in a file, and does not wait; `None` where the
+    /// command is not on this machine.
+    pub(crate) fn try_spawn(&self, command: Command) -> Option<Daemon> {
+        let program = Path::new(command.get_program());
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let is_there = |folder: PathBuf| folder.join(program).exists();
+        if !std::env::split_paths(&folders).any(is_there) {
+            return None;
+        }
+        self.runs.set(self.runs.get() + 1);
+        let journal = self.path(format!("journal-{}", self.runs.get()));
+        Some(Daemon::spawn(command, journal))
+    }
+
+    /// `webhooksd run` behind the words of `prefix`, for who gives it files of his own.
+    pub(crate) fn daemon_behind(&self, prefix: &[&str]) -> Command {
+        let mut command = self.behind(prefix, &["run"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
     /// Runs a command behind the words of `prefix` and with variables of the environment to its end.
     #[track_caller]
     pub(crate) fn command_behind(

@@ -1,0 +1,79 @@
+//! What the journal says of itself, in the form of its other lines, and a daemon's last words.
+//!
+//! These lines pass no subscriber: they are made by the thread that writes, or when all else is over.
+
+use serde_json::{Value, json};
+use tracing::Level;
+
+use super::{Failure, Form};
+use crate::cli::text::block;
+use crate::model::Clock;
+
+/// The form of a line.
+pub(super) struct Voice {
+    pub(super) form: Form,
+    pub(super) under_systemd: bool,
+    pub(super) clock: Clock,
+}
+
+/// A line's priority for systemd (sd-daemon(3)).
+pub(super) fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        _ => "<7>",
+    }
+}
+
+/// Each of the lines with its priority.
+pub(super) fn prioritised(lines: &str, level: Level) -> String {
+    let one = |line: &str| format!("{}{line}\n", priority(level));
+    lines.lines().map(one).collect()
+}
+
+impl Voice {
+    /// A warning, with what a program wants to know of it.
+    pub(super) fn warning(&self, text: &str, fields: &[(&str, Value)]) -> Vec<u8> {
+        let line = match self.form {
+            Form::Json => return self.object(Level::WARN, text, fields),
+            Form::Text if self.under_systemd => prioritised(text, Level::WARN),
+            Form::Text => format!("{} warning: {text}\n", self.time()),
+        };
+        line.into_bytes()
+    }
+
+    /// Why the daemon ends. On a terminal it is what any command prints that failed.
+    pub(super) fn last_words(&self, failure: &Failure) -> Vec<u8> {
+        match self.form {
+            Form::Json => {
+                let hint = failure.hint.as_ref().map(|hint| ("hint", json!(hint)));
+                let text = block(&failure.text, "");
+                self.object(Level::ERROR, text.trim_end(), hint.as_slice())
+            }
+            Form::Text if self.under_systemd => {
+                prioritised(&failure.lines(), Level::ERROR).into_bytes()
+            }
+            Form::Text => failure.lines().into_bytes(),
+        }
+    }
+
+    fn object(&self, level: Level, text: &str, fields: &[(&str, Value)]) -> Vec<u8> {
+        let mut object = json!({
+            "timestamp": self.time(), "level": level.as_str(), "message": text,
+        });
+        for (name, value) in fields {
+            object[*name] = value.clone();
+        }
+        let before = if self.under_systemd {
+            priority(level)
+        } else {
+            ""
+        };
+        format!("{before}{object}\n").into_bytes()
+    }
+
+    fn time(&self) -> String {
+        super::text::time(self.clock.now_ms())
+    }
+}

@@ -1,0 +1,80 @@
+//! What a running daemon would not take in by a reload, for `check`: the settings that need a restart.
+//!
+//! Told from what its process has open (`/proc/PID/fd`), so that nobody is asked and nothing started. A
+//! setting that can't be told so, or a process that this user may not look at, is passed over: `reload`
+//! itself compares them exactly. A restart takes these settings, so they are warnings.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+
+use super::holder::{self, Holder, Own};
+use super::listen;
+use crate::config::{Draft, Key, Socket};
+
+/// Notes what differs from the daemon of this configuration that runs, if one does.
+pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
+    let Some(pid) = own.running() else { return };
+    let Some(open) = open_files(pid) else { return };
+    let config = draft.config();
+    let mut found = Vec::new();
+    let databases = [
+        (Key::Outbox, "[outbox] path", &config.outbox.path),
+        (Key::Log, "[log] path", &config.log.path),
+    ];
+    for (key, name, path) in databases {
+        let is_open = fs::canonicalize(path).ok().map(|real| open.contains(&real));
+        let differs = match key {
+            // What holds the lock holds the log, even where that was moved away under it.
+            Key::Log => own.daemon.is_none() && is_open != Some(true),
+            // One that is not there yet may be what the daemon waits for.
+            _ => is_open == Some(false),
+        };
+        if differs {
+            found.push((key, name));
+        }
+    }
+    if let Some(socket) = &config.socket {
+        found.extend(of_socket(socket, own));
+    }
+    if let Some(metrics) = &config.metrics
+        && holder::of_port(metrics.listen, own) == Holder::Nobody
+    {
+        found.push((Key::Metrics, "[metrics] listen"));
+    }
+    for (key, name) in found {
+        draft.warning(
+            key,
+            format!("{name} is another one than that of the running daemon (process {pid})"),
+            "restart the service to change it: a reload refuses that",
+        );
+    }
+}
+
+fn of_socket(socket: &Socket, own: &Own<'_>) -> Vec<(Key, &'static str)> {
+    match holder::of_socket(&socket.path, own) {
+        Holder::Nobody => return vec![(Key::SocketPath, "[socket] path")],
+        // What systemd made has the rights that its unit says.
+        Holder::Ours(pid) if pid != 1 => {}
+        _ => return Vec::new(),
+    }
+    let mut found = Vec::new();
+    let Ok(file) = fs::metadata(&socket.path) else {
+        return found;
+    };
+    if file.permissions().mode() & 0o777 != socket.mode {
+        found.push((Key::SocketMode, "[socket] mode"));
+    }
+    let group = socket.group.as_deref().map(listen::group_id);
+    if group.is_some_and(|id| id.is_ok_and(|id| id != file.gid())) {
+        found.push((Key::SocketGroup, "[socket] group"));
+    }
+    found
+}
+
+/// What a process has open; `None` where this user may not see it.
+fn open_files(pid: u32) -> Option<Vec<PathBuf>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let links = entries.flatten().map(|entry| fs::read_link(entry.path()));
+    Some(links.filter_map(Result::ok).collect())
+}

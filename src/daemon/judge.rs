@@ -1,0 +1,125 @@
+//! Whether a start or a reload would be refused: one judgement for `run`, `reload` and `check`.
+//!
+//! What the file says is judged first, then what it leads to. A start and a reload stop where something
+//! is wrong with the first; the databases and sockets they then open for good, and what refuses them there
+//! is one of [`Error`]'s variants. `check` opens nothing for good and asks the same questions by looking
+//! ([`look`](super::look)), so that each of those refusals is an error with its line and column before a
+//! restart meets it. What a start waits for is a warning.
+
+use std::path::Path;
+
+use super::look::Looking;
+use super::reload::Fixed;
+use super::{Error, limits, lock};
+use crate::config::{self, Config, Draft, Key, SecretsWanted};
+use crate::model::Clock;
+use crate::pipeline::chain;
+use crate::transport::{self, Client, Endpoint};
+
+/// A configuration that nothing is known against, and its endpoints in the order of its webhooks.
+pub(super) struct Judged {
+    pub(super) config: Config,
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
+/// Who asks.
+pub(super) enum Asked<'a> {
+    /// A start, which opens everything for good once this is passed.
+    Start,
+    /// A reload of a daemon that was started with these.
+    Reload(&'a Fixed),
+    /// Somebody who wants to know before.
+    Check,
+}
+
+/// Judges a configuration file. The endpoints are of that client.
+///
+/// # Errors
+/// The file can't be read, or the report of all that is wrong.
+pub(super) fn judge(path: &Path, asked: &Asked<'_>, client: &Client) -> Result<Judged, Error> {
+    let secrets = match asked {
+        Asked::Check => SecretsWanted::Check,
+        Asked::Start | Asked::Reload(_) => SecretsWanted::Read,
+    };
+    let draft = config::load_draft(path, secrets, &transport::check_ca);
+    let mut draft = draft.map_err(Error::Config)?;
+    let endpoints = endpoints(&mut draft, client);
+    match asked {
+        Asked::Start => {}
+        Asked::Reload(fixed) => restart(&mut draft, fixed),
+        Asked::Check => look(&mut draft, path),
+    }
+    let config = draft.finish().map_err(config::LoadError::from);
+    Ok(Judged {
+        config: config.map_err(Error::Config)?,
+        endpoints,
+    })
+}
+
+/// Judges a configuration file for somebody who wants to know what a start or a reload would say.
+/// Nothing is made, bound or connected to.
+///
+/// # Errors
+/// The file can't be read, or the report of all that is wrong.
+pub fn check(path: &Path) -> Result<Config, Error> {
+    let client = Client::new(Clock::system());
+    judge(path, &Asked::Check, &client).map(|judged| judged.config)
+}
+
+/// Makes the endpoints, and notes those that can't be made.
+fn endpoints(draft: &mut Draft, client: &Client) -> Vec<Endpoint> {
+    client.read_trust_again();
+    let mut endpoints = Vec::with_capacity(draft.config().webhooks.len());
+    let mut faults = Vec::new();
+    for (place, webhook) in draft.config().webhooks.iter().enumerate() {
+        match client.endpoint(webhook) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(error) => faults.push((place, error)),
+        }
+    }
+    for (place, error) in faults {
+        let key = match &error {
+            transport::Error::Ca { .. } => Key::CaFile(place),
+            _ => Key::Url(place),
+        };
+        let fix = error.hint().unwrap_or("give the webhook another url");
+        draft.error(key, chain(&error), fix);
+    }
+    endpoints
+}
+
+/// Notes the settings that only a restart changes.
+fn restart(draft: &mut Draft, fixed: &Fixed) {
+    for (key, name) in fixed.differing(&Fixed::of(draft.config())) {
+        let message = format!("{name} is another one than at the start");
+        draft.error(key, message, "restart the service to change it");
+    }
+}
+
+/// Looks at everything that a start would open.
+fn look(draft: &mut Draft, path: &Path) {
+    let config = draft.config();
+    let daemon = lock::of_log(&config.log.path);
+    if let Err(source) = limits::check_threads(super::threads()) {
+        note(draft, Key::File, &Error::Threads(source));
+    }
+    let mut looking = Looking::new(path, daemon);
+    looking.socket(draft);
+    looking.metrics(draft);
+    let known = looking.log(draft);
+    looking.outbox(draft, known);
+    looking.running(draft);
+}
+
+/// Notes what a start would be refused with, or would wait for.
+pub(super) fn note(draft: &mut Draft, key: Key, error: &Error) {
+    let fix = error.hint().unwrap_or_else(|| OTHER.to_owned());
+    if error.may_pass() {
+        let message = format!("{}: a start waits for that to pass", chain(error));
+        return draft.warning(key, message, fix);
+    }
+    draft.error(key, chain(error), fix);
+}
+
+/// What helps where nothing more is known.
+pub(super) const OTHER: &str = "correct the path, or what is there";

@@ -1,0 +1,105 @@
+//! Opening the outbox: now, or once the application has made it.
+//!
+//! A missing outbox is made where it would be webhooksd's own: in the folder of the log, or in the
+//! state folder that the service manager names. Anywhere else, and wherever a file is there already,
+//! it is an application's, and is waited for: the file and the table are for the application to make.
+//! An outbox is followed by one daemon only; the lock is on a file beside it, taken before it is read.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::Lock;
+use crate::config::Config;
+use crate::model::Cursor;
+use crate::outbox::{self, Tail};
+use crate::pipeline::{self, IntakeError, Settled};
+use crate::store::Store;
+
+/// Where the service manager has the service keep its files (`systemd.exec(5)`).
+const STATE_FOLDERS: &str = "STATE_DIRECTORY";
+
+/// Makes a missing outbox where it would be webhooksd's own, and says whether it did.
+///
+/// # Errors
+/// It can't be made.
+pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
+    if owns_outbox(config) {
+        outbox::create_if_missing(&config.outbox.path)
+    } else {
+        Ok(false)
+    }
+}
+
+/// Whether a missing outbox would be webhooksd's own.
+#[must_use]
+pub fn owns_outbox(config: &Config) -> bool {
+    let folders = std::env::var_os(STATE_FOLDERS).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
+    folders.retain(|folder| folder.is_absolute());
+    folders.extend(config.log.path.parent().map(|folder| {
+        if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder.to_owned()
+        }
+    }));
+    outbox::is_own(&config.outbox.path, &folders)
+}
+
+/// Opens one outbox, as often as it takes.
+#[derive(Clone)]
+pub(super) struct Opening {
+    config: Config,
+    lock: Arc<OnceLock<Lock>>,
+}
+
+impl Opening {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            lock: Arc::default(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.config.outbox.path
+    }
+
+    /// The outbox, locked.
+    pub(super) fn open(&self) -> Result<Tail, outbox::Error> {
+        let path = &self.config.outbox.path;
+        if make_own_outbox(&self.config)? {
+            tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
+        }
+        let tail = Tail::open(path, self.config.outbox.max_data_bytes)?;
+        if self.lock.get().is_none()
+            && let Some(lock) = Lock::of_outbox(path)?
+        {
+            // Nobody else opens by this value at the same time.
+            drop(self.lock.set(lock));
+        }
+        Ok(tail)
+    }
+}
+
+/// Settles with the log where to go on.
+pub(super) fn settle(
+    tail: &mut Tail,
+    store: &mut Store,
+    now_ms: i64,
+) -> Result<Cursor, IntakeError> {
+    let known = store.cursor().map_err(IntakeError::Store)?;
+    let settled = pipeline::settle(tail, known, now_ms)
+        .map_err(IntakeError::Outbox)?
+        .map_err(IntakeError::Refused)?;
+    let mut set = |cursor| store.set_cursor(cursor, now_ms).map_err(IntakeError::Store);
+    match &settled {
+        Settled::Same(_) => {}
+        Settled::Fresh(cursor) => set(cursor)?,
+        Settled::Back { cursor, was } => {
+            set(cursor)?;
+            pipeline::journal_back(cursor, *was);
+        }
+    }
+    Ok(settled.cursor().clone())
+}

@@ -1,0 +1,121 @@
+//! A look into a log that leaves no trace, for who wants to know whether a start would take it.
+//!
+//! As for an outbox: opening it to read would make a `-wal` and a `-shm` where they are missing, so then
+//! it is read as a file that nobody changes. Its rights are the caller's to look at.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Error, Reader, connect, create, schema};
+use crate::model::Cursor;
+
+/// What a look found.
+#[derive(Debug)]
+pub enum Look {
+    /// There is none, or an empty file: a start makes the log.
+    New,
+    /// It can't be looked into without making files, or is of an older version.
+    Closed,
+    /// A log, and how far it has taken the outbox; `None` where it was never told.
+    Log(Option<Cursor>),
+}
+
+/// Looks into the log at `path`.
+///
+/// # Errors
+/// What opening it for good would meet: see [`Store::open`](super::Store::open).
+pub fn look(path: &Path) -> Result<Look, Error> {
+    if create::is_lost(path) {
+        return Err(Error::Emptied {
+            path: path.to_owned(),
+        });
+    }
+    let beside = |suffix: &str| {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        fs::metadata(PathBuf::from(path))
+            .map(|file| file.len())
+            .ok()
+    };
+    if fs::metadata(path).is_err() && fs::symlink_metadata(path).is_ok() {
+        // A link that leads nowhere: no file is made through it.
+        connect::reader(path)?;
+    }
+    if beside("").is_none_or(|bytes| bytes == 0) {
+        return Ok(Look::New);
+    }
+    let connection = match (beside("-wal"), beside("-shm")) {
+        (Some(_), Some(_)) => connect::reader(path)?,
+        (Some(1..), None) => return Ok(Look::Closed),
+        _ => unchanging(path)?,
+    };
+    if !schema::is_of_today(&connection, path)? {
+        return Ok(Look::Closed);
+    }
+    Reader { connection }.known().map(Look::Log)
+}
+
+fn unchanging(path: &Path) -> Result<Connection, Error> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
+    let bytes = path.as_os_str().as_bytes().iter();
+    let encoded = bytes.map(|b| {
+        if plain(*b) {
+            char::from(*b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
+    });
+    let uri = format!("file:{}?immutable=1", encoded.collect::<String>());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags).map_err(|source| Error::open(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_look_makes_no_file_and_refuses_what_a_start_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l og.db");
+        assert!(matches!(look(&path), Ok(Look::New)));
+        assert_eq!(names(folder.path()).len(), 0);
+        let mut store = Store::open(&path, 0).unwrap();
+        let cursor = Cursor {
+            event_id: 7,
+            ..Cursor::default()
+        };
+        assert!(matches!(look(&path), Ok(Look::Log(None))));
+        store.set_cursor(&cursor, 0).unwrap();
+        drop(store);
+        let before = names(folder.path());
+        for _ in 0..2 {
+            let Ok(Look::Log(Some(known))) = look(&path) else {
+                panic!("no cursor");
+            };
+            assert_eq!(known.event_id, 7);
+            assert_eq!(names(folder.path()), before);
+        }
+        fs::write(
+            &path,
+            "no database at all, and long enough to be one".repeat(100),
+        )
+        .unwrap();
+        assert!(look(&path).unwrap_err().needs_a_person());
+        fs::write(&path, "").unwrap();
+        assert!(matches!(look(&path), Err(Error::Emptied { .. })));
+    }
+}
