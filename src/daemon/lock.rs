@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Lock {
             return Err(Error::OtherName { log, how });
         }
         let path = beside(log, ".lock");
-        Self::of(&path).map_err(|error| match error {
+        Self::of(&path, 0o660).map_err(|error| match error {
             Taken::Held(pid) => Error::Held {
                 log: log.to_owned(),
                 pid,
@@ -66,7 +66,9 @@ impl Lock {
         // Whatever link leads to it.
         let real = std::fs::canonicalize(outbox).unwrap_or_else(|_| outbox.to_owned());
         let path = beside(&real, OF_OUTBOX);
-        match Self::of(&path) {
+        // Who may write the outbox may lock it, and nobody else.
+        let writers = std::fs::metadata(&real).map_or(0, |file| file.mode() & 0o022);
+        match Self::of(&path, 0o600 | writers | writers << 1) {
             Ok(lock) => Ok(Some(lock)),
             Err(Taken::Held(pid)) => Err(outbox::Error::Held {
                 path: outbox.to_owned(),
@@ -80,18 +82,18 @@ impl Lock {
         }
     }
 
-    fn of(path: &Path) -> Result<Self, Taken> {
+    fn of(path: &Path, mode: u32) -> Result<Self, Taken> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o660)
+            .mode(mode)
             .open(path)
             .map_err(Taken::Failed)?;
         // Whatever the umask: the service and a person of its group both take the lock. Only the
         // owner may change the mode; for the others it is as the owner made it.
-        let mode = rustix::fs::Mode::from_raw_mode(0o660);
+        let mode = rustix::fs::Mode::from_raw_mode(mode);
         rustix::fs::fchmod(&file, mode)
             .or_else(|error| {
                 if error == Errno::PERM {
@@ -185,6 +187,9 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -210,6 +215,12 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let link = folder.path().join("link.db");
         std::os::unix::fs::symlink(&path, &link).unwrap();
+        for (mode, expected) in [(0o644, 0o600), (0o664, 0o660), (0o666, 0o666)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            drop(Lock::of_outbox(&link).unwrap().unwrap());
+            let lock = std::fs::metadata(folder.path().join("app.db.webhooksd.lock")).unwrap();
+            assert_eq!(lock.mode() & 0o777, expected, "{mode:o}");
+        }
         let first = Lock::of_outbox(&link).unwrap().unwrap();
         let error = Lock::of_outbox(&path).unwrap_err();
         assert!(matches!(error, outbox::Error::Held { pid: Some(_), .. }));

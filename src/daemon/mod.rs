@@ -41,7 +41,7 @@ use crate::api::{self, Api};
 use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
 use crate::outbox;
-use crate::outbox::Tail;
+use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{Client, Endpoint};

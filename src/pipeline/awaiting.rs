@@ -62,6 +62,9 @@ fn wait<T: Transport>(
     follow: &Follow,
 ) -> Result<Option<Intake<T>>, IntakeError> {
     let (pulse, standing) = (&dispatch.counters.intake, &dispatch.counters.standing);
+    // Where there was an outbox, it is worth saying so: its file may have been lost.
+    let known = dispatch.store().cursor().ok().flatten();
+    let taken = known.map_or(0, |cursor| cursor.event_id);
     let (mut seen, mut looks): (Option<Trace>, u32) = (None, 0);
     while !follow.stop.load(Ordering::Acquire) {
         let now = Trace::of(path);
@@ -74,7 +77,7 @@ fn wait<T: Transport>(
                     return Ok(Some(Intake::new(dispatch.clone(), tail, cursor)));
                 }
                 Err(IntakeError::Outbox(error)) if is_worth_waiting(&error) => {
-                    standing.set(Matter::Awaited, vec![waits_for(&error)]);
+                    standing.set(Matter::Awaited, vec![waits_for(&error, taken)]);
                     // Where it is busy, nothing needs to change for the next try to succeed.
                     seen = error.is_awaited().then_some(now);
                 }
@@ -93,8 +96,12 @@ fn is_worth_waiting(error: &outbox::Error) -> bool {
     error.is_awaited() || error.may_pass()
 }
 
-fn waits_for(error: &outbox::Error) -> Finding {
+fn waits_for(error: &outbox::Error, taken: i64) -> Finding {
     let mut finding = Finding::of(error, true);
-    finding.text = format!("waiting for the outbox: {}", finding.text);
+    let of_which = match taken {
+        0 => String::new(),
+        taken => format!(", of which events up to {taken} were taken"),
+    };
+    finding.text = format!("waiting for the outbox{of_which}: {}", finding.text);
     finding
 }
