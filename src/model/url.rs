@@ -1,9 +1,11 @@
 //! Where a webhook's requests go: an http or https URL in the parts that a request needs.
 //!
 //! Names outside ASCII are not translated and nothing is percent-encoded: what the user typed is
-//! what goes on the wire, so a URL that would need either is refused with the reason.
+//! what goes on the wire, so a URL that would need either is refused with the reason. One part stays
+//! here: the interface of a link-local address means nothing to the other side (RFC 6874, 4).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// A checked `http` or `https` URL.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -11,6 +13,7 @@ pub struct Url {
     text: Box<str>,
     tls: bool,
     host: Box<str>,
+    zone: Option<Box<str>>,
     port: u16,
     authority: Box<str>,
     target: Box<str>,
@@ -48,6 +51,7 @@ impl Url {
         if host.is_empty() {
             return Err("the URL names no host");
         }
+        let (host, zone) = zoned(host)?;
         let port = match authority.as_str().rsplit_once(':') {
             Some((_, digits)) if !digits.ends_with(']') => match digits.parse() {
                 Ok(port) if port > 0 => port,
@@ -66,12 +70,17 @@ impl Url {
             Some(target) => format!("/{}", target.as_str()),
             None => "/".to_owned(),
         };
+        let authority = match (zone, authority.as_str().rsplit_once(']')) {
+            (Some(_), Some((_, port))) => format!("[{host}]{port}").into(),
+            _ => authority.as_str().into(),
+        };
         Ok(Self {
             text: text.into(),
             tls,
             host: host.into(),
+            zone: zone.map(Into::into),
             port,
-            authority: authority.as_str().into(),
+            authority,
             target: target.into(),
         })
     }
@@ -88,10 +97,16 @@ impl Url {
         self.tls
     }
 
-    /// The host's name or address, an IPv6 address without its brackets.
+    /// The host's name or address, an IPv6 address without its brackets and its interface.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The interface on which a link-local address is, by name or number.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// The port, the scheme's own where none was typed.
@@ -100,7 +115,7 @@ impl Url {
         self.port
     }
 
-    /// The value of the `Host` header: host and port as typed.
+    /// The value of the `Host` header: host and port as typed, without an interface.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
@@ -111,6 +126,24 @@ impl Url {
     pub fn target(&self) -> &str {
         &self.target
     }
+}
+
+/// A host without its interface, and that. It stands behind `%25`, or behind the bare `%` that people
+/// copy from other programs.
+fn zoned(host: &str) -> Result<(&str, Option<&str>), &'static str> {
+    let Some((address, zone)) = host.split_once('%') else {
+        return Ok((host, None));
+    };
+    let zone = zone.strip_prefix("25").unwrap_or(zone);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if zone.is_empty() || !zone.bytes().all(is_plain) {
+        return Err("behind the % stands no interface: write it as in http://[fe80::1%25eth0]/");
+    }
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) if address.is_unicast_link_local() => {}
+        _ => return Err("only a link-local address (fe80::) has an interface: leave out the %"),
+    }
+    Ok((address, Some(zone)))
 }
 
 impl fmt::Debug for Url {
@@ -139,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_ours_alone() {
+        for typed in ["%25eth0", "%eth0"] {
+            let text = format!("https://[fe80::1{typed}]:8443/a");
+            let url = Url::parse(&text).unwrap();
+            assert_eq!((url.host(), url.zone()), ("fe80::1", Some("eth0")));
+            assert_eq!((url.port(), url.text()), (8443, text.as_str()));
+            assert_eq!(url.authority(), "[fe80::1]:8443");
+        }
+        let url = Url::parse("http://[fe80::1%252]/").unwrap();
+        assert_eq!((url.zone(), url.authority()), (Some("2"), "[fe80::1]"));
+        assert_eq!(Url::parse("http://[fe80::1]/").unwrap().zone(), None);
+    }
+
+    #[test]
     fn refusals() {
         for bad in [
             "",
@@ -152,6 +199,12 @@ mod tests {
             "http://h/a b",
             "http://b\u{fc}cher/",
             "http://h:/",
+            "http://[fe80::1%25]/",
+            "http://[fe80::1%]/",
+            "http://[fe80::1%25a%2fb]/",
+            "http://[2001:db8::1%25eth0]/",
+            "http://[::1%25lo]/",
+            "http://h%25eth0/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }

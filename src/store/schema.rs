@@ -18,6 +18,7 @@ pub(super) const APPLICATION_ID: i64 = 0x7768_6b64;
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
 ];
 
 /// The SQL that makes an empty log, for `webhooksd schema log`.

@@ -6,7 +6,10 @@
 mod alike;
 mod answers;
 mod arbitrary;
+mod kept;
+mod moved;
 mod names;
+mod odd;
 mod secure;
 mod stale;
 mod trouble;

@@ -47,6 +47,13 @@ fn heads_that_never_end() {
         silent("no-empty-line", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"),
         silent("only-100", "HTTP/1.1 100 Continue\r\n\r\n"),
         silent("only-199", "HTTP/1.1 199 Odd\r\nContent-Length: 0\r\n\r\n"),
+        // A status line alone does not make up for a head that has no end.
+        slow(
+            "slow-odd-lines",
+            "HTTP/1.1 200 OK\r\nno colon\r\n",
+            "no colon\r\n",
+        ),
+        silent("no-empty-line-odd", "HTTP/1.1 200 OK\r\nno colon\r\n"),
         fast("endless-lines", ok, &line),
         fast(
             "endless-value",
@@ -170,6 +177,10 @@ const NO_STATUS_LINES: &[(&str, &str)] = &[
     ("status-negative", "HTTP/1.1 -200 OK\r\n\r\n"),
     ("status-plus", "HTTP/1.1 +20 OK\r\n\r\n"),
     ("status-glued", "HTTP/1.1 200OK\r\n\r\n"),
+];
+
+/// Heads that are wrong behind a good status line: its status counts.
+const STATUS_LINES: &[(&str, &str)] = &[
     ("reason-with-nul", "HTTP/1.1 200 O\0K\r\n\r\n"),
     ("name-with-nul", "HTTP/1.1 200 OK\r\nX-\0: 1\r\n\r\n"),
     ("name-with-space", "HTTP/1.1 200 OK\r\nX Y: 1\r\n\r\n"),
@@ -214,7 +225,49 @@ const NO_STATUS_LINES: &[(&str, &str)] = &[
         "chunked-in-http10",
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
+    ("only-a-status-line", "HTTP/1.1 200 OK\r\n"),
+    ("no-empty-line", "HTTP/1.1 200 OK\r\nhello"),
+    (
+        "cut-in-a-name",
+        "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Le",
+    ),
+    (
+        "hints-then-no-colon",
+        "HTTP/1.1 103 Hints\r\nno colon\r\n\r\nHTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+    ),
 ];
+
+#[test]
+fn what_follows_a_status_line_is_kept_as_far_as_it_can_be_read() {
+    let mut cases: Vec<Case> = Vec::new();
+    for (name, said) in STATUS_LINES {
+        let body = match said.split_once("\r\n\r\n") {
+            Some((_, "hello")) => 5..=5,
+            _ => 0..=0,
+        };
+        cases.push(case(*name, says(*said)).keeping(body));
+        let refused = said.replace("200", "503");
+        let name = format!("{name}-503");
+        cases.push(case(name, says(refused)).answered(503, "answered 503"));
+    }
+    cases.push(
+        case(
+            "stays-open",
+            says_and_waits("HTTP/1.1 200 OK\r\nno colon\r\n\r\nhello"),
+        )
+        .keeping(5..=5)
+        .in_three_seconds(),
+    );
+    cases.push(
+        case(
+            "ends-by-its-length",
+            says_and_waits("HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 5\r\n\r\nhello"),
+        )
+        .keeping(5..=5)
+        .in_no_time(),
+    );
+    try_all(cases, DATA, &[]);
+}
 
 #[test]
 fn heads_at_and_over_their_limits() {
