@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::alarm::Alarm;
 use super::answer::{self, BODY_BYTES};
 use super::connect::{Connector, Course, Target};
-use super::connection::{self, Connection, Head};
+use super::connection::{self, Connection, Head, Parting};
 use super::failure::{Trouble, answering, silent};
 use super::keep::Keep;
 use super::plain::Plain;
@@ -325,7 +325,7 @@ impl Client {
             alarm.limit(until, reading).await;
             course.phases.body_us = Some(micros(self.clock.instant() - heard));
         }
-        self.part(connection);
+        self.linger(connection.part());
         answer.into_answer()
     }
 
@@ -352,12 +352,12 @@ impl Client {
             }
             return;
         }
-        self.part(connection);
+        self.linger(connection.part());
     }
 
     /// Leaves it to the peer to close the connection, where it soon does.
-    fn part(&self, connection: Box<Connection>) {
-        if let Some(parting) = connection.part()
+    fn linger(&self, parting: Option<Parting>) {
+        if let Some(parting) = parting
             && let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned()
         {
             tokio::spawn(async move {

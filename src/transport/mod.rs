@@ -10,6 +10,7 @@
 mod ahead;
 mod alarm;
 mod answer;
+mod chunks;
 mod client;
 mod connect;
 mod connection;

@@ -9,13 +9,12 @@
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 
 use super::answer::{self, BODY_BYTES};
+use super::chunks::{Chunks, Step, first};
 use super::letterhead::HEAD_BYTES;
 use crate::model::Answer;
 
 /// As many as hyper takes.
 const HEADERS: usize = 100;
-/// The longest line between chunks.
-const LINE_BYTES: usize = 4 * 1024;
 
 /// What is found in the bytes that came.
 pub(super) enum Found {
@@ -50,18 +49,6 @@ enum Framing {
     Chunks(Chunks),
     /// Where the peer closes.
     Close,
-}
-
-/// What is to come of a body in chunks.
-enum Chunks {
-    /// The rest of a size's line.
-    Size(Vec<u8>),
-    /// So many bytes.
-    Data(u64),
-    /// The line's end behind them.
-    End,
-    /// The rest of a trailer's line.
-    Trailer(Vec<u8>),
 }
 
 impl Sloppy {
@@ -192,51 +179,21 @@ impl Sloppy {
         let Framing::Chunks(chunks) = &mut self.framing else {
             return came;
         };
-        match chunks {
-            Chunks::Size(begun) => {
-                let Some(rest) = go_on(begun, came) else {
-                    return &[];
-                };
-                match size(begun) {
-                    Some(0) => *chunks = Chunks::Trailer(Vec::new()),
-                    Some(size) => *chunks = Chunks::Data(size),
-                    // No chunks at all, whatever was said.
-                    None if self.body.is_empty() => {
-                        let line = std::mem::take(begun);
-                        self.framing = Framing::Close;
-                        self.keep(&line, line.len());
-                    }
-                    None => self.over = true,
-                }
-                rest
+        let (found, rest) = chunks.step(came);
+        match found {
+            Step::Data(data) => {
+                self.keep(data, data.len());
             }
-            Chunks::Data(left) => {
-                let some = first(came, *left);
-                *left -= some.len() as u64;
-                if *left == 0 {
-                    *chunks = Chunks::End;
-                }
-                self.keep(came, some.len())
+            Step::Framing => {}
+            Step::End => (self.over, self.whole) = (true, true),
+            // No chunks at all, whatever was said.
+            Step::Broken(line) if self.body.is_empty() => {
+                self.framing = Framing::Close;
+                self.keep(&line, line.len());
             }
-            Chunks::End => {
-                match came {
-                    [b'\n', ..] => *chunks = Chunks::Size(Vec::new()),
-                    [b'\r', ..] => {}
-                    _ => self.over = true,
-                }
-                came.get(1..).unwrap_or_default()
-            }
-            Chunks::Trailer(begun) => {
-                let Some(rest) = go_on(begun, came) else {
-                    return &[];
-                };
-                if begun.trim_ascii().is_empty() {
-                    (self.over, self.whole) = (true, true);
-                }
-                begun.clear();
-                rest
-            }
+            Step::Broken(_) => self.over = true,
         }
+        rest
     }
 
     /// Takes note that the peer has closed.
@@ -294,33 +251,6 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line.strip_suffix(b"\r").unwrap_or(line), rest.get(1..)?))
 }
 
-/// Adds to a line that was begun, up to its end; returns what follows that. `None`: there is no end.
-/// A line that grows too long ends there.
-fn go_on<'a>(begun: &mut Vec<u8>, came: &'a [u8]) -> Option<&'a [u8]> {
-    let end = came.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
-    let most = (LINE_BYTES - begun.len()).min(came.len());
-    let take = end.unwrap_or(came.len()).min(most);
-    let (some, rest) = came.split_at(take);
-    begun.extend_from_slice(some);
-    (begun.ends_with(b"\n") || begun.len() == LINE_BYTES).then_some(rest)
-}
-
-/// The size in a chunk's first line.
-fn size(line: &[u8]) -> Option<u64> {
-    let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
-    let digits = std::str::from_utf8(digits).ok()?;
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    u64::from_str_radix(digits, 16).ok()
-}
-
-/// At most so many of these.
-fn first(bytes: &[u8], most: u64) -> &[u8] {
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    bytes.get(..most).unwrap_or(bytes)
-}
-
 /// Where the body of an answer with such headers ends, where they can be believed.
 fn framing(status: u16, headers: &HeaderMap) -> Framing {
     if matches!(status, 101 | 204 | 304) {
@@ -330,7 +260,7 @@ fn framing(status: u16, headers: &HeaderMap) -> Framing {
         let last = coding.as_bytes().rsplit(|byte| *byte == b',').next();
         let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
         return if last.is_some_and(is_chunked) {
-            Framing::Chunks(Chunks::Size(Vec::new()))
+            Framing::Chunks(Chunks::default())
         } else {
             Framing::Close
         };

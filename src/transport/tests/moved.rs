@@ -204,7 +204,7 @@ async fn a_kept_connection_is_left_where_there_is_no_such_name_and_not_where_nob
         system.now_says(says);
         let asked = system.0.lock().unwrap().1;
         pass(Duration::from_secs(31)).await;
-        assert_eq!(to.sweep_idle(), 1);
+        to.sweep_idle();
         let wait = async {
             while system.0.lock().unwrap().1 == asked {
                 tokio::task::yield_now().await;
@@ -212,10 +212,8 @@ async fn a_kept_connection_is_left_where_there_is_no_such_name_and_not_where_nob
         };
         tokio::time::timeout(SOON, wait).await.unwrap();
         if !is_kept {
-            known(&resolver, "moving.example", |now| {
-                *now == Current::NoSuchName
-            })
-            .await;
+            let is_gone = |now: &Current| *now == Current::NoSuchName;
+            known(&resolver, "moving.example", is_gone).await;
         }
         pass(Duration::from_millis(1_100)).await;
         assert_eq!(to.sweep_idle(), usize::from(is_kept));

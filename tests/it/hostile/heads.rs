@@ -8,7 +8,7 @@ use super::trial::{Case, case, try_all};
 
 const DATA: &str = r#"{"to":"whom it may concern"}"#;
 const NO_HTTP: &str = "is not HTTP";
-const TOO_LARGE: &str = "larger than 64 KiB, has more than 100 headers";
+const TOO_LARGE: &str = "larger than 64 KiB or has more than 100 headers";
 const BROKEN_OFF: &str = "closed the connection before its answer was whole";
 const FLOOD: &str = "more than 512 KiB came for one answer, and no end of its head";
 const UNFINISHED: &str = "no answer but interim or unfinished ones within 3 s";
