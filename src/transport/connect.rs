@@ -301,6 +301,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_port_leaves_the_interface() {
+        let address = "[fe80::1%3]:0".parse().unwrap();
+        assert_eq!(at(address, 9), "[fe80::1%3]:9".parse().unwrap());
+    }
+
     #[tokio::test]
     async fn where_all_refuse_the_first_is_named() {
         let listener = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();

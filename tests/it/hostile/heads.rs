@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::peer::{drips, floods, says, says_and_waits, until_closed};
+use super::peer::{Peer, drips, floods, says, says_and_waits, until_closed};
 use super::trial::{Case, case, try_all};
+use crate::support::{SOON, World, hook};
 
 const DATA: &str = r#"{"to":"whom it may concern"}"#;
 const NO_HTTP: &str = "is not HTTP";
@@ -267,6 +268,28 @@ fn what_follows_a_status_line_is_kept_as_far_as_it_can_be_read() {
         .in_no_time(),
     );
     try_all(cases, DATA, &[]);
+}
+
+/// What is wrong with an answer is said to whom can mend it.
+#[test]
+fn an_odd_head_is_told() {
+    let peer = Peer::start(says("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"));
+    let url = format!("http://{}/", peer.address());
+    let world = World::bare(&[]);
+    world.configure_with("\n[socket]\npath = \"s.sock\"", &[hook("odd", url)]);
+    world.make_outbox("WAL");
+    let daemon = world.start();
+    let words = "the head of the answer is not proper HTTP: ";
+    let tried = world.command(&["test", "odd"]);
+    assert!(
+        tried.stdout.contains(words),
+        "{}",
+        tried.stdout + &tried.stderr
+    );
+    let row = &world.attempts("outcome, status, error, response_headers, note", 1, SOON)[0];
+    assert_eq!(row[..4], ["delivered", "200", "NULL", "no colon"]);
+    assert!(row[4].starts_with(words), "{row:?}");
+    daemon.stop();
 }
 
 #[test]
