@@ -32,7 +32,7 @@
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | toml |
 //! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix |
 //! | 2 | `store` | the log in domain words | rusqlite |
-//! | 2 | `transport` | one POST: request in, outcome and timings out | hyper, rustls, flate2, rustix (error numbers; sockets, asked directly) |
+//! | 2 | `transport` | one POST: request in, outcome and timings out | hyper, rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
 //! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
 //!
@@ -41,7 +41,8 @@
 //! - No state in memory that a crash could lose: memory holds copies and hints.
 //! - No wait for the disk between an event and its request: the outbox is durable already.
 //! - No parsing of `data` into values: it leaves with the very text that was written.
-//! - No redirect is followed, no request is sent twice without a row in the log.
+//! - No redirect is followed, no request is sent twice without a row in the log; where a kept connection
+//!   dies under a request, the one row says so.
 //! - No read of the wall clock but in `model::clock`, no randomness at all: jitter is a hash.
 //! - No descriptor of a database but SQLite's own: closing one drops the process's locks.
 

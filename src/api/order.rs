@@ -474,6 +474,7 @@ fn of_attempt(attempt: &Attempt) -> Value {
         "outcome": attempt.outcome(),
         "status": answer.map(|answer| answer.status),
         "error": attempt.error,
+        "note": exchange.note,
         "url": attempt.url.text(),
         "duration_ms": in_ms(exchange.duration_us),
         "phases": {

@@ -49,6 +49,7 @@ struct Tested {
     outcome: String,
     status: Option<i64>,
     error: Option<String>,
+    note: Option<String>,
     url: String,
     duration_ms: f64,
     #[serde(default)]
@@ -127,6 +128,9 @@ fn show(tested: &Tested) -> std::io::Result<()> {
         outcome.push_str(&format!(" {status}"));
     }
     screen.line(format!("{outcome}, {}", timing(tested)))?;
+    if let Some(note) = &tested.note {
+        screen.line(text::line(note))?;
+    }
     screen.line(format!("in the log as delivery {}", tested.delivery_id))?;
     screen.flush()
 }

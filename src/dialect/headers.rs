@@ -3,7 +3,10 @@
 //! The order and the case of the names are those of Bold CMS's sample request. Of that sample,
 //! `Connection: close`, `Accept-Encoding` and the bare `Content-Type` are copied by choice; the
 //! `User-Agent` is our own, for we impersonate nobody. There is one digest and no header besides:
-//! none of the vendors signs a time or defines how keys overlap. Left out: what the user's own
+//! none of the vendors signs a time or defines how keys overlap. Apache and others tell how long they
+//! keep a connection only to a client that asks with `Connection: keep-alive`; so the two vendors that
+//! document no list of headers have it. Bold CMS documents each one: where its `Connection: close` is
+//! switched off, nothing comes in its place. Left out: what the user's own
 //! headers may be called (`config` checks them); here they go last, as they stand.
 
 use std::borrow::Cow;
@@ -22,8 +25,10 @@ const USER_AGENT: &str = concat!("webhooksd/", env!("CARGO_PKG_VERSION"));
 pub fn request(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Request {
     let mut headers = Vec::with_capacity(7 + webhook.headers.len());
     headers.push(own("Host", webhook.url.authority().to_owned()));
-    if !webhook.keep_alive {
-        headers.push(own("Connection", "close"));
+    match (webhook.keep_alive, dialect) {
+        (false, _) => headers.push(own("Connection", "close")),
+        (true, Dialect::BoldCms) => {}
+        (true, _) => headers.push(own("Connection", "keep-alive")),
     }
     headers.push(own("Accept-Encoding", "gzip, deflate"));
     headers.push(own("Content-Length", body.len().to_string()));
@@ -139,10 +144,10 @@ mod tests {
             ),
         ] {
             webhook.secret = signed().secret;
-            let all = format!("{host}{COMMON}{line}");
-            assert_eq!(lines(dialect, &webhook), all);
+            let asking = format!("{host}Connection: keep-alive\n{COMMON}");
+            assert_eq!(lines(dialect, &webhook), format!("{asking}{line}"));
             webhook.secret = None;
-            assert_eq!(lines(dialect, &webhook), format!("{host}{COMMON}"));
+            assert_eq!(lines(dialect, &webhook), asking);
             webhook.keep_alive = false;
             let closed = format!("{host}Connection: close\n{COMMON}");
             assert_eq!(lines(dialect, &webhook), closed);

@@ -65,6 +65,7 @@ mod tests {
             phases: Phases::default(),
             peer: None,
             duration_us: 1,
+            note: None,
         }
     }
 

@@ -158,6 +158,9 @@ pub struct Exchange {
     pub peer: Option<SocketAddr>,
     /// From the start to the end, microseconds.
     pub duration_us: i64,
+    /// What a person should know of it beside its result: that the request went out a second time,
+    /// or that the answer is odd. No secret and no header value is in it.
+    pub note: Option<Box<str>>,
 }
 
 /// Our own machine's trouble in making an attempt: no descriptors, no local port, no memory.

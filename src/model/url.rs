@@ -1,7 +1,8 @@
 //! Where a webhook's requests go: an http or https URL in the parts that a request needs.
 //!
 //! Names outside ASCII are not translated and nothing is percent-encoded: what the user typed is
-//! what goes on the wire, so a URL that would need either is refused with the reason.
+//! what goes on the wire, so a URL that would need either is refused with the reason. One part stays
+//! here: the interface of a link-local address means nothing to the other side (RFC 6874, 4).
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -14,6 +15,7 @@ pub struct Url {
     text: Box<str>,
     tls: bool,
     host: Box<str>,
+    zone: Option<Box<str>>,
     port: u16,
     authority: Box<str>,
     target: Box<str>,
@@ -50,6 +52,7 @@ impl Url {
             return Err("the URL names no host");
         }
         check_host(named, host)?;
+        let (host, zone) = zoned(host)?;
         let port = match authority.as_str().rsplit_once(':') {
             Some((_, digits)) if !digits.ends_with(']') => match digits.parse() {
                 Ok(port) if port > 0 => port,
@@ -68,12 +71,17 @@ impl Url {
             Some(target) => format!("/{}", target.as_str()),
             None => "/".to_owned(),
         };
+        let authority = match (zone, authority.as_str().rsplit_once(']')) {
+            (Some(_), Some((_, port))) => format!("[{host}]{port}").into(),
+            _ => authority.as_str().into(),
+        };
         Ok(Self {
             text: text.into(),
             tls,
             host: host.into(),
+            zone: zone.map(Into::into),
             port,
-            authority: authority.as_str().into(),
+            authority,
             target: target.into(),
         })
     }
@@ -90,10 +98,16 @@ impl Url {
         self.tls
     }
 
-    /// The host's name or address, an IPv6 address without its brackets.
+    /// The host's name or address, an IPv6 address without its brackets and its interface.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The interface on which a link-local address is, by name or number.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// The port, the scheme's own where none was typed.
@@ -102,7 +116,7 @@ impl Url {
         self.port
     }
 
-    /// The value of the `Host` header: host and port as typed.
+    /// The value of the `Host` header: host and port as typed, without an interface.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
@@ -126,6 +140,24 @@ fn check_host(named: &str, host: &str) -> Result<(), &'static str> {
     parsed
         .map(|_| ())
         .or(Err("what is in brackets is no IPv6 address"))
+}
+
+/// A host without its interface, and that. It stands behind `%25`, or behind the bare `%` that people
+/// copy from other programs.
+fn zoned(host: &str) -> Result<(&str, Option<&str>), &'static str> {
+    let Some((address, zone)) = host.split_once('%') else {
+        return Ok((host, None));
+    };
+    let zone = zone.strip_prefix("25").unwrap_or(zone);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if zone.is_empty() || !zone.bytes().all(is_plain) {
+        return Err("behind the % stands no interface: write it as in http://[fe80::1%25eth0]/");
+    }
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) if address.is_unicast_link_local() => {}
+        _ => return Err("only a link-local address (fe80::) has an interface: leave out the %"),
+    }
+    Ok((address, Some(zone)))
 }
 
 impl fmt::Debug for Url {
@@ -154,6 +186,20 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_ours_alone() {
+        for typed in ["%25eth0", "%eth0"] {
+            let text = format!("https://[fe80::1{typed}]:8443/a");
+            let url = Url::parse(&text).unwrap();
+            assert_eq!((url.host(), url.zone()), ("fe80::1", Some("eth0")));
+            assert_eq!((url.port(), url.text()), (8443, text.as_str()));
+            assert_eq!(url.authority(), "[fe80::1]:8443");
+        }
+        let url = Url::parse("http://[fe80::1%252]/").unwrap();
+        assert_eq!((url.zone(), url.authority()), (Some("2"), "[fe80::1]"));
+        assert_eq!(Url::parse("http://[fe80::1]/").unwrap().zone(), None);
+    }
+
+    #[test]
     fn refusals() {
         for bad in [
             "",
@@ -172,6 +218,12 @@ mod tests {
             "https://*.example.com/",
             "http://[::g]/",
             "http://[1.2.3.4]/",
+            "http://[fe80::1%25]/",
+            "http://[fe80::1%]/",
+            "http://[fe80::1%25a%2fb]/",
+            "http://[2001:db8::1%25eth0]/",
+            "http://[::1%25lo]/",
+            "http://h%25eth0/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }

@@ -17,8 +17,8 @@ const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
   (delivery_id, webhook, number, time, outcome, status, duration_us, name_us, connect_us, tls_us,
    head_us, body_us, class, error, peer, url, request_headers, response_truncated,
-   response_headers, response_body)",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+   response_headers, response_body, note)",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
 const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', attempts = ?2, due_at = NULL,
@@ -106,7 +106,8 @@ fn bind(attempt: &Attempt, values: &mut Values<'_, '_>, peers: &mut Peers) -> ru
     values.add(&attempt.request_headers)?;
     values.add(answer.map(|a| a.truncated))?;
     values.add(answer.map(|a| &a.headers))?;
-    values.add(answer.map(|a| text_or_blob(&a.body)))
+    values.add(answer.map(|a| text_or_blob(&a.body)))?;
+    values.add(&exchange.note)
 }
 
 /// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.

@@ -26,15 +26,22 @@ pub(super) fn header_lines(headers: &HeaderMap) -> String {
         lines.push_str(": ");
         lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
         if lines.len() > HEADER_BYTES {
-            let mut end = HEADER_BYTES;
-            while !lines.is_char_boundary(end) {
-                end -= 1;
-            }
-            lines.truncate(end);
             break;
         }
     }
+    clip(&mut lines);
     lines
+}
+
+/// Cuts header lines to what is kept of them.
+pub(super) fn clip(lines: &mut String) {
+    if lines.len() > HEADER_BYTES {
+        let mut end = HEADER_BYTES;
+        while !lines.is_char_boundary(end) {
+            end -= 1;
+        }
+        lines.truncate(end);
+    }
 }
 
 /// The body as it is kept: decoded where it can be, at most [`BODY_BYTES`] of it, and whether

@@ -1,14 +1,14 @@
 //! The real transport: an attempt from its first wait to its last, one limit after another.
 //!
 //! connect → ask → read, and then the connection is kept for the next request or left to the peer to
-//! close. A request is sent again only where a kept connection turned out dead before a byte of the
-//! request was written; that is one attempt, not two. The answer's body can't change the outcome: it
-//! is read after the head has decided.
+//! close. A request is sent again only where a kept connection turned out dead before a byte of an
+//! answer came, once, and over a new one: servers close connections that are idle, and a request may
+//! cross that close. That is one attempt, not two, and says so. The answer's body can't change the
+//! outcome: it is read after the head has decided.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use tokio::sync::Semaphore;
@@ -17,11 +17,13 @@ use tokio::time::Instant;
 use super::alarm::Alarm;
 use super::answer::{self, BODY_BYTES};
 use super::connect::{Connector, Course, Target};
-use super::connection::{Connection, Head, Unanswered};
+use super::connection::{self, Connection, Head, Parting};
 use super::failure::{Trouble, answering, silent};
+use super::keep::Keep;
 use super::plain::Plain;
-use super::pool::{self, Pool};
-use super::resolve::Resolver;
+use super::pool::{Kept, Pool};
+use super::resolve::{Current, Resolver};
+use super::sloppy::Sloppy;
 use super::tls::Tls;
 use super::{Error, Timeouts, Transport};
 use crate::model::clock::micros;
@@ -43,6 +45,7 @@ pub struct Client {
 /// One webhook's endpoint. Dropping it closes its idle connections.
 pub struct Endpoint {
     clock: Clock,
+    resolver: Resolver,
     target: Target,
     start_line: Box<[u8]>,
     /// `None`: each request has its own connection.
@@ -90,15 +93,22 @@ impl Client {
         } else {
             None
         };
+        let literal = url.host().parse::<IpAddr>().ok();
         let target = Target {
-            host: url.host().into(),
-            literal: url.host().parse::<IpAddr>().ok(),
+            host: match url.zone() {
+                Some(zone) => format!("{}%{zone}", url.host()).into(),
+                None => url.host().into(),
+            },
+            literal: literal
+                .filter(|_| url.zone().is_none())
+                .map(|address| SocketAddr::new(address, url.port())),
             port: url.port(),
             handshake,
         };
         let start_line = format!("POST {} HTTP/1.1\r\n", url.target());
         Ok(Endpoint {
             clock: self.clock.clone(),
+            resolver: self.resolver.clone(),
             target,
             start_line: start_line.into_bytes().into(),
             pool: webhook.keep_alive.then(|| Pool::new(webhook.max_in_flight)),
@@ -109,18 +119,48 @@ impl Client {
         &self,
         to: &Endpoint,
         request: &Request,
+        mut start: Instant,
+        course: &mut Course,
+    ) -> Result<Answer, Trouble> {
+        if let Some(pool) = &to.pool {
+            to.look_at_names(pool, start);
+            if let Some(Kept { connection, idle }) = pool.take(start).await {
+                course.peer = Some(connection.peer());
+                let answer = self.converse(to, connection, Some(start), request, course);
+                let Dead { trouble, sent } = match answer.await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Unanswered::Trouble(trouble)) => return Err(trouble),
+                    Err(Unanswered::Dead(dead)) => dead,
+                };
+                start = self.clock.instant();
+                pool.closed_after(idle, start);
+                *course = Course::default();
+                if let Trouble::Endpoint(failure) = trouble
+                    && sent
+                {
+                    let note = format!("sent again over a new connection: {}", failure.text);
+                    course.note = Some(note.into());
+                }
+            }
+        }
+        let result = self.attempt_anew(to, request, start, course).await;
+        if course.chosen
+            && let Some(peer) = course.peer
+            && !matches!(result, Err(Trouble::Machine(_)))
+        {
+            self.resolver.note(&to.target.host, peer, result.is_ok());
+        }
+        result
+    }
+
+    /// Makes the attempt over a new connection.
+    async fn attempt_anew(
+        &self,
+        to: &Endpoint,
+        request: &Request,
         start: Instant,
         course: &mut Course,
     ) -> Result<Answer, Trouble> {
-        if let Some(pool) = &to.pool
-            && let Some(kept) = pool.take(start).await
-        {
-            course.peer = Some(kept.peer());
-            match self.converse(to, kept, Some(start), request, course).await {
-                Err(Unsuccessful { unsent: true, .. }) => *course = Course::default(),
-                other => return other.map_err(|unsuccessful| unsuccessful.trouble),
-            }
-        }
         let connector = Connector {
             clock: &self.clock,
             resolver: &self.resolver,
@@ -136,10 +176,12 @@ impl Client {
             // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
             _ => Box::pin(connector.connect(&to.target, start, course, &mut alarm)).await?,
         };
-        let mut fresh = Connection::new(wire, peer);
+        let mut fresh = Connection::new(wire, peer, start);
         fresh.alarm = alarm;
         let answer = self.converse(to, fresh, None, request, course).await;
-        answer.map_err(|unsuccessful| unsuccessful.trouble)
+        answer.map_err(|unanswered| match unanswered {
+            Unanswered::Trouble(trouble) | Unanswered::Dead(Dead { trouble, .. }) => trouble,
+        })
     }
 
     /// One request and its answer on an open connection; `begun` where that was kept.
@@ -150,7 +192,7 @@ impl Client {
         begun: Option<Instant>,
         request: &Request,
         course: &mut Course,
-    ) -> Result<Answer, Unsuccessful> {
+    ) -> Result<Answer, Unanswered> {
         // To take a connection out of the pool takes no time that is worth another look at the clock.
         let asked = begun.unwrap_or_else(|| self.clock.instant());
         let limit = self.timeouts.head;
@@ -162,23 +204,37 @@ impl Client {
         connection.alarm = alarm;
         let heard = self.clock.instant();
         course.phases.head_us = Some(micros(heard - asked));
-        let (trouble, unsent) = match result {
+        match result {
             Some(Ok(Head::Plain(plain))) => {
-                return Ok(self.read_plain(to, connection, plain, heard, course).await);
+                Ok(self.read_plain(to, connection, plain, heard, course).await)
             }
             Some(Ok(Head::Odd(response))) => {
                 let (head, body) = response.into_parts();
-                return Ok(self.read(to, connection, head, body, heard, course).await);
+                Ok(self.read(to, connection, head, body, heard, course).await)
             }
-            Some(Err(Unanswered::Fault(fault))) => (fault.into(), false),
-            Some(Err(Unanswered::Broken(error))) => {
+            Some(Ok(Head::Sloppy(answer, why))) => {
+                course.add_note(&why);
+                Ok(self.read_sloppy(connection, answer, heard, course).await)
+            }
+            Some(Err(connection::Unanswered::Fault(fault))) => {
+                Err(Unanswered::Trouble(fault.into()))
+            }
+            Some(Err(connection::Unanswered::Broken(error))) => {
                 let (host, progress) = (&to.target.host, connection.progress());
                 let trouble = answering(host, connection.peer(), progress, error.as_ref());
-                (trouble, begun.is_some() && progress.sent == 0)
+                Err(match trouble {
+                    Trouble::Endpoint(_) if begun.is_some() && progress.heard == 0 => {
+                        let sent = progress.sent > 0;
+                        Unanswered::Dead(Dead { trouble, sent })
+                    }
+                    trouble => Unanswered::Trouble(trouble),
+                })
             }
-            None => (silent(limit, connection.progress()), false),
-        };
-        Err(Unsuccessful { trouble, unsent })
+            None => {
+                let trouble = silent(limit, connection.progress());
+                Err(Unanswered::Trouble(trouble))
+            }
+        }
     }
 
     /// The rest of an answer that needs no hyper.
@@ -245,7 +301,7 @@ impl Client {
         }
         if whole {
             let values = head.headers.get_all("keep-alive").iter();
-            let keep = pool::keep_for(values.filter_map(|value| value.to_str().ok()));
+            let keep = Keep::said(values.filter_map(|value| value.to_str().ok()));
             let now = self.clock.instant();
             self.put_away(to, connection, false, keep, now).await;
         }
@@ -258,6 +314,26 @@ impl Client {
         }
     }
 
+    /// The rest of an answer that hyper gave up. Its connection is not used again.
+    async fn read_sloppy(
+        &self,
+        mut connection: Box<Connection>,
+        mut answer: Box<Sloppy>,
+        heard: Instant,
+        course: &mut Course,
+    ) -> Answer {
+        if !answer.is_over() {
+            let until = heard + self.timeouts.body;
+            let mut alarm = std::mem::take(&mut connection.alarm);
+            // Late or not, what came is kept.
+            let reading = pin!(connection.read_sloppy(&mut answer));
+            alarm.limit(until, reading).await;
+            course.phases.body_us = Some(micros(self.clock.instant() - heard));
+        }
+        self.linger(connection.part());
+        answer.into_answer()
+    }
+
     /// Keeps a connection whose answer was read whole, for as long as its peer lets us, or parts
     /// with it.
     async fn put_away(
@@ -265,19 +341,28 @@ impl Client {
         to: &Endpoint,
         mut connection: Box<Connection>,
         over: bool,
-        keep: Option<Duration>,
+        keep: Option<Keep>,
         now: Instant,
     ) {
         if !over
             && let Some(pool) = &to.pool
             && connection.is_idle().await
         {
-            if let Some(span) = keep {
-                pool.put(connection, span, now);
+            if let Some(keep) = keep {
+                let left = connection.requests - 1;
+                connection.requests = left.min(keep.requests);
+                if connection.requests > 0 {
+                    pool.put(connection, keep, now);
+                }
             }
             return;
         }
-        if let Some(parting) = connection.part()
+        self.linger(connection.part());
+    }
+
+    /// Leaves it to the peer to close the connection, where it soon does.
+    fn linger(&self, parting: Option<Parting>) {
+        if let Some(parting) = parting
             && let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned()
         {
             tokio::spawn(async move {
@@ -288,10 +373,17 @@ impl Client {
     }
 }
 
-/// An exchange without an answer, and whether nothing of it had been written.
-struct Unsuccessful {
+/// Why a connection brought no answer.
+enum Unanswered {
+    Trouble(Trouble),
+    /// It was a kept one, and died before a byte of an answer came.
+    Dead(Dead),
+}
+
+struct Dead {
     trouble: Trouble,
-    unsent: bool,
+    /// Whether something of the request was written.
+    sent: bool,
 }
 
 impl Transport for Client {
@@ -310,17 +402,33 @@ impl Transport for Client {
             phases: course.phases,
             peer: course.peer,
             duration_us: micros(self.clock.instant() - start),
+            note: course.note,
         })
     }
 }
 
 impl Endpoint {
-    /// Closes the idle connections that are too old or that their peer has closed, and returns how
-    /// many are left. Call it every few seconds where an endpoint may fall silent.
+    /// Closes the idle connections that are too old, that their peer has closed or that lead where the
+    /// name does no more, and returns how many are left. Call it every few seconds where an endpoint may fall silent.
     pub fn sweep_idle(&self) -> usize {
-        self.pool
-            .as_ref()
-            .map_or(0, |pool| pool.sweep(self.clock.instant()))
+        let Some(pool) = &self.pool else {
+            return 0;
+        };
+        let now = self.clock.instant();
+        self.look_at_names(pool, now);
+        pool.sweep(now)
+    }
+
+    /// Closes the idle connections to what is no address of the host any more, and has the name looked
+    /// up again in time. Nothing is waited for.
+    fn look_at_names(&self, pool: &Pool, now: Instant) {
+        if self.target.literal.is_none() && pool.looks(now) {
+            match self.resolver.current(&self.target.host) {
+                Current::Addresses(addresses) => pool.keep_to(&addresses),
+                Current::NoSuchName => pool.keep_to(&[]),
+                Current::Unknown => {}
+            }
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! A new connection: name, TCP, TLS, each timed, all within one limit.
 //!
 //! Several addresses are tried as RFC 8305 has it: the next one at once where one fails, or beside it
-//! where it takes longer than [`HEAD_START`]; the first that connects wins, the others are dropped.
+//! where it takes longer than [`HEAD_START`]; the first that connects wins, the others are dropped. A
+//! link-local address with its interface is looked up like a name, for interfaces come and go.
 //! Which phase ran out of time is said in the failure's words.
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -30,9 +31,10 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Where to connect to, and how.
 pub(super) struct Target {
+    /// The host as it is looked up, with its interface where it has one.
     pub(super) host: Box<str>,
     /// The host, where it is an address itself.
-    pub(super) literal: Option<IpAddr>,
+    pub(super) literal: Option<SocketAddr>,
     pub(super) port: u16,
     pub(super) handshake: Option<Handshake>,
 }
@@ -42,6 +44,21 @@ pub(super) struct Target {
 pub(super) struct Course {
     pub(super) phases: Phases,
     pub(super) peer: Option<SocketAddr>,
+    /// Whether the peer was one of several addresses of its name, and is connected.
+    pub(super) chosen: bool,
+    /// What a person should know beside the result.
+    pub(super) note: Option<Box<str>>,
+}
+
+impl Course {
+    /// Adds to the note.
+    pub(super) fn add_note(&mut self, more: &str) {
+        let note = match self.note.take() {
+            Some(note) => format!("{note}; {more}"),
+            None => more.to_owned(),
+        };
+        self.note = Some(note.into());
+    }
 }
 
 /// The means to connect.
@@ -66,7 +83,7 @@ impl Connector<'_> {
 
         let one;
         let found;
-        let addresses: &[IpAddr] = if let Some(literal) = target.literal {
+        let addresses: &[SocketAddr] = if let Some(literal) = target.literal {
             one = [literal];
             &one
         } else {
@@ -79,6 +96,7 @@ impl Connector<'_> {
         };
 
         let (stream, peer) = self.tcp(target, addresses, until, course, alarm).await?;
+        course.chosen = addresses.len() > 1;
         let Some(Handshake { config, name }) = &target.handshake else {
             return Ok((Wire::Plain(stream), peer));
         };
@@ -98,7 +116,7 @@ impl Connector<'_> {
     pub(super) async fn connect_plain(
         &self,
         target: &Target,
-        address: IpAddr,
+        address: SocketAddr,
         start: Instant,
         course: &mut Course,
         alarm: &mut Alarm,
@@ -112,7 +130,7 @@ impl Connector<'_> {
     async fn tcp(
         &self,
         target: &Target,
-        addresses: &[IpAddr],
+        addresses: &[SocketAddr],
         until: Instant,
         course: &mut Course,
         alarm: &mut Alarm,
@@ -147,12 +165,12 @@ type Opening<'a> = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<TcpStream
 
 /// Connects to the first address that lets us. `course.peer` is the one tried last.
 async fn open(
-    addresses: &[IpAddr],
+    addresses: &[SocketAddr],
     port: u16,
     course: &mut Course,
 ) -> Result<(TcpStream, SocketAddr), Trouble> {
     if let [only] = addresses {
-        let peer = SocketAddr::new(*only, port);
+        let peer = at(*only, port);
         course.peer = Some(peer);
         return match reach(peer).await {
             Ok(stream) => Ok((stream, peer)),
@@ -164,7 +182,7 @@ async fn open(
     let mut failed = None;
     loop {
         if let Some(next) = left.next() {
-            let peer = SocketAddr::new(*next, port);
+            let peer = at(*next, port);
             course.peer = Some(peer);
             running.push(Box::pin(async move { (peer, reach(peer).await) }));
         }
@@ -196,6 +214,12 @@ async fn open(
         }
     }
     Err(failed.unwrap_or_else(|| Trouble::new(Class::Name, "the name has no address")))
+}
+
+/// The address with that port; its interface stays.
+fn at(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 /// Connects to one address. A peer on this machine has taken the connection when the kernel's call
@@ -249,7 +273,7 @@ mod tests {
     async fn the_next_address_is_tried_at_once() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let addresses = ["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()];
+        let addresses = ["127.0.0.2:0", "127.0.0.1:0"].map(|text| text.parse().unwrap());
         let mut course = Course::default();
         let begun = Instant::now();
         let (_stream, peer) = open(&addresses, port, &mut course).await.unwrap();
@@ -277,11 +301,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_port_leaves_the_interface() {
+        let address = "[fe80::1%3]:0".parse().unwrap();
+        assert_eq!(at(address, 9), "[fe80::1%3]:9".parse().unwrap());
+    }
+
     #[tokio::test]
     async fn where_all_refuse_the_first_is_named() {
         let listener = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let addresses = ["127.0.0.2".parse().unwrap(), "127.0.0.3".parse().unwrap()];
+        let addresses = ["127.0.0.2:0", "127.0.0.3:0"].map(|text| text.parse().unwrap());
         let result = open(&addresses, port, &mut Course::default()).await;
         let Err(Trouble::Endpoint(failure)) = result else {
             panic!("it connected");

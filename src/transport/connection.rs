@@ -1,5 +1,6 @@
 //! One HTTP/1.1 connection: a bare stream as long as its answers are plain, and then hyper's two
-//! halves in one struct, driven in the task that uses them.
+//! halves in one struct, driven in the task that uses them. Where hyper gives an answer up it is a bare
+//! stream again, for that one's rest.
 //!
 //! hyper wants its connection future spawned; here it is polled in the same task as the request, so
 //! that an exchange costs no wake-up between tasks and dropping it leaves nothing behind. Invariant:
@@ -7,6 +8,7 @@
 //! after it with a waker that does nothing, and only the connection's wakers count.
 
 use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -20,20 +22,23 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::ahead::Ahead;
 use super::alarm::Alarm;
-use super::letterhead::{Letter, Letterhead, Progress};
+use super::letterhead::{HEAD_BYTES, Letter, Letterhead, Progress};
 use super::plain::Plain;
+use super::sloppy::{Found, Sloppy};
 use super::wire::Wire;
 use crate::model::{Fault, Request};
 
-/// The most that hyper buffers of an answer's head; a larger one is a protocol failure. Its limit of
-/// 100 headers is kept: another number would cost two allocations for each answer.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// The most that hyper buffers of an answer's head. Its limit of 100 headers is kept: another number
+/// would cost two allocations for each answer.
+const BUFFER_BYTES: usize = HEAD_BYTES;
+/// Bytes that are read at a time of an answer that hyper gave up.
+const READ_BYTES: usize = 4096;
 /// How long a connection that is not used again stays for the peer to close it first: whoever closes
 /// first holds the port in `TIME_WAIT` for a minute, and 28,000 ports are all we have to one address.
 const LINGER: Duration = Duration::from_millis(200);
@@ -47,6 +52,10 @@ pub(super) struct Connection {
     http: Option<Box<Http>>,
     letter: Letter,
     peer: SocketAddr,
+    /// When it was made.
+    pub(super) born: Instant,
+    /// How many requests it may still have.
+    pub(super) requests: u32,
     /// For whoever waits for the peer.
     pub(super) alarm: Alarm,
 }
@@ -65,6 +74,8 @@ pub(super) enum Head {
     Plain(Plain),
     /// Read by hyper.
     Odd(Response<Incoming>),
+    /// Given up by hyper, and read as far as it can be; with what is wrong with it.
+    Sloppy(Box<Sloppy>, String),
 }
 
 /// Why there is no answer.
@@ -77,13 +88,15 @@ pub(super) enum Unanswered {
 
 impl Connection {
     /// A connection over an open stream; no byte is sent.
-    pub(super) fn new(wire: Wire, peer: SocketAddr) -> Box<Self> {
+    pub(super) fn new(wire: Wire, peer: SocketAddr, born: Instant) -> Box<Self> {
         let letter = Letter::default();
         Box::new(Self {
             bare: Some(Letterhead::new(wire, letter.clone())),
             http: None,
             letter,
             peer,
+            born,
+            requests: u32::MAX,
             alarm: Alarm::default(),
         })
     }
@@ -123,7 +136,50 @@ impl Connection {
         }
         let http = self.http.as_deref_mut();
         let http = http.ok_or(Unanswered::Broken(None))?;
-        Ok(Head::Odd(http.ask(&request.body).await?))
+        let answer = http.ask(&request.body).await;
+        let noted = self.letter.take_noted();
+        match answer {
+            Ok(answer) => Ok(Head::Odd(answer)),
+            Err(Unanswered::Broken(error)) if !noted.is_empty() => self.ask_on(noted, error).await,
+            Err(unanswered) => Err(unanswered),
+        }
+    }
+
+    /// Reads on in an answer that hyper gave up, and finds it, or gives hyper's reason.
+    async fn ask_on(
+        &mut self,
+        mut came: Vec<u8>,
+        error: Option<hyper::Error>,
+    ) -> Result<Head, Unanswered> {
+        let Some(http) = self.http.take() else {
+            return Err(Unanswered::Broken(error));
+        };
+        let bare = self.bare.insert(http.driver.into_parts().io.into_inner());
+        let mut ended = false;
+        loop {
+            match Sloppy::find(&came, ended) {
+                Found::Answer(answer) => {
+                    let why = what_is_wrong(&answer, error.as_ref());
+                    return Ok(Head::Sloppy(answer, why));
+                }
+                Found::Nothing => return Err(Unanswered::Broken(error)),
+                Found::More => {}
+            }
+            let take = |some: &[u8]| came.extend_from_slice(some);
+            ended = !read_some(bare, take).await;
+        }
+    }
+
+    /// Reads the rest of such an answer's body, as far as it is wanted.
+    pub(super) async fn read_sloppy(&mut self, answer: &mut Sloppy) {
+        let Some(bare) = &mut self.bare else {
+            return;
+        };
+        while !answer.is_over() {
+            if !read_some(bare, |some| answer.feed(some)).await {
+                answer.end();
+            }
+        }
     }
 
     /// Reads the rest of a plain answer's body, and says whether that was its end.
@@ -190,6 +246,30 @@ impl Connection {
         };
         let parting = Parting(letterhead.into_wire().into_tcp());
         parting.is_open().then_some(parting)
+    }
+}
+
+/// Hands over what comes next. False where that is the end.
+async fn read_some(bare: &mut Letterhead, mut take: impl FnMut(&[u8])) -> bool {
+    poll_fn(|cx| {
+        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut buf = ReadBuf::uninit(&mut room);
+        let result = ready!(Pin::new(&mut *bare).poll_read(cx, &mut buf));
+        take(buf.filled());
+        Poll::Ready(result.is_ok() && !buf.filled().is_empty())
+    })
+    .await
+}
+
+/// For the log: why hyper gave that answer up.
+fn what_is_wrong(answer: &Sloppy, error: Option<&hyper::Error>) -> String {
+    match error {
+        _ if answer.cut => "the answer ended within its head".to_owned(),
+        Some(error) if error.is_parse_too_large() => {
+            "the head of the answer announces a length that can't be".to_owned()
+        }
+        Some(error) => format!("the head of the answer is not proper HTTP: {error}"),
+        None => "the head of the answer is not proper HTTP".to_owned(),
     }
 }
 

@@ -93,7 +93,21 @@ pub(super) fn connecting(to: SocketAddr, error: &io::Error) -> Trouble {
             Class::ConnectTimeout,
             format!("no connection to {to}: {error}"),
         ),
-        _ => Trouble::new(Class::Unreachable, format!("no route to {to}: {error}")),
+        _ => {
+            let hint = needs_an_interface(to);
+            let text = format!("no route to {to}: {error}{hint}");
+            Trouble::new(Class::Unreachable, text)
+        }
+    }
+}
+
+/// What the kernel leaves unsaid where it refuses a link-local address.
+fn needs_an_interface(to: SocketAddr) -> &'static str {
+    match to {
+        SocketAddr::V6(to) if to.ip().is_unicast_link_local() && to.scope_id() == 0 => {
+            "; a link-local address needs its interface, as in http://[fe80::1%25eth0]/"
+        }
+        _ => "",
     }
 }
 
@@ -145,8 +159,7 @@ pub(super) fn answering(
         if error.is_parse_too_large() {
             return Trouble::new(
                 Class::Protocol,
-                "the head of the answer is larger than 64 KiB, has more than 100 headers, or \
-                 announces a length that can't be",
+                "the head of the answer is larger than 64 KiB or has more than 100 headers",
             );
         }
         if !error.is_incomplete_message() && !error.is_canceled() && !error.is_closed() {

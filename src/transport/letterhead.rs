@@ -33,6 +33,9 @@ const SLICES: usize = 8;
 /// would hold a processor until the time-out, and other endpoints' answers would wait.
 const HEARD_BYTES: usize = 512 * 1024;
 
+/// The most of an answer's head that is read; a larger one is a protocol failure.
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
+
 /// Bytes of an answer's beginning that are remembered, to tell what it is where it is no HTTP.
 const FIRST_BYTES: usize = 24;
 
@@ -80,6 +83,8 @@ pub(super) struct State {
     pub(super) sent: usize,
     heard: usize,
     first: [u8; FIRST_BYTES],
+    /// What came, as long as the head is not read: where hyper gives it up, it is read from here.
+    noted: Option<Vec<u8>>,
     /// The peer takes no more: the rest of the request is dropped, for its answer may be there.
     pub(super) torn: bool,
     /// Whether it was a reset that tore it.
@@ -127,8 +132,14 @@ impl Letter {
         state.length = state.head.len() + request.body.len();
         state.sent = 0;
         state.heard = 0;
+        state.noted = Some(Vec::new());
         state.ahead = 0;
         Ok(())
+    }
+
+    /// What came of the answer so far, at most [`HEAD_BYTES`] of it. Nothing is noted from then on.
+    pub(super) fn take_noted(&self) -> Vec<u8> {
+        self.state().noted.take().unwrap_or_default()
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -363,6 +374,10 @@ impl AsyncRead for Letterhead {
             *slot = *byte;
         }
         state.heard += came.len();
+        if let Some(noted) = &mut state.noted {
+            let room = HEAD_BYTES.saturating_sub(noted.len());
+            noted.extend_from_slice(came.get(..room).unwrap_or(came));
+        }
         Poll::Ready(Ok(()))
     }
 }

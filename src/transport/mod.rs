@@ -4,20 +4,26 @@
 //! machine is an error, a [`Fault`], and costs the delivery no try. Nothing here knows a retry
 //! policy, a signature or what counts as a success. It is HTTP/1.1 with a pool of our own: no
 //! redirects, no upgrades, no proxies, no cookies, and no hidden sends (a request goes out twice only
-//! where nothing of it had been written). Plain answers are read here, all others by hyper.
+//! where a kept connection died before a byte of an answer, and then the [`Exchange`] says so). Plain
+//! answers are read here, all others by hyper, and what hyper can't read, as far as it can be read.
 
 mod ahead;
 mod alarm;
 mod answer;
+mod chunks;
 mod client;
 mod connect;
 mod connection;
 mod error;
 mod failure;
+mod keep;
 mod letterhead;
+mod look_up;
 mod plain;
 mod pool;
 mod resolve;
+mod sloppy;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -49,7 +55,8 @@ pub trait Transport: Send + Sync + 'static {
 }
 
 /// How long the three parts of an attempt may take. They follow each other, and every wait of an
-/// attempt is inside one of them, so their sum is the longest that an attempt can last.
+/// attempt is inside one of them, so their sum is the longest that an attempt can last; but for one
+/// that began on a kept connection and found it dead, which may have waited for `head` once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Resolving, connecting and the TLS handshake together.

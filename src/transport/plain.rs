@@ -6,10 +6,8 @@
 //! encoding, a name twice, a byte that is not ASCII) is `None` and is left to hyper, from its first
 //! byte on. `tests/alike.rs` holds that both read the same out of the same bytes.
 
-use std::time::Duration;
-
 use super::answer::BODY_BYTES;
-use super::pool;
+use super::keep::Keep;
 
 /// More headers than any such answer has. Each is compared with those before it.
 const HEADERS: usize = 32;
@@ -45,8 +43,8 @@ pub(super) struct Plain {
     pub(super) body: Vec<u8>,
     /// Whether the peer will close the connection, or has sent more than it announced.
     pub(super) over: bool,
-    /// How long the connection may idle; `None`: not at all.
-    pub(super) keep: Option<Duration>,
+    /// What may become of the connection; `None`: it is not to be used again.
+    pub(super) keep: Option<Keep>,
 }
 
 /// What the headers say of the answer itself.
@@ -54,7 +52,7 @@ pub(super) struct Plain {
 struct Said {
     length: Option<usize>,
     over: bool,
-    keep: Option<Duration>,
+    keep: Option<Keep>,
 }
 
 impl Plain {
@@ -74,7 +72,7 @@ impl Plain {
         // Of the body little comes along, and the lines are no longer than the head.
         let mut lines = Vec::with_capacity(rest.len().min(512));
         let mut said = Said {
-            keep: Some(pool::IDLE),
+            keep: Some(Keep::UNSAID),
             ..Said::default()
         };
         let mut names: [&[u8]; HEADERS] = [b""; HEADERS];
@@ -132,7 +130,7 @@ impl Said {
                 return (self.over || value.eq_ignore_ascii_case(b"keep-alive")).then_some(());
             }
             10 if is(b"keep-alive") => {
-                self.keep = pool::keep_for(std::str::from_utf8(value).ok().into_iter());
+                self.keep = Keep::said(std::str::from_utf8(value).ok().into_iter());
             }
             14 if is(b"content-length") => self.length = Some(number(value)?),
             16 if is(b"content-encoding") => return None,

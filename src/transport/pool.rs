@@ -2,114 +2,168 @@
 //!
 //! The newest is used first, so that the others grow old and leave when the load falls. There is no
 //! timer per connection: the old ones go when the pool is used, and when it is swept. A connection is
-//! looked at once more before it is handed out; one that its peer closed meanwhile is passed over.
+//! looked at once more before it is handed out; one that its peer closed meanwhile is passed over, and
+//! teaches how long the next ones may idle. Once a second at most it is asked whether the peers are
+//! still addresses of the endpoint's name.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::keep::{Experience, Keep};
 
-/// How long a connection is kept idle at most. Common servers close theirs after 60 to 75 s.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
-/// How much earlier than the peer's own limit we stop using a connection, for its close may be on
-/// the way.
-const MARGIN: Duration = Duration::from_secs(1);
+/// How long a connection is kept at all: names move, and servers behind one address are replaced.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+/// Between two looks at the addresses of the name.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// Idle connections, the oldest in front.
+/// The idle connections, and what is known of their peer.
 pub(super) struct Pool {
-    idle: Mutex<VecDeque<Idle>>,
+    state: Mutex<State>,
     limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// The oldest in front.
+    idle: VecDeque<Idle>,
+    experience: Experience,
+    looked_at: Option<Instant>,
 }
 
 struct Idle {
     connection: Box<Connection>,
+    since: Instant,
     until: Instant,
+}
+
+/// A connection that may be used again.
+pub(super) struct Kept {
+    pub(super) connection: Box<Connection>,
+    /// How long it was idle.
+    pub(super) idle: Duration,
 }
 
 impl Pool {
     pub(super) fn new(limit: usize) -> Self {
-        let idle = Mutex::default();
-        Self { idle, limit }
+        let state = Mutex::default();
+        Self { state, limit }
     }
 
-    fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that was used last and is still good.
-    pub(super) async fn take(&self, now: Instant) -> Option<Box<Connection>> {
+    pub(super) async fn take(&self, now: Instant) -> Option<Kept> {
         loop {
             // The lock must not be held while a connection is polled.
-            let next = self.idle().pop_back();
-            let mut idle = next?;
-            if now < idle.until && idle.connection.is_idle().await {
-                return Some(idle.connection);
+            let next = self.state().idle.pop_back();
+            let mut next = next?;
+            if now >= next.until {
+                continue;
             }
+            let idle = now.saturating_duration_since(next.since);
+            if next.connection.is_idle().await {
+                return Some(Kept {
+                    connection: next.connection,
+                    idle,
+                });
+            }
+            self.closed_after(idle, now);
         }
     }
 
-    /// Keeps a connection for the next request, where the limit lets it. Its peer does for `span`.
-    pub(super) fn put(&self, connection: Box<Connection>, span: Duration, now: Instant) {
-        let until = now + span;
+    /// Takes note that a connection was found closed after it had been idle for so long.
+    pub(super) fn closed_after(&self, idle: Duration, now: Instant) {
+        self.state().experience.closed_after(idle, now);
+    }
+
+    /// Keeps a connection for the next request, where the limit and its age let it.
+    pub(super) fn put(&self, connection: Box<Connection>, keep: Keep, now: Instant) {
         let mut old = Vec::new();
-        let mut idle = self.idle();
+        let mut state = self.state();
+        let span = keep.idle.min(state.experience.limit(now));
+        let until = (now + span).min(connection.born + MAX_AGE);
+        if until <= now {
+            drop(state);
+            return drop(connection);
+        }
+        let idle = &mut state.idle;
         while idle.len() >= self.limit || idle.front().is_some_and(|oldest| oldest.until <= now) {
             match idle.pop_front() {
                 Some(oldest) => old.push(oldest),
                 None => return,
             }
         }
-        idle.push_back(Idle { connection, until });
-        drop(idle);
+        idle.push_back(Idle {
+            connection,
+            since: now,
+            until,
+        });
+        drop(state);
         // Closing sockets is not done under the lock.
         drop(old);
     }
 
+    /// Whether it is time to ask for the addresses of the name; then it is not for a while.
+    pub(super) fn looks(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        let due = state.looked_at.is_none_or(|last| now >= last + LOOK);
+        if !state.idle.is_empty() && due {
+            state.looked_at = Some(now);
+            return true;
+        }
+        false
+    }
+
+    /// Closes what is connected to none of these addresses.
+    pub(super) fn keep_to(&self, addresses: &[SocketAddr]) {
+        let mut away = Vec::new();
+        let mut stay = VecDeque::new();
+        let mut state = self.state();
+        for idle in std::mem::take(&mut state.idle) {
+            let mut peer = idle.connection.peer();
+            peer.set_port(0);
+            if addresses.contains(&peer) {
+                stay.push_back(idle);
+            } else {
+                away.push(idle);
+            }
+        }
+        state.idle = stay;
+        drop(state);
+        drop(away);
+    }
+
     /// Closes what is too old or was closed by the peer; returns how many are left.
     pub(super) fn sweep(&self, now: Instant) -> usize {
-        let mut all = std::mem::take(&mut *self.idle());
-        all.retain_mut(|idle| now < idle.until && idle.connection.is_idle_unwatched());
-        let mut idle = self.idle();
+        let mut all = std::mem::take(&mut self.state().idle);
+        let mut closed = Vec::new();
+        all.retain_mut(|idle| {
+            if now >= idle.until {
+                return false;
+            }
+            let good = idle.connection.is_idle_unwatched();
+            if !good {
+                closed.push(now.saturating_duration_since(idle.since));
+            }
+            good
+        });
+        let mut state = self.state();
+        for span in closed {
+            state.experience.closed_after(span, now);
+        }
         // What came back meanwhile is newer.
-        all.append(&mut idle);
+        all.append(&mut state.idle);
         while all.len() > self.limit {
             drop(all.pop_front());
         }
-        *idle = all;
-        idle.len()
-    }
-}
-
-/// How long the answer's `Keep-Alive` headers let the connection idle; `None`: not at all.
-pub(super) fn keep_for<'a>(mut values: impl Iterator<Item = &'a str>) -> Option<Duration> {
-    let said = values.find_map(|value| {
-        value.split(',').find_map(|part| {
-            let (name, value) = part.split_once('=')?;
-            let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
-            is_timeout.then(|| value.trim().parse().ok()).flatten()
-        })
-    });
-    match said.map(Duration::from_secs) {
-        None => Some(IDLE),
-        Some(limit) => Some(limit.checked_sub(MARGIN)?.min(IDLE)).filter(|span| !span.is_zero()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_peer_may_shorten_the_idle_time_but_not_lengthen_it() {
-        let of = |value: &str| keep_for([value].into_iter());
-        assert_eq!(keep_for([].into_iter()), Some(IDLE));
-        assert_eq!(of("timeout=5, max=100"), Some(Duration::from_secs(4)));
-        assert_eq!(of("max=7, Timeout = 600"), Some(IDLE));
-        assert_eq!(of("timeout=1"), None);
-        assert_eq!(of("timeout=0"), None);
-        assert_eq!(of("timeout=soon"), Some(IDLE));
+        state.idle = all;
+        state.idle.len()
     }
 }

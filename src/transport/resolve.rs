@@ -3,12 +3,13 @@
 //! `getaddrinfo` is asked, for nsswitch, mDNS and the intranet work there as for every other program;
 //! it blocks, so it runs on threads of our own: at most [`THREADS`], each going on with the names that
 //! wait. One look-up per name at a time is shared by all who ask. Answers are kept for [`FRESH`]; an
-//! older one is used where asking again fails or takes longer than [`PATIENCE`]. The runtime's pool for
-//! blocking work is not used: it panics where no thread can be had, and its end waits for look-ups.
+//! older one is used where asking again fails or takes longer than [`PATIENCE`], but not where the
+//! answer is that there is no such name. The runtime's pool for blocking work is not used: it panics
+//! where no thread can be had, and its end waits for look-ups.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{Trouble, is_ours, machine_is_out};
+use super::look_up::{LookUp, Refusal, ask_system, in_turn, reason};
+use super::standing::Standing;
 use crate::model::{Class, Clock, Fault};
 
 /// Look-ups at a time. Each is a thread that may hang for half a minute.
@@ -32,26 +35,42 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names that are kept; an installation has one for each endpoint.
 const NAMES: usize = 1024;
-/// Addresses that are kept of a name: more than anybody connects to in three seconds.
-const ADDRESSES: usize = 16;
 
-/// A name's addresses, in the order to try them in.
-pub(super) type Addresses = Arc<[IpAddr]>;
-
-/// What asks the system for a name. Scripted in tests.
-pub(super) type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+/// A name's addresses, in the order to try them in. Their port is 0.
+pub(super) type Addresses = Arc<[SocketAddr]>;
 
 /// Why a name has no addresses.
 #[derive(Clone, Debug)]
 struct Unresolved {
     text: String,
-    /// Whether it was our machine that failed.
-    ours: bool,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The answer is that it has none.
+    NoSuchName,
+    /// The look-up failed: an older answer may still be right.
+    Failed,
+    /// The same, by our own machine's fault.
+    Ours,
+}
+
+/// What is known of a name, without waiting for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Current {
+    /// Its addresses, as they were found last.
+    Addresses(Addresses),
+    /// It was there, and is no more.
+    NoSuchName,
+    /// Nothing.
+    Unknown,
 }
 
 type Outcome = Result<Addresses, Unresolved>;
 
 /// The shared resolver.
+#[derive(Clone)]
 pub(super) struct Resolver {
     shared: Arc<Shared>,
 }
@@ -72,6 +91,9 @@ struct State {
 #[derive(Default)]
 struct Entry {
     known: Option<Known>,
+    /// The last look-up said that there is no such name.
+    is_gone: bool,
+    standing: Standing,
     flight: Option<Flight>,
 }
 
@@ -126,14 +148,55 @@ impl Resolver {
                         Err(_elapsed) => return Ok(old),
                     },
                 };
-                match (outcome, old) {
-                    (Ok(addresses), _) | (Err(_), Some(addresses)) => Ok(addresses),
-                    (Err(why), None) if why.ours => Err(Trouble::Machine(Fault(why.text))),
-                    (Err(why), None) => Err(Trouble::new(
+                let why = match outcome {
+                    Ok(addresses) => return Ok(addresses),
+                    Err(why) => why,
+                };
+                match (why.cause, old) {
+                    (Cause::Failed | Cause::Ours, Some(old)) => Ok(old),
+                    (Cause::Ours, None) => Err(Trouble::Machine(Fault(why.text))),
+                    (Cause::Failed, None) | (Cause::NoSuchName, _) => Err(Trouble::new(
                         Class::Name,
                         format!("the name \"{name}\" does not resolve: {}", why.text),
                     )),
                 }
+            }
+        }
+    }
+
+    /// What is known of a name. Where that is old, it is asked for again meanwhile.
+    pub(super) fn current(&self, name: &str) -> Current {
+        let now = self.shared.clock.instant();
+        let mut state = self.shared.state();
+        let Some(entry) = state.names.get(name) else {
+            return Current::Unknown;
+        };
+        let Some(known) = &entry.known else {
+            return if entry.is_gone {
+                Current::NoSuchName
+            } else {
+                Current::Unknown
+            };
+        };
+        let addresses = Arc::clone(&known.addresses);
+        if now >= known.fresh_until && entry.flight.is_none() {
+            // Without a thread for it the next one who asks tries again.
+            drop(self.launch(&mut state, name, now));
+        }
+        Current::Addresses(addresses)
+    }
+
+    /// Takes note of whether an address of a name answered, once it was connected to.
+    pub(super) fn note(&self, name: &str, mut address: SocketAddr, answered: bool) {
+        address.set_port(0);
+        let now = self.shared.clock.instant();
+        let mut state = self.shared.state();
+        if let Some(entry) = state.names.get_mut(name) {
+            entry.standing.note(address, answered, now);
+            if let Some(known) = &mut entry.known {
+                let mut addresses = known.addresses.to_vec();
+                entry.standing.order(&mut addresses, now);
+                known.addresses = addresses.into();
             }
         }
     }
@@ -183,7 +246,9 @@ impl Resolver {
                 Err(error) => return Err(error),
             }
         }
-        state.make_room();
+        if !state.names.contains_key(name) {
+            state.make_room();
+        }
         let name: Arc<str> = name.into();
         let (sender, receiver) = watch::channel(None);
         state.names.entry(Arc::clone(&name)).or_default().flight = Some(Flight {
@@ -200,7 +265,7 @@ async fn land(mut landed: watch::Receiver<Option<Outcome>>) -> Outcome {
         Ok(Some(outcome)) => outcome.clone(),
         Ok(None) | Err(_) => Err(Unresolved {
             text: "the look-up was given up".into(),
-            ours: true,
+            cause: Cause::Ours,
         }),
     }
 }
@@ -230,27 +295,40 @@ impl Shared {
     }
 
     fn ask(&self, name: &str) -> Outcome {
-        match (self.look_up)(name) {
-            Ok(addresses) if addresses.is_empty() => Err(Unresolved {
-                text: "it has no address".into(),
-                ours: false,
-            }),
-            Ok(addresses) => Ok(in_turn(addresses).into()),
-            Err(error) if is_ours(&error) => Err(Unresolved {
+        let refusal = match (self.look_up)(name) {
+            Ok(addresses) if addresses.is_empty() => {
+                return Err(Unresolved {
+                    text: "it has no address".into(),
+                    cause: Cause::NoSuchName,
+                });
+            }
+            Ok(addresses) => return Ok(in_turn(addresses).into()),
+            Err(refusal) => refusal,
+        };
+        let Refusal {
+            error,
+            no_such_name,
+        } = refusal;
+        if is_ours(&error) {
+            return Err(Unresolved {
                 text: format!("resolve \"{name}\": {error}"),
-                ours: true,
-            }),
-            Err(error) => Err(match machine_is_out() {
-                Some(fault) => Unresolved {
-                    text: fault.0,
-                    ours: true,
-                },
-                None => Unresolved {
-                    text: reason(&error),
-                    ours: false,
-                },
-            }),
+                cause: Cause::Ours,
+            });
         }
+        Err(match machine_is_out() {
+            Some(fault) => Unresolved {
+                text: fault.0,
+                cause: Cause::Ours,
+            },
+            None => Unresolved {
+                text: reason(&error),
+                cause: if no_such_name {
+                    Cause::NoSuchName
+                } else {
+                    Cause::Failed
+                },
+            },
+        })
     }
 }
 
@@ -272,19 +350,25 @@ impl State {
         wanted
     }
 
-    fn land(&mut self, name: &str, outcome: Outcome, now: Instant) {
+    fn land(&mut self, name: &str, mut outcome: Outcome, now: Instant) {
         let Some(entry) = self.names.get_mut(name) else {
             return;
         };
         let flight = entry.flight.take();
-        match &outcome {
+        let no_such_name = |why: &Unresolved| why.cause == Cause::NoSuchName;
+        entry.is_gone = outcome.as_ref().is_err_and(no_such_name);
+        match &mut outcome {
             Ok(addresses) => {
+                let mut ordered = addresses.to_vec();
+                entry.standing.order(&mut ordered, now);
+                *addresses = ordered.into();
                 entry.known = Some(Known {
                     addresses: Arc::clone(addresses),
                     found_at: now,
                     fresh_until: now + FRESH,
                 });
             }
+            Err(_) if entry.is_gone => entry.known = None,
             Err(_) => match &mut entry.known {
                 Some(known) => known.fresh_until = now + PAUSE,
                 None => {
@@ -311,40 +395,6 @@ impl State {
         if let Some(name) = oldest {
             self.names.remove(&name);
         }
-    }
-}
-
-/// Alternates the families, the first one's first (RFC 8305, 4), each address once.
-fn in_turn(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = addresses
-        .into_iter()
-        .partition(|a| a.is_ipv6() == first_is_v6);
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut turns = Vec::new();
-    loop {
-        let pair = [first.next(), second.next()];
-        if pair == [None, None] || turns.len() >= ADDRESSES {
-            return turns;
-        }
-        for address in pair.into_iter().flatten() {
-            if !turns.contains(&address) {
-                turns.push(address);
-            }
-        }
-    }
-}
-
-fn ask_system(name: &str) -> io::Result<Vec<IpAddr>> {
-    Ok((name, 0).to_socket_addrs()?.map(|a| a.ip()).collect())
-}
-
-/// The resolver's own words, without the sentence that the standard library puts before them.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.strip_prefix("failed to lookup address information: ") {
-        Some(rest) => rest.to_owned(),
-        None => text,
     }
 }
 

@@ -35,7 +35,7 @@ const SERVERS: &[&str] = &["transport", "api", "cli/demo", "cli/receiver"];
 const TLS: &[&str] = &["transport", "api"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 24] = [
+const HOMES: [(&str, &[&str]); 25] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -48,6 +48,7 @@ const HOMES: [(&str, &[&str]); 24] = [
     ("tokio_rustls", TLS),
     ("rustls_native_certs", TLS),
     ("flate2", TLS),
+    ("dns_lookup", &["transport"]),
     ("toml", &["config"]),
     ("hmac", &["dialect"]),
     ("sha2", &["dialect"]),

@@ -66,6 +66,8 @@ struct Line<'a> {
     peer: Option<&'a str>,
     dialect: Option<&'a str>,
     origin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
     #[serde(flatten)]
     text: Option<Text<'a>>,
 }
@@ -222,6 +224,9 @@ fn details(row: &LogRow, said: &LogText) -> String {
         block.push_str(&format!(", {dialect}, {origin}"));
     }
     block.push_str(&format!("\n  {}\n", took(row)));
+    if let Some(note) = &row.note {
+        block.push_str(&format!("  ({})\n", text::line(note)));
+    }
     exchange(
         &mut block,
         &said.request_headers,
@@ -292,6 +297,7 @@ fn json_line<'a>(row: &'a LogRow, said: Option<&'a LogText>) -> Line<'a> {
         peer: row.peer.as_deref(),
         dialect: row.dialect.as_deref(),
         origin: row.origin.as_deref(),
+        note: row.note.as_deref(),
         text: said.map(|said| Text {
             request_headers: &said.request_headers,
             request_body: said.request_body.as_deref(),

@@ -148,6 +148,7 @@ impl Transport for Endpoints {
             phases: Phases::default(),
             peer: None,
             duration_us: 1_000,
+            note: None,
         })
     }
 }

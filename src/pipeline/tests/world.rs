@@ -109,6 +109,7 @@ impl Transport for Scripted {
             phases: Phases::default(),
             peer: None,
             duration_us: 1_000,
+            note: None,
         })
     }
 }

@@ -80,6 +80,8 @@ pub struct LogRow {
     pub dialect: Option<String>,
     /// Why the delivery was made: `event`, `redelivery`, `replay`, `test`.
     pub origin: Option<String>,
+    /// What a person should know of it beside its result.
+    pub note: Option<String>,
 }
 
 /// What was sent and answered.
@@ -99,7 +101,7 @@ pub struct LogText {
 
 const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
      status, error, duration_ms, url, name_ms, connect_ms, tls_ms, head_ms, body_ms, peer, class, \
-     dialect, origin FROM log";
+     dialect, origin, note FROM log";
 
 impl Reader {
     /// The newest `rows` of the log, the oldest of them first.
@@ -338,6 +340,7 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         class: row.get(18)?,
         dialect: row.get(19)?,
         origin: row.get(20)?,
+        note: row.get(21)?,
     })
 }
 

@@ -118,6 +118,7 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
             },
             peer: Some("127.0.0.1:443".parse().unwrap()),
             duration_us: 12_345,
+            note: None,
         },
         verdict,
         error: (verdict != Verdict::Delivered).then(|| "refused".to_owned()),

@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
 use super::super::failure::Trouble;
+use super::super::look_up::Refusal;
 use super::super::resolve::Resolver;
 use super::*;
 
-const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const HOME: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A system whose look-ups of names that start with `slow` hang until the gate opens.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct System {
 }
 
 impl System {
-    fn look_up(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Refusal> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
@@ -34,7 +34,7 @@ impl System {
         }
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the server is down"));
+            return Err(io::Error::other("the server is down").into());
         }
         Ok(vec![HOME])
     }

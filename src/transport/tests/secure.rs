@@ -9,12 +9,12 @@ use super::super::{Error, check_ca};
 use super::*;
 
 /// An authority of the tests' own.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: Arc<[u8]>,
+    pub(super) pem: Arc<[u8]>,
 }
 
-fn authority() -> Authority {
+pub(super) fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let name = rcgen::DnType::CommonName;
@@ -43,7 +43,10 @@ fn server(certificate: &rcgen::Certificate, key: &KeyPair) -> TlsAcceptor {
 }
 
 /// A server of that authority for these names.
-fn issued(authority: &Authority, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+pub(super) fn issued(
+    authority: &Authority,
+    change: impl FnOnce(&mut CertificateParams),
+) -> TlsAcceptor {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     change(&mut params);
     let key = KeyPair::generate().unwrap();
@@ -68,7 +71,7 @@ async fn serve_tls(acceptor: TlsAcceptor) -> SocketAddr {
     .await
 }
 
-fn https(to: SocketAddr, ca: &Arc<[u8]>) -> Webhook {
+pub(super) fn https(to: SocketAddr, ca: &Arc<[u8]>) -> Webhook {
     let mut webhook = webhook(&format!("https://{to}/"));
     webhook.ca = Some(Arc::clone(ca));
     webhook.keep_alive = true;

@@ -63,7 +63,7 @@ async fn the_peer_closes_before_and_amid_its_answer() {
         text.ends_with("closed the connection without an answer"),
         "{text}"
     );
-    let (class, text) = failed(told("HTTP/1.1 200 OK\r\nA: b\r\n").await);
+    let (class, text) = failed(told("HTTP/1.1 200 OK").await);
     assert_eq!(class, Class::Closed);
     assert!(text.ends_with("before its answer was whole"), "{text}");
 }
@@ -148,10 +148,6 @@ async fn what_is_no_http_is_a_protocol_failure() {
             "the answer is not HTTP: ",
         ),
         ("plain text\r\n\r\n".to_owned(), "the answer is not HTTP: "),
-        (
-            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n".to_owned(),
-            "the answer is not HTTP: ",
-        ),
         (many, "the head of the answer is larger than"),
         (huge, "the head of the answer is larger than"),
     ] {
@@ -217,7 +213,7 @@ async fn an_early_answer_counts() {
 async fn a_request_that_hangs_is_out_whole_without_hyper() {
     let to = serve(|_, mut stream| async move { closed(&mut stream).await }).await;
     let stream = TcpStream::connect(to).await.unwrap();
-    let mut connection = Connection::new(Wire::Plain(stream), to);
+    let mut connection = Connection::new(Wire::Plain(stream), to, Instant::now());
     let request = Request {
         headers: vec![header("Content-Length", "2")],
         body: "{}".into(),

@@ -205,30 +205,6 @@ async fn wait_until(condition: impl Fn() -> bool) {
         .expect("it never came true");
 }
 
-/// The request was taken, so it may have been acted on: sending it again is not ours to do.
-#[tokio::test]
-async fn a_request_that_was_written_is_not_sent_twice() {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&requests);
-    let to = serve(move |_, mut stream| {
-        let counted = Arc::clone(&counted);
-        async move {
-            read_request(&mut stream).await;
-            counted.fetch_add(1, Ordering::Relaxed);
-            stream.write_all(OK).await.unwrap();
-            read_request(&mut stream).await;
-            counted.fetch_add(1, Ordering::Relaxed);
-        }
-    })
-    .await;
-    let client = client();
-    let to = kept(&client, to);
-    answer(send(&client, &to).await);
-    let (class, text) = failed(send(&client, &to).await);
-    assert_eq!(class, Class::Closed, "{text}");
-    assert_eq!(requests.load(Ordering::Relaxed), 2);
-}
-
 #[tokio::test]
 async fn no_more_idle_connections_are_kept_than_the_limit() {
     let (address, _) = patient(OK).await;

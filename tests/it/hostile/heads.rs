@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::peer::{drips, floods, says, says_and_waits, until_closed};
+use super::peer::{Peer, drips, floods, says, says_and_waits, until_closed};
 use super::trial::{Case, case, try_all};
+use crate::support::{SOON, World, hook};
 
 const DATA: &str = r#"{"to":"whom it may concern"}"#;
 const NO_HTTP: &str = "is not HTTP";
-const TOO_LARGE: &str = "larger than 64 KiB, has more than 100 headers";
+const TOO_LARGE: &str = "larger than 64 KiB or has more than 100 headers";
 const BROKEN_OFF: &str = "closed the connection before its answer was whole";
 const FLOOD: &str = "more than 512 KiB came for one answer, and no end of its head";
 const UNFINISHED: &str = "no answer but interim or unfinished ones within 3 s";
@@ -47,6 +48,13 @@ fn heads_that_never_end() {
         silent("no-empty-line", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"),
         silent("only-100", "HTTP/1.1 100 Continue\r\n\r\n"),
         silent("only-199", "HTTP/1.1 199 Odd\r\nContent-Length: 0\r\n\r\n"),
+        // A status line alone does not make up for a head that has no end.
+        slow(
+            "slow-odd-lines",
+            "HTTP/1.1 200 OK\r\nno colon\r\n",
+            "no colon\r\n",
+        ),
+        silent("no-empty-line-odd", "HTTP/1.1 200 OK\r\nno colon\r\n"),
         fast("endless-lines", ok, &line),
         fast(
             "endless-value",
@@ -170,6 +178,10 @@ const NO_STATUS_LINES: &[(&str, &str)] = &[
     ("status-negative", "HTTP/1.1 -200 OK\r\n\r\n"),
     ("status-plus", "HTTP/1.1 +20 OK\r\n\r\n"),
     ("status-glued", "HTTP/1.1 200OK\r\n\r\n"),
+];
+
+/// Heads that are wrong behind a good status line: its status counts.
+const STATUS_LINES: &[(&str, &str)] = &[
     ("reason-with-nul", "HTTP/1.1 200 O\0K\r\n\r\n"),
     ("name-with-nul", "HTTP/1.1 200 OK\r\nX-\0: 1\r\n\r\n"),
     ("name-with-space", "HTTP/1.1 200 OK\r\nX Y: 1\r\n\r\n"),
@@ -214,7 +226,71 @@ const NO_STATUS_LINES: &[(&str, &str)] = &[
         "chunked-in-http10",
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
+    ("only-a-status-line", "HTTP/1.1 200 OK\r\n"),
+    ("no-empty-line", "HTTP/1.1 200 OK\r\nhello"),
+    (
+        "cut-in-a-name",
+        "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Le",
+    ),
+    (
+        "hints-then-no-colon",
+        "HTTP/1.1 103 Hints\r\nno colon\r\n\r\nHTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+    ),
 ];
+
+#[test]
+fn what_follows_a_status_line_is_kept_as_far_as_it_can_be_read() {
+    let mut cases: Vec<Case> = Vec::new();
+    for (name, said) in STATUS_LINES {
+        let body = match said.split_once("\r\n\r\n") {
+            Some((_, "hello")) => 5..=5,
+            _ => 0..=0,
+        };
+        cases.push(case(*name, says(*said)).keeping(body));
+        let refused = said.replace("200", "503");
+        let name = format!("{name}-503");
+        cases.push(case(name, says(refused)).answered(503, "answered 503"));
+    }
+    cases.push(
+        case(
+            "stays-open",
+            says_and_waits("HTTP/1.1 200 OK\r\nno colon\r\n\r\nhello"),
+        )
+        .keeping(5..=5)
+        .in_three_seconds(),
+    );
+    cases.push(
+        case(
+            "ends-by-its-length",
+            says_and_waits("HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 5\r\n\r\nhello"),
+        )
+        .keeping(5..=5)
+        .in_no_time(),
+    );
+    try_all(cases, DATA, &[]);
+}
+
+/// What is wrong with an answer is said to whom can mend it.
+#[test]
+fn an_odd_head_is_told() {
+    let peer = Peer::start(says("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"));
+    let url = format!("http://{}/", peer.address());
+    let world = World::bare(&[]);
+    world.configure_with("\n[socket]\npath = \"s.sock\"", &[hook("odd", url)]);
+    world.make_outbox("WAL");
+    let daemon = world.start();
+    let words = "the head of the answer is not proper HTTP: ";
+    let tried = world.command(&["test", "odd"]);
+    assert!(
+        tried.stdout.contains(words),
+        "{}",
+        tried.stdout + &tried.stderr
+    );
+    let row = &world.attempts("outcome, status, error, response_headers, note", 1, SOON)[0];
+    assert_eq!(row[..4], ["delivered", "200", "NULL", "no colon"]);
+    assert!(row[4].starts_with(words), "{row:?}");
+    daemon.stop();
+}
 
 #[test]
 fn heads_at_and_over_their_limits() {

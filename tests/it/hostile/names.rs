@@ -156,6 +156,34 @@ fn each_trouble_with_a_name_says_so() {
     daemon.stop();
 }
 
+/// Nobody is at that address; but where its interface were lost, the kernel would refuse to connect.
+#[test]
+fn a_link_local_address_keeps_its_interface() {
+    let forms = [("encoded", "%25lo"), ("raw", "%lo"), ("numbered", "%251")];
+    let mut hooks: Vec<_> = forms
+        .iter()
+        .map(|(name, zone)| hook(name, format!("http://[fe80::77{zone}]:9/")).one_attempt())
+        .collect();
+    hooks.push(hook("none", "http://[fe80::77]:9/").one_attempt());
+    let world = World::new(&hooks);
+    let daemon = world.start();
+    world.emit("e", "{}");
+    for row in world.attempts("webhook, peer, error", hooks.len(), SOON) {
+        println!("{row:?}");
+        if row[2].contains("Address family not supported") {
+            println!("SKIPPED: this machine has no IPv6");
+        } else if row[0] == "none" {
+            let words =
+                "; a link-local address needs its interface, as in http://[fe80::1%25eth0]/";
+            assert!(row[2].ends_with(words), "{row:?}");
+        } else {
+            assert_eq!(row[1], "[fe80::77%1]:9");
+            assert!(!row[2].contains("Invalid argument"), "{row:?}");
+        }
+    }
+    daemon.stop();
+}
+
 /// How many threads of the daemon ask for names.
 fn resolvers(daemon: &Daemon) -> usize {
     let threads = Path::new("/proc")

@@ -101,6 +101,12 @@ impl Case {
         self
     }
 
+    /// Ended before any time-out.
+    pub(super) fn in_no_time(mut self) -> Self {
+        self.span_ms = 0..THREE_SECONDS_MS.start;
+        self
+    }
+
     /// Keeps that much of the body, in bytes.
     pub(super) fn keeping(mut self, kept: RangeInclusive<i64>) -> Self {
         self.kept = kept;

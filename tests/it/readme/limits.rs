@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 30] = [
+const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",
@@ -142,8 +142,20 @@ const LIMITS: [(&str, &str, &str, &str); 30] = [
     (
         "answer's head |",
         "64 KiB",
-        "transport/connection",
-        "BUFFER_BYTES: usize = 64 * 1024;",
+        "transport/letterhead",
+        "HEAD_BYTES: usize = 64 * 1024;",
+    ),
+    (
+        "idle connection",
+        "60 s",
+        "transport/keep",
+        "IDLE: Duration = Duration::from_secs(60);",
+    ),
+    (
+        "kept connection",
+        "5 minutes",
+        "transport/pool",
+        "MAX_AGE: Duration = Duration::from_secs(5 * 60);",
     ),
     (
         "sends of",
