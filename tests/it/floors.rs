@@ -323,7 +323,8 @@ fn strays(paths: &str) -> Vec<String> {
     tops.into_iter().map(str::to_owned).collect()
 }
 
-/// Every Rust file under a folder of the top level, sorted by path.
+/// Every Rust file under a folder of the top level, sorted by path, but for what cargo makes: the bench
+/// and the fuzzers are packages of their own, and build beside their sources.
 fn files_of(folder: &str) -> Vec<File> {
     let top = FsPath::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![top.join(folder)];
@@ -332,7 +333,9 @@ fn files_of(folder: &str) -> Vec<File> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                if !path.ends_with("target") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(top).unwrap().to_str().unwrap();
