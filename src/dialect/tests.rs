@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::event::{MAX_ID, MAX_TIME_MS};
-use crate::model::{Dialect, Event, Pattern, Secret, Url, Webhook};
+use crate::model::{Dialect, Event, Secret, Webhook};
 
 pub(super) fn event(id: i64, name: &str, time_ms: i64, data: &str) -> Event {
     Event {
@@ -21,20 +21,7 @@ pub(super) fn event(id: i64, name: &str, time_ms: i64, data: &str) -> Event {
 }
 
 pub(super) fn webhook() -> Webhook {
-    Webhook {
-        name: "ping".into(),
-        url: Url::parse("http://ping.requestcatcher.com/story-submit").unwrap(),
-        events: vec![Pattern::new("*")],
-        secret: None,
-        dialect: Dialect::BoldCms,
-        active: true,
-        tenants: None,
-        keep_alive: false,
-        max_in_flight: 64,
-        ca: None,
-        headers: Vec::new(),
-        max_attempts: 10,
-    }
+    Webhook::sample("ping", "http://ping.requestcatcher.com/story-submit")
 }
 
 fn text(dialect: Dialect, event: &Event, tenant: Option<&str>) -> String {

@@ -161,6 +161,28 @@ impl Webhook {
 }
 
 #[cfg(test)]
+impl Webhook {
+    /// A webhook of `bold-cms` that wants every event, with the configuration's defaults of the rest:
+    /// what every test begins with, so that a new field is filled in here and in `config` alone.
+    pub(crate) fn sample(name: &str, url: &str) -> Self {
+        Self {
+            name: name.into(),
+            url: Url::parse(url).unwrap(),
+            events: vec![Pattern::new("*")],
+            secret: None,
+            dialect: Dialect::BoldCms,
+            active: true,
+            tenants: None,
+            keep_alive: false,
+            max_in_flight: 64,
+            ca: None,
+            headers: Vec::new(),
+            max_attempts: 10,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -54,6 +54,13 @@ impl Person {
         Self(connection)
     }
 
+    /// Has begun a transaction that keeps all others from writing, until this value goes.
+    pub(crate) fn holding(log: &Path) -> Self {
+        let person = Self::new(log);
+        person.0.execute_batch("BEGIN IMMEDIATE").unwrap();
+        person
+    }
+
     pub(crate) fn delivery(&self, id: i64) -> Option<Delivery> {
         self.deliveries("WHERE id = ?1 OR id = ?2", (id, id)).pop()
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Received, Receiver, SOON, World, hook};
+use crate::support::{Received, Receiver, SOON, World, hook, need, sqlite};
 
 /// Commands that must be there; whatever else `--help` names is held to the same.
 const COMMANDS: [&str; 6] = ["run", "demo", "check", "start-from", "emit", "schema"];
@@ -18,6 +18,10 @@ fn plain(world: &World, arguments: &[&str]) -> crate::support::Finished {
 
 /// `sqlite3 FILE` with `sql` as its input, and patience with others that use the file.
 fn sqlite3_with_input(world: &World, file: &str, sql: &str) {
+    if !need("sqlite3") {
+        sqlite(&world.path(file), sql).unwrap();
+        return;
+    }
     world.write("input.sql", sql);
     let status = Command::new("sqlite3")
         .args(["-bail", "-cmd", ".timeout 5000"])

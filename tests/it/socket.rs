@@ -1,10 +1,11 @@
 //! The socket as its clients see it: events in by HTTP and by lines, orders, the file, crowds.
 //!
-//! Requests are curl's where an answer is looked at, and plain sockets where many are made or rules
-//! are broken. The daemon is the real one.
+//! Requests are such as curl makes where an answer is looked at, and plain sockets where many are made
+//! or rules are broken; curl itself is tried once. The daemon is the real one.
 
 pub(crate) mod client;
 mod crowd;
+pub(crate) mod http;
 mod intake;
 mod listener;
 mod orders;

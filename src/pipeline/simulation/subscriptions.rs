@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::chance::Chance;
-use crate::model::{Dialect, Pattern, Url, Webhook};
+use crate::model::{Dialect, Pattern, Webhook};
 use crate::pipeline::{Change, Retention};
 
 /// The events of a simulated application.
@@ -102,21 +102,16 @@ fn webhook(name: &str, chance: &mut Chance) -> Webhook {
         &["user.*"],
     ];
     Webhook {
-        name: name.into(),
-        url: Url::parse(&format!("http://127.0.0.1:9/{name}")).unwrap(),
         events: chance
             .of(&patterns)
             .iter()
             .map(|text| Pattern::new(text))
             .collect(),
-        secret: None,
         dialect: *chance.of(&Dialect::ALL),
         active: chance.in_thousand(900),
         tenants: chance.in_thousand(200).then(|| vec!["acme".into()]),
-        keep_alive: false,
         max_in_flight: limit(chance),
-        ca: None,
-        headers: Vec::new(),
         max_attempts: u32::try_from(chance.from(1, 10)).unwrap(),
+        ..Webhook::sample(name, &format!("http://127.0.0.1:9/{name}"))
     }
 }

@@ -6,6 +6,7 @@ use super::world::{Act, Seen, World, webhook};
 use crate::model::Dialect;
 use crate::pipeline::places::FLOOR;
 use crate::pipeline::record::UNRECORDED;
+use crate::store::person::Person;
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_of_this_machine_costs_no_try() {
@@ -90,7 +91,7 @@ async fn a_log_that_is_locked_delays_records_and_loses_none() {
     .await;
     world.admit(5).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let locked = Lock::take(&world.log());
+    let person = Person::holding(&world.log());
     tokio::time::sleep(Duration::from_secs(20)).await;
     let states = world.states().await;
     assert_eq!(
@@ -98,7 +99,7 @@ async fn a_log_that_is_locked_delays_records_and_loses_none() {
         [("pending".to_owned(), 5)],
         "nothing could be recorded"
     );
-    drop(locked);
+    drop(person);
     world.settled().await;
     assert_eq!(world.states().await, [("delivered".to_owned(), 5)]);
     assert_eq!(world.seen().len(), 5, "and nothing was sent twice");
@@ -118,7 +119,7 @@ async fn results_of_others_that_wait_are_no_reason_for_a_webhook_with_few_to_wai
     };
     let mut world = World::new(all, script).await;
     world.admit(2_000).await;
-    let locked = Lock::take(&world.log());
+    let person = Person::holding(&world.log());
     tokio::time::sleep(Duration::from_secs(5)).await;
     let seen = world.seen();
     let calm = seen.iter().filter(|seen| &*seen.webhook == "calm").count();
@@ -129,42 +130,9 @@ async fn results_of_others_that_wait_are_no_reason_for_a_webhook_with_few_to_wai
     );
     assert!(seen.len() >= UNRECORDED, "only {} were sent", seen.len());
     assert_eq!(calm, FLOOR, "so many results each webhook may have");
-    drop(locked);
+    drop(person);
     world.settled().await;
     assert_eq!(world.states().await, [("delivered".to_owned(), 8_000)]);
-}
-
-/// A shell that has begun a transaction on the log.
-struct Lock(std::process::Child);
-
-impl Lock {
-    fn take(log: &std::path::Path) -> Self {
-        use std::io::{BufRead, BufReader, Write};
-        use std::process::{Command, Stdio};
-        let mut shell = Command::new("sqlite3")
-            .arg(log)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the tests need the sqlite3 command");
-        let stdin = shell.stdin.as_mut().unwrap();
-        stdin
-            .write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n")
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(shell.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "locked\n");
-        Self(shell)
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
 }
 
 #[tokio::test(start_paused = true)]

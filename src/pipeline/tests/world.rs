@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::model::{
     Admission, Answer, Class, Clock, Cursor, Dialect, Event, Exchange, Failure, Fault, Owed,
-    Pattern, Phases, Request, Url, Webhook,
+    Phases, Request, Webhook,
 };
 use crate::pipeline::{Change, Directed, Dispatch, Pace, Retention};
 use crate::store::{self, Checkpointer, Store};
@@ -117,18 +117,8 @@ impl Transport for Scripted {
 /// A webhook that wants everything.
 pub(super) fn webhook(name: &str, dialect: Dialect) -> Webhook {
     Webhook {
-        name: name.into(),
-        url: Url::parse("http://127.0.0.1:9/hook").unwrap(),
-        events: vec![Pattern::new("*")],
-        secret: None,
         dialect,
-        active: true,
-        tenants: None,
-        keep_alive: false,
-        max_in_flight: 64,
-        ca: None,
-        headers: Vec::new(),
-        max_attempts: 10,
+        ..Webhook::sample(name, "http://127.0.0.1:9/hook")
     }
 }
 

@@ -5,6 +5,9 @@
 
 mod files;
 mod keep;
+// One rule for all tests: what is not installed is said, and in CI is a failure.
+#[path = "../../../tests/it/support/need.rs"]
+mod need;
 mod people;
 mod work;
 

@@ -28,9 +28,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, Endpoint, Timeouts, Transport};
-use crate::model::{
-    Answer, Class, Clock, Dialect, Exchange, Failure, Fault, Header, Pattern, Request, Url, Webhook,
-};
+use crate::model::{Answer, Class, Clock, Exchange, Failure, Fault, Header, Request, Webhook};
 
 /// How long a test waits for what must come soon.
 const SOON: Duration = Duration::from_secs(5);
@@ -53,18 +51,8 @@ fn hasty() -> Client {
 
 fn webhook(url: &str) -> Webhook {
     Webhook {
-        name: "w".into(),
-        url: Url::parse(url).unwrap(),
-        events: vec![Pattern::new("*")],
-        secret: None,
-        dialect: Dialect::BoldCms,
-        active: true,
-        tenants: None,
-        keep_alive: false,
         max_in_flight: 4,
-        ca: None,
-        headers: Vec::new(),
-        max_attempts: 10,
+        ..Webhook::sample("w", url)
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::same;
+use crate::support::openssl_hmac_hex;
 
 const BODY: &[u8] = b"{\"v1\":{\"event\":{\"id\":7},\"data\":\"\xc2\x9b\"}}";
 
@@ -70,18 +71,10 @@ const DIALECTS: [(&str, &str); 3] = [
     ("openboxes-lift", "X-Webhook-Signature: sha256="),
 ];
 
-/// The header line that signs the body, by openssl's HMAC.
+/// The header line that signs the body, by another HMAC than ours.
 fn signed(header: &str, secret: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let body = folder.path().join("body");
-    std::fs::write(&body, BODY).unwrap();
-    let mut openssl = Command::new("openssl");
-    openssl
-        .args(["dgst", "-sha256", "-r", "-hmac", secret])
-        .arg(&body);
-    let printed = String::from_utf8(openssl.output().unwrap().stdout).unwrap();
-    let hex = printed.split(' ').next().unwrap();
-    assert_eq!(hex.len(), 64, "{printed}");
+    let hex = openssl_hmac_hex(secret, BODY);
+    assert_eq!(hex.len(), 64, "{hex}");
     format!("{header}{hex}\r\n")
 }
 

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::scene::{NOON_MS, Scene, Tried, now_ms};
 use super::{prints, same};
+use crate::support::{check, eventually};
 
 /// Five attempts: two webhooks, a retry, a failure, texts that a terminal would obey.
 fn some_attempts() -> Scene {
@@ -233,11 +235,12 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Now, unless the hour is about to end: the bars would move on under the test.
 fn past_the_turn_of_the_hour() -> i64 {
-    while now_ms() % HOUR_MS > HOUR_MS - 20_000 {
-        #[expect(clippy::disallowed_methods, reason = "this is about the time of day")]
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
-    now_ms()
+    eventually("the hour has turned", Duration::from_secs(30), || {
+        let now_ms = now_ms();
+        let left_ms = HOUR_MS - now_ms % HOUR_MS;
+        check(left_ms >= 20_000, || format!("{left_ms} ms are left"))?;
+        Ok(now_ms)
+    })
 }
 
 /// A log of which the last day is known relative to now.

@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 
 use webhooksd::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
 
-use crate::support::{Chance, Receiver, SOON, World, hook};
+use crate::support::{Chance, Receiver, SOON, World, application, hook};
 use scene::Scene;
 
 /// Kills in one half, where the environment does not say: all 200 together.
@@ -170,17 +170,13 @@ fn a_transaction_that_an_application_died_in_is_taken_back() {
     let world = World::bare(&[hook("one", receiver.url("/"))]);
     world.make_outbox("DELETE");
     let daemon = world.start();
-    let mut sqlite3 = Command::new("sqlite3");
-    sqlite3.arg("-batch").arg(world.path("outbox.db"));
-    let mut application = sqlite3
+    let mut application = application(&world.path("outbox.db"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let rows = "INSERT INTO outbox (event, data) VALUES ('half.done', '{}');\n".repeat(2_000);
-    let text = format!(
-        ".timeout 10000\nPRAGMA cache_size = 2;\nBEGIN IMMEDIATE;\n{rows}.system echo done\n"
-    );
+    let text = format!("PRAGMA cache_size = 2;\nBEGIN IMMEDIATE;\n{rows}SELECT 'done';\n");
     let mut input = application.stdin.take().unwrap();
     input.write_all(text.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::RangeInclusive;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use super::disk::Disk;
 use super::load::{by_http, by_line};
 use crate::support::{
-    Answer, Chance, Received, Receiver, World, eventually, hook, nap, now_ms, shim,
+    Answer, Chance, Received, Receiver, World, application, eventually, hook, nap, now_ms, shim,
 };
 
 /// Cuts of one outbox, where the environment does not say.
@@ -165,25 +165,21 @@ impl Scene {
         );
     }
 
-    /// `sqlite3` that inserts events and says their ids.
+    /// An application that inserts events and says their ids.
     fn begin_application(
         &mut self,
         environment: &[(&str, &OsStr)],
         stop: &Arc<AtomicBool>,
     ) -> (Child, std::thread::JoinHandle<()>) {
-        let mut sqlite3 = Command::new("sqlite3");
-        sqlite3.arg("-batch").arg(self.world.path("outbox.db"));
-        sqlite3.envs(environment.iter().copied());
-        sqlite3
+        let mut application = application(&self.world.path("outbox.db"));
+        application.envs(environment.iter().copied());
+        application
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        let mut child = sqlite3.spawn().expect("the tests need the sqlite3 program");
+        let mut child = application.spawn().unwrap();
         let (mut orders, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let begin = format!(
-            ".timeout 10000\nPRAGMA synchronous = {};\n",
-            self.application.synchronous
-        );
+        let begin = format!("PRAGMA synchronous = {};\n", self.application.synchronous);
         orders.write_all(begin.as_bytes()).unwrap();
         let (told, next, stop) = (self.told.clone(), self.next.clone(), stop.clone());
         let (durable, mut chance) = (self.application.durable, self.chance.fork());

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::fault::{each_once, emit, intact, long, not_well, well};
 use crate::socket::client::{Connection as Client, curl, post};
 use crate::socket::world;
-use crate::support::{Answer, Receiver, SOON, World, check, eventually, hook, nap, now, stays};
+use crate::support::{Answer, Receiver, SOON, World, check, eventually, hook, now, stays};
 
 const DELIVERED: &str = "SELECT count(*) FROM delivery WHERE state = 'delivered'";
 
@@ -187,10 +187,13 @@ fn the_outbox_is_held(mode: &str, begin: &str) {
                 );
             });
         }
-        nap(Duration::from_secs(1));
-        assert!(
-            threads(daemon.pid()) <= begun + 4,
-            "a thread for each that waits"
+        stays(
+            "no thread is made for each that waits",
+            Duration::from_secs(1),
+            || {
+                let now = threads(daemon.pid());
+                check(now <= begun + 4, || format!("{begun} have become {now}"))
+            },
         );
     });
     if mode == "DELETE" {

@@ -4,9 +4,9 @@
 //! a test wants it to find. Every event of the outbox as it is in the end must have come.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use rusqlite::Connection;
+use rusqlite::backup::NO_PROGRESS;
+use rusqlite::{Connection, ErrorCode, MAIN_DB};
 use rustix::process::Signal;
 
 use super::fault::intact;
@@ -37,15 +37,18 @@ fn wait_for(receiver: &Receiver, wanted: std::ops::RangeInclusive<i64>) {
     });
 }
 
-/// `sqlite3 outbox.db ".restore backup.db"`; false where somebody was reading just then.
+/// `sqlite3 outbox.db ".restore backup.db"`: SQLite's own backup, into the database that is there;
+/// false where somebody was reading just then.
 fn restore(world: &World) -> bool {
-    let output = Command::new("sqlite3")
-        .arg(world.path("outbox.db"))
-        .args(["-cmd", ".timeout 2000"])
-        .arg(format!(".restore '{}'", world.path("backup.db").display()))
-        .output()
-        .expect("the tests need the sqlite3 program");
-    output.status.success() && output.stderr.is_empty()
+    let done = world
+        .outbox()
+        .restore(MAIN_DB, world.path("backup.db"), NO_PROGRESS);
+    if let Err(error) = &done {
+        let code = error.sqlite_error_code();
+        let held = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+        assert!(code.is_some_and(|code| held.contains(&code)), "{error}");
+    }
+    done.is_ok()
 }
 
 /// Restores the backup in place and adds events while the daemon stands still.

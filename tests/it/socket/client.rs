@@ -1,84 +1,47 @@
-//! Clients: curl, a keep-alive connection of plain HTTP, and bare streams.
+//! Clients: one that does what curl does, a keep-alive connection of plain HTTP, and bare streams.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::http::{Request, exchange};
 use crate::support::World;
+
+pub(crate) use super::http::Reply;
 
 /// No answer takes longer: the outbox's patience is 5 s, a test's 30 s.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// What curl got.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-impl Reply {
-    /// The body as JSON.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    /// The words of an error, which must be JSON.
-    #[track_caller]
-    pub(crate) fn error(&self) -> String {
-        self.json()["error"].as_str().unwrap().to_owned()
-    }
-
-    /// Holds that it has that status.
-    #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-
-    /// The lines of an answer of NDJSON.
-    #[track_caller]
-    pub(crate) fn lines(&self) -> Vec<Value> {
-        let line = |line| serde_json::from_str(line).unwrap();
-        self.body.lines().map(line).collect()
-    }
-}
-
-/// `curl --unix-socket` to a path, with more arguments.
+/// What `curl --unix-socket` does with a path and these options of its own, without the program.
 #[track_caller]
 pub(crate) fn curl(world: &World, path: &str, arguments: &[&str]) -> Reply {
-    let output = Command::new("curl")
-        .args(["-sS", "-i", "--max-time", "60", "--unix-socket"])
-        .arg(world.path("s.sock"))
-        .arg(format!("http://localhost{path}"))
-        .args(arguments)
-        .output()
-        .expect("the tests need the curl program");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut rest = text.as_str();
-    // An interim answer stands before the one that counts.
-    let (head, body) = loop {
-        let (head, body) = rest.split_once("\r\n\r\n").unwrap_or_else(|| {
-            panic!(
-                "{path}: {text:?} {}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        });
-        if !head.contains(" 100 ") {
-            break (head, body);
-        }
-        rest = body;
+    let mut request = Request {
+        method: "GET",
+        path,
+        headers: Vec::new(),
+        body: None,
     };
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply {
-        status,
-        head: head.to_ascii_lowercase(),
-        body: body.to_owned(),
+    let mut method = None;
+    let mut words = arguments.iter();
+    while let Some(option) = words.next() {
+        let value = words.next().unwrap_or_else(|| panic!("{option} of what?"));
+        match *option {
+            "-X" => method = Some(*value),
+            "-H" => request.headers.push(value),
+            "-d" | "--data-binary" => {
+                request.method = "POST";
+                request.body = Some(match value.strip_prefix('@') {
+                    Some(file) => std::fs::read(file).unwrap(),
+                    None => value.as_bytes().to_vec(),
+                });
+            }
+            _ => panic!("{option}: the tests' client has no such option; see http.rs"),
+        }
     }
+    request.method = method.unwrap_or(request.method);
+    exchange(stream(world), &request).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
 /// POSTs a body.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::client::{Connection, curl, lines, post, stream};
 use super::{started, world};
-use crate::support::{Receiver, SOON, World, check, eventually};
+use crate::support::{Receiver, SOON, World, check, eventually, need};
 
 const NDJSON: &str = "Content-Type: application/x-ndjson";
 
@@ -113,6 +113,22 @@ fn every_refusal_is_json_with_its_status_and_stores_nothing() {
     daemon.stop();
 }
 
+/// The requests by the program, to `/events`: the client of the other tests only does as it does.
+#[track_caller]
+fn by_curl_itself(world: &World, requests: &[&[&str]], status: &str) {
+    for arguments in requests {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"]);
+        curl.arg("--unix-socket").arg(world.path("s.sock"));
+        let output = curl
+            .args(*arguments)
+            .arg("http://localhost/events")
+            .output();
+        let said = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert_eq!(said, status, "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_body_above_the_limit_is_413_whether_announced_or_not() {
     let (world, daemon) = started("http://127.0.0.1:9/");
@@ -129,6 +145,11 @@ fn a_body_above_the_limit_is_413_whether_announced_or_not() {
         &huge,
     ];
     curl(&world, "/events", &chunked).expect(413);
+    if need("curl") {
+        by_curl_itself(&world, &[&["--data-binary", &huge], &chunked[..]], "413");
+        by_curl_itself(&world, &[&["-d", "{"]], "400");
+        by_curl_itself(&world, &[&["-X", "DELETE"]], "405");
+    }
     post(&world, "/events", r#"{"event":"a","data":1}"#).expect(202);
     assert_eq!(rows(&world), 1);
     daemon.stop();

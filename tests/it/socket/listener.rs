@@ -1,12 +1,16 @@
 //! The socket's file: made, replaced, left alone, removed; and a socket that systemd passes.
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::post;
 use super::{SECTION, started, world};
-use crate::support::{SOON, World, check, eventually, hook};
+use crate::support::{World, hook};
 
 const EVENT: &str = r#"{"event":"a","data":1}"#;
 
@@ -64,27 +68,39 @@ fn mode_and_group_are_the_configurations() {
     );
 }
 
-/// Does what systemd does: binds, then runs the daemon with the socket as descriptor 3.
-const ACTIVATE: &str = "
-import os, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
-s.listen(64)
-os.chmod(sys.argv[1], 0o600)
-for command in (sys.argv[2:], sys.argv[2:]):
-    child = os.fork()
-    if child == 0:
-        if s.fileno() != 3:
-            os.dup2(s.fileno(), 3)
-        os.set_inheritable(3, True)
-        os.environ['LISTEN_FDS'] = '1'
-        os.environ['LISTEN_PID'] = str(os.getpid())
-        os.execv(command[0], command)
-    print(child, flush=True)
-    os.waitpid(child, 0)
-";
+/// Does the second half of what systemd does, behind the `fork`: the socket, which is its standard
+/// input, becomes descriptor 3 of the daemon, which has this process's id.
+const ACTIVATE: &str = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+
+/// Runs the daemon as systemd would, with a socket that this process bound.
+fn activate(folder: &Path, listener: &UnixListener) -> Activated {
+    let journal = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("journal"));
+    let child = Command::new("sh")
+        .args(["-c", ACTIVATE, "sh"])
+        .arg(env!("CARGO_BIN_EXE_webhooksd"))
+        .args(["run", "--config"])
+        .arg(folder.join("webhooks.toml"))
+        .stdin(OwnedFd::from(listener.try_clone().unwrap()))
+        .stdout(Stdio::null())
+        .stderr(journal.unwrap())
+        .spawn();
+    Activated(child.unwrap())
+}
 
 struct Activated(Child);
+
+impl Activated {
+    /// Stops it as systemd does, and waits for its end.
+    fn stop(mut self) {
+        let pid = Pid::from_child(&self.0);
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
 
 impl Drop for Activated {
     fn drop(&mut self) {
@@ -95,29 +111,13 @@ impl Drop for Activated {
 
 #[test]
 fn a_socket_that_is_passed_wins_outlives_the_daemon_and_refuses_no_writer() {
-    use std::io::BufRead;
     let world = world("http://127.0.0.1:9/");
-    let journal = std::fs::File::create(world.path("journal")).unwrap();
-    let mut child = Command::new("python3")
-        .args(["-c", ACTIVATE])
-        .arg(world.path("s.sock"))
-        .arg(env!("CARGO_BIN_EXE_webhooksd"))
-        .args(["run", "--config"])
-        .arg(world.path("webhooks.toml"))
-        .stdout(Stdio::piped())
-        .stderr(journal)
-        .spawn()
-        .expect("the tests need python3");
-    let mut pids = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
-    let _activated = Activated(child);
-    let first = pids.next().unwrap().unwrap();
+    let path = world.path("s.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let folder = world.folder();
+    let first = activate(folder, &listener);
     // Answered once the daemon is up, however long that takes: the kernel holds the connection.
-    eventually("the socket is there", SOON, || {
-        check(
-            UnixStream::connect(world.path("s.sock")).is_ok(),
-            String::new,
-        )
-    });
     post(&world, "/events", EVENT).expect(202);
     let journal = std::fs::read_to_string(world.path("journal")).unwrap();
     assert!(
@@ -125,14 +125,16 @@ fn a_socket_that_is_passed_wins_outlives_the_daemon_and_refuses_no_writer() {
         "{journal}"
     );
     assert!(!journal.contains("another socket"), "{journal}");
-    let killed = Command::new("kill").arg(&first).status().unwrap();
-    assert!(killed.success());
-    // The restart begins now; a writer that comes meanwhile waits and is not refused.
+    let second = std::thread::scope(|scope| {
+        let restarted = scope.spawn(|| {
+            first.stop();
+            activate(folder, &listener)
+        });
+        // The restart begins now; a writer that comes meanwhile waits and is not refused.
+        post(&world, "/events", EVENT).expect(202);
+        restarted.join().unwrap()
+    });
     post(&world, "/events", EVENT).expect(202);
-    let second = pids.next().unwrap().unwrap();
-    assert_ne!(first, second);
-    let killed = Command::new("kill").arg(&second).status().unwrap();
-    assert!(killed.success());
-    assert!(pids.next().is_none());
-    assert!(world.path("s.sock").exists(), "it is systemd's");
+    second.stop();
+    assert!(path.exists(), "it is systemd's");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client::Connection;
 use super::world;
-use crate::support::{World, hook, now};
+use crate::support::{World, hook, need, now};
 
 const EVENTS: usize = 100_000;
 
@@ -69,6 +69,9 @@ fn lines_of_json_by_the_hundred_thousand() {
 
 /// `sqlite3`'s own import of the same lines into the same table, where the program is there.
 fn bare_import(world: &World, lines: &str) -> Option<u128> {
+    if !need("sqlite3") {
+        return None;
+    }
     world.remove_outbox();
     world.make_outbox("WAL");
     // One column of JSON a line: neither separator nor quote comes in it.

@@ -4,20 +4,24 @@
 //! the crate is here, inside the polling, so that no test waits for a time instead of a condition.
 
 mod daemon;
+mod need;
 mod receiver;
 mod request;
 mod shim;
 mod sign;
+mod sqlite;
 mod tls;
 mod world;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use daemon::{Daemon, Finished};
+pub(crate) use need::{missing, need};
 pub(crate) use receiver::{Answer, Receiver, bound_port};
 pub(crate) use request::Received;
 pub(crate) use shim::shim;
 pub(crate) use sign::{hmac_hex, openssl_hmac_hex};
+pub(crate) use sqlite::{application, sqlite, sqlite_behind, sqlite_readonly_behind};
 pub(crate) use tls::{Acceptor, Authority};
 pub(crate) use world::{Hook, World, hook, insert};
 

@@ -1,31 +1,47 @@
-//! Signatures made without the product's code: by `openssl` as a receiver's author would, and by
-//! the crates where a subprocess per request would be too slow.
+//! Signatures made without the product's code: by another implementation of the HMAC, and by
+//! `openssl` as a receiver's author would; by the product's crates where many are made.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use hmac::{Hmac, KeyInit, Mac};
 
+use super::need;
+
 /// HMAC-SHA256 in lower-case hex, by the crates.
 pub(crate) fn hmac_hex(key: &str, body: &[u8]) -> String {
-    use std::fmt::Write as _;
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).unwrap();
     mac.update(body);
+    hex(&mac.finalize().into_bytes())
+}
+
+/// HMAC-SHA256 in lower-case hex as OpenSSL makes it: by ring, which has its code from there, and
+/// where the `openssl` program is installed it has to say the same.
+pub(crate) fn openssl_hmac_hex(key: &str, body: &[u8]) -> String {
+    let by_ring = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
+    let by_ring = hex(ring::hmac::sign(&by_ring, body).as_ref());
+    if need("openssl") {
+        assert_eq!(by_openssl(key, body), by_ring);
+    }
+    by_ring
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
     let mut hex = String::new();
-    for byte in mac.finalize().into_bytes() {
+    for byte in bytes {
         write!(hex, "{byte:02x}").unwrap();
     }
     hex
 }
 
-/// HMAC-SHA256 in lower-case hex, by the `openssl` program.
-pub(crate) fn openssl_hmac_hex(key: &str, body: &[u8]) -> String {
+fn by_openssl(key: &str, body: &[u8]) -> String {
     let mut child = Command::new("openssl")
         .args(["dgst", "-sha256", "-hmac", key])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("the tests need the openssl program");
+        .unwrap();
     child.stdin.take().unwrap().write_all(body).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::daemon::{Daemon, Finished};
-use super::{SOON, check, eventually};
+use super::{SOON, check, eventually, need, sqlite_readonly_behind};
 
 /// Longer than any transaction here.
 const BUSY: Duration = Duration::from_secs(10);
@@ -234,7 +234,17 @@ impl World {
         log.execute(sql, [])
     }
 
-    /// What `sqlite3 -readonly log.db SQL` prints, run by the words of `prefix` where there are any.
+    /// What `sqlite3 -readonly log.db SQL` prints, run by the words of `prefix` where there are any: by
+    /// the SQLite of the tests, and by the program, which is an older one, where it is installed.
+    #[track_caller]
+    pub(crate) fn read_log(&self, prefix: &[&str], sql: &str) -> Vec<Finished> {
+        let own = sqlite_readonly_behind(prefix, &self.path("log.db"), sql);
+        let program = need("sqlite3").then(|| self.sqlite3(prefix, sql));
+        [own].into_iter().chain(program).collect()
+    }
+
+    /// The same by the program alone, which must be installed.
+    #[track_caller]
     pub(crate) fn sqlite3(&self, prefix: &[&str], sql: &str) -> Finished {
         let words = [prefix, &["sqlite3", "-readonly"]].concat();
         let mut command = Command::new(words[0]);
