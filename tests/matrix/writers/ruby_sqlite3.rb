@@ -13,7 +13,10 @@ when "commit"
       db.execute(insert, [JSON.generate({ n: i }), "k#{i}"])
     end
   end
-when "rollback" then db.transaction { db.execute(insert, ["{}", "never"]); db.rollback }
+when "rollback"
+  db.transaction
+  db.execute(insert, ["{}", "never"])
+  db.rollback
 when "bad" then db.execute(insert, ["no JSON", "bad"])
 when "ignore" then db.execute(insert.sub("INSERT", "INSERT OR IGNORE"), ["no JSON", "bad"])
 when "upsert" then db.execute("#{insert} ON CONFLICT (key) DO UPDATE SET data = excluded.data", ['{"n":"new"}', "k0"])
