@@ -236,13 +236,10 @@ fn open(config: &Config, clock: &Clock) -> Result<(Tail, Store, Cursor), Error> 
     let settled = pipeline::settle(&mut tail, known, now_ms)
         .map_err(Error::Outbox)?
         .map_err(Error::Refused)?;
-    match &settled {
-        Settled::Same(_) => {}
-        Settled::Fresh(cursor) => store.set_cursor(cursor, now_ms).map_err(Error::Store)?,
-        Settled::Back { cursor, was } => {
-            store.set_cursor(cursor, now_ms).map_err(Error::Store)?;
-            pipeline::journal_back(cursor, *was);
-        }
+    if !matches!(settled, Settled::Same(_)) {
+        let cursor = settled.cursor();
+        store.set_cursor(cursor, now_ms).map_err(Error::Store)?;
+        pipeline::journal_settled(&settled);
     }
     let cursor = settled.cursor().clone();
     Ok((tail, store, cursor))

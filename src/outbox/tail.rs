@@ -26,6 +26,8 @@ const COUNTED_ROWS: i64 = 100_000;
 pub struct Batch {
     /// The rows.
     pub rows: Vec<Row>,
+    /// The keys of those that have one, `(id, key)`.
+    pub keys: Vec<(i64, Box<str>)>,
     /// There may be more behind them: read again at once.
     pub more: bool,
 }
@@ -56,6 +58,8 @@ pub struct Tail {
     settled: Option<i64>,
     /// The name of the last event, shared by runs of the same.
     name: Option<Arc<str>>,
+    /// See [`vouch`](Self::vouch).
+    vouched: Option<i64>,
 }
 
 /// The two statements that load rows, and the one that asks for the size of what they did not load.
@@ -77,13 +81,19 @@ impl Select {
         } else {
             ("NULL", "NULL")
         };
+        let key = if table.key {
+            "CASE WHEN octet_length(key) <= ?1 THEN key END"
+        } else {
+            "NULL"
+        };
         // octet_length() and typeof() of a column read its header only, not the pages it fills.
         let columns = format!(
             "SELECT id,
                CASE WHEN octet_length(event) <= ?1 THEN event END,
                CASE WHEN octet_length(data) <= ?2 THEN data END,
                CASE WHEN typeof(time) = 'integer' THEN time END,
-               {loaded_tenant}
+               {loaded_tenant},
+               {key}
              FROM main.outbox"
         );
         Self {
@@ -133,6 +143,7 @@ impl Tail {
             seen: None,
             settled: None,
             name: None,
+            vouched: None,
         })
     }
 
@@ -166,13 +177,15 @@ impl Tail {
         let params = (limits.0, limits.1, after, max_rows);
         // Most reads find nothing, the rest a full batch or a few.
         let mut rows = Vec::new();
+        let mut keys = Vec::new();
         let mut bytes = 0_usize;
         let sizes = (&self.connection, &*self.select.sizes);
-        let result = each(&self.connection, &self.select.after, params, |row| {
-            let row = self.judge.row(columns(row, sizes)?, &mut self.name);
+        let result = each(&self.connection, &self.select.after, params, |found| {
+            let row = self.judge.row(columns(found, sizes)?, &mut self.name);
             if let Row::Event(event) = &row {
                 bytes = bytes.saturating_add(event.data.len());
             }
+            keys.extend(key(found)?.map(|key| (row.id(), key)));
             rows.push(row);
             Ok(bytes < max_bytes)
         });
@@ -184,7 +197,7 @@ impl Tail {
         if !more {
             self.settled = self.seen;
         }
-        Ok(Batch { rows, more })
+        Ok(Batch { rows, keys, more })
     }
 
     /// The row with that id, as `read` would return it.
@@ -193,11 +206,21 @@ impl Tail {
     ///
     /// [`Error::Read`].
     pub fn row(&mut self, id: i64) -> Result<Option<Row>, Error> {
+        Ok(self.row_and_key(id)?.map(|(row, _)| row))
+    }
+
+    /// The row with that id, and its `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn row_and_key(&mut self, id: i64) -> Result<Option<(Row, Option<Box<str>>)>, Error> {
         let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
         let mut found = None;
         let sizes = (&self.connection, &*self.select.sizes);
         each(&self.connection, &self.select.one, params, |row| {
-            found = Some(self.judge.row(columns(row, sizes)?, &mut self.name));
+            let judged = self.judge.row(columns(row, sizes)?, &mut self.name);
+            found = Some((judged, key(row)?));
             Ok(true)
         })
         .map_err(|source| self.read_error(source))?;
@@ -262,6 +285,97 @@ impl Tail {
         let sql = "SELECT id FROM main.outbox
                    WHERE typeof(time) = 'integer' AND time >= ?1 ORDER BY id LIMIT 1";
         self.number(sql, (time_ms,))
+    }
+
+    /// Whether every row there is has a time later than `time_ms`. Ends at the first that has not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn all_later_than(&mut self, time_ms: i64) -> Result<bool, Error> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM main.outbox
+                   WHERE typeof(time) <> 'integer' OR time <= ?1)";
+        Ok(self.number(sql, (time_ms,))? == Some(1))
+    }
+
+    /// Whether a trigger refuses ids that are not above all before, as that of the schema does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn is_guarded(&mut self) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema
+                   WHERE type = 'trigger' AND tbl_name = 'outbox' COLLATE NOCASE
+                     AND sql LIKE '%INSERT%' AND sql LIKE '%sqlite_sequence%'
+                     AND sql LIKE '%RAISE%')";
+        Ok(self.number(sql, ())? == Some(1))
+    }
+
+    /// Gives the ids above `after` up to `last`, in no order. Reads an index where there is one, for
+    /// the rows take long: a tenth of a second for a million.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn ids(&mut self, after: i64, last: i64, mut to: impl FnMut(i64)) -> Result<(), Error> {
+        let sql = "SELECT id FROM main.outbox WHERE +id > ?1 AND +id <= ?2";
+        each(&self.connection, sql, (after, last), |row| {
+            to(row.get(0)?);
+            Ok(true)
+        })
+        .map(drop)
+        .map_err(|source| self.read_error(source))
+    }
+
+    /// Up to `max_rows` ids up to `last` whose time is later than `time_ms`, the lowest first. Reads
+    /// every row there is, over a million a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn ids_later_than(
+        &mut self,
+        time_ms: i64,
+        last: i64,
+        max_rows: usize,
+    ) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM main.outbox
+                   WHERE id <= ?1 AND typeof(time) = 'integer' AND time > ?2 ORDER BY id LIMIT ?3";
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        let mut ids = Vec::new();
+        each(&self.connection, sql, (last, time_ms, limit), |row| {
+            ids.push(row.get(0)?);
+            Ok(true)
+        })
+        .map_err(|source| self.read_error(source))?;
+        Ok(ids)
+    }
+
+    /// A number that every change of the schema raises, and so does a backup that SQLite copies over
+    /// the database (`.restore`, `sqlite3_backup`); no INSERT, UPDATE or DELETE does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn schema_version(&mut self) -> Result<i64, Error> {
+        Ok(self.number("PRAGMA main.schema_version", ())?.unwrap_or(0))
+    }
+
+    /// Notes that the rows were those that were taken, looked at after the schema had that version.
+    /// While it has, this connection reads the same database, which nobody put back.
+    pub fn vouch(&mut self, schema_version: i64) {
+        self.vouched = Some(schema_version);
+    }
+
+    /// Takes [`vouch`](Self::vouch) back.
+    pub fn doubt(&mut self) {
+        self.vouched = None;
+    }
+
+    /// The version of the schema at the last [`vouch`](Self::vouch).
+    #[must_use]
+    pub fn vouched(&self) -> Option<i64> {
+        self.vouched
     }
 
     /// Whether the database changed since the last [`read`](Self::read) that came to the end.
@@ -339,6 +453,14 @@ fn each(
         }
     }
     Ok(true)
+}
+
+/// The key of a row, where it has one that is text.
+fn key(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Box<str>>> {
+    Ok(match row.get_ref(5)? {
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into()),
+        _ => None,
+    })
 }
 
 /// The columns of a row. `sizes` is where the sizes of what was not loaded can be had: within this

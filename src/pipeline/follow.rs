@@ -72,7 +72,7 @@ pub fn follow<T: Transport>(
         moved: false,
         verified: None,
         spoilt: false,
-        unknown: false,
+        unknown: true,
     };
     std::thread::Builder::new()
         .name("intake".into())
@@ -92,7 +92,7 @@ struct Follower<T: Transport> {
     verified: Option<Instant>,
     /// The file was found to be damaged, and what of it is in memory may be, though it is mended.
     spoilt: bool,
-    /// The file was replaced, and its rows were not compared with the cursor yet.
+    /// The file was opened, and its rows were not compared with the cursor yet.
     unknown: bool,
 }
 
@@ -160,7 +160,7 @@ impl<T: Transport> Follower<T> {
         if self.moved {
             self.verify_now_and_then()?;
         }
-        Ok(())
+        self.intake.look_below(changed)
     }
 
     fn verify_now_and_then(&mut self) -> Result<(), IntakeError> {

@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::below::Below;
 use super::dispatch::Dispatch;
 use super::fingerprint::thin;
 use super::lane::{Lane, QUEUE_ROWS};
-use super::origin::{Refusal, Settled, is_same, settle};
+use super::origin::{Refusal, Settled, is_same, resettle};
 use super::routes::Routes;
 use super::status::Pulse;
 use super::within;
@@ -77,6 +78,7 @@ pub struct Intake<T: Transport> {
     dispatch: Arc<Dispatch<T>>,
     pub(crate) tail: Tail,
     cursor: Cursor,
+    below: Below,
     /// There is more behind the cursor than was admitted: the log refused it, or it was too much.
     more: bool,
     /// What was put off in the last step.
@@ -90,6 +92,7 @@ impl<T: Transport> Intake<T> {
         Self {
             dispatch,
             tail,
+            below: Below::new(&cursor),
             cursor,
             more: false,
             owed: Vec::new(),
@@ -147,7 +150,7 @@ impl<T: Transport> Intake<T> {
             within(BATCH_ROWS),
             within(BATCH_BYTES),
         );
-        let rows = batch.map_err(IntakeError::Outbox)?.rows;
+        let outbox::Batch { rows, keys, .. } = batch.map_err(IntakeError::Outbox)?;
         // Rows are read anew where the log refuses them: by then the outbox may have been put back.
         self.more = !rows.is_empty();
         if rows.is_empty() {
@@ -156,13 +159,20 @@ impl<T: Transport> Intake<T> {
         // A backup put back since the last look may have ids beyond the cursor again by now:
         // then there are events behind it that were never seen.
         if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
-            self.verify()?;
-            return Ok(Step::Taken(Vec::new()));
+            match self.compare()? {
+                Settled::Same(_) | Settled::Fresh(_) => {}
+                // The log has it with what is admitted now.
+                Settled::Updated(cursor) => self.cursor = cursor,
+                settled => {
+                    self.go_on_at(settled)?;
+                    return Ok(Step::Taken(Vec::new()));
+                }
+            }
         }
         crash::point("take events in", "rows read");
         loop {
             let routes = self.dispatch.routes();
-            let (admission, taken) = admission(&routes, &rows, &self.cursor);
+            let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor);
             let mut store = self.dispatch.store();
             // A reload exchanges the routes under this lock: what was fanned out by older ones
             // would be pending for a webhook that nobody serves any more.
@@ -170,6 +180,7 @@ impl<T: Transport> Intake<T> {
                 continue;
             }
             let now_ms = self.dispatch.clock.now_ms();
+            admission.cursor.time_ms = now_ms;
             let silent = self.dispatch.put_off(&admission.events);
             let (dues, owed) = store
                 .admit(&admission, &|name| silent.contains(name), now_ms)
@@ -198,39 +209,83 @@ impl<T: Transport> Intake<T> {
     /// # Errors
     /// The outbox can't be read, the log not written, or nothing of it is known.
     pub fn verify(&mut self) -> Result<(), IntakeError> {
+        let settled = self.compare()?;
+        self.go_on_at(settled)
+    }
+
+    /// Looks now and then, where somebody committed, whether rows were written that the cursor had
+    /// passed, and tells of them.
+    ///
+    /// # Errors
+    /// The outbox can't be read, or the log not written: they are told of later.
+    pub(crate) fn look_below(&mut self, changed: bool) -> Result<(), IntakeError> {
+        self.below
+            .look(changed, &mut self.tail, &self.cursor, &self.dispatch)
+    }
+
+    /// Where to go on by what the outbox holds now.
+    fn compare(&mut self) -> Result<Settled, IntakeError> {
         let now_ms = self.dispatch.clock.now_ms();
-        let settled = settle(&mut self.tail, Some(self.cursor.clone()), now_ms);
-        match settled
+        // Asked first: what is put back behind the question has another version by the next.
+        let schema = self.tail.schema_version().map_err(IntakeError::Outbox)?;
+        let steady = self.tail.vouched() == Some(schema);
+        let settled = resettle(&mut self.tail, self.cursor.clone(), now_ms, steady)
             .map_err(IntakeError::Outbox)?
-            .map_err(IntakeError::Refused)?
-        {
-            Settled::Same(_) | Settled::Fresh(_) => Ok(()),
-            Settled::Back { cursor, was } => {
-                self.dispatch
-                    .store()
-                    .set_cursor(&cursor, now_ms)
-                    .map_err(IntakeError::Store)?;
-                journal_back(&cursor, was);
-                self.cursor = cursor;
-                Ok(())
-            }
+            .map_err(IntakeError::Refused)?;
+        match settled {
+            Settled::Same(_) | Settled::Updated(_) | Settled::Fresh(_) => self.tail.vouch(schema),
+            // Not before the log has it: until then what was seen here is all that tells of it.
+            Settled::Back { .. } | Settled::Emptied { .. } => self.tail.doubt(),
         }
+        Ok(settled)
+    }
+
+    fn go_on_at(&mut self, settled: Settled) -> Result<(), IntakeError> {
+        if matches!(settled, Settled::Same(_) | Settled::Fresh(_)) {
+            return Ok(());
+        }
+        let now_ms = self.dispatch.clock.now_ms();
+        self.dispatch
+            .store()
+            .set_cursor(settled.cursor(), now_ms)
+            .map_err(IntakeError::Store)?;
+        journal_settled(&settled);
+        self.cursor = settled.cursor().clone();
+        Ok(())
     }
 }
 
-/// Says that events will be sent again, and why.
-pub fn journal_back(cursor: &Cursor, was: i64) {
-    tracing::warn!(
-        from = cursor.event_id,
-        was,
-        generation = cursor.generation,
-        "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
-         newest row that is still the same; events behind it are sent again"
-    );
+/// Says where to go on and why, where that is not where the log was.
+pub fn journal_settled(settled: &Settled) {
+    match settled {
+        Settled::Same(_) | Settled::Fresh(_) => {}
+        Settled::Updated(cursor) => tracing::debug!(
+            event_id = cursor.event_id,
+            "rows that were taken have been changed in the outbox since; they stay taken"
+        ),
+        Settled::Back { cursor, was } => tracing::warn!(
+            from = cursor.event_id,
+            was,
+            generation = cursor.generation,
+            "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
+             newest row that is still the same; events behind it are sent again"
+        ),
+        Settled::Emptied { cursor, was, count } => tracing::warn!(
+            was,
+            count,
+            generation = cursor.generation,
+            "the outbox was emptied and its counter set back (or it was made anew): all that is in it \
+             came after that, so it is taken from its beginning"
+        ),
+    }
 }
 
 /// What rows become, as far as one transaction goes, and how many rows that is.
-fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usize) {
+fn admission(
+    routes: &Routes,
+    (rows, keys): (&[Row], &[(i64, Box<str>)]),
+    cursor: &Cursor,
+) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
     let mut seen = Vec::with_capacity(rows.len());
@@ -254,11 +309,10 @@ fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usiz
         }
         taken += 1;
     }
-    let fingerprints = thin(&cursor.fingerprints, &seen, last);
     let cursor = Cursor {
-        generation: cursor.generation,
         event_id: last,
-        fingerprints,
+        fingerprints: thin(&cursor.fingerprints, &seen, keys, last),
+        ..*cursor
     };
     (
         Admission {

@@ -8,10 +8,12 @@
 //! Knows no configuration file, no signal, no SQL and no HTTP. Time comes from a `Clock`, endpoints
 //! are behind the `Transport` trait, so the same code runs under paused time with scripted ones.
 
+mod below;
 mod control;
 mod direct;
 mod dispatch;
 mod durable;
+mod evidence;
 mod fingerprint;
 mod follow;
 mod intake;
@@ -39,7 +41,7 @@ pub use control::{Asked, Refused, Tested};
 pub use direct::{Change, Directed};
 pub use dispatch::Dispatch;
 pub use follow::{Follow, Followed, follow};
-pub use intake::{Intake, IntakeError, Step, journal_back};
+pub use intake::{Intake, IntakeError, Step, journal_settled};
 pub use origin::{Refusal, Settled, settle, settle_at};
 pub use replay::{Found, Wanted};
 pub use routes::Routes;

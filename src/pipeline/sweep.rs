@@ -5,15 +5,18 @@
 //! for a day, so that a wrong date alone deletes nothing. Rows of the outbox go by their own
 //! number of days after they were taken, and only those that were.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
+use super::origin::{Settled, resettle};
 use super::{chain, within};
-use crate::outbox::{Pruned, Pruner};
+use crate::model::Cursor;
+use crate::outbox::{self, Pruned, Pruner, Tail};
 use crate::store;
 use crate::transport::Transport;
 
@@ -142,10 +145,9 @@ impl<T: Transport> Dispatch<T> {
         while !self.is_stopping() {
             let chunk = self.clock.instant();
             let path = retention.outbox.clone();
+            let (this, known) = (self.clone(), cursor.clone());
             let deleted = self
-                .with_blocking(move || {
-                    Pruner::open(&path).and_then(|mut p| p.delete(up_to, within(CHUNK_ROWS)))
-                })
+                .with_blocking(move || this.prune(&path, known, up_to))
                 .await;
             match deleted {
                 Ok(Pruned::Rows(deleted)) => {
@@ -173,6 +175,18 @@ impl<T: Transport> Dispatch<T> {
             tracing::info!(rows, days, "dispatched rows of the outbox deleted");
         }
         Ok(())
+    }
+
+    /// Deletes one chunk of rows that were taken, unless the outbox was put back, or its counter was,
+    /// since the cursor came there: then such ids may be new rows', and the intake says which.
+    fn prune(&self, path: &Path, known: Cursor, up_to: i64) -> Result<Pruned, outbox::Error> {
+        let mut tail = Tail::open(path, self.max_data_bytes.load(Ordering::Relaxed))?;
+        let settled = resettle(&mut tail, known, self.clock.now_ms(), false)?;
+        if !matches!(settled, Ok(Settled::Same(_) | Settled::Updated(_))) {
+            return Ok(Pruned::Rows(0));
+        }
+        drop(tail);
+        Pruner::open(path)?.delete(up_to, within(CHUNK_ROWS))
     }
 
     /// Leaves the databases to others, in a round that began at `begun`, after a chunk that did at `chunk`.

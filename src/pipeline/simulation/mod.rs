@@ -47,13 +47,14 @@ fn number(name: &str, or: u64) -> u64 {
 }
 
 /// What many seeds must have seen, or something of the world is broken.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 29] = [
     "admit events",
     "answers of failure",
     "bad rows",
     "bring deliveries forward",
     "cancel deliveries",
     "clock steps",
+    "counters set back",
     "crashes",
     "delete old rows",
     "dripping successes",
@@ -70,8 +71,11 @@ const KINDS: [&str; 25] = [
     "register webhooks",
     "reloads",
     "resets",
+    "rows changed",
+    "rows upserted",
     "set the cursor",
     "slow successes",
+    "tables rebuilt",
     "time-outs",
 ];
 

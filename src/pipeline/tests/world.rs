@@ -240,6 +240,7 @@ impl World {
                     generation: 0,
                     event_id: last,
                     fingerprints: Vec::new(),
+                    time_ms: now_ms,
                 };
                 let admission = Admission {
                     events,
