@@ -70,6 +70,8 @@ pub enum Step<E> {
     Taken(Vec<Arc<Lane<E>>>),
     /// There is nothing behind the cursor.
     Drained,
+    /// The rows were read from a file that is no longer under the outbox's path: none was taken.
+    Replaced,
 }
 
 /// The reader of one outbox.
@@ -81,6 +83,9 @@ pub struct Intake<T: Transport> {
     more: bool,
     /// What was put off in the last step.
     owed: Vec<Owed>,
+    /// Where to go back to, which the log refused to be told. By the next look the outbox may have
+    /// grown beyond the cursor again, and what it lost no longer be seen.
+    back: Option<Cursor>,
 }
 
 impl<T: Transport> Intake<T> {
@@ -93,6 +98,7 @@ impl<T: Transport> Intake<T> {
             cursor,
             more: false,
             owed: Vec::new(),
+            back: None,
         }
     }
 
@@ -119,7 +125,7 @@ impl<T: Transport> Intake<T> {
 
     /// Whether there is something to do though nobody commits: the log refused it the last time.
     pub(crate) fn has_more(&self) -> bool {
-        self.more || !self.owed.is_empty()
+        self.more || !self.owed.is_empty() || self.back.is_some()
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {
@@ -142,6 +148,9 @@ impl<T: Transport> Intake<T> {
             self.owed.clear();
             return Ok(Step::Taken(paid));
         }
+        if self.back.is_some() {
+            self.verify()?;
+        }
         let batch = self.tail.read(
             self.cursor.event_id,
             within(BATCH_ROWS),
@@ -158,6 +167,10 @@ impl<T: Transport> Intake<T> {
         if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
             self.verify()?;
             return Ok(Step::Taken(Vec::new()));
+        }
+        // A file that was removed can be read on and on: what is in it alone happened nowhere.
+        if self.tail.replaced() {
+            return Ok(Step::Replaced);
         }
         crash::point("take events in", "rows read");
         loop {
@@ -199,22 +212,28 @@ impl<T: Transport> Intake<T> {
     /// The outbox can't be read, the log not written, or nothing of it is known.
     pub fn verify(&mut self) -> Result<(), IntakeError> {
         let now_ms = self.dispatch.clock.now_ms();
-        let settled = settle(&mut self.tail, Some(self.cursor.clone()), now_ms);
-        match settled
+        // From where it was to go back to, if the log does not know that yet: what led there may be
+        // gone from the outbox by now, but where there is less of it still, it goes back further.
+        let from = self.back.as_ref().unwrap_or(&self.cursor).clone();
+        let settled = settle(&mut self.tail, Some(from), now_ms);
+        let settled = settled
             .map_err(IntakeError::Outbox)?
-            .map_err(IntakeError::Refused)?
-        {
-            Settled::Same(_) | Settled::Fresh(_) => Ok(()),
-            Settled::Back { cursor, was } => {
-                self.dispatch
-                    .store()
-                    .set_cursor(&cursor, now_ms)
-                    .map_err(IntakeError::Store)?;
-                journal_back(&cursor, was);
-                self.cursor = cursor;
-                Ok(())
-            }
+            .map_err(IntakeError::Refused)?;
+        match settled {
+            Settled::Back { cursor, .. } => self.back = Some(cursor),
+            Settled::Same(_) | Settled::Fresh(_) => {}
         }
+        let Some(cursor) = &self.back else {
+            return Ok(());
+        };
+        self.dispatch
+            .store()
+            .set_cursor(cursor, now_ms)
+            .map_err(IntakeError::Store)?;
+        journal_back(cursor, self.cursor.event_id);
+        self.cursor.clone_from(cursor);
+        self.back = None;
+        Ok(())
     }
 }
 
@@ -233,7 +252,6 @@ pub fn journal_back(cursor: &Cursor, was: i64) {
 fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
-    let mut seen = Vec::with_capacity(rows.len());
     for row in rows {
         match row {
             Row::Event(event) => {
@@ -245,7 +263,6 @@ fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usiz
                 deliveries += more;
                 events.extend(fanned);
                 last = event.id;
-                seen.push(event);
             }
             Row::Unsendable(row) => {
                 last = row.event_id;
@@ -254,7 +271,7 @@ fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usiz
         }
         taken += 1;
     }
-    let fingerprints = thin(&cursor.fingerprints, &seen, last);
+    let fingerprints = thin(&cursor.fingerprints, &rows[..taken], last);
     let cursor = Cursor {
         generation: cursor.generation,
         event_id: last,

@@ -3,9 +3,9 @@
 //! Decides from the log's cursor and the rows that are really there. It changes neither; the
 //! caller writes the cursor that it gets, and says to the person what a refusal needs.
 
-use super::fingerprint::{print, thin};
-use crate::model::{Cursor, Event};
-use crate::outbox::{Error, Row, Tail};
+use super::fingerprint::{is_of, thin};
+use crate::model::Cursor;
+use crate::outbox::{Error, Tail};
 
 /// Events older than this, in a log that is new, are somebody's decision to send.
 const OLD_MS: i64 = 3_600_000;
@@ -82,8 +82,8 @@ pub fn settle(
     let lost = tail.sequence()? < cursor.event_id;
     let mut mismatch = lost;
     for (place, (id, digest)) in cursor.fingerprints.iter().enumerate() {
-        match tail.row(*id)? {
-            Some(Row::Event(event)) if print(&event).1 == *digest => {
+        match tail.row(*id)?.and_then(|row| is_of(&row, digest)) {
+            Some(true) => {
                 if !mismatch {
                     return Ok(Ok(Settled::Same(cursor)));
                 }
@@ -97,10 +97,9 @@ pub fn settle(
                     was: cursor.event_id,
                 }));
             }
-            Some(Row::Event(_)) => mismatch = true,
-            // A row that is gone was pruned unless the whole tail is; one that can't be read now,
-            // for it is over a limit made smaller, says nothing either way.
-            Some(Row::Unsendable(_)) | None => {}
+            Some(false) => mismatch = true,
+            // A row that is gone was pruned unless the whole tail is.
+            None => {}
         }
     }
     if mismatch && cursor.event_id > 0 {
@@ -122,11 +121,20 @@ pub fn settle(
 /// The outbox can't be read.
 pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
     for (id, digest) in &cursor.fingerprints {
-        if let Some(Row::Event(event)) = tail.row(*id)? {
-            return Ok(print(&event).1 == *digest);
+        if let Some(same) = tail.row(*id)?.and_then(|row| is_of(&row, digest)) {
+            return Ok(same);
         }
     }
     Ok(true)
+}
+
+/// Whether the outbox is in order up to the cursor: what is there at or behind it was taken. Asked
+/// by those who would do something with such rows, in the database that they do it in.
+///
+/// # Errors
+/// The outbox can't be read.
+pub(super) fn is_in_order(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
+    Ok(tail.sequence()? >= cursor.event_id && is_same(tail, cursor)?)
 }
 
 /// A cursor set by hand: behind it is taken as done, what comes after it will be sent.
@@ -138,17 +146,10 @@ pub fn settle_at(tail: &mut Tail, event_id: i64, generation: i64) -> Result<Curs
         .saturating_sub(i64::try_from(SETTLE_ROWS).unwrap_or(i64::MAX))
         .max(0);
     let batch = tail.read(first, SETTLE_ROWS, usize::MAX)?;
-    let events: Vec<Event> = batch
-        .rows
-        .into_iter()
-        .filter_map(|row| match row {
-            Row::Event(event) if event.id <= event_id => Some(event),
-            Row::Event(_) | Row::Unsendable(_) => None,
-        })
-        .collect();
+    let behind = batch.rows.partition_point(|row| row.id() <= event_id);
     Ok(Cursor {
         generation,
         event_id,
-        fingerprints: thin(&[], &events.iter().collect::<Vec<_>>(), event_id),
+        fingerprints: thin(&[], &batch.rows[..behind], event_id),
     })
 }
