@@ -233,13 +233,14 @@ fn open(config: &Config, clock: &Clock) -> Result<(Tail, Store, Cursor), Error> 
     let now_ms = clock.now_ms();
     let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
     let known = store.cursor().map_err(Error::Store)?;
+    let was = known.as_ref().map_or(0, |cursor| cursor.event_id);
     let settled = pipeline::settle(&mut tail, known, now_ms)
         .map_err(Error::Outbox)?
         .map_err(Error::Refused)?;
     if !matches!(settled, Settled::Same(_)) {
         let cursor = settled.cursor();
         store.set_cursor(cursor, now_ms).map_err(Error::Store)?;
-        pipeline::journal_settled(&settled);
+        pipeline::journal_settled(&settled, was);
     }
     let cursor = settled.cursor().clone();
     Ok((tail, store, cursor))

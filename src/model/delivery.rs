@@ -87,6 +87,8 @@ pub struct Rejected {
     pub event: String,
     /// Why, for people.
     pub reason: String,
+    /// Its time as it stands there, UNIX milliseconds; 0 where that is no integer.
+    pub time_ms: i64,
 }
 
 /// An event with its bodies and the webhooks that want it.

@@ -18,6 +18,13 @@ pub(crate) fn write_unchecked(path: &Path, event: &str, data: &str, time_ms: i64
     application.last_insert_rowid()
 }
 
+/// Gives a row other data.
+pub(crate) fn mend(path: &Path, id: i64, data: &str) {
+    let application = Connection::open(path).unwrap();
+    let update = "UPDATE outbox SET data = ?2 WHERE id = ?1";
+    assert_eq!(application.execute(update, params![id, data]).unwrap(), 1);
+}
+
 /// The ids of the rows behind `after`.
 pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
     let application = Connection::open(path).unwrap();

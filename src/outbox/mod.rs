@@ -20,6 +20,7 @@ mod connect;
 mod create;
 mod error;
 mod json;
+mod order;
 mod prune;
 mod row;
 mod schema;

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Error, connect, table};
 use crate::model::crash;
@@ -23,6 +23,8 @@ pub enum Pruned {
     Rows(usize),
     /// Another connection was writing: try again later.
     Busy,
+    /// The caller did not want it: nothing was deleted.
+    Kept,
 }
 
 /// A connection that deletes old rows.
@@ -50,33 +52,55 @@ impl Pruner {
         })
     }
 
-    /// Deletes the oldest rows with ids up to `up_to_id`, at most `limit` of them, durably.
+    /// Deletes the oldest rows with ids up to `up_to_id`, at most `limit` of them, durably, where
+    /// `wanted` says so once nobody else can write: what it sees is what is deleted.
     ///
     /// May wait for 20 ms. A foreign key of the application's that refers to the rows is obeyed.
     ///
     /// # Errors
     ///
-    /// [`Error::Prune`].
-    pub fn delete(&mut self, up_to_id: i64, limit: usize) -> Result<Pruned, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = "DELETE FROM main.outbox WHERE id IN
-                   (SELECT id FROM main.outbox WHERE id <= ?1 ORDER BY id LIMIT ?2)";
-        let deleted = self
-            .connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute((up_to_id, limit)))
-            .map_err(|source| Error::Prune {
-                path: self.path.clone(),
-                source,
-            });
-        match deleted {
-            Ok(rows) => {
+    /// [`Error::Prune`], and those of `wanted`.
+    pub fn delete(
+        &mut self,
+        up_to_id: i64,
+        limit: usize,
+        wanted: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<Pruned, Error> {
+        match self.try_to_delete(up_to_id, limit, wanted) {
+            Ok(pruned) => {
                 crash::point("prune the outbox", "deleted");
-                Ok(Pruned::Rows(rows))
+                Ok(pruned)
             }
             Err(error) if error.is_busy() => Ok(Pruned::Busy),
             Err(error) => Err(error),
         }
+    }
+
+    fn try_to_delete(
+        &mut self,
+        up_to_id: i64,
+        limit: usize,
+        wanted: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<Pruned, Error> {
+        let prune_error = |source| {
+            let path = self.path.clone();
+            Error::Prune { path, source }
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = "DELETE FROM main.outbox WHERE id IN
+                   (SELECT id FROM main.outbox WHERE id <= ?1 ORDER BY id LIMIT ?2)";
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(prune_error)?;
+        if !wanted()? {
+            return Ok(Pruned::Kept);
+        }
+        let rows = transaction
+            .execute(sql, (up_to_id, limit))
+            .map_err(prune_error)?;
+        transaction.commit().map_err(prune_error)?;
+        Ok(Pruned::Rows(rows))
     }
 }
 
@@ -101,15 +125,30 @@ mod tests {
             ids.map(Result::unwrap).collect()
         };
         let mut pruner = Pruner::open(&path).unwrap();
-        assert_eq!(pruner.delete(7, 3).unwrap(), Pruned::Rows(3));
+        assert_eq!(pruner.delete(7, 3, || Ok(true)).unwrap(), Pruned::Rows(3));
         assert_eq!(ids(), [4, 5, 6, 7, 8, 9, 10]);
         app.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert_eq!(pruner.delete(7, 3).unwrap(), Pruned::Busy);
+        assert_eq!(pruner.delete(7, 3, || Ok(true)).unwrap(), Pruned::Busy);
         app.execute_batch("COMMIT").unwrap();
-        assert_eq!(pruner.delete(7, 30).unwrap(), Pruned::Rows(4));
-        assert_eq!(pruner.delete(7, 30).unwrap(), Pruned::Rows(0));
-        assert_eq!(pruner.delete(i64::MAX, 30).unwrap(), Pruned::Rows(3));
+        assert_eq!(pruner.delete(7, 30, || Ok(true)).unwrap(), Pruned::Rows(4));
+        assert_eq!(pruner.delete(7, 30, || Ok(true)).unwrap(), Pruned::Rows(0));
+        assert_eq!(
+            pruner.delete(i64::MAX, 30, || Ok(true)).unwrap(),
+            Pruned::Rows(3)
+        );
         app.execute(insert, ()).unwrap();
         assert_eq!(ids().first(), Some(&11), "an id was given again");
+        assert_eq!(
+            pruner.delete(i64::MAX, 30, || Ok(false)).unwrap(),
+            Pruned::Kept
+        );
+        let looks_before_it_deletes = || {
+            let busy = Connection::open(&path).unwrap();
+            busy.busy_timeout(Duration::ZERO).unwrap();
+            assert!(busy.execute(insert, ()).is_err(), "nobody else writes");
+            Ok(ids().len() == 10)
+        };
+        let pruned = pruner.delete(i64::MAX, 30, looks_before_it_deletes);
+        assert_eq!(pruned.unwrap(), Pruned::Rows(10));
     }
 }

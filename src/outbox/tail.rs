@@ -44,7 +44,7 @@ pub struct Waiting {
 /// A connection that reads the outbox.
 #[derive(Debug)]
 pub struct Tail {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     /// The rollback journal, beside the real file.
     journal: PathBuf,
@@ -59,7 +59,7 @@ pub struct Tail {
     /// The name of the last event, shared by runs of the same.
     name: Option<Arc<str>>,
     /// See [`vouch`](Self::vouch).
-    vouched: Option<i64>,
+    pub(super) vouched: Option<i64>,
 }
 
 /// The two statements that load rows, and the one that asks for the size of what they did not load.
@@ -287,97 +287,6 @@ impl Tail {
         self.number(sql, (time_ms,))
     }
 
-    /// Whether every row there is has a time later than `time_ms`. Ends at the first that has not.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn all_later_than(&mut self, time_ms: i64) -> Result<bool, Error> {
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM main.outbox
-                   WHERE typeof(time) <> 'integer' OR time <= ?1)";
-        Ok(self.number(sql, (time_ms,))? == Some(1))
-    }
-
-    /// Whether a trigger refuses ids that are not above all before, as that of the schema does.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn is_guarded(&mut self) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema
-                   WHERE type = 'trigger' AND tbl_name = 'outbox' COLLATE NOCASE
-                     AND sql LIKE '%INSERT%' AND sql LIKE '%sqlite_sequence%'
-                     AND sql LIKE '%RAISE%')";
-        Ok(self.number(sql, ())? == Some(1))
-    }
-
-    /// Gives the ids above `after` up to `last`, in no order. Reads an index where there is one, for
-    /// the rows take long: a tenth of a second for a million.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn ids(&mut self, after: i64, last: i64, mut to: impl FnMut(i64)) -> Result<(), Error> {
-        let sql = "SELECT id FROM main.outbox WHERE +id > ?1 AND +id <= ?2";
-        each(&self.connection, sql, (after, last), |row| {
-            to(row.get(0)?);
-            Ok(true)
-        })
-        .map(drop)
-        .map_err(|source| self.read_error(source))
-    }
-
-    /// Up to `max_rows` ids up to `last` whose time is later than `time_ms`, the lowest first. Reads
-    /// every row there is, over a million a second.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn ids_later_than(
-        &mut self,
-        time_ms: i64,
-        last: i64,
-        max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
-        let sql = "SELECT id FROM main.outbox
-                   WHERE id <= ?1 AND typeof(time) = 'integer' AND time > ?2 ORDER BY id LIMIT ?3";
-        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let mut ids = Vec::new();
-        each(&self.connection, sql, (last, time_ms, limit), |row| {
-            ids.push(row.get(0)?);
-            Ok(true)
-        })
-        .map_err(|source| self.read_error(source))?;
-        Ok(ids)
-    }
-
-    /// A number that every change of the schema raises, and so does a backup that SQLite copies over
-    /// the database (`.restore`, `sqlite3_backup`); no INSERT, UPDATE or DELETE does.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn schema_version(&mut self) -> Result<i64, Error> {
-        Ok(self.number("PRAGMA main.schema_version", ())?.unwrap_or(0))
-    }
-
-    /// Notes that the rows were those that were taken, looked at after the schema had that version.
-    /// While it has, this connection reads the same database, which nobody put back.
-    pub fn vouch(&mut self, schema_version: i64) {
-        self.vouched = Some(schema_version);
-    }
-
-    /// Takes [`vouch`](Self::vouch) back.
-    pub fn doubt(&mut self) {
-        self.vouched = None;
-    }
-
-    /// The version of the schema at the last [`vouch`](Self::vouch).
-    #[must_use]
-    pub fn vouched(&self) -> Option<i64> {
-        self.vouched
-    }
-
     /// Whether the database changed since the last [`read`](Self::read) that came to the end.
     ///
     /// Costs some 4 µs. It stays true until a read succeeds and has no `more`, so that a change is
@@ -422,7 +331,7 @@ impl Tail {
         }
     }
 
-    fn number(&self, sql: &str, params: impl Params) -> Result<Option<i64>, Error> {
+    pub(super) fn number(&self, sql: &str, params: impl Params) -> Result<Option<i64>, Error> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.query_row(params, |row| row.get(0)).optional())
@@ -430,7 +339,7 @@ impl Tail {
             .map_err(|source| self.read_error(source))
     }
 
-    fn read_error(&self, source: rusqlite::Error) -> Error {
+    pub(super) fn read_error(&self, source: rusqlite::Error) -> Error {
         Error::Read {
             path: self.path.clone(),
             source,
@@ -439,7 +348,7 @@ impl Tail {
 }
 
 /// Gives each row to `take` until that has enough, and says whether all were taken.
-fn each(
+pub(super) fn each(
     connection: &Connection,
     sql: &str,
     params: impl Params,

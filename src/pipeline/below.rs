@@ -209,15 +209,16 @@ fn set_aside<T: Transport>(
 ) -> Result<(), IntakeError> {
     let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
-        let event = match tail.row(*id).map_err(IntakeError::Outbox)? {
-            Some(Row::Event(event)) => event.name.to_string(),
-            Some(Row::Unsendable(row)) => row.event,
+        let (event, time_ms) = match tail.row(*id).map_err(IntakeError::Outbox)? {
+            Some(Row::Event(event)) => (event.name.to_string(), event.time_ms),
+            Some(Row::Unsendable(row)) => (row.event, row.time_ms),
             None => continue,
         };
         rows.push(Rejected {
             event_id: *id,
             event,
             reason: REASON.to_owned(),
+            time_ms,
         });
     }
     let now_ms = dispatch.clock.now_ms();

@@ -6,7 +6,7 @@
 //!
 //! - An equal `key` is the same event; an equal `time` the same insert, for a later one is later;
 //!   an equal `data`, where no other known row has the like, the same row with another time.
-//! - A time that is a whole day (0, a date) is no clock's, and says little.
+//! - A time before the year 2000 (0, seconds) or of a whole day (a date) is no clock's, and says little.
 //! - A row of which nothing is equal is **strange**.
 //!
 //! Strange rows alone are not enough, and a pattern decides:
@@ -27,14 +27,22 @@
 //!
 //! [`Tail::vouch`]: crate::outbox::Tail::vouch
 
-use super::fingerprint::{Known, is_of};
+use super::fingerprint::{is_of, print};
+use crate::model::Cursor;
 use crate::model::print::{Columns, Print};
-use crate::model::{Cursor, Event};
+use crate::outbox::Row;
 
 const DAY_MS: i64 = 86_400_000;
 
+const YEAR_2000_MS: i64 = 946_684_800_000;
+
 /// Times moved by one span are a pattern from so many different ones on; fewer are chance.
 const SHIFTED: usize = 3;
+
+/// Whether a time can be a clock's: later than 1999, and no whole day.
+fn is_a_clocks(time_ms: i64) -> bool {
+    time_ms >= YEAR_2000_MS && time_ms % DAY_MS != 0
+}
 
 /// What the row of a print is by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,38 +71,44 @@ pub(super) struct Witness<'a> {
 }
 
 impl Witness<'_> {
-    /// What that row is, of which `kept` was kept.
-    pub(super) fn look(&self, kept: &Known, event: &Event, key: Option<&str>) -> Sight {
-        if is_of(&kept.1, event, key) {
-            return Sight::Same;
+    /// What that row is, of which `kept` was kept; `None` where it says nothing either way, for it was
+    /// sent and can't be read now.
+    pub(super) fn look(&self, kept: &Print, row: &Row, key: Option<&str>) -> Option<Sight> {
+        if is_of(kept, row, key) == Some(true) {
+            return Some(Sight::Same);
         }
-        let columns = |print: Print| match print {
-            Print::Columns(columns) => Some(columns),
-            Print::Whole(_) => None,
+        let Print::Columns(now) = print(row, key) else {
+            return None;
         };
-        let now = columns(super::fingerprint::print(event, key)).unwrap_or_default();
-        let Some(was) = columns(kept.1) else {
-            return if self.may_be_new(now.time_ms) {
-                Sight::Strange(None, now.time_ms)
-            } else {
-                Sight::Changed
-            };
-        };
-        let same_data = was.data == now.data;
+        match kept {
+            Print::Columns(was) => self.compare(was, &now),
+            Print::Whole(_) if now.data == 0 => None,
+            Print::Whole(_) if self.may_be_new(now.time_ms) => {
+                Some(Sight::Strange(None, now.time_ms))
+            }
+            Print::Whole(_) => Some(Sight::Changed),
+        }
+    }
+
+    fn compare(&self, was: &Columns, now: &Columns) -> Option<Sight> {
+        let same_data = was.data != 0 && was.data == now.data;
         if was.key != 0 && was.key == now.key {
-            return Sight::Changed;
+            return Some(Sight::Changed);
         }
         if was.time_ms == now.time_ms {
-            return if same_data || was.time_ms % DAY_MS != 0 {
+            return Some(if same_data || is_a_clocks(was.time_ms) {
                 Sight::Changed
             } else {
                 Sight::Weak
-            };
+            });
         }
-        if same_data && (self.is_alone(&was) || !self.may_be_new(now.time_ms)) {
-            return Sight::Changed;
+        if was.data != 0 && now.data == 0 {
+            return None;
         }
-        Sight::Strange(Some(was.time_ms), now.time_ms)
+        if same_data && (self.is_alone(was) || !self.may_be_new(now.time_ms)) {
+            return Some(Sight::Changed);
+        }
+        Some(Sight::Strange(Some(was.time_ms), now.time_ms))
     }
 
     /// Whether a row that took an id anew may have that time: one that was written after the outbox
@@ -129,8 +143,8 @@ impl Witness<'_> {
                 _ => return false,
             }
         }
-        let is_day = |time_ms: i64| time_ms % DAY_MS == 0;
-        if !known && times.iter().all(|(was, now)| is_day(*now) && !is_day(*was)) {
+        let stopped = |(was, now): &(i64, i64)| is_a_clocks(*was) && !is_a_clocks(*now);
+        if !known && times.iter().all(stopped) {
             return true;
         }
         let shift = |(was, now): &(i64, i64)| now - was;

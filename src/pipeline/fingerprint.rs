@@ -7,29 +7,50 @@
 //! by `evidence`.
 
 use crate::dialect;
-use crate::model::Event;
+use crate::model::event::MAX_TIME_MS;
 use crate::model::print::{Columns, Print};
+use crate::outbox::Row;
 
 /// The id and the print of a row.
 pub(crate) type Known = (i64, Print);
 
-/// The print of an event with that key.
-pub(crate) fn print(event: &Event, key: Option<&str>) -> Print {
-    let tenant = event.tenant.as_deref();
-    let rest = hash(event.name.as_bytes()) ^ tenant.map_or(0, |text| !hash(text.as_bytes()));
-    Print::Columns(Columns {
-        time_ms: event.time_ms,
-        data: hash(event.data.as_bytes()),
-        key: key.map_or(0, |key| hash(key.as_bytes()).max(1)),
-        rest: u16::try_from(rest >> 16).unwrap_or_default(),
-    })
+/// The print of a row with that key. Of a row that was set aside the data is left out, for it may be
+/// too long to be read.
+pub(crate) fn print(row: &Row, key: Option<&str>) -> Print {
+    let key = key.map_or(0, |key| hash(key.as_bytes()).max(1));
+    let columns = match row {
+        Row::Event(event) => {
+            let tenant = event.tenant.as_deref();
+            let tenant = tenant.map_or(0, |text| !hash(text.as_bytes()));
+            Columns {
+                time_ms: event.time_ms,
+                data: hash(event.data.as_bytes()).max(1),
+                key,
+                rest: upper(hash(event.name.as_bytes()) ^ tenant),
+            }
+        }
+        Row::Unsendable(row) => Columns {
+            time_ms: row.time_ms.clamp(0, MAX_TIME_MS),
+            data: 0,
+            key,
+            rest: upper(hash(row.event.as_bytes())),
+        },
+    };
+    Print::Columns(columns)
 }
 
-/// Whether a print says that the row is the same in every column.
-pub(crate) fn is_of(kept: &Print, event: &Event, key: Option<&str>) -> bool {
-    match kept {
-        Print::Columns(_) => *kept == print(event, key),
-        Print::Whole(half) => dialect::digest(event)[..16] == *half,
+fn upper(hash: u32) -> u16 {
+    u16::try_from(hash >> 16).unwrap_or_default()
+}
+
+/// Whether a row is the same in every column as the one that the print was made of; `None` where that
+/// can't be told, for the row was sent and is over a limit by now that was made smaller.
+pub(crate) fn is_of(kept: &Print, row: &Row, key: Option<&str>) -> Option<bool> {
+    match (kept, row) {
+        (Print::Columns(was), Row::Unsendable(_)) if was.data != 0 => None,
+        (Print::Columns(_), _) => Some(*kept == print(row, key)),
+        (Print::Whole(half), Row::Event(event)) => Some(dialect::digest(event)[..16] == *half),
+        (Print::Whole(_), Row::Unsendable(_)) => None,
     }
 }
 
@@ -54,7 +75,7 @@ fn hash(bytes: &[u8]) -> u32 {
 /// then what is left in this one. `keys` are those of the batch, in the order of the ids.
 pub(crate) fn thin(
     old: &[Known],
-    batch: &[&Event],
+    batch: &[Row],
     keys: &[(i64, Box<str>)],
     cursor_id: i64,
 ) -> Vec<Known> {
@@ -66,10 +87,10 @@ pub(crate) fn thin(
         .enumerate()
         .filter(|(back, _)| wanted(*back));
     let mut kept: Vec<Known> = fresh
-        .map(|(_, event)| {
-            let key = keys.binary_search_by_key(&event.id, |(id, _)| *id);
+        .map(|(_, row)| {
+            let key = keys.binary_search_by_key(&row.id(), |(id, _)| *id);
             let key = key.ok().map(|place| &*keys[place].1);
-            (event.id, print(event, key))
+            (row.id(), print(row, key))
         })
         .collect();
     kept.extend(old.iter().filter(|(id, _)| *id <= cursor_id));
@@ -91,6 +112,7 @@ pub(crate) fn thin(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Event, Rejected};
     use proptest::prelude::*;
 
     fn event(id: i64) -> Event {
@@ -106,38 +128,46 @@ mod tests {
     #[test]
     fn a_print_is_of_every_column() {
         let row = event(1);
-        let print_of = |event: &Event| print(event, None);
-        assert_eq!(print_of(&row), print_of(&row));
-        for other in [
-            Event {
-                data: "{ }".into(),
-                ..row.clone()
-            },
-            Event {
-                name: "f".into(),
-                ..row.clone()
-            },
-            Event {
-                tenant: Some("e".into()),
-                ..row.clone()
-            },
-            Event {
-                time_ms: 2,
-                ..row.clone()
-            },
-        ] {
-            assert_ne!(print_of(&row), print_of(&other));
+        let of = |event: &Event| print(&Row::Event(event.clone()), None);
+        assert_eq!(of(&row), of(&row));
+        let mut others = [row.clone(), row.clone(), row.clone(), row.clone()];
+        others[0].data = "{ }".into();
+        others[1].name = "f".into();
+        others[2].tenant = Some("e".into());
+        others[3].time_ms = 2;
+        for other in &others {
+            assert_ne!(of(&row), of(other));
         }
-        assert_ne!(print(&row, None), print(&row, Some("")));
-        assert_ne!(print(&row, Some("a")), print(&row, Some("b")));
+        let keyed = |key| print(&Row::Event(row.clone()), key);
+        assert_ne!(keyed(None), keyed(Some("")));
+        assert_ne!(keyed(Some("a")), keyed(Some("b")));
     }
 
     #[test]
     fn the_prints_of_version_0_1_know_their_rows() {
         let digest = dialect::digest(&event(1));
         let old = Print::Whole(digest[..16].try_into().unwrap());
-        assert!(is_of(&old, &event(1), Some("any")));
-        assert!(!is_of(&old, &event(2), None));
+        let is_of = |id, key| is_of(&old, &Row::Event(event(id)), key);
+        assert_eq!(is_of(1, Some("any")), Some(true));
+        assert_eq!(is_of(2, None), Some(false));
+    }
+
+    #[test]
+    fn a_row_that_was_set_aside_is_known_again_whatever_the_limits_are_by_now() {
+        let aside = |time_ms, reason: &str| {
+            Row::Unsendable(Rejected {
+                event_id: 1,
+                event: "e".into(),
+                reason: reason.into(),
+                time_ms,
+            })
+        };
+        let kept = print(&aside(1, "too long"), None);
+        assert_eq!(is_of(&kept, &aside(1, "much too long"), None), Some(true));
+        assert_eq!(is_of(&kept, &aside(2, "too long"), None), Some(false));
+        assert_eq!(is_of(&kept, &Row::Event(event(1)), None), Some(false));
+        let sent = print(&Row::Event(event(1)), None);
+        assert_eq!(is_of(&sent, &aside(1, "too long"), None), None);
     }
 
     proptest! {
@@ -157,9 +187,10 @@ mod tests {
         fn every_distance_is_covered(batches in proptest::collection::vec(1_i64..40, 1..200)) {
             let (mut prints, mut cursor) = (Vec::new(), 0);
             for size in batches {
-                let rows: Vec<Event> = (cursor + 1..=cursor + size).map(event).collect();
+                let ids = cursor + 1..=cursor + size;
+                let rows: Vec<Row> = ids.map(event).map(Row::Event).collect();
                 cursor += size;
-                prints = thin(&prints, &rows.iter().collect::<Vec<_>>(), &[], cursor);
+                prints = thin(&prints, &rows, &[], cursor);
             }
             prop_assert_eq!(prints[0].0, cursor);
             prop_assert!(prints.len() <= 2 + 2 * 54);

@@ -126,8 +126,7 @@ impl<T: Transport> Follower<T> {
         self.intake.limit_data();
         // After trouble too: what was read then is read anew, and not from a file that is gone.
         if (always || self.intake.has_more()) && self.intake.tail.replaced() {
-            tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
-            self.reopen()?;
+            self.follow_on()?;
         } else if always && self.spoilt {
             self.reopen()?;
         }
@@ -136,10 +135,7 @@ impl<T: Transport> Follower<T> {
             let looked = self.intake.tail.check_companions(now, true);
             looked.map_err(IntakeError::Outbox)?;
         }
-        if self.unknown {
-            self.intake.verify()?;
-            self.unknown = false;
-        }
+        self.make_known()?;
         if !always && self.intake.tail.being_written() {
             return Ok(());
         }
@@ -152,6 +148,10 @@ impl<T: Transport> Follower<T> {
             match self.intake.step()? {
                 Step::Taken(lanes) => self.let_catch_up(&lanes),
                 Step::Drained => break,
+                Step::Replaced => {
+                    self.follow_on()?;
+                    self.make_known()?;
+                }
             }
             any = true;
             self.beat();
@@ -174,6 +174,21 @@ impl<T: Transport> Follower<T> {
         self.verified = Some(now);
         self.intake.verify()?;
         self.moved = false;
+        Ok(())
+    }
+
+    /// Goes on in the file that is under the path now.
+    fn follow_on(&mut self) -> Result<(), IntakeError> {
+        tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
+        self.reopen()
+    }
+
+    /// Compares the rows of a file that was opened anew with the cursor.
+    fn make_known(&mut self) -> Result<(), IntakeError> {
+        if self.unknown {
+            self.intake.verify()?;
+            self.unknown = false;
+        }
         Ok(())
     }
 

@@ -71,6 +71,8 @@ pub enum Step<E> {
     Taken(Vec<Arc<Lane<E>>>),
     /// There is nothing behind the cursor.
     Drained,
+    /// The rows were read from a file that is no longer under the outbox's path: none was taken.
+    Replaced,
 }
 
 /// The reader of one outbox.
@@ -83,6 +85,9 @@ pub struct Intake<T: Transport> {
     more: bool,
     /// What was put off in the last step.
     owed: Vec<Owed>,
+    /// Where to go back to, which the log refused to be told. By the next look the outbox may have
+    /// grown beyond the cursor again, and what it lost no longer be seen.
+    back: Option<Settled>,
 }
 
 impl<T: Transport> Intake<T> {
@@ -96,6 +101,7 @@ impl<T: Transport> Intake<T> {
             cursor,
             more: false,
             owed: Vec::new(),
+            back: None,
         }
     }
 
@@ -122,7 +128,7 @@ impl<T: Transport> Intake<T> {
 
     /// Whether there is something to do though nobody commits: the log refused it the last time.
     pub(crate) fn has_more(&self) -> bool {
-        self.more || !self.owed.is_empty()
+        self.more || !self.owed.is_empty() || self.back.is_some()
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {
@@ -144,6 +150,9 @@ impl<T: Transport> Intake<T> {
             let paid = self.dispatch.pay(&self.owed).map_err(IntakeError::Store)?;
             self.owed.clear();
             return Ok(Step::Taken(paid));
+        }
+        if self.back.is_some() {
+            self.verify()?;
         }
         let batch = self.tail.read(
             self.cursor.event_id,
@@ -168,6 +177,10 @@ impl<T: Transport> Intake<T> {
                     return Ok(Step::Taken(Vec::new()));
                 }
             }
+        }
+        // A file that was removed can be read on and on: what is in it alone happened nowhere.
+        if self.tail.replaced() {
+            return Ok(Step::Replaced);
         }
         crash::point("take events in", "rows read");
         loop {
@@ -229,48 +242,58 @@ impl<T: Transport> Intake<T> {
         // Asked first: what is put back behind the question has another version by the next.
         let schema = self.tail.schema_version().map_err(IntakeError::Outbox)?;
         let steady = self.tail.vouched() == Some(schema);
-        let settled = resettle(&mut self.tail, self.cursor.clone(), now_ms, steady)
+        // From where it was to go back to, if the log does not know that yet: what led there may be
+        // gone from the outbox by now, but where there is less of it still, it goes back further.
+        let from = self.back.as_ref().map_or(&self.cursor, Settled::cursor);
+        let settled = resettle(&mut self.tail, from.clone(), now_ms, steady)
             .map_err(IntakeError::Outbox)?
             .map_err(IntakeError::Refused)?;
-        match settled {
-            Settled::Same(_) | Settled::Updated(_) | Settled::Fresh(_) => self.tail.vouch(schema),
-            // Not before the log has it: until then what was seen here is all that tells of it.
-            Settled::Back { .. } | Settled::Emptied { .. } => self.tail.doubt(),
-        }
+        self.tail.vouch(schema);
         Ok(settled)
     }
 
+    /// Goes on there, once the log has been told.
     fn go_on_at(&mut self, settled: Settled) -> Result<(), IntakeError> {
-        if matches!(settled, Settled::Same(_) | Settled::Fresh(_)) {
-            return Ok(());
-        }
         let now_ms = self.dispatch.clock.now_ms();
-        self.dispatch
-            .store()
-            .set_cursor(settled.cursor(), now_ms)
-            .map_err(IntakeError::Store)?;
-        journal_settled(&settled);
-        self.cursor = settled.cursor().clone();
-        Ok(())
+        let settled = match (settled, self.back.take()) {
+            (Settled::Same(_) | Settled::Fresh(_), None) => return Ok(()),
+            (Settled::Same(_) | Settled::Fresh(_), Some(back)) => back,
+            (Settled::Updated(cursor), Some(back)) => back.at(cursor),
+            (settled, _) => settled,
+        };
+        let told = self.dispatch.store().set_cursor(settled.cursor(), now_ms);
+        match told {
+            Ok(()) => {
+                journal_settled(&settled, self.cursor.event_id);
+                self.cursor = settled.cursor().clone();
+                Ok(())
+            }
+            Err(error) => {
+                // What was changed is seen again; what was lost may not be.
+                let goes_back = !matches!(settled, Settled::Updated(_));
+                self.back = goes_back.then_some(settled);
+                Err(IntakeError::Store(error))
+            }
+        }
     }
 }
 
-/// Says where to go on and why, where that is not where the log was.
-pub fn journal_settled(settled: &Settled) {
+/// Says where to go on and why, where that is not where the log `was`.
+pub fn journal_settled(settled: &Settled, was: i64) {
     match settled {
         Settled::Same(_) | Settled::Fresh(_) => {}
         Settled::Updated(cursor) => tracing::debug!(
             event_id = cursor.event_id,
             "rows that were taken have been changed in the outbox since; they stay taken"
         ),
-        Settled::Back { cursor, was } => tracing::warn!(
+        Settled::Back(cursor) => tracing::warn!(
             from = cursor.event_id,
             was,
             generation = cursor.generation,
             "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
              newest row that is still the same; events behind it are sent again"
         ),
-        Settled::Emptied { cursor, was, count } => tracing::warn!(
+        Settled::Emptied(cursor, count) => tracing::warn!(
             was,
             count,
             generation = cursor.generation,
@@ -288,7 +311,6 @@ fn admission(
 ) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
-    let mut seen = Vec::with_capacity(rows.len());
     for row in rows {
         match row {
             Row::Event(event) => {
@@ -300,7 +322,6 @@ fn admission(
                 deliveries += more;
                 events.extend(fanned);
                 last = event.id;
-                seen.push(event);
             }
             Row::Unsendable(row) => {
                 last = row.event_id;
@@ -311,7 +332,7 @@ fn admission(
     }
     let cursor = Cursor {
         event_id: last,
-        fingerprints: thin(&cursor.fingerprints, &seen, keys, last),
+        fingerprints: thin(&cursor.fingerprints, &rows[..taken], keys, last),
         ..*cursor
     };
     (

@@ -11,8 +11,8 @@
 
 use super::evidence::{Sight, Witness};
 use super::fingerprint::{is_of, print, thin};
-use crate::model::{Cursor, Event, Print};
-use crate::outbox::{Error, Row, Tail};
+use crate::model::{Cursor, Print};
+use crate::outbox::{Error, Tail};
 
 /// Events older than this, in a log that is new, are somebody's decision to send.
 const OLD_MS: i64 = 3_600_000;
@@ -29,22 +29,12 @@ pub enum Settled {
     Same(Cursor),
     /// At the log's cursor, with prints of rows as an UPDATE has left them.
     Updated(Cursor),
-    /// The outbox was put back or lost rows: from the newest row that is still the one taken.
-    Back {
-        /// Where to go on, in a new generation.
-        cursor: Cursor,
-        /// Where the log had been.
-        was: i64,
-    },
-    /// The outbox was emptied and its counter set back: from its beginning.
-    Emptied {
-        /// Where to go on, in a new generation.
-        cursor: Cursor,
-        /// Where the log had been.
-        was: i64,
-        /// Events that are in it now, all of them new.
-        count: i64,
-    },
+    /// The outbox was put back or lost rows: from the newest row that is still the one taken, in a
+    /// new generation.
+    Back(Cursor),
+    /// The outbox was emptied and its counter set back: from its beginning, in a new generation. With
+    /// the number of events that are in it now, all of them new.
+    Emptied(Cursor, i64),
 }
 
 impl Settled {
@@ -55,8 +45,19 @@ impl Settled {
             Self::Fresh(cursor)
             | Self::Same(cursor)
             | Self::Updated(cursor)
-            | Self::Back { cursor, .. }
-            | Self::Emptied { cursor, .. } => cursor,
+            | Self::Back(cursor)
+            | Self::Emptied(cursor, _) => cursor,
+        }
+    }
+
+    /// The same with another cursor.
+    pub(super) fn at(self, cursor: Cursor) -> Self {
+        match self {
+            Self::Fresh(_) => Self::Fresh(cursor),
+            Self::Same(_) => Self::Same(cursor),
+            Self::Updated(_) => Self::Updated(cursor),
+            Self::Back(_) => Self::Back(cursor),
+            Self::Emptied(_, count) => Self::Emptied(cursor, count),
         }
     }
 }
@@ -143,7 +144,6 @@ pub(super) fn resettle(
             return Ok(Ok(looked.updated(cursor, now_ms)));
         }
     }
-    let was = cursor.event_id;
     let again = |event_id, fingerprints| Cursor {
         generation: cursor.generation + 1,
         event_id,
@@ -153,19 +153,19 @@ pub(super) fn resettle(
     if let Some((place, _)) = known {
         let fingerprints = cursor.fingerprints[place..].to_vec();
         let cursor = again(cursor.fingerprints[place].0, fingerprints);
-        return Ok(Ok(Settled::Back { cursor, was }));
+        return Ok(Ok(Settled::Back(cursor)));
     }
     let waiting = tail.waiting(0)?;
     // Times before the clock was set back tell nothing of what is new.
     let tells = now_ms >= cursor.time_ms;
     if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms)?) {
-        let (cursor, count) = (again(0, Vec::new()), waiting.count);
-        return Ok(Ok(Settled::Emptied { cursor, was, count }));
+        let cursor = again(0, Vec::new());
+        return Ok(Ok(Settled::Emptied(cursor, waiting.count)));
     }
     Ok(Err(Refusal::Foreign {
         count: waiting.count,
         oldest_ms: waiting.oldest_ms,
-        cursor: was,
+        cursor: cursor.event_id,
         since_ms: cursor.time_ms,
         counter: lost.then_some(sequence),
     }))
@@ -190,14 +190,15 @@ impl Looked {
             prints: Vec::new(),
         };
         for (place, kept) in cursor.fingerprints.iter().enumerate() {
-            // A row that is gone was pruned unless the whole tail is; one that can't be read now, for
-            // it is over a limit made smaller, says nothing either way.
-            let Some((Row::Event(event), key)) = tail.row_and_key(kept.0)? else {
+            // A row that is gone was pruned unless the whole tail is.
+            let Some((row, key)) = tail.row_and_key(kept.0)? else {
                 continue;
             };
             let key = key.as_deref();
-            let sight = witness.look(kept, &event, key);
-            looked.prints.push((place, print(&event, key)));
+            let Some(sight) = witness.look(&kept.1, &row, key) else {
+                continue;
+            };
+            looked.prints.push((place, print(&row, key)));
             if sight.is_known() {
                 looked.known = Some((place, sight));
                 break;
@@ -226,11 +227,26 @@ impl Looked {
 /// The outbox can't be read.
 pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
     for (id, kept) in &cursor.fingerprints {
-        if let Some((Row::Event(event), key)) = tail.row_and_key(*id)? {
-            return Ok(is_of(kept, &event, key.as_deref()));
+        if let Some((row, key)) = tail.row_and_key(*id)?
+            && let Some(same) = is_of(kept, &row, key.as_deref())
+        {
+            return Ok(same);
         }
     }
     Ok(true)
+}
+
+/// Whether the outbox is in order up to the cursor: what is there at or behind it was taken. Asked
+/// by those who would do something with such rows, in the database that they do it in.
+///
+/// # Errors
+/// The outbox can't be read.
+pub(super) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<bool, Error> {
+    let settled = resettle(tail, cursor.clone(), now_ms, false)?;
+    Ok(matches!(
+        settled,
+        Ok(Settled::Same(_) | Settled::Updated(_))
+    ))
 }
 
 /// A cursor set by hand: behind it is taken as done, what comes after it will be sent.
@@ -247,19 +263,11 @@ pub fn settle_at(
         .saturating_sub(i64::try_from(SETTLE_ROWS).unwrap_or(i64::MAX))
         .max(0);
     let batch = tail.read(first, SETTLE_ROWS, usize::MAX)?;
-    let events: Vec<Event> = batch
-        .rows
-        .into_iter()
-        .filter_map(|row| match row {
-            Row::Event(event) if event.id <= event_id => Some(event),
-            Row::Event(_) | Row::Unsendable(_) => None,
-        })
-        .collect();
-    let events: Vec<&Event> = events.iter().collect();
+    let behind = batch.rows.partition_point(|row| row.id() <= event_id);
     Ok(Cursor {
         generation,
         event_id,
-        fingerprints: thin(&[], &events, &batch.keys, event_id),
+        fingerprints: thin(&[], &batch.rows[..behind], &batch.keys, event_id),
         time_ms: now_ms,
     })
 }

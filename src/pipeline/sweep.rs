@@ -7,13 +7,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
-use super::origin::{Settled, resettle};
+use super::origin::is_in_order;
 use super::{chain, within};
 use crate::model::Cursor;
 use crate::outbox::{self, Pruned, Pruner, Tail};
@@ -77,10 +76,13 @@ impl<T: Transport> Dispatch<T> {
     }
 
     async fn sweep(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
-        let leapt = self
+        // The whole round goes by one look at the clock: should it leap meanwhile, nobody has asked
+        // whether that was a leap.
+        let (now_ms, leapt) = self
             .with_store(|this, store| {
-                store.mark(this.clock.now_ms())?;
-                store.leapt()
+                let now_ms = this.clock.now_ms();
+                store.mark(now_ms)?;
+                Ok((now_ms, store.leapt()?))
             })
             .await?;
         if leapt && (retention.log_days, retention.outbox_days) != (0, 0) {
@@ -89,11 +91,15 @@ impl<T: Transport> Dispatch<T> {
             );
             return Ok(());
         }
-        self.sweep_log(retention).await?;
-        self.sweep_outbox(retention).await
+        self.sweep_log(retention, now_ms).await?;
+        self.sweep_outbox(retention, now_ms).await
     }
 
-    async fn sweep_log(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+    async fn sweep_log(
+        self: &Arc<Self>,
+        retention: &Retention,
+        now_ms: i64,
+    ) -> Result<(), store::Error> {
         let days = i64::from(retention.log_days);
         if days == 0 {
             return Ok(());
@@ -102,10 +108,7 @@ impl<T: Transport> Dispatch<T> {
         while !self.is_stopping() {
             let chunk = self.clock.instant();
             let swept = self
-                .with_store(move |this, store| {
-                    let before_ms = this.clock.now_ms() - days * DAY_MS;
-                    store.sweep(before_ms, within(CHUNK_ROWS))
-                })
+                .with_store(move |_, store| store.sweep(now_ms - days * DAY_MS, within(CHUNK_ROWS)))
                 .await?;
             rows += swept.rows;
             if swept.rows > 0 {
@@ -122,14 +125,18 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
-    async fn sweep_outbox(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+    async fn sweep_outbox(
+        self: &Arc<Self>,
+        retention: &Retention,
+        now_ms: i64,
+    ) -> Result<(), store::Error> {
         if retention.outbox_days == 0 {
             return Ok(());
         }
         let days = i64::from(retention.outbox_days);
         let marks = self
-            .with_store(move |this, store| {
-                let mark = store.outbox_mark(this.clock.now_ms() - days * DAY_MS)?;
+            .with_store(move |_, store| {
+                let mark = store.outbox_mark(now_ms - days * DAY_MS)?;
                 Ok(mark.zip(store.cursor()?))
             })
             .await?;
@@ -141,13 +148,14 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         }
         let up_to = marked.min(cursor.event_id);
+        let cursor = Arc::new(cursor);
         let (mut rows, begun) = (0, self.clock.instant());
         while !self.is_stopping() {
             let chunk = self.clock.instant();
-            let path = retention.outbox.clone();
-            let (this, known) = (self.clone(), cursor.clone());
+            let (path, cursor) = (retention.outbox.clone(), cursor.clone());
+            let max_data_bytes = self.max_data_bytes();
             let deleted = self
-                .with_blocking(move || this.prune(&path, known, up_to))
+                .with_blocking(move || prune(&path, max_data_bytes, up_to, (&cursor, now_ms)))
                 .await;
             match deleted {
                 Ok(Pruned::Rows(deleted)) => {
@@ -158,6 +166,8 @@ impl<T: Transport> Dispatch<T> {
                 }
                 // The application is writing: its work comes first.
                 Ok(Pruned::Busy) => {}
+                // The intake will see that, too, and go back.
+                Ok(Pruned::Kept) => break,
                 Err(error) => {
                     let (error, hint) = (chain(&error), error.hint());
                     tracing::warn!(
@@ -177,18 +187,6 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
-    /// Deletes one chunk of rows that were taken, unless the outbox was put back, or its counter was,
-    /// since the cursor came there: then such ids may be new rows', and the intake says which.
-    fn prune(&self, path: &Path, known: Cursor, up_to: i64) -> Result<Pruned, outbox::Error> {
-        let mut tail = Tail::open(path, self.max_data_bytes.load(Ordering::Relaxed))?;
-        let settled = resettle(&mut tail, known, self.clock.now_ms(), false)?;
-        if !matches!(settled, Ok(Settled::Same(_) | Settled::Updated(_))) {
-            return Ok(Pruned::Rows(0));
-        }
-        drop(tail);
-        Pruner::open(path)?.delete(up_to, within(CHUNK_ROWS))
-    }
-
     /// Leaves the databases to others, in a round that began at `begun`, after a chunk that did at `chunk`.
     async fn breathe(&self, begun: Instant, chunk: Instant) {
         let now = self.clock.instant();
@@ -200,4 +198,19 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stop.subscribe();
         drop(tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await);
     }
+}
+
+/// Deletes a chunk of rows up to that id, unless the outbox was put back and the intake has not seen
+/// it yet: their ids may have been given again by now, to rows that nobody took.
+pub(super) fn prune(
+    path: &Path,
+    max_data_bytes: usize,
+    up_to: i64,
+    (cursor, now_ms): (&Cursor, i64),
+) -> Result<Pruned, outbox::Error> {
+    let mut pruner = Pruner::open(path)?;
+    pruner.delete(up_to, within(CHUNK_ROWS), || {
+        let mut tail = Tail::open(path, max_data_bytes)?;
+        is_in_order(&mut tail, cursor, now_ms)
+    })
 }

@@ -57,7 +57,7 @@ impl Follower {
             self = this;
             always = false;
             let wait = match looked {
-                Ok(Step::Taken(_)) => continue,
+                Ok(Step::Taken(_) | Step::Replaced) => continue,
                 Ok(Step::Drained) => poll,
                 Err(IntakeError::Store(error)) if error.is_transient() => TROUBLE,
                 Err(IntakeError::Outbox(error)) if error.is_busy() => TROUBLE,
