@@ -132,8 +132,8 @@ pub(super) fn resettle(
         }
         let refilled = steady
             && known.is_none()
-            && sequence > cursor.event_id
             && now_ms >= cursor.time_ms
+            && tail.waiting(cursor.event_id)?.count > 0
             && tail.all_later_than(cursor.time_ms)?;
         let witness = Witness {
             cursor: &cursor,

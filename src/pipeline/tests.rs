@@ -4,6 +4,7 @@
 //! during which tokio holds its paused clock still.
 
 mod halfway;
+mod identity;
 mod putback;
 mod retention;
 mod schedule;
