@@ -37,5 +37,5 @@ pub use error::Error;
 pub use prune::{Pruned, Pruner};
 pub use row::Row;
 pub use schema::SCHEMA;
-pub use tail::{Batch, Tail, Waiting};
+pub use tail::{Batch, Keyed, Tail, Waiting};
 pub use watch::{Wake, Waker, Watch};

@@ -32,6 +32,9 @@ pub struct Batch {
     pub more: bool,
 }
 
+/// A row, and its `key` where it has one.
+pub type Keyed = (Row, Option<Box<str>>);
+
 /// The rows behind a position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
@@ -214,7 +217,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn row_and_key(&mut self, id: i64) -> Result<Option<(Row, Option<Box<str>>)>, Error> {
+    pub fn row_and_key(&mut self, id: i64) -> Result<Option<Keyed>, Error> {
         let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
         let mut found = None;
         let sizes = (&self.connection, &*self.select.sizes);

@@ -91,7 +91,7 @@ impl Case {
     fn goes_back(&self, after: i64) {
         let settled = self.settled(false);
         let Ok(Settled::Back(cursor)) = settled else {
-            panic!("{settled:?}");
+            panic!("a backup after {after}: {settled:?}");
         };
         let near = after - (ROWS - after) * 3;
         assert!((near..=after).contains(&cursor.event_id), "{cursor:?}");
@@ -264,7 +264,6 @@ fn a_table_that_is_made_anew_with_its_rows_is_the_same() {
 fn a_backup_put_back_is_found_whatever_was_written_since() {
     for after in [12, 30, 39] {
         for written in [0, 1, ROWS - after, ROWS - after + 1, 3 * ROWS] {
-            println!("after {after}, {written} written since");
             Case::put_back(after, written).goes_back(after);
         }
     }

@@ -271,3 +271,54 @@ async fn a_replay_waits_for_the_intake_to_see_that_the_outbox_was_put_back() {
     assert_eq!(replays_begun(&this.world.dispatch).await, 0, "it ended");
     replays.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_changed_while_they_are_followed_stay_taken_and_prints_follow_them() {
+    let this = Putback::new().await;
+    this.write(&["a", "b"]);
+    let mut intake = this.intake();
+    drain(&mut intake);
+    intake.verify().unwrap();
+    // Nothing of either row is known again: only that nobody put anything back tells.
+    let every = |number| application::Set {
+        event: Some("f"),
+        data: Some(number),
+        time_ms: Some(START_MS + 1_000 + i64::try_from(number).unwrap()),
+        ..application::Set::default()
+    };
+    application::update(&this.outbox, &[1, 2], every(1));
+    intake.verify().unwrap();
+    assert_eq!(this.cursor(), (0, 2));
+    // By the next event, too, without a look between.
+    application::update(&this.outbox, &[2], every(2));
+    this.write(&["c"]);
+    drain(&mut intake);
+    assert_eq!(this.cursor(), (0, 3));
+    // What starts then knows the rows by what the log has of them.
+    let mut again = Intake::new(
+        this.world.dispatch.clone(),
+        this.tail(),
+        intake.cursor().clone(),
+    );
+    again.verify().unwrap();
+    assert_eq!(this.cursor(), (0, 3));
+    assert_eq!(this.sent().await, ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_is_emptied_while_the_log_refuses_is_taken_from_its_beginning() {
+    let mut this = Putback::new().await;
+    this.write(&["a", "b"]);
+    let mut intake = this.intake();
+    drain(&mut intake);
+    intake.verify().unwrap();
+    application::empty(&this.outbox, false);
+    this.person.hold();
+    assert!(matches!(intake.verify(), Err(IntakeError::Store(_))));
+    // As many as there were: by itself that is an UPDATE of all.
+    this.write(&["c", "d"]);
+    this.person.let_go();
+    drain(&mut intake);
+    assert_eq!(this.cursor(), (1, 2));
+    assert_eq!(this.sent().await, ["a", "b", "c", "d"]);
+}

@@ -4,7 +4,7 @@
 //! there after a counter was set back is taken. Left out: a counter set back, and rows up to the very
 //! place of the cursor written before the product looks; it takes those for changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::super::life::lock;
 use super::super::rows::OutboxRow;
@@ -28,45 +28,8 @@ impl World {
         };
         let ids = &good[good.len().saturating_sub(last)..];
         self.numbers += 1;
-        let (number, prefix) = (self.numbers, format!("changed-{}-", self.numbers));
-        let event = *self.chance.of(&EVENTS);
-        let tenant = *self.chance.of(&TENANTS);
-        let shift_ms = *self.chance.of(&[-HOUR_MS, -1, 1, HOUR_MS]);
-        let none = Set::default();
-        let all_but_time = Set {
-            event: Some(event),
-            data: Some(number),
-            tenant: Some(tenant),
-            key: Some(&prefix),
-            ..none
-        };
-        let set = match self.chance.from(0, 6) {
-            0 => Set {
-                event: Some(event),
-                ..none
-            },
-            1 => Set {
-                data: Some(number),
-                ..none
-            },
-            2 => Set {
-                tenant: Some(tenant),
-                ..none
-            },
-            3 => Set {
-                key: Some(&prefix),
-                ..none
-            },
-            4 => Set {
-                shift_ms: Some(shift_ms),
-                ..none
-            },
-            5 => all_but_time,
-            _ => Set {
-                time_ms: Some(now_ms.max(0)),
-                ..all_but_time
-            },
-        };
+        let prefix = format!("changed-{}-", self.numbers);
+        let set = self.any_columns(&prefix, now_ms.max(0));
         application::update(&self.files.outbox, ids, set);
         let mut book = lock(&self.book);
         for id in ids {
@@ -81,20 +44,57 @@ impl World {
                 row.key = Some(format!("{prefix}{id}"));
             }
         }
-        let mut columns = BTreeSet::new();
         let timed = set.time_ms.is_some() || set.shift_ms.is_some();
-        for (changed, column) in [
-            (set.data.is_some(), "data"),
-            (timed, "time"),
-            (set.key.is_some(), "key"),
-        ] {
-            if changed {
-                columns.insert(column);
-            }
-        }
-        book.changed(&columns);
+        let columns = [
+            ("data", set.data.is_some()),
+            ("time", timed),
+            ("key", set.key.is_some()),
+        ];
+        let changed = columns.iter().filter(|(_, changed)| *changed);
+        book.changed(&changed.map(|(column, _)| *column).collect());
         book.note(&format!("changed {} rows: {set:?}", ids.len()));
         book.count("rows changed");
+    }
+
+    fn any_columns<'a>(&mut self, prefix: &'a str, now_ms: i64) -> Set<'a> {
+        let none = Set::default();
+        let (event, tenant) = (*self.chance.of(&EVENTS), *self.chance.of(&TENANTS));
+        let all_but_time = Set {
+            event: Some(event),
+            data: Some(self.numbers),
+            tenant: Some(tenant),
+            key: Some(prefix),
+            ..none
+        };
+        let shift_ms = *self.chance.of(&[-HOUR_MS, -1, 1, HOUR_MS]);
+        let kinds = [
+            Set {
+                event: Some(event),
+                ..none
+            },
+            Set {
+                data: Some(self.numbers),
+                ..none
+            },
+            Set {
+                tenant: Some(tenant),
+                ..none
+            },
+            Set {
+                key: Some(prefix),
+                ..none
+            },
+            Set {
+                shift_ms: Some(shift_ms),
+                ..none
+            },
+            all_but_time,
+            Set {
+                time_ms: Some(now_ms),
+                ..all_but_time
+            },
+        ];
+        *self.chance.of(&kinds)
     }
 
     /// Events by key, of which some have been written before.
