@@ -6,6 +6,7 @@
 //! `explain/reason.rs`.
 
 mod reason;
+mod standing;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
 use crate::model::{Clock, Dialect, Event};
 use crate::outbox::{Row, Tail};
-use crate::store::{EventTrace, Reader};
+use crate::store::EventTrace;
 
 /// Says what became of an event
 ///
@@ -39,6 +40,8 @@ struct Known {
     id: i64,
     /// The row of the outbox, where it is still there.
     row: Option<Row>,
+    /// The row under that id is another than the event that is told of here.
+    other: bool,
     /// What the log has; empty where there is no log.
     trace: EventTrace,
     now_ms: i64,
@@ -86,9 +89,10 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
         ));
         None
     };
-    let known = Known {
+    let mut known = Known {
         id,
         row: outbox_row(&config, id),
+        other: false,
         trace: log
             .as_ref()
             .map_or(Ok(EventTrace::default()), |log| log.event(id))?,
@@ -97,7 +101,7 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
     if !known.is_known() {
         return Err(unknown(&known));
     }
-    same_event(&known, typed, log.as_ref())?;
+    standing::settle(&mut known, typed, log.as_ref())?;
     show(&config, &known)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -126,41 +130,6 @@ fn unknown(known: &Known) -> Failure {
             "it was taken, and is older than both keep; or no webhook wanted it and its row is gone",
         )),
         _ => Failure::text(text).hint(Some("its row is not committed, or was never written")),
-    }
-}
-
-/// Refuses a string id that leads to this row but is another event's: of another outbox, say.
-fn same_event(known: &Known, typed: &str, log: Option<&Reader>) -> Result<(), Failure> {
-    let Some(dialect) = dialect_of(typed) else {
-        return Ok(());
-    };
-    let typed = typed.to_ascii_lowercase();
-    let same = match (known.event(), log) {
-        (Some(event), _) => event_id_text(dialect, event) == typed,
-        // The id is a string of its own in the body.
-        (None, Some(log)) => {
-            let quoted = format!("\"{typed}\"");
-            log.body_holds(known.id, dialect, &quoted)?.unwrap_or(true)
-        }
-        (None, None) => true,
-    };
-    if same {
-        return Ok(());
-    }
-    let id = known.id;
-    let text = format!("no event has the id {typed}: row {id} is another event");
-    Err(Failure::text(text).hint(Some(
-        "the outbox was put back or exchanged after that id was sent, or it is another installation's",
-    )))
-}
-
-fn dialect_of(typed: &str) -> Option<Dialect> {
-    if typed.starts_with("evt_") {
-        Some(Dialect::BoldFactory)
-    } else if typed.starts_with("evt-") {
-        Some(Dialect::OpenboxesLift)
-    } else {
-        None
     }
 }
 
@@ -195,6 +164,9 @@ fn headline(known: &Known) -> String {
     let mut line = format!("event {} {name}", known.id);
     let Some(event) = known.event() else {
         line.push_str(match known.row {
+            None if known.other => {
+                "; the row that has its id in the outbox now was changed since, or is another event's"
+            }
             None => "; its row is no longer in the outbox",
             Some(_) => "; its row can't be sent",
         });

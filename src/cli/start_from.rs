@@ -73,7 +73,7 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     };
     let mut store = Store::open(&config.log.path, clock.now_ms())?;
     let generation = store.cursor()?.map_or(0, |known| known.generation + 1);
-    let cursor = settle_at(&mut tail, after, generation)?;
+    let cursor = settle_at(&mut tail, after, generation, clock.now_ms())?;
     store.set_cursor(&cursor, clock.now_ms())?;
     store.flush(clock.now_ms())?;
     let waiting = tail.waiting(after)?.count;

@@ -212,12 +212,22 @@ fn refused(refusal: Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             count,
             oldest_ms,
             cursor,
+            since_ms,
+            counter,
         } => {
             write!(
                 f,
                 "the outbox is not the one that the log followed up to event {cursor}: it holds {count} events"
             )?;
-            oldest_ms.map_or(Ok(()), |ms| write!(f, " since {}", utc(ms)))
+            oldest_ms.map_or(Ok(()), |ms| write!(f, " since {}", utc(ms)))?;
+            if let Some(counter) = counter {
+                write!(f, ", its counter was set back to {counter}")?;
+            }
+            write!(
+                f,
+                ", none of them is known, and some are older than {}, when the log last followed it",
+                utc(since_ms)
+            )
         }
     }
 }

@@ -40,7 +40,6 @@ pub use opening::{make_own_outbox, owns_outbox};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
-use crate::outbox;
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::store::{self, Checkpointer, Store};

@@ -89,17 +89,16 @@ pub(super) fn settle(
     now_ms: i64,
 ) -> Result<Cursor, IntakeError> {
     let known = store.cursor().map_err(IntakeError::Store)?;
+    let was = known.as_ref().map_or(0, |cursor| cursor.event_id);
     let settled = pipeline::settle(tail, known, now_ms)
         .map_err(IntakeError::Outbox)?
         .map_err(IntakeError::Refused)?;
-    let mut set = |cursor| store.set_cursor(cursor, now_ms).map_err(IntakeError::Store);
-    match &settled {
-        Settled::Same(_) => {}
-        Settled::Fresh(cursor) => set(cursor)?,
-        Settled::Back { cursor, was } => {
-            set(cursor)?;
-            pipeline::journal_back(cursor, *was);
-        }
+    if !matches!(settled, Settled::Same(_)) {
+        let cursor = settled.cursor();
+        store
+            .set_cursor(cursor, now_ms)
+            .map_err(IntakeError::Store)?;
+        pipeline::journal_settled(&settled, was);
     }
     Ok(settled.cursor().clone())
 }

@@ -112,7 +112,10 @@ const TRIALS: [Trial; 24] = [
         let mut store = Store::open(&path, 0).unwrap();
         let known = Cursor {
             event_id: 2,
-            fingerprints: vec![(2, [7; 16]), (1, [7; 16])],
+            fingerprints: vec![
+                (2, crate::model::print::Print::Whole([7; 16])),
+                (1, crate::model::print::Print::Whole([7; 16])),
+            ],
             ..Cursor::default()
         };
         store.set_cursor(&known, 0).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Dialect;
+use super::{Dialect, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,11 @@ pub struct Cursor {
     pub generation: i64,
     /// The id of the last row taken; 0 before the first.
     pub event_id: i64,
-    /// Digests of some rows at and behind `event_id`, newest first: `(id, digest)`.
-    pub fingerprints: Vec<(i64, [u8; 16])>,
+    /// What is known of some rows at and behind `event_id`, newest first: `(id, print)`.
+    pub fingerprints: Vec<(i64, Print)>,
+    /// When the outbox was last known to be in order up to here, UNIX milliseconds: a row that takes
+    /// the id of one of these is written later.
+    pub time_ms: i64,
 }
 
 /// A row of the outbox that can't be sent.
@@ -84,6 +87,8 @@ pub struct Rejected {
     pub event: String,
     /// Why, for people.
     pub reason: String,
+    /// Its time as it stands there, UNIX milliseconds; 0 where that is no integer.
+    pub time_ms: i64,
 }
 
 /// An event with its bodies and the webhooks that want it.

@@ -11,6 +11,7 @@ pub mod decimal;
 pub mod delivery;
 pub mod event;
 mod host;
+pub mod print;
 pub mod url;
 pub mod webhook;
 
@@ -20,5 +21,6 @@ pub use attempt::{
 pub use clock::Clock;
 pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
 pub use event::Event;
+pub use print::Print;
 pub use url::Url;
 pub use webhook::{Dialect, Pattern, Secret, Webhook};

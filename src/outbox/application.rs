@@ -23,6 +23,13 @@ pub(crate) fn run(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
+/// Gives a row other data.
+pub(crate) fn mend(path: &Path, id: i64, data: &str) {
+    let application = Connection::open(path).unwrap();
+    let update = "UPDATE outbox SET data = ?2 WHERE id = ?1";
+    assert_eq!(application.execute(update, params![id, data]).unwrap(), 1);
+}
+
 /// The ids of the rows behind `after`.
 pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
     let application = Connection::open(path).unwrap();
@@ -52,4 +59,86 @@ pub(crate) fn restore(path: &Path, copy: &Path) {
         drop(std::fs::remove_file(PathBuf::from(name)));
     }
     std::fs::rename(copy, path).unwrap();
+}
+
+/// What an UPDATE sets; `None` leaves the column as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Set<'a> {
+    pub(crate) event: Option<&'a str>,
+    /// Data that differs from row to row, and from one number to the next.
+    pub(crate) data: Option<u64>,
+    pub(crate) tenant: Option<&'a str>,
+    /// The beginning of a key; the id follows.
+    pub(crate) key: Option<&'a str>,
+    /// Milliseconds to add.
+    pub(crate) shift_ms: Option<i64>,
+    pub(crate) time_ms: Option<i64>,
+}
+
+/// Changes the rows with these ids.
+pub(crate) fn update(path: &Path, ids: &[i64], set: Set<'_>) {
+    let mut application = unchecked(path);
+    let transaction = application.transaction().unwrap();
+    let sql = "UPDATE outbox SET event = coalesce(?2, event), tenant = coalesce(?4, tenant),
+                 data = CASE WHEN ?3 IS NULL THEN data ELSE json_object('changed', ?3, 'id', id) END,
+                 key = coalesce(?5 || id, key), time = coalesce(?7, max(0, time + coalesce(?6, 0)))
+               WHERE id = ?1";
+    for id in ids {
+        let data = set.data.map(|number| i64::try_from(number).unwrap());
+        let row = params![
+            id,
+            set.event,
+            data,
+            set.tenant,
+            set.key,
+            set.shift_ms,
+            set.time_ms
+        ];
+        transaction.execute(sql, row).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+/// Writes an event, or changes the row that has its key. Returns the id.
+pub(crate) fn upsert(path: &Path, event: &str, data: &str, time_ms: i64, key: &str) -> i64 {
+    let sql = "INSERT INTO outbox (event, data, time, key) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (key) DO UPDATE SET event = excluded.event, data = excluded.data,
+                 time = excluded.time RETURNING id";
+    let row = params![event, data, time_ms, key];
+    unchecked(path)
+        .query_row(sql, row, |row| row.get(0))
+        .unwrap()
+}
+
+/// Makes the table anew with its rows, as migrations do. Returns the highest id, which its counter
+/// stands at then.
+pub(crate) fn rebuild(path: &Path) -> i64 {
+    let (table, trigger) = super::SCHEMA.split_once("CREATE TRIGGER").unwrap();
+    let table = table.replacen("TABLE outbox", "TABLE rebuilt", 1);
+    let sql = format!(
+        "BEGIN; {table} INSERT INTO rebuilt SELECT * FROM outbox; DROP TABLE outbox;
+         ALTER TABLE rebuilt RENAME TO outbox; CREATE TRIGGER {trigger} COMMIT;"
+    );
+    let application = unchecked(path);
+    application.execute_batch(&sql).unwrap();
+    let last = "SELECT coalesce(max(id), 0) FROM outbox";
+    application.query_row(last, [], |row| row.get(0)).unwrap()
+}
+
+/// Empties the table and sets its counter back, by SQL or by making it anew.
+pub(crate) fn empty(path: &Path, anew: bool) {
+    let sql = if anew {
+        format!("BEGIN; DROP TABLE outbox; {} COMMIT;", super::SCHEMA)
+    } else {
+        "BEGIN; DELETE FROM outbox; UPDATE sqlite_sequence SET seq = 0 WHERE name = 'outbox'; COMMIT;"
+            .to_owned()
+    };
+    unchecked(path).execute_batch(&sql).unwrap();
+}
+
+fn unchecked(path: &Path) -> Connection {
+    let application = Connection::open(path).unwrap();
+    let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";
+    application.execute_batch(past_the_rules).unwrap();
+    application
 }

@@ -33,6 +33,8 @@ pub enum Pruned {
     Rows(Chunk),
     /// Another connection was writing: try again later.
     Busy,
+    /// The caller did not want it: nothing was deleted.
+    Kept,
 }
 
 /// What became of a chunk of rows.
@@ -97,34 +99,50 @@ impl Pruner {
     }
 
     /// Deletes the oldest rows with ids above `after` and up to `up_to`, at most `limit` of them,
-    /// durably, but for those that the application keeps.
+    /// durably, where `wanted` says so once nobody else can write: what it sees is what is deleted. Those
+    /// that the application keeps stay.
     ///
     /// May wait for some 20 ms. A foreign key of the application's that refers to the rows is obeyed.
     ///
     /// # Errors
     ///
-    /// [`Error::Prune`].
-    pub fn delete(&mut self, after: i64, up_to: i64, limit: usize) -> Result<Pruned, Error> {
-        let deleted = self.chunk(after, up_to, limit);
+    /// [`Error::Prune`], and those of `wanted`.
+    pub fn delete(
+        &mut self,
+        (after, up_to): (i64, i64),
+        limit: usize,
+        mut wanted: impl FnMut() -> Result<bool, Error>,
+    ) -> Result<Pruned, Error> {
+        let deleted = self.chunk((after, up_to), limit, &mut wanted);
         self.keeper.release();
         self.keeper.copy_if_long();
-        match deleted.map_err(|source| Error::Prune {
-            path: self.path.clone(),
-            source,
-        }) {
-            Ok(chunk) => {
+        match deleted {
+            Ok(pruned) => {
                 crash::point("prune the outbox", "deleted");
-                Ok(Pruned::Rows(chunk))
+                Ok(pruned)
             }
             Err(error) if error.is_busy() => Ok(Pruned::Busy),
             Err(error) => Err(error),
         }
     }
 
-    fn chunk(&mut self, after: i64, up_to: i64, limit: usize) -> rusqlite::Result<Chunk> {
-        let ids = self.ids(after, up_to, limit)?;
+    fn chunk(
+        &mut self,
+        (after, up_to): (i64, i64),
+        limit: usize,
+        wanted: &mut dyn FnMut() -> Result<bool, Error>,
+    ) -> Result<Pruned, Error> {
+        let prune_error = |source| Error::Prune {
+            path: self.path.clone(),
+            source,
+        };
+        let ids = self.ids(after, up_to, limit).map_err(prune_error)?;
         // A trigger that can't even be prepared refuses all rows alike: that is one error, told once.
-        drop(self.connection.prepare_cached(DELETE)?);
+        drop(
+            self.connection
+                .prepare_cached(DELETE)
+                .map_err(prune_error)?,
+        );
         let mut chunk = Chunk {
             next: ids.last().copied().filter(|_| ids.len() >= limit),
             ..Chunk::default()
@@ -134,12 +152,15 @@ impl Pruner {
             let Some(first) = slice.first() else {
                 continue;
             };
-            match self.delete_all(slice, &mut chunk) {
-                Ok(()) => {}
-                Err(error) if is_refusal(&error) => match slice.split_at(slice.len() / 2) {
-                    ([], _) => chunk.keep(*first, || error.to_string()),
-                    (left, right) => slices.extend([right, left]),
-                },
+            match self.delete_all(slice, &mut chunk, wanted) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Pruned::Kept),
+                Err(Error::Prune { source, .. }) if is_refusal(&source) => {
+                    match slice.split_at(slice.len() / 2) {
+                        ([], _) => chunk.keep(*first, || source.to_string()),
+                        (left, right) => slices.extend([right, left]),
+                    }
+                }
                 // The application writes again: the next call begins here.
                 Err(_) if chunk.deleted > 0 || chunk.kept.is_some() => {
                     chunk.next = Some(first - 1);
@@ -148,7 +169,7 @@ impl Pruner {
                 Err(error) => return Err(error),
             }
         }
-        Ok(chunk)
+        Ok(Pruned::Rows(chunk))
     }
 
     fn ids(&self, after: i64, up_to: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
@@ -160,28 +181,47 @@ impl Pruner {
             .collect()
     }
 
-    /// Deletes these rows or none of them.
-    fn delete_all(&mut self, ids: &[i64], chunk: &mut Chunk) -> rusqlite::Result<()> {
-        let transaction = self.keeper.begin(&self.connection, TRIES)?;
-        let (mut deleted, mut skipped) = (0, Vec::new());
-        {
-            let mut delete = transaction.prepare_cached(DELETE)?;
-            let mut look = transaction.prepare_cached("SELECT 1 FROM main.outbox WHERE id = ?1")?;
-            for id in ids {
-                // Others may have deleted it meanwhile.
-                match delete.execute([id])? {
-                    0 if look.exists([id])? => skipped.push(*id),
-                    rows => deleted += rows,
-                }
-            }
+    /// Deletes these rows or none of them; false where they are not wanted gone.
+    fn delete_all(
+        &mut self,
+        ids: &[i64],
+        chunk: &mut Chunk,
+        wanted: &mut dyn FnMut() -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        let prune_error = |source| Error::Prune {
+            path: self.path.clone(),
+            source,
+        };
+        let transaction = self
+            .keeper
+            .begin(&self.connection, TRIES)
+            .map_err(prune_error)?;
+        if !wanted()? {
+            return Ok(false);
         }
-        transaction.commit()?;
+        let (deleted, skipped) = delete_each(&transaction, ids).map_err(prune_error)?;
+        transaction.commit().map_err(prune_error)?;
         chunk.deleted += deleted;
         for id in skipped {
             chunk.keep(id, || "a trigger of the application's skips it".to_owned());
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// How many of the rows were deleted, and which a trigger kept without a word.
+fn delete_each(connection: &Connection, ids: &[i64]) -> rusqlite::Result<(usize, Vec<i64>)> {
+    let (mut deleted, mut skipped) = (0, Vec::new());
+    let mut delete = connection.prepare_cached(DELETE)?;
+    let mut look = connection.prepare_cached("SELECT 1 FROM main.outbox WHERE id = ?1")?;
+    for id in ids {
+        // Others may have deleted it meanwhile.
+        match delete.execute([id])? {
+            0 if look.exists([id])? => skipped.push(*id),
+            rows => deleted += rows,
+        }
+    }
+    Ok((deleted, skipped))
 }
 
 /// Whether it is about the row, and not about the disk, the file or who else is writing.
@@ -233,16 +273,38 @@ mod tests {
     fn the_oldest_go_in_small_batches_and_a_writer_goes_first() {
         let (_folder, path, app) = outbox();
         let mut pruner = Pruner::open(&path).unwrap();
-        assert_eq!(pruner.delete(0, 7, 3).unwrap(), rows(3, Some(3)));
+        assert_eq!(
+            pruner.delete((0, 7), 3, || Ok(true)).unwrap(),
+            rows(3, Some(3))
+        );
         assert_eq!(ids(&app), [4, 5, 6, 7, 8, 9, 10]);
         app.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert_eq!(pruner.delete(0, 7, 3).unwrap(), Pruned::Busy);
+        assert_eq!(pruner.delete((0, 7), 3, || Ok(true)).unwrap(), Pruned::Busy);
         app.execute_batch("COMMIT").unwrap();
-        assert_eq!(pruner.delete(3, 7, 30).unwrap(), rows(4, None));
-        assert_eq!(pruner.delete(0, 7, 30).unwrap(), rows(0, None));
-        assert_eq!(pruner.delete(0, i64::MAX, 30).unwrap(), rows(3, None));
+        assert_eq!(
+            pruner.delete((3, 7), 30, || Ok(true)).unwrap(),
+            rows(4, None)
+        );
+        assert_eq!(
+            pruner.delete((0, 7), 30, || Ok(true)).unwrap(),
+            rows(0, None)
+        );
+        assert_eq!(
+            pruner.delete((0, i64::MAX), 30, || Ok(true)).unwrap(),
+            rows(3, None)
+        );
         app.execute(MANY, ()).unwrap();
         assert_eq!(ids(&app).first(), Some(&11), "an id was given again");
+        let all = (0, i64::MAX);
+        assert_eq!(pruner.delete(all, 30, || Ok(false)).unwrap(), Pruned::Kept);
+        let looks_before_it_deletes = || {
+            let busy = Connection::open(&path).unwrap();
+            busy.busy_timeout(Duration::ZERO).unwrap();
+            assert!(busy.execute(MANY, ()).is_err(), "nobody else writes");
+            Ok(ids(&app).len() == 10)
+        };
+        let pruned = pruner.delete(all, 30, looks_before_it_deletes);
+        assert_eq!(pruned.unwrap(), rows(10, None));
     }
 
     #[test]
@@ -267,14 +329,14 @@ mod tests {
             let (_folder, path, app) = outbox();
             app.execute_batch(&sql).unwrap();
             let mut pruner = Pruner::open(&path).unwrap();
-            let Pruned::Rows(first) = pruner.delete(0, 9, 5).unwrap() else {
+            let Pruned::Rows(first) = pruner.delete((0, 9), 5, || Ok(true)).unwrap() else {
                 panic!("{sql}: busy");
             };
             assert_eq!((first.deleted, first.next), (4, Some(5)), "{sql}");
             let kept = first.kept.unwrap();
             assert_eq!((kept.count, kept.first), (1, 3), "{sql}");
             assert!(kept.why.contains(why), "{sql}: {}", kept.why);
-            let Pruned::Rows(second) = pruner.delete(5, 9, 5).unwrap() else {
+            let Pruned::Rows(second) = pruner.delete((5, 9), 5, || Ok(true)).unwrap() else {
                 panic!("{sql}: busy");
             };
             assert_eq!((second.deleted, second.next), (3, None), "{sql}");
@@ -291,7 +353,7 @@ mod tests {
         )
         .unwrap();
         let mut pruner = Pruner::open(&path).unwrap();
-        let Pruned::Rows(chunk) = pruner.delete(0, 10, 30).unwrap() else {
+        let Pruned::Rows(chunk) = pruner.delete((0, 10), 30, || Ok(true)).unwrap() else {
             panic!("busy");
         };
         assert_eq!((chunk.deleted, chunk.next), (0, None));
@@ -305,7 +367,10 @@ mod tests {
         let sql =
             "CREATE TRIGGER mine AFTER DELETE ON outbox BEGIN SELECT only_the_app(OLD.id); END";
         app.execute_batch(sql).unwrap();
-        let error = Pruner::open(&path).unwrap().delete(0, 10, 30).unwrap_err();
+        let error = Pruner::open(&path)
+            .unwrap()
+            .delete((0, 10), 30, || Ok(true))
+            .unwrap_err();
         assert!(matches!(error, Error::Prune { .. }), "{error:?}");
         assert_eq!(ids(&app).len(), 10);
     }

@@ -89,6 +89,7 @@ impl Judge {
                 event_id: columns.id,
                 event: shown(columns.event.value),
                 reason,
+                time_ms: columns.time.as_i64().unwrap_or(0),
             }),
         }
     }

@@ -27,9 +27,14 @@ const COUNTED_ROWS: i64 = 100_000;
 pub struct Batch {
     /// The rows.
     pub rows: Vec<Row>,
+    /// The keys of those that have one, `(id, key)`.
+    pub keys: Vec<(i64, Box<str>)>,
     /// There may be more behind them: read again at once.
     pub more: bool,
 }
+
+/// A row, and its `key` where it has one.
+pub type Keyed = (Row, Option<Box<str>>);
 
 /// The rows behind a position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub struct Waiting {
 /// A connection that reads the outbox.
 #[derive(Debug)]
 pub struct Tail {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     /// The rollback journal, beside the real file.
     journal: PathBuf,
@@ -62,6 +67,8 @@ pub struct Tail {
     settled: Option<i64>,
     /// The name of the last event, shared by runs of the same.
     name: Option<Arc<str>>,
+    /// See [`vouch`](Self::vouch).
+    pub(super) vouched: Option<i64>,
 }
 
 /// The two statements that load rows, and the one that asks for the size of what they did not load.
@@ -83,13 +90,19 @@ impl Select {
         } else {
             ("NULL", "NULL")
         };
+        let key = if table.key {
+            "CASE WHEN octet_length(key) <= ?1 THEN key END"
+        } else {
+            "NULL"
+        };
         // octet_length() and typeof() of a column read its header only, not the pages it fills.
         let columns = format!(
             "SELECT id,
                CASE WHEN octet_length(event) <= ?1 THEN event END,
                CASE WHEN octet_length(data) <= ?2 THEN data END,
                CASE WHEN typeof(time) = 'integer' THEN time END,
-               {loaded_tenant}
+               {loaded_tenant},
+               {key}
              FROM main.outbox"
         );
         Self {
@@ -149,6 +162,7 @@ impl Tail {
             seen: None,
             settled: None,
             name: None,
+            vouched: None,
         })
     }
 
@@ -236,13 +250,15 @@ impl Tail {
         let params = (limits.0, limits.1, after, max_rows);
         // Most reads find nothing, the rest a full batch or a few.
         let mut rows = Vec::new();
+        let mut keys = Vec::new();
         let mut bytes = 0_usize;
         let sizes = (&self.connection, &*self.select.sizes);
-        let result = each(&self.connection, &self.select.after, params, |row| {
-            let row = self.judge.row(columns(row, sizes)?, &mut self.name);
+        let result = each(&self.connection, &self.select.after, params, |found| {
+            let row = self.judge.row(columns(found, sizes)?, &mut self.name);
             if let Row::Event(event) = &row {
                 bytes = bytes.saturating_add(event.data.len());
             }
+            keys.extend(key(found)?.map(|key| (row.id(), key)));
             rows.push(row);
             Ok(bytes < max_bytes)
         });
@@ -260,7 +276,7 @@ impl Tail {
         if !more {
             self.settled = self.seen;
         }
-        Ok(Batch { rows, more })
+        Ok(Batch { rows, keys, more })
     }
 
     /// The row with that id, as `read` would return it.
@@ -269,11 +285,21 @@ impl Tail {
     ///
     /// [`Error::Read`].
     pub fn row(&mut self, id: i64) -> Result<Option<Row>, Error> {
+        Ok(self.row_and_key(id)?.map(|(row, _)| row))
+    }
+
+    /// The row with that id, and its `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn row_and_key(&mut self, id: i64) -> Result<Option<Keyed>, Error> {
         let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
         let mut found = None;
         let sizes = (&self.connection, &*self.select.sizes);
         each(&self.connection, &self.select.one, params, |row| {
-            found = Some(self.judge.row(columns(row, sizes)?, &mut self.name));
+            let judged = self.judge.row(columns(row, sizes)?, &mut self.name);
+            found = Some((judged, key(row)?));
             Ok(true)
         })
         .map_err(|source| self.read_error(source))?;
@@ -384,7 +410,7 @@ impl Tail {
         }
     }
 
-    fn number(&self, sql: &str, params: impl Params) -> Result<Option<i64>, Error> {
+    pub(super) fn number(&self, sql: &str, params: impl Params) -> Result<Option<i64>, Error> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.query_row(params, |row| row.get(0)).optional())
@@ -392,7 +418,7 @@ impl Tail {
             .map_err(|source| self.read_error(source))
     }
 
-    fn read_error(&self, source: rusqlite::Error) -> Error {
+    pub(super) fn read_error(&self, source: rusqlite::Error) -> Error {
         Error::Read {
             path: self.path.clone(),
             source,
@@ -402,7 +428,7 @@ impl Tail {
 
 /// Gives each row to `take` until that has enough. Says whether all were taken, and whether the
 /// statement had to be prepared again, for the schema is another than when it last ran.
-fn each(
+pub(super) fn each(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -420,6 +446,14 @@ fn each(
     drop(rows);
     let again = statement.reset_status(StatementStatus::RePrepare) > 0;
     Ok((ended, again))
+}
+
+/// The key of a row, where it has one that is text.
+fn key(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Box<str>>> {
+    Ok(match row.get_ref(5)? {
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into()),
+        _ => None,
+    })
 }
 
 /// The columns of a row. `sizes` is where the sizes of what was not loaded can be had: within this

@@ -5,7 +5,7 @@
 //! made in bulk is made in small chunks with a pause after each, so that the log's lock is free most
 //! of the time and a webhook's own live events wait behind few of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -126,13 +126,17 @@ impl<T: Transport> Dispatch<T> {
         let (sample_event, sample_data) = sample(webhook.dialect);
         let event = event.unwrap_or_else(|| sample_event.to_owned());
         let data = data.unwrap_or_else(|| sample_data.to_owned());
+        // In the same call: who asked may be gone when it returns, and this future too.
         let begun = self
-            .with_store(move |this, store| this.begin_test(store, &webhook, &event, data))
+            .with_store(move |this, store| {
+                let begun = this.begin_test(store, &webhook, &event, data)?;
+                if let Some(lane) = this.lane(&webhook.name) {
+                    this.fill(&lane);
+                }
+                Ok(begun)
+            })
             .await?;
         let (delivery_id, told) = begun;
-        if let Some(lane) = self.lane(name) {
-            self.fill(&lane);
-        }
         let attempt = tokio::time::timeout(TEST_WAIT, told).await;
         Ok(Tested {
             delivery_id,
@@ -141,7 +145,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Writes the delivery and queues it first, with the log's lock held.
-    fn begin_test(
+    pub(super) fn begin_test(
         &self,
         store: &mut store::Store,
         webhook: &Webhook,
@@ -149,7 +153,11 @@ impl<T: Transport> Dispatch<T> {
         data: String,
     ) -> Result<Begun, Refused> {
         let now_ms = self.clock.now_ms();
-        let lane = self.lane(&webhook.name).ok_or(Refused::Inactive)?;
+        // Before anything is written, or it would be pending for a webhook that gets nothing.
+        let lane = self
+            .lane(&webhook.name)
+            .filter(|_| self.is_served(&webhook.name));
+        let lane = lane.ok_or(Refused::Inactive)?;
         let id = store.next_test_id(now_ms).map_err(Refused::Store)?;
         let event = Event {
             id,
@@ -175,13 +183,9 @@ impl<T: Transport> Dispatch<T> {
         self.results.mark_dirty();
         let due = dues.into_iter().next().ok_or(Refused::Inactive)?;
         let begun = (due.id, self.watched.watch(due.id));
-        let mut state = lane.lock();
-        if state.target.is_none() {
-            return Err(Refused::Inactive);
-        }
         self.queued_bytes
             .fetch_add(due.body.len(), Ordering::Relaxed);
-        state.push_first(due);
+        lane.lock().push_first(due);
         Ok(begun)
     }
 
@@ -191,36 +195,36 @@ impl<T: Transport> Dispatch<T> {
     /// The log can't be written: then none was made.
     pub async fn redeliver(self: &Arc<Self>, ids: Vec<i64>) -> Result<Vec<Asked>, store::Error> {
         let begun = self.clock.instant();
-        let answers = self
+        // Lanes are told in the same call: who asked may be gone when it returns, and this future too.
+        let (answers, lanes) = self
             .with_store(move |this, store| {
-                let is_served = |name: &str| {
-                    this.lane(name)
-                        .is_some_and(|lane| lane.lock().target.is_some())
-                };
-                let answers = store.redeliver(&ids, &is_served)?;
+                let answers = store.redeliver(&ids, &|name| this.is_served(name))?;
                 this.results.mark_dirty();
-                Ok(ids.into_iter().zip(answers).collect::<Vec<_>>())
+                let lanes = this.have_sent(answers.iter().flatten().map(|(_, name)| &**name));
+                Ok((ids.into_iter().zip(answers).collect::<Vec<_>>(), lanes))
             })
             .await?;
         let took = begun.elapsed();
-        let mut lanes: HashMap<&str, Arc<Lane<T::Endpoint>>> = HashMap::new();
-        for (_, answer) in &answers {
-            if let Ok((_, webhook)) = answer
-                && !lanes.contains_key(&**webhook)
-                && let Some(lane) = self.lane(webhook)
-            {
-                if lane.lock().came_due(self.clock.now_ms()) {
-                    self.calendar.list(&lane);
-                }
-                lanes.insert(webhook, lane);
-            }
-        }
         if answers.len() > 1 {
-            let lanes: Vec<_> = lanes.into_values().collect();
             self.let_others_through(&lanes, took).await;
         }
         let asked = |(id, answer): (i64, Again)| (id, answer.map(|(new, _)| new));
         Ok(answers.into_iter().map(asked).collect())
+    }
+
+    /// Has what became due in the log read back for these webhooks. Returns their lanes.
+    fn have_sent<'n>(
+        &self,
+        webhooks: impl Iterator<Item = &'n str>,
+    ) -> Vec<Arc<Lane<T::Endpoint>>> {
+        let names: BTreeSet<&str> = webhooks.collect();
+        let lanes: Vec<_> = names.into_iter().filter_map(|n| self.lane(n)).collect();
+        for lane in &lanes {
+            if lane.lock().came_due(self.clock.now_ms()) {
+                self.calendar.list(lane);
+            }
+        }
+        lanes
     }
 
     /// Bytes of `data` above which an event is not taken by today's configuration.

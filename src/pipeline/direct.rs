@@ -170,10 +170,7 @@ impl<T: Transport> Dispatch<T> {
     async fn unserved(self: &Arc<Self>) -> Result<Vec<Arc<str>>, store::Error> {
         self.with_store(|this, store| {
             let pending = store.pending_webhooks()?.into_iter();
-            let dead = |name: &String| {
-                this.lane(name)
-                    .is_none_or(|lane| lane.lock().target.is_none())
-            };
+            let dead = |name: &String| !this.is_served(name);
             Ok(pending.filter(dead).map(Arc::from).collect())
         })
         .await

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::control::Watched;
 use super::lane::{Lane, QUEUE_BYTES, State, Taken, Target};
@@ -44,6 +45,8 @@ type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
 /// Everything between the admitted delivery and its attempt's record.
 pub struct Dispatch<T: Transport> {
     pub(crate) clock: Clock,
+    /// The wall clock and the other when this was made, before anything went by either.
+    pub(super) made: (i64, Instant),
     pub(crate) pace: Pace,
     pub(crate) transport: T,
     /// Fair: whoever asks first is next. The recorder, which comes back at once with the next batch,
@@ -74,6 +77,7 @@ impl<T: Transport> Dispatch<T> {
     #[must_use]
     pub fn new(store: Store, transport: T, clock: Clock, pace: Pace, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
+            made: (clock.now_ms(), clock.instant()),
             clock,
             pace,
             transport,
@@ -146,6 +150,12 @@ impl<T: Transport> Dispatch<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
             .cloned()
+    }
+
+    /// Whether a webhook gets anything by today's configuration.
+    pub(crate) fn is_served(&self, name: &str) -> bool {
+        self.lane(name)
+            .is_some_and(|lane| lane.lock().target.is_some())
     }
 
     /// Becomes true when the pipeline stops.

@@ -108,7 +108,7 @@ pub(super) struct Follower<T: Transport> {
     verified: Option<Instant>,
     /// The file was found to be damaged, and what of it is in memory may be, though it is mended.
     spoilt: bool,
-    /// The file was replaced, and its rows were not compared with the cursor yet.
+    /// The file was opened, and its rows were not compared with the cursor yet.
     unknown: bool,
 }
 
@@ -138,7 +138,7 @@ impl<T: Transport> Follower<T> {
             moved: false,
             verified: None,
             spoilt: false,
-            unknown: false,
+            unknown: true,
         };
         follower.aim();
         follower
@@ -201,8 +201,7 @@ impl<T: Transport> Follower<T> {
         self.intake.limit_data();
         // After trouble too: what was read then is read anew, and not from a file that is gone.
         if (always || self.intake.has_more()) && self.intake.tail.replaced() {
-            tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
-            self.reopen()?;
+            self.follow_on()?;
         } else if always && self.spoilt {
             self.reopen()?;
         }
@@ -214,10 +213,7 @@ impl<T: Transport> Follower<T> {
             self.look_at_names();
         }
         self.look_at_guards();
-        if self.unknown {
-            self.intake.verify()?;
-            self.unknown = false;
-        }
+        self.make_known()?;
         if !always && self.intake.tail.being_written() {
             return Ok(());
         }
@@ -234,6 +230,10 @@ impl<T: Transport> Follower<T> {
             match self.intake.step()? {
                 Step::Taken(lanes) => self.let_catch_up(&lanes),
                 Step::Drained => break,
+                Step::Replaced => {
+                    self.follow_on()?;
+                    self.make_known()?;
+                }
             }
             any = true;
             self.beat();
@@ -243,7 +243,7 @@ impl<T: Transport> Follower<T> {
         if self.moved {
             self.verify_now_and_then()?;
         }
-        Ok(())
+        self.intake.look_below(changed)
     }
 
     /// Tells of guards that the table does not have any more, where its schema was altered.
@@ -277,6 +277,21 @@ impl<T: Transport> Follower<T> {
         self.verified = Some(now);
         self.intake.verify()?;
         self.moved = false;
+        Ok(())
+    }
+
+    /// Goes on in the file that is under the path now.
+    fn follow_on(&mut self) -> Result<(), IntakeError> {
+        tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
+        self.reopen()
+    }
+
+    /// Compares the rows of a file that was opened anew with the cursor.
+    fn make_known(&mut self) -> Result<(), IntakeError> {
+        if self.unknown {
+            self.intake.verify()?;
+            self.unknown = false;
+        }
         Ok(())
     }
 

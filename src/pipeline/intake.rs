@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::below::Below;
 use super::dispatch::Dispatch;
 use super::fingerprint::thin;
 use super::lane::{Lane, QUEUE_ROWS};
-use super::origin::{Refusal, Settled, is_same, settle};
+use super::origin::{Refusal, Settled, is_same, resettle};
 use super::routes::Routes;
 use super::standing::Standing;
 use super::status::Pulse;
@@ -71,6 +72,8 @@ pub enum Step<E> {
     Taken(Vec<Arc<Lane<E>>>),
     /// There is nothing behind the cursor.
     Drained,
+    /// The rows were read from a file that is no longer under the outbox's path: none was taken.
+    Replaced,
 }
 
 /// The reader of one outbox.
@@ -78,10 +81,14 @@ pub struct Intake<T: Transport> {
     dispatch: Arc<Dispatch<T>>,
     pub(crate) tail: Tail,
     cursor: Cursor,
+    below: Below,
     /// There is more behind the cursor than was admitted: the log refused it, or it was too much.
     more: bool,
     /// What was put off in the last step.
     owed: Vec<Owed>,
+    /// Where to go back to, which the log refused to be told. By the next look the outbox may have
+    /// grown beyond the cursor again, and what it lost no longer be seen.
+    back: Option<Settled>,
 }
 
 impl<T: Transport> Intake<T> {
@@ -91,9 +98,11 @@ impl<T: Transport> Intake<T> {
         Self {
             dispatch,
             tail,
+            below: Below::new(&cursor),
             cursor,
             more: false,
             owed: Vec::new(),
+            back: None,
         }
     }
 
@@ -124,7 +133,7 @@ impl<T: Transport> Intake<T> {
 
     /// Whether there is something to do though nobody commits: the log refused it the last time.
     pub(crate) fn has_more(&self) -> bool {
-        self.more || !self.owed.is_empty()
+        self.more || !self.owed.is_empty() || self.back.is_some()
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {
@@ -147,12 +156,15 @@ impl<T: Transport> Intake<T> {
             self.owed.clear();
             return Ok(Step::Taken(paid));
         }
+        if self.back.is_some() {
+            self.verify()?;
+        }
         let batch = self.tail.read(
             self.cursor.event_id,
             within(BATCH_ROWS),
             within(BATCH_BYTES),
         );
-        let rows = batch.map_err(IntakeError::Outbox)?.rows;
+        let outbox::Batch { rows, keys, .. } = batch.map_err(IntakeError::Outbox)?;
         // Rows are read anew where the log refuses them: by then the outbox may have been put back.
         self.more = !rows.is_empty();
         if rows.is_empty() {
@@ -161,13 +173,24 @@ impl<T: Transport> Intake<T> {
         // A backup put back since the last look may have ids beyond the cursor again by now:
         // then there are events behind it that were never seen.
         if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
-            self.verify()?;
-            return Ok(Step::Taken(Vec::new()));
+            match self.compare()? {
+                Settled::Same(_) | Settled::Fresh(_) => {}
+                // The log has it with what is admitted now.
+                Settled::Updated(cursor) => self.cursor = cursor,
+                settled => {
+                    self.go_on_at(settled)?;
+                    return Ok(Step::Taken(Vec::new()));
+                }
+            }
+        }
+        // A file that was removed can be read on and on: what is in it alone happened nowhere.
+        if self.tail.replaced() {
+            return Ok(Step::Replaced);
         }
         crash::point("take events in", "rows read");
         loop {
             let routes = self.dispatch.routes();
-            let (admission, taken) = admission(&routes, &rows, &self.cursor);
+            let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor);
             let mut store = self.dispatch.store();
             // A reload exchanges the routes under this lock: what was fanned out by older ones
             // would be pending for a webhook that nobody serves any more.
@@ -175,6 +198,7 @@ impl<T: Transport> Intake<T> {
                 continue;
             }
             let now_ms = self.dispatch.clock.now_ms();
+            admission.cursor.time_ms = now_ms;
             let silent = self.dispatch.put_off(&admission.events);
             let (dues, owed) = store
                 .admit(&admission, &|name| silent.contains(name), now_ms)
@@ -203,42 +227,95 @@ impl<T: Transport> Intake<T> {
     /// # Errors
     /// The outbox can't be read, the log not written, or nothing of it is known.
     pub fn verify(&mut self) -> Result<(), IntakeError> {
+        let settled = self.compare()?;
+        self.go_on_at(settled)
+    }
+
+    /// Looks now and then, where somebody committed, whether rows were written that the cursor had
+    /// passed, and tells of them.
+    ///
+    /// # Errors
+    /// The outbox can't be read, or the log not written: they are told of later.
+    pub(crate) fn look_below(&mut self, changed: bool) -> Result<(), IntakeError> {
+        self.below
+            .look(changed, &mut self.tail, &self.cursor, &self.dispatch)
+    }
+
+    /// Where to go on by what the outbox holds now.
+    fn compare(&mut self) -> Result<Settled, IntakeError> {
         let now_ms = self.dispatch.clock.now_ms();
-        let settled = settle(&mut self.tail, Some(self.cursor.clone()), now_ms);
-        match settled
+        // Asked first: what is put back behind the question has another version by the next.
+        let schema = self.tail.schema_version().map_err(IntakeError::Outbox)?;
+        let steady = self.tail.vouched() == Some(schema);
+        // From where it was to go back to, if the log does not know that yet: what led there may be
+        // gone from the outbox by now, but where there is less of it still, it goes back further.
+        let from = self.back.as_ref().map_or(&self.cursor, Settled::cursor);
+        let settled = resettle(&mut self.tail, from.clone(), now_ms, steady)
             .map_err(IntakeError::Outbox)?
-            .map_err(IntakeError::Refused)?
-        {
-            Settled::Same(_) | Settled::Fresh(_) => Ok(()),
-            Settled::Back { cursor, was } => {
-                self.dispatch
-                    .store()
-                    .set_cursor(&cursor, now_ms)
-                    .map_err(IntakeError::Store)?;
-                journal_back(&cursor, was);
-                self.cursor = cursor;
+            .map_err(IntakeError::Refused)?;
+        self.tail.vouch(schema);
+        Ok(settled)
+    }
+
+    /// Goes on there, once the log has been told.
+    fn go_on_at(&mut self, settled: Settled) -> Result<(), IntakeError> {
+        let now_ms = self.dispatch.clock.now_ms();
+        let settled = match (settled, self.back.take()) {
+            (Settled::Same(_) | Settled::Fresh(_), None) => return Ok(()),
+            (Settled::Same(_) | Settled::Fresh(_), Some(back)) => back,
+            (Settled::Updated(cursor), Some(back)) => back.at(cursor),
+            (settled, _) => settled,
+        };
+        let told = self.dispatch.store().set_cursor(settled.cursor(), now_ms);
+        match told {
+            Ok(()) => {
+                journal_settled(&settled, self.cursor.event_id);
+                self.cursor = settled.cursor().clone();
                 Ok(())
+            }
+            Err(error) => {
+                // What was changed is seen again; what was lost may not be.
+                let goes_back = !matches!(settled, Settled::Updated(_));
+                self.back = goes_back.then_some(settled);
+                Err(IntakeError::Store(error))
             }
         }
     }
 }
 
-/// Says that events will be sent again, and why.
-pub fn journal_back(cursor: &Cursor, was: i64) {
-    tracing::warn!(
-        from = cursor.event_id,
-        was,
-        generation = cursor.generation,
-        "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
-         newest row that is still the same; events behind it are sent again"
-    );
+/// Says where to go on and why, where that is not where the log `was`.
+pub fn journal_settled(settled: &Settled, was: i64) {
+    match settled {
+        Settled::Same(_) | Settled::Fresh(_) => {}
+        Settled::Updated(cursor) => tracing::debug!(
+            event_id = cursor.event_id,
+            "rows that were taken have been changed in the outbox since; they stay taken"
+        ),
+        Settled::Back(cursor) => tracing::warn!(
+            from = cursor.event_id,
+            was,
+            generation = cursor.generation,
+            "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
+             newest row that is still the same; events behind it are sent again"
+        ),
+        Settled::Emptied(cursor, count) => tracing::warn!(
+            was,
+            count,
+            generation = cursor.generation,
+            "the outbox was emptied and its counter set back (or it was made anew): all that is in it \
+             came after that, so it is taken from its beginning"
+        ),
+    }
 }
 
 /// What rows become, as far as one transaction goes, and how many rows that is.
-fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usize) {
+fn admission(
+    routes: &Routes,
+    (rows, keys): (&[Row], &[(i64, Box<str>)]),
+    cursor: &Cursor,
+) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
-    let mut seen = Vec::with_capacity(rows.len());
     for row in rows {
         match row {
             Row::Event(event) => {
@@ -250,7 +327,6 @@ fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usiz
                 deliveries += more;
                 events.extend(fanned);
                 last = event.id;
-                seen.push(event);
             }
             Row::Unsendable(row) => {
                 last = row.event_id;
@@ -259,11 +335,10 @@ fn admission(routes: &Routes, rows: &[Row], cursor: &Cursor) -> (Admission, usiz
         }
         taken += 1;
     }
-    let fingerprints = thin(&cursor.fingerprints, &seen, last);
     let cursor = Cursor {
-        generation: cursor.generation,
         event_id: last,
-        fingerprints,
+        fingerprints: thin(&cursor.fingerprints, &rows[..taken], keys, last),
+        ..*cursor
     };
     (
         Admission {

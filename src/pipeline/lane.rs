@@ -184,6 +184,17 @@ impl<E> State<E> {
         true
     }
 
+    /// Has what was taken sent as today's configuration says, however long it waited. False where the
+    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
+    pub(crate) fn renew(&self, taken: &mut Taken<E>) -> bool {
+        if let Some(target) = &self.target
+            && !Arc::ptr_eq(target, &taken.target)
+        {
+            taken.target = target.clone();
+        }
+        taken.closed == self.closed
+    }
+
     /// The next delivery to send.
     pub(crate) fn take(&mut self) -> Option<Taken<E>> {
         let target = self.target.clone()?;

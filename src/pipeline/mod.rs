@@ -9,10 +9,12 @@
 //! are behind the `Transport` trait, so the same code runs under paused time with scripted ones.
 
 mod awaiting;
+mod below;
 mod control;
 mod direct;
 mod dispatch;
 mod durable;
+mod evidence;
 mod fingerprint;
 mod follow;
 mod intake;
@@ -42,7 +44,7 @@ pub use control::{Asked, Refused, Tested};
 pub use direct::{Change, Directed};
 pub use dispatch::Dispatch;
 pub use follow::{Follow, Followed, follow};
-pub use intake::{Intake, IntakeError, Step, journal_back};
+pub use intake::{Intake, IntakeError, Step, journal_settled};
 pub use origin::{Refusal, Settled, settle, settle_at};
 pub use replay::{Found, Wanted};
 pub use routes::Routes;

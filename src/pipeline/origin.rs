@@ -1,11 +1,18 @@
-//! Where to go on in the outbox: at the cursor, behind it, or not at all.
+//! Where to go on in the outbox: at the cursor, behind it, at its beginning, or not at all.
 //!
 //! Decides from the log's cursor and the rows that are really there. It changes neither; the
 //! caller writes the cursor that it gets, and says to the person what a refusal needs.
+//!
+//! A counter below the cursor is certain: ids will be given anew. At or above it the known rows are
+//! asked (`evidence`). A step back ends at the newest row that is known again; where none is, and
+//! nothing in the outbox is older than the moment at which it was last in order, all of it is new,
+//! and it begins at its beginning. Only where older rows are there that are not known does a person
+//! decide, for they may be another installation's, or sent long ago.
 
-use super::fingerprint::{print, thin};
-use crate::model::{Cursor, Event};
-use crate::outbox::{Error, Row, Tail};
+use super::evidence::{Sight, Witness};
+use super::fingerprint::{is_of, print, thin};
+use crate::model::{Cursor, Print};
+use crate::outbox::{Error, Tail};
 
 /// Events older than this, in a log that is new, are somebody's decision to send.
 const OLD_MS: i64 = 3_600_000;
@@ -20,13 +27,14 @@ pub enum Settled {
     Fresh(Cursor),
     /// At the log's cursor.
     Same(Cursor),
-    /// The outbox was put back or lost rows: from the newest row that is still the one taken.
-    Back {
-        /// Where to go on, in a new generation.
-        cursor: Cursor,
-        /// Where the log had been.
-        was: i64,
-    },
+    /// At the log's cursor, with prints of rows as an UPDATE has left them.
+    Updated(Cursor),
+    /// The outbox was put back or lost rows: from the newest row that is still the one taken, in a
+    /// new generation.
+    Back(Cursor),
+    /// The outbox was emptied and its counter set back: from its beginning, in a new generation. With
+    /// the number of events that are in it now, all of them new.
+    Emptied(Cursor, i64),
 }
 
 impl Settled {
@@ -34,7 +42,22 @@ impl Settled {
     #[must_use]
     pub fn cursor(&self) -> &Cursor {
         match self {
-            Self::Fresh(cursor) | Self::Same(cursor) | Self::Back { cursor, .. } => cursor,
+            Self::Fresh(cursor)
+            | Self::Same(cursor)
+            | Self::Updated(cursor)
+            | Self::Back(cursor)
+            | Self::Emptied(cursor, _) => cursor,
+        }
+    }
+
+    /// The same with another cursor.
+    pub(super) fn at(self, cursor: Cursor) -> Self {
+        match self {
+            Self::Fresh(_) => Self::Fresh(cursor),
+            Self::Same(_) => Self::Same(cursor),
+            Self::Updated(_) => Self::Updated(cursor),
+            Self::Back(_) => Self::Back(cursor),
+            Self::Emptied(_, count) => Self::Emptied(cursor, count),
         }
     }
 }
@@ -49,18 +72,22 @@ pub enum Refusal {
         /// The time of the oldest, UNIX milliseconds.
         oldest_ms: i64,
     },
-    /// None of the rows that the log knows is in this outbox.
+    /// None of the rows that the log knows is in this outbox, and what is in it is not all new.
     Foreign {
         /// Events in the outbox.
         count: i64,
-        /// The time of the oldest, UNIX milliseconds; `None` without events.
+        /// The time of the oldest, UNIX milliseconds; `None` without a proper one.
         oldest_ms: Option<i64>,
         /// Where the log is.
         cursor: i64,
+        /// When it was last in order, UNIX milliseconds.
+        since_ms: i64,
+        /// The outbox's counter, where it stands below the log's place.
+        counter: Option<i64>,
     },
 }
 
-/// Compares the log's cursor with the outbox.
+/// Compares the log's cursor with the outbox at a start, when anything may have happened meanwhile.
 ///
 /// # Errors
 /// The outbox can't be read.
@@ -79,76 +106,168 @@ pub fn settle(
             _ => Ok(Settled::Fresh(Cursor::default())),
         });
     };
-    let lost = tail.sequence()? < cursor.event_id;
-    let mut mismatch = lost;
-    for (place, (id, digest)) in cursor.fingerprints.iter().enumerate() {
-        match tail.row(*id)? {
-            Some(Row::Event(event)) if print(&event).1 == *digest => {
-                if !mismatch {
-                    return Ok(Ok(Settled::Same(cursor)));
-                }
-                let back = Cursor {
-                    generation: cursor.generation + 1,
-                    event_id: *id,
-                    fingerprints: cursor.fingerprints[place..].to_vec(),
-                };
-                return Ok(Ok(Settled::Back {
-                    cursor: back,
-                    was: cursor.event_id,
-                }));
-            }
-            Some(Row::Event(_)) => mismatch = true,
-            // A row that is gone was pruned unless the whole tail is; one that can't be read now,
-            // for it is over a limit made smaller, says nothing either way.
-            Some(Row::Unsendable(_)) | None => {}
-        }
-    }
-    if mismatch && cursor.event_id > 0 {
-        let waiting = tail.waiting(0)?;
-        let (count, oldest_ms) = (waiting.count, waiting.oldest_ms);
-        return Ok(Err(Refusal::Foreign {
-            count,
-            oldest_ms,
-            cursor: cursor.event_id,
-        }));
-    }
-    Ok(Ok(Settled::Same(cursor)))
+    resettle(tail, cursor, now_ms, false)
 }
 
-/// Whether the newest taken row that is still there is the one that was taken. Where rows were read
-/// behind the cursor, asked after that: what they were read from, or something later, is looked at.
+/// Compares the cursor with the outbox. `steady`: this very connection has vouched for the rows, and
+/// its database was not put back since.
+///
+/// # Errors
+/// The outbox can't be read.
+pub(super) fn resettle(
+    tail: &mut Tail,
+    cursor: Cursor,
+    now_ms: i64,
+    steady: bool,
+) -> Result<Result<Settled, Refusal>, Error> {
+    let sequence = tail.sequence()?;
+    let lost = sequence < cursor.event_id;
+    let looked = Looked::new(tail, &cursor, now_ms)?;
+    let known = looked.known;
+    if !lost {
+        match (looked.unknown.is_empty(), known) {
+            (true, None | Some((_, Sight::Same))) => return Ok(Ok(Settled::Same(cursor))),
+            (true, Some(_)) => return Ok(Ok(looked.updated(cursor, now_ms))),
+            (false, _) => {}
+        }
+        let refilled = steady
+            && known.is_none()
+            && now_ms >= cursor.time_ms
+            && tail.waiting(cursor.event_id)?.count > 0
+            && tail.all_later_than(cursor.time_ms)?;
+        let witness = Witness {
+            cursor: &cursor,
+            now_ms,
+        };
+        let changed = witness.were_changed(&looked.unknown, known.is_some());
+        if !refilled && (steady || changed) {
+            return Ok(Ok(looked.updated(cursor, now_ms)));
+        }
+    }
+    let again = |event_id, fingerprints| Cursor {
+        generation: cursor.generation + 1,
+        event_id,
+        fingerprints,
+        time_ms: now_ms,
+    };
+    if let Some((place, _)) = known {
+        let fingerprints = cursor.fingerprints[place..].to_vec();
+        let cursor = again(cursor.fingerprints[place].0, fingerprints);
+        return Ok(Ok(Settled::Back(cursor)));
+    }
+    let waiting = tail.waiting(0)?;
+    // Times before the clock was set back tell nothing of what is new.
+    let tells = now_ms >= cursor.time_ms;
+    if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms)?) {
+        let cursor = again(0, Vec::new());
+        return Ok(Ok(Settled::Emptied(cursor, waiting.count)));
+    }
+    Ok(Err(Refusal::Foreign {
+        count: waiting.count,
+        oldest_ms: waiting.oldest_ms,
+        cursor: cursor.event_id,
+        since_ms: cursor.time_ms,
+        counter: lost.then_some(sequence),
+    }))
+}
+
+/// The known rows that were looked at, newest first, up to the first that is known again.
+struct Looked {
+    /// What those are that were not known again.
+    unknown: Vec<Sight>,
+    /// The place of the one that was, and what it is.
+    known: Option<(usize, Sight)>,
+    /// The prints of all of them as they are now, by their places.
+    prints: Vec<(usize, Print)>,
+}
+
+impl Looked {
+    fn new(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<Self, Error> {
+        let witness = Witness { cursor, now_ms };
+        let mut looked = Self {
+            unknown: Vec::new(),
+            known: None,
+            prints: Vec::new(),
+        };
+        for (place, kept) in cursor.fingerprints.iter().enumerate() {
+            // A row that is gone was pruned unless the whole tail is.
+            let Some((row, key)) = tail.row_and_key(kept.0)? else {
+                continue;
+            };
+            let key = key.as_deref();
+            let Some(sight) = witness.look(&kept.1, &row, key) else {
+                continue;
+            };
+            looked.prints.push((place, print(&row, key)));
+            if sight.is_known() {
+                looked.known = Some((place, sight));
+                break;
+            }
+            looked.unknown.push(sight);
+        }
+        Ok(looked)
+    }
+
+    /// The same place, with the prints of what was looked at: of these very looks, for by another
+    /// one the outbox may have been put back.
+    fn updated(&self, mut cursor: Cursor, now_ms: i64) -> Settled {
+        for (place, print) in &self.prints {
+            cursor.fingerprints[*place].1 = *print;
+        }
+        cursor.time_ms = now_ms;
+        Settled::Updated(cursor)
+    }
+}
+
+/// Whether the newest taken row that is still there is the one that was taken, to the byte. Where rows
+/// were read behind the cursor, asked after that: what they were read from, or something later, is
+/// looked at.
 ///
 /// # Errors
 /// The outbox can't be read.
 pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
-    for (id, digest) in &cursor.fingerprints {
-        if let Some(Row::Event(event)) = tail.row(*id)? {
-            return Ok(print(&event).1 == *digest);
+    for (id, kept) in &cursor.fingerprints {
+        if let Some((row, key)) = tail.row_and_key(*id)?
+            && let Some(same) = is_of(kept, &row, key.as_deref())
+        {
+            return Ok(same);
         }
     }
     Ok(true)
+}
+
+/// Whether the outbox is in order up to the cursor: what is there at or behind it was taken. Asked
+/// by those who would do something with such rows, in the database that they do it in.
+///
+/// # Errors
+/// The outbox can't be read.
+pub(super) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<bool, Error> {
+    let settled = resettle(tail, cursor.clone(), now_ms, false)?;
+    Ok(matches!(
+        settled,
+        Ok(Settled::Same(_) | Settled::Updated(_))
+    ))
 }
 
 /// A cursor set by hand: behind it is taken as done, what comes after it will be sent.
 ///
 /// # Errors
 /// The outbox can't be read.
-pub fn settle_at(tail: &mut Tail, event_id: i64, generation: i64) -> Result<Cursor, Error> {
+pub fn settle_at(
+    tail: &mut Tail,
+    event_id: i64,
+    generation: i64,
+    now_ms: i64,
+) -> Result<Cursor, Error> {
     let first = event_id
         .saturating_sub(i64::try_from(SETTLE_ROWS).unwrap_or(i64::MAX))
         .max(0);
     let batch = tail.read(first, SETTLE_ROWS, usize::MAX)?;
-    let events: Vec<Event> = batch
-        .rows
-        .into_iter()
-        .filter_map(|row| match row {
-            Row::Event(event) if event.id <= event_id => Some(event),
-            Row::Event(_) | Row::Unsendable(_) => None,
-        })
-        .collect();
+    let behind = batch.rows.partition_point(|row| row.id() <= event_id);
     Ok(Cursor {
         generation,
         event_id,
-        fingerprints: thin(&[], &events.iter().collect::<Vec<_>>(), event_id),
+        fingerprints: thin(&[], &batch.rows[..behind], &batch.keys, event_id),
+        time_ms: now_ms,
     })
 }

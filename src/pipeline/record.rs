@@ -229,12 +229,15 @@ impl<T: Transport> Dispatch<T> {
     /// row as it was with the delivery still held, or as it is with the delivery let go.
     async fn commit(
         self: &Arc<Self>,
-        batch: Vec<Attempt>,
+        mut batch: Vec<Attempt>,
     ) -> Result<(), (store::Error, Vec<Attempt>)> {
         let this = self.clone();
         self.with_blocking(move || {
             let mut store = this.store();
             let begun = this.clock.instant();
+            // Under the lock: what a clock that goes back after this leaves too late, a pass mends.
+            let now_ms = this.clock.now_ms();
+            batch.iter_mut().for_each(|attempt| end_by(attempt, now_ms));
             if let Err(error) = store.record(&batch) {
                 return Err((error, batch));
             }
@@ -276,6 +279,19 @@ impl<T: Transport> Dispatch<T> {
             drop(state);
             self.calendar.enter(at_ms, &lane);
         }
+    }
+}
+
+/// An attempt that ended later than now waited for the log while the clock went back: it ended now,
+/// and its next one is no later than its delay from now.
+fn end_by(attempt: &mut Attempt, now_ms: i64) {
+    let ahead_ms = attempt.finished_at_ms - now_ms;
+    if ahead_ms <= 0 {
+        return;
+    }
+    attempt.finished_at_ms = now_ms;
+    if let Verdict::RetryAt(at_ms) = &mut attempt.verdict {
+        *at_ms -= ahead_ms;
     }
 }
 

@@ -116,8 +116,9 @@ impl<T: Transport> Dispatch<T> {
         let mut seen = Seen {
             redelivery: -1,
             unsure: true,
-            wall_ms: self.clock.now_ms(),
-            instant: self.clock.instant(),
+            // Not as they are now: a step since the start's own pass is to be seen.
+            wall_ms: self.made.0,
+            instant: self.made.1,
         };
         let mut poll_at = self.clock.instant();
         while !self.is_stopping() {
@@ -268,8 +269,7 @@ impl<T: Transport> Dispatch<T> {
     /// A webhook got deliveries by a redelivery in the log: they are due, or cancelled where nobody
     /// serves it.
     async fn redelivered(self: &Arc<Self>, name: &str) -> Result<(), store::Error> {
-        let lane = self.lane(name).filter(|lane| lane.lock().target.is_some());
-        let Some(lane) = lane else {
+        let Some(lane) = self.lane(name).filter(|_| self.is_served(name)) else {
             let cancelled = self.cancel_pending(name.into()).await?;
             tracing::warn!(
                 webhook = name,
@@ -328,7 +328,7 @@ impl<T: Transport> Dispatch<T> {
         .await
     }
 
-    /// Cancels what is pending for a webhook that no longer gets anything. Returns how many.
+    /// Cancels what is pending for a webhook that gets nothing, as long as it does. Returns how many.
     ///
     /// # Errors
     /// As of the log.
@@ -341,6 +341,10 @@ impl<T: Transport> Dispatch<T> {
             let name = name.clone();
             let cancelled = self
                 .with_store(move |this, store| {
+                    // A reload exchanges the webhooks under this lock: it may get some again by now.
+                    if this.is_served(&name) {
+                        return Ok(0);
+                    }
                     store.cancel(&name, within(CHUNK_ROWS), this.clock.now_ms())
                 })
                 .await?;

@@ -15,6 +15,7 @@ use super::chain;
 use super::control::{CHUNK_ROWS, Refused};
 use super::dispatch::Dispatch;
 use super::lane::Lane;
+use super::origin::is_in_order;
 use super::routes::Routes;
 use crate::model::{Cursor, Event, Fanned, Pattern, crash};
 use crate::outbox::{self, Row, Tail};
@@ -93,6 +94,8 @@ struct Stepped<E> {
 enum Trouble {
     Outbox(outbox::Error),
     Store(store::Error),
+    /// The outbox was put back or replaced, and the intake has not seen it yet.
+    Moved,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -130,13 +133,14 @@ impl<T: Transport> Dispatch<T> {
                 .with_store(move |this, store| {
                     let id = store.begin_replay(&replay, this.clock.now_ms())?;
                     this.results.mark_dirty();
+                    // In the same call: who asked may be gone when it returns, and this future too.
+                    this.replay_asked.notify_one();
                     replay.id = id;
                     Ok(replay)
                 })
                 .await
                 .map_err(Refused::Store)?;
             tracing::info!(replay = written.id, matched, "replay begun");
-            self.replay_asked.notify_one();
             return Ok(Found {
                 id: Some(written.id),
                 matched,
@@ -234,6 +238,8 @@ impl<T: Transport> Dispatch<T> {
                         "trying again"
                     );
                 }
+                // The next try is in what is there then, or ends the replay.
+                Err(Trouble::Moved) => {}
                 Err(Trouble::Outbox(error)) => {
                     tracing::warn!(
                         step = "read events to replay",
@@ -294,6 +300,14 @@ impl<T: Transport> Dispatch<T> {
         replay: &Replay,
     ) -> Result<Stepped<T::Endpoint>, Trouble> {
         let chunk = read(tail, replay.next_id, replay.last_id).map_err(Trouble::Outbox)?;
+        let cursor = self.store().cursor().map_err(Trouble::Store)?;
+        // Asked after the rows were read: what they were read from, or something later, is looked at.
+        let known = cursor.unwrap_or_default();
+        if tail.replaced()
+            || !is_in_order(tail, &known, self.clock.now_ms()).map_err(Trouble::Outbox)?
+        {
+            return Err(Trouble::Moved);
+        }
         crash::point("replay events", "chunk read");
         let wanted = Wanted::of(replay);
         loop {

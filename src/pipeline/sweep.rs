@@ -12,9 +12,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
+use super::origin::is_in_order;
 use super::standing::Matter;
 use super::{chain, within};
-use crate::outbox::{self, Finding, Kept, Pruned, Pruner};
+use crate::model::Cursor;
+use crate::outbox::{self, Finding, Kept, Pruned, Pruner, Tail};
 use crate::store;
 use crate::transport::Transport;
 
@@ -75,10 +77,13 @@ impl<T: Transport> Dispatch<T> {
     }
 
     async fn sweep(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
-        let leapt = self
+        // The whole round goes by one look at the clock: should it leap meanwhile, nobody has asked
+        // whether that was a leap.
+        let (now_ms, leapt) = self
             .with_store(|this, store| {
-                store.mark(this.clock.now_ms())?;
-                store.leapt()
+                let now_ms = this.clock.now_ms();
+                store.mark(now_ms)?;
+                Ok((now_ms, store.leapt()?))
             })
             .await?;
         if leapt && (retention.log_days, retention.outbox_days) != (0, 0) {
@@ -87,11 +92,15 @@ impl<T: Transport> Dispatch<T> {
             );
             return Ok(());
         }
-        self.sweep_log(retention).await?;
-        self.sweep_outbox(retention).await
+        self.sweep_log(retention, now_ms).await?;
+        self.sweep_outbox(retention, now_ms).await
     }
 
-    async fn sweep_log(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+    async fn sweep_log(
+        self: &Arc<Self>,
+        retention: &Retention,
+        now_ms: i64,
+    ) -> Result<(), store::Error> {
         let days = i64::from(retention.log_days);
         if days == 0 {
             return Ok(());
@@ -100,10 +109,7 @@ impl<T: Transport> Dispatch<T> {
         while !self.is_stopping() {
             let chunk = self.clock.instant();
             let swept = self
-                .with_store(move |this, store| {
-                    let before_ms = this.clock.now_ms() - days * DAY_MS;
-                    store.sweep(before_ms, within(CHUNK_ROWS))
-                })
+                .with_store(move |_, store| store.sweep(now_ms - days * DAY_MS, within(CHUNK_ROWS)))
                 .await?;
             rows += swept.rows;
             if swept.rows > 0 {
@@ -120,15 +126,19 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
-    async fn sweep_outbox(self: &Arc<Self>, retention: &Retention) -> Result<(), store::Error> {
+    async fn sweep_outbox(
+        self: &Arc<Self>,
+        retention: &Retention,
+        now_ms: i64,
+    ) -> Result<(), store::Error> {
         if retention.outbox_days == 0 {
             self.counters.standing.set(Matter::Kept, Vec::new());
             return Ok(());
         }
         let days = i64::from(retention.outbox_days);
         let marks = self
-            .with_store(move |this, store| {
-                let mark = store.outbox_mark(this.clock.now_ms() - days * DAY_MS)?;
+            .with_store(move |_, store| {
+                let mark = store.outbox_mark(now_ms - days * DAY_MS)?;
                 Ok(mark.zip(store.cursor()?))
             })
             .await?;
@@ -140,6 +150,7 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         }
         let up_to = marked.min(cursor.event_id);
+        let cursor = Arc::new(cursor);
         let (mut rows, begun) = (0, self.clock.instant());
         let (mut after, mut kept): (i64, Option<Kept>) = (0, None);
         let ended = loop {
@@ -147,7 +158,12 @@ impl<T: Transport> Dispatch<T> {
                 return Ok(());
             }
             let chunk = self.clock.instant();
-            match self.delete_chunk(&retention.outbox, after, up_to).await {
+            let (path, cursor) = (retention.outbox.clone(), cursor.clone());
+            let (limits, max_data_bytes) = ((after, up_to), self.max_data_bytes());
+            let deleted = self
+                .with_blocking(move || prune(&path, max_data_bytes, limits, (&cursor, now_ms)))
+                .await;
+            match deleted {
                 Ok(Pruned::Rows(done)) => {
                     rows += done.deleted;
                     kept = joined(kept, done.kept);
@@ -158,6 +174,8 @@ impl<T: Transport> Dispatch<T> {
                 }
                 // The application is writing: its work comes first.
                 Ok(Pruned::Busy) => {}
+                // The intake will see that, too, and go back.
+                Ok(Pruned::Kept) => break Ok(()),
                 Err(error) => break Err(error),
             }
             self.breathe(begun, chunk).await;
@@ -172,19 +190,6 @@ impl<T: Transport> Dispatch<T> {
         let standing = &self.counters.standing;
         standing.set(Matter::Kept, Vec::from_iter(found));
         Ok(())
-    }
-
-    async fn delete_chunk(
-        &self,
-        outbox: &Path,
-        after: i64,
-        up_to: i64,
-    ) -> Result<Pruned, outbox::Error> {
-        let path = outbox.to_owned();
-        self.with_blocking(move || {
-            Pruner::open(&path).and_then(|mut p| p.delete(after, up_to, within(CHUNK_ROWS)))
-        })
-        .await
     }
 
     /// Leaves the databases to others, in a round that began at `begun`, after a chunk that did at `chunk`.
@@ -225,4 +230,19 @@ fn finding_of(kept: &Kept, outbox: &Path) -> Finding {
                 .to_owned(),
         ),
     }
+}
+
+/// Deletes a chunk of rows between those ids, unless the outbox was put back and the intake has not seen
+/// it yet: their ids may have been given again by now, to rows that nobody took.
+pub(super) fn prune(
+    path: &Path,
+    max_data_bytes: usize,
+    between: (i64, i64),
+    (cursor, now_ms): (&Cursor, i64),
+) -> Result<Pruned, outbox::Error> {
+    let mut pruner = Pruner::open(path)?;
+    pruner.delete(between, within(CHUNK_ROWS), || {
+        let mut tail = Tail::open(path, max_data_bytes)?;
+        is_in_order(&mut tail, cursor, now_ms)
+    })
 }

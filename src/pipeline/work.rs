@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
-use super::lane::{Lane, Taken};
+use super::lane::{Lane, State, Taken};
 use super::places::FLOOR;
 use crate::dialect;
 use crate::model::{Attempt, Due, Fault, Origin, Verdict, crash};
@@ -41,15 +41,15 @@ impl<T: Transport> Dispatch<T> {
         while let Some((lane, first)) = seat.take() {
             let mut next = Some(first);
             let since = self.clock.instant();
-            while let Some(taken) = next {
+            while let Some(mut taken) = next {
                 let bytes = taken.due.body.len();
                 if taken.refill {
                     self.calendar.list(&lane);
                 }
-                if self.may_begin(&lane).await {
-                    self.attempt_or_put_back(&lane, taken).await;
-                } else {
+                if !self.may_begin(&lane).await {
                     lane.lock().release(taken.due.id);
+                } else if self.is_still_to_be_sent(&lane, &mut taken) {
+                    self.attempt_or_put_back(&lane, taken).await;
                 }
                 self.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 if lane.lock().landed(bytes) {
@@ -78,6 +78,30 @@ impl<T: Transport> Dispatch<T> {
         }
         let few = lane.unrecorded.load(Ordering::Relaxed) < FLOOR && self.results.has_bytes_left();
         few || !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
+    }
+
+    /// Whether what was taken is to be sent, after all that was waited for since: its webhook may have
+    /// become inactive, and what was pending for it been cancelled.
+    fn is_still_to_be_sent(
+        &self,
+        lane: &Arc<Lane<T::Endpoint>>,
+        taken: &mut Taken<T::Endpoint>,
+    ) -> bool {
+        let mut state = lane.lock();
+        if state.renew(taken) {
+            return true;
+        }
+        state.release(taken.due.id);
+        self.have_looked_at(lane, &mut state);
+        false
+    }
+
+    /// Has the log looked at for what was let go of: while it was in hand no refill saw it, and where
+    /// it is still pending, one has to.
+    fn have_looked_at(&self, lane: &Arc<Lane<T::Endpoint>>, state: &mut State<T::Endpoint>) {
+        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
     }
 
     async fn wait_for(&self, turn: Instant) -> bool {
@@ -131,10 +155,7 @@ impl<T: Transport> Dispatch<T> {
             return;
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        // While it was in hand no refill saw it: where it is still pending, one has to.
-        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
-            self.calendar.list(lane);
-        }
+        self.have_looked_at(lane, &mut state);
     }
 
     async fn pause(&self) {

@@ -11,10 +11,15 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::error::Doing;
 use super::rows::{Insert, Values};
 use super::{Error, Reader, Store, owed};
-use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Rejected};
+use crate::model::print::Columns;
+use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Print, Rejected};
 
-/// `(id, digest)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
+/// `(id, print)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
 const FINGERPRINT_BYTES: usize = 24;
+
+/// Beside the id of a print of columns; version 0.1, whose prints were of the whole row, has it never.
+/// It takes such an id for that of a row which is gone, as the outbox's own ids are smaller.
+const COLUMNS: i64 = 1 << 62;
 
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
@@ -71,6 +76,35 @@ impl Store {
         })
     }
 
+    /// Sets rows aside that the cursor had passed before they were written. `unless_traced`: only those
+    /// of whose ids the log knows nothing. Returns how many.
+    ///
+    /// # Errors
+    /// The log can't be written: then none was.
+    pub fn set_aside(
+        &mut self,
+        generation: i64,
+        rows: &[Rejected],
+        unless_traced: bool,
+        now_ms: i64,
+    ) -> Result<usize, Error> {
+        self.transact("set rows aside", |t| {
+            let mut traced = t.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM delivery WHERE event_id = ?1)
+                     OR EXISTS (SELECT 1 FROM rejected WHERE event_id = ?1)",
+            )?;
+            let mut aside = Vec::with_capacity(rows.len());
+            for row in rows {
+                let known = unless_traced && traced.query_row([row.event_id], |r| r.get(0))?;
+                if !known {
+                    aside.push(row.clone());
+                }
+            }
+            reject(t, generation, &aside, now_ms)?;
+            Ok(aside.len())
+        })
+    }
+
     /// Takes one batch in with nothing put off.
     #[cfg(test)]
     pub(crate) fn admit_all(
@@ -112,7 +146,7 @@ impl Reader {
 
 fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
     connection
-        .prepare_cached("SELECT generation, event_id, fingerprints FROM cursor")
+        .prepare_cached("SELECT generation, event_id, fingerprints, time FROM cursor")
         .and_then(|mut statement| {
             statement
                 .query_row([], |row| {
@@ -120,6 +154,7 @@ fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
                         generation: row.get(0)?,
                         event_id: row.get(1)?,
                         fingerprints: unpack(row.get_ref(2)?.as_bytes()?),
+                        time_ms: row.get(3)?,
                     })
                 })
                 .optional()
@@ -286,22 +321,31 @@ fn write_cursor(t: &Transaction<'_>, cursor: &Cursor, now_ms: i64) -> rusqlite::
     Ok(())
 }
 
-fn pack(fingerprints: &[(i64, [u8; 16])]) -> Vec<u8> {
+fn pack(fingerprints: &[(i64, Print)]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(fingerprints.len() * FINGERPRINT_BYTES);
-    for (id, digest) in fingerprints {
+    for (id, print) in fingerprints {
+        let (id, bytes) = match print {
+            Print::Columns(columns) => (id | COLUMNS, columns.to_bytes()),
+            Print::Whole(digest) => (*id, *digest),
+        };
         blob.extend_from_slice(&id.to_le_bytes());
-        blob.extend_from_slice(digest);
+        blob.extend_from_slice(&bytes);
     }
     blob
 }
 
 /// An odd end, which only a hand can have made, is left out: one fingerprint less is still safe.
-fn unpack(blob: &[u8]) -> Vec<(i64, [u8; 16])> {
+fn unpack(blob: &[u8]) -> Vec<(i64, Print)> {
     let (rows, _) = blob.as_chunks::<FINGERPRINT_BYTES>();
     rows.iter()
         .filter_map(|row| {
-            let (id, digest) = row.split_first_chunk::<8>()?;
-            Some((i64::from_le_bytes(*id), digest.try_into().ok()?))
+            let (id, bytes) = row.split_first_chunk::<8>()?;
+            let (id, bytes) = (i64::from_le_bytes(*id), bytes.try_into().ok()?);
+            Some(if id & COLUMNS == 0 {
+                (id, Print::Whole(bytes))
+            } else {
+                (id & !COLUMNS, Print::Columns(Columns::from_bytes(bytes)))
+            })
         })
         .collect()
 }

@@ -166,6 +166,16 @@ impl Person {
         statement.query_row([], row).optional().unwrap()
     }
 
+    /// Begins a transaction, so that nobody else can write.
+    pub(crate) fn hold(&mut self) {
+        self.0.execute_batch("BEGIN IMMEDIATE").unwrap();
+    }
+
+    /// Ends it.
+    pub(crate) fn let_go(&mut self) {
+        self.0.execute_batch("COMMIT").unwrap();
+    }
+
     /// `INSERT INTO redelivery`, by the simulated clock. Returns the new delivery.
     pub(crate) fn redeliver(&mut self, id: i64, now_ms: i64) -> i64 {
         let transaction = self.0.transaction().unwrap();

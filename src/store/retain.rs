@@ -2,8 +2,8 @@
 //!
 //! Ids grow with time, so a mark (time against the highest ids) turns "older than" into id ranges,
 //! which is eight times cheaper than any other order of deleting. Pending deliveries outlive the
-//! window, with their bodies; a delivery goes after its attempts, a body after its deliveries. How
-//! long the window is, and when there is time for a chunk, is the caller's.
+//! window, with their bodies; a delivery goes after its attempts, a body after its deliveries and what
+//! is owed of it. How long the window is, and when there is time for a chunk, is the caller's.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -85,7 +85,8 @@ const STAGES: [Stage; 5] = [
         chunk_end: "SELECT max(id) FROM (SELECT id FROM payload WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
         delete: "DELETE FROM payload WHERE id > ?1 AND id <= ?2
                    AND NOT EXISTS (SELECT 1 FROM delivery d
-                                    WHERE d.event_id = payload.event_id AND d.payload_id = payload.id)",
+                                    WHERE d.event_id = payload.event_id AND d.payload_id = payload.id)
+                   AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = payload.id)",
     },
     Stage {
         chunk_end: "SELECT max(id) FROM (SELECT id FROM rejected WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",

@@ -12,6 +12,7 @@
 )]
 
 mod awaited;
+mod changed;
 mod check;
 mod churn;
 mod clock;

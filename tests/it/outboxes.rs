@@ -168,9 +168,12 @@ fn another_outbox_under_the_same_path_is_refused() {
     for count in [3, 8] {
         world.remove_outbox();
         world.make_outbox("WAL");
-        emit(&world, 100..=100 + count);
+        // One of its events is from before: it was in use.
+        emit_at(&world.outbox(), 100, now_ms() - HOUR_MS);
+        emit(&world, 101..=100 + count);
         let words = refused(&world);
         assert!(words.contains("start-from"), "{words}");
+        assert!(words.contains("none of them is known"), "{words}");
         assert_eq!(receiver.count(), 5);
     }
 }

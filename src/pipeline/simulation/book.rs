@@ -91,6 +91,12 @@ pub(super) struct Book {
     bounds: BTreeMap<Arc<str>, usize>,
     pub(super) above_floor: usize,
     pub(super) rows: BTreeMap<i64, OutboxRow>,
+    /// Ids are given anew, and the cursor has not gone back yet: it may.
+    pub(super) put_back: bool,
+    /// The table was emptied, and the cursor has not gone back yet: it must.
+    pub(super) emptied: bool,
+    /// Columns that were changed in rows since the log last wrote prints of them.
+    pub(super) columns: BTreeSet<&'static str>,
     /// Those of them that were never taken.
     pub(super) untaken: BTreeMap<i64, u64>,
     /// Numbers of rows that were admitted, set aside or wanted by nobody.
@@ -142,6 +148,9 @@ impl Book {
             bounds: BTreeMap::new(),
             above_floor: 0,
             rows: BTreeMap::new(),
+            put_back: false,
+            emptied: false,
+            columns: BTreeSet::new(),
             untaken: BTreeMap::new(),
             handled: BTreeSet::new(),
             cursor: (0, 0),

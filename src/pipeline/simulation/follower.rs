@@ -39,6 +39,8 @@ pub(super) struct Follower {
     pub(super) path: PathBuf,
     pub(super) chance: Chance,
     pub(super) verify: bool,
+    /// Somebody committed since the rows were last compared, and no row came of it.
+    pub(super) moved: bool,
 }
 
 impl Follower {
@@ -55,7 +57,7 @@ impl Follower {
             self = this;
             always = false;
             let wait = match looked {
-                Ok(Step::Taken(_)) => continue,
+                Ok(Step::Taken(_) | Step::Replaced) => continue,
                 Ok(Step::Drained) => poll,
                 Err(IntakeError::Store(error)) if error.is_transient() => TROUBLE,
                 Err(IntakeError::Outbox(error)) if error.is_busy() => TROUBLE,
@@ -98,7 +100,14 @@ impl Follower {
                 book.cursor_is_right(now.event_id);
             }
         }
+        let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
         let step = self.intake.step();
+        self.moved = (self.moved || changed) && matches!(step, Ok(Step::Drained));
+        // Not for each commit of the application's, but soon.
+        if self.moved && self.chance.in_thousand(700) {
+            self.intake.verify()?;
+            self.moved = false;
+        }
         lock(&self.book).goes_on_at(self.intake.cursor());
         step
     }

@@ -75,7 +75,8 @@ impl Life {
             book: book.clone(),
             path: files.outbox.clone(),
             chance,
-            verify: false,
+            verify: true,
+            moved: false,
         };
         direct(&dispatch, book, subscriptions, files).await?;
         loops.spawn(dispatch.clone().record());

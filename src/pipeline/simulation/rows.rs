@@ -3,10 +3,13 @@
 //! Rows are followed by a number of the simulation's own, for ids come back when an outbox is
 //! restored. Who wants what is decided here a second time, by simpler rules than the product's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
 use crate::model::{Cursor, Webhook};
+
+/// Of so few rows too little is known to tell that data is a row's own.
+const FEW: usize = 8;
 
 /// A row that the application committed.
 #[derive(Clone, Debug)]
@@ -15,6 +18,7 @@ pub(super) struct OutboxRow {
     pub(super) event: String,
     pub(super) tenant: Option<String>,
     pub(super) bad: bool,
+    pub(super) key: Option<String>,
 }
 
 impl Book {
@@ -51,12 +55,29 @@ impl Book {
             self.untaken.remove(&id);
         }
         self.cursor = to;
+        self.columns.clear();
         self.cursor_is_right(to.1);
     }
 
-    /// The cursor was set by itself.
+    /// The cursor was set by itself: it goes back where ids are given anew, and for no UPDATE.
     pub(super) fn cursor_set(&mut self) {
+        let from = self.cursor;
         self.cursor = self.person().cursor().unwrap_or_default();
+        if self.cursor.0 == from.0 {
+            if self.cursor.1 != from.1 {
+                let to = self.cursor;
+                self.broke(&format!("the cursor is set from {from:?} to {to:?}"));
+            }
+        } else if !self.put_back && !self.is_ambiguous() {
+            let columns = &self.columns;
+            let promise = format!(
+                "the cursor went back from {from:?}, and no id was given anew: {columns:?} were changed"
+            );
+            self.broke(&promise);
+        } else {
+            (self.put_back, self.emptied) = (false, false);
+        }
+        self.columns.clear();
         self.note(&format!("the cursor is set to {:?}", self.cursor));
         self.cursor_is_right(self.cursor.1);
     }
@@ -118,6 +139,19 @@ impl Book {
         }
     }
 
+    /// Whether rows may have been changed so that nothing of them is known again: time and data, or
+    /// by a key that they had only got by another change.
+    fn is_ambiguous(&self) -> bool {
+        let has = |column| self.columns.contains(column);
+        let new = self.rows.range(..=self.cursor.1).count() < FEW;
+        has("time") && (has("data") || has("upsert") || new) || has("upsert") && has("key")
+    }
+
+    /// The application changed these columns in some rows.
+    pub(super) fn changed(&mut self, columns: &BTreeSet<&'static str>) {
+        self.columns.extend(columns);
+    }
+
     /// The application committed a row.
     pub(super) fn wrote(&mut self, id: i64, row: OutboxRow) {
         self.untaken.insert(id, row.number);
@@ -131,6 +165,8 @@ impl Book {
             .map(|(id, row)| (*id, row.number))
             .collect();
         self.rows = rows;
+        self.put_back = true;
+        self.emptied = false;
     }
 }
 

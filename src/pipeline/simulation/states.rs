@@ -169,7 +169,13 @@ impl Book {
             Dialect::BoldFactory => least_ms + least_ms / 10,
             Dialect::BoldCms | Dialect::OpenboxesLift => least_ms,
         };
-        let delay_ms = delivery.due_at_ms.unwrap_or(i64::MAX) - seen.ended_wall_ms;
+        // A clock that went back while the result waited makes it wait from now on.
+        let now_ms = self
+            .clock
+            .as_ref()
+            .map_or(i64::MAX, |(clock, _)| clock.now_ms());
+        let since_ms = seen.ended_wall_ms.min(now_ms);
+        let delay_ms = delivery.due_at_ms.unwrap_or(i64::MAX) - since_ms;
         if !(least_ms..=most_ms).contains(&delay_ms) {
             self.broke(&format!(
                 "after {row:?} it waits {delay_ms} ms, not {least_ms} to {most_ms}"

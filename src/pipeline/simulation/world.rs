@@ -1,6 +1,7 @@
 //! The world of one seed: a week of lives of the process, an application that writes, people who
 //! edit, redeliver and restore, clocks that jump, and a log that fails; then peace until all is done.
 
+mod changes;
 mod deeds;
 
 use std::collections::BTreeMap;
@@ -244,8 +245,15 @@ impl World {
         let away_ms = i64::try_from(away_ms).unwrap();
         lock(&self.book).before_ms += away_ms;
         self.wall_ms += away_ms;
-        if kind != Kind::Peace && self.chance.in_thousand(80) {
-            self.restore();
+        if kind == Kind::Peace {
+            return;
+        }
+        match self.chance.from(0, 99) {
+            0..=7 => self.restore(),
+            8..=13 => self.change(self.wall_ms),
+            14 | 15 => self.empty(),
+            16 | 17 => self.rebuild(),
+            _ => {}
         }
     }
 
@@ -337,7 +345,7 @@ impl World {
         let troubled = self.trying.lock().unwrap().until_ms > now_ms;
         let deed = match self.chance.from(0, 99) {
             // Trouble on trouble: what comes while the log fails is what is easily forgotten.
-            40.. if troubled => *self.chance.of(&[0, 70, 70, 86, 87]),
+            40.. if troubled => *self.chance.of(&[0, 70, 70, 86, 87, 88, 93]),
             deed => deed,
         };
         match deed {
@@ -360,6 +368,10 @@ impl World {
             80..=85 => self.try_the_log(kind),
             86 => self.copy(),
             87 => self.restore(),
+            88..=90 => self.change(clock.now_ms()),
+            91 => self.upsert(clock),
+            92 => self.rebuild(),
+            93 => self.empty(),
             _ if self.reload => self.reload(life).await,
             _ => {}
         }

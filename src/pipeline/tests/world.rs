@@ -143,7 +143,7 @@ impl World {
     ) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = Clock::follow_tokio(START_MS);
-        Self::begin(folder, clock, webhooks, script, 0).await
+        Self::begin(folder, clock, webhooks, script, 0, 0).await
     }
 
     async fn begin(
@@ -152,6 +152,7 @@ impl World {
         webhooks: Vec<Webhook>,
         script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static,
         events: i64,
+        stepped_ms: i64,
     ) -> Self {
         let path = folder.path().join("log.db");
         let store = Store::open(&path, clock.now_ms()).unwrap();
@@ -170,6 +171,7 @@ impl World {
         };
         let dispatch = Dispatch::new(store, transport, clock.clone(), pace, Handle::current());
         dispatch.clamp().await.unwrap();
+        clock.step(stepped_ms);
         let mut loops = JoinSet::new();
         let (stopped, ended) = oneshot::channel();
         loops.spawn(dispatch.clone().record());
@@ -231,6 +233,7 @@ impl World {
                     generation: 0,
                     event_id: last,
                     fingerprints: Vec::new(),
+                    time_ms: now_ms,
                 };
                 let admission = Admission {
                     events,
@@ -339,6 +342,24 @@ impl Wreck {
         webhooks: Vec<Webhook>,
         script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static,
     ) -> World {
-        World::begin(self.folder, self.clock, webhooks, script, self.events).await
+        self.restart_with_a_step(webhooks, script, 0).await
+    }
+
+    /// The same, and the wall clock steps in the middle of the start.
+    pub(super) async fn restart_with_a_step(
+        self,
+        webhooks: Vec<Webhook>,
+        script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static,
+        by_ms: i64,
+    ) -> World {
+        World::begin(
+            self.folder,
+            self.clock,
+            webhooks,
+            script,
+            self.events,
+            by_ms,
+        )
+        .await
     }
 }

@@ -64,6 +64,8 @@ pub struct RejectedTrace {
     pub reason: String,
     /// When, UNIX milliseconds.
     pub time_ms: i64,
+    /// Counts the times that the outbox was exchanged.
+    pub generation: i64,
 }
 
 /// A webhook that the daemon knows or knew.
@@ -99,11 +101,30 @@ impl Reader {
                     })
                     .optional()?,
                 deliveries,
-                rejected: rejected(connection, event_id)?,
+                rejected: rejected(connection, event_id, generation)?,
                 webhooks: webhooks(connection)?,
             })
         };
         read().doing("read what became of an event")
+    }
+
+    /// The bodies that were made for the event in a generation, one for each dialect: its name and the
+    /// bytes.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn bodies(&self, generation: i64, event_id: i64) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+            self.connection
+                .prepare_cached(
+                    "SELECT dialect, CAST(max(body) AS BLOB) FROM payload WHERE id IN (
+                       SELECT payload_id FROM delivery WHERE generation = ?1 AND event_id = ?2)
+                     GROUP BY dialect",
+                )?
+                .query_map([generation, event_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        };
+        read().doing("read an event's bodies")
     }
 
     /// Whether a body that was made for the event in that dialect holds `text`; `None` where the
@@ -167,17 +188,23 @@ fn deliveries(connection: &Connection, event_id: i64) -> rusqlite::Result<Vec<De
         .collect()
 }
 
-fn rejected(connection: &Connection, event_id: i64) -> rusqlite::Result<Option<RejectedTrace>> {
+/// Why it was set aside, unless it has deliveries of a later generation: then that was another row.
+fn rejected(
+    connection: &Connection,
+    event_id: i64,
+    delivered: Option<i64>,
+) -> rusqlite::Result<Option<RejectedTrace>> {
     connection
         .prepare_cached(
-            "SELECT event, reason, time FROM rejected
-              WHERE event_id = ?1 ORDER BY id DESC LIMIT 1",
+            "SELECT event, reason, time, generation FROM rejected
+              WHERE event_id = ?1 AND generation >= ?2 ORDER BY id DESC LIMIT 1",
         )?
-        .query_row([event_id], |row| {
+        .query_row([event_id, delivered.unwrap_or(0)], |row| {
             Ok(RejectedTrace {
                 event: row.get(0)?,
                 reason: row.get(1)?,
                 time_ms: row.get(2)?,
+                generation: row.get(3)?,
             })
         })
         .optional()

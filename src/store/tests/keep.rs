@@ -34,6 +34,7 @@ fn old_work(store: &mut Store) {
         event_id: 101,
         event: "e".into(),
         reason: "r".into(),
+        time_ms: 0,
     });
     let dues = store.admit_all(&batch, NOW).unwrap();
     let mut attempts: Vec<_> = dues[..98]

@@ -18,9 +18,10 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::print::Columns;
 use crate::model::{
     Admission, Answer, Attempt, Class, Cursor, Dialect, Due, Exchange, Failure, Fanned, Phases,
-    Rejected, Url, Verdict,
+    Print, Rejected, Url, Verdict,
 };
 
 const NOW: i64 = 1_700_000_000_123;
@@ -65,7 +66,11 @@ fn cursor(event_id: i64) -> Cursor {
     Cursor {
         generation: 3,
         event_id,
-        fingerprints: vec![(event_id, [7; 16]), (1, [255; 16])],
+        fingerprints: vec![
+            (event_id, Print::Columns(Columns::from_bytes([7; 16]))),
+            (1, Print::Whole([255; 16])),
+        ],
+        time_ms: NOW,
     }
 }
 

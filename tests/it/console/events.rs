@@ -59,6 +59,12 @@ fn some_events() -> Scene {
     scene.tried(&delivery(2, "story-approve", "search-index", "retry"));
     scene.sql("UPDATE delivery SET due_at = 7258118400000 WHERE state = 'pending'");
     scene.tried(&delivery(2, "story-approve", "newsletter", "cancelled"));
+    // Their bodies are made of the rows.
+    scene.sql(&format!(
+        "UPDATE payload SET body = '{{\"v1\":{{\"event\":{{\"id\":' || event_id || ',\"name\":\"' ||
+           (SELECT event FROM delivery d WHERE d.event_id = payload.event_id) ||
+           '\",\"time\":{NOON_MS}}},\"data\":{{\"a\":1}}}}}}'"
+    ));
     scene
 }
 

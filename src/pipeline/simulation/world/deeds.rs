@@ -27,18 +27,20 @@ impl World {
                 .chance
                 .in_thousand(300)
                 .then(|| *self.chance.of(&TENANTS));
+            let key = (self.chance.in_thousand(200)).then(|| format!("key-{number}"));
             events.push(NewEvent {
                 event: event.into(),
                 data: format!("{{\"n\":{number},\"p\":\"{}\"}}", "x".repeat(padding)),
                 time_ms: Some(clock.now_ms().max(0)),
                 tenant: tenant.map(Into::into),
-                key: None,
+                key: key.clone(),
             });
             rows.push(OutboxRow {
                 number,
                 event: event.into(),
                 tenant: tenant.map(Into::into),
                 bad: false,
+                key,
             });
         }
         let path = &self.files.outbox;
@@ -55,6 +57,12 @@ impl World {
         }
         book.note(&format!("wrote {count}"));
         book.count("writes");
+        let full =
+            book.emptied && book.rows.last_key_value().map(|row| *row.0) == Some(book.cursor.1);
+        drop(book);
+        if full {
+            self.write(clock, 1);
+        }
     }
 
     pub(super) fn write_bad(&mut self, clock: &Clock) {
@@ -71,6 +79,7 @@ impl World {
             event: event.into(),
             tenant: None,
             bad: true,
+            key: None,
         };
         let mut book = lock(&self.book);
         book.wrote(id, row);

@@ -1,0 +1,117 @@
+//! Whether the row of the outbox and the history in the log are one event's.
+//!
+//! A row may have been changed after it was taken, or have got its id anew when the outbox was put
+//! back or its counter set back. The history of one event is never told under the name of another:
+//! the bodies that were made of it say what was taken, and where they are gone, its name.
+
+use super::{Failure, Known, note, text};
+use crate::dialect::{body, event_id_text};
+use crate::model::{Dialect, Event};
+use crate::store::{DeliveryTrace, Reader};
+
+/// Leaves of outbox and log what is of one event: the one that was asked for, and by its number the
+/// one that was taken. Refuses a string id that is nobody's here.
+pub(super) fn settle(known: &mut Known, typed: &str, log: Option<&Reader>) -> Result<(), Failure> {
+    let (typed, dialect) = (typed.to_ascii_lowercase(), dialect_of(typed));
+    let of_row = match (known.event(), dialect) {
+        (Some(event), Some(dialect)) => Some(event_id_text(dialect, event) == typed),
+        _ => None,
+    };
+    let of_log = match (log, dialect) {
+        // The id is a string of its own in the body.
+        (Some(log), Some(dialect)) => log.body_holds(known.id, dialect, &format!("\"{typed}\""))?,
+        _ => None,
+    };
+    match (of_row, of_log) {
+        (Some(false), Some(true)) => is_another(known),
+        (Some(false), _) | (None, Some(false)) => return Err(nobodys(known.id, &typed)),
+        // The row is the one that was asked for.
+        (Some(true), _) if is_other(known, log)? => forget(known),
+        (None, _) if is_other(known, log)? => {
+            let (generation, taken) = known.trace.cursor.unwrap_or_default();
+            if known.id > taken && generation_of(known) < generation {
+                forget(known);
+            } else {
+                is_another(known);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn nobodys(id: i64, typed: &str) -> Failure {
+    let text = format!("no event has the id {typed}: row {id} is another event");
+    Failure::text(text).hint(Some(
+        "the outbox was put back or exchanged after that id was sent, or it is another installation's",
+    ))
+}
+
+/// The row is another event's: by the log alone.
+fn is_another(known: &mut Known) {
+    known.row = None;
+    known.other = true;
+}
+
+/// The history is another event's: by the row alone.
+fn forget(known: &mut Known) {
+    let names = known.trace.deliveries.first().map(|d| d.event.clone());
+    let name = names.or_else(|| known.trace.rejected.as_ref().map(|r| r.event.clone()));
+    note(format_args!(
+        "an event {} had the id {} before, and is in the log: the outbox was put back or exchanged \
+         since, or the row was changed",
+        text::line(&name.unwrap_or_default()),
+        known.id
+    ));
+    known.trace.deliveries.clear();
+    known.trace.rejected = None;
+}
+
+fn generation_of(known: &Known) -> i64 {
+    let delivery = known.trace.deliveries.first().map(|d| d.generation);
+    let rejected = known.trace.rejected.as_ref().map(|r| r.generation);
+    delivery.or(rejected).unwrap_or_default()
+}
+
+/// Whether the row, which could be sent, is not the event that the log has a history of.
+fn is_other(known: &Known, log: Option<&Reader>) -> Result<bool, Failure> {
+    let (Some(event), Some(log)) = (known.event(), log) else {
+        return Ok(false);
+    };
+    // A test's event has no row, and the number of no row.
+    let of_row = |d: &&DeliveryTrace| d.origin != "test";
+    let Some(delivery) = known.trace.deliveries.iter().find(of_row) else {
+        let (generation, _) = known.trace.cursor.unwrap_or_default();
+        let rejected = known.trace.rejected.as_ref();
+        return Ok(rejected.is_some_and(|r| r.generation < generation));
+    };
+    let bodies = log.bodies(delivery.generation, known.id)?;
+    if bodies.is_empty() {
+        return Ok(*delivery.event != *event.name);
+    }
+    Ok(!bodies
+        .iter()
+        .any(|(name, bytes)| is_body(event, name, bytes)))
+}
+
+/// Whether that body was made of the event. Ids that are strings are a digest of all of it.
+fn is_body(event: &Event, dialect: &str, bytes: &[u8]) -> bool {
+    match Dialect::from_name(dialect) {
+        Some(Dialect::BoldCms) => body(Dialect::BoldCms, event, None) == bytes,
+        Some(dialect) => {
+            let id = format!("\"{}\"", event_id_text(dialect, event));
+            bytes.windows(id.len()).any(|part| part == id.as_bytes())
+        }
+        None => false,
+    }
+}
+
+fn dialect_of(typed: &str) -> Option<Dialect> {
+    if typed.starts_with("evt_") {
+        Some(Dialect::BoldFactory)
+    } else if typed.starts_with("evt-") {
+        Some(Dialect::OpenboxesLift)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,95 @@
+//! What an outbox says of itself that bears on its order: times, ids, the guard, the schema's version.
+//!
+//! Questions of who wonders whether it was put back, emptied, or given rows out of turn. What follows
+//! from the answers is the pipeline's.
+
+use super::Error;
+use super::tail::{Tail, each};
+
+impl Tail {
+    /// Whether every row there is has a time later than `time_ms`. Ends at the first that has not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn all_later_than(&mut self, time_ms: i64) -> Result<bool, Error> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM main.outbox
+                   WHERE typeof(time) <> 'integer' OR time <= ?1)";
+        Ok(self.number(sql, (time_ms,))? == Some(1))
+    }
+
+    /// Whether a trigger refuses ids that are not above all before, as that of the schema does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn is_guarded(&mut self) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema
+                   WHERE type = 'trigger' AND tbl_name = 'outbox' COLLATE NOCASE
+                     AND sql LIKE '%INSERT%' AND sql LIKE '%sqlite_sequence%'
+                     AND sql LIKE '%RAISE%')";
+        Ok(self.number(sql, ())? == Some(1))
+    }
+
+    /// Gives the ids above `after` up to `last`, in no order. Reads an index where there is one, for
+    /// the rows take long: a tenth of a second for a million.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn ids(&mut self, after: i64, last: i64, mut to: impl FnMut(i64)) -> Result<(), Error> {
+        let sql = "SELECT id FROM main.outbox WHERE +id > ?1 AND +id <= ?2";
+        each(&self.connection, sql, (after, last), |row| {
+            to(row.get(0)?);
+            Ok(true)
+        })
+        .map(drop)
+        .map_err(|source| self.read_error(source))
+    }
+
+    /// Up to `max_rows` ids up to `last` whose time is later than `time_ms`, the lowest first. Reads
+    /// every row there is, over a million a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn ids_later_than(
+        &mut self,
+        time_ms: i64,
+        last: i64,
+        max_rows: usize,
+    ) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM main.outbox
+                   WHERE id <= ?1 AND typeof(time) = 'integer' AND time > ?2 ORDER BY id LIMIT ?3";
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        let mut ids = Vec::new();
+        each(&self.connection, sql, (last, time_ms, limit), |row| {
+            ids.push(row.get(0)?);
+            Ok(true)
+        })
+        .map_err(|source| self.read_error(source))?;
+        Ok(ids)
+    }
+
+    /// A number that every change of the schema raises, and so does a backup that SQLite copies over
+    /// the database (`.restore`, `sqlite3_backup`); no INSERT, UPDATE or DELETE does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn schema_version(&mut self) -> Result<i64, Error> {
+        Ok(self.number("PRAGMA main.schema_version", ())?.unwrap_or(0))
+    }
+
+    /// Notes that the rows were those that were taken, looked at after the schema had that version.
+    /// While it has, this connection reads the same database, which nobody put back.
+    pub fn vouch(&mut self, schema_version: i64) {
+        self.vouched = Some(schema_version);
+    }
+
+    /// The version of the schema at the last [`vouch`](Self::vouch).
+    #[must_use]
+    pub fn vouched(&self) -> Option<i64> {
+        self.vouched
+    }
+}

@@ -1,0 +1,158 @@
+//! What a row that differs from its print is: the same, changed by an UPDATE, or another INSERT.
+//!
+//! An application may change any column of a row that was taken but its id, one or all, of one row
+//! or all; that is no event. A backup put back, a power cut and another file under the path give ids
+//! anew; that is. Each row says what it can:
+//!
+//! - An equal `key` is the same event; an equal `time` the same insert, for a later one is later;
+//!   an equal `data`, where no other known row has the like, the same row with another time.
+//! - A time before the year 2000 (0, seconds) or of a whole day (a date) is no clock's, and says little.
+//! - A row of which nothing is equal is **strange**.
+//!
+//! Strange rows alone are not enough, and a pattern decides:
+//!
+//! - What was put back has a boundary: all known rows above it are strange or gone. Behind a row that
+//!   is known again, strange ones were merely changed.
+//! - While one connection reads one database whose schema is the same ([`Tail::vouch`]), nothing was
+//!   put back: strange rows were changed. All of them strange and later than the outbox was last in
+//!   order, with new ones behind: it was emptied, its counter set back, and filled again.
+//! - Times that were all moved by the same span, out of where a new insert's would be, were changed.
+//!
+//! What stays ambiguous, and falls on sending again rather than on losing: with the daemon stopped (or
+//! the schema changed, or the file replaced) rows without a key, of which the newest or all have a
+//! new `time` *and* new `data`; the like of events that all have the same `data`, with a new time
+//! between then and now; of rows whose time is no clock's, `data` changed in the newest but not in
+//! all. While running, what falls the other way: a part of the rows deleted, the counter set back by
+//! SQL and passed again, within one transaction or between two looks.
+//!
+//! [`Tail::vouch`]: crate::outbox::Tail::vouch
+
+use super::fingerprint::{is_of, print};
+use crate::model::Cursor;
+use crate::model::print::{Columns, Print};
+use crate::outbox::Row;
+
+const DAY_MS: i64 = 86_400_000;
+
+const YEAR_2000_MS: i64 = 946_684_800_000;
+
+/// Times moved by one span are a pattern from so many different ones on; fewer are chance.
+const SHIFTED: usize = 3;
+
+/// Whether a time can be a clock's: later than 1999, and no whole day.
+fn is_a_clocks(time_ms: i64) -> bool {
+    time_ms >= YEAR_2000_MS && time_ms % DAY_MS != 0
+}
+
+/// What the row of a print is by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// The same to the byte.
+    Same,
+    /// Changed, and known again.
+    Changed,
+    /// Only the time is equal, and it is no clock's.
+    Weak,
+    /// Nothing is equal. Its time in the print, where that has one, and now.
+    Strange(Option<i64>, i64),
+}
+
+impl Sight {
+    /// Whether the row is the one that was taken.
+    pub(super) fn is_known(self) -> bool {
+        matches!(self, Self::Same | Self::Changed)
+    }
+}
+
+/// What is asked of rows: the prints, since when, and the time now.
+pub(super) struct Witness<'a> {
+    pub(super) cursor: &'a Cursor,
+    pub(super) now_ms: i64,
+}
+
+impl Witness<'_> {
+    /// What that row is, of which `kept` was kept; `None` where it says nothing either way, for it was
+    /// sent and can't be read now.
+    pub(super) fn look(&self, kept: &Print, row: &Row, key: Option<&str>) -> Option<Sight> {
+        if is_of(kept, row, key) == Some(true) {
+            return Some(Sight::Same);
+        }
+        let Print::Columns(now) = print(row, key) else {
+            return None;
+        };
+        match kept {
+            Print::Columns(was) => self.compare(was, &now),
+            Print::Whole(_) if now.data == 0 => None,
+            Print::Whole(_) if self.may_be_new(now.time_ms) => {
+                Some(Sight::Strange(None, now.time_ms))
+            }
+            Print::Whole(_) => Some(Sight::Changed),
+        }
+    }
+
+    fn compare(&self, was: &Columns, now: &Columns) -> Option<Sight> {
+        let same_data = was.data != 0 && was.data == now.data;
+        if was.key != 0 && was.key == now.key {
+            return Some(Sight::Changed);
+        }
+        if was.time_ms == now.time_ms {
+            return Some(if same_data || is_a_clocks(was.time_ms) {
+                Sight::Changed
+            } else {
+                Sight::Weak
+            });
+        }
+        if was.data != 0 && now.data == 0 {
+            return None;
+        }
+        if same_data && (self.is_alone(was) || !self.may_be_new(now.time_ms)) {
+            return Some(Sight::Changed);
+        }
+        Some(Sight::Strange(Some(was.time_ms), now.time_ms))
+    }
+
+    /// Whether a row that took an id anew may have that time: one that was written after the outbox
+    /// was last in order. A clock that was set back says nothing.
+    fn may_be_new(&self, time_ms: i64) -> bool {
+        let since_ms = self.cursor.time_ms;
+        self.now_ms < since_ms || (since_ms < time_ms && time_ms <= self.now_ms)
+    }
+
+    /// Whether no other of several known rows has this data.
+    fn is_alone(&self, columns: &Columns) -> bool {
+        let (mut all, mut alike) = (0, 0);
+        for (_, print) in &self.cursor.fingerprints {
+            if let Print::Columns(other) = print {
+                all += 1;
+                alike += usize::from(other.data == columns.data);
+            }
+        }
+        all > 1 && alike == 1
+    }
+
+    /// Whether rows that were not known again, newest first, were changed all the same. `known`:
+    /// there is one behind them that is known again.
+    pub(super) fn were_changed(&self, unknown: &[Sight], known: bool) -> bool {
+        if !known && unknown.iter().all(|sight| *sight == Sight::Weak) {
+            return true;
+        }
+        let mut times: Vec<(i64, i64)> = Vec::with_capacity(unknown.len());
+        for sight in unknown {
+            match sight {
+                Sight::Strange(Some(was_ms), now_ms) => times.push((*was_ms, *now_ms)),
+                _ => return false,
+            }
+        }
+        let stopped = |(was, now): &(i64, i64)| is_a_clocks(*was) && !is_a_clocks(*now);
+        if !known && times.iter().all(stopped) {
+            return true;
+        }
+        let shift = |(was, now): &(i64, i64)| now - was;
+        let moved = times.windows(2).all(|two| shift(&two[0]) == shift(&two[1]));
+        let out = |(_, now): &(i64, i64)| !self.may_be_new(*now);
+        let mut different: Vec<i64> = times.iter().map(|(was, _)| *was).collect();
+        different.sort_unstable();
+        different.dedup();
+        moved && different.len() >= SHIFTED && times.iter().any(out)
+    }
+}
