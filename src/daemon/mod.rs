@@ -60,6 +60,9 @@ const EXIT: Duration = Duration::from_millis(200);
 /// How long the last results may wait for a log that does not take them.
 const RECORD: Duration = Duration::from_secs(5);
 
+/// How long the exit may wait for the outbox's file to be made whole: a WAL is 4 to 16 MiB mostly.
+const WHOLE: Duration = Duration::from_secs(5);
+
 /// Idle connections past their time are closed at this pace.
 const SWEEP_IDLE: Duration = Duration::from_secs(5);
 
@@ -359,12 +362,10 @@ async fn stop(
             loop_result(ended)?;
         }
         crash::point("stop", "synchronised");
-        if !running.followed.is_terminated() {
-            // Its last word, with which its connection is closed; it was told to stop above.
-            let _followed = (&mut running.followed).await;
-        }
         if ended.is_ok() {
-            leave_whole(running.outbox).await;
+            let left = leave_whole(running.outbox, running.followed);
+            // What takes longer stays in the WAL, where it is as safe.
+            drop(tokio::time::timeout(WHOLE, left).await);
         }
         Ok(())
     };
@@ -380,11 +381,14 @@ async fn stop(
 }
 
 /// Copies the outbox's WAL into its file, as the last connection to a database does that may write.
-/// Ours of the intake only reads, so that its file alone would lack what the application wrote last.
-async fn leave_whole(path: PathBuf) {
-    let copied = tokio::task::spawn_blocking(move || outbox::backfill(&path)).await;
+/// Ours of the intake only reads, so that the file alone would lack what the application wrote last.
+async fn leave_whole(path: PathBuf, followed: oneshot::Receiver<Followed>) {
+    if !followed.is_terminated() {
+        // The intake's last word, with which its connection is closed; it was told to stop.
+        drop(followed.await);
+    }
     // Who may not write the file, or has a reader that needs the old state, keeps the WAL.
-    drop(copied);
+    drop(tokio::task::spawn_blocking(move || outbox::backfill(&path)).await);
 }
 
 /// The thread that follows the outbox ends by itself only when a person has to decide.

@@ -111,10 +111,10 @@ const TRIALS: [Trial; 24] = [
         let path = folder.join("l.db");
         let mut store = Store::open(&path, 0).unwrap();
         let known = Cursor {
-            event_id: 2,
+            event_id: 9,
             fingerprints: vec![
-                (2, crate::model::print::Print::Whole([7; 16])),
-                (1, crate::model::print::Print::Whole([7; 16])),
+                (9, crate::model::print::Print::Whole([7; 16])),
+                (8, crate::model::print::Print::Whole([7; 16])),
             ],
             ..Cursor::default()
         };

@@ -95,7 +95,8 @@ impl Writer {
                 command.args(["-c", PYTHON, module]).arg(outbox);
                 let done = well(command.arg(seconds().to_string()).output().unwrap());
                 let (version, commits) = done.trim().split_once(' ').unwrap();
-                Some((format!("{module} {version}"), commits.parse().unwrap()))
+                let program = format!("Python's {module} {version}");
+                Some((program, commits.parse().unwrap()))
             }
         }
     }

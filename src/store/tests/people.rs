@@ -72,7 +72,7 @@ fn some_attempts(store: &mut Store, now_ms: i64) -> Vec<Due> {
     dues
 }
 
-/// DuckDB writes `count(*)` of a view as `count_star()`, which SQLite does not know.
+/// `DuckDB` writes `count(*)` of a view as `count_star()`, which SQLite does not know.
 #[test]
 fn no_view_counts_stars() {
     let log = Log::new();
