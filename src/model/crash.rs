@@ -7,8 +7,9 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 20] = [
+pub const TRANSACTIONS: [&str; 21] = [
     "set the cursor",
+    "set rows aside",
     "register webhooks",
     "admit events",
     "make owed deliveries",
