@@ -7,7 +7,10 @@
 # Meets: RETURNING, autocommit and lazy cursors.
 # Seen on 2026-11-28 with Python 3.11 (sqlite3), PHP 8.2 pdo_sqlite (Debian 12), apsw 3.54.1.0 (PyPI).
 set -euo pipefail
-command -v php >/dev/null && php -m | grep -q pdo_sqlite || { echo "SKIPPED: php with pdo_sqlite is not installed"; exit 0; }
+if ! php -m 2>/dev/null | grep -q pdo_sqlite; then
+  echo "SKIPPED: php with pdo_sqlite is not installed"
+  exit 0
+fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
