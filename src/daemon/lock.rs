@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::io::Errno;
 
 use super::Error;
@@ -23,6 +23,16 @@ const OF_OUTBOX: &str = ".webhooksd.lock";
 /// How long a look may hold the lock, and how many of them are waited for.
 const A_LOOK: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 3;
+
+/// The outbox's folder is the application's, who may put a link there to a file of the daemon's, which
+/// would be emptied, or a pipe, which would be waited for.
+const GUARDED: i32 = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .bits()
+    .cast_signed();
+
+/// The longest process id, and more.
+const PID_BYTES: u64 = 32;
 
 /// The lock, as long as it lives.
 #[derive(Debug)]
@@ -89,8 +99,10 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(mode)
+            .custom_flags(GUARDED)
             .open(path)
             .map_err(Taken::Failed)?;
+        is_a_lock(&file).map_err(Taken::Failed)?;
         // Whatever the umask: the service and a person of its group both take the lock. Only the
         // owner may change the mode; for the others it is as the owner made it.
         let mode = rustix::fs::Mode::from_raw_mode(mode);
@@ -133,7 +145,8 @@ pub(super) fn of_outbox(outbox: &Path) -> Option<u32> {
 }
 
 fn look(path: &Path) -> Option<u32> {
-    let mut file = File::open(path).ok()?;
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).custom_flags(GUARDED).open(path).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(holder(&mut file).unwrap_or(0)),
         _ => None,
@@ -172,10 +185,19 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
+/// Whether it is a file that a lock may be, and no other name of another one.
+fn is_a_lock(file: &File) -> io::Result<()> {
+    let data = file.metadata()?;
+    if data.is_file() && data.nlink() <= 1 {
+        return Ok(());
+    }
+    Err(io::Error::other("it is no plain file with one name"))
+}
+
 /// The process that wrote its number into the file.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    let read = file.read_to_string(&mut text);
+    let read = file.take(PID_BYTES).read_to_string(&mut text);
     read.ok().and_then(|_| text.trim().parse().ok())
 }
 
@@ -229,6 +251,25 @@ mod tests {
         assert!(Lock::of_outbox(&path).unwrap().is_some());
         let nowhere = folder.path().join("none/app.db");
         assert!(Lock::of_outbox(&nowhere).unwrap().is_none(), "only told");
+    }
+
+    #[test]
+    fn what_somebody_put_in_the_locks_place_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("app.db"), folder.path().join("victim"));
+        let lock = beside(&path, OF_OUTBOX);
+        std::fs::write(&path, "").unwrap();
+        std::fs::write(&victim, "precious").unwrap();
+        std::fs::set_permissions(&victim, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&victim, &lock).unwrap();
+        assert!(Lock::of_outbox(&path).unwrap().is_none(), "only told");
+        std::fs::remove_file(&lock).unwrap();
+        std::fs::hard_link(&victim, &lock).unwrap();
+        assert!(Lock::of_outbox(&path).unwrap().is_none(), "only told");
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        let mode = std::fs::metadata(&victim).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(of_outbox(&path), None);
     }
 
     #[test]
