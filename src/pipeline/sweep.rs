@@ -241,8 +241,13 @@ pub(super) fn prune(
     (cursor, now_ms): (&Cursor, i64),
 ) -> Result<Pruned, outbox::Error> {
     let mut pruner = Pruner::open(path)?;
+    // Opened once, when first asked: a chunk of rows that the application keeps is asked for row by row.
+    let mut opened = None;
     pruner.delete(between, within(CHUNK_ROWS), || {
-        let mut tail = Tail::open(path, max_data_bytes)?;
-        is_in_order(&mut tail, cursor, now_ms)
+        let tail = match opened.take() {
+            Some(tail) => tail,
+            None => Tail::open(path, max_data_bytes)?,
+        };
+        is_in_order(opened.insert(tail), cursor, now_ms)
     })
 }
