@@ -300,14 +300,21 @@ fn an_outbox_damaged_while_running_is_told_and_followed_again_once_it_is_mended(
     let daemon = world.start();
     emit(&world, 1..=5, 10);
     receiver.wait(5, SOON);
-    daemon.signal(Signal::STOP);
-    emit(&world, 6..=200, 3_000);
     let outbox = world.outbox();
-    let copied = "PRAGMA wal_checkpoint(TRUNCATE)";
-    eventually("the WAL is in the file", SOON, || {
-        let busy: i64 = outbox.query_row(copied, [], |row| row.get(0)).unwrap();
+    let copied = || -> i64 {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        outbox.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    eventually("it is stopped where it reads nothing", SOON, || {
+        daemon.signal(Signal::STOP);
+        let busy = copied();
+        if busy != 0 {
+            daemon.signal(Signal::CONT);
+        }
         check(busy == 0, || busy.to_string())
     });
+    emit(&world, 6..=200, 3_000);
+    assert_eq!(copied(), 0, "the WAL is not in the file");
     drop(outbox);
     let whole = std::fs::read(world.path("outbox.db")).unwrap();
     let half = u64::try_from(whole.len() / 2 / 4_096 * 4_096).unwrap();

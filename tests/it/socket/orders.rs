@@ -16,7 +16,10 @@ fn health_and_status_tell_of_a_daemon_that_is_well() {
     world.emit("a", r#"{"n":1}"#);
     world.wait_number("SELECT count(*) FROM log", 1, SOON);
     let health = curl(&world, "/health", &[]).expect(200).json();
-    assert_eq!(health, json!({"healthy": true, "complaints": []}));
+    assert_eq!(
+        health,
+        json!({"healthy": true, "complaints": [], "warnings": []})
+    );
     let status = curl(&world, "/status", &[]).expect(200).json();
     assert_eq!(status["version"], 1);
     assert_eq!(status["daemon"]["pid"], daemon.pid());
