@@ -1,7 +1,7 @@
 //! One daemon for one log and for one outbox: locks on files beside them.
 //!
-//! The lock is the kernel's (flock), so it ends with the process however that ends; the file stays
-//! and says the process id of the last holder. It is a file of its own because opening a database by
+//! The lock is the kernel's (flock), so it ends with the process however that ends; the log's file stays
+//! and says the process id of the last holder, the outbox's goes with a clean end. It is a file of its own because opening a database by
 //! other means than SQLite would drop SQLite's locks on it. It is found from another container that
 //! has the same folder; not from another machine, nor where the folder can't be written.
 
@@ -31,6 +31,9 @@ const GUARDED: i32 = OFlags::NOFOLLOW
     .bits()
     .cast_signed();
 
+/// How often a lock is taken anew on a file that its last holder took away meanwhile.
+const ANEW: u32 = 8;
+
 /// The longest process id, and more.
 const PID_BYTES: u64 = 32;
 
@@ -38,6 +41,17 @@ const PID_BYTES: u64 = 32;
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    /// What is taken away again, while the lock still holds: the folder is the application's.
+    ours: Option<PathBuf>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(path) = &self.ours {
+            // One that stays is used again.
+            std::fs::remove_file(path).ok();
+        }
+    }
 }
 
 /// Why a lock was not taken.
@@ -79,7 +93,10 @@ impl Lock {
         // Who may write the outbox may lock it, and nobody else.
         let writers = std::fs::metadata(&real).map_or(0, |file| file.mode() & 0o022);
         match Self::of(&path, 0o600 | writers | writers << 1) {
-            Ok(lock) => Ok(Some(lock)),
+            Ok(mut lock) => {
+                lock.ours = Some(path);
+                Ok(Some(lock))
+            }
             Err(Taken::Held(pid)) => Err(outbox::Error::Held {
                 path: outbox.to_owned(),
                 pid,
@@ -93,6 +110,32 @@ impl Lock {
     }
 
     fn of(path: &Path, mode: u32) -> Result<Self, Taken> {
+        let mut file = Self::lock(path, mode)?;
+        let mut tries = 0;
+        // The one before may have taken its file away between our opening it and our lock.
+        while !is_at(&file, path) {
+            tries += 1;
+            if tries > ANEW {
+                let error = io::Error::other("it is taken away again and again");
+                return Err(Taken::Failed(error));
+            }
+            file = Self::lock(path, mode)?;
+        }
+        file.set_len(0).map_err(Taken::Failed)?;
+        // On a disk that is full the lock holds as well without the number.
+        match writeln!(file, "{}", std::process::id()) {
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => {
+                return Err(Taken::Failed(error));
+            }
+            _ => {}
+        }
+        Ok(Self {
+            _file: file,
+            ours: None,
+        })
+    }
+
+    fn lock(path: &Path, mode: u32) -> Result<File, Taken> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -120,15 +163,7 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(Taken::Held(holder(&mut file))),
             Err(TryLockError::Error(source)) => return Err(Taken::Failed(source)),
         }
-        file.set_len(0).map_err(Taken::Failed)?;
-        // On a disk that is full the lock holds as well without the number.
-        match writeln!(file, "{}", std::process::id()) {
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => {
-                return Err(Taken::Failed(error));
-            }
-            _ => {}
-        }
-        Ok(Self { _file: file })
+        Ok(file)
     }
 }
 
@@ -185,6 +220,15 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
+/// Whether that file is still the one under the path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let of = |data: std::fs::Metadata| (data.dev(), data.ino());
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(file), Ok(there)) => of(file) == of(there),
+        _ => false,
+    }
+}
+
 /// Whether it is a file that a lock may be, and no other name of another one.
 fn is_a_lock(file: &File) -> io::Result<()> {
     let data = file.metadata()?;
@@ -239,9 +283,11 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for (mode, expected) in [(0o644, 0o600), (0o664, 0o660), (0o666, 0o666)] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            drop(Lock::of_outbox(&link).unwrap().unwrap());
+            let held = Lock::of_outbox(&link).unwrap().unwrap();
             let lock = std::fs::metadata(folder.path().join("app.db.webhooksd.lock")).unwrap();
             assert_eq!(lock.mode() & 0o777, expected, "{mode:o}");
+            drop(held);
+            assert!(!beside(&path, OF_OUTBOX).exists(), "the folder is not ours");
         }
         let first = Lock::of_outbox(&link).unwrap().unwrap();
         let error = Lock::of_outbox(&path).unwrap_err();
@@ -270,6 +316,29 @@ mod tests {
         let mode = std::fs::metadata(&victim).unwrap().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(of_outbox(&path), None);
+    }
+
+    /// Each takes the file away as it ends, and nobody holds a lock on a file that nobody finds.
+    #[test]
+    fn of_many_one_at_a_time_has_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        std::fs::write(&path, "").unwrap();
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        let order = std::sync::atomic::Ordering::SeqCst;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        if let Ok(Some(lock)) = Lock::of_outbox(&path) {
+                            assert_eq!(inside.fetch_add(1, order), 0, "two have it");
+                            inside.fetch_sub(1, order);
+                            drop(lock);
+                        }
+                    }
+                });
+            }
+        });
     }
 
     #[test]
