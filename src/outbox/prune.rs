@@ -66,7 +66,12 @@ impl Pruner {
         limit: usize,
         wanted: impl FnOnce() -> Result<bool, Error>,
     ) -> Result<Pruned, Error> {
-        match self.try_to_delete(up_to_id, limit, wanted) {
+        let pruned = match self.has_any(up_to_id) {
+            Ok(false) => return Ok(Pruned::Rows(0)),
+            Ok(true) => self.try_to_delete(up_to_id, limit, wanted),
+            Err(error) => Err(error),
+        };
+        match pruned {
             Ok(pruned) => {
                 crash::point("prune the outbox", "deleted");
                 Ok(pruned)
@@ -74,6 +79,17 @@ impl Pruner {
             Err(error) if error.is_busy() => Ok(Pruned::Busy),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether there are any such rows: mostly there are none, and nobody need be locked out for that.
+    fn has_any(&self, up_to_id: i64) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM main.outbox WHERE id <= ?1)";
+        self.connection
+            .query_row(sql, [up_to_id], |row| row.get(0))
+            .map_err(|source| Error::Prune {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     fn try_to_delete(
