@@ -274,3 +274,20 @@ fn the_columns_of_the_rollup_are_its_edges() {
         rollup::EDGES_MS.map(|edge| edge.to_string()).join(",")
     );
 }
+
+/// A log that refuses for days pays late.
+#[test]
+fn a_body_that_is_owed_outlives_its_days() {
+    let log = Log::new();
+    let mut store = log.open();
+    let batch = admission(1..=1, &["a"]);
+    let (dues, owed) = store.admit(&batch, &|_| true, NOW).unwrap();
+    assert_eq!((dues.len(), owed.len()), (0, 1));
+    assert!(store.mark(NOW + HOUR).unwrap());
+    sweep(&mut store, NOW + 9_999 * HOUR);
+    assert_eq!(counts(&log)[2], 1, "the one that nobody wants is gone");
+    let left = store.owed(9).unwrap();
+    let dues = store.pay(&left, NOW + 9_999 * HOUR).unwrap();
+    assert_eq!(dues.len(), 1);
+    assert_eq!(dues[0].body, batch.events[0].bodies[0].1);
+}
