@@ -4,6 +4,8 @@
 //! the values that the floors above hand to each other. Every type says its units in its names:
 //! `_ms` is UNIX milliseconds or a span of them, `_us` is microseconds.
 
+#[cfg(test)]
+pub(crate) mod alone;
 pub mod attempt;
 pub mod clock;
 pub mod crash;

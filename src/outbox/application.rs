@@ -4,11 +4,18 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
+
+use crate::model::alone;
+
+fn open(path: &Path) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags_and_vfs(path, flags, alone::vfs()).unwrap()
+}
 
 /// Adds a row that the table's CHECKs would refuse, as a table without them lets in. Returns its id.
 pub(crate) fn write_unchecked(path: &Path, event: &str, data: &str, time_ms: i64) -> i64 {
-    let application = Connection::open(path).unwrap();
+    let application = open(path);
     let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";
     application.execute_batch(past_the_rules).unwrap();
     let insert = "INSERT INTO outbox (event, data, time) VALUES (?1, ?2, ?3)";
@@ -20,19 +27,19 @@ pub(crate) fn write_unchecked(path: &Path, event: &str, data: &str, time_ms: i64
 
 /// Runs statements of the application's own.
 pub(crate) fn run(path: &Path, sql: &str) {
-    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    open(path).execute_batch(sql).unwrap();
 }
 
 /// Gives a row other data.
 pub(crate) fn mend(path: &Path, id: i64, data: &str) {
-    let application = Connection::open(path).unwrap();
+    let application = open(path);
     let update = "UPDATE outbox SET data = ?2 WHERE id = ?1";
     assert_eq!(application.execute(update, params![id, data]).unwrap(), 1);
 }
 
 /// The ids of the rows behind `after`.
 pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
-    let application = Connection::open(path).unwrap();
+    let application = open(path);
     let sql = "SELECT id FROM outbox WHERE id > ?1 ORDER BY id";
     let mut statement = application.prepare(sql).unwrap();
     let ids = statement.query_map([after], |row| row.get(0)).unwrap();
@@ -41,11 +48,11 @@ pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
 
 /// Makes a copy of the outbox as it is now.
 pub(crate) fn back_up(path: &Path, copy: &Path) {
-    let application = Connection::open(path).unwrap();
+    let application = open(path);
     let copy = copy.to_str().unwrap();
     application.execute("VACUUM INTO ?1", [copy]).unwrap();
     drop(application);
-    let copied = Connection::open(copy).unwrap();
+    let copied = open(Path::new(copy));
     let mode = "PRAGMA journal_mode = WAL";
     copied.query_row(mode, [], |_| Ok(())).unwrap();
 }
@@ -137,7 +144,7 @@ pub(crate) fn empty(path: &Path, anew: bool) {
 }
 
 fn unchecked(path: &Path) -> Connection {
-    let application = Connection::open(path).unwrap();
+    let application = open(path);
     let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";
     application.execute_batch(past_the_rules).unwrap();
     application

@@ -88,7 +88,11 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, Error> {
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let open_error = |source| open_error(path, source);
-    let connection = Connection::open_with_flags(path, flags).map_err(open_error)?;
+    #[cfg(test)]
+    let opened = Connection::open_with_flags_and_vfs(path, flags, crate::model::alone::vfs());
+    #[cfg(not(test))]
+    let opened = Connection::open_with_flags(path, flags);
+    let connection = opened.map_err(open_error)?;
     connection.busy_timeout(OPEN_PATIENCE).map_err(open_error)?;
     Ok(connection)
 }

@@ -95,8 +95,12 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
 
 /// Without `SQLITE_OPEN_CREATE`, and never more than one thread at a time on a connection.
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
-    Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(|source| Error::open(path, source))
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    #[cfg(test)]
+    let opened = Connection::open_with_flags_and_vfs(path, flags, crate::model::alone::vfs());
+    #[cfg(not(test))]
+    let opened = Connection::open_with_flags(path, flags);
+    opened.map_err(|source| Error::open(path, source))
 }
 
 fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use crate::model::alone;
 
 /// A delivery as it stands in the log.
 #[derive(Clone, Debug)]
@@ -42,8 +44,9 @@ pub(crate) struct Person(Connection);
 
 impl Person {
     pub(crate) fn new(log: &Path) -> Self {
-        let connection = Connection::open(log).unwrap();
-        connection.set_prepared_statement_cache_capacity(16);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags_and_vfs(log, flags, alone::vfs()).unwrap();
+        connection.set_prepared_statement_cache_capacity(32);
         // Else each look is planned anew, for the id that is bound to it differs.
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
@@ -179,15 +182,13 @@ impl Person {
     /// `INSERT INTO redelivery`, by the simulated clock. Returns the new delivery.
     pub(crate) fn redeliver(&mut self, id: i64, now_ms: i64) -> i64 {
         let transaction = self.0.transaction().unwrap();
+        let cached = |sql| transaction.prepare_cached(sql).unwrap();
         let insert = "INSERT INTO redelivery (delivery_id) VALUES (?1)";
-        transaction.execute(insert, [id]).unwrap();
-        let made = transaction
-            .query_row("SELECT max(new_delivery_id) FROM redelivery", [], |row| {
-                row.get(0)
-            })
-            .unwrap();
+        cached(insert).execute([id]).unwrap();
+        let made = "SELECT max(new_delivery_id) FROM redelivery";
+        let made = cached(made).query_row([], |row| row.get(0)).unwrap();
         let due = "UPDATE delivery SET due_at = ?2, created_at = ?2 WHERE id = ?1";
-        transaction.execute(due, params![made, now_ms]).unwrap();
+        cached(due).execute(params![made, now_ms]).unwrap();
         transaction.commit().unwrap();
         made
     }

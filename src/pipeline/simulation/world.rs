@@ -21,7 +21,7 @@ use super::hooks::{self, Death, Hooks};
 use super::life::{Life, lock};
 use super::rows::OutboxRow;
 use super::subscriptions::Subscriptions;
-use crate::model::Clock;
+use crate::model::{Clock, alone};
 use crate::outbox::{Appender, application, create_if_missing};
 use crate::pipeline::Pace;
 use crate::store::faults::{self, Trouble};
@@ -87,6 +87,7 @@ struct World {
 
 /// Runs one seed.
 pub(super) fn run(seed: u64) -> Run {
+    alone::set(true);
     let mut world = World::new(seed);
     let hooks = Hooks {
         seed,
@@ -115,6 +116,7 @@ pub(super) fn run(seed: u64) -> Run {
     faults::schedule(None);
     faults::watch(None);
     hooks::set(None);
+    alone::set(false);
     let mut book = lock(&world.book);
     Run {
         digest: book.trace.digest,

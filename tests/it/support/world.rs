@@ -185,6 +185,12 @@ impl World {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let log = Connection::open_with_flags(self.path("log.db"), flags).unwrap();
         log.busy_timeout(BUSY).unwrap();
+        // One that is being made at this moment has no tables yet, or those of an older shape.
+        let made = "SELECT count(*) FROM pragma_table_info('log') WHERE name = 'note'";
+        let made: i64 = log.query_row(made, [], |row| row.get(0)).unwrap();
+        if made == 0 {
+            return Vec::new();
+        }
         let mut statement = log.prepare(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
         let columns = statement.column_count();
         let row = |row: &rusqlite::Row<'_>| Ok((0..columns).map(|at| text(row, at)).collect());
