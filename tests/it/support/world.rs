@@ -185,8 +185,8 @@ impl World {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let log = Connection::open_with_flags(self.path("log.db"), flags).unwrap();
         log.busy_timeout(BUSY).unwrap();
-        // One that is being made at this moment has no tables yet, or those of an older shape.
-        let made = "SELECT count(*) FROM pragma_table_info('log') WHERE name = 'note'";
+        // One that is being made at this moment has nothing in it yet.
+        let made = "SELECT count(*) FROM sqlite_schema WHERE name = 'log'";
         let made: i64 = log.query_row(made, [], |row| row.get(0)).unwrap();
         if made == 0 {
             return Vec::new();
