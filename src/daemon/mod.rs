@@ -6,6 +6,7 @@
 //!
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
+mod claim;
 mod differs;
 mod error;
 mod hangup;
@@ -302,16 +303,16 @@ fn follow(
     let path = opening.path().to_owned();
     if let Some((tail, cursor)) = found {
         let intake = Intake::new(dispatch.clone(), tail, cursor);
-        return pipeline::follow(intake, path, ended);
+        return pipeline::follow(intake, path, opening.keep(), ended);
     }
-    let (opening, of_log) = (opening.clone(), dispatch.clone());
+    let (claim, opening, of_log) = (opening.keep(), opening.clone(), dispatch.clone());
     let open = move || {
         let mut tail = opening.open().map_err(IntakeError::Outbox)?;
         let now_ms = of_log.clock.now_ms();
         let cursor = opening::settle(&mut tail, &mut of_log.store(), now_ms)?;
         Ok((tail, cursor))
     };
-    pipeline::follow_later(dispatch.clone(), path, open, ended)
+    pipeline::follow_later(dispatch.clone(), path, (open, claim), ended)
 }
 
 /// Closes connections that have been idle for too long.

@@ -6,9 +6,8 @@
 //! An outbox is followed by one daemon only; the lock is on a file beside it, taken before it is read.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
-use super::Lock;
+use super::claim::Claim;
 use crate::config::Config;
 use crate::model::Cursor;
 use crate::outbox::{self, Tail};
@@ -50,14 +49,14 @@ pub fn owns_outbox(config: &Config) -> bool {
 #[derive(Clone)]
 pub(super) struct Opening {
     config: Config,
-    lock: Arc<OnceLock<Lock>>,
+    claim: Claim,
 }
 
 impl Opening {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             config: config.clone(),
-            lock: Arc::default(),
+            claim: Claim::default(),
         }
     }
 
@@ -72,13 +71,14 @@ impl Opening {
             tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
         }
         let tail = Tail::open(path, self.config.outbox.max_data_bytes)?;
-        if self.lock.get().is_none()
-            && let Some(lock) = Lock::of_outbox(path)?
-        {
-            // Nobody else opens by this value at the same time.
-            drop(self.lock.set(lock));
-        }
+        self.claim.hold(path)?;
         Ok(tail)
+    }
+
+    /// What keeps the outbox locked while it is followed.
+    pub(super) fn keep(&self) -> pipeline::Claim {
+        let (claim, path) = (self.claim.clone(), self.config.outbox.path.clone());
+        Box::new(move || claim.hold(&path))
     }
 }
 
