@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -74,6 +75,7 @@ impl Lock {
             let log = log.to_owned();
             return Err(Error::OtherName { log, how });
         }
+        is_plain(log)?;
         let path = beside(log, ".lock");
         Self::of(&path, 0o660).map_err(|error| match error {
             Taken::Held(pid) => Error::Held {
@@ -165,6 +167,11 @@ pub(super) fn of_log(log: &Path) -> Option<u32> {
     look(&beside(log, ".lock"))
 }
 
+/// Whether a file of that name is an outbox's lock.
+pub(super) fn is_of_outbox(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(OF_OUTBOX.as_bytes())
+}
+
 /// The file of the lock of an outbox, whose path is one without links.
 pub(super) fn place_of(real: &Path) -> PathBuf {
     beside(real, OF_OUTBOX)
@@ -198,6 +205,21 @@ pub(super) fn may_open(log: &Path) -> Result<(), Error> {
         Err(_) => return Ok(()),
     };
     Err(Error::Lock { path, source })
+}
+
+/// Refuses a log in whose place, or its `-wal`'s, is something else than a plain file: a pipe would be
+/// waited for, and a folder is met as a disk that fails.
+///
+/// # Errors
+/// What is there.
+pub(super) fn is_plain(log: &Path) -> Result<(), Error> {
+    for suffix in ["", "-wal", "-shm"] {
+        let path = beside(log, suffix);
+        if std::fs::metadata(&path).is_ok_and(|data| !data.is_file()) {
+            return Err(Error::NoFile { path });
+        }
+    }
+    Ok(())
 }
 
 /// What a start says that can't make the lock of a log.

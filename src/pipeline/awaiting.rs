@@ -95,9 +95,15 @@ fn wait<T: Transport>(
     Ok(None)
 }
 
-/// Another daemon that was faster may end before this one does.
+/// A table may be made in steps, by one migration after another; and another daemon that was faster
+/// may end before this one does.
 fn is_worth_waiting(error: &outbox::Error) -> bool {
-    error.is_awaited() || error.may_pass() || matches!(error, outbox::Error::Held { .. })
+    use outbox::Error as E;
+    let unfinished = matches!(
+        error,
+        E::NotTable { .. } | E::NoColumn { .. } | E::NotAutoincrement { .. } | E::Held { .. }
+    );
+    error.is_awaited() || error.may_pass() || unfinished
 }
 
 fn waits_for(error: &outbox::Error, taken: i64) -> Finding {
