@@ -34,7 +34,7 @@ impl Claim {
         };
         let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = lock::place_of(&real);
-        if claimed.lock.as_ref().is_some_and(|lock| lock.is_of(&place)) {
+        if claimed.lock.as_mut().is_some_and(|lock| lock.is_of(&place)) {
             return Ok(());
         }
         match Lock::of_outbox(outbox) {
@@ -113,6 +113,16 @@ mod tests {
         drop(other);
         one.hold(&link).unwrap();
         assert!(held(&Claim::default().hold(&second)));
+        // Its folder may get another name, with all that is in it.
+        let (old, moved) = (folder.path().join("d"), folder.path().join("e"));
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("a.db"), "").unwrap();
+        let claim = Claim::default();
+        claim.hold(&old.join("a.db")).unwrap();
+        fs::rename(&old, &moved).unwrap();
+        claim.hold(&moved.join("a.db")).unwrap();
+        drop(claim);
+        assert!(!lock::place_of(&moved.join("a.db")).exists());
         fs::remove_file(&second).unwrap();
         one.hold(&link).unwrap();
         assert!(lock::place_of(&second).exists(), "kept for the next file");

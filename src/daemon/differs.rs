@@ -34,13 +34,17 @@ pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
             found.push((key, name));
         }
     }
-    if let Some(socket) = &config.socket {
-        found.extend(of_socket(socket, own));
+    match &config.socket {
+        Some(socket) => found.extend(of_socket(socket, own)),
+        None if holder::serves_socket(&open) => found.push((Key::SocketPath, "[socket] path")),
+        None => {}
     }
-    if let Some(metrics) = &config.metrics
-        && holder::of_port(metrics.listen, own) == Holder::Nobody
-    {
-        found.push((Key::Metrics, "[metrics] listen"));
+    match &config.metrics {
+        Some(metrics) if holder::of_port(metrics.listen, own) == Holder::Nobody => {
+            found.push((Key::Metrics, "[metrics] listen"));
+        }
+        None if holder::serves_port(&open) => found.push((Key::Metrics, "[metrics] listen")),
+        _ => {}
     }
     for (key, name) in found {
         draft.warning(

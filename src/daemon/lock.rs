@@ -101,9 +101,14 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Whether it is the lock that others would meet there: its file may have been removed.
-    pub(super) fn is_of(&self, place: &Path) -> bool {
-        self.ours.as_deref() == Some(place) && is_at(&self.file, place)
+    /// Whether it is the lock that others would meet there: its file may have been removed, or come
+    /// there with its folder.
+    pub(super) fn is_of(&mut self, place: &Path) -> bool {
+        let is = is_at(&self.file, place);
+        if is && self.ours.as_deref() != Some(place) {
+            self.ours = Some(place.to_owned());
+        }
+        is
     }
 
     fn of(path: &Path, mode: u32) -> Result<Self, Taken> {

@@ -20,6 +20,7 @@ mod notify;
 mod opening;
 mod patience;
 mod reload;
+mod second;
 #[cfg(test)]
 mod tests;
 
@@ -372,8 +373,9 @@ async fn stop(
     };
     let finished = tokio::select! {
         finished = finished => finished,
-        _ = signals.stop.recv() => Err(Error::Interrupted { in_flight: dispatch.in_flight() }),
-        _ = signals.interrupt.recv() => Err(Error::Interrupted { in_flight: dispatch.in_flight() }),
+        () = second::signal(&dispatch.clock, async || signals.any().await) => {
+            Err(Error::Interrupted { in_flight: dispatch.in_flight() })
+        }
     };
     if finished.is_ok() && ended.is_ok() {
         tracing::info!("stopped");
@@ -438,5 +440,13 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: HangUp::new(Clock::system())?,
         })
+    }
+
+    /// Waits for a signal that asks for the end.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.stop.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

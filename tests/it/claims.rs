@@ -110,7 +110,7 @@ fn a_slip_in_the_path_of_an_outbox_that_was_followed_makes_no_new_one() {
     daemon.stop();
     let daemon = world.start();
     complains(&world, "waiting for the outbox");
-    world.command(&["emit", "e", "{}"]).expect(2);
+    world.command(&["emit", "e", "{}"]).expect(1);
     assert!(!world.path("outbx.db").exists());
     daemon.stop();
     name_outbox(&world, "outbx.db", "outbox.db");
@@ -132,7 +132,7 @@ fn a_table_that_is_made_in_steps_is_waited_for() {
     for (sql, words) in [
         ("CREATE VIEW outbox AS SELECT 1 AS id", "view"),
         (
-            "DROP VIEW outbox; CREATE TABLE outbox (id INTEGER PRIMARY KEY, event)",
+            "DROP VIEW outbox; CREATE TABLE outbox (id INTEGER PRIMARY KEY, event, data, time)",
             "AUTOINCREMENT",
         ),
         (
@@ -172,5 +172,21 @@ fn a_transaction_that_a_crash_left_half_done_is_no_error_of_check() {
     let daemon = crashed.start();
     crashed.emit("e", "{}");
     receiver.wait(1, SOON);
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_behind_another_socket_is_named_by_its_process() {
+    let (world, daemon) = crate::socket::started("http://127.0.0.1:9/");
+    let process = format!("process {} has the log", daemon.pid());
+    name_outbox(&world, "s.sock", "other.sock");
+    for command in ["reload", "status"] {
+        let said = world.command(&[command]);
+        let words = format!("{}{}", said.stdout, said.stderr);
+        assert!(words.contains(&process), "{command}: {words}");
+    }
+    name_outbox(&world, "[socket]\npath = \"other.sock\"\n", "");
+    let words = world.command(&["check"]).expect(0).stderr;
+    assert!(words.contains("[socket] path is another one"), "{words}");
     daemon.stop();
 }
