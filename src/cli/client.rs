@@ -8,6 +8,7 @@ mod socket;
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +45,12 @@ pub(super) enum Error {
     /// The configuration has no `[socket]`.
     NoSection,
     /// Nobody takes a connection there.
-    Connect { path: PathBuf, source: io::Error },
+    Connect {
+        path: PathBuf,
+        source: io::Error,
+        /// The process that has the log all the same.
+        daemon: Option<u32>,
+    },
     /// It took the connection and did not answer as it should.
     Talk { path: PathBuf, source: ureq::Error },
     /// It answered something else than it should.
@@ -53,23 +59,30 @@ pub(super) enum Error {
 
 impl Error {
     /// What a person can do about it.
-    pub(super) fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NoSection => Some(
+    pub(super) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoSection => {
                 "add [socket] with a path to the configuration and restart the daemon: this \
-                 command asks it over that socket",
-            ),
-            Self::Connect { source, .. } => Some(match source.kind() {
-                io::ErrorKind::PermissionDenied => {
+                 command asks it over that socket"
+            }
+            Self::Connect { source, daemon, .. } => match (source.kind(), daemon) {
+                (io::ErrorKind::PermissionDenied, _) => {
                     "run the command as the service's user, or as a member of the socket's group"
                 }
+                (_, Some(pid)) => {
+                    return Some(format!(
+                        "process {pid} has the log: it was started with another [socket], or its \
+                         socket was removed; restart the service"
+                    ));
+                }
                 _ => "start the daemon: `webhooksd run`, or `systemctl start webhooksd`",
-            }),
-            Self::Talk { .. } => Some("its journal may say more"),
+            },
+            Self::Talk { .. } => "its journal may say more",
             Self::Odd { .. } => {
-                Some("the daemon may be of another version than this command: restart it")
+                "the daemon may be of another version than this command: restart it"
             }
-        }
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -104,6 +117,8 @@ impl From<Error> for Failure {
 pub(super) struct Client {
     agent: Agent,
     path: PathBuf,
+    /// The log of the same daemon, where it is known.
+    log: Option<PathBuf>,
 }
 
 /// What the daemon answered: a status and a body that is not read yet.
@@ -123,13 +138,18 @@ impl Client {
     /// To the daemon of that configuration; nothing is connected yet.
     pub(super) fn of(config: &Config) -> Result<Self, Error> {
         let socket = config.socket.as_ref().ok_or(Error::NoSection)?;
-        Ok(Self::to(&socket.path, SILENCE))
+        Ok(Self::to(&socket.path, SILENCE).with(config))
     }
 
     /// As [`Client::of`], but for questions that are answered at once.
     pub(super) fn hurried(config: &Config) -> Result<Self, Error> {
         let socket = config.socket.as_ref().ok_or(Error::NoSection)?;
-        Ok(Self::to(&socket.path, STATUS_SILENCE))
+        Ok(Self::to(&socket.path, STATUS_SILENCE).with(config))
+    }
+
+    fn with(mut self, config: &Config) -> Self {
+        self.log = Some(config.log.path.clone());
+        self
     }
 
     /// To the daemon behind that socket.
@@ -153,6 +173,7 @@ impl Client {
         Self {
             agent: Agent::with_parts(config, connector, NoNames),
             path: path.to_owned(),
+            log: None,
         }
     }
 
@@ -180,11 +201,34 @@ impl Client {
                 path,
             }),
             Err(error) => Err(match socket::connect_error(error) {
-                Ok(source) => Error::Connect { path, source },
+                Ok(source) => {
+                    let daemon = self.log.as_deref().and_then(holder);
+                    Error::Connect {
+                        path,
+                        source,
+                        daemon,
+                    }
+                }
                 Err(source) => Error::Talk { path, source },
             }),
         }
     }
+}
+
+/// The process that holds the log's lock, by the kernel's own list: the lock file is not opened.
+pub(super) fn holder(log: &Path) -> Option<u32> {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".lock");
+    let inode = std::fs::metadata(path).ok()?.ino();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131077 0 EOF
+    locks.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let kind = words.next()?;
+        let pid = words.nth(2)?.parse().ok()?;
+        let place: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
+        (kind == "FLOCK" && place == inode).then_some(pid)
+    })
 }
 
 fn uri(target: &str) -> String {

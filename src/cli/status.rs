@@ -8,13 +8,12 @@ mod json;
 mod show;
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::screen::Screen;
 use super::{Ended, Failure, load, open_log, shown, text};
 use crate::config::Config;
@@ -177,10 +176,13 @@ fn ask(config: &Config) -> Daemon {
         .and_then(|client| client.get("/status")?.json::<Answered>());
     match asked {
         Ok(answered) => Daemon::Answered(answered),
-        Err(failure) => match (&config.socket, holder(&config.log.path)) {
+        Err(failure) => match (&config.socket, client::holder(&config.log.path)) {
             (None, Some(pid)) => Daemon::Unasked { pid },
             (None, None) => Daemon::Silent("no process holds the lock of the log".to_owned()),
-            (Some(_), _) => Daemon::Silent(failure.text),
+            (Some(_), Some(pid)) => {
+                Daemon::Silent(format!("{}, but process {pid} has the log", failure.text))
+            }
+            (Some(_), None) => Daemon::Silent(failure.text),
         },
     }
 }
@@ -190,22 +192,6 @@ fn size(log: &Path, suffix: &str) -> u64 {
     let mut path = log.as_os_str().to_owned();
     path.push(suffix);
     std::fs::metadata(path).map_or(0, |file| file.len())
-}
-
-/// The process that holds the log's lock, by the kernel's own list: the lock file is not opened.
-fn holder(log: &Path) -> Option<u32> {
-    let mut path = log.as_os_str().to_owned();
-    path.push(".lock");
-    let inode = std::fs::metadata(path).ok()?.ino();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131077 0 EOF
-    locks.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let kind = words.next()?;
-        let pid = words.nth(2)?.parse().ok()?;
-        let place: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
-        (kind == "FLOCK" && place == inode).then_some(pid)
-    })
 }
 
 /// What the log knows, and the webhooks of the configuration that it does not know yet.

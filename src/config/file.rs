@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf, absolute};
 
 use super::diagnostic::{Diagnostic, Report, Severity};
@@ -162,12 +163,25 @@ fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     )
 }
 
+/// A pipe that lies in a folder would be waited for, perhaps for ever. One that a shell made
+/// (`--config <(...)`) has its writer, and no name but in /proc.
+fn is_no_named_pipe(path: &Path) -> io::Result<()> {
+    let is_pipe = std::fs::metadata(path)?.file_type().is_fifo();
+    let named = std::fs::canonicalize(path).is_ok_and(|real| !real.starts_with("/proc"));
+    if is_pipe && named {
+        let words = "it is a pipe, and no plain file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+    }
+    Ok(())
+}
+
 /// Reads a file, and at most one byte more than `max_bytes`.
 fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(max_bytes)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
+    is_no_named_pipe(path)?;
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

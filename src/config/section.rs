@@ -110,7 +110,15 @@ impl<'t, 'i> Section<'t, 'i> {
                 at: value.span(),
             });
         }
-        self.wrong(key, "true or false", value, found);
+        // Which of the two is meant is not guessed.
+        found.error(
+            value.span(),
+            format!(
+                "{key} must be true or false, not {}",
+                type_name(value.get_ref())
+            ),
+            format!("write {key} = true, or {key} = false"),
+        );
         None
     }
 

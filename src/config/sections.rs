@@ -127,12 +127,25 @@ impl Sections<'_> {
             path = self.folder.join(text.value);
         }
         let value = normal(&path);
-        if let Some((other, _)) = self.paths.iter().find(|(_, seen)| seen.value == value) {
-            found.error(
-                at.clone(),
-                format!("[{whose}] and [{other}] name the same file"),
-                format!("give [{whose}] a file of its own, such as path = \"{default}\""),
-            );
+        for (other, seen) in &self.paths {
+            let message = if seen.value == value {
+                format!("[{whose}] and [{other}] name the same file")
+            } else if is_beside(&value, other, &seen.value) {
+                format!("[{whose}] names a file that is kept beside that of [{other}]")
+            } else if is_beside(&seen.value, whose, &value) {
+                format!("[{other}] names a file that is kept beside that of [{whose}]")
+            } else {
+                continue;
+            };
+            // Who has the name by default is not the one to give it up.
+            let (at, whose, own) = if value == normal(&self.folder.join(default)) {
+                (&seen.at, *other, default_of(other))
+            } else {
+                (&at, whose, default)
+            };
+            let fix = format!("give [{whose}] a file of its own, such as path = \"{own}\"");
+            found.error(at.clone(), message, fix);
+            break;
         }
         self.paths.push((whose, Given { value, at }));
         path
@@ -204,6 +217,30 @@ fn mode(section: &Section<'_, '_>, found: &mut Findings) -> u32 {
         );
     }
     mode
+}
+
+/// The file's name in a section that does not say.
+fn default_of(section: &str) -> &'static str {
+    match section {
+        "outbox" => "outbox.db",
+        "log" => "log.db",
+        _ => SOCKET_PATH,
+    }
+}
+
+/// Whether the daemon or SQLite keeps that file beside the one of a section.
+fn is_beside(path: &Path, section: &str, of: &Path) -> bool {
+    let suffixes: &[&str] = match section {
+        "outbox" => &["-wal", "-shm", "-journal", ".webhooksd.lock"],
+        "log" => &["-wal", "-shm", "-journal", ".lock"],
+        _ => &[],
+    };
+    let mut names = suffixes.iter().map(|suffix| {
+        let mut name = of.as_os_str().to_owned();
+        name.push(suffix);
+        name
+    });
+    names.any(|name| path.as_os_str() == name)
 }
 
 /// The path without `.`, and without `..` as far as names tell: enough to see a file named twice.

@@ -365,6 +365,37 @@ fn one_file_cannot_be_two_databases() {
 }
 
 #[test]
+fn no_section_names_what_is_kept_beside_anothers_file() {
+    for text in [
+        "[socket]\npath = 'log.db.lock'",
+        "[socket]\npath = 'outbox.db.webhooksd.lock'",
+        "[outbox]\npath = 'log.db-wal'",
+        "[log]\npath = 'outbox.db.webhooksd.lock'",
+        "[log]\npath = 'outbox.db-shm'",
+        "[outbox]\npath = 'x/log.db-journal'\n[log]\npath = 'x/log.db'",
+    ] {
+        let (errors, text) = refused(parse_plain(text));
+        assert!(errors == 1 && text.contains("kept beside"), "{text}");
+    }
+}
+
+#[test]
+fn of_two_sections_with_one_file_the_one_is_told_that_does_not_have_it_by_default() {
+    for (text, place) in [
+        ("[outbox]\npath = 'log.db'", "[outbox]"),
+        (
+            "[outbox]\npath = 'log.db'\n[log]\npath = 'log.db'",
+            "[outbox]",
+        ),
+        ("[log]\npath = 'outbox.db'", "[log]"),
+        ("[outbox]\npath = 'x'\n[log]\npath = 'x'", "[log]"),
+    ] {
+        let (_, text) = refused(parse_plain(text));
+        assert!(text.contains(&format!("give {place} a file")), "{text}");
+    }
+}
+
+#[test]
 fn wrong_shapes_get_words_of_their_own() {
     for (text, words) in [
         (

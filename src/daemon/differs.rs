@@ -6,10 +6,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::holder::{self, Holder, Own};
-use super::listen;
+use super::{listen, lock};
 use crate::config::{Draft, Key, Socket};
 
 /// Notes what differs from the daemon of this configuration that runs, if one does.
@@ -27,20 +27,24 @@ pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
         let differs = match key {
             // What holds the lock holds the log, even where that was moved away under it.
             Key::Log => own.daemon.is_none() && is_open != Some(true),
-            // One that is not there yet may be what the daemon waits for.
-            _ => is_open == Some(false),
+            // One that is not there yet may be what the daemon waits for, unless it follows another.
+            _ => is_open.map_or_else(|| follows_another(path, &open), |is_open| !is_open),
         };
         if differs {
             found.push((key, name));
         }
     }
-    if let Some(socket) = &config.socket {
-        found.extend(of_socket(socket, own));
+    match &config.socket {
+        Some(socket) => found.extend(of_socket(socket, own)),
+        None if holder::serves_socket(&open) => found.push((Key::SocketPath, "[socket] path")),
+        None => {}
     }
-    if let Some(metrics) = &config.metrics
-        && holder::of_port(metrics.listen, own) == Holder::Nobody
-    {
-        found.push((Key::Metrics, "[metrics] listen"));
+    match &config.metrics {
+        Some(metrics) if holder::of_port(metrics.listen, own) == Holder::Nobody => {
+            found.push((Key::Metrics, "[metrics] listen"));
+        }
+        None if holder::serves_port(&open) => found.push((Key::Metrics, "[metrics] listen")),
+        _ => {}
     }
     for (key, name) in found {
         draft.warning(
@@ -49,6 +53,17 @@ pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
             "restart the service to change it: a reload refuses that",
         );
     }
+}
+
+/// Whether a daemon with these files open has the lock of an outbox, and not of the missing one.
+fn follows_another(missing: &Path, open: &[PathBuf]) -> bool {
+    let folder = missing.parent().and_then(|f| fs::canonicalize(f).ok());
+    let (Some(folder), Some(name)) = (folder, missing.file_name()) else {
+        return open.iter().any(|path| lock::is_of_outbox(path));
+    };
+    let place = lock::place_of(&folder.join(name));
+    let mut locks = open.iter().filter(|path| lock::is_of_outbox(path));
+    !missing.is_symlink() && locks.next().is_some_and(|lock| *lock != place)
 }
 
 fn of_socket(socket: &Socket, own: &Own<'_>) -> Vec<(Key, &'static str)> {

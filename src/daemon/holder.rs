@@ -49,6 +49,15 @@ pub(super) fn of_socket(path: &Path, own: &Own<'_>) -> Holder {
     holder(&listening.collect::<Vec<_>>(), own)
 }
 
+/// Whether who has these files open listens on a Unix socket with a name.
+pub(super) fn serves_socket(open: &[PathBuf]) -> bool {
+    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    let mut listening = table
+        .split(|b| *b == b'\n')
+        .filter_map(|line| listening_unix(line));
+    listening.any(|(inode, _)| open.contains(&link_of(inode)))
+}
+
 /// Inode and path of a line of `/proc/net/unix` that is a listening socket with a name.
 fn listening_unix(line: &[u8]) -> Option<(u64, PathBuf)> {
     // The name is the rest of the line, whatever is in it, and the inode before it is padded.
@@ -80,27 +89,39 @@ pub(super) fn of_port(address: SocketAddr, own: &Own<'_>) -> Holder {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
         .map(|table| fs::read_to_string(table).unwrap_or_default());
     let lines = tables.iter().flat_map(|table| table.lines());
-    let listening = lines.filter_map(|line| listening_tcp(line, address.port()));
+    let listening = lines.filter_map(|line| listening_tcp(line, Some(address.port())));
     holder(&listening.collect::<Vec<_>>(), own)
 }
 
-/// The inode of a line of `/proc/net/tcp` that listens on that port.
-fn listening_tcp(line: &str, port: u16) -> Option<u64> {
+/// Whether who has these files open listens on a TCP port.
+pub(super) fn serves_port(open: &[PathBuf]) -> bool {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .map(|table| fs::read_to_string(table).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines());
+    let mut listening = lines.filter_map(|line| listening_tcp(line, None));
+    listening.any(|inode| open.contains(&link_of(inode)))
+}
+
+/// The inode of a line of `/proc/net/tcp` that listens, on that port if one is asked for.
+fn listening_tcp(line: &str, port: Option<u16>) -> Option<u64> {
     let mut fields = line.split_ascii_whitespace();
     let (_, local) = fields.nth(1)?.rsplit_once(':')?;
     let listens = fields.nth(1)? == TCP_LISTENS;
-    let same = u16::from_str_radix(local, 16).ok()? == port;
+    let local = u16::from_str_radix(local, 16).ok()?;
+    let same = port.is_none_or(|port| port == local);
     (listens && same).then(|| fields.nth(5)?.parse().ok())?
+}
+
+/// What a descriptor of a socket leads to in /proc.
+fn link_of(inode: u64) -> PathBuf {
+    PathBuf::from(format!("socket:[{inode}]"))
 }
 
 fn holder(inodes: &[u64], own: &Own<'_>) -> Holder {
     if inodes.is_empty() {
         return Holder::Nobody;
     }
-    let names: Vec<PathBuf> = inodes
-        .iter()
-        .map(|n| format!("socket:[{n}]").into())
-        .collect();
+    let names: Vec<PathBuf> = inodes.iter().copied().map(link_of).collect();
     let mut found = Holder::Unseen;
     for pid in processes() {
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {

@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,14 +41,15 @@ const PID_BYTES: u64 = 32;
 /// The lock, as long as it lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
     /// What is taken away again, while the lock still holds: the folder is the application's.
     ours: Option<PathBuf>,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(path) = &self.ours {
+        // Another one may be in its place by now, which is somebody else's.
+        if let Some(path) = self.ours.as_ref().filter(|path| is_at(&self.file, path)) {
             // One that stays is used again.
             std::fs::remove_file(path).ok();
         }
@@ -55,7 +57,8 @@ impl Drop for Lock {
 }
 
 /// Why a lock was not taken.
-enum Taken {
+#[derive(Debug)]
+pub(super) enum Taken {
     /// Another process has it, of that id.
     Held(Option<u32>),
     /// The file can't be made or locked.
@@ -72,6 +75,7 @@ impl Lock {
             let log = log.to_owned();
             return Err(Error::OtherName { log, how });
         }
+        is_plain(log)?;
         let path = beside(log, ".lock");
         Self::of(&path, 0o660).map_err(|error| match error {
             Taken::Held(pid) => Error::Held {
@@ -84,29 +88,27 @@ impl Lock {
 
     /// Takes the lock of an outbox, so that no second daemon with a log of its own sends the same
     /// events. A lock on the database itself would be in its application's way; the file beside it is
-    /// nobody's concern. `None` where it can't be made, in a folder that this user may not write or
-    /// beside one that another user made: then a second daemon is not noticed, which the journal says.
-    pub(super) fn of_outbox(outbox: &Path) -> Result<Option<Self>, outbox::Error> {
+    /// nobody's concern. It can't be made in a folder that this user may not write or beside one that
+    /// another user made: then a second daemon is not noticed, which the journal says.
+    pub(super) fn of_outbox(outbox: &Path) -> Result<Self, Taken> {
         // Whatever link leads to it.
         let real = std::fs::canonicalize(outbox).unwrap_or_else(|_| outbox.to_owned());
-        let path = beside(&real, OF_OUTBOX);
+        let path = place_of(&real);
         // Who may write the outbox may lock it, and nobody else.
         let writers = std::fs::metadata(&real).map_or(0, |file| file.mode() & 0o022);
-        match Self::of(&path, 0o600 | writers | writers << 1) {
-            Ok(mut lock) => {
-                lock.ours = Some(path);
-                Ok(Some(lock))
-            }
-            Err(Taken::Held(pid)) => Err(outbox::Error::Held {
-                path: outbox.to_owned(),
-                pid,
-            }),
-            Err(Taken::Failed(error)) => {
-                tracing::warn!(step = "lock the outbox", lock = %path.display(), %error,
-                    "a second daemon on this outbox would not be noticed");
-                Ok(None)
-            }
+        let mut lock = Self::of(&path, 0o600 | writers | writers << 1)?;
+        lock.ours = Some(path);
+        Ok(lock)
+    }
+
+    /// Whether it is the lock that others would meet there: its file may have been removed, or come
+    /// there with its folder.
+    pub(super) fn is_of(&mut self, place: &Path) -> bool {
+        let is = is_at(&self.file, place);
+        if is && self.ours.as_deref() != Some(place) {
+            self.ours = Some(place.to_owned());
         }
+        is
     }
 
     fn of(path: &Path, mode: u32) -> Result<Self, Taken> {
@@ -129,10 +131,7 @@ impl Lock {
             }
             _ => {}
         }
-        Ok(Self {
-            _file: file,
-            ours: None,
-        })
+        Ok(Self { file, ours: None })
     }
 
     fn lock(path: &Path, mode: u32) -> Result<File, Taken> {
@@ -173,6 +172,16 @@ pub(super) fn of_log(log: &Path) -> Option<u32> {
     look(&beside(log, ".lock"))
 }
 
+/// Whether a file of that name is an outbox's lock.
+pub(super) fn is_of_outbox(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(OF_OUTBOX.as_bytes())
+}
+
+/// The file of the lock of an outbox, whose path is one without links.
+pub(super) fn place_of(real: &Path) -> PathBuf {
+    beside(real, OF_OUTBOX)
+}
+
 /// The same of an outbox.
 pub(super) fn of_outbox(outbox: &Path) -> Option<u32> {
     let real = std::fs::canonicalize(outbox).unwrap_or_else(|_| outbox.to_owned());
@@ -201,6 +210,21 @@ pub(super) fn may_open(log: &Path) -> Result<(), Error> {
         Err(_) => return Ok(()),
     };
     Err(Error::Lock { path, source })
+}
+
+/// Refuses a log in whose place, or its `-wal`'s, is something else than a plain file: a pipe would be
+/// waited for, and a folder is met as a disk that fails.
+///
+/// # Errors
+/// What is there.
+pub(super) fn is_plain(log: &Path) -> Result<(), Error> {
+    for suffix in ["", "-wal", "-shm"] {
+        let path = beside(log, suffix);
+        if std::fs::metadata(&path).is_ok_and(|data| !data.is_file()) {
+            return Err(Error::NoFile { path });
+        }
+    }
+    Ok(())
 }
 
 /// What a start says that can't make the lock of a log.
@@ -283,20 +307,19 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for (mode, expected) in [(0o644, 0o600), (0o664, 0o660), (0o666, 0o666)] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let held = Lock::of_outbox(&link).unwrap().unwrap();
+            let held = Lock::of_outbox(&link).unwrap();
             let lock = std::fs::metadata(folder.path().join("app.db.webhooksd.lock")).unwrap();
             assert_eq!(lock.mode() & 0o777, expected, "{mode:o}");
             drop(held);
             assert!(!beside(&path, OF_OUTBOX).exists(), "the folder is not ours");
         }
-        let first = Lock::of_outbox(&link).unwrap().unwrap();
+        let first = Lock::of_outbox(&link).unwrap();
         let error = Lock::of_outbox(&path).unwrap_err();
-        assert!(matches!(error, outbox::Error::Held { pid: Some(_), .. }));
-        assert_eq!(Error::Outbox(error).exit_code(), 2);
+        assert!(matches!(error, Taken::Held(Some(_))));
         drop(first);
-        assert!(Lock::of_outbox(&path).unwrap().is_some());
+        Lock::of_outbox(&path).unwrap();
         let nowhere = folder.path().join("none/app.db");
-        assert!(Lock::of_outbox(&nowhere).unwrap().is_none(), "only told");
+        assert!(matches!(Lock::of_outbox(&nowhere), Err(Taken::Failed(_))));
     }
 
     #[test]
@@ -308,10 +331,10 @@ mod tests {
         std::fs::write(&victim, "precious").unwrap();
         std::fs::set_permissions(&victim, Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&victim, &lock).unwrap();
-        assert!(Lock::of_outbox(&path).unwrap().is_none(), "only told");
+        assert!(matches!(Lock::of_outbox(&path), Err(Taken::Failed(_))));
         std::fs::remove_file(&lock).unwrap();
         std::fs::hard_link(&victim, &lock).unwrap();
-        assert!(Lock::of_outbox(&path).unwrap().is_none(), "only told");
+        assert!(matches!(Lock::of_outbox(&path), Err(Taken::Failed(_))));
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
         let mode = std::fs::metadata(&victim).unwrap().mode();
         assert_eq!(mode & 0o777, 0o640);
@@ -330,7 +353,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        if let Ok(Some(lock)) = Lock::of_outbox(&path) {
+                        if let Ok(lock) = Lock::of_outbox(&path) {
                             assert_eq!(inside.fetch_add(1, order), 0, "two have it");
                             inside.fetch_sub(1, order);
                             drop(lock);

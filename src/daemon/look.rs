@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use super::holder::{self, Holder, Own};
 use super::judge::{OTHER, note};
-use super::opening::owns_outbox;
+use super::opening::{has_taken, owns_outbox};
 use super::{Error, differs, listen, lock};
 use crate::config::{Draft, Key};
 use crate::model::{Clock, Cursor};
@@ -150,6 +150,10 @@ impl<'a> Looking<'a> {
                 note(draft, Key::Log, &error);
             }
         }
+        if let Err(error) = lock::is_plain(&path) {
+            note(draft, Key::Log, &error);
+            return Known::Nothing;
+        }
         match store::look(&path) {
             Ok(store::Look::New) => {
                 makeable(draft, Key::Log, &path, &failed);
@@ -195,7 +199,23 @@ impl<'a> Looking<'a> {
         let path = &of.path;
         let is_made = owns_outbox(draft.config());
         let tail = match outbox::look(path, of.max_data_bytes) {
+            Ok(outbox::Look::Missing) if is_made && has_taken(draft.config()) => {
+                let message = format!(
+                    "there is no outbox at {path:?}, and the log has taken events of one: a start waits \
+                     for it"
+                );
+                let fix = format!(
+                    "correct the path; or for a new one: webhooksd schema outbox | sqlite3 '{}'",
+                    path.display()
+                );
+                return draft.warning(Key::Outbox, message, fix);
+            }
             Ok(outbox::Look::Missing) if is_made => {
+                let message =
+                    format!("there is no outbox at {path:?}: a start would make an empty one");
+                let fix = "right for one of webhooksd's own; else correct the path, or have the \
+                           application make it first";
+                draft.warning(Key::Outbox, message, fix);
                 let failed = |source| {
                     Error::Outbox(outbox::Error::Make {
                         path: path.clone(),

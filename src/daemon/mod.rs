@@ -6,6 +6,7 @@
 //!
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
+mod claim;
 mod differs;
 mod error;
 mod hangup;
@@ -19,6 +20,7 @@ mod notify;
 mod opening;
 mod patience;
 mod reload;
+mod second;
 #[cfg(test)]
 mod tests;
 
@@ -302,16 +304,16 @@ fn follow(
     let path = opening.path().to_owned();
     if let Some((tail, cursor)) = found {
         let intake = Intake::new(dispatch.clone(), tail, cursor);
-        return pipeline::follow(intake, path, ended);
+        return pipeline::follow(intake, path, opening.keep(), ended);
     }
-    let (opening, of_log) = (opening.clone(), dispatch.clone());
+    let (claim, opening, of_log) = (opening.keep(), opening.clone(), dispatch.clone());
     let open = move || {
         let mut tail = opening.open().map_err(IntakeError::Outbox)?;
         let now_ms = of_log.clock.now_ms();
         let cursor = opening::settle(&mut tail, &mut of_log.store(), now_ms)?;
         Ok((tail, cursor))
     };
-    pipeline::follow_later(dispatch.clone(), path, open, ended)
+    pipeline::follow_later(dispatch.clone(), path, (open, claim), ended)
 }
 
 /// Closes connections that have been idle for too long.
@@ -371,8 +373,9 @@ async fn stop(
     };
     let finished = tokio::select! {
         finished = finished => finished,
-        _ = signals.stop.recv() => Err(Error::Interrupted { in_flight: dispatch.in_flight() }),
-        _ = signals.interrupt.recv() => Err(Error::Interrupted { in_flight: dispatch.in_flight() }),
+        () = second::signal(&dispatch.clock, async || signals.any().await) => {
+            Err(Error::Interrupted { in_flight: dispatch.in_flight() })
+        }
     };
     if finished.is_ok() && ended.is_ok() {
         tracing::info!("stopped");
@@ -437,5 +440,13 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: HangUp::new(Clock::system())?,
         })
+    }
+
+    /// Waits for a signal that asks for the end.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.stop.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -1,19 +1,20 @@
 //! Opening the outbox: now, or once the application has made it.
 //!
 //! A missing outbox is made where it would be webhooksd's own: in the folder of the log, or in the
-//! state folder that the service manager names. Anywhere else, and wherever a file is there already,
+//! state folder that the service manager names, and while the log has taken no event of one: else it is
+//! lost, or its path a slip of the keys, and an empty one would hide that. Anywhere else, and wherever a file is there already,
 //! it is an application's, and is waited for: the file and the table are for the application to make.
 //! An outbox is followed by one daemon only; the lock is on a file beside it, taken before it is read.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
-use super::Lock;
+use super::claim::Claim;
+use super::lock;
 use crate::config::Config;
 use crate::model::Cursor;
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, IntakeError, Settled};
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// Where the service manager has the service keep its files (`systemd.exec(5)`).
 const STATE_FOLDERS: &str = "STATE_DIRECTORY";
@@ -23,10 +24,27 @@ const STATE_FOLDERS: &str = "STATE_DIRECTORY";
 /// # Errors
 /// It can't be made.
 pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
-    if owns_outbox(config) {
-        outbox::create_if_missing(&config.outbox.path)
+    let path = &config.outbox.path;
+    let is_missing = || std::fs::symlink_metadata(path).is_err();
+    if owns_outbox(config) && !(is_missing() && has_taken(config)) {
+        outbox::create_if_missing(path)
     } else {
         Ok(false)
+    }
+}
+
+/// Whether the log has taken events of an outbox, as far as a look tells.
+pub(super) fn has_taken(config: &Config) -> bool {
+    if lock::is_plain(&config.log.path).is_err() {
+        return false;
+    }
+    match store::look(&config.log.path) {
+        Ok(store::Look::Log(cursor)) => {
+            cursor.is_some_and(|known| (known.generation, known.event_id) != (0, 0))
+        }
+        // There is one, and nobody knows better.
+        Ok(store::Look::Closed) => true,
+        Ok(store::Look::New) | Err(_) => false,
     }
 }
 
@@ -50,14 +68,14 @@ pub fn owns_outbox(config: &Config) -> bool {
 #[derive(Clone)]
 pub(super) struct Opening {
     config: Config,
-    lock: Arc<OnceLock<Lock>>,
+    claim: Claim,
 }
 
 impl Opening {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             config: config.clone(),
-            lock: Arc::default(),
+            claim: Claim::default(),
         }
     }
 
@@ -72,13 +90,14 @@ impl Opening {
             tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
         }
         let tail = Tail::open(path, self.config.outbox.max_data_bytes)?;
-        if self.lock.get().is_none()
-            && let Some(lock) = Lock::of_outbox(path)?
-        {
-            // Nobody else opens by this value at the same time.
-            drop(self.lock.set(lock));
-        }
+        self.claim.hold(path)?;
         Ok(tail)
+    }
+
+    /// What keeps the outbox locked while it is followed.
+    pub(super) fn keep(&self) -> pipeline::Claim {
+        let (claim, path) = (self.claim.clone(), self.config.outbox.path.clone());
+        Box::new(move || claim.hold(&path))
     }
 }
 

@@ -22,9 +22,33 @@ type Kept = Box<dyn std::any::Any>;
 /// Makes what is refused in a folder; says the rest of the configuration's text.
 type Trial = fn(&Path) -> (String, Kept);
 
-const TRIALS: [Trial; 24] = [
+const TRIALS: [Trial; 30] = [
     |_| plain("[[webhook]]\nname = 'w'\nurl = 'https://a..b/'\nevents = ['*']\nactive = false"),
     |_| plain("[socket]\npath = 'no/s'"),
+    |folder| {
+        fs::create_dir(folder.join("l.db")).unwrap();
+        plain("[log]\npath = 'l.db'")
+    },
+    |folder| {
+        pipe(&folder.join("k"));
+        plain("[[webhook]]\nname = 'w'\nurl = 'https://a/'\nevents = ['*']\nsecret_file = 'k'")
+    },
+    |folder| {
+        pipe(&folder.join("l.db"));
+        plain("[log]\npath = 'l.db'")
+    },
+    |folder| {
+        fs::create_dir(folder.join("l.db-wal")).unwrap();
+        plain("[log]\npath = 'l.db'")
+    },
+    |folder| {
+        pipe(&folder.join("o.db"));
+        plain("[outbox]\npath = 'o.db'")
+    },
+    |folder| {
+        fs::create_dir(folder.join("o.db-wal")).unwrap();
+        outbox_of(folder, outbox::SCHEMA)
+    },
     |folder| {
         fs::write(folder.join("s"), "precious").unwrap();
         plain("[socket]\npath = 's'")
@@ -131,6 +155,11 @@ fn plain(text: &str) -> (String, Kept) {
     (text.to_owned(), Box::new(()))
 }
 
+fn pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+}
+
 fn garbage(path: &Path) {
     fs::write(
         path,
@@ -172,6 +201,7 @@ fn of_start(error: &Error) -> Option<&'static str> {
         // It is this configuration's own daemon.
         Error::Held { .. } => None,
         Error::OtherName { .. } => Some("log of two names"),
+        Error::NoFile { .. } => Some("log of no file"),
         Error::Outbox(error) => of_outbox(error),
         Error::Store(error) => of_store(error),
         // A judged configuration's endpoints can be made: `of_endpoint` has them.
@@ -288,6 +318,7 @@ async fn every_refusal_of_a_start_is_an_error_of_check() {
         "outbox of two names",
         "outbox followed",
         "log of two names",
+        "log of no file",
         "not a table",
         "no column",
         "no AUTOINCREMENT",

@@ -5,6 +5,7 @@
 //! The file itself is only looked at by path (`stat`), never opened but by SQLite.
 
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -60,6 +61,12 @@ pub(super) fn finish(path: &Path) -> Result<(), Error> {
     look(&to_write(path)?).map_err(|source| open_error(path, source))
 }
 
+/// Whether this user has the rights for that.
+pub(super) fn may_finish(real: &Path) -> bool {
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    accessat(CWD, real, Access::WRITE_OK, AtFlags::EACCESS).is_ok() && may_make_files_in(folder)
+}
+
 /// The cheapest question that has SQLite read the file.
 pub(super) fn look(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA main.schema_version", (), |_| Ok(()))
@@ -104,11 +111,31 @@ pub(super) fn open_error(path: &Path, source: rusqlite::Error) -> Error {
     }
 }
 
-fn look_at(path: &Path) -> Result<Metadata, Error> {
-    std::fs::metadata(path).map_err(|source| Error::Find {
+/// Looks at the file by its path. A pipe would be waited for when it is opened, for ever, and a folder
+/// in the place of the `-wal` is met only later, as a disk that fails.
+pub(super) fn look_at(path: &Path) -> Result<Metadata, Error> {
+    let find_error = |source| Error::Find {
         path: path.to_owned(),
         source,
-    })
+    };
+    let file = std::fs::metadata(path).map_err(find_error)?;
+    let other = |what| {
+        Err(find_error(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            what,
+        )))
+    };
+    if !file.is_file() && !file.is_dir() {
+        return other("it is a pipe or a device, and no plain file");
+    }
+    for suffix in ["-wal", "-shm"] {
+        let mut companion = path.as_os_str().to_owned();
+        companion.push(suffix);
+        if file.is_file() && Path::new(&companion).is_dir() {
+            return other("a folder is in the place of its -wal or -shm");
+        }
+    }
+    Ok(file)
 }
 
 /// Who owns a file, who makes one, and what others may do.

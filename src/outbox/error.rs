@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -223,6 +223,14 @@ impl Error {
                  or give both webhooks to one configuration"
                     .to_owned(),
             ),
+            Self::Find { path, source } | Self::Make { path, source }
+                if source.kind() == io::ErrorKind::NotFound && lacks_folder(path) =>
+            {
+                Some("its folder does not exist: make it, or correct [outbox] path".to_owned())
+            }
+            Self::Find { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                Some("correct [outbox] path, or what is there".to_owned())
+            }
             _ if self.is_awaited() => Some(
                 "the application makes it; for an outbox of webhooksd's own: \
                  webhooksd schema outbox | sqlite3 FILE"
@@ -293,6 +301,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn lacks_folder(path: &Path) -> bool {
+    path.parent()
+        .is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.exists())
 }
 
 impl fmt::Display for Error {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::connect::open_error;
+use super::connect::{self, open_error};
 use super::guards::{self, Definition};
 use super::{Error, look, other_name, table};
 
@@ -72,10 +72,7 @@ pub fn inspect(path: &Path, is_made: bool) -> Vec<Finding> {
 }
 
 fn findings(path: &Path) -> Result<Vec<Finding>, Error> {
-    std::fs::metadata(path).map_err(|source| Error::Find {
-        path: path.to_owned(),
-        source,
-    })?;
+    connect::look_at(path)?;
     if let Some(how) = other_name(path) {
         let path = path.to_owned();
         return Err(Error::OtherName { path, how });
@@ -84,7 +81,8 @@ fn findings(path: &Path) -> Result<Vec<Finding>, Error> {
         return Ok(vec![Finding {
             is_error: false,
             text: format!(
-                "the outbox {path:?} was not looked into: its -wal is there without its -shm"
+                "the outbox {path:?} was not looked into: a crash left its -wal without its -shm, or a \
+                 transaction half done"
             ),
             hint: Some("have the application open it once; a start does so, and finds out".into()),
         }]);

@@ -3,7 +3,7 @@
 //! Who opens a database in WAL mode makes its `-wal` and `-shm` where they are missing, even to read
 //! (<https://sqlite.org/wal.html#read_only_databases>). So where they are missing the file is read as one
 //! that nobody changes, which is right but for a transaction that ends just then; and where a `-wal` holds
-//! something and its `-shm` is gone, it is not looked into at all.
+//! something and its `-shm` is gone, or a crash left a transaction half done, it is not looked into at all.
 
 use std::ffi::OsString;
 use std::fs;
@@ -67,8 +67,12 @@ pub(super) fn open(path: &Path) -> Result<Option<Connection>, Error> {
         Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
     };
     let connection = opened.map_err(|source| connect::open_error(path, source))?;
-    connect::look(&connection).map_err(|source| connect::open_error(path, source))?;
-    Ok(Some(connection))
+    match connect::look(&connection).map_err(|source| connect::open_error(path, source)) {
+        Ok(()) => Ok(Some(connection)),
+        // A start takes back what a crash left half done, where it may.
+        Err(error) if error.is_unfinished() && connect::may_finish(&real) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The file's name as a URI that says that nobody changes it: no lock, no `-wal`, no `-shm`.

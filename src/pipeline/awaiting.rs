@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::dispatch::Dispatch;
-use super::follow::{Follow, Followed, Follower};
+use super::follow::{Claim, Follow, Followed, Follower};
 use super::intake::{Intake, IntakeError};
 use super::standing::Matter;
 use crate::model::Cursor;
@@ -34,7 +34,10 @@ const OPEN: u32 = 20;
 pub fn follow_later<T: Transport>(
     dispatch: Arc<Dispatch<T>>,
     path: PathBuf,
-    open: impl FnMut() -> Result<(Tail, Cursor), IntakeError> + Send + 'static,
+    (open, claim): (
+        impl FnMut() -> Result<(Tail, Cursor), IntakeError> + Send + 'static,
+        Claim,
+    ),
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
@@ -45,7 +48,7 @@ pub fn follow_later<T: Transport>(
         .spawn(move || {
             let begun = wait(&dispatch, &path, watch, open, &this);
             ended(begun.and_then(|begun| match begun {
-                Some(intake) => Follower::begin(intake, path, &this)?.run(),
+                Some(intake) => Follower::begin(intake, path, claim, &this)?.run(),
                 None => Ok(()),
             }));
         })
@@ -92,8 +95,15 @@ fn wait<T: Transport>(
     Ok(None)
 }
 
+/// A table may be made in steps, by one migration after another; and another daemon that was faster
+/// may end before this one does.
 fn is_worth_waiting(error: &outbox::Error) -> bool {
-    error.is_awaited() || error.may_pass()
+    use outbox::Error as E;
+    let unfinished = matches!(
+        error,
+        E::NotTable { .. } | E::NoColumn { .. } | E::NotAutoincrement { .. } | E::Held { .. }
+    );
+    error.is_awaited() || error.may_pass() || unfinished
 }
 
 fn waits_for(error: &outbox::Error, taken: i64) -> Finding {

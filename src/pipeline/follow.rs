@@ -70,6 +70,10 @@ impl Follow {
     }
 }
 
+/// Sees to it that nobody else follows the outbox that is under the path now: cheap where that is so.
+/// While it fails nothing is read.
+pub type Claim = Box<dyn FnMut() -> Result<(), outbox::Error> + Send>;
+
 /// How the thread ended.
 pub type Followed = Result<(), IntakeError>;
 
@@ -80,11 +84,12 @@ pub type Followed = Result<(), IntakeError>;
 pub fn follow<T: Transport>(
     intake: Intake<T>,
     path: PathBuf,
+    claim: Claim,
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
     let follow = Follow::new(waker);
-    let follower = Follower::new(intake, path, watch, &follow);
+    let follower = Follower::new(intake, path, (claim, watch), &follow);
     std::thread::Builder::new()
         .name("intake".into())
         .spawn(move || ended(follower.run()))
@@ -95,6 +100,9 @@ pub fn follow<T: Transport>(
 pub(super) struct Follower<T: Transport> {
     intake: Intake<T>,
     path: PathBuf,
+    claim: Claim,
+    /// Somebody else follows the outbox, or did when that was last asked.
+    unclaimed: bool,
     stop: Arc<AtomicBool>,
     watch: Watch,
     burst: Burst,
@@ -117,14 +125,20 @@ impl<T: Transport> Follower<T> {
     pub(super) fn begin(
         intake: Intake<T>,
         path: PathBuf,
+        claim: Claim,
         follow: &Follow,
     ) -> Result<Self, IntakeError> {
         let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
         follow.add(waker);
-        Ok(Self::new(intake, path, watch, follow))
+        Ok(Self::new(intake, path, (claim, watch), follow))
     }
 
-    fn new(intake: Intake<T>, path: PathBuf, watch: Watch, follow: &Follow) -> Self {
+    fn new(
+        intake: Intake<T>,
+        path: PathBuf,
+        (claim, watch): (Claim, Watch),
+        follow: &Follow,
+    ) -> Self {
         let now = intake.clock().instant();
         let mut follower = Self {
             stop: follow.stop.clone(),
@@ -135,6 +149,8 @@ impl<T: Transport> Follower<T> {
             backfill: Backfill::new(&path, now.into_std()),
             intake,
             path,
+            claim,
+            unclaimed: false,
             moved: false,
             verified: None,
             spoilt: false,
@@ -199,6 +215,9 @@ impl<T: Transport> Follower<T> {
     /// Takes in what is there. `always`: also where no commit was noticed.
     fn look(&mut self, always: bool) -> Result<(), IntakeError> {
         self.intake.limit_data();
+        if always || self.unclaimed {
+            self.claim()?;
+        }
         // After trouble too: what was read then is read anew, and not from a file that is gone.
         if (always || self.intake.has_more()) && self.intake.tail.replaced() {
             self.follow_on()?;
@@ -295,7 +314,15 @@ impl<T: Transport> Follower<T> {
         Ok(())
     }
 
+    /// Looks after the lock, which may have been removed, or be that of another file.
+    fn claim(&mut self) -> Result<(), IntakeError> {
+        let claimed = (self.claim)();
+        self.unclaimed = claimed.is_err();
+        claimed.map_err(IntakeError::Outbox)
+    }
+
     fn reopen(&mut self) -> Result<(), IntakeError> {
+        self.claim()?;
         let tail =
             Tail::open(&self.path, self.intake.max_data_bytes()).map_err(IntakeError::Outbox)?;
         self.intake.tail = tail;

@@ -43,7 +43,7 @@ pub use awaiting::follow_later;
 pub use control::{Asked, Refused, Tested};
 pub use direct::{Change, Directed};
 pub use dispatch::Dispatch;
-pub use follow::{Follow, Followed, follow};
+pub use follow::{Claim, Follow, Followed, follow};
 pub use intake::{Intake, IntakeError, Step, journal_settled};
 pub use origin::{Refusal, Settled, settle, settle_at};
 pub use replay::{Found, Wanted};

@@ -15,6 +15,7 @@ mod awaited;
 mod changed;
 mod check;
 mod churn;
+mod claims;
 mod clock;
 mod commands;
 mod config_errors;
