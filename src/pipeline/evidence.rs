@@ -14,16 +14,19 @@
 //! - What was put back has a boundary: all known rows above it are strange or gone. Behind a row that
 //!   is known again, strange ones were merely changed.
 //! - While one connection reads one database whose schema is the same ([`Tail::vouch`]), nothing was
-//!   put back: strange rows were changed. All of them strange and later than the outbox was last in
-//!   order, with new ones behind: it was emptied, its counter set back, and filled again.
+//!   put back, and strange rows were changed; but where all of them are later than the outbox was last in
+//!   order, or none is known and new ones are behind, a counter was set back and ids were given anew. Not
+//!   so by one statement that wrote the same time and data into all, or into the newest alone.
+//! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE.
 //! - Times that were all moved by the same span, out of where a new insert's would be, were changed.
 //!
 //! What stays ambiguous, and falls on sending again rather than on losing: with the daemon stopped (or
 //! the schema changed, or the file replaced) rows without a key, of which the newest or all have a
 //! new `time` *and* new `data`; the like of events that all have the same `data`, with a new time
 //! between then and now; of rows whose time is no clock's, `data` changed in the newest but not in
-//! all. While running, what falls the other way: a part of the rows deleted, the counter set back by
-//! SQL and passed again, within one transaction or between two looks.
+//! all; while running, new `time` and new `data` in several rows, of each row its own. What falls the
+//! other way: the newest row alone deleted and its id given anew between two looks; events that are
+//! alike, time too or in but one row, in the place of just as many.
 //!
 //! [`Tail::vouch`]: crate::outbox::Tail::vouch
 
@@ -39,8 +42,11 @@ const YEAR_2000_MS: i64 = 946_684_800_000;
 /// Times moved by one span are a pattern from so many different ones on; fewer are chance.
 const SHIFTED: usize = 3;
 
+/// So much earlier than it is written may an event's time be: seconds, and a transaction that takes long.
+pub(super) const SLACK_MS: i64 = 5_000;
+
 /// Whether a time can be a clock's: later than 1999, and no whole day.
-fn is_a_clocks(time_ms: i64) -> bool {
+pub(super) fn is_a_clocks(time_ms: i64) -> bool {
     time_ms >= YEAR_2000_MS && time_ms % DAY_MS != 0
 }
 
@@ -53,8 +59,21 @@ pub(super) enum Sight {
     Changed,
     /// Only the time is equal, and it is no clock's.
     Weak,
-    /// Nothing is equal. Its time in the print, where that has one, and now.
-    Strange(Option<i64>, i64),
+    /// Nothing that tells is equal.
+    Strange(Strange),
+}
+
+/// What is left to judge a strange row by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Strange {
+    /// Its time in the print, where that has one.
+    was_ms: Option<i64>,
+    /// Its time now.
+    now_ms: i64,
+    /// The hash of its data now.
+    data: u32,
+    /// All but the time is equal.
+    retimed: bool,
 }
 
 impl Sight {
@@ -83,9 +102,12 @@ impl Witness<'_> {
         match kept {
             Print::Columns(was) => self.compare(was, &now),
             Print::Whole(_) if now.data == 0 => None,
-            Print::Whole(_) if self.may_be_new(now.time_ms) => {
-                Some(Sight::Strange(None, now.time_ms))
-            }
+            Print::Whole(_) if self.may_be_new(now.time_ms) => Some(Sight::Strange(Strange {
+                was_ms: None,
+                now_ms: now.time_ms,
+                data: now.data,
+                retimed: false,
+            })),
             Print::Whole(_) => Some(Sight::Changed),
         }
     }
@@ -108,7 +130,12 @@ impl Witness<'_> {
         if same_data && (self.is_alone(was) || !self.may_be_new(now.time_ms)) {
             return Some(Sight::Changed);
         }
-        Some(Sight::Strange(Some(was.time_ms), now.time_ms))
+        Some(Sight::Strange(Strange {
+            was_ms: Some(was.time_ms),
+            now_ms: now.time_ms,
+            data: now.data,
+            retimed: same_data && (was.key, was.rest) == (now.key, now.rest),
+        }))
     }
 
     /// Whether a row that took an id anew may have that time: one that was written after the outbox
@@ -131,17 +158,25 @@ impl Witness<'_> {
     }
 
     /// Whether rows that were not known again, newest first, were changed all the same. `known`:
-    /// there is one behind them that is known again.
-    pub(super) fn were_changed(&self, unknown: &[Sight], known: bool) -> bool {
+    /// there is one behind them that is known again; `waiting`: there are rows that were not taken.
+    pub(super) fn were_changed(&self, unknown: &[Sight], known: bool, waiting: bool) -> bool {
         if !known && unknown.iter().all(|sight| *sight == Sight::Weak) {
             return true;
         }
         let mut times: Vec<(i64, i64)> = Vec::with_capacity(unknown.len());
+        let mut retimed = !waiting;
         for sight in unknown {
-            match sight {
-                Sight::Strange(Some(was_ms), now_ms) => times.push((*was_ms, *now_ms)),
-                _ => return false,
-            }
+            let Sight::Strange(row) = sight else {
+                return false;
+            };
+            let Some(was_ms) = row.was_ms else {
+                return false;
+            };
+            times.push((was_ms, row.now_ms));
+            retimed &= row.retimed;
+        }
+        if retimed && times.iter().all(|(_, now)| *now == times[0].1) {
+            return true;
         }
         let stopped = |(was, now): &(i64, i64)| is_a_clocks(*was) && !is_a_clocks(*now);
         if !known && times.iter().all(stopped) {
@@ -154,5 +189,29 @@ impl Witness<'_> {
         different.sort_unstable();
         different.dedup();
         moved && different.len() >= SHIFTED && times.iter().any(out)
+    }
+
+    /// Whether rows that were not known again, and not changed by a pattern, got their ids anew though
+    /// nothing was put back.
+    pub(super) fn were_written_anew(&self, unknown: &[Sight], known: bool, waiting: bool) -> bool {
+        let mut rows = Vec::with_capacity(unknown.len());
+        for sight in unknown {
+            match sight {
+                Sight::Strange(row) => rows.push(row),
+                _ => return false,
+            }
+        }
+        let Some(first) = rows.first() else {
+            return false;
+        };
+        let alike = |row: &&Strange| (row.now_ms, row.data) == (first.now_ms, first.data);
+        let by_one_statement = match rows.len() {
+            1 => known,
+            _ => rows.iter().copied().all(|row| alike(&row)),
+        };
+        let since_ms = self.cursor.time_ms - SLACK_MS;
+        let late = |row: &&Strange| since_ms < row.now_ms && row.now_ms <= self.now_ms;
+        let all_late = self.now_ms < self.cursor.time_ms || rows.iter().all(late);
+        !by_one_statement && (all_late || !known && waiting)
     }
 }

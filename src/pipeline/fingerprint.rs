@@ -5,6 +5,9 @@
 //! cursor carries prints of rows at growing distances behind it: enough to find, in a few look-ups,
 //! the newest row that is still the one that was taken. What a print that differs means is judged
 //! by `evidence`.
+//!
+//! Where the outbox was emptied, its former prints are kept behind the new ones, under their ids with
+//! the sign turned: by them a backup is known that is put back after that.
 
 use crate::dialect;
 use crate::model::event::MAX_TIME_MS;
@@ -13,6 +16,20 @@ use crate::outbox::Row;
 
 /// The id and the print of a row.
 pub(crate) type Known = (i64, Print);
+
+/// So many former prints are kept, which reach as far back as four thousand million rows.
+const FORMER: usize = 64;
+
+/// The prints that are left of these where their rows are gone, and ids begin anew.
+pub(crate) fn former(prints: &[Known]) -> Vec<Known> {
+    let mut former: Vec<Known> = prints
+        .iter()
+        .map(|(id, print)| (-id.abs(), *print))
+        .collect();
+    former.sort_by_key(|(id, _)| *id);
+    former.truncate(FORMER);
+    former
+}
 
 /// The print of a row with that key. Of a row that was set aside the data is left out, for it may be
 /// too long to be read.
@@ -93,7 +110,8 @@ pub(crate) fn thin(
             (row.id(), print(row, key))
         })
         .collect();
-    kept.extend(old.iter().filter(|(id, _)| *id <= cursor_id));
+    let (current, former) = old.split_at(old.partition_point(|(id, _)| *id > 0));
+    kept.extend(current.iter().filter(|(id, _)| *id <= cursor_id));
     kept.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
     kept.dedup_by_key(|(id, _)| *id);
     let distance = |id: i64| (cursor_id - id).max(0).checked_ilog2();
@@ -106,6 +124,7 @@ pub(crate) fn thin(
             thinned.push(*entry);
         }
     }
+    thinned.extend(former);
     thinned
 }
 

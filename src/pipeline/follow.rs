@@ -240,6 +240,7 @@ impl<T: Transport> Follower<T> {
         if changed {
             let now = self.intake.clock().instant().into_std();
             self.backfill.touch(now);
+            self.intake.notice_set_back()?;
         }
         if !changed && !always && !self.moved && !self.intake.has_more() {
             return Ok(());

@@ -231,6 +231,16 @@ impl<T: Transport> Intake<T> {
         self.go_on_at(settled)
     }
 
+    /// Looks, where somebody committed, whether the counter was set back below the cursor, which is
+    /// certain only until it has passed it again.
+    pub(crate) fn notice_set_back(&mut self) -> Result<(), IntakeError> {
+        let sequence = self.tail.sequence().map_err(IntakeError::Outbox)?;
+        if sequence < self.cursor.event_id {
+            self.verify()?;
+        }
+        Ok(())
+    }
+
     /// Looks now and then, where somebody committed, whether rows were written that the cursor had
     /// passed, and tells of them.
     ///

@@ -7,12 +7,13 @@
 //! asked (`evidence`). A step back ends at the newest row that is known again; where none is, and
 //! nothing in the outbox is older than the moment at which it was last in order, all of it is new,
 //! and it begins at its beginning. Only where older rows are there that are not known does a person
-//! decide, for they may be another installation's, or sent long ago.
+//! decide, for they may be another installation's, or sent long ago. What was known before an outbox was
+//! seen empty is known still: a backup that is put back then is gone on with, and not sent again.
 
-use super::evidence::{Sight, Witness};
-use super::fingerprint::{is_of, print, thin};
+use super::evidence::{SLACK_MS, Sight, Witness, is_a_clocks};
+use super::fingerprint::{Known, former, is_of, print, thin};
 use crate::model::{Cursor, Print};
-use crate::outbox::{Error, Tail};
+use crate::outbox::{Error, Tail, Waiting};
 
 /// Events older than this, in a log that is new, are somebody's decision to send.
 const OLD_MS: i64 = 3_600_000;
@@ -124,51 +125,90 @@ pub(super) fn resettle(
     let lost = sequence < cursor.event_id;
     let looked = Looked::new(tail, &cursor, now_ms)?;
     let known = looked.known;
-    if !lost {
-        match (looked.unknown.is_empty(), known) {
-            (true, None | Some((_, Sight::Same))) => return Ok(Ok(Settled::Same(cursor))),
-            (true, Some(_)) => return Ok(Ok(looked.updated(cursor, now_ms))),
-            (false, _) => {}
-        }
-        let refilled = steady
-            && known.is_none()
-            && now_ms >= cursor.time_ms
-            && tail.waiting(cursor.event_id)?.count > 0
-            && tail.all_later_than(cursor.time_ms)?;
-        let witness = Witness {
-            cursor: &cursor,
-            now_ms,
-        };
-        let changed = witness.were_changed(&looked.unknown, known.is_some());
-        if !refilled && (steady || changed) {
-            return Ok(Ok(looked.updated(cursor, now_ms)));
-        }
-    }
     let again = |event_id, fingerprints| Cursor {
         generation: cursor.generation + 1,
         event_id,
         fingerprints,
         time_ms: now_ms,
     };
+    if known.is_none()
+        && let Some(fingerprints) = returned(tail, &cursor)?
+    {
+        let cursor = again(fingerprints[0].0, fingerprints);
+        return Ok(Ok(Settled::Back(cursor)));
+    }
+    let foreign = |waiting: Waiting| Refusal::Foreign {
+        count: waiting.count,
+        oldest_ms: waiting.oldest_ms,
+        cursor: cursor.event_id,
+        since_ms: cursor.time_ms,
+        counter: lost.then_some(sequence),
+    };
+    // Times before the clock was set back tell nothing of what is new.
+    let tells = now_ms >= cursor.time_ms;
+    let begins = cursor.event_id == 0 && !cursor.fingerprints.is_empty();
+    if begins && tells && !steady {
+        // Not the rows of before, and older than the outbox was seen empty.
+        let oldest_ms = tail.oldest_ms(0)?.filter(|time_ms| is_a_clocks(*time_ms));
+        if oldest_ms.is_some_and(|time_ms| time_ms < cursor.time_ms - OLD_MS) {
+            return Ok(Err(foreign(tail.waiting(0)?)));
+        }
+    }
+    if !lost {
+        match (looked.unknown.is_empty(), known) {
+            (true, None | Some((_, Sight::Same))) => return Ok(Ok(Settled::Same(cursor))),
+            (true, Some(_)) => return Ok(Ok(looked.updated(cursor, now_ms))),
+            (false, _) => {}
+        }
+        let waiting = tail.waiting(cursor.event_id)?.count > 0;
+        let refilled =
+            steady && known.is_none() && tells && waiting && tail.all_later_than(cursor.time_ms)?;
+        let witness = Witness {
+            cursor: &cursor,
+            now_ms,
+        };
+        let (rows, is_known) = (&looked.unknown, known.is_some());
+        let changed = witness.were_changed(rows, is_known, waiting);
+        let anew = !steady || witness.were_written_anew(rows, is_known, waiting);
+        if !refilled && (changed || !anew) {
+            return Ok(Ok(looked.updated(cursor, now_ms)));
+        }
+    }
     if let Some((place, _)) = known {
         let fingerprints = cursor.fingerprints[place..].to_vec();
         let cursor = again(cursor.fingerprints[place].0, fingerprints);
         return Ok(Ok(Settled::Back(cursor)));
     }
     let waiting = tail.waiting(0)?;
-    // Times before the clock was set back tell nothing of what is new.
-    let tells = now_ms >= cursor.time_ms;
-    if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms)?) {
-        let cursor = again(0, Vec::new());
+    if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms - SLACK_MS)?) {
+        let cursor = again(0, former(&cursor.fingerprints));
         return Ok(Ok(Settled::Emptied(cursor, waiting.count)));
     }
-    Ok(Err(Refusal::Foreign {
-        count: waiting.count,
-        oldest_ms: waiting.oldest_ms,
-        cursor: cursor.event_id,
-        since_ms: cursor.time_ms,
-        counter: lost.then_some(sequence),
-    }))
+    Ok(Err(foreign(waiting)))
+}
+
+/// The prints up to the newest row that was taken before the outbox was seen empty and is back, to the
+/// byte. A time that is no clock's tells nothing: such a row may have been written again.
+fn returned(tail: &mut Tail, cursor: &Cursor) -> Result<Option<Vec<Known>>, Error> {
+    for (place, (id, kept)) in cursor.fingerprints.iter().enumerate() {
+        if *id >= 0 {
+            continue;
+        }
+        let Some((row, key)) = tail.row_and_key(-id)? else {
+            continue;
+        };
+        let key = key.as_deref();
+        let Print::Columns(now) = print(&row, key) else {
+            continue;
+        };
+        if is_of(kept, &row, key) == Some(true) && is_a_clocks(now.time_ms) {
+            let back = cursor.fingerprints[place..].iter();
+            let mut back: Vec<Known> = back.map(|(id, print)| (-id, *print)).collect();
+            back.dedup_by_key(|(id, _)| *id);
+            return Ok(Some(back));
+        }
+    }
+    Ok(None)
 }
 
 /// The known rows that were looked at, newest first, up to the first that is known again.
@@ -190,6 +230,9 @@ impl Looked {
             prints: Vec::new(),
         };
         for (place, kept) in cursor.fingerprints.iter().enumerate() {
+            if kept.0 < 0 {
+                break;
+            }
             // A row that is gone was pruned unless the whole tail is.
             let Some((row, key)) = tail.row_and_key(kept.0)? else {
                 continue;
@@ -227,13 +270,16 @@ impl Looked {
 /// The outbox can't be read.
 pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
     for (id, kept) in &cursor.fingerprints {
+        if *id < 0 {
+            break;
+        }
         if let Some((row, key)) = tail.row_and_key(*id)?
             && let Some(same) = is_of(kept, &row, key.as_deref())
         {
             return Ok(same);
         }
     }
-    Ok(true)
+    Ok(returned(tail, cursor)?.is_none())
 }
 
 /// Whether the outbox is in order up to the cursor: what is there at or behind it was taken. Asked

@@ -1,8 +1,8 @@
 //! What an application does to rows that it wrote: UPDATEs, upserts, rebuilds, a counter set back.
 //!
 //! The book holds that no UPDATE and no rebuild makes the cursor go back, and that every row that is
-//! there after a counter was set back is taken. Left out: a counter set back, and rows up to the very
-//! place of the cursor written before the product looks; it takes those for changed.
+//! there after a counter was set back is taken, also where rows up to the very place of the cursor or
+//! beyond it are written before the product looks.
 
 use std::collections::BTreeMap;
 

@@ -57,12 +57,6 @@ impl World {
         }
         book.note(&format!("wrote {count}"));
         book.count("writes");
-        let full =
-            book.emptied && book.rows.last_key_value().map(|row| *row.0) == Some(book.cursor.1);
-        drop(book);
-        if full {
-            self.write(clock, 1);
-        }
     }
 
     pub(super) fn write_bad(&mut self, clock: &Clock) {
