@@ -21,6 +21,9 @@ use crate::transport::Client;
 /// How long facts are kept at least.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// For so long is told of rows that were set aside.
+const DAY_MS: i64 = 86_400_000;
+
 /// The reading may take this share of the time.
 const SHARE: u32 = 10;
 
@@ -41,6 +44,8 @@ pub(super) struct Files {
     pub(super) cursor: Option<i64>,
     /// The highest id of the outbox; `None` where it could not be read.
     pub(super) newest: Option<i64>,
+    /// Rows that were set aside in the last day.
+    pub(super) aside: Option<i64>,
     pub(super) log_bytes: u64,
     pub(super) wal_bytes: u64,
     pub(super) outbox_bytes: u64,
@@ -51,6 +56,16 @@ impl Files {
     /// Events of the outbox that were not taken in yet.
     pub(super) fn lag(&self) -> Option<i64> {
         Some(self.newest?.saturating_sub(self.cursor?).max(0))
+    }
+
+    /// What somebody should see to, as the files say it.
+    pub(super) fn warning(&self) -> Option<String> {
+        let count = self.aside.filter(|count| *count > 0)?;
+        let rows = if count == 1 { "row was" } else { "rows were" };
+        Some(format!(
+            "{count} {rows} set aside in the last day and not sent: see why by \
+             SELECT * FROM rejected ORDER BY id DESC, in the log"
+        ))
     }
 }
 
@@ -91,9 +106,10 @@ impl Facts {
         }
         let (log, outbox) = (self.log.clone(), self.outbox.clone());
         let connections = self.connections.clone();
+        let since_ms = dispatch.clock.now_ms() - DAY_MS;
         let read = move || {
             let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
-            read(&log, &outbox, &mut connections)
+            read(&log, &outbox, since_ms, &mut connections)
         };
         let files = Arc::new(dispatch.with_blocking(read).await);
         let now = dispatch.clock.instant();
@@ -106,7 +122,7 @@ impl Facts {
     }
 }
 
-fn read(log: &Path, outbox: &Path, connections: &mut Connections) -> Files {
+fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections) -> Files {
     let mut files = Files {
         log_bytes: size(log, ""),
         wal_bytes: size(log, "-wal"),
@@ -120,6 +136,7 @@ fn read(log: &Path, outbox: &Path, connections: &mut Connections) -> Files {
     if let Some(reader) = &connections.log {
         files.cursor = reader.cursor().ok();
         files.pending = pending(reader);
+        files.aside = reader.set_aside_since(since_ms).ok();
     }
     if connections.outbox.as_ref().is_none_or(Tail::replaced) {
         // Only its ids are asked for, whatever is in its rows.

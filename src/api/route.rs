@@ -61,7 +61,7 @@ impl Api {
                 }
                 activity.enter(Phase::Busy);
                 match parts[..] {
-                    ["health"] => Ok(self.health()),
+                    ["health"] => Ok(self.health().await),
                     ["status"] => Ok(self.status().await),
                     ["metrics"] => Ok(self.metrics().await),
                     [_, id] => self.replay_state(id).await,

@@ -114,7 +114,8 @@ fn note_missing(name: &str, path: &Given<&str>, around: &Surroundings<'_>, found
             message,
             format!(
                 "right if the service's unit has LoadCredential={name}:...; \
-                 credentials are not seen from outside of it"
+                 credentials are not seen from outside of it. Else make {name} beside the \
+                 configuration: without either no start or reload goes on"
             ),
         );
     } else if may_be_credential {

@@ -152,4 +152,6 @@ pub struct Admission {
     pub rejected: Vec<Rejected>,
     /// Where the outbox has been taken in to, once this is committed.
     pub cursor: Cursor,
+    /// The ids up to there of which there was no row: `(first, last)`, the lowest first.
+    pub gaps: Vec<(i64, i64)>,
 }

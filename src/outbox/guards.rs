@@ -119,44 +119,67 @@ pub(super) fn missing(
     if !definition.is_tried() {
         return Ok(Vec::new());
     }
-    let samples = samples(connection)?;
-    let Some(bare) = (samples.iter()).find_map(|sample| Trial::new(definition, None, sample))
-    else {
+    let Some(trials) = Trials::of(connection, definition)? else {
         return Ok(Vec::new());
     };
-    let guarded = (definition.triggers.iter())
-        .filter_map(|(_, trigger)| Trial::new(definition, Some(trigger), &bare.sample));
-    let trials: Vec<Trial> = guarded.collect();
-    let any = |refuses: &dyn Fn(&Trial) -> bool| refuses(&bare) || trials.iter().any(refuses);
     let mut missing = Vec::new();
     for check in &CHECKS {
-        let is_there = check.column == "id" || bare.has(check.column);
+        let is_there = check.column == "id" || trials.bare.has(check.column);
         let mut values = (check.refuses)().into_iter();
-        if is_there && !values.all(|value| any(&|trial| trial.refuses(check.column, &value))) {
+        let refused = |value| trials.any(&|trial| trial.refuses(check.column, &value));
+        if is_there && !values.all(refused) {
             missing.push(Missing {
                 guard: format!("CHECK {:?}", check.name),
                 sql: mend::check(definition, check.name, check.column),
             });
         }
     }
-    if bare.has("key") && !any(&Trial::refuses_a_second_key) {
+    if trials.bare.has("key") && !trials.refuse_a_second_key() {
         missing.push(Missing {
             guard: "UNIQUE on \"key\": an event could be written twice".to_owned(),
             sql: mend::UNIQUE_KEY.to_owned(),
         });
     }
-    if !any(&Trial::refuses_an_id_below) {
+    if !trials.any(&Trial::refuses_an_id_below) {
         missing.push(Missing {
             guard: "trigger \"outbox_id\": a row with an id below the newest would never be sent"
                 .to_owned(),
             sql: mend::id_trigger(definition),
         });
     }
+    if trials.bare.has("time") && !trials.any(&Trial::gives_the_time) {
+        // SQLite gives a column that is there no default. The table made anew has the rest, too.
+        let default = "DEFAULT of \"time\", the UNIX milliseconds: an INSERT that names no time fails, \
+                       or gives a wrong one";
+        let rest = missing.iter().map(|missing| missing.guard.as_str());
+        let guards: Vec<&str> = [default].into_iter().chain(rest).collect();
+        missing = vec![Missing {
+            guard: guards.join("; "),
+            sql: mend::rebuilt(connection, definition)?,
+        }];
+    }
     Ok(missing)
+}
+
+/// Whether a row with an id below the newest is refused; not where nothing can be tried.
+pub(super) fn refuse_ids_below(
+    connection: &Connection,
+    definition: &Definition,
+) -> rusqlite::Result<bool> {
+    if !definition.is_tried() {
+        return Ok(false);
+    }
+    let trials = Trials::of(connection, definition)?;
+    // What can't be tried at all is no refusal: then the rows are looked at.
+    let refuses = |trial: &Trial| trial.refuses_an_id_below();
+    Ok(trials.is_some_and(|trials| trials.any(&refuses)))
 }
 
 /// The columns of a row that the table takes, with their values.
 type Sample = Vec<(String, Value)>;
+
+/// A value in place of the sample's.
+type Other = (&'static str, Value);
 
 /// A plain row, and the newest that is there: an application may have rules of its own.
 fn samples(connection: &Connection) -> rusqlite::Result<Vec<Sample>> {
@@ -188,6 +211,49 @@ fn samples(connection: &Connection) -> rusqlite::Result<Vec<Sample>> {
         samples.extend(values.ok());
     }
     Ok(samples)
+}
+
+/// The table without its triggers, and with each of them.
+struct Trials {
+    bare: Trial,
+    guarded: Vec<Trial>,
+}
+
+impl Trials {
+    /// `None` where not even a good row goes in.
+    fn of(connection: &Connection, definition: &Definition) -> rusqlite::Result<Option<Self>> {
+        let samples = samples(connection)?;
+        let bare = (samples.iter()).find_map(|sample| Trial::new(definition, None, sample));
+        Ok(bare.map(|bare| {
+            let guarded = (definition.triggers.iter())
+                .filter_map(|(_, trigger)| Trial::new(definition, Some(trigger), &bare.sample));
+            let guarded = guarded.collect();
+            Self { bare, guarded }
+        }))
+    }
+
+    fn any(&self, refuses: &dyn Fn(&Trial) -> bool) -> bool {
+        refuses(&self.bare) || self.guarded.iter().any(refuses)
+    }
+
+    /// Whether a key is taken once only, whatever the rows have beside it: a UNIQUE over more columns
+    /// than `key` lets the second in where another column differs, or is NULL.
+    fn refuse_a_second_key(&self) -> bool {
+        let tenant = |value: Value| ("tenant", value);
+        let others = [
+            (None, None),
+            (Some(tenant(Value::Null)), Some(tenant(Value::Null))),
+            (Some(tenant(text("one"))), Some(tenant(text("two")))),
+            (None, Some(("event", text("another")))),
+            (None, Some(("time", Value::Integer(2)))),
+        ];
+        others.iter().all(|(first, second)| {
+            let mut columns = first.iter().chain(second);
+            let is_there = columns.all(|(column, _)| self.bare.has(column));
+            let refuses = |trial: &Trial| trial.refuses_a_second_key(first, second);
+            !is_there || self.any(&refuses)
+        })
+    }
 }
 
 /// The table in memory, empty, with one of its triggers or with none.
@@ -225,13 +291,34 @@ impl Trial {
         tried.unwrap_or(true)
     }
 
-    fn refuses_a_second_key(&self) -> bool {
+    /// Whether a key is refused the second time, in a row that has a value of its own there; or
+    /// such rows can't be tried, for a rule of the application's own refuses them.
+    fn refuses_a_second_key(&self, first: &Option<Other>, second: &Option<Other>) -> bool {
+        let with = |key: &str, other: &Option<Other>| {
+            let key = ("key", text(key));
+            other.iter().cloned().chain([key]).collect::<Vec<_>>()
+        };
         let tried = self.in_transaction(|trial| {
-            trial.insert(&[("key", text("first"))]).ok()?;
-            trial.insert(&[("key", text("second"))]).ok()?;
-            trial.refuses_row(&[("key", text("first"))])
+            trial.insert(&with("first", first)).ok()?;
+            trial.insert(&with("second", second)).ok()?;
+            trial.refuses_row(&with("first", second))
         });
         tried.unwrap_or(true)
+    }
+
+    /// Whether a row that names no time gets that of its INSERT, in milliseconds.
+    fn gives_the_time(&self) -> bool {
+        let given = self.in_transaction(|trial| {
+            let mut sample = trial.sample.clone();
+            sample.retain(|(name, _)| !name.eq_ignore_ascii_case("time"));
+            let near = "SELECT typeof(time) = 'integer'
+                           AND abs(time / 1000 - CAST(strftime('%s', 'now') AS INTEGER)) < 86400
+                          FROM outbox";
+            let row = trial.insert_row(sample);
+            let near = row.and_then(|()| trial.connection.query_row(near, (), |row| row.get(0)));
+            Some(near.unwrap_or(false))
+        });
+        given.unwrap_or(true)
     }
 
     /// Whether a row below the newest that was ever given is refused, though none is in its place.
@@ -275,8 +362,17 @@ impl Trial {
             (name.as_str(), value.clone())
         });
         let more = (other.iter()).filter(|(name, _)| !self.has(name)).cloned();
-        let (names, values): (Vec<&str>, Vec<Value>) = of_sample.chain(more).unzip();
-        let names: Vec<String> = names.into_iter().map(mend::quoted).collect();
+        self.insert_row(of_sample.chain(more))
+    }
+
+    fn insert_row<N: AsRef<str>>(
+        &self,
+        row: impl IntoIterator<Item = (N, Value)>,
+    ) -> rusqlite::Result<()> {
+        let (names, values): (Vec<N>, Vec<Value>) = row.into_iter().unzip();
+        let names: Vec<String> = (names.iter())
+            .map(|name| mend::quoted(name.as_ref()))
+            .collect();
         let places = vec!["?"; values.len()].join(", ");
         let sql = format!(
             "INSERT INTO outbox ({}) VALUES ({places})",

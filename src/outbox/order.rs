@@ -4,6 +4,7 @@
 //! from the answers is the pipeline's.
 
 use super::Error;
+use super::guards::{self, Definition};
 use super::tail::{Tail, each};
 
 impl Tail {
@@ -18,17 +19,38 @@ impl Tail {
         Ok(self.number(sql, (time_ms,))? == Some(1))
     }
 
-    /// Whether a trigger refuses ids that are not above all before, as that of the schema does.
+    /// Whether a trigger refuses ids that are not above all before, as that of the schema does. Tried,
+    /// by the very trial that says which guards are missing; not where nothing can be tried.
     ///
     /// # Errors
     ///
     /// [`Error::Read`].
     pub fn is_guarded(&mut self) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema
-                   WHERE type = 'trigger' AND tbl_name = 'outbox' COLLATE NOCASE
-                     AND sql LIKE '%INSERT%' AND sql LIKE '%sqlite_sequence%'
-                     AND sql LIKE '%RAISE%')";
-        Ok(self.number(sql, ())? == Some(1))
+        Definition::of(&self.connection)
+            .and_then(|definition| guards::refuse_ids_below(&self.connection, &definition))
+            .map_err(|source| self.read_error(source))
+    }
+
+    /// Up to `max_rows` ids from `first` to `last`, the lowest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn ids_between(
+        &mut self,
+        first: i64,
+        last: i64,
+        max_rows: usize,
+    ) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM main.outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        let mut ids = Vec::new();
+        each(&self.connection, sql, (first, last, limit), |row| {
+            ids.push(row.get(0)?);
+            Ok(true)
+        })
+        .map_err(|source| self.read_error(source))?;
+        Ok(ids)
     }
 
     /// Gives the ids above `after` up to `last`, in no order. Reads an index where there is one, for

@@ -2,10 +2,14 @@
 //!
 //! The trigger of the schema keeps ids going up. A table that was rebuilt without it, or is the
 //! application's own, may get a row below the newest id: it is never read from behind the cursor, so
-//! nobody would get it and nobody know. Where the guard is missing, the ids at and below the cursor
-//! are compared with those of the look before; one more is set aside in `rejected`, for nothing tells
-//! in which order it belongs, and told. At the first such look, rows later than the last look with
-//! the guard that have left no trace in the log stand for it.
+//! nobody would get it and nobody know. It is set aside in `rejected`, for nothing tells in which order
+//! it belongs, and told.
+//!
+//! The log keeps the ids that the cursor passed where there was no row: a row in such a gap was never
+//! taken. They are looked at after a start and whenever the schema has changed, so also where the guard
+//! was away and is back. Where it is missing, the ids at and below the cursor are compared with those
+//! of the look before, too; at the first such look, rows later than the last look with the guard that
+//! have left no trace in the log stand for it.
 //!
 //! A row that was deleted and written anew under an id that was taken is not told of: by its id it is
 //! the one that was taken, and the same to REPLACE. With the guard in its place nothing is read but
@@ -147,6 +151,10 @@ impl Below {
         if !guarded || self.seen.is_some() {
             self.look_at_ids(tail, cursor, dispatch)?;
         }
+        // After those, which are no longer in a gap once they were told of.
+        if !guarded || self.guard != Some((schema, true)) {
+            look_at_gaps(tail, cursor, dispatch)?;
+        }
         if guarded {
             self.seen = None;
         }
@@ -199,6 +207,28 @@ impl Below {
     }
 }
 
+/// Tells of rows where the cursor found none when it passed.
+fn look_at_gaps<T: Transport>(
+    tail: &mut Tail,
+    cursor: &Cursor,
+    dispatch: &Dispatch<T>,
+) -> Result<(), IntakeError> {
+    let gaps = dispatch.store().gaps().map_err(IntakeError::Store)?;
+    for (mut first, last) in gaps.into_iter().filter(|gap| gap.1 <= cursor.event_id) {
+        loop {
+            let found = (tail.ids_between(first, last, ASIDE)).map_err(IntakeError::Outbox)?;
+            if !found.is_empty() {
+                set_aside(tail, cursor, dispatch, &found, false)?;
+            }
+            match found.last() {
+                Some(id) if found.len() == ASIDE => first = id + 1,
+                _ => break,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Sets the rows with these ids aside, and tells of them.
 fn set_aside<T: Transport>(
     tail: &mut Tail,
@@ -234,8 +264,8 @@ fn set_aside<T: Transport>(
             first = ids.first(),
             newest = cursor.event_id,
             "rows were written with ids at or below the newest that was taken, and are not sent: the \
-             trigger that refuses them is missing (`webhooksd schema outbox` has it); they were set \
-             aside in rejected"
+             trigger that refuses them is missing, or was (`webhooksd schema outbox` has it); they \
+             were set aside in rejected"
         );
     }
     Ok(())

@@ -326,7 +326,9 @@ fn admission(
 ) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
+    let mut gaps = Vec::new();
     for row in rows {
+        let before = last;
         match row {
             Row::Event(event) => {
                 let fanned = routes.fan_out(event);
@@ -343,6 +345,9 @@ fn admission(
                 rejected.push(row.clone());
             }
         }
+        if last > before + 1 {
+            gaps.push((before + 1, last - 1));
+        }
         taken += 1;
     }
     let cursor = Cursor {
@@ -355,6 +360,7 @@ fn admission(
             events,
             rejected,
             cursor,
+            gaps,
         },
         taken,
     )

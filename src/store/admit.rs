@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
 use super::rows::{Insert, Values};
-use super::{Error, Reader, Store, owed};
+use super::{Error, Reader, Store, gaps, owed};
 use crate::model::print::Columns;
 use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Print, Rejected};
 
@@ -46,7 +46,10 @@ impl Store {
     /// # Errors
     /// The log can't be written.
     pub fn set_cursor(&mut self, cursor: &Cursor, now_ms: i64) -> Result<(), Error> {
-        self.transact("set the cursor", |t| write_cursor(t, cursor, now_ms))
+        self.transact("set the cursor", |t| {
+            gaps::forget(t, cursor)?;
+            write_cursor(t, cursor, now_ms)
+        })
     }
 
     /// Takes one batch of the outbox in. Every delivery is due at once; they are returned in the
@@ -71,6 +74,7 @@ impl Store {
             };
             let made = made.fan_out(t, &admission.events, later)?;
             reject(t, generation, &admission.rejected, now_ms)?;
+            gaps::write(t, &admission.gaps)?;
             write_cursor(t, &admission.cursor, now_ms)?;
             Ok(made)
         })
@@ -101,6 +105,9 @@ impl Store {
                 }
             }
             reject(t, generation, &aside, now_ms)?;
+            aside
+                .iter()
+                .try_for_each(|row| gaps::close(t, row.event_id))?;
             Ok(aside.len())
         })
     }

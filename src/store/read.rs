@@ -52,6 +52,17 @@ impl Reader {
         read().doing("count pending deliveries")
     }
 
+    /// How many rows were set aside since then.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM rejected WHERE time >= ?1")
+            .and_then(|mut statement| statement.query_row([time_ms], |row| row.get(0)))
+            .doing("count rows set aside")
+    }
+
     /// `PRAGMA data_version`: another number than before says that something was committed since.
     ///
     /// # Errors

@@ -30,12 +30,12 @@ use super::ahead::Ahead;
 use super::alarm::Alarm;
 use super::letterhead::{HEAD_BYTES, Letter, Letterhead, Progress};
 use super::plain::Plain;
-use super::sloppy::{Found, Sloppy};
+use super::sloppy::{Found, HYPERS_LINES, Sloppy};
 use super::wire::Wire;
 use crate::model::{Fault, Request};
 
 /// The most that hyper buffers of an answer's head. Its limit of 100 headers is kept: another number
-/// would cost two allocations for each answer.
+/// would cost two allocations for each answer; `sloppy` reads what has more.
 const BUFFER_BYTES: usize = HEAD_BYTES;
 /// Bytes that are read at a time of an answer that hyper gave up.
 const READ_BYTES: usize = 4096;
@@ -265,6 +265,9 @@ async fn read_some(bare: &mut Letterhead, mut take: impl FnMut(&[u8])) -> bool {
 fn what_is_wrong(answer: &Sloppy, error: Option<&hyper::Error>) -> String {
     match error {
         _ if answer.cut => "the answer ended within its head".to_owned(),
+        Some(error) if error.is_parse_too_large() && answer.many => {
+            format!("the head of the answer has more than {HYPERS_LINES} lines")
+        }
         Some(error) if error.is_parse_too_large() => {
             "the head of the answer announces a length that can't be".to_owned()
         }

@@ -159,7 +159,7 @@ pub(super) fn answering(
         if error.is_parse_too_large() {
             return Trouble::new(
                 Class::Protocol,
-                "the head of the answer is larger than 64 KiB or has more than 100 headers",
+                "the head of the answer is larger than 64 KiB",
             );
         }
         if !error.is_incomplete_message() && !error.is_canceled() && !error.is_closed() {

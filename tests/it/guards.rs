@@ -119,3 +119,92 @@ fn a_lost_autoincrement_is_a_complaint_at_once_and_refused_at_the_next_start() {
     receiver.wait(3, SOON);
     daemon.stop();
 }
+
+/// Eleven events, the last with the id 20, all taken.
+fn with_a_gap(world: &World, receiver: &Receiver) {
+    let outbox = world.outbox();
+    for n in 1..=10 {
+        insert(&outbox, "e", &format!("{{\"n\":{n}}}"));
+    }
+    let last = "INSERT INTO outbox (id, event, data) VALUES (20, 'e', '{}')";
+    outbox.execute_batch(last).unwrap();
+    receiver.wait(11, SOON);
+}
+
+/// The ids of the rows that were set aside.
+fn aside(world: &World) -> Vec<i64> {
+    let rows = world.log("SELECT event_id FROM rejected ORDER BY id");
+    rows.iter().map(|row| row[0].parse().unwrap()).collect()
+}
+
+#[track_caller]
+fn wait_aside(world: &World, ids: &[i64]) {
+    eventually("the row below is set aside", SOON, || {
+        let seen = aside(world);
+        check(seen == ids, || format!("{seen:?}"))
+    });
+}
+
+#[test]
+fn a_row_below_is_found_though_its_guard_is_back_by_then_and_its_time_old() {
+    let receiver = Receiver::ok();
+    let world = asked(&receiver);
+    let sql = world.command(&["schema", "outbox"]).expect(0).stdout;
+    let trigger = &sql[sql.find("CREATE TRIGGER").unwrap()..];
+    let below = |id: i64, back: &str| {
+        let sql = format!(
+            "BEGIN IMMEDIATE; DROP TRIGGER outbox_id;
+             INSERT INTO outbox (id, event, data, time) VALUES ({id}, 'low', '{{}}', 1700000000000);
+             {back}; COMMIT"
+        );
+        world.outbox().execute_batch(&sql).unwrap();
+    };
+    let daemon = world.start();
+    with_a_gap(&world, &receiver);
+    below(15, trigger);
+    wait_aside(&world, &[15]);
+    daemon.wait_journal("at or below the newest that was taken");
+    daemon.stop();
+    // While nobody looks.
+    below(11, trigger);
+    let daemon = world.start();
+    wait_aside(&world, &[15, 11]);
+    daemon.stop();
+    // And where it stays away; those that were told of are not told of again.
+    below(19, "");
+    let daemon = world.start();
+    wait_aside(&world, &[15, 11, 19]);
+    insert(&world.outbox(), "e", "{}");
+    receiver.wait(12, SOON);
+    eventually("health has a warning of them", SOON, || {
+        let seen = told(&world, "warnings");
+        check(
+            seen.contains("3 rows were set aside in the last day"),
+            || seen,
+        )
+    });
+    assert_eq!(told(&world, "healthy"), "true");
+    daemon.stop();
+    assert_eq!(aside(&world), [15, 11, 19]);
+}
+
+#[test]
+fn a_trigger_that_only_looks_like_the_guard_is_none() {
+    let receiver = Receiver::ok();
+    let world = asked(&receiver);
+    let sql = world.command(&["schema", "outbox"]).expect(0).stdout;
+    let (table, trigger) = sql.split_at(sql.find("CREATE TRIGGER").unwrap());
+    // The counter of such a table is kept under "Outbox", which the trigger does not ask for.
+    let capital = table.replace("CREATE TABLE outbox", "CREATE TABLE Outbox");
+    let outbox = world.outbox();
+    outbox
+        .execute_batch(&format!("DROP TABLE outbox; {capital} {trigger}"))
+        .unwrap();
+    let daemon = world.start();
+    wait_told(&world, &daemon, "warnings", "outbox_id");
+    with_a_gap(&world, &receiver);
+    let low = "INSERT INTO outbox (id, event, data) VALUES (15, 'low', '{}')";
+    outbox.execute_batch(low).unwrap();
+    wait_aside(&world, &[15]);
+    daemon.stop();
+}

@@ -10,7 +10,7 @@ use crate::outbox::{
 /// The documented columns, without a rule on any.
 const LAX: &str =
     "CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT, data TEXT,
-    time INTEGER, tenant TEXT, key TEXT);";
+    time INTEGER DEFAULT (CAST(strftime('%s', 'now') AS INTEGER) * 1000), tenant TEXT, key TEXT);";
 
 const NAMES: [&str; 6] = [
     "id is given by the database",
@@ -99,6 +99,42 @@ fn each_guard_that_is_missing_is_named_and_its_sql_puts_it_back() {
         mend(&outbox);
         assert_eq!(inspect(&outbox.path, false), [], "{name}");
         assert!(insert(&app(&outbox.path)) > 0, "good rows go in");
+    }
+}
+
+#[test]
+fn a_time_that_is_not_given_by_the_table_is_named_and_the_table_made_anew() {
+    let (before, rest) = SCHEMA.split_once("time   INTEGER NOT NULL").unwrap();
+    let (_, check) = rest.split_once("CONSTRAINT \"time").unwrap();
+    for default in [
+        "",
+        "NOT NULL",
+        "DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))",
+        "DEFAULT CURRENT_TIMESTAMP",
+    ] {
+        let outbox = database(&format!(
+            "{before}time INTEGER {default} CONSTRAINT \"time{check}"
+        ));
+        let found = found(&outbox);
+        assert_eq!(found.len(), 1, "{default}: {found:?}");
+        assert!(found[0].text.contains("DEFAULT of \"time\""), "{found:?}");
+        mend(&outbox);
+        assert_eq!(inspect(&outbox.path, false), [], "{default}");
+        assert!(insert(&app(&outbox.path)) > 0);
+    }
+}
+
+#[test]
+fn a_key_that_is_unique_with_another_column_only_is_not() {
+    for with in ["tenant", "event", "time", "coalesce(tenant, ''), event"] {
+        let sql = SCHEMA.replace("TEXT UNIQUE", "TEXT");
+        let index = format!("CREATE UNIQUE INDEX mine ON outbox ({with}, key);");
+        let outbox = database(&format!("{sql}{index}"));
+        let found = found(&outbox);
+        assert_eq!(found.len(), 1, "{with}: {found:?}");
+        assert!(found[0].text.contains("UNIQUE on \"key\""), "{found:?}");
+        mend(&outbox);
+        assert_eq!(inspect(&outbox.path, false), [], "{with}");
     }
 }
 

@@ -239,6 +239,7 @@ impl World {
                     events,
                     rejected: Vec::new(),
                     cursor,
+                    gaps: Vec::new(),
                 };
                 let silent = dispatch.put_off(&admission.events);
                 let later = |name: &str| silent.contains(name);

@@ -94,6 +94,7 @@ fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission
         events: events.collect(),
         rejected: Vec::new(),
         cursor: cursor(last),
+        gaps: Vec::new(),
     }
 }
 

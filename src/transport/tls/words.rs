@@ -124,7 +124,10 @@ pub(super) fn certificate(error: &CertificateError) -> String {
             "perhaps revoked: the list of those that are is too old"
         }
         E::InvalidOcspResponse => "perhaps revoked: what says that it is not can't be read",
-        E::ApplicationVerificationFailure => "presented by somebody who does not have its key",
+        E::ApplicationVerificationFailure => {
+            "presented by somebody who does not have its key, or that key is of a kind that is not \
+             accepted here (RSA of fewer than 2,048 bits, for one)"
+        }
         E::Other(why) => return odd(head(&format!("{:?}", why.0))),
         other => return named(other),
     };
@@ -244,7 +247,14 @@ fn apart(name: &str) -> String {
 /// A name without what the TLS library says of its kind: `DnsName("a.example")`.
 fn bare(name: &str) -> &str {
     let inside = name.strip_suffix(')').and_then(|rest| rest.split_once('('));
-    inside.map_or(name, |(_kind, name)| name.trim_matches('"'))
+    match inside {
+        // RFC 5280, GeneralName: by the number that stands in the certificate.
+        Some(("Unsupported", "1" | "0x01" | "0x81")) => "an e-mail address",
+        Some(("Unsupported", _)) => "something that is no host's name",
+        Some((_kind, name)) => name.trim_matches('"'),
+        None if name == "DirectoryName" => "a directory's name",
+        None => name,
+    }
 }
 
 #[cfg(test)]

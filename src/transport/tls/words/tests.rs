@@ -217,3 +217,16 @@ fn what_is_no_pem_has_words() {
         assert_eq!(no_pem(&error), words);
     }
 }
+
+#[test]
+fn a_name_that_is_no_hosts_is_named_by_its_kind() {
+    for (presented, words) in [
+        ("DnsName(\"other.example\")", "other.example"),
+        ("Unsupported(1)", "an e-mail address"),
+        ("Unsupported(0x01)", "an e-mail address"),
+        ("Unsupported(8)", "something that is no host's name"),
+        ("DirectoryName", "a directory's name"),
+    ] {
+        assert_eq!(bare(presented), words);
+    }
+}

@@ -1,0 +1,121 @@
+//! Ids that the cursor passed where the outbox had no row, so that a row which is written there later
+//! is known for one that was never taken, whatever its time is and whoever looks.
+//!
+//! They are few, for AUTOINCREMENT leaves none: an id that was given by hand, rows that were deleted
+//! before they were taken. Of an application that gives all ids itself only the newest are kept.
+
+use rusqlite::{Transaction, params};
+
+use super::error::Doing;
+use super::{Error, Store};
+use crate::model::Cursor;
+
+/// Kept at most: to look at all of them takes some milliseconds.
+const MOST: i64 = 1_000;
+
+/// Written of one batch, the newest, so that taking events in costs nobody more.
+const OF_A_BATCH: usize = 16;
+
+impl Store {
+    /// The gaps below the cursor, `(first, last)`, the lowest first.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn gaps(&mut self) -> Result<Vec<(i64, i64)>, Error> {
+        self.connection
+            .prepare_cached("SELECT first, last FROM gap ORDER BY first")
+            .and_then(|mut statement| {
+                let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                rows.collect()
+            })
+            .doing("read the gaps of the outbox")
+    }
+}
+
+pub(super) fn write(t: &Transaction<'_>, gaps: &[(i64, i64)]) -> rusqlite::Result<()> {
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    let mut insert =
+        t.prepare_cached("INSERT OR REPLACE INTO gap (first, last) VALUES (?1, ?2)")?;
+    for (first, last) in gaps.iter().rev().take(OF_A_BATCH) {
+        insert.execute(params![first, last])?;
+    }
+    t.prepare_cached(
+        "DELETE FROM gap WHERE first <= (SELECT first FROM gap ORDER BY first DESC LIMIT 1 OFFSET ?1)",
+    )?
+    .execute([MOST])?;
+    Ok(())
+}
+
+/// Those that a cursor which is set by itself knows nothing of: beyond it, or of other rows.
+pub(super) fn forget(t: &Transaction<'_>, cursor: &Cursor) -> rusqlite::Result<()> {
+    t.prepare_cached(
+        "DELETE FROM gap WHERE last > ?1 OR EXISTS (SELECT 1 FROM cursor WHERE generation <> ?2)",
+    )?
+    .execute(params![cursor.event_id, cursor.generation])?;
+    Ok(())
+}
+
+/// There is a row by now, and it was told of.
+pub(super) fn close(t: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    let mut halves = t.prepare_cached(
+        "INSERT INTO gap (first, last)
+         SELECT ?1 + 1, last FROM gap WHERE first <= ?1 AND last > ?1",
+    )?;
+    halves.execute([id])?;
+    t.prepare_cached("UPDATE gap SET last = ?1 - 1 WHERE first < ?1 AND last >= ?1")?
+        .execute([id])?;
+    t.prepare_cached("DELETE FROM gap WHERE first = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_split_by_what_was_found_in_it_and_forgotten_with_its_cursor() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("l.db"), 0).unwrap();
+        let cursor = |generation, event_id| Cursor {
+            generation,
+            event_id,
+            ..Cursor::default()
+        };
+        store.set_cursor(&cursor(1, 40), 0).unwrap();
+        let mut with = |gaps: &[(i64, i64)], ids: &[i64]| {
+            store
+                .transact("try", |t| {
+                    write(t, gaps)?;
+                    ids.iter().try_for_each(|id| close(t, *id))
+                })
+                .unwrap();
+            store.gaps().unwrap()
+        };
+        assert_eq!(with(&[(2, 2), (5, 9)], &[]), [(2, 2), (5, 9)]);
+        assert_eq!(with(&[], &[7, 3]), [(2, 2), (5, 6), (8, 9)]);
+        assert_eq!(with(&[], &[2, 5, 9]), [(6, 6), (8, 8)]);
+        store.set_cursor(&cursor(1, 7), 0).unwrap();
+        assert_eq!(store.gaps().unwrap(), [(6, 6)]);
+        store.set_cursor(&cursor(2, 7), 0).unwrap();
+        assert_eq!(store.gaps().unwrap(), []);
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("l.db"), 0).unwrap();
+        let many: Vec<(i64, i64)> = (1..=20).map(|n| (2 * n, 2 * n)).collect();
+        for batch in 0..100 {
+            let gaps: Vec<_> = (many.iter())
+                .map(|(id, _)| (id + batch * 50, id + batch * 50))
+                .collect();
+            store.transact("try", |t| write(t, &gaps)).unwrap();
+        }
+        let kept = store.gaps().unwrap();
+        assert_eq!(i64::try_from(kept.len()).unwrap(), MOST);
+        assert_eq!(kept.last(), Some(&(4_990, 4_990)));
+    }
+}
