@@ -52,9 +52,7 @@ pub(super) fn of_socket(path: &Path, own: &Own<'_>) -> Holder {
 /// Whether who has these files open listens on a Unix socket with a name.
 pub(super) fn serves_socket(open: &[PathBuf]) -> bool {
     let table = fs::read("/proc/net/unix").unwrap_or_default();
-    let mut listening = table
-        .split(|b| *b == b'\n')
-        .filter_map(|line| listening_unix(line));
+    let mut listening = table.split(|b| *b == b'\n').filter_map(listening_unix);
     listening.any(|(inode, _)| open.contains(&link_of(inode)))
 }
 
