@@ -143,11 +143,6 @@ pub(crate) fn empty(path: &Path, anew: bool) {
     unchecked(path).execute_batch(&sql).unwrap();
 }
 
-/// Whatever that SQL does.
-pub(crate) fn run(path: &Path, sql: &str) {
-    unchecked(path).execute_batch(sql).unwrap();
-}
-
 fn unchecked(path: &Path) -> Connection {
     let application = open(path);
     let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";
