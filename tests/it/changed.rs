@@ -216,4 +216,18 @@ fn explain_tells_of_the_event_that_was_taken_and_not_of_the_row_in_its_place() {
         "{}",
         told.stderr
     );
+    // It is taken, and both have a history.
+    let daemon = world.start();
+    delivered(&world, 4);
+    daemon.stop();
+    let told = world.command(&["explain", "1"]).expect(0);
+    assert!(told.stdout.starts_with("event 1 second"), "{}", told.stdout);
+    assert!(
+        told.stderr.contains("an event first had the id 1 before"),
+        "{}",
+        told.stderr
+    );
+    let told = world.command(&["explain", &sent]).expect(0).stdout;
+    assert!(told.starts_with("event 1 first; the row"), "{told}");
+    assert!(told.contains("delivered"), "{told}");
 }

@@ -19,10 +19,17 @@ pub(super) fn settle(known: &mut Known, typed: &str, log: Option<&Reader>) -> Re
     };
     let of_log = match (log, dialect) {
         // The id is a string of its own in the body.
-        (Some(log), Some(dialect)) => log.body_holds(known.id, dialect, &format!("\"{typed}\""))?,
+        (Some(log), Some(dialect)) => {
+            log.generation_of_body(known.id, dialect, &format!("\"{typed}\""))?
+        }
         _ => None,
     };
-    match (of_row, of_log) {
+    match (of_log, log) {
+        (Some(Some(generation)), _) => tell_of(known, generation),
+        (None, Some(log)) if dialect.is_none() => note_earlier(known, log)?,
+        _ => {}
+    }
+    match (of_row, of_log.map(|generation| generation.is_some())) {
         (Some(false), Some(true)) => is_another(known),
         (Some(false), _) | (None, Some(false)) => return Err(nobodys(known.id, &typed)),
         // The row is the one that was asked for.
@@ -45,6 +52,49 @@ fn nobodys(id: i64, typed: &str) -> Failure {
     Failure::text(text).hint(Some(
         "the outbox was put back or exchanged after that id was sent, or it is another installation's",
     ))
+}
+
+/// Tells of the event that had the id in that generation.
+fn tell_of(known: &mut Known, generation: i64) {
+    let trace = &mut known.trace;
+    let of = |deliveries: &[DeliveryTrace]| deliveries.iter().any(|d| d.generation == generation);
+    if !of(&trace.deliveries) && of(&trace.earlier) {
+        trace.deliveries = std::mem::take(&mut trace.earlier);
+        trace.deliveries.retain(|d| d.generation == generation);
+        trace.rejected = None;
+    }
+}
+
+/// Says which other events had the id in generations before. One that was sent again after a backup
+/// was put back is none: its body is the same.
+fn note_earlier(known: &Known, log: &Reader) -> Result<(), Failure> {
+    let of_row = |d: &&DeliveryTrace| d.origin != "test";
+    let Some(newest) = known.trace.deliveries.iter().find(of_row) else {
+        return Ok(());
+    };
+    let bodies = log.bodies(newest.generation, known.id)?;
+    let mut last = newest.generation;
+    for delivery in known.trace.earlier.iter().filter(of_row) {
+        if delivery.generation == last {
+            continue;
+        }
+        last = delivery.generation;
+        let before = log.bodies(last, known.id)?;
+        let same = if bodies.is_empty() || before.is_empty() {
+            delivery.event == newest.event
+        } else {
+            before.iter().any(|body| bodies.contains(body))
+        };
+        if !same {
+            note(format_args!(
+                "an event {} had the id {} before the outbox was put back or its counter set back: \
+                 SELECT * FROM delivery WHERE event_id = {1} AND generation = {last}",
+                text::line(&delivery.event),
+                known.id
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The row is another event's: by the log alone.

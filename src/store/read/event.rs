@@ -20,6 +20,8 @@ pub struct EventTrace {
     pub cursor: Option<(i64, i64)>,
     /// Its deliveries in the newest generation that has some, the newest first.
     pub deliveries: Vec<DeliveryTrace>,
+    /// Those of the generations before, in which its id may have been another event's.
+    pub earlier: Vec<DeliveryTrace>,
     /// Why it was set aside, where it was.
     pub rejected: Option<RejectedTrace>,
     /// Every webhook that the daemon has known, by name.
@@ -91,9 +93,10 @@ impl Reader {
     pub fn event(&self, event_id: i64) -> Result<EventTrace, Error> {
         let read = || -> rusqlite::Result<EventTrace> {
             let connection = &self.connection;
-            let mut deliveries = deliveries(connection, event_id)?;
-            let generation = deliveries.iter().map(|d| d.generation).max();
-            deliveries.retain(|d| Some(d.generation) == generation);
+            let all = deliveries(connection, event_id)?;
+            let generation = all.iter().map(|d| d.generation).max();
+            let (deliveries, earlier) =
+                (all.into_iter()).partition::<Vec<_>, _>(|d| Some(d.generation) == generation);
             Ok(EventTrace {
                 cursor: connection
                     .query_row("SELECT generation, event_id FROM cursor", [], |row| {
@@ -101,6 +104,7 @@ impl Reader {
                     })
                     .optional()?,
                 deliveries,
+                earlier,
                 rejected: rejected(connection, event_id, generation)?,
                 webhooks: webhooks(connection)?,
             })
@@ -127,24 +131,29 @@ impl Reader {
         read().doing("read an event's bodies")
     }
 
-    /// Whether a body that was made for the event in that dialect holds `text`; `None` where the
-    /// log has no such body.
+    /// The newest generation in which a body that was made in that dialect for an event of that id
+    /// holds `text`, if any does; `None` where the log has no such body.
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn body_holds(
+    pub fn generation_of_body(
         &self,
         event_id: i64,
         dialect: Dialect,
         text: &str,
-    ) -> Result<Option<bool>, Error> {
+    ) -> Result<Option<Option<i64>>, Error> {
         self.connection
             .prepare_cached(
-                "SELECT max(instr(p.body, ?3) > 0) FROM payload p WHERE p.id IN (
-                   SELECT payload_id FROM delivery WHERE event_id = ?1 AND dialect = ?2)",
+                "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
+                   FROM delivery d JOIN payload p ON p.id = d.payload_id
+                  WHERE d.event_id = ?1 AND d.dialect = ?2",
             )
             .and_then(|mut s| {
-                s.query_row(params![event_id, dialect.name(), text], |row| row.get(0))
+                s.query_row(params![event_id, dialect.name(), text], |row| {
+                    let bodies: i64 = row.get(0)?;
+                    let holds = row.get(1)?;
+                    Ok((bodies > 0).then_some(holds))
+                })
             })
             .doing("look into an event's body")
     }

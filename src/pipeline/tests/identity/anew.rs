@@ -1,0 +1,111 @@
+//! Ids that are given anew: within one transaction while the daemon runs, and by a backup that is put
+//! back after the outbox was seen empty.
+
+use super::{BEGIN_MS, Case, HOUR_MS, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write};
+use crate::outbox::application;
+use crate::pipeline::fingerprint::thin;
+use crate::pipeline::origin::is_same;
+use crate::pipeline::{Refusal, Settled, settle_at};
+
+/// Of what one connection saw, which nobody put back: only times and data tell.
+#[test]
+fn while_running_ids_that_are_given_anew_in_one_transaction_are_taken() {
+    for (after, written) in [(0, ROWS), (0, ROWS + 3), (30, 10), (30, 13), (38, 2)] {
+        let case = Case::new();
+        application::run(
+            &case.path,
+            &format!(
+                "DELETE FROM outbox WHERE id > {after}; UPDATE sqlite_sequence SET seq = {after}"
+            ),
+        );
+        case.write_new(written);
+        let settled = case.settled(true);
+        match settled {
+            Ok(Settled::Emptied(ref cursor, count)) if after == 0 => {
+                assert_eq!((cursor.event_id, count), (0, written));
+            }
+            Ok(Settled::Back(ref cursor)) if after > 0 => assert!(cursor.event_id <= after),
+            _ => panic!("{after}, {written}: {settled:?}"),
+        }
+    }
+    // One event in the place of one.
+    let case = Case::with(1, |_| "{}".to_owned());
+    application::empty(&case.path, false);
+    case.write_new(1);
+    let settled = case.settled(true);
+    assert!(matches!(settled, Ok(Settled::Emptied(_, 1))), "{settled:?}");
+}
+
+#[test]
+fn times_that_are_a_little_or_much_too_early_hide_no_new_event() {
+    let refilled = |early_ms| {
+        let case = Case::new();
+        application::empty(&case.path, false);
+        let data = |n| format!("{{\"new\":{n}}}");
+        write(&case.path, 1..=ROWS + 3, TAKEN_MS - early_ms, data);
+        // Not at the rhythm of those before, which would be a pattern of an UPDATE.
+        application::run(&case.path, "UPDATE outbox SET time = time + 7 * id");
+        case.settled(true)
+    };
+    let late = refilled(2 * SECOND_MS);
+    assert!(matches!(late, Ok(Settled::Emptied(_, 43))), "{late:?}");
+    let early = refilled(2 * HOUR_MS);
+    assert!(matches!(early, Err(Refusal::Foreign { .. })), "{early:?}");
+}
+
+#[test]
+fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
+    for (after, between, written) in [(ROWS, 0, 0), (ROWS, 1, 0), (39, 0, 4), (30, 3, 2)] {
+        for steps in [1, 2] {
+            let mut case = Case::new();
+            let backup = Case::with(after, |n| format!("{{\"n\":{n}}}"));
+            application::back_up(&backup.path, &case.copy);
+            for _ in 0..steps {
+                application::empty(&case.path, false);
+                let Ok(Settled::Emptied(emptied, 0) | Settled::Same(emptied)) = case.settled(false)
+                else {
+                    panic!("not seen empty");
+                };
+                case.cursor = emptied;
+                if between > 0 {
+                    case.write_new(between);
+                    let batch = open(&case.path).read(0, 100, usize::MAX).unwrap();
+                    case.cursor.event_id = between;
+                    case.cursor.fingerprints =
+                        thin(&case.cursor.fingerprints, &batch.rows, &batch.keys, between);
+                }
+            }
+            let generation = case.cursor.generation;
+            application::restore(&case.path, &case.copy);
+            case.write_new(written);
+            assert!(!is_same(&mut open(&case.path), &case.cursor).unwrap());
+            let settled = case.settled(false);
+            let Ok(Settled::Back(cursor)) = &settled else {
+                panic!("{after}, {between}, {written}, {steps}: {settled:?}");
+            };
+            let near = after - (ROWS - after) * 3;
+            assert!((near..=after).contains(&cursor.event_id), "{cursor:?}");
+            assert_eq!(cursor.generation, generation + 1);
+        }
+    }
+}
+
+#[test]
+fn old_rows_that_nobody_knows_after_the_outbox_was_seen_empty_are_a_persons_to_decide() {
+    let mut case = Case::new();
+    application::empty(&case.path, false);
+    let Ok(Settled::Emptied(emptied, 0)) = case.settled(false) else {
+        panic!("not seen empty");
+    };
+    case.cursor = emptied;
+    write(&case.path, 1..=3, BEGIN_MS - HOUR_MS, |n| format!("[{n}]"));
+    let settled = case.settled(false);
+    assert!(
+        matches!(settled, Err(Refusal::Foreign { count: 3, .. })),
+        "{settled:?}"
+    );
+    // One connection saw that they were written, and a person may have decided.
+    assert!(matches!(case.settled(true), Ok(Settled::Same(_))));
+    case.cursor = settle_at(&mut open(&case.path), 0, 2, NOW_MS).unwrap();
+    assert!(matches!(case.settled(false), Ok(Settled::Same(_))));
+}
