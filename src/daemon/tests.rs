@@ -46,8 +46,9 @@ const TRIALS: [Trial; 30] = [
         plain("[outbox]\npath = 'o.db'")
     },
     |folder| {
+        let (text, _) = outbox_of(folder, outbox::SCHEMA);
         fs::create_dir(folder.join("o.db-wal")).unwrap();
-        outbox_of(folder, outbox::SCHEMA)
+        plain(&text)
     },
     |folder| {
         fs::write(folder.join("s"), "precious").unwrap();
