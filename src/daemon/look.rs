@@ -211,11 +211,6 @@ impl<'a> Looking<'a> {
                 return draft.warning(Key::Outbox, message, fix);
             }
             Ok(outbox::Look::Missing) if is_made => {
-                let message =
-                    format!("there is no outbox at {path:?}: a start would make an empty one");
-                let fix = "right for one of webhooksd's own; else correct the path, or have the \
-                           application make it first";
-                draft.warning(Key::Outbox, message, fix);
                 let failed = |source| {
                     Error::Outbox(outbox::Error::Make {
                         path: path.clone(),

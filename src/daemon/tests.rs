@@ -22,7 +22,7 @@ type Kept = Box<dyn std::any::Any>;
 /// Makes what is refused in a folder; says the rest of the configuration's text.
 type Trial = fn(&Path) -> (String, Kept);
 
-const TRIALS: [Trial; 30] = [
+const TRIALS: [Trial; 29] = [
     |_| plain("[[webhook]]\nname = 'w'\nurl = 'https://a..b/'\nevents = ['*']\nactive = false"),
     |_| plain("[socket]\npath = 'no/s'"),
     |folder| {
@@ -44,10 +44,6 @@ const TRIALS: [Trial; 30] = [
     |folder| {
         pipe(&folder.join("o.db"));
         plain("[outbox]\npath = 'o.db'")
-    },
-    |folder| {
-        fs::create_dir(folder.join("o.db-wal")).unwrap();
-        outbox_of(folder, outbox::SCHEMA)
     },
     |folder| {
         fs::write(folder.join("s"), "precious").unwrap();
