@@ -21,6 +21,9 @@ const FINGERPRINT_BYTES: usize = 24;
 /// It takes such an id for that of a row which is gone, as the outbox's own ids are smaller.
 const COLUMNS: i64 = 1 << 62;
 
+/// Beside the id of a print from before the outbox was seen empty, whose id is negative in memory.
+const FORMER: i64 = 1 << 61;
+
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
     row: "(?, ?, ?, ?)",
@@ -331,10 +334,12 @@ fn write_cursor(t: &Transaction<'_>, cursor: &Cursor, now_ms: i64) -> rusqlite::
 fn pack(fingerprints: &[(i64, Print)]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(fingerprints.len() * FINGERPRINT_BYTES);
     for (id, print) in fingerprints {
-        let (id, bytes) = match print {
-            Print::Columns(columns) => (id | COLUMNS, columns.to_bytes()),
-            Print::Whole(digest) => (*id, *digest),
+        let former = if *id < 0 { FORMER } else { 0 };
+        let (columns, bytes) = match print {
+            Print::Columns(columns) => (COLUMNS, columns.to_bytes()),
+            Print::Whole(digest) => (0, *digest),
         };
+        let id = id.abs() | former | columns;
         blob.extend_from_slice(&id.to_le_bytes());
         blob.extend_from_slice(&bytes);
     }
@@ -348,11 +353,32 @@ fn unpack(blob: &[u8]) -> Vec<(i64, Print)> {
         .filter_map(|row| {
             let (id, bytes) = row.split_first_chunk::<8>()?;
             let (id, bytes) = (i64::from_le_bytes(*id), bytes.try_into().ok()?);
-            Some(if id & COLUMNS == 0 {
-                (id, Print::Whole(bytes))
+            let print = if id & COLUMNS == 0 {
+                Print::Whole(bytes)
             } else {
-                (id & !COLUMNS, Print::Columns(Columns::from_bytes(bytes)))
-            })
+                Print::Columns(Columns::from_bytes(bytes))
+            };
+            let place = id & !(COLUMNS | FORMER);
+            let former = id & FORMER != 0;
+            Some((if former { -place } else { place }, print))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_come_back_as_they_were_former_ones_too() {
+        let columns = Print::Columns(Columns::from_bytes([7; 16]));
+        let whole = Print::Whole([9; 16]);
+        let prints = [
+            (9_007_199_254_740_991, columns),
+            (3, whole),
+            (-9_007_199_254_740_991, columns),
+            (-2, whole),
+        ];
+        assert_eq!(unpack(&pack(&prints)), prints);
+    }
 }

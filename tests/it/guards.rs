@@ -150,7 +150,9 @@ fn a_row_below_is_found_though_its_guard_is_back_by_then_and_its_time_old() {
     let receiver = Receiver::ok();
     let world = asked(&receiver);
     let sql = world.command(&["schema", "outbox"]).expect(0).stdout;
-    let trigger = &sql[sql.find("CREATE TRIGGER").unwrap()..];
+    let (_, trigger) = sql.split_once("CREATE TRIGGER").unwrap();
+    let trigger = format!("CREATE TRIGGER{trigger}");
+    let trigger = trigger.as_str();
     let below = |id: i64, back: &str| {
         let sql = format!(
             "BEGIN IMMEDIATE; DROP TRIGGER outbox_id;
