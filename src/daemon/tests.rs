@@ -138,7 +138,7 @@ const TRIALS: [Trial; 29] = [
             ],
             ..Cursor::default()
         };
-        store.set_cursor(&known, 0).unwrap();
+        store.set_cursor(&known, 60_000).unwrap();
         store.flush(0).unwrap();
         drop(store);
         let row = "INSERT INTO outbox (event, data, time) VALUES ('e', '1', 0)";
