@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex as Shared, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::About;
 use crate::outbox::Tail;
@@ -20,6 +20,9 @@ use crate::transport::Client;
 
 /// How long facts are kept at least.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Health waits no longer for the log.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// For so long is told of rows that were set aside.
 const DAY_MS: i64 = 86_400_000;
@@ -60,13 +63,23 @@ impl Files {
 
     /// What somebody should see to, as the files say it.
     pub(super) fn warning(&self) -> Option<String> {
-        let count = self.aside.filter(|count| *count > 0)?;
-        let rows = if count == 1 { "row was" } else { "rows were" };
-        Some(format!(
-            "{count} {rows} set aside in the last day and not sent: see why by \
-             SELECT * FROM rejected ORDER BY id DESC, in the log"
-        ))
+        told(self.aside?)
     }
+}
+
+/// What is said of so many rows that were set aside.
+fn told(count: i64) -> Option<String> {
+    let rows = match count {
+        0 => return None,
+        1 => "1 row was".to_owned(),
+        // No more are counted.
+        1_000 => "1000 rows or more were".to_owned(),
+        _ => format!("{count} rows were"),
+    };
+    Some(format!(
+        "{rows} set aside in the last day and not sent: see why by \
+         SELECT * FROM rejected ORDER BY id DESC, in the log"
+    ))
 }
 
 #[derive(Default)]
@@ -86,6 +99,8 @@ pub(super) struct Facts {
     outbox: PathBuf,
     kept: Mutex<Option<Kept>>,
     connections: Arc<Shared<Connections>>,
+    /// For what health asks of the log: it must not wait for a reading of the outbox.
+    of_health: Arc<Shared<Option<Reader>>>,
 }
 
 impl Facts {
@@ -95,7 +110,23 @@ impl Facts {
             outbox: about.outbox.clone(),
             kept: Mutex::new(None),
             connections: Arc::default(),
+            of_health: Arc::default(),
         }
+    }
+
+    /// What health warns of, as the log says it. Waits a second at most, and never for another who asks:
+    /// a disk that answers nobody must not keep health from telling so.
+    pub(super) async fn warning(&self, dispatch: &Dispatch<Client>) -> Option<String> {
+        let (log, reader) = (self.log.clone(), self.of_health.clone());
+        let since_ms = dispatch.clock.now_ms() - DAY_MS;
+        let count = dispatch.with_blocking(move || {
+            let mut reader = reader.try_lock().ok()?;
+            if reader.is_none() {
+                *reader = Reader::open(&log).ok();
+            }
+            reader.as_ref()?.set_aside_since(since_ms).ok()
+        });
+        told(timeout(HEALTH_PATIENCE, count).await.ok()??)
     }
 
     pub(super) async fn get(&self, dispatch: &Dispatch<Client>) -> Arc<Files> {

@@ -3,28 +3,20 @@
 //! Health is false when the pipeline has stopped making progress, not merely when a process is there.
 //! The status's shape has a version; fields are added to it and never changed.
 
-use std::time::Duration;
-
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::Api;
 use super::answer::{self, Answer};
 use crate::model::clock::utc;
-
-/// Health waits no longer for what the files say.
-const FILES: Duration = Duration::from_secs(1);
 
 /// The version of the status's shape.
 const VERSION: u32 = 1;
 
 impl Api {
     pub(super) async fn health(&self) -> Answer {
-        // A disk that answers nobody must not keep health from telling so.
-        let files = timeout(FILES, self.facts.get(&self.dispatch)).await;
         let mut warnings = self.dispatch.warnings();
-        warnings.extend(files.ok().and_then(|files| files.warning()));
+        warnings.extend(self.facts.warning(&self.dispatch).await);
         let complaints = self.dispatch.complaints();
         let healthy = complaints.is_empty();
         let status = if healthy {

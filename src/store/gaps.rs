@@ -75,6 +75,9 @@ pub(super) fn close(t: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
 mod tests {
     use super::*;
 
+    /// No name of the product's: it is no point to die at.
+    const TRY: &str = "try";
+
     #[test]
     fn a_gap_is_split_by_what_was_found_in_it_and_forgotten_with_its_cursor() {
         let folder = tempfile::tempdir().unwrap();
@@ -87,7 +90,7 @@ mod tests {
         store.set_cursor(&cursor(1, 40), 0).unwrap();
         let mut with = |gaps: &[(i64, i64)], ids: &[i64]| {
             store
-                .transact("try", |t| {
+                .transact(TRY, |t| {
                     write(t, gaps)?;
                     ids.iter().try_for_each(|id| close(t, *id))
                 })
@@ -112,7 +115,7 @@ mod tests {
             let gaps: Vec<_> = (many.iter())
                 .map(|(id, _)| (id + batch * 50, id + batch * 50))
                 .collect();
-            store.transact("try", |t| write(t, &gaps)).unwrap();
+            store.transact(TRY, |t| write(t, &gaps)).unwrap();
         }
         let kept = store.gaps().unwrap();
         assert_eq!(i64::try_from(kept.len()).unwrap(), MOST);

@@ -52,13 +52,16 @@ impl Reader {
         read().doing("count pending deliveries")
     }
 
-    /// How many rows were set aside since then.
+    /// How many of the newest 1,000 rows that were set aside were so since then.
     ///
     /// # Errors
     /// The log can't be read.
     pub fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {
         self.connection
-            .prepare_cached("SELECT count(*) FROM rejected WHERE time >= ?1")
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT time FROM rejected ORDER BY id DESC LIMIT 1000)
+                  WHERE time >= ?1",
+            )
             .and_then(|mut statement| statement.query_row([time_ms], |row| row.get(0)))
             .doing("count rows set aside")
     }
