@@ -115,7 +115,7 @@ pub(super) fn settle(
     if !matches!(settled, Settled::Same(_)) {
         let cursor = settled.cursor();
         store
-            .set_cursor(cursor, now_ms)
+            .set_cursor(cursor, settled.known_ms(now_ms))
             .map_err(IntakeError::Store)?;
         pipeline::journal_settled(&settled, was);
     }

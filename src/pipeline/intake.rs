@@ -276,7 +276,8 @@ impl<T: Transport> Intake<T> {
             (Settled::Updated(cursor), Some(back)) => back.at(cursor),
             (settled, _) => settled,
         };
-        let told = self.dispatch.store().set_cursor(settled.cursor(), now_ms);
+        let known_ms = settled.known_ms(now_ms);
+        let told = self.dispatch.store().set_cursor(settled.cursor(), known_ms);
         match told {
             Ok(()) => {
                 journal_settled(&settled, self.cursor.event_id);

@@ -51,6 +51,16 @@ impl Settled {
         }
     }
 
+    /// The moment that the log keeps with that cursor. Rows that are there and were judged new are not
+    /// taken yet: whoever starts after a crash has to judge them by the same moment.
+    #[must_use]
+    pub fn known_ms(&self, now_ms: i64) -> i64 {
+        match self {
+            Self::Emptied(cursor, 1..) => cursor.time_ms,
+            _ => now_ms,
+        }
+    }
+
     /// The same with another cursor.
     pub(super) fn at(self, cursor: Cursor) -> Self {
         match self {
@@ -181,7 +191,11 @@ pub(super) fn resettle(
     }
     let waiting = tail.waiting(0)?;
     if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms - SLACK_MS)?) {
-        let cursor = again(0, former(&cursor.fingerprints));
+        let since_ms = cursor.time_ms;
+        let mut cursor = again(0, former(&cursor.fingerprints));
+        if waiting.count > 0 {
+            cursor.time_ms = since_ms;
+        }
         return Ok(Ok(Settled::Emptied(cursor, waiting.count)));
     }
     Ok(Err(foreign(waiting)))

@@ -305,7 +305,7 @@ fn cursor(
         }
     };
     if !matches!(settled, Settled::Same(_)) {
-        store.set_cursor(settled.cursor(), now_ms)?;
+        store.set_cursor(settled.cursor(), settled.known_ms(now_ms))?;
     }
     let mut book = lock(book);
     book.goes_on_at(settled.cursor());

@@ -45,7 +45,15 @@ pub(crate) use hooks::{blocking, sending, within};
 const SEEDS: u64 = 1_000;
 
 /// Seeds that broke a promise before the product was mended.
-const BROKEN: [u64; 6] = [501_426, 505_427, 507_578, 507_889, 508_298, 508_605];
+const BROKEN: [u64; 7] = [
+    501_426,
+    505_427,
+    507_578,
+    507_889,
+    508_298,
+    508_605,
+    1_831_333_775,
+];
 
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.
 const FRESH: u64 = 200;
