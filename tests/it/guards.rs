@@ -186,6 +186,12 @@ fn a_row_below_is_found_though_its_guard_is_back_by_then_and_its_time_old() {
         )
     });
     assert_eq!(told(&world, "healthy"), "true");
+    let health = crate::socket::client::curl(&world, "/health", &[]);
+    let warnings = health.expect(200).json()["warnings"].to_string();
+    assert!(
+        warnings.contains("3 rows were set aside in the last day"),
+        "{warnings}"
+    );
     daemon.stop();
     assert_eq!(aside(&world), [15, 11, 19]);
 }
