@@ -25,4 +25,4 @@ pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
 pub use event::Event;
 pub use print::Print;
 pub use url::Url;
-pub use webhook::{Dialect, Pattern, Secret, Webhook};
+pub use webhook::{Dialect, Pattern, Secret, Unwanted, Webhook};

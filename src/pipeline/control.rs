@@ -262,7 +262,7 @@ impl<T: Transport> Dispatch<T> {
 /// Whose event a sample is: nobody's in particular, so that the configuration's tenant stands in, but
 /// where the webhook is for others only, one of theirs.
 fn sample_tenant(webhook: &Webhook, configured: Option<&str>) -> Option<Box<str>> {
-    if webhook.wants_tenant(configured) {
+    if webhook.wants_tenant(configured).is_ok() {
         return None;
     }
     webhook.tenants.iter().flatten().next().cloned()

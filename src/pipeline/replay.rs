@@ -6,7 +6,6 @@
 //! connection of its own; the cursor is never moved. Events behind the cursor only: what is before
 //! it comes anyway. Rows that were pruned are gone; how many is estimated, not mourned.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -179,19 +178,11 @@ impl<T: Transport> Dispatch<T> {
             done: 0,
             finished: false,
         };
-        let mut wanting: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
         let mut next_id = replay.next_id;
         while !self.is_stopping() {
             let chunk = read(&mut tail, next_id, replay.last_id)?;
             for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
-                let all = routes.webhooks();
-                let places = wanting.entry(event.name.clone()).or_insert_with(|| {
-                    let places = 0..all.len();
-                    places.filter(|p| all[*p].wants_name(&event.name)).collect()
-                });
-                let tenant = event.tenant.as_deref();
-                let count = places.iter().filter(|p| all[**p].wants_tenant(tenant));
-                replay.matched += i64::try_from(count.count()).unwrap_or(i64::MAX);
+                replay.matched += i64::try_from(routes.count(event)).unwrap_or(i64::MAX);
             }
             next_id = chunk.next_id;
             if chunk.ended {

@@ -1,6 +1,7 @@
 //! Fan-out: which webhooks want an event, and the bodies that they get.
 //!
-//! Pure but for a cache of event names: an application has few names and perhaps ten thousand
+//! Which they are is [`Webhook::wants`]; here that rule is asked for many webhooks at once, with one
+//! body for each dialect. Pure but for a cache of event names: an application has few names and perhaps ten thousand
 //! webhooks, so a name is matched against all the patterns once and not for every event.
 //! Nothing here is stored or sent.
 
@@ -24,7 +25,7 @@ pub struct Routes {
     names: Mutex<Names>,
 }
 
-/// The places of the webhooks that want a name.
+/// The indices of the webhooks that want a name.
 #[derive(Default)]
 struct Names {
     /// The name asked for last, which the outbox shares among a run of events.
@@ -54,20 +55,16 @@ impl Routes {
     /// nobody does.
     #[must_use]
     pub fn fan_out(&self, event: &Event) -> Option<Fanned> {
-        let places = self.matching(&event.name);
+        let matching = self.matching(&event.name);
         // Few want an event that many patterns match, where each has its tenant.
-        let room = places.len().min(ROOM);
+        let room = matching.len().min(ROOM);
         let mut fanned = Fanned {
             event_id: event.id,
             event: event.name.clone(),
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
         };
-        for &place in places.iter() {
-            let webhook = &self.webhooks[place];
-            if !webhook.wants_tenant(event.tenant.as_deref()) {
-                continue;
-            }
+        for webhook in self.wanting(&matching, event) {
             let known = fanned
                 .bodies
                 .iter()
@@ -82,29 +79,45 @@ impl Routes {
         (!fanned.webhooks.is_empty()).then_some(fanned)
     }
 
-    /// The places of the active webhooks of which a pattern matches that name.
+    /// How many webhooks want the event.
+    #[must_use]
+    pub fn count(&self, event: &Event) -> usize {
+        self.wanting(&self.matching(&event.name), event).count()
+    }
+
+    /// Those among the webhooks that want the event's name which want the event.
+    fn wanting<'a>(
+        &'a self,
+        matching: &'a [usize],
+        event: &'a Event,
+    ) -> impl Iterator<Item = &'a Arc<Webhook>> {
+        let webhooks = matching.iter().map(|&index| &self.webhooks[index]);
+        webhooks.filter(|webhook| webhook.wants_tenant(event.tenant.as_deref()).is_ok())
+    }
+
+    /// The indices of the webhooks that want that name.
     fn matching(&self, name: &Arc<str>) -> Arc<[usize]> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, places)) = &names.last
+        if let Some((last, matching)) = &names.last
             && Arc::ptr_eq(last, name)
         {
-            return places.clone();
+            return matching.clone();
         }
-        let places = match names.known.get(name) {
-            Some(places) => places.clone(),
+        let matching = match names.known.get(name) {
+            Some(matching) => matching.clone(),
             None => {
                 let wanting = self.webhooks.iter().enumerate();
-                let wanting = wanting.filter(|(_, webhook)| webhook.wants_name(name));
-                let places: Arc<[usize]> = wanting.map(|(place, _)| place).collect();
+                let wanting = wanting.filter(|(_, webhook)| webhook.wants_name(name).is_ok());
+                let matching: Arc<[usize]> = wanting.map(|(index, _)| index).collect();
                 if names.known.len() >= CACHED_NAMES {
                     names.known.clear();
                 }
-                names.known.insert(name.clone(), places.clone());
-                places
+                names.known.insert(name.clone(), matching.clone());
+                matching
             }
         };
-        names.last = Some((name.clone(), places.clone()));
-        places
+        names.last = Some((name.clone(), matching.clone()));
+        matching
     }
 }
 
@@ -161,6 +174,11 @@ mod tests {
                 &["all", "again"]
             };
             assert_eq!(names, expected);
+            assert_eq!(routes.count(&event), expected.len());
+            for webhook in routes.webhooks() {
+                let wants = webhook.wants(&event.name, event.tenant.as_deref());
+                assert_eq!(names.contains(&&*webhook.name), wants.is_ok());
+            }
         }
     }
 }

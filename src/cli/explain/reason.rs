@@ -166,7 +166,7 @@ fn unwanted(webhook: &Webhook, known: &Known) -> Option<String> {
         return Some("the webhook is inactive".to_owned());
     }
     let name = known.name()?;
-    if !webhook.wants_name(name) {
+    if webhook.wants_name(name).is_err() {
         let patterns: Vec<&str> = webhook
             .events
             .iter()
@@ -179,7 +179,7 @@ fn unwanted(webhook: &Webhook, known: &Known) -> Option<String> {
     }
     let event = known.event()?;
     let tenant = event.tenant.as_deref();
-    if webhook.wants_tenant(tenant) {
+    if webhook.wants_tenant(tenant).is_ok() {
         return None;
     }
     let mine = webhook.tenants.iter().flatten();
