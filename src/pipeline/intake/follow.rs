@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::chain;
-use super::intake::{Intake, IntakeError, Step};
-use super::lane::Lane;
-use super::standing::Matter;
-use super::status::TROUBLE_MS;
+use super::batch::{Intake, Step};
+use super::error::IntakeError;
 use crate::outbox::{self, Backfill, Burst, Finding, Tail, Wake, Waker, Watch};
+use crate::pipeline::send::Lane;
+use crate::pipeline::shared::chain;
+use crate::pipeline::shared::counters::TROUBLE_MS;
+use crate::pipeline::shared::standing::Matter;
 use crate::transport::Transport;
 
 /// A gap that is no longer part of a burst: a look at its end is at the table, come what may.

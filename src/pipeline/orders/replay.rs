@@ -10,14 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::chain;
-use super::control::{CHUNK_ROWS, Refused};
-use super::dispatch::Dispatch;
-use super::lane::Lane;
-use super::origin::is_in_order;
-use super::routes::Routes;
+use super::chunks::CHUNK_ROWS;
+use super::refused::Refused;
 use crate::model::{Cursor, Event, Fanned, Pattern, crash};
 use crate::outbox::{self, Row, Tail};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::{Routes, chain, is_in_order};
 use crate::store::{self, Replay};
 use crate::transport::Transport;
 

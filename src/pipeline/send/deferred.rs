@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError};
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
-use super::within;
 use crate::model::{Fanned, Owed};
+use crate::pipeline::shared::bounds::within;
 use crate::store;
 use crate::transport::Transport;
 

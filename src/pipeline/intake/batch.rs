@@ -3,22 +3,18 @@
 //! Nothing is sent here and nothing is waited for but the log. A row that can't be sent is set
 //! aside with its reason in the same transaction, and those behind it go on.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::below::Below;
-use super::dispatch::Dispatch;
-use super::fingerprint::thin;
-use super::lane::{Lane, QUEUE_ROWS};
-use super::origin::{Refusal, Settled, is_same, resettle};
-use super::routes::Routes;
-use super::standing::Standing;
-use super::status::Pulse;
-use super::within;
+use super::error::IntakeError;
 use crate::model::{Admission, Clock, Cursor, Owed, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
-use crate::store;
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::counters::Pulse;
+use crate::pipeline::shared::standing::Standing;
+use crate::pipeline::shared::{Routes, Settled, is_same, resettle, thin};
 use crate::transport::Transport;
 
 /// Rows of the outbox in one batch: a millisecond's read.
@@ -30,41 +26,6 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Deliveries admitted in one transaction, so that events that many webhooks want hold the log's
 /// lock no longer than others, and results are recorded meanwhile. One event's are never split.
 const BATCH_DELIVERIES: usize = 1_024;
-
-/// Why the intake can't go on.
-#[derive(Debug)]
-pub enum IntakeError {
-    /// The outbox can't be read.
-    Outbox(outbox::Error),
-    /// The log can't be written.
-    Store(store::Error),
-    /// The thread that follows the outbox can't be made.
-    Thread(std::io::Error),
-    /// The outbox is another one now.
-    Refused(Refusal),
-}
-
-impl fmt::Display for IntakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Outbox(_) => "take events in",
-            Self::Store(_) => "admit events",
-            Self::Thread(_) => "make a thread",
-            Self::Refused(_) => "the outbox is not the one that the log followed",
-        })
-    }
-}
-
-impl std::error::Error for IntakeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Outbox(error) => Some(error),
-            Self::Store(error) => Some(error),
-            Self::Thread(error) => Some(error),
-            Self::Refused(_) => None,
-        }
-    }
-}
 
 /// What one step found.
 pub enum Step<E> {
@@ -126,9 +87,7 @@ impl<T: Transport> Intake<T> {
 
     /// Whether a lane's queue would soon overflow into the log.
     pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
-        let share_bytes = self.dispatch.share_bytes();
-        let state = lane.lock();
-        state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
+        self.dispatch.is_half_full(lane)
     }
 
     /// Whether there is something to do though nobody commits: the log refused it the last time.

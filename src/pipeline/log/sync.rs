@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use super::chain;
-use super::dispatch::Dispatch;
 use crate::model::crash;
+use crate::pipeline::send::Dispatch;
+use crate::pipeline::shared::chain;
 use crate::store::{self, Checkpointer, WalState};
 use crate::transport::Transport;
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, State, Taken};
-use super::places::FLOOR;
+use super::permits::FLOOR;
 use crate::dialect;
 use crate::model::{Attempt, Due, Fault, Origin, Verdict, crash};
 use crate::transport::Transport;
@@ -71,7 +71,7 @@ impl<T: Transport> Dispatch<T> {
     /// yet is better left for the next start.
     async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
         if lane.takes_turns()
-            && let Some(turn) = self.turns.take(self.clock.instant())
+            && let Some(turn) = self.pacer.take(self.clock.instant())
             && !Box::pin(self.wait_for(turn)).await
         {
             return false;
@@ -170,7 +170,7 @@ impl<T: Transport> Dispatch<T> {
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
         #[cfg(test)]
-        super::simulation::sending(due, &target.webhook);
+        crate::pipeline::shared::probe::sending(due, &target.webhook);
         crash::point("send", "before the request");
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::dispatch::Dispatch;
-use super::intake::IntakeError;
+use super::error::IntakeError;
 use crate::model::{Cursor, Rejected};
 use crate::outbox::{Row, Tail};
+use crate::pipeline::send::Dispatch;
 use crate::transport::Transport;
 
 /// Between two looks at ids; or so many times as long as the last look took.

@@ -5,16 +5,16 @@
 //! its deliveries in the order in which they are due. `held` are the ids that this process has
 //! taken out of the log and not yet recorded: a refill passes them over.
 //!
-//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `work` move it.
+//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `worker` move it.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::status::Tally;
-use super::turns::{UNANSWERED, UNHEARD};
-use super::within;
+use super::pacing::{UNANSWERED, UNHEARD};
 use crate::model::{Due, Url, Webhook};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::counters::Tally;
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
 pub(crate) const QUEUE_ROWS: usize = 2_048;

@@ -51,7 +51,7 @@ impl Settled {
     }
 
     /// The same with another cursor.
-    pub(super) fn at(self, cursor: Cursor) -> Self {
+    pub(crate) fn at(self, cursor: Cursor) -> Self {
         match self {
             Self::Fresh(_) => Self::Fresh(cursor),
             Self::Same(_) => Self::Same(cursor),
@@ -114,7 +114,7 @@ pub fn settle(
 ///
 /// # Errors
 /// The outbox can't be read.
-pub(super) fn resettle(
+pub(crate) fn resettle(
     tail: &mut Tail,
     cursor: Cursor,
     now_ms: i64,
@@ -225,7 +225,7 @@ impl Looked {
 ///
 /// # Errors
 /// The outbox can't be read.
-pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
+pub(crate) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
     for (id, kept) in &cursor.fingerprints {
         if let Some((row, key)) = tail.row_and_key(*id)?
             && let Some(same) = is_of(kept, &row, key.as_deref())
@@ -241,7 +241,7 @@ pub(super) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
 ///
 /// # Errors
 /// The outbox can't be read.
-pub(super) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<bool, Error> {
+pub(crate) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<bool, Error> {
     let settled = resettle(tail, cursor.clone(), now_ms, false)?;
     Ok(matches!(
         settled,

@@ -14,17 +14,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::control::Watched;
-use super::lane::{Lane, QUEUE_BYTES, State, Taken, Target};
-use super::places::Places;
-use super::record::Results;
-use super::refill::Calendar;
-use super::routes::Routes;
-use super::status::Counters;
-use super::sweep::Retention;
-use super::turns::Turns;
-use super::{Pace, within};
+use super::calendar::Calendar;
+use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS, State, Taken, Target};
+use super::pacing::Pacer;
+use super::permits::Places;
+use super::results::Results;
+use super::waiters::Waiters;
 use crate::model::{Clock, Due};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::{Counters, Pace, Retention, Routes};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -46,7 +44,7 @@ type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
 pub struct Dispatch<T: Transport> {
     pub(crate) clock: Clock,
     /// The wall clock and the other when this was made, before anything went by either.
-    pub(super) made: (i64, Instant),
+    pub(crate) made: (i64, Instant),
     pub(crate) pace: Pace,
     pub(crate) transport: T,
     /// Fair: whoever asks first is next. The recorder, which comes back at once with the next batch,
@@ -56,11 +54,11 @@ pub struct Dispatch<T: Transport> {
     pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
     pub(crate) routes: RwLock<Arc<Routes>>,
     pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
-    pub(super) turns: Turns,
+    pub(super) pacer: Pacer,
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
     pub(crate) counters: Counters,
-    pub(crate) watched: Watched,
+    pub(crate) waiters: Waiters,
     pub(crate) replay_asked: Notify,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) retention: watch::Sender<Retention>,
@@ -86,11 +84,11 @@ impl<T: Transport> Dispatch<T> {
             lanes: RwLock::default(),
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
             places: Places::new(0),
-            turns: Turns::default(),
+            pacer: Pacer::default(),
             results: Results::default(),
             calendar: Calendar::default(),
             counters: Counters::default(),
-            watched: Watched::default(),
+            waiters: Waiters::default(),
             replay_asked: Notify::new(),
             stop: watch::Sender::new(false),
             retention: watch::Sender::new(Retention::default()),
@@ -125,7 +123,7 @@ impl<T: Transport> Dispatch<T> {
         F: FnOnce() -> R + Send + 'static,
     {
         #[cfg(test)]
-        let call = match super::simulation::blocking(call).await {
+        let call = match crate::pipeline::shared::probe::blocking(call).await {
             Ok(value) => return value,
             Err(call) => call,
         };
@@ -152,6 +150,14 @@ impl<T: Transport> Dispatch<T> {
             .cloned()
     }
 
+    /// The subscriptions of the moment.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Whether a webhook gets anything by today's configuration.
     pub(crate) fn is_served(&self, name: &str) -> bool {
         self.lane(name)
@@ -162,6 +168,11 @@ impl<T: Transport> Dispatch<T> {
     #[must_use]
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
+    }
+
+    /// Bytes of `data` above which an event is not taken by today's configuration.
+    pub fn max_data_bytes(&self) -> usize {
+        self.max_data_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -222,6 +233,13 @@ impl<T: Transport> Dispatch<T> {
     pub(crate) fn share_bytes(&self) -> usize {
         let used = self.queued_bytes.load(Ordering::Relaxed);
         (within(ALL_QUEUES_BYTES).saturating_sub(used) / 4).min(within(QUEUE_BYTES))
+    }
+
+    /// Whether a lane's queue would soon overflow into the log.
+    pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
+        let share_bytes = self.share_bytes();
+        let state = lane.lock();
+        state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
     }
 
     /// Directs a lane to a target, or closes it.

@@ -6,20 +6,17 @@
 //! its poll, which is also when it sees what others wrote into the log (a redelivery by SQL) and
 //! whether the wall clock was stepped.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::dispatch::Dispatch;
-use super::lane::Lane;
-use super::{chain, within};
 use crate::dialect;
 use crate::model::clock::millis;
 use crate::model::{Dialect, crash};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::chain;
 use crate::store::{self, Store};
 use crate::transport::Transport;
 
@@ -27,75 +24,8 @@ use crate::transport::Transport;
 /// stepped: far more than NTP slews, far less than a retry's delay.
 const STEP_MS: i64 = 1_000;
 
-/// Rows of one chunk when due times are clamped or deliveries cancelled: some 5 ms of the log's lock.
+/// Rows of one chunk when due times are clamped: some 5 ms of the log's lock.
 const CHUNK_ROWS: usize = 500;
-
-/// A UNIX millisecond, and the webhook that has rows due then.
-type Entry = (i64, Arc<str>);
-
-/// When lanes have rows due, and which run low.
-pub(crate) struct Calendar<E> {
-    entries: Mutex<BinaryHeap<Reverse<Entry>>>,
-    low: Mutex<Vec<Arc<Lane<E>>>>,
-    changed: Notify,
-}
-
-impl<E> Default for Calendar<E> {
-    fn default() -> Self {
-        Self {
-            entries: Mutex::default(),
-            low: Mutex::default(),
-            changed: Notify::new(),
-        }
-    }
-}
-
-impl<E> Calendar<E> {
-    /// Notes that rows of the lane are due then.
-    pub(crate) fn enter(&self, at_ms: i64, lane: &Lane<E>) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Reverse((at_ms, lane.name.clone())));
-        self.changed.notify_one();
-    }
-
-    /// Asks for a lane to be filled from the log.
-    pub(crate) fn list(&self, lane: &Arc<Lane<E>>) {
-        self.low
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(lane.clone());
-        self.changed.notify_one();
-    }
-
-    /// Puts lanes back that could not be filled. Wakes nobody, for the log is to be left alone a while.
-    fn list_again(&self, lanes: impl Iterator<Item = Arc<Lane<E>>>) {
-        self.low
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(lanes);
-    }
-
-    fn listed(&self) -> Vec<Arc<Lane<E>>> {
-        std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Takes an entry whose time has come.
-    fn come_due(&self, now_ms: i64) -> Option<(i64, Arc<str>)> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let Reverse((at_ms, _)) = entries.peek()?;
-        if *at_ms > now_ms {
-            return None;
-        }
-        entries.pop().map(|Reverse(entry)| entry)
-    }
-
-    fn next_ms(&self) -> Option<i64> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.peek().map(|Reverse((at_ms, _))| *at_ms)
-    }
-}
 
 /// What the loop remembers between two polls.
 struct Seen {
@@ -305,53 +235,5 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         self.enter_all().await
-    }
-
-    /// Enters every lane's earliest due time into the calendar.
-    ///
-    /// # Errors
-    /// As of the log.
-    pub(crate) async fn enter_all(self: &Arc<Self>) -> Result<(), store::Error> {
-        self.with_store(|this, store| {
-            for name in store.pending_webhooks()? {
-                let Some(lane) = this.lane(&name) else {
-                    continue;
-                };
-                if let Some(at_ms) = store.next_due(&name)?
-                    && lane.lock().note_due(at_ms)
-                {
-                    this.calendar.enter(at_ms, &lane);
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Cancels what is pending for a webhook that gets nothing, as long as it does. Returns how many.
-    ///
-    /// # Errors
-    /// As of the log.
-    pub(crate) async fn cancel_pending(
-        self: &Arc<Self>,
-        name: Arc<str>,
-    ) -> Result<usize, store::Error> {
-        let mut all = 0;
-        loop {
-            let name = name.clone();
-            let cancelled = self
-                .with_store(move |this, store| {
-                    // A reload exchanges the webhooks under this lock: it may get some again by now.
-                    if this.is_served(&name) {
-                        return Ok(0);
-                    }
-                    store.cancel(&name, within(CHUNK_ROWS), this.clock.now_ms())
-                })
-                .await?;
-            all += cancelled;
-            if cancelled < within(CHUNK_ROWS) {
-                return Ok(all);
-            }
-        }
     }
 }

@@ -8,47 +8,13 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::chain;
-use super::dispatch::Dispatch;
-use super::lane::{Lane, Target};
-use super::routes::Routes;
-use super::sweep::Retention;
 use crate::model::{Webhook, crash};
+use crate::pipeline::send::{Dispatch, Lane, Target};
+use crate::pipeline::shared::{Change, Directed, Routes, chain};
 use crate::store;
 use crate::transport::Transport;
 
-/// What a configuration asks of the pipeline, with its endpoints already made.
-pub struct Change<E> {
-    /// Every webhook of the file, with its endpoint.
-    pub webhooks: Vec<(Arc<Webhook>, E)>,
-    /// The tenant id that `openboxes-lift` sends.
-    pub tenant: Option<Arc<str>>,
-    /// Requests in flight in all.
-    pub max_in_flight: usize,
-    /// Bytes of `data` above which an event is set aside.
-    pub max_data_bytes: usize,
-    /// How long things are kept.
-    pub retention: Retention,
-}
-
-/// What a change did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directed {
-    /// Webhooks that get events now.
-    pub active: usize,
-    /// Webhooks that lost pending deliveries, with their number.
-    pub cancelled: Vec<(Arc<str>, usize)>,
-}
-
 impl<T: Transport> Dispatch<T> {
-    /// The subscriptions of the moment.
-    pub(crate) fn routes(&self) -> Arc<Routes> {
-        self.routes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
     /// Every webhook of the running configuration.
     #[must_use]
     pub fn webhooks(&self) -> Vec<Arc<Webhook>> {

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::dispatch::Dispatch;
+use super::batch::Intake;
+use super::error::IntakeError;
 use super::follow::{Follow, Followed, Follower};
-use super::intake::{Intake, IntakeError};
-use super::standing::Matter;
 use crate::model::Cursor;
 use crate::outbox::{self, Finding, Tail, Trace, Watch};
+use crate::pipeline::send::Dispatch;
+use crate::pipeline::shared::standing::Matter;
 use crate::transport::Transport;
 
 /// Between two looks.

@@ -5,18 +5,18 @@
 //! for a day, so that a wrong date alone deletes nothing. Rows of the outbox go by their own
 //! number of days after they were taken, and only those that were.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::dispatch::Dispatch;
-use super::origin::is_in_order;
-use super::standing::Matter;
-use super::{chain, within};
 use crate::model::Cursor;
 use crate::outbox::{self, Finding, Kept, Pruned, Pruner, Tail};
+use crate::pipeline::send::Dispatch;
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::standing::Matter;
+use crate::pipeline::shared::{Retention, chain, is_in_order};
 use crate::store;
 use crate::transport::Transport;
 
@@ -35,17 +35,6 @@ const SHARE: u32 = 8;
 const AGAIN: Duration = Duration::from_secs(10);
 
 const DAY_MS: i64 = 86_400_000;
-
-/// How long things are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Days of the log; 0 for ever.
-    pub log_days: u32,
-    /// Days of the outbox after an event was taken; 0 for ever.
-    pub outbox_days: u32,
-    /// The outbox.
-    pub outbox: PathBuf,
-}
 
 impl<T: Transport> Dispatch<T> {
     /// Marks and sweeps until the pipeline stops.
@@ -234,7 +223,7 @@ fn finding_of(kept: &Kept, outbox: &Path) -> Finding {
 
 /// Deletes a chunk of rows between those ids, unless the outbox was put back and the intake has not seen
 /// it yet: their ids may have been given again by now, to rows that nobody took.
-pub(super) fn prune(
+pub(crate) fn prune(
     path: &Path,
     max_data_bytes: usize,
     between: (i64, i64),
