@@ -62,7 +62,7 @@ pub struct Store {
     connection: Connection,
     /// The roll-up of what was recorded since the last flush.
     tally: rollup::Tally,
-    /// Whether something was committed that is not known to be on disk.
+    /// Whether something was committed that is not known to be on disk. Every commit raises it.
     unsynced: bool,
     /// `PRAGMA data_version` as last seen.
     data_version: i64,
@@ -113,6 +113,18 @@ impl Store {
         self.connection
             .release_memory()
             .doing("give the page cache back")
+    }
+
+    /// Whether something was committed that is not known to be on disk.
+    #[must_use]
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// Says so: false before a [`Checkpointer`] begins to synchronise what was committed, true where it
+    /// could not.
+    pub fn set_unsynced(&mut self, unsynced: bool) {
+        self.unsynced = unsynced;
     }
 
     /// Deliveries by state, for the pipeline's tests.

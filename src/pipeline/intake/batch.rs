@@ -150,7 +150,7 @@ impl<T: Transport> Intake<T> {
         loop {
             let routes = self.dispatch.routes();
             let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor);
-            let mut store = self.dispatch.store();
+            let mut log = self.dispatch.store();
             // A reload exchanges the routes under this lock: what was fanned out by older ones
             // would be pending for a webhook that nobody serves any more.
             if !Arc::ptr_eq(&routes, &self.dispatch.routes()) {
@@ -159,11 +159,11 @@ impl<T: Transport> Intake<T> {
             let now_ms = self.dispatch.clock.now_ms();
             admission.cursor.time_ms = now_ms;
             let silent = self.dispatch.put_off(&admission.events);
-            let (dues, owed) = store
+            let (dues, owed) = log
                 .admit(&admission, &|name| silent.contains(name), now_ms)
                 .map_err(IntakeError::Store)?;
-            let touched = self.dispatch.offer(dues);
-            drop(store);
+            let touched = self.dispatch.offer(&log, dues);
+            drop(log);
             crash::point("take events in", "offered");
             for lane in &touched {
                 self.dispatch.fill(lane);
@@ -173,7 +173,6 @@ impl<T: Transport> Intake<T> {
             self.dispatch
                 .counters
                 .admitted(taken - admission.rejected.len(), admission.rejected.len());
-            self.dispatch.results.mark_dirty();
             admission.rejected.iter().for_each(journal);
             self.cursor = admission.cursor;
             return Ok(Step::Taken(touched));

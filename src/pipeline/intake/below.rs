@@ -228,7 +228,6 @@ fn set_aside<T: Transport>(
         .map_err(IntakeError::Store)?;
     if count > 0 {
         dispatch.counters.admitted(0, count);
-        dispatch.results.mark_dirty();
         tracing::warn!(
             count,
             first = ids.first(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::model::clock::micros;
 use crate::model::{Attempt, Verdict, crash};
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::shared::chain;
+use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
 use crate::transport::Transport;
 
@@ -110,33 +110,33 @@ impl<T: Transport> Dispatch<T> {
     ) -> Result<(), (store::Error, Vec<Attempt>)> {
         let this = self.clone();
         self.with_blocking(move || {
-            let mut store = this.store();
+            let mut log = this.store();
             let begun = this.clock.instant();
             // Under the lock: what a clock that goes back after this leaves too late, a pass mends.
             let now_ms = this.clock.now_ms();
             batch.iter_mut().for_each(|attempt| end_by(attempt, now_ms));
-            if let Err(error) = store.record(&batch) {
+            if let Err(error) = log.record(&batch) {
                 return Err((error, batch));
             }
             this.counters.committed(micros(begun.elapsed()));
             for attempt in &batch {
-                this.let_go(attempt);
+                this.let_go(&log, attempt);
                 this.waiters.tell(attempt);
             }
-            drop(store);
+            drop(log);
             crash::point("record attempts", "let go");
             this.results.recorded(&batch);
             if this.places.steer(this.results.unrecorded()) {
                 this.fill_line();
             }
-            this.results.mark_dirty();
             batch.iter().for_each(journal);
             Ok(())
         })
         .await
     }
 
-    fn let_go(&self, attempt: &Attempt) {
+    /// The delivery is no longer in hand; under the lock of the commit.
+    fn let_go(&self, _log: &LogGuard<'_>, attempt: &Attempt) {
         let Some(lane) = self.lane(&attempt.due.webhook) else {
             return;
         };

@@ -16,8 +16,8 @@ use crate::model::clock::millis;
 use crate::model::{Dialect, crash};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::bounds::within;
-use crate::pipeline::shared::chain;
-use crate::store::{self, Store};
+use crate::pipeline::shared::{LogGuard, chain};
+use crate::store;
 use crate::transport::Transport;
 
 /// How far the wall clock may drift from the monotonic one between two looks before it counts as
@@ -123,14 +123,18 @@ impl<T: Transport> Dispatch<T> {
         lane: &Arc<Lane<T::Endpoint>>,
     ) -> Result<(), store::Error> {
         let this_lane = lane.clone();
-        self.with_store(move |this, store| this.read_due(store, &this_lane))
+        self.with_store(move |this, log| this.read_due(log, &this_lane))
             .await?;
         self.fill(lane);
         Ok(())
     }
 
-    /// Reads due rows into the queue, with the log's lock held.
-    fn read_due(&self, store: &mut Store, lane: &Lane<T::Endpoint>) -> Result<(), store::Error> {
+    /// Reads due rows into the queue.
+    fn read_due(
+        &self,
+        log: &mut LogGuard<'_>,
+        lane: &Lane<T::Endpoint>,
+    ) -> Result<(), store::Error> {
         let now_ms = self.clock.now_ms();
         let (rows, bytes) = {
             let state = lane.lock();
@@ -147,15 +151,15 @@ impl<T: Transport> Dispatch<T> {
             state.refilled(open);
             return Ok(());
         }
-        let dues = store.due(&lane.name, now_ms, rows, bytes, &|id| lane.lock().holds(id))?;
+        let dues = log.due(&lane.name, now_ms, rows, bytes, &|id| lane.lock().holds(id))?;
         let read: usize = dues.iter().map(|due| due.body.len()).sum();
         let more = dues.len() >= rows || read >= bytes;
         let later = if more {
             None
         } else {
-            store.next_due_after(&lane.name, now_ms)?
+            log.next_due_after(&lane.name, now_ms)?
         };
-        self.queue(lane, dues, more);
+        self.queue(log, lane, dues, more);
         if let Some(at_ms) = later
             && lane.lock().note_due(at_ms)
         {

@@ -101,9 +101,6 @@ impl<T: Transport> Dispatch<T> {
                 .with_store(move |_, store| store.sweep(now_ms - days * DAY_MS, within(CHUNK_ROWS)))
                 .await?;
             rows += swept.rows;
-            if swept.rows > 0 {
-                self.results.mark_dirty();
-            }
             if !swept.more {
                 break;
             }

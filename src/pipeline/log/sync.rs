@@ -28,7 +28,6 @@ impl<T: Transport> Dispatch<T> {
         mut ended: oneshot::Receiver<()>,
     ) -> Result<(), store::Error> {
         while !self.next_second(&mut ended).await {
-            self.results.dirty.store(false, Ordering::Release);
             let (mine, synchronised) = self.synchronise(checkpointer).await;
             checkpointer = mine;
             match synchronised {
@@ -49,7 +48,7 @@ impl<T: Transport> Dispatch<T> {
                             "a power cut now could have more sent again; trying again"
                         );
                     }
-                    self.results.mark_dirty();
+                    self.with_store(|_, log| log.not_synced()).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -61,7 +60,7 @@ impl<T: Transport> Dispatch<T> {
     /// Waits until a second after the next commit; true when the pipeline has stopped.
     async fn next_second(&self, ended: &mut oneshot::Receiver<()>) -> bool {
         let second = async {
-            self.results.dirtied.notified().await;
+            self.log.unsynced().await;
             tokio::time::sleep(self.pace.durable).await;
         };
         tokio::select! {
@@ -77,7 +76,11 @@ impl<T: Transport> Dispatch<T> {
     ) -> (Checkpointer, Result<WalState, store::Error>) {
         crash::point("synchronise", "begun");
         let rolled_up = self
-            .with_store(|this, store| store.roll_up(this.clock.now_ms()))
+            .with_store(|this, log| {
+                log.roll_up(this.clock.now_ms())?;
+                log.begin_sync();
+                Ok(())
+            })
             .await;
         let (checkpointer, synchronised) = self
             .with_blocking(move || {
@@ -90,15 +93,16 @@ impl<T: Transport> Dispatch<T> {
             (Ok(()), Ok(done)) => done,
             (Err(error), _) | (_, Err(error)) => return (checkpointer, Err(error)),
         };
-        let rest = self.with_store(move |this, store| {
+        let rest = self.with_store(move |this, log| {
             if !done.durable {
-                store.flush(this.clock.now_ms())?;
+                log.not_synced();
+                log.flush(this.clock.now_ms())?;
             }
             if done.restart {
-                store.checkpoint()?;
+                log.checkpoint()?;
             }
             if done.state.wants_cut() {
-                store.start_wal_over()?;
+                log.start_wal_over()?;
             }
             Ok(())
         });
@@ -127,7 +131,7 @@ impl<T: Transport> Dispatch<T> {
             tracing::info!("the -wal of the log starts over again");
         }
         if state.is_unfinished() || state.wants_cut() {
-            self.results.mark_dirty();
+            self.log.look_again();
         }
     }
 }

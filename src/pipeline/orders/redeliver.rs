@@ -23,7 +23,6 @@ impl<T: Transport> Dispatch<T> {
         let (answers, lanes) = self
             .with_store(move |this, store| {
                 let answers = store.redeliver(&ids, &|name| this.is_served(name))?;
-                this.results.mark_dirty();
                 let lanes = this.have_sent(answers.iter().flatten().map(|(_, name)| &**name));
                 Ok((ids.into_iter().zip(answers).collect::<Vec<_>>(), lanes))
             })

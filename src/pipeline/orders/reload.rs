@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::model::{Webhook, crash};
 use crate::pipeline::send::{Dispatch, Lane, Target};
-use crate::pipeline::shared::{Change, Directed, Routes, chain};
+use crate::pipeline::shared::{Change, Directed, LogGuard, Routes, chain};
 use crate::store;
 use crate::transport::Transport;
 
@@ -47,7 +47,7 @@ impl<T: Transport> Dispatch<T> {
     ) -> Result<Directed, store::Error> {
         let active = change.webhooks.iter().filter(|(w, _)| w.active).count();
         let lanes = self
-            .with_store(|this, store| this.exchange(store, change))
+            .with_store(|this, log| this.exchange(log, change))
             .await?;
         crash::point("reload", "webhooks exchanged");
         for lane in &lanes {
@@ -83,10 +83,10 @@ impl<T: Transport> Dispatch<T> {
         self.enter_all().await
     }
 
-    /// Exchanges routes and lanes, with the log's lock held.
+    /// Exchanges routes and lanes.
     fn exchange(
         &self,
-        store: &mut store::Store,
+        log: &mut LogGuard<'_>,
         change: Change<T::Endpoint>,
     ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
         let registered: Vec<_> = change
@@ -94,7 +94,7 @@ impl<T: Transport> Dispatch<T> {
             .iter()
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
-        store.register(&registered, self.clock.now_ms())?;
+        log.register(&registered, self.clock.now_ms())?;
         let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
         self.places.resize(change.max_in_flight);
         self.max_data_bytes

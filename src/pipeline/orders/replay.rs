@@ -129,7 +129,6 @@ impl<T: Transport> Dispatch<T> {
             let written = self
                 .with_store(move |this, store| {
                     let id = store.begin_replay(&replay, this.clock.now_ms())?;
-                    this.results.mark_dirty();
                     // In the same call: who asked may be gone when it returns, and this future too.
                     this.replay_asked.notify_one();
                     replay.id = id;
@@ -273,7 +272,6 @@ impl<T: Transport> Dispatch<T> {
                 self.with_store(move |this, store| store.finish_replay(id, this.clock.now_ms()))
                     .await
                     .map_err(Trouble::Store)?;
-                self.results.mark_dirty();
                 tracing::info!(replay = id, "replay finished");
                 return Ok(());
             }
@@ -302,13 +300,13 @@ impl<T: Transport> Dispatch<T> {
         loop {
             let routes = self.routes();
             let (events, next_id) = fan_out(&wanted.routes(&routes), &wanted, &chunk);
-            let mut store = self.store();
+            let mut log = self.store();
             // As in the intake: a reload exchanges the routes under this lock.
             if !Arc::ptr_eq(&routes, &self.routes()) {
                 continue;
             }
             let begun = self.clock.instant();
-            let cursor = store.cursor().map_err(Trouble::Store)?.unwrap_or_default();
+            let cursor = log.cursor().map_err(Trouble::Store)?.unwrap_or_default();
             if cursor.generation != replay.generation {
                 tracing::warn!(
                     replay = replay.id,
@@ -322,12 +320,11 @@ impl<T: Transport> Dispatch<T> {
                     took: Duration::ZERO,
                 });
             }
-            let dues = store
+            let dues = log
                 .replay_step(replay, next_id, &events, self.clock.now_ms())
                 .map_err(Trouble::Store)?;
-            let lanes = self.offer(dues);
-            drop(store);
-            self.results.mark_dirty();
+            let lanes = self.offer(&log, dues);
+            drop(log);
             return Ok(Stepped {
                 lanes,
                 next_id,

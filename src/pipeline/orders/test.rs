@@ -13,7 +13,7 @@ use super::refused::Refused;
 use crate::dialect;
 use crate::model::{Attempt, Dialect, Event, Fanned, Origin, Webhook};
 use crate::pipeline::send::Dispatch;
-use crate::store;
+use crate::pipeline::shared::LogGuard;
 use crate::transport::Transport;
 
 /// How long a test may take in all: the 9 s of an attempt, after another one that holds the last
@@ -49,8 +49,8 @@ impl<T: Transport> Dispatch<T> {
         let data = data.unwrap_or_else(|| sample_data.to_owned());
         // In the same call: who asked may be gone when it returns, and this future too.
         let begun = self
-            .with_store(move |this, store| {
-                let begun = this.begin_test(store, &webhook, &event, data)?;
+            .with_store(move |this, log| {
+                let begun = this.begin_test(log, &webhook, &event, data)?;
                 if let Some(lane) = this.lane(&webhook.name) {
                     this.fill(&lane);
                 }
@@ -65,10 +65,10 @@ impl<T: Transport> Dispatch<T> {
         })
     }
 
-    /// Writes the delivery and queues it first, with the log's lock held.
+    /// Writes the delivery and queues it first.
     pub(crate) fn begin_test(
         &self,
-        store: &mut store::Store,
+        log: &mut LogGuard<'_>,
         webhook: &Webhook,
         name: &str,
         data: String,
@@ -79,7 +79,7 @@ impl<T: Transport> Dispatch<T> {
             .lane(&webhook.name)
             .filter(|_| self.is_served(&webhook.name));
         let lane = lane.ok_or(Refused::Inactive)?;
-        let id = store.next_test_id(now_ms).map_err(Refused::Store)?;
+        let id = log.next_test_id(now_ms).map_err(Refused::Store)?;
         let event = Event {
             id,
             name: name.into(),
@@ -97,11 +97,10 @@ impl<T: Transport> Dispatch<T> {
             )],
             webhooks: vec![(webhook.name.clone(), 0)],
         };
-        let cursor = store.cursor().map_err(Refused::Store)?.unwrap_or_default();
-        let dues = store
+        let cursor = log.cursor().map_err(Refused::Store)?.unwrap_or_default();
+        let dues = log
             .add(cursor.generation, &[fanned], Origin::Test, now_ms)
             .map_err(Refused::Store)?;
-        self.results.mark_dirty();
         let due = dues.into_iter().next().ok_or(Refused::Inactive)?;
         let begun = (due.id, self.waiters.watch(due.id));
         self.queued_bytes

@@ -52,14 +52,13 @@ impl<T: Transport> Dispatch<T> {
         self: &Arc<Self>,
         owed: &[Owed],
     ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
-        let mut store = self.store();
-        let dues = store.pay(owed, self.clock.now_ms())?;
-        let touched = self.offer(dues);
-        drop(store);
+        let mut log = self.store();
+        let dues = log.pay(owed, self.clock.now_ms())?;
+        let touched = self.offer(&log, dues);
+        drop(log);
         for lane in &touched {
             self.fill(lane);
         }
-        self.results.mark_dirty();
         Ok(touched)
     }
 

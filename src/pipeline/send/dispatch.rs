@@ -9,7 +9,6 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -22,7 +21,7 @@ use super::results::Results;
 use super::waiters::Waiters;
 use crate::model::{Clock, Due};
 use crate::pipeline::shared::bounds::within;
-use crate::pipeline::shared::{Counters, Pace, Retention, Routes};
+use crate::pipeline::shared::{Counters, Log, LogGuard, Pace, Retention, Routes};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -47,10 +46,7 @@ pub struct Dispatch<T: Transport> {
     pub(crate) made: (i64, Instant),
     pub(crate) pace: Pace,
     pub(crate) transport: T,
-    /// Fair: whoever asks first is next. The recorder, which comes back at once with the next batch,
-    /// would else keep the intake waiting for as long as a burst of results lasts.
-    store: FairMutex<Store>,
-    runtime: Handle,
+    pub(crate) log: Log,
     pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
     pub(crate) routes: RwLock<Arc<Routes>>,
     pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
@@ -79,8 +75,7 @@ impl<T: Transport> Dispatch<T> {
             clock,
             pace,
             transport,
-            store: FairMutex::new(store),
-            runtime,
+            log: Log::new(store, runtime),
             lanes: RwLock::default(),
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
             places: Places::new(0),
@@ -100,19 +95,21 @@ impl<T: Transport> Dispatch<T> {
         })
     }
 
-    /// The log, for one short call. Blocks: not for futures, which use [`Dispatch::with_store`].
-    pub(crate) fn store(&self) -> FairMutexGuard<'_, Store> {
-        self.store.lock()
+    /// The log, locked for one short call. Blocks: not for futures, which use
+    /// [`Dispatch::with_store`].
+    pub(crate) fn store(&self) -> LogGuard<'_> {
+        self.log.lock()
     }
 
     /// Runs one short call on the log, on a thread that may block.
     pub(crate) async fn with_store<R, F>(self: &Arc<Self>, call: F) -> R
     where
         R: Send + 'static,
-        F: FnOnce(&Arc<Self>, &mut Store) -> R + Send + 'static,
+        F: FnOnce(&Arc<Self>, &mut LogGuard<'_>) -> R + Send + 'static,
     {
         let this = self.clone();
-        self.with_blocking(move || call(&this, &mut this.store()))
+        self.log
+            .blocking(move || call(&this, &mut this.store()))
             .await
     }
 
@@ -122,19 +119,7 @@ impl<T: Transport> Dispatch<T> {
         R: Send + 'static,
         F: FnOnce() -> R + Send + 'static,
     {
-        #[cfg(test)]
-        let call = match crate::pipeline::shared::probe::blocking(call).await {
-            Ok(value) => return value,
-            Err(call) => call,
-        };
-        match self.runtime.spawn_blocking(call).await {
-            Ok(value) => value,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down: nobody is left to see what the call returned.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        self.log.blocking(call).await
     }
 
     /// Lets no new attempt begin. What is in flight ends within its time-outs.
@@ -185,9 +170,9 @@ impl<T: Transport> Dispatch<T> {
         self.workers.load(Ordering::Relaxed)
     }
 
-    /// Queues what was just admitted. Called with the log's lock held, so that no refill can come
-    /// between the commit and the queue. Returns the lanes to be filled once the lock is free.
-    pub(crate) fn offer(&self, dues: Vec<Due>) -> Vec<Arc<Lane<T::Endpoint>>> {
+    /// Queues what was just admitted, under the lock of the commit, so that no refill can come between
+    /// it and the queue. Returns the lanes to be filled once the lock is free.
+    pub(crate) fn offer(&self, _log: &LogGuard<'_>, dues: Vec<Due>) -> Vec<Arc<Lane<T::Endpoint>>> {
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let mut touched: Vec<Arc<Lane<T::Endpoint>>> = Vec::new();
         for due in dues {
@@ -216,8 +201,15 @@ impl<T: Transport> Dispatch<T> {
         touched
     }
 
-    /// Queues rows that were read back from the log for `lane`, whose lock the caller holds not.
-    pub(crate) fn queue(&self, lane: &Lane<T::Endpoint>, dues: Vec<Due>, more: bool) {
+    /// Queues rows that were read back from the log for `lane`, whose lock the caller holds not: under
+    /// the log's lock, so that none of them is recorded in between.
+    pub(crate) fn queue(
+        &self,
+        _log: &LogGuard<'_>,
+        lane: &Lane<T::Endpoint>,
+        dues: Vec<Due>,
+        more: bool,
+    ) {
         let mut state = lane.lock();
         for due in dues {
             if state.target.is_some() && !state.holds(due.id) {
@@ -267,7 +259,7 @@ impl<T: Transport> Dispatch<T> {
 
     pub(super) fn start(self: &Arc<Self>, lane: Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
         self.workers.fetch_add(1, Ordering::Relaxed);
-        drop(self.runtime.spawn(self.clone().work(lane, taken)));
+        drop(self.log.runtime().spawn(self.clone().work(lane, taken)));
     }
 
     /// Gives every place that can be had to a delivery of those who stand in line, and of `own`.

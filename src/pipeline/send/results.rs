@@ -43,9 +43,6 @@ pub(crate) struct Results {
     room: Notify,
     /// Nobody records any more.
     closed: AtomicBool,
-    /// Something was committed since the last full synchronisation.
-    pub(crate) dirty: AtomicBool,
-    pub(crate) dirtied: Notify,
 }
 
 impl Results {
@@ -125,13 +122,6 @@ impl Results {
 
     pub(crate) fn unrecorded(&self) -> usize {
         self.unrecorded.load(Ordering::Acquire)
-    }
-
-    /// Says that a commit was made that the next full synchronisation has to cover.
-    pub(crate) fn mark_dirty(&self) {
-        if !self.dirty.swap(true, Ordering::AcqRel) {
-            self.dirtied.notify_one();
-        }
     }
 
     /// Waits for a whole batch, but not beyond this moment.

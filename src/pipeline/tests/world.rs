@@ -243,7 +243,7 @@ impl World {
                 let silent = dispatch.put_off(&admission.events);
                 let later = |name: &str| silent.contains(name);
                 let (dues, owed) = store.admit(&admission, &later, now_ms).unwrap();
-                (dispatch.offer(dues), owed)
+                (dispatch.offer(store, dues), owed)
             })
             .await;
         for lane in &touched {
