@@ -18,6 +18,7 @@ mod create;
 mod error;
 #[cfg(test)]
 pub(crate) mod faults;
+mod insert;
 mod look;
 mod outlook;
 mod owed;

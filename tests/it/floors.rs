@@ -5,6 +5,7 @@
 //! judges code under any `cfg`. Each rule is a function from files to complaints, and has a snippet
 //! below that it must complain of. Left out: what clippy and rustc can say better.
 
+mod circles;
 mod snippets;
 mod source;
 
@@ -390,6 +391,14 @@ fn imports_point_down() {
     none(
         &upward_imports(&house()),
         "an import may only point to a lower floor (src/lib.rs)",
+    );
+}
+
+#[test]
+fn imports_inside_a_floor_make_no_circle() {
+    none(
+        &circles::circles(&house()),
+        "whoever reads one file of a circle has to read all of them: move what both need below both",
     );
 }
 
