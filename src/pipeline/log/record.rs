@@ -92,7 +92,7 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stop.subscribe();
         let ended = async {
             if stop.wait_for(|stop| *stop).await.is_ok() {
-                self.drained().await;
+                self.idle().await;
             }
         };
         tokio::select! {
@@ -126,7 +126,7 @@ impl<T: Transport> Dispatch<T> {
             drop(log);
             crash::point("record attempts", "let go");
             this.results.recorded(&batch);
-            if this.places.steer(this.results.unrecorded()) {
+            if this.permits.steer(this.results.unrecorded()) {
                 this.fill_line();
             }
             batch.iter().for_each(journal);

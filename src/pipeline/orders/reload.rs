@@ -96,7 +96,7 @@ impl<T: Transport> Dispatch<T> {
             .collect();
         log.register(&registered, self.clock.now_ms())?;
         let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
-        self.places.resize(change.max_in_flight);
+        self.permits.resize(change.max_in_flight);
         self.max_data_bytes
             .store(change.max_data_bytes, Ordering::Relaxed);
         self.retention.send_replace(change.retention);

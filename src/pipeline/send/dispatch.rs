@@ -1,22 +1,22 @@
 //! Dispatch: due deliveries become attempts, within every webhook's limit and the global one.
 //!
-//! What was admitted is queued in its lane, and each place that can be had is given to the next
-//! delivery of a lane, with a worker that goes on from there (`work`). Nothing here writes the log and
-//! nothing reads it: `record` and `refill` do.
+//! What was admitted or read back is queued in its lane here; `schedule` gives it a permit, and `worker`
+//! makes the attempt. Nothing here writes the log and nothing reads it: `record` and `refill` do.
 
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::calendar::Calendar;
-use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS, State, Taken, Target};
+use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS, Target};
 use super::pacing::Pacer;
-use super::permits::Places;
+use super::permits::Permits;
 use super::results::Results;
 use super::waiters::Waiters;
 use crate::model::{Clock, Due};
@@ -30,12 +30,9 @@ use crate::transport::Transport;
 /// healthy one beside them still gets its share.
 const ALL_QUEUES_BYTES: usize = 16 << 20;
 
-/// Bytes of bodies in flight for all the webhooks together. A webhook may have a quarter of what is left
-/// of it, so that those that hang with large bodies leave some to the others.
-const FLIGHT_BYTES: usize = 32 << 20;
-
-/// Bytes of bodies that each webhook may have in flight in any case; one body it always may.
-const FLIGHT_FLOOR_BYTES: usize = 64 << 10;
+/// How long the stop waits for what is in flight: for the 9 s of an attempt, and some more of a busy
+/// machine. What is left then is due again at the next start.
+const DRAIN: Duration = Duration::from_secs(15);
 
 type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
 
@@ -49,7 +46,7 @@ pub struct Dispatch<T: Transport> {
     pub(crate) log: Log,
     pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
     pub(crate) routes: RwLock<Arc<Routes>>,
-    pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
+    pub(crate) permits: Permits<Arc<Lane<T::Endpoint>>>,
     pub(super) pacer: Pacer,
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
@@ -61,9 +58,9 @@ pub struct Dispatch<T: Transport> {
     /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
     pub(crate) max_data_bytes: AtomicUsize,
     pub(crate) queued_bytes: AtomicUsize,
-    pub(super) flying_bytes: AtomicUsize,
+    pub(crate) flying_bytes: AtomicUsize,
     pub(super) workers: AtomicUsize,
-    pub(super) idle: Notify,
+    pub(super) last_ended: Notify,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -78,7 +75,7 @@ impl<T: Transport> Dispatch<T> {
             log: Log::new(store, runtime),
             lanes: RwLock::default(),
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
-            places: Places::new(0),
+            permits: Permits::new(0),
             pacer: Pacer::default(),
             results: Results::default(),
             calendar: Calendar::default(),
@@ -91,7 +88,7 @@ impl<T: Transport> Dispatch<T> {
             queued_bytes: AtomicUsize::new(0),
             flying_bytes: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
-            idle: Notify::new(),
+            last_ended: Notify::new(),
         })
     }
 
@@ -247,84 +244,19 @@ impl<T: Transport> Dispatch<T> {
             .fetch_sub(before - state.queued_bytes(), Ordering::Relaxed);
     }
 
-    /// Starts workers for what is queued, as far as places go.
-    pub(crate) fn fill(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) {
-        self.seats(Some(lane.clone()), |lane, taken| self.start(lane, taken));
-    }
-
-    /// Starts workers for those who stand in line, as far as places go.
-    pub(crate) fn fill_line(self: &Arc<Self>) {
-        self.seats(None, |lane, taken| self.start(lane, taken));
-    }
-
-    pub(super) fn start(self: &Arc<Self>, lane: Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
-        self.workers.fetch_add(1, Ordering::Relaxed);
-        drop(self.log.runtime().spawn(self.clone().work(lane, taken)));
-    }
-
-    /// Gives every place that can be had to a delivery of those who stand in line, and of `own`.
-    pub(super) fn seats(
-        &self,
-        mut own: Option<Arc<Lane<T::Endpoint>>>,
-        mut start: impl FnMut(Arc<Lane<T::Endpoint>>, Taken<T::Endpoint>),
-    ) {
-        // Who stands in line goes first, or a lane would take back the very place that it gave up.
-        while let Some(lane) = self.first_in_line().or_else(|| own.take()) {
-            while let Some(taken) = self.seat(&lane) {
-                start(lane.clone(), taken);
-            }
+    /// Waits until no request is in flight, but no longer than an attempt can take. No new one begins
+    /// once the pipeline was stopped. Returns how many are in flight yet.
+    pub async fn drained(&self) -> usize {
+        match tokio::time::timeout(DRAIN, self.idle()).await {
+            Ok(()) => 0,
+            Err(_) => self.in_flight(),
         }
     }
 
-    /// The lane whose turn it is at a free place.
-    fn first_in_line(&self) -> Option<Arc<Lane<T::Endpoint>>> {
-        let next = self.places.next()?;
-        next.lock().in_line = false;
-        Some(next)
-    }
-
-    /// Takes one place and one delivery of a lane.
-    fn seat(&self, lane: &Arc<Lane<T::Endpoint>>) -> Option<Taken<T::Endpoint>> {
-        let mut state = lane.lock();
-        let limit = state.target.as_ref()?.webhook.max_in_flight;
-        if self.is_stopping() || state.queued() == 0 || state.active >= limit {
-            return None;
-        }
-        if !state.next_fits(self.flight_share()) {
-            return None;
-        }
-        let in_line = state.in_line;
-        if !self
-            .places
-            .take_or_wait(state.active, || (!in_line).then(|| lane.clone()))
-        {
-            state.in_line = true;
-            return None;
-        }
-        let taken = self.take(&mut state)?;
-        state.active += 1;
-        Some(taken)
-    }
-
-    /// Takes a delivery out of the queue, to be sent.
-    pub(super) fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
-        let taken = state.take()?;
-        let bytes = taken.due.body.len();
-        self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(taken)
-    }
-
-    /// How many bytes one webhook may have in flight at the moment.
-    pub(super) fn flight_share(&self) -> usize {
-        let used = self.flying_bytes.load(Ordering::Relaxed);
-        (FLIGHT_BYTES.saturating_sub(used) / 4).max(FLIGHT_FLOOR_BYTES)
-    }
-
-    /// Waits until no request is in flight. No new one begins once `stop` was sent.
-    pub async fn drained(&self) {
+    /// Waits until no request is in flight.
+    pub(crate) async fn idle(&self) {
         loop {
-            let mut idle = pin!(self.idle.notified());
+            let mut idle = pin!(self.last_ended.notified());
             idle.as_mut().enable();
             if self.workers.load(Ordering::Acquire) == 0 {
                 return;

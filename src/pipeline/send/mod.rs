@@ -1,7 +1,7 @@
 //! Sending: a delivery is queued in its webhook's lane, gets a permit, and becomes an attempt.
 //!
-//! [`dispatch`] holds the lanes and gives permits out, [`worker`] makes the attempts, [`results`] keeps
-//! them for the log. Nothing here reads outbox or log by itself: the parts beside it do, and hand over.
+//! [`dispatch`] holds the lanes, [`schedule`] gives permits out, [`worker`] makes the attempts, and
+//! [`results`] keeps them for the log. Nothing here reads outbox or log by itself: the parts beside it do, and hand over.
 
 mod calendar;
 mod deferred;
@@ -11,6 +11,7 @@ mod pacing;
 mod pending;
 mod permits;
 mod results;
+mod schedule;
 mod waiters;
 mod worker;
 

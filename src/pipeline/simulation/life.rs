@@ -114,7 +114,10 @@ impl Life {
         self.line.halt.store(true, Ordering::Relaxed);
         self.line.look.notify_one();
         self.dispatch.stop();
-        self.dispatch.drained().await;
+        let left = self.dispatch.drained().await;
+        if left > 0 {
+            lock(&self.book).broke(&format!("{left} requests did not end before the stop"));
+        }
         let lost = tokio::time::timeout(RECORD, self.dispatch.recorded()).await;
         if lost != Ok(0) {
             let mut book = lock(&self.book);
@@ -169,8 +172,8 @@ impl Life {
                 book.broke(&format!("{name} has {} rows in memory", state.queued()));
             }
         }
-        if above != self.dispatch.places.used() {
-            let used = self.dispatch.places.used();
+        if above != self.dispatch.permits.used() {
+            let used = self.dispatch.permits.used();
             book.broke(&format!("{used} places are taken, and {above} in use"));
         }
         let counted = self.dispatch.queued_bytes.load(Ordering::Relaxed);
@@ -178,7 +181,7 @@ impl Life {
             book.broke(&format!("{queued} bytes are queued, and {counted} counted"));
         }
         drop(lanes);
-        if !waiting.is_empty() && self.dispatch.places.is_free() {
+        if !waiting.is_empty() && self.dispatch.permits.is_free() {
             book.broke(&format!("{waiting:?} stand in line, and a place is free"));
         }
         book.in_line(&waiting);
@@ -195,7 +198,7 @@ impl Life {
         let mut idle = std::mem::take(&mut book.idle);
         let mut still = BTreeMap::new();
         let now_ms = self.clock.now_ms();
-        let places = self.dispatch.places.used() < book.above_floor;
+        let places = self.dispatch.permits.used() < book.above_floor;
         for row in book.person().pending() {
             let Some(lane) = self.dispatch.lane(&row.webhook) else {
                 continue;
