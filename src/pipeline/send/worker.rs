@@ -21,7 +21,7 @@ use super::lane::{Lane, State, Taken};
 use super::permits::FLOOR;
 use super::schedule::{Permit, Seat, Worker};
 use crate::dialect;
-use crate::model::{Attempt, Due, Fault, Origin, Verdict, crash};
+use crate::model::{Attempt, Due, Fault, Origin, crash};
 use crate::transport::Transport;
 
 /// How long a worker waits after a fault of our own machine before it tries again.
@@ -147,23 +147,8 @@ impl<T: Transport> Dispatch<T> {
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
-        let number = due.attempts.saturating_add(1);
-        let sends = if due.origin == Origin::Test {
-            1
-        } else {
-            target.webhook.max_attempts
-        };
-        let (mut verdict, error) = dialect::verdict(
-            due.dialect,
-            sends,
-            due.id,
-            number,
-            &exchange,
-            finished_at_ms,
-        );
-        if due.origin == Origin::Test && verdict != Verdict::Delivered {
-            verdict = Verdict::Failed;
-        }
+        let max_attempts = target.webhook.max_attempts;
+        let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
         let mut kept = Due {
             event: due.event.clone(),
             webhook: due.webhook.clone(),
@@ -176,7 +161,7 @@ impl<T: Transport> Dispatch<T> {
         }
         Ok(Attempt {
             due: kept,
-            number,
+            number: due.number(),
             started_at_ms,
             finished_at_ms,
             url: target.url.clone(),
