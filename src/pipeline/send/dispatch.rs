@@ -10,16 +10,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::calendar::Calendar;
-use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS, Target};
+use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS};
 use super::pacing::Pacer;
 use super::permits::Permits;
 use super::results::Results;
 use super::waiters::Waiters;
-use crate::model::{Clock, Due};
+use crate::model::{Attempt, Clock, Due, Verdict};
 use crate::pipeline::shared::bounds::within;
 use crate::pipeline::shared::{Counters, Log, LogGuard, Pace, Retention, Routes};
 use crate::store::Store;
@@ -44,21 +44,21 @@ pub struct Dispatch<T: Transport> {
     pub(crate) pace: Pace,
     pub(crate) transport: T,
     pub(crate) log: Log,
-    pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
-    pub(crate) routes: RwLock<Arc<Routes>>,
-    pub(crate) permits: Permits<Arc<Lane<T::Endpoint>>>,
+    pub(super) lanes: RwLock<Lanes<T::Endpoint>>,
+    pub(super) routes: RwLock<Arc<Routes>>,
+    pub(super) permits: Permits<Arc<Lane<T::Endpoint>>>,
     pub(super) pacer: Pacer,
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
     pub(crate) counters: Counters,
-    pub(crate) waiters: Waiters,
+    pub(super) waiters: Waiters,
     pub(crate) replay_asked: Notify,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) retention: watch::Sender<Retention>,
     /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
     pub(crate) max_data_bytes: AtomicUsize,
-    pub(crate) queued_bytes: AtomicUsize,
-    pub(crate) flying_bytes: AtomicUsize,
+    pub(super) queued_bytes: AtomicUsize,
+    pub(super) flying_bytes: AtomicUsize,
     pub(super) workers: AtomicUsize,
     pub(super) last_ended: Notify,
 }
@@ -130,6 +130,12 @@ impl<T: Transport> Dispatch<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
             .cloned()
+    }
+
+    /// Every lane, in no order.
+    pub(crate) fn all_lanes(&self) -> Vec<Arc<Lane<T::Endpoint>>> {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        lanes.values().cloned().collect()
     }
 
     /// The subscriptions of the moment.
@@ -231,17 +237,52 @@ impl<T: Transport> Dispatch<T> {
         state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
     }
 
-    /// Directs a lane to a target, or closes it.
-    pub(crate) fn direct_lane(
+    /// Queues a delivery before all others and returns the end of its attempt, once that is in the log.
+    pub(crate) fn offer_first(
         &self,
+        _log: &LogGuard<'_>,
         lane: &Lane<T::Endpoint>,
-        target: Option<Arc<Target<T::Endpoint>>>,
-    ) {
-        let mut state = lane.lock();
-        let before = state.queued_bytes();
-        state.direct(target);
+        due: Due,
+    ) -> oneshot::Receiver<Attempt> {
+        let told = self.waiters.watch(due.id);
         self.queued_bytes
-            .fetch_sub(before - state.queued_bytes(), Ordering::Relaxed);
+            .fetch_add(due.body.len(), Ordering::Relaxed);
+        lane.lock().push_first(due);
+        told
+    }
+
+    /// Has the log looked at for rows of the lane that are due by now.
+    pub(crate) fn look_for_due(&self, lane: &Arc<Lane<T::Endpoint>>) {
+        if lane.lock().came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
+    }
+
+    /// Lets go of a delivery whose attempt was recorded, under the lock of that commit, so that a refill
+    /// sees either the row as it was with the delivery held, or as it is with the delivery let go.
+    pub(crate) fn let_go(&self, _log: &LogGuard<'_>, attempt: &Attempt) {
+        if let Some(lane) = self.lane(&attempt.due.webhook) {
+            lane.tally.count(attempt);
+            // A lane stays until the last of its results is here, so this never falls below none.
+            lane.unrecorded.fetch_sub(1, Ordering::Relaxed);
+            let mut state = lane.lock();
+            state.release(attempt.due.id);
+            if let Verdict::RetryAt(at_ms) = attempt.verdict
+                && state.note_due(at_ms)
+            {
+                drop(state);
+                self.calendar.enter(at_ms, &lane);
+            }
+        }
+        self.waiters.tell(attempt);
+    }
+
+    /// Makes room for as many results as were recorded, and gives out permits by how many are left.
+    pub(crate) fn make_room(self: &Arc<Self>, recorded: &[Attempt]) {
+        self.results.recorded(recorded);
+        if self.permits.steer(self.results.unrecorded()) {
+            self.fill_line();
+        }
     }
 
     /// Waits until no request is in flight, but no longer than an attempt can take. No new one begins
@@ -262,6 +303,27 @@ impl<T: Transport> Dispatch<T> {
                 return;
             }
             idle.await;
+        }
+    }
+}
+
+/// What is taken of the capacity that all lanes share.
+#[cfg(test)]
+pub(crate) struct InUse {
+    pub(crate) permits: usize,
+    pub(crate) is_permit_free: bool,
+    pub(crate) queued_bytes: usize,
+    pub(crate) flying_bytes: usize,
+}
+
+#[cfg(test)]
+impl<T: Transport> Dispatch<T> {
+    pub(crate) fn capacity_in_use(&self) -> InUse {
+        InUse {
+            permits: self.permits.used(),
+            is_permit_free: self.permits.is_free(),
+            queued_bytes: self.queued_bytes.load(Ordering::Relaxed),
+            flying_bytes: self.flying_bytes.load(Ordering::Relaxed),
         }
     }
 }

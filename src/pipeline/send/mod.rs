@@ -6,6 +6,7 @@
 mod calendar;
 mod deferred;
 mod dispatch;
+mod exchange;
 mod lane;
 mod pacing;
 mod pending;
@@ -19,7 +20,6 @@ pub use dispatch::Dispatch;
 pub(crate) use lane::Lane;
 #[cfg(test)]
 pub(crate) use lane::QUEUE_ROWS;
-pub(crate) use lane::Target;
 #[cfg(test)]
 pub(crate) use permits::FLOOR;
 #[cfg(test)]

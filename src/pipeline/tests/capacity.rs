@@ -71,8 +71,9 @@ async fn a_worker_that_panics_gives_back_all_it_had_and_its_delivery_is_sent() {
     let drained = tokio::time::timeout(Duration::from_secs(60), world.stop()).await;
     assert!(drained.is_ok());
     assert_eq!(dispatch.in_flight(), 0);
-    assert_eq!(dispatch.permits.used(), 0);
-    assert_eq!(dispatch.flying_bytes.load(Ordering::Relaxed), 0);
+    let in_use = dispatch.capacity_in_use();
+    assert_eq!((in_use.permits, in_use.flying_bytes), (0, 0));
+    assert_eq!(in_use.queued_bytes, 0);
     let lane = dispatch.lane("w").unwrap();
     assert!(lane.lock().is_idle());
 }
