@@ -28,7 +28,7 @@
 //! |---|---|---|---|
 //! | 5 | `cli` | one file per command; the only place that prints | clap (and `clap_complete`, `clap_mangen`), ureq, tracing-subscriber, tempfile, rustix, nix |
 //! | 4 | `daemon`, `api` | configuration → running pipeline; what other programs send and ask | rustix, listenfd, nix, sd-notify; hyper |
-//! | 3 | `pipeline` | intake, dispatch, record, refill, retention | tracing, `parking_lot` (a fair lock) |
+//! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | tracing, `parking_lot` (a fair lock) |
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | toml |
 //! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix |
 //! | 2 | `store` | the log in domain words | rusqlite |

@@ -349,11 +349,14 @@ async fn stop(
     running.dispatch.stop();
     let dispatch = running.dispatch.clone();
     let finished = async {
-        dispatch.drained().await;
+        let in_flight = dispatch.drained().await;
         crash::point("stop", "in flight ended");
         let lost = tokio::time::timeout(RECORD, dispatch.recorded()).await;
         if lost != Ok(0) {
             return Err(Error::Unrecorded);
+        }
+        if in_flight > 0 {
+            return Err(Error::Undrained { in_flight });
         }
         while running.served.join_next().await.is_some() {}
         // The loop that is told may have failed already; its own result says so below.

@@ -7,13 +7,12 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::model::clock::micros;
 use crate::model::{Attempt, Verdict, crash};
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::shared::{LogGuard, chain};
+use crate::pipeline::shared::chain;
 use crate::store;
 use crate::transport::Transport;
 
@@ -92,7 +91,7 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stop.subscribe();
         let ended = async {
             if stop.wait_for(|stop| *stop).await.is_ok() {
-                self.drained().await;
+                self.idle().await;
             }
         };
         tokio::select! {
@@ -102,8 +101,7 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
-    /// One transaction. The lanes are told under the log's lock, so that a refill sees either the
-    /// row as it was with the delivery still held, or as it is with the delivery let go.
+    /// One transaction, and what follows from it in memory.
     async fn commit(
         self: &Arc<Self>,
         mut batch: Vec<Attempt>,
@@ -121,36 +119,14 @@ impl<T: Transport> Dispatch<T> {
             this.counters.committed(micros(begun.elapsed()));
             for attempt in &batch {
                 this.let_go(&log, attempt);
-                this.waiters.tell(attempt);
             }
             drop(log);
             crash::point("record attempts", "let go");
-            this.results.recorded(&batch);
-            if this.places.steer(this.results.unrecorded()) {
-                this.fill_line();
-            }
+            this.make_room(&batch);
             batch.iter().for_each(journal);
             Ok(())
         })
         .await
-    }
-
-    /// The delivery is no longer in hand; under the lock of the commit.
-    fn let_go(&self, _log: &LogGuard<'_>, attempt: &Attempt) {
-        let Some(lane) = self.lane(&attempt.due.webhook) else {
-            return;
-        };
-        lane.tally.count(attempt);
-        // A lane stays until the last of its results is here, so this never falls below none.
-        lane.unrecorded.fetch_sub(1, Ordering::Relaxed);
-        let mut state = lane.lock();
-        state.release(attempt.due.id);
-        if let Verdict::RetryAt(at_ms) = attempt.verdict
-            && state.note_due(at_ms)
-        {
-            drop(state);
-            self.calendar.enter(at_ms, &lane);
-        }
     }
 }
 

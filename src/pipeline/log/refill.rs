@@ -75,7 +75,7 @@ impl<T: Transport> Dispatch<T> {
             };
             tokio::select! {
                 biased;
-                () = self.calendar.changed.notified() => {}
+                () = self.calendar.changed() => {}
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -212,9 +212,7 @@ impl<T: Transport> Dispatch<T> {
             );
             return Ok(());
         };
-        if lane.lock().came_due(self.clock.now_ms()) {
-            self.calendar.list(&lane);
-        }
+        self.look_for_due(&lane);
         Ok(())
     }
 

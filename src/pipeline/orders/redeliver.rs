@@ -43,9 +43,7 @@ impl<T: Transport> Dispatch<T> {
         let names: BTreeSet<&str> = webhooks.collect();
         let lanes: Vec<_> = names.into_iter().filter_map(|n| self.lane(n)).collect();
         for lane in &lanes {
-            if lane.lock().came_due(self.clock.now_ms()) {
-                self.calendar.list(lane);
-            }
+            self.look_for_due(lane);
         }
         lanes
     }

@@ -4,13 +4,11 @@
 //! the new ones, never by a mix. What is in flight ends as it began. A webhook that is inactive or
 //! has left the file loses what was pending: it is cancelled in the log, in chunks, afterwards.
 
-use std::collections::HashSet;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::model::{Webhook, crash};
-use crate::pipeline::send::{Dispatch, Lane, Target};
-use crate::pipeline::shared::{Change, Directed, LogGuard, Routes, chain};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::{Change, Directed, LogGuard, chain};
 use crate::store;
 use crate::transport::Transport;
 
@@ -28,8 +26,7 @@ impl<T: Transport> Dispatch<T> {
 
     /// Calls `act` with the endpoint of every webhook that gets events.
     pub fn each_endpoint(&self, act: impl Fn(&T::Endpoint)) {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        for lane in lanes.values() {
+        for lane in self.all_lanes() {
             let target = lane.lock().target.clone();
             if let Some(target) = target {
                 act(&target.endpoint);
@@ -83,7 +80,7 @@ impl<T: Transport> Dispatch<T> {
         self.enter_all().await
     }
 
-    /// Exchanges routes and lanes.
+    /// Exchanges the webhooks.
     fn exchange(
         &self,
         log: &mut LogGuard<'_>,
@@ -95,41 +92,7 @@ impl<T: Transport> Dispatch<T> {
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
         log.register(&registered, self.clock.now_ms())?;
-        let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
-        self.places.resize(change.max_in_flight);
-        self.max_data_bytes
-            .store(change.max_data_bytes, Ordering::Relaxed);
-        self.retention.send_replace(change.retention);
-        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        let mut served: HashSet<Arc<str>> = HashSet::new();
-        for (webhook, endpoint) in change.webhooks.into_iter().filter(|(w, _)| w.active) {
-            served.insert(webhook.name.clone());
-            let lane = lanes
-                .entry(webhook.name.clone())
-                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone())));
-            let url = Arc::new(webhook.url.clone());
-            self.direct_lane(
-                lane,
-                Some(Arc::new(Target {
-                    webhook,
-                    url,
-                    endpoint,
-                })),
-            );
-        }
-        for lane in lanes.values().filter(|lane| !served.contains(&lane.name)) {
-            self.direct_lane(lane, None);
-        }
-        // A closed lane that still has something in hand stays, so that the same delivery can't be
-        // taken twice should its webhook come back meanwhile.
-        lanes.retain(|name, lane| served.contains(name) || !lane.lock().is_idle());
-        // By name, so that the same change starts the same requests in the same order.
-        let mut all: Vec<_> = lanes.values().cloned().collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        drop(lanes);
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(Routes::new(webhooks, change.tenant));
-        Ok(all)
+        Ok(self.exchange_lanes(log, change))
     }
 
     /// The names that have pending deliveries and get nothing by today's configuration.

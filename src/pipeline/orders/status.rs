@@ -3,8 +3,8 @@
 //! Read by status, metrics and health. Taking a snapshot touches no file and waits for nobody but
 //! each lane's short lock. What is in the log (pending, rates by hour) is asked of the log.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::{Counters, Pulse};
@@ -84,9 +84,8 @@ impl<T: Transport> Dispatch<T> {
     pub fn snapshot(&self) -> Snapshot {
         let counters = &self.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut webhooks: Vec<_> = lanes.values().map(|lane| of_lane(lane)).collect();
-        drop(lanes);
+        let lanes = self.all_lanes();
+        let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane)).collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
         Snapshot {
             taken: count(&counters.taken),

@@ -4,7 +4,6 @@
 //! waits as soon as it is in the log.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -17,7 +16,7 @@ use crate::pipeline::shared::LogGuard;
 use crate::transport::Transport;
 
 /// How long a test may take in all: the 9 s of an attempt, after another one that holds the last
-/// place, and time to be recorded.
+/// permit, and time to be recorded.
 const TEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What came of a test.
@@ -102,11 +101,7 @@ impl<T: Transport> Dispatch<T> {
             .add(cursor.generation, &[fanned], Origin::Test, now_ms)
             .map_err(Refused::Store)?;
         let due = dues.into_iter().next().ok_or(Refused::Inactive)?;
-        let begun = (due.id, self.waiters.watch(due.id));
-        self.queued_bytes
-            .fetch_add(due.body.len(), Ordering::Relaxed);
-        lane.lock().push_first(due);
-        Ok(begun)
+        Ok((due.id, self.offer_first(log, &lane, due)))
     }
 }
 

@@ -18,7 +18,7 @@ type Entry = (i64, Arc<str>);
 pub(crate) struct Calendar<E> {
     entries: Mutex<BinaryHeap<Reverse<Entry>>>,
     low: Mutex<Vec<Arc<Lane<E>>>>,
-    pub(crate) changed: Notify,
+    changed: Notify,
 }
 
 impl<E> Default for Calendar<E> {
@@ -48,6 +48,11 @@ impl<E> Calendar<E> {
             .unwrap_or_else(PoisonError::into_inner)
             .push(lane.clone());
         self.changed.notify_one();
+    }
+
+    /// Waits for a new entry, or a lane that runs low.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Puts lanes back that could not be filled. Wakes nobody, for the log is to be left alone a while.

@@ -1,25 +1,25 @@
 //! Dispatch: due deliveries become attempts, within every webhook's limit and the global one.
 //!
-//! What was admitted is queued in its lane, and each place that can be had is given to the next
-//! delivery of a lane, with a worker that goes on from there (`work`). Nothing here writes the log and
-//! nothing reads it: `record` and `refill` do.
+//! What was admitted or read back is queued in its lane here; `schedule` gives it a permit, and `worker`
+//! makes the attempt. Nothing here writes the log and nothing reads it: `record` and `refill` do.
 
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::calendar::Calendar;
-use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS, State, Taken, Target};
+use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS};
 use super::pacing::Pacer;
-use super::permits::Places;
+use super::permits::Permits;
 use super::results::Results;
 use super::waiters::Waiters;
-use crate::model::{Clock, Due};
+use crate::model::{Attempt, Clock, Due, Verdict};
 use crate::pipeline::shared::bounds::within;
 use crate::pipeline::shared::{Counters, Log, LogGuard, Pace, Retention, Routes};
 use crate::store::Store;
@@ -30,12 +30,9 @@ use crate::transport::Transport;
 /// healthy one beside them still gets its share.
 const ALL_QUEUES_BYTES: usize = 16 << 20;
 
-/// Bytes of bodies in flight for all the webhooks together. A webhook may have a quarter of what is left
-/// of it, so that those that hang with large bodies leave some to the others.
-const FLIGHT_BYTES: usize = 32 << 20;
-
-/// Bytes of bodies that each webhook may have in flight in any case; one body it always may.
-const FLIGHT_FLOOR_BYTES: usize = 64 << 10;
+/// How long the stop waits for what is in flight: for the 9 s of an attempt, and some more of a busy
+/// machine. What is left then is due again at the next start.
+const DRAIN: Duration = Duration::from_secs(15);
 
 type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
 
@@ -47,23 +44,23 @@ pub struct Dispatch<T: Transport> {
     pub(crate) pace: Pace,
     pub(crate) transport: T,
     pub(crate) log: Log,
-    pub(crate) lanes: RwLock<Lanes<T::Endpoint>>,
-    pub(crate) routes: RwLock<Arc<Routes>>,
-    pub(crate) places: Places<Arc<Lane<T::Endpoint>>>,
+    pub(super) lanes: RwLock<Lanes<T::Endpoint>>,
+    pub(super) routes: RwLock<Arc<Routes>>,
+    pub(super) permits: Permits<Arc<Lane<T::Endpoint>>>,
     pub(super) pacer: Pacer,
     pub(crate) results: Results,
     pub(crate) calendar: Calendar<T::Endpoint>,
     pub(crate) counters: Counters,
-    pub(crate) waiters: Waiters,
+    pub(super) waiters: Waiters,
     pub(crate) replay_asked: Notify,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) retention: watch::Sender<Retention>,
     /// Bytes of `data` above which an event is set aside; the intake reads it before each look.
     pub(crate) max_data_bytes: AtomicUsize,
-    pub(crate) queued_bytes: AtomicUsize,
+    pub(super) queued_bytes: AtomicUsize,
     pub(super) flying_bytes: AtomicUsize,
     pub(super) workers: AtomicUsize,
-    pub(super) idle: Notify,
+    pub(super) last_ended: Notify,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -78,7 +75,7 @@ impl<T: Transport> Dispatch<T> {
             log: Log::new(store, runtime),
             lanes: RwLock::default(),
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
-            places: Places::new(0),
+            permits: Permits::new(0),
             pacer: Pacer::default(),
             results: Results::default(),
             calendar: Calendar::default(),
@@ -91,7 +88,7 @@ impl<T: Transport> Dispatch<T> {
             queued_bytes: AtomicUsize::new(0),
             flying_bytes: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
-            idle: Notify::new(),
+            last_ended: Notify::new(),
         })
     }
 
@@ -133,6 +130,12 @@ impl<T: Transport> Dispatch<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
             .cloned()
+    }
+
+    /// Every lane, in no order.
+    pub(crate) fn all_lanes(&self) -> Vec<Arc<Lane<T::Endpoint>>> {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        lanes.values().cloned().collect()
     }
 
     /// The subscriptions of the moment.
@@ -234,102 +237,93 @@ impl<T: Transport> Dispatch<T> {
         state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
     }
 
-    /// Directs a lane to a target, or closes it.
-    pub(crate) fn direct_lane(
+    /// Queues a delivery before all others and returns the end of its attempt, once that is in the log.
+    pub(crate) fn offer_first(
         &self,
+        _log: &LogGuard<'_>,
         lane: &Lane<T::Endpoint>,
-        target: Option<Arc<Target<T::Endpoint>>>,
-    ) {
-        let mut state = lane.lock();
-        let before = state.queued_bytes();
-        state.direct(target);
+        due: Due,
+    ) -> oneshot::Receiver<Attempt> {
+        let told = self.waiters.watch(due.id);
         self.queued_bytes
-            .fetch_sub(before - state.queued_bytes(), Ordering::Relaxed);
+            .fetch_add(due.body.len(), Ordering::Relaxed);
+        lane.lock().push_first(due);
+        told
     }
 
-    /// Starts workers for what is queued, as far as places go.
-    pub(crate) fn fill(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) {
-        self.seats(Some(lane.clone()), |lane, taken| self.start(lane, taken));
+    /// Has the log looked at for rows of the lane that are due by now.
+    pub(crate) fn look_for_due(&self, lane: &Arc<Lane<T::Endpoint>>) {
+        if lane.lock().came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
     }
 
-    /// Starts workers for those who stand in line, as far as places go.
-    pub(crate) fn fill_line(self: &Arc<Self>) {
-        self.seats(None, |lane, taken| self.start(lane, taken));
-    }
-
-    pub(super) fn start(self: &Arc<Self>, lane: Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
-        self.workers.fetch_add(1, Ordering::Relaxed);
-        drop(self.log.runtime().spawn(self.clone().work(lane, taken)));
-    }
-
-    /// Gives every place that can be had to a delivery of those who stand in line, and of `own`.
-    pub(super) fn seats(
-        &self,
-        mut own: Option<Arc<Lane<T::Endpoint>>>,
-        mut start: impl FnMut(Arc<Lane<T::Endpoint>>, Taken<T::Endpoint>),
-    ) {
-        // Who stands in line goes first, or a lane would take back the very place that it gave up.
-        while let Some(lane) = self.first_in_line().or_else(|| own.take()) {
-            while let Some(taken) = self.seat(&lane) {
-                start(lane.clone(), taken);
+    /// Lets go of a delivery whose attempt was recorded, under the lock of that commit, so that a refill
+    /// sees either the row as it was with the delivery held, or as it is with the delivery let go.
+    pub(crate) fn let_go(&self, _log: &LogGuard<'_>, attempt: &Attempt) {
+        if let Some(lane) = self.lane(&attempt.due.webhook) {
+            lane.tally.count(attempt);
+            // A lane stays until the last of its results is here, so this never falls below none.
+            lane.unrecorded.fetch_sub(1, Ordering::Relaxed);
+            let mut state = lane.lock();
+            state.release(attempt.due.id);
+            if let Verdict::RetryAt(at_ms) = attempt.verdict
+                && state.note_due(at_ms)
+            {
+                drop(state);
+                self.calendar.enter(at_ms, &lane);
             }
         }
+        self.waiters.tell(attempt);
     }
 
-    /// The lane whose turn it is at a free place.
-    fn first_in_line(&self) -> Option<Arc<Lane<T::Endpoint>>> {
-        let next = self.places.next()?;
-        next.lock().in_line = false;
-        Some(next)
-    }
-
-    /// Takes one place and one delivery of a lane.
-    fn seat(&self, lane: &Arc<Lane<T::Endpoint>>) -> Option<Taken<T::Endpoint>> {
-        let mut state = lane.lock();
-        let limit = state.target.as_ref()?.webhook.max_in_flight;
-        if self.is_stopping() || state.queued() == 0 || state.active >= limit {
-            return None;
+    /// Makes room for as many results as were recorded, and gives out permits by how many are left.
+    pub(crate) fn make_room(self: &Arc<Self>, recorded: &[Attempt]) {
+        self.results.recorded(recorded);
+        if self.permits.steer(self.results.unrecorded()) {
+            self.fill_line();
         }
-        if !state.next_fits(self.flight_share()) {
-            return None;
+    }
+
+    /// Waits until no request is in flight, but no longer than an attempt can take. No new one begins
+    /// once the pipeline was stopped. Returns how many are in flight yet.
+    pub async fn drained(&self) -> usize {
+        match tokio::time::timeout(DRAIN, self.idle()).await {
+            Ok(()) => 0,
+            Err(_) => self.in_flight(),
         }
-        let in_line = state.in_line;
-        if !self
-            .places
-            .take_or_wait(state.active, || (!in_line).then(|| lane.clone()))
-        {
-            state.in_line = true;
-            return None;
-        }
-        let taken = self.take(&mut state)?;
-        state.active += 1;
-        Some(taken)
     }
 
-    /// Takes a delivery out of the queue, to be sent.
-    pub(super) fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
-        let taken = state.take()?;
-        let bytes = taken.due.body.len();
-        self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(taken)
-    }
-
-    /// How many bytes one webhook may have in flight at the moment.
-    pub(super) fn flight_share(&self) -> usize {
-        let used = self.flying_bytes.load(Ordering::Relaxed);
-        (FLIGHT_BYTES.saturating_sub(used) / 4).max(FLIGHT_FLOOR_BYTES)
-    }
-
-    /// Waits until no request is in flight. No new one begins once `stop` was sent.
-    pub async fn drained(&self) {
+    /// Waits until no request is in flight.
+    pub(crate) async fn idle(&self) {
         loop {
-            let mut idle = pin!(self.idle.notified());
+            let mut idle = pin!(self.last_ended.notified());
             idle.as_mut().enable();
             if self.workers.load(Ordering::Acquire) == 0 {
                 return;
             }
             idle.await;
+        }
+    }
+}
+
+/// What is taken of the capacity that all lanes share.
+#[cfg(test)]
+pub(crate) struct InUse {
+    pub(crate) permits: usize,
+    pub(crate) is_permit_free: bool,
+    pub(crate) queued_bytes: usize,
+    pub(crate) flying_bytes: usize,
+}
+
+#[cfg(test)]
+impl<T: Transport> Dispatch<T> {
+    pub(crate) fn capacity_in_use(&self) -> InUse {
+        InUse {
+            permits: self.permits.used(),
+            is_permit_free: self.permits.is_free(),
+            queued_bytes: self.queued_bytes.load(Ordering::Relaxed),
+            flying_bytes: self.flying_bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct State<E> {
     /// The lane is listed when its queue is no longer than this: half of what it had when it could
     /// take no more, in time before it runs dry and not for each row.
     low_rows: usize,
-    /// Whether the lane is in the line for a place above its floor.
+    /// Whether the lane is in the line for a permit above its floor.
     pub(crate) in_line: bool,
     /// Whether the lane has got something of the batch that is being handed out.
     pub(crate) touched: bool,

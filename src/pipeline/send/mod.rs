@@ -1,16 +1,18 @@
 //! Sending: a delivery is queued in its webhook's lane, gets a permit, and becomes an attempt.
 //!
-//! [`dispatch`] holds the lanes and gives permits out, [`worker`] makes the attempts, [`results`] keeps
-//! them for the log. Nothing here reads outbox or log by itself: the parts beside it do, and hand over.
+//! [`dispatch`] holds the lanes, [`schedule`] gives permits out, [`worker`] makes the attempts, and
+//! [`results`] keeps them for the log. Nothing here reads outbox or log by itself: the parts beside it do, and hand over.
 
 mod calendar;
 mod deferred;
 mod dispatch;
+mod exchange;
 mod lane;
 mod pacing;
 mod pending;
 mod permits;
 mod results;
+mod schedule;
 mod waiters;
 mod worker;
 
@@ -18,7 +20,6 @@ pub use dispatch::Dispatch;
 pub(crate) use lane::Lane;
 #[cfg(test)]
 pub(crate) use lane::QUEUE_ROWS;
-pub(crate) use lane::Target;
 #[cfg(test)]
 pub(crate) use permits::FLOOR;
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Places: how many requests may be in flight in all, and whose turn it is when that is reached.
+//! Permits: how many requests may be in flight in all, and whose turn it is when that is reached.
 //!
-//! A webhook with fewer than [`FLOOR`] in flight always gets a place, so that a hundred endpoints
+//! A webhook with fewer than [`FLOOR`] in flight always gets a permit, so that a hundred endpoints
 //! that never answer cannot keep a healthy one waiting. The global limit counts what is above that.
-//! Who finds no place stands in line; the line moves by one with each place that is given back, and
-//! a worker at a place above its lane's floor gives it back after its shift while others wait.
+//! Who finds no permit stands in line; the line moves by one with each permit that is given back, and
+//! a worker at a permit above its lane's floor gives it back after its shift while others wait.
 //!
-//! While results come faster than the log takes them, fewer places are given out: more requests in
+//! While results come faster than the log takes them, fewer permits are given out: more requests in
 //! flight would only make the results wait longer, in memory that they need.
 
 use std::collections::VecDeque;
@@ -15,20 +15,20 @@ use std::sync::{Mutex, PoisonError};
 /// Requests in flight that every webhook may have whatever the others do.
 pub(crate) const FLOOR: usize = 4;
 
-/// Places above the floors that are left when the log can't follow. What two processors are busy with
-/// is in flight then; with 64 places, ten webhooks were sent a tenth less, for the state of so many
+/// Permits above the floors that are left when the log can't follow. What two processors are busy with
+/// is in flight then; with 64 permits, ten webhooks were sent a tenth less, for the state of so many
 /// connections and requests is no longer in the processors' caches when they are turned to again.
 const LEAST: usize = 24;
 
-/// Results waiting for the log at which places are taken away, and at which they are given again:
+/// Results waiting for the log at which permits are taken away, and at which they are given again:
 /// four of the recorder's batches, and less than one.
 const LAG: (usize, usize) = (1_024, 192);
 
-/// The places above every webhook's floor.
-pub(crate) struct Places<L> {
+/// The permits above every webhook's floor.
+pub(crate) struct Permits<L> {
     inner: Mutex<Inner<L>>,
     waiting: AtomicUsize,
-    /// More places are taken than there are by now.
+    /// More permits are taken than there are by now.
     excess: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ struct Inner<L> {
     line: VecDeque<L>,
 }
 
-impl<L> Places<L> {
+impl<L> Permits<L> {
     pub(crate) fn new(limit: usize) -> Self {
         let inner = Inner {
             limit,
@@ -64,7 +64,7 @@ impl<L> Places<L> {
         self.note(&inner);
     }
 
-    /// Takes places away or gives them again, by how many results wait for the log. True where
+    /// Takes permits away or gives them again, by how many results wait for the log. True where
     /// there are more than before, for those who stand in line.
     pub(crate) fn steer(&self, lag: usize) -> bool {
         if LAG.1 <= lag && lag < LAG.0 {
@@ -90,9 +90,9 @@ impl<L> Places<L> {
             .store(inner.used > inner.window, Ordering::Relaxed);
     }
 
-    /// Takes a place for a lane that has `active` in flight, or puts the lane that `lane` gives at
-    /// the end of the line, in one step, so that no place given back in between is missed.
-    pub(crate) fn take_or_wait(&self, active: usize, lane: impl FnOnce() -> Option<L>) -> bool {
+    /// Acquires a permit for a lane that has `active` in flight, or puts the lane that `lane` gives at
+    /// the end of the line, in one step, so that no permit given back in between is missed.
+    pub(crate) fn acquire_or_wait(&self, active: usize, lane: impl FnOnce() -> Option<L>) -> bool {
         if active < FLOOR {
             return true;
         }
@@ -106,7 +106,7 @@ impl<L> Places<L> {
         false
     }
 
-    /// Gives back a place of a lane that had `active` in flight.
+    /// Gives back a permit of a lane that had `active` in flight.
     pub(crate) fn give_back(&self, active: usize) {
         if active > FLOOR {
             let mut inner = self.lock();
@@ -115,7 +115,7 @@ impl<L> Places<L> {
         }
     }
 
-    /// The lane whose turn it is, where there is a free place and somebody waits.
+    /// The lane whose turn it is, where there is a free permit and somebody waits.
     pub(crate) fn next(&self) -> Option<L> {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return None;
@@ -129,13 +129,13 @@ impl<L> Places<L> {
         next
     }
 
-    /// Whether a lane with `active` in flight should let another one have its place, or nobody.
+    /// Whether a lane with `active` in flight should let another one have its permit, or nobody.
     pub(crate) fn should_yield(&self, active: usize) -> bool {
         active > FLOOR
             && (self.waiting.load(Ordering::Relaxed) > 0 || self.excess.load(Ordering::Relaxed))
     }
 
-    /// Places above the floors that are taken.
+    /// Permits above the floors that are taken.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.lock().used
@@ -159,60 +159,68 @@ mod tests {
 
     #[test]
     fn the_floor_is_free_and_the_rest_is_counted() {
-        let places = Places::<u8>::new(2);
-        assert!((0..FLOOR).all(|active| places.take_or_wait(active, || None)));
-        assert!(places.take_or_wait(4, || None) && places.take_or_wait(5, || None));
-        assert!(!places.take_or_wait(6, || None), "the limit is reached");
+        let permits = Permits::<u8>::new(2);
+        assert!((0..FLOOR).all(|active| permits.acquire_or_wait(active, || None)));
+        assert!(permits.acquire_or_wait(4, || None) && permits.acquire_or_wait(5, || None));
+        assert!(!permits.acquire_or_wait(6, || None), "the limit is reached");
         assert!(
-            places.take_or_wait(0, || None),
+            permits.acquire_or_wait(0, || None),
             "another lane's floor is free all the same"
         );
-        assert!(!places.take_or_wait(4, || None), "but not what is above it");
+        assert!(
+            !permits.acquire_or_wait(4, || None),
+            "but not what is above it"
+        );
     }
 
     #[test]
-    fn a_place_given_back_goes_to_the_first_in_line() {
-        let places = Places::new(1);
-        assert!(places.take_or_wait(4, || Some('x')));
-        assert!(!places.should_yield(5), "nobody waits");
-        assert!(!places.take_or_wait(4, || Some('a')) && !places.take_or_wait(4, || Some('b')));
-        assert!(places.should_yield(5));
-        assert!(!places.should_yield(4), "the floor is never given away");
-        assert_eq!(places.next(), None, "no place is free");
-        places.give_back(4);
-        assert_eq!(places.next(), None, "a floor's place was not counted");
-        places.give_back(5);
-        assert_eq!(places.next(), Some('a'));
+    fn a_permit_given_back_goes_to_the_first_in_line() {
+        let permits = Permits::new(1);
+        assert!(permits.acquire_or_wait(4, || Some('x')));
+        assert!(!permits.should_yield(5), "nobody waits");
+        assert!(
+            !permits.acquire_or_wait(4, || Some('a')) && !permits.acquire_or_wait(4, || Some('b'))
+        );
+        assert!(permits.should_yield(5));
+        assert!(!permits.should_yield(4), "the floor is never given away");
+        assert_eq!(permits.next(), None, "no permit is free");
+        permits.give_back(4);
+        assert_eq!(permits.next(), None, "a floor's permit was not counted");
+        permits.give_back(5);
+        assert_eq!(permits.next(), Some('a'));
     }
 
     #[test]
     fn a_smaller_limit_is_reached_by_finishing() {
-        let places = Places::new(2);
-        assert!(places.take_or_wait(4, || None) && places.take_or_wait(5, || None));
-        places.resize(1);
-        assert!(!places.take_or_wait(4, || Some('a')));
-        places.give_back(6);
-        assert_eq!(places.next(), None, "still at the new limit");
-        places.give_back(5);
-        assert_eq!(places.next(), Some('a'));
+        let permits = Permits::new(2);
+        assert!(permits.acquire_or_wait(4, || None) && permits.acquire_or_wait(5, || None));
+        permits.resize(1);
+        assert!(!permits.acquire_or_wait(4, || Some('a')));
+        permits.give_back(6);
+        assert_eq!(permits.next(), None, "still at the new limit");
+        permits.give_back(5);
+        assert_eq!(permits.next(), Some('a'));
     }
 
     #[test]
-    fn places_go_while_the_log_lags_and_come_back() {
-        let places = Places::<u8>::new(256);
-        assert!((4..104).all(|active| places.take_or_wait(active, || None)));
-        assert!(!places.steer(LAG.0) && places.should_yield(5), "75 of 100");
-        assert!(!places.should_yield(4), "a floor stays");
-        (0..8).for_each(|_| assert!(!places.steer(LAG.0)));
+    fn permits_go_while_the_log_lags_and_come_back() {
+        let permits = Permits::<u8>::new(256);
+        assert!((4..104).all(|active| permits.acquire_or_wait(active, || None)));
+        assert!(
+            !permits.steer(LAG.0) && permits.should_yield(5),
+            "75 of 100"
+        );
+        assert!(!permits.should_yield(4), "a floor stays");
+        (0..8).for_each(|_| assert!(!permits.steer(LAG.0)));
         for _ in 0..100 - LEAST {
-            assert!(!places.is_free());
-            places.give_back(5);
+            assert!(!permits.is_free());
+            permits.give_back(5);
         }
-        assert!(!places.should_yield(5) && !places.is_free(), "no fewer");
-        assert!(!places.steer(LAG.1), "neither much nor little waits");
-        assert!(places.steer(0) && places.is_free());
-        while places.steer(0) {}
-        assert!((LEAST..256).all(|active| places.take_or_wait(active, || None)));
-        assert!(!places.take_or_wait(300, || None), "the limit stays");
+        assert!(!permits.should_yield(5) && !permits.is_free(), "no fewer");
+        assert!(!permits.steer(LAG.1), "neither much nor little waits");
+        assert!(permits.steer(0) && permits.is_free());
+        while permits.steer(0) {}
+        assert!((LEAST..256).all(|active| permits.acquire_or_wait(active, || None)));
+        assert!(!permits.acquire_or_wait(300, || None), "the limit stays");
     }
 }

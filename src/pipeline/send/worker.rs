@@ -1,6 +1,6 @@
-//! A worker: a future that holds one place of a lane and makes one attempt after another.
+//! A worker: a future that holds one permit and makes one attempt after another.
 //!
-//! It ends when there is nothing left to send at any place that can be had. An attempt is five calls
+//! It ends when there is nothing left to send with any permit that can be had. An attempt is five calls
 //! in a row: take → the dialect builds the request → the transport sends → the verdict → hand to the
 //! recorder. Nothing here writes the log and nothing reads it: `record` and `refill` do.
 //!
@@ -19,54 +19,44 @@ use tokio::time::Instant;
 use super::dispatch::Dispatch;
 use super::lane::{Lane, State, Taken};
 use super::permits::FLOOR;
+use super::schedule::{Permit, Seat, Worker};
 use crate::dialect;
-use crate::model::{Attempt, Due, Fault, Origin, Verdict, crash};
+use crate::model::{Attempt, Due, Fault, Origin, crash};
 use crate::transport::Transport;
-
-/// How long a worker keeps its place while others stand in line. To change after each attempt took a
-/// twentieth of the time where endpoints answer at once.
-const SHIFT: Duration = Duration::from_millis(5);
 
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
-impl<T: Transport> Dispatch<T> {
-    /// One worker: attempts in a row on one place, and then on the next that can be had.
-    pub(super) async fn work(
-        self: Arc<Self>,
-        lane: Arc<Lane<T::Endpoint>>,
-        first: Taken<T::Endpoint>,
-    ) {
-        let mut seat = Some((lane, first));
-        while let Some((lane, first)) = seat.take() {
+impl<T: Transport> Worker<T> {
+    /// Attempts in a row on one permit, and then on the next that can be had.
+    pub(super) async fn work(self, first: Seat<T>) {
+        let dispatch = &self.0;
+        let mut seat = Some(first);
+        while let Some((mut permit, first)) = seat.take() {
             let mut next = Some(first);
-            let since = self.clock.instant();
+            let since = dispatch.clock.instant();
             while let Some(mut taken) = next {
-                let bytes = taken.due.body.len();
                 if taken.refill {
-                    self.calendar.list(&lane);
+                    dispatch.calendar.list(&permit.lane);
                 }
-                if !self.may_begin(&lane).await {
-                    lane.lock().release(taken.due.id);
-                } else if self.is_still_to_be_sent(&lane, &mut taken) {
-                    self.attempt_or_put_back(&lane, taken).await;
+                if !dispatch.may_begin(&permit.lane).await {
+                    permit.lane.lock().release(taken.due.id);
+                    permit.hand_over();
+                } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
+                    dispatch.attempt_or_put_back(&mut permit, taken).await;
                 }
-                self.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                if lane.lock().landed(bytes) {
-                    self.fill(&lane);
-                }
-                next = self.go_on(&lane, since);
+                permit.land();
+                next = permit.next(since);
             }
-            self.seats(Some(lane), |lane, taken| match seat {
-                None => seat = Some((lane, taken)),
-                Some(_) => self.start(lane, taken),
+            dispatch.schedule(Some(&permit.lane), |another| match seat {
+                None => seat = Some(another),
+                Some(_) => dispatch.start(another),
             });
         }
-        if self.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle.notify_waiters();
-        }
     }
+}
 
+impl<T: Transport> Dispatch<T> {
     /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
     /// yet is better left for the next start.
     async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
@@ -82,17 +72,15 @@ impl<T: Transport> Dispatch<T> {
 
     /// Whether what was taken is to be sent, after all that was waited for since: its webhook may have
     /// become inactive, and what was pending for it been cancelled.
-    fn is_still_to_be_sent(
-        &self,
-        lane: &Arc<Lane<T::Endpoint>>,
-        taken: &mut Taken<T::Endpoint>,
-    ) -> bool {
-        let mut state = lane.lock();
+    fn is_still_to_be_sent(&self, permit: &mut Permit<T>, taken: &mut Taken<T::Endpoint>) -> bool {
+        let mut state = permit.lane.lock();
         if state.renew(taken) {
             return true;
         }
         state.release(taken.due.id);
-        self.have_looked_at(lane, &mut state);
+        self.have_looked_at(&permit.lane, &mut state);
+        drop(state);
+        permit.hand_over();
         false
     }
 
@@ -111,39 +99,23 @@ impl<T: Transport> Dispatch<T> {
             .is_err()
     }
 
-    /// The next delivery of a worker that has its place `since` then, or the place given back.
-    fn go_on(&self, lane: &Lane<T::Endpoint>, since: Instant) -> Option<Taken<T::Endpoint>> {
-        let shift_is_over = || self.clock.instant() - since >= SHIFT;
-        let mut state = lane.lock();
-        let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
-        let stays = !self.is_stopping()
-            && state.active <= limit
-            && !(self.places.should_yield(state.active) && shift_is_over());
-        let taken = if stays && state.next_fits(self.flight_share()) {
-            self.take(&mut state)
-        } else {
-            None
-        };
-        if taken.is_none() {
-            self.places.give_back(state.active);
-            state.active -= 1;
-        }
-        taken
-    }
-
-    async fn attempt_or_put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+    async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Taken<T::Endpoint>) {
         let fault = match caught(self.attempt(&taken)).await {
             Ok(Ok(attempt)) => {
+                let lane = &permit.lane;
                 lane.note_answer(attempt.exchange.result.is_ok());
                 lane.unrecorded.fetch_add(1, Ordering::Relaxed);
+                // Before it is pushed: what was sent is not to be sent again, come what may.
+                permit.hand_over();
                 return self.results.push(attempt);
             }
             Ok(Err(fault)) => fault,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
         };
         self.counters
-            .fault(&self.clock, &lane.name, taken.due.id, &fault);
-        self.put_back(lane, taken);
+            .fault(&self.clock, &permit.lane.name, taken.due.id, &fault);
+        permit.hand_over();
+        self.put_back(&permit.lane, taken);
         Box::pin(self.pause()).await;
     }
 
@@ -175,23 +147,8 @@ impl<T: Transport> Dispatch<T> {
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
-        let number = due.attempts.saturating_add(1);
-        let sends = if due.origin == Origin::Test {
-            1
-        } else {
-            target.webhook.max_attempts
-        };
-        let (mut verdict, error) = dialect::verdict(
-            due.dialect,
-            sends,
-            due.id,
-            number,
-            &exchange,
-            finished_at_ms,
-        );
-        if due.origin == Origin::Test && verdict != Verdict::Delivered {
-            verdict = Verdict::Failed;
-        }
+        let max_attempts = target.webhook.max_attempts;
+        let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
         let mut kept = Due {
             event: due.event.clone(),
             webhook: due.webhook.clone(),
@@ -204,7 +161,7 @@ impl<T: Transport> Dispatch<T> {
         }
         Ok(Attempt {
             due: kept,
-            number,
+            number: due.number(),
             started_at_ms,
             finished_at_ms,
             url: target.url.clone(),

@@ -95,8 +95,9 @@ impl LogGuard<'_> {
         self.inner.store.set_unsynced(false);
     }
 
-    /// It did not, and somebody has to try again.
+    /// It did not, or could not even begin: told of once more, so that somebody tries again.
     pub(crate) fn not_synced(&mut self) {
+        self.inner.told = false;
         self.inner.store.set_unsynced(true);
     }
 }
@@ -159,8 +160,9 @@ mod tests {
             assert!(is_told(&log).await);
             assert!(!is_told(&log).await, "once");
             log.lock().not_synced();
-            assert!(!is_told(&log).await, "still the same");
+            assert!(is_told(&log).await, "it could not begin: once more");
             log.lock().begin_sync();
+            assert!(!is_told(&log).await);
             log.lock().not_synced();
             assert!(is_told(&log).await, "it failed: once more");
             log.lock().begin_sync();

@@ -34,6 +34,8 @@ pub(super) enum Act {
     LateFault(u64),
     /// The attempt panics.
     Panic,
+    /// The request never ends: not even its time-outs are kept.
+    Never,
 }
 
 /// A request as an endpoint saw it.
@@ -98,6 +100,7 @@ impl Transport for Scripted {
                 self.in_flight.fetch_sub(1, Ordering::SeqCst);
                 return Err(Fault("no thread".into()));
             }
+            Act::Never => std::future::pending().await,
             Act::Panic => {
                 self.in_flight.fetch_sub(1, Ordering::SeqCst);
                 panic!("on purpose");

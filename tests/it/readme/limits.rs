@@ -178,13 +178,13 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "bodies in flight",
         "32 MiB",
-        "pipeline/send/dispatch",
+        "pipeline/send/schedule",
         "FLIGHT_BYTES: usize = 32 << 20;",
     ),
     (
         "bodies in flight",
         "64 KiB",
-        "pipeline/send/dispatch",
+        "pipeline/send/schedule",
         "FLIGHT_FLOOR_BYTES: usize = 64 << 10;",
     ),
     (
