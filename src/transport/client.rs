@@ -14,13 +14,14 @@ use tokio::time::Instant;
 
 use super::connect::{AttemptTrace, Connector, Target};
 use super::decode::decode;
+use super::error::Error;
 use super::failure::{AttemptError, answering};
 use super::http1::{self, Ask, Connection, Exchanged, Parting};
 use super::pool::{Kept, Pool};
 use super::resolve::{Current, Resolver};
+use super::send::Transport;
 use super::timeout::ReusableTimeout;
 use super::tls::Tls;
-use super::{Error, Transport};
 use crate::dialect::{self, Timeouts};
 use crate::model::clock::micros;
 use crate::model::{Answer, Clock, Dialect, Exchange, Failure, Fault, Request, Webhook};
@@ -327,6 +328,35 @@ impl Endpoint {
         match (&self.target.handshake, &other.target.handshake) {
             (Some(one), Some(two)) => Arc::ptr_eq(&one.config, &two.config),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_dialects_say_how_long_an_attempt_may_take() {
+        let scripted = |dialect| {
+            let index = Dialect::ALL.iter().position(|one| *one == dialect);
+            let each = Duration::from_millis(u64::try_from(index.unwrap()).unwrap());
+            Timeouts {
+                connect: each,
+                response: each * 2,
+                body: each * 3,
+            }
+        };
+        let scripting = Client::with_timeouts(Clock::system(), scripted);
+        let real = Client::new(Clock::system());
+        for dialect in Dialect::ALL {
+            let mut webhook = Webhook::sample("w", "http://h.example/");
+            webhook.dialect = dialect;
+            let timeouts = |client: &Client| client.endpoint(&webhook).unwrap().timeouts;
+            assert_eq!(timeouts(&scripting), scripted(dialect));
+            assert_eq!(timeouts(&real), dialect::timeouts(dialect));
         }
     }
 }

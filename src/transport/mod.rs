@@ -19,6 +19,7 @@ mod keep_alive;
 mod look_up;
 mod pool;
 mod resolve;
+mod send;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -26,26 +27,7 @@ mod timeout;
 mod tls;
 mod wire;
 
-use std::future::Future;
-
-use crate::model::{Exchange, Fault, Request};
-
 pub use client::{Client, Endpoint};
 pub use error::Error;
+pub use send::Transport;
 pub use tls::check_ca;
-
-/// Sends requests. The real one is [`Client`]; the pipeline's tests script their own.
-pub trait Transport: Send + Sync + 'static {
-    /// What is known of one webhook's endpoint, with its idle connections.
-    type Endpoint: Send + Sync + 'static;
-
-    /// Makes one attempt. Dropping the future closes its connection.
-    ///
-    /// # Errors
-    /// [`Fault`] is our own machine's trouble; all else is in the [`Exchange`].
-    fn send(
-        &self,
-        to: &Self::Endpoint,
-        request: &Request,
-    ) -> impl Future<Output = Result<Exchange, Fault>> + Send;
-}

@@ -13,13 +13,13 @@ const TRAILERS: usize = 32;
 enum State {
     /// In a chunk's size: what came of it.
     Size(Vec<u8>),
-    /// Behind it, in an extension.
+    /// Behind it, in an extension, if it is `named`; with the byte before.
     Extension { size: u64, last: u8, named: bool },
     /// In its data, of which so much is to come.
     Data(u64),
     /// In the line's end behind them; whether half of it came.
     DataEnd(bool),
-    /// In the trailers; what came of them.
+    /// In the trailers; what came of them, and how much in the line that began last.
     Trailers { came: Vec<u8>, line: usize },
 }
 
@@ -61,33 +61,24 @@ impl Chunks {
             return (Step::Framing, came);
         };
         match &mut self.state {
-            State::Size(digits) => match size_ends(digits, *byte) {
-                Some(Some(size)) => {
-                    self.state = State::Extension {
-                        size,
-                        last: 0,
-                        named: false,
-                    };
-                    // The byte is the first that is no more of the size.
-                    (Step::Framing, came)
+            State::Size(digits) => {
+                match size_ends(digits, *byte) {
+                    None => digits.push(*byte),
+                    Some(None) => return (Step::Broken(std::mem::take(digits)), came),
+                    Some(Some(size)) => {
+                        self.state = State::Extension {
+                            size,
+                            last: 0,
+                            named: false,
+                        };
+                        // The byte is not the size's.
+                        return (Step::Framing, came);
+                    }
                 }
-                Some(None) => (Step::Broken(std::mem::take(digits)), came),
-                None => {
-                    digits.push(*byte);
-                    (Step::Framing, rest)
-                }
-            },
-            State::Extension { size, last, named } => {
-                if *byte == b'\n' {
-                    self.is_proper &= *last == b'\r';
-                    self.state = State::after_size(*size);
-                } else {
-                    let fits = *named || matches!(byte, b';' | b' ' | b'\t' | b'\r');
-                    self.extensions += 1;
-                    self.is_proper &= fits && *last != b'\r' && self.extensions < ODD_BYTES;
-                    *named |= *byte == b';';
-                    *last = *byte;
-                }
+                (Step::Framing, rest)
+            }
+            State::Extension { .. } => {
+                self.step_extension(*byte);
                 (Step::Framing, rest)
             }
             State::Data(left) => {
@@ -98,52 +89,66 @@ impl Chunks {
                 }
                 (Step::Data(some), came.get(some.len()..).unwrap_or_default())
             }
-            State::DataEnd(half) => match (byte, *half) {
-                (b'\n', half) => {
-                    self.is_proper &= half;
-                    self.state = State::Size(Vec::new());
-                    (Step::Framing, rest)
-                }
-                (b'\r', false) => {
-                    *half = true;
-                    (Step::Framing, rest)
-                }
-                _ => (Step::Broken(Vec::new()), rest),
-            },
-            State::Trailers { came: all, line } => {
-                if all.len() < ODD_BYTES {
-                    all.push(*byte);
-                } else {
-                    self.is_proper = false;
-                }
-                match byte {
-                    b'\n' => {
-                        self.is_proper &= all.ends_with(b"\r\n");
-                        let is_last = std::mem::take(line) == 0;
-                        self.is_proper &= !is_last || are_trailers(all);
-                        (if is_last { Step::End } else { Step::Framing }, rest)
+            State::DataEnd(half) => {
+                match (byte, *half) {
+                    (b'\n', half) => {
+                        self.is_proper &= half;
+                        self.state = State::Size(Vec::new());
                     }
-                    b'\r' | b' ' | b'\t' => (Step::Framing, rest),
-                    _ => {
-                        *line += 1;
-                        (Step::Framing, rest)
-                    }
+                    (b'\r', false) => *half = true,
+                    _ => return (Step::Broken(Vec::new()), rest),
                 }
+                (Step::Framing, rest)
             }
+            State::Trailers { .. } => (self.step_trailers(*byte), rest),
         }
     }
-}
 
-impl State {
-    /// What follows a chunk's first line.
-    fn after_size(size: u64) -> Self {
-        match size {
-            0 => Self::Trailers {
+    /// Goes on behind a chunk's size, to the end of its line.
+    fn step_extension(&mut self, byte: u8) {
+        let State::Extension { size, last, named } = &mut self.state else {
+            return;
+        };
+        if byte != b'\n' {
+            let fits = *named || matches!(byte, b';' | b' ' | b'\t' | b'\r');
+            self.extensions += 1;
+            self.is_proper &= fits && *last != b'\r' && self.extensions < ODD_BYTES;
+            *named |= byte == b';';
+            *last = byte;
+            return;
+        }
+        self.is_proper &= *last == b'\r';
+        self.state = match *size {
+            0 => State::Trailers {
                 came: Vec::new(),
                 line: 0,
             },
-            size => Self::Data(size),
+            size => State::Data(size),
+        };
+    }
+
+    /// Goes on in the trailers, to the first empty line.
+    fn step_trailers<'a>(&mut self, byte: u8) -> Step<'a> {
+        let State::Trailers { came, line } = &mut self.state else {
+            return Step::Framing;
+        };
+        if came.len() < ODD_BYTES {
+            came.push(byte);
+        } else {
+            self.is_proper = false;
         }
+        match byte {
+            b'\n' => {
+                self.is_proper &= came.ends_with(b"\r\n");
+                if std::mem::take(line) == 0 {
+                    self.is_proper &= are_trailers(came);
+                    return Step::End;
+                }
+            }
+            b'\r' | b' ' | b'\t' => {}
+            _ => *line += 1,
+        }
+        Step::Framing
     }
 }
 

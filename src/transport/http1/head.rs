@@ -11,14 +11,12 @@ use httparse::{ParserConfig, Response, Status};
 use super::body::Body;
 use super::error::Error;
 use super::facts::HeaderFacts;
-use super::lenient::{self, Found, Lenient};
+use super::lenient::{self, Found, HEADERS, Lenient};
 use crate::model::Headers;
 use crate::transport::keep_alive::Keep;
 
 /// The most of an answer's head that is read; a larger one is a protocol failure.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
-/// The most headers that an answer may have.
-pub(super) const HEADERS: usize = 100;
 
 /// An answer whose head was read.
 pub(in crate::transport) struct Reply {

@@ -7,8 +7,10 @@
 //! connection is not used again.
 
 use super::facts::HeaderFacts;
-use super::head::HEADERS;
 use crate::model::Headers;
+
+/// The most headers that an answer may have.
+pub(super) const HEADERS: usize = 100;
 
 /// What is found in the bytes that came.
 pub(super) enum Found {
