@@ -32,7 +32,7 @@
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | toml |
 //! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix |
 //! | 2 | `store` | the log in domain words | rusqlite |
-//! | 2 | `transport` | one POST: request in, outcome and timings out | hyper, rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
+//! | 2 | `transport` | one POST: request in, outcome and timings out | httparse, rustls, tokio-rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
 //! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
 //!

@@ -487,7 +487,7 @@ fn of_attempt(attempt: &Attempt) -> Value {
         "peer": exchange.peer.map(|peer| peer.to_string()),
         "request_headers": attempt.request_headers,
         "request_body": String::from_utf8_lossy(&attempt.due.body),
-        "response_headers": answer.map(|answer| &answer.headers),
+        "response_headers": answer.map(|answer| answer.headers.lines()),
         "response_body": answer.map(|answer| String::from_utf8_lossy(&answer.body)),
     })
 }

@@ -57,7 +57,7 @@ mod tests {
             result: result
                 .map(|status| Answer {
                     status,
-                    headers: String::new(),
+                    headers: "".into(),
                     body: Vec::new(),
                     truncated: true,
                 })

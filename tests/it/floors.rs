@@ -32,20 +32,28 @@ const FLOORS: [(&str, u8); 10] = [
 ];
 
 const DATABASES: &[&str] = &["outbox", "store"];
-/// `cli/demo` and `cli/receiver` serve HTTP: the receivers that a developer tries things out with.
-const SERVERS: &[&str] = &["transport", "api", "cli/demo", "cli/receiver"];
+/// `cli/demo` and `cli/receiver` serve HTTP: the receivers that a developer tries things out with. The
+/// client's tests ask hyper what it would have read.
+const SERVERS: &[&str] = &["transport/tests", "api", "cli/demo", "cli/receiver"];
 const TLS: &[&str] = &["transport", "api"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 25] = [
+const HOMES: [(&str, &[&str]); 26] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
     ("http_body_util", SERVERS),
     (
         "http",
-        &["transport", "api", "cli/demo", "cli/receiver", "model/url"],
+        &[
+            "transport/tests",
+            "api",
+            "cli/demo",
+            "cli/receiver",
+            "model/url",
+        ],
     ),
+    ("httparse", &["transport/http1"]),
     ("rustls", TLS),
     ("tokio_rustls", TLS),
     ("rustls_native_certs", TLS),

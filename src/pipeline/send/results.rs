@@ -155,6 +155,6 @@ impl Results {
 /// The memory that an attempt holds, as far as it can be large.
 fn bytes(attempt: &Attempt) -> usize {
     let answer = attempt.exchange.result.as_ref().ok();
-    let answer = answer.map_or(0, |answer| answer.headers.len() + answer.body.len());
+    let answer = answer.map_or(0, |answer| answer.headers.lines().len() + answer.body.len());
     attempt.due.body.len() + attempt.request_headers.len() + answer
 }

@@ -79,7 +79,7 @@ impl Transport for Scripted {
                 tokio::time::sleep(Duration::from_millis(after_ms)).await;
                 Ok(Answer {
                     status,
-                    headers: String::new(),
+                    headers: "".into(),
                     body: Vec::new(),
                     truncated: false,
                 })

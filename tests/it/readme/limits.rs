@@ -130,31 +130,31 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "answer's body",
         "64 KiB",
-        "transport/answer",
+        "transport/http1/body",
         "BODY_BYTES: usize = 64 * 1024;",
     ),
     (
         "answer's headers in",
         "16 KiB",
-        "transport/answer",
+        "model/headers",
         "HEADER_BYTES: usize = 16 * 1024;",
     ),
     (
         "answer's head |",
         "64 KiB",
-        "transport/letterhead",
+        "transport/http1/head",
         "HEAD_BYTES: usize = 64 * 1024;",
     ),
     (
         "idle connection",
         "60 s",
-        "transport/keep",
+        "transport/keep_alive",
         "IDLE: Duration = Duration::from_secs(60);",
     ),
     (
         "kept connection",
         "5 minutes",
-        "transport/pool",
+        "transport/keep_alive",
         "MAX_AGE: Duration = Duration::from_secs(5 * 60);",
     ),
     (

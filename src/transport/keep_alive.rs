@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// How long a connection is kept idle at most. Common servers close theirs after 60 to 75 s.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection is kept at all: names move, and servers behind one address are replaced.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 /// How much earlier than the peer's own limit we stop using a connection, for its close may be on
 /// the way.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -28,33 +30,37 @@ pub(super) struct Keep {
     pub(super) requests: u32,
 }
 
-impl Keep {
-    /// What an answer without a `Keep-Alive` header lets.
-    pub(super) const UNSAID: Self = Self {
-        idle: IDLE,
-        requests: u32::MAX,
-    };
+/// What an answer's `Keep-Alive` headers say.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Hint {
+    timeout: Option<u64>,
+    max: Option<u32>,
+}
 
-    /// What the answer's `Keep-Alive` headers let; `None`: the connection is not to be used again.
-    pub(super) fn said<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let (mut timeout, mut max) = (None, None);
-        for part in values.flat_map(|value| value.split(',')) {
+impl Hint {
+    /// Takes note of one of the headers; what was said first counts.
+    pub(super) fn take(&mut self, value: &str) {
+        for part in value.split(',') {
             let Some((name, value)) = part.split_once('=') else {
                 continue;
             };
             let is = |other| name.trim().eq_ignore_ascii_case(other);
             if is("timeout") {
-                timeout = timeout.or(value.trim().parse().ok());
+                self.timeout = self.timeout.or(value.trim().parse().ok());
             } else if is("max") {
-                max = max.or(value.trim().parse().ok());
+                self.max = self.max.or(value.trim().parse().ok());
             }
         }
-        let idle = match timeout.map(Duration::from_secs) {
+    }
+
+    /// What they let become of the connection; `None`: it is not to be used again.
+    pub(super) fn keep(self) -> Option<Keep> {
+        let idle = match self.timeout.map(Duration::from_secs) {
             None => IDLE,
             Some(limit) => limit.checked_sub(MARGIN)?.min(IDLE),
         };
-        let requests = max.unwrap_or(u32::MAX);
-        (!idle.is_zero() && requests > 0).then_some(Self { idle, requests })
+        let requests = self.max.unwrap_or(u32::MAX);
+        (!idle.is_zero() && requests > 0).then_some(Keep { idle, requests })
     }
 }
 
@@ -99,10 +105,20 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn said(values: &[&str]) -> Option<Keep> {
+        let mut hint = Hint::default();
+        values.iter().for_each(|value| hint.take(value));
+        hint.keep()
+    }
+
     #[test]
     fn the_peer_may_shorten_the_idle_time_but_not_lengthen_it() {
-        let of = |value: &str| Keep::said([value].into_iter()).map(|keep| keep.idle);
-        assert_eq!(Keep::said([].into_iter()), Some(Keep::UNSAID));
+        let of = |value: &str| said(&[value]).map(|keep| keep.idle);
+        let unsaid = Keep {
+            idle: IDLE,
+            requests: u32::MAX,
+        };
+        assert_eq!(said(&[]), Some(unsaid));
         assert_eq!(of("timeout=5, max=100"), Some(4 * SECOND));
         assert_eq!(of("max=7, Timeout = 600"), Some(IDLE));
         assert_eq!(of("timeout=1"), None);
@@ -112,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_peer_may_count_the_requests() {
-        let of = |values: &[&str]| Keep::said(values.iter().copied()).map(|keep| keep.requests);
+        let of = |values: &[&str]| said(values).map(|keep| keep.requests);
         assert_eq!(of(&["timeout=5, max=100"]), Some(100));
         assert_eq!(of(&["timeout=5", "Max = 1"]), Some(1));
         assert_eq!(of(&["timeout=5, max=0"]), None);

@@ -13,9 +13,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The timer, once there was a wait. Boxed: it is large, and futures that hang would hold it.
 #[derive(Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct ReusableTimeout(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
+impl ReusableTimeout {
     /// What the future brings, or `None` where it takes longer.
     pub(super) async fn limit<T>(
         &mut self,
@@ -55,20 +55,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_wait_has_its_own_limit() {
-        let mut alarm = Alarm::default();
+        let mut timeout = ReusableTimeout::default();
         for wait in [SHORT, SHORT * 4, SHORT / 2, SHORT] {
             let begun = Instant::now();
-            let late = alarm.limit(begun + wait, pin!(pending::<()>())).await;
+            let late = timeout.limit(begun + wait, pin!(pending::<()>())).await;
             assert_eq!(late, None);
             assert!(begun.elapsed() >= wait && begun.elapsed() < wait + SHORT / 10);
         }
         // One that was soon over leaves a timer behind that must not end a later wait.
         let begun = Instant::now();
         let sleep = tokio::time::sleep(SHORT / 3);
-        assert!(alarm.limit(begun + SHORT, pin!(sleep)).await.is_some());
+        assert!(timeout.limit(begun + SHORT, pin!(sleep)).await.is_some());
         let sleep = tokio::time::sleep(SHORT * 2);
-        assert!(alarm.limit(begun + SHORT * 4, pin!(sleep)).await.is_some());
-        assert_eq!(alarm.limit(begun, pin!(ready(1))).await, Some(1));
+        assert!(
+            timeout
+                .limit(begun + SHORT * 4, pin!(sleep))
+                .await
+                .is_some()
+        );
+        assert_eq!(timeout.limit(begun, pin!(ready(1))).await, Some(1));
     }
 
     /// A future that always has more to do.
@@ -80,7 +85,7 @@ mod tests {
             }
         };
         let until = Instant::now() + SHORT / 100;
-        let mut alarm = Alarm::default();
-        assert_eq!(alarm.limit::<()>(until, pin!(busy)).await, None);
+        let mut timeout = ReusableTimeout::default();
+        assert_eq!(timeout.limit::<()>(until, pin!(busy)).await, None);
     }
 }

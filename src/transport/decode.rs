@@ -1,4 +1,4 @@
-//! What the log keeps of an answer: its status, header lines, and the body, decoded and cut.
+//! The body of an answer as the log keeps it: decoded and cut.
 //!
 //! The body is for people who look for a reason, so it is read for a bounded time and size, decoded
 //! where a gzip or deflate stream is announced, and kept raw where that stream is broken. A small body
@@ -7,52 +7,19 @@
 use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 
-/// Bytes of a body that are read from the connection, and bytes that are kept after decoding.
-pub(super) const BODY_BYTES: usize = 64 * 1024;
-/// Bytes of header lines that are kept.
-const HEADER_BYTES: usize = 16 * 1024;
-
-/// Lines of `name: value`, names in lower case.
-pub(super) fn header_lines(headers: &HeaderMap) -> String {
-    let mut lines = String::with_capacity(256);
-    for (name, value) in headers {
-        if !lines.is_empty() {
-            lines.push('\n');
-        }
-        lines.push_str(name.as_str());
-        lines.push_str(": ");
-        lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
-        if lines.len() > HEADER_BYTES {
-            break;
-        }
-    }
-    clip(&mut lines);
-    lines
-}
-
-/// Cuts header lines to what is kept of them.
-pub(super) fn clip(lines: &mut String) {
-    if lines.len() > HEADER_BYTES {
-        let mut end = HEADER_BYTES;
-        while !lines.is_char_boundary(end) {
-            end -= 1;
-        }
-        lines.truncate(end);
-    }
-}
+use super::http1::BODY_BYTES;
+use crate::model::Headers;
 
 /// The body as it is kept: decoded where it can be, at most [`BODY_BYTES`] of it, and whether
 /// something is missing. `cut` says whether `raw` is itself not the whole body.
-pub(super) fn decode(headers: &HeaderMap, raw: Vec<u8>, cut: bool) -> (Vec<u8>, bool) {
-    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+pub(super) fn decode(headers: &Headers, raw: Vec<u8>, cut: bool) -> (Vec<u8>, bool) {
+    let mut encodings = headers.get_all("content-encoding");
     let encoding = match (encodings.next(), encodings.next()) {
-        (Some(one), None) => one.as_bytes().trim_ascii(),
+        (Some(one), None) if !raw.is_empty() => one.trim_ascii(),
         _ => return (raw, cut),
     };
-    let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
+    let is = |name: &str| encoding.eq_ignore_ascii_case(name);
     let decoded = if is("gzip") || is("x-gzip") {
         unpack(MultiGzDecoder::new(&raw[..]), cut)
     } else if is("deflate") {
@@ -99,9 +66,9 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn encoded(name: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_ENCODING, name.parse().unwrap());
+    fn encoded(name: &str) -> Headers {
+        let mut headers = Headers::default();
+        headers.push(b"Content-Encoding", name.as_bytes());
         headers
     }
 
@@ -153,20 +120,5 @@ mod tests {
         let half = whole.split_at(whole.len() / 2).0.to_vec();
         let (body, truncated) = decode(&encoded("gzip"), half, true);
         assert!(truncated && !body.is_empty() && noise.starts_with(&body));
-    }
-
-    #[test]
-    fn header_lines_are_lower_case_lossy_and_bounded() {
-        let mut headers = HeaderMap::new();
-        headers.append("Server", "x".parse().unwrap());
-        headers.append("X-Odd", http::HeaderValue::from_bytes(b"a\xffb").unwrap());
-        headers.append("x-odd", "2".parse().unwrap());
-        assert_eq!(
-            header_lines(&headers),
-            "server: x\nx-odd: a\u{fffd}b\nx-odd: 2"
-        );
-        headers.append("x-long", "\u{e9}".repeat(20_000).parse().unwrap());
-        let lines = header_lines(&headers);
-        assert!(lines.len() <= HEADER_BYTES && lines.len() > HEADER_BYTES - 4);
     }
 }
