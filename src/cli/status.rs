@@ -16,9 +16,10 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::screen::Screen;
-use super::{Ended, Failure, load, open_log, shown, text};
+use super::{Ended, Failure, load, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
+use crate::query;
 use crate::store::WebhookHealth;
 
 /// Shows how each webhook is doing
@@ -155,7 +156,7 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         log_bytes: size(&config.log.path, ""),
         wal_bytes: size(&config.log.path, "-wal"),
         daemon: ask(&config),
-        webhooks: webhooks(&config, now_ms)?,
+        webhooks: query::webhooks(&config, query::log(&config)?.as_ref(), now_ms)?,
     };
     let mut screen = Screen::new();
     let written = if arguments.json {
@@ -206,35 +207,4 @@ fn holder(log: &Path) -> Option<u32> {
         let place: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
         (kind == "FLOCK" && place == inode).then_some(pid)
     })
-}
-
-/// What the log knows, and the webhooks of the configuration that it does not know yet.
-fn webhooks(config: &Config, now_ms: i64) -> Result<Vec<WebhookHealth>, Failure> {
-    let mut webhooks = match open_log(config) {
-        Ok(log) => log.health(now_ms)?,
-        Err(_) if !config.log.path.exists() => Vec::new(),
-        Err(failure) => return Err(failure),
-    };
-    for webhook in &config.webhooks {
-        if webhooks.iter().all(|known| known.name != *webhook.name) {
-            webhooks.push(new(&webhook.name));
-        }
-    }
-    webhooks.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(webhooks)
-}
-
-fn new(name: &str) -> WebhookHealth {
-    WebhookHealth {
-        name: name.to_owned(),
-        state: "new".to_owned(),
-        pending: 0,
-        pending_more: false,
-        last_success_ms: None,
-        last_failure_ms: None,
-        last_error: None,
-        hour: crate::store::LastHour::default(),
-        hours: Default::default(),
-        given_up: 0,
-    }
 }

@@ -8,6 +8,7 @@ use std::io;
 use super::super::screen::{Look, Screen};
 use super::super::{spark, text, when};
 use super::{Answered, Daemon, Status};
+use crate::query;
 use crate::store::{LastHour, WebhookHealth};
 
 /// Where there is no terminal, lines are set as for one of this width.
@@ -99,11 +100,11 @@ fn webhook(
     let state = match (&*health.state, health.is_failing()) {
         (_, true) => screen.paint("FAILING", Look::Bad),
         ("active", _) => screen.paint("active", Look::Good),
-        ("new", _) => screen.paint("new: the daemon does not know it yet", Look::Dim),
+        (query::NEW, _) => screen.paint("new: the daemon does not know it yet", Look::Dim),
         (other, _) => screen.paint(other, Look::Dim),
     };
     screen.line(format!("{name}{GAP}{state}"))?;
-    if health.state == "new" {
+    if health.state == query::NEW {
         return Ok(());
     }
     let width = screen.width().unwrap_or(PAGE);
