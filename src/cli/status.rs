@@ -12,8 +12,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Deserialize;
-
 use super::client::Client;
 use super::screen::Screen;
 use super::{Ended, Failure, load, shown, text};
@@ -70,44 +68,9 @@ fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{SHAPE}")
 }
 
-/// What `GET /status` answers, as far as it is shown.
-#[derive(Deserialize)]
-struct Answered {
-    daemon: Process,
-    healthy: bool,
-    #[serde(default)]
-    complaints: Vec<String>,
-    #[serde(default)]
-    warnings: Vec<String>,
-    #[serde(default)]
-    outbox: Outbox,
-    in_flight: i64,
-    #[serde(default)]
-    webhooks: Vec<InFlight>,
-}
-
-#[derive(Deserialize)]
-struct Process {
-    pid: i64,
-    version: String,
-    #[serde(default)]
-    last_reload_failed: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct Outbox {
-    lag: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct InFlight {
-    name: String,
-    in_flight: i64,
-}
-
 /// Whether there is a daemon.
 enum Daemon {
-    Answered(Answered),
+    Answered(Box<query::Status>),
     /// It runs, but there is no socket to ask it over.
     Unasked {
         pid: u32,
@@ -132,14 +95,14 @@ impl Status {
 
     fn is_well(&self) -> bool {
         let daemon = match &self.daemon {
-            Daemon::Answered(answered) => answered.healthy,
+            Daemon::Answered(answered) => answered.health.healthy,
             Daemon::Unasked { .. } => true,
             Daemon::Silent(_) => false,
         };
         daemon && self.failing() == 0
     }
 
-    fn in_flight(&self) -> Option<HashMap<&str, i64>> {
+    fn in_flight(&self) -> Option<HashMap<&str, usize>> {
         let Daemon::Answered(answered) = &self.daemon else {
             return None;
         };
@@ -153,8 +116,8 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
     let now_ms = Clock::system().now_ms();
     let status = Status {
         now_ms,
-        log_bytes: size(&config.log.path, ""),
-        wal_bytes: size(&config.log.path, "-wal"),
+        log_bytes: query::size(&config.log.path, ""),
+        wal_bytes: query::size(&config.log.path, "-wal"),
         daemon: ask(&config),
         webhooks: query::webhooks(&config, query::log(&config)?.as_ref(), now_ms)?,
     };
@@ -175,22 +138,15 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
 fn ask(config: &Config) -> Daemon {
     let asked = Client::hurried(config)
         .map_err(Failure::from)
-        .and_then(|client| client.get("/status")?.json::<Answered>());
+        .and_then(|client| client.get("/status")?.json::<query::Status>());
     match asked {
-        Ok(answered) => Daemon::Answered(answered),
+        Ok(answered) => Daemon::Answered(Box::new(answered)),
         Err(failure) => match (&config.socket, holder(&config.log.path)) {
             (None, Some(pid)) => Daemon::Unasked { pid },
             (None, None) => Daemon::Silent("no process holds the lock of the log".to_owned()),
             (Some(_), _) => Daemon::Silent(failure.text),
         },
     }
-}
-
-/// The size of the log's file or of a companion, asked of the path.
-fn size(log: &Path, suffix: &str) -> u64 {
-    let mut path = log.as_os_str().to_owned();
-    path.push(suffix);
-    std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
 /// The process that holds the log's lock, by the kernel's own list: the lock file is not opened.

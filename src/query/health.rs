@@ -2,7 +2,7 @@
 //! not know yet.
 
 use crate::config::Config;
-use crate::store::{Error, LastHour, Reader, WebhookHealth};
+use crate::store::{Count, Error, LastHour, Reader, WebhookHealth};
 
 /// The state of a webhook that the daemon does not know yet.
 pub const NEW: &str = "new";
@@ -33,8 +33,7 @@ fn new(name: &str) -> WebhookHealth {
     WebhookHealth {
         name: name.to_owned(),
         state: NEW.to_owned(),
-        pending: 0,
-        pending_more: false,
+        pending: Count::default(),
         last_success_ms: None,
         last_failure_ms: None,
         last_error: None,
