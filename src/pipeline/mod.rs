@@ -23,7 +23,7 @@ mod tests;
 pub use intake::{
     Follow, Followed, Intake, IntakeError, Step, follow, follow_later, journal_settled,
 };
-pub use orders::{Asked, Found, Refused, Rounds, Snapshot, Tested, Wanted, WebhookSnapshot};
+pub use orders::{Asked, Found, PARTS, Refused, Rounds, Snapshot, Tested, Wanted, WebhookSnapshot};
 pub use send::Dispatch;
 pub use shared::{
     Change, Counters, DURATION_EDGES_MS, Directed, Pace, Refusal, Retention, Routes, Settled,

@@ -44,11 +44,11 @@ pub use checkpoint::{Checkpointer, Synchronised, WalState};
 pub use control::{Again, Ended, NotAgain, Replay};
 pub use error::Error;
 pub use look::{Look, look};
-pub use outlook::{Failing, Outlook};
+pub use outlook::LastFailure;
 pub use queue::Clamped;
 pub use read::{
-    DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest, Reader,
-    RejectedTrace, WebhookHealth, WebhookRow,
+    Count, DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest,
+    Reader, RejectedTrace, WebhookHealth, WebhookRow,
 };
 pub use retain::Swept;
 pub use schema::sql;

@@ -7,17 +7,18 @@
 mod event;
 mod health;
 mod log;
+mod pending;
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::error::Doing;
 use super::{Error, connect, data_version, schema};
 
 pub use event::{DeliveryTrace, EventTrace, RejectedTrace, WebhookRow};
 pub use health::{HourCounts, LastHour, WebhookHealth};
 pub use log::{LogFilter, LogRow, LogText, Newest};
+pub use pending::Count;
 
 /// A read-only connection to the log.
 #[derive(Debug)]
@@ -34,22 +35,6 @@ impl Reader {
         let connection = connect::reader(path)?;
         schema::check(&connection, path)?;
         Ok(Self { connection })
-    }
-
-    /// How many deliveries are pending, for each webhook that has some.
-    ///
-    /// # Errors
-    /// The log can't be read.
-    pub fn pending(&self) -> Result<Vec<(String, i64)>, Error> {
-        let read = || -> rusqlite::Result<Vec<(String, i64)>> {
-            self.connection
-                .prepare_cached(
-                    "SELECT webhook, count(*) FROM delivery WHERE state = 'pending' GROUP BY webhook",
-                )?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect()
-        };
-        read().doing("count pending deliveries")
     }
 
     /// `PRAGMA data_version`: another number than before says that something was committed since.

@@ -18,7 +18,7 @@ use source::{Path, Token};
 
 /// The floors, by top-level module. Imports go to a lower floor only; `daemon` alone may also use
 /// `api`, beside it.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("model", 0),
     ("dialect", 1),
     ("config", 2),
@@ -26,9 +26,10 @@ const FLOORS: [(&str, u8); 10] = [
     ("store", 2),
     ("transport", 2),
     ("pipeline", 3),
-    ("api", 4),
-    ("daemon", 4),
-    ("cli", 5),
+    ("query", 4),
+    ("api", 5),
+    ("daemon", 5),
+    ("cli", 6),
 ];
 
 const DATABASES: &[&str] = &["outbox", "store"];

@@ -13,5 +13,5 @@ mod test;
 pub use redeliver::Asked;
 pub use refused::Refused;
 pub use replay::{Found, Wanted};
-pub use status::{Rounds, Snapshot, WebhookSnapshot};
+pub use status::{PARTS, Rounds, Snapshot, WebhookSnapshot};
 pub use test::Tested;

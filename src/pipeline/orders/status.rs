@@ -10,6 +10,9 @@ use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::{Counters, Pulse};
 use crate::transport::Transport;
 
+/// The parts that are watched.
+pub const PARTS: usize = 4;
+
 /// How often a part of the pipeline has come round since the start, well or in trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rounds {
@@ -22,7 +25,7 @@ pub struct Rounds {
 }
 
 /// One webhook, as it is now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebhookSnapshot {
     /// Its name.
     pub name: Arc<str>,
@@ -46,7 +49,7 @@ pub struct WebhookSnapshot {
 }
 
 /// The pipeline, as it is now. Counts are since the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Events taken from the outbox.
     pub taken: u64,
@@ -115,6 +118,9 @@ impl<T: Transport> Dispatch<T> {
             counters.refill.complaint("log", now_ms, true),
             counters.record.complaint("log", now_ms, busy),
             counters.durable.complaint("log", now_ms, false),
+            counters
+                .append
+                .complaint("append", now_ms, counters.append_is_busy()),
         ];
         let mut complaints: Vec<String> = parts.into_iter().flatten().collect();
         complaints.extend(counters.standing.told(true));
@@ -135,7 +141,7 @@ impl<T: Transport> Dispatch<T> {
 
     /// How often each part has come round, the one that follows the outbox first.
     #[must_use]
-    pub fn rounds(&self) -> [Rounds; 3] {
+    pub fn rounds(&self) -> [Rounds; PARTS] {
         let counters = &self.counters;
         let of = |part, pulse: &Pulse, busy| Rounds {
             part,
@@ -146,6 +152,7 @@ impl<T: Transport> Dispatch<T> {
             of("intake", &counters.intake, true),
             of("refill", &counters.refill, true),
             of("record", &counters.record, self.results.unrecorded() > 0),
+            of("append", &counters.append, counters.append_is_busy()),
         ]
     }
 

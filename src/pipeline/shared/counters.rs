@@ -40,6 +40,10 @@ pub struct Counters {
     pub(crate) refill: Pulse,
     pub(crate) record: Pulse,
     pub(crate) durable: Pulse,
+    /// Of the thread that appends what comes over the socket.
+    pub(crate) append: Pulse,
+    /// Requests that it has not answered.
+    appends: AtomicU64,
     /// In trouble while a reader holds the log's WAL, which keeps nothing from moving.
     pub(crate) wal: Pulse,
     pub(crate) standing: Standing,
@@ -129,6 +133,29 @@ impl Counters {
         self.reload_failures
             .fetch_add(u64::from(!well), Ordering::Relaxed);
         self.last_reload_failed.store(!well, Ordering::Relaxed);
+    }
+
+    /// A request came that waits for the outbox. The thread need not have come round while none did.
+    pub fn append_asked(&self, clock: &Clock) {
+        if !self.append_is_busy() {
+            self.append_moved(clock);
+        }
+        self.appends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Such a request was answered, or dropped.
+    pub fn append_answered(&self) {
+        self.appends.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The thread that appends came a step further.
+    pub fn append_moved(&self, clock: &Clock) {
+        // Its trouble with the outbox is the answer that its clients get.
+        let _: bool = self.append.beat(clock);
+    }
+
+    pub(crate) fn append_is_busy(&self) -> bool {
+        self.appends.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn fault(&self, clock: &Clock, webhook: &str, delivery: i64, fault: &Fault) {

@@ -4,14 +4,19 @@
 //! back or its counter set back. The history of one event is never told under the name of another:
 //! the bodies that were made of it say what was taken, and where they are gone, its name.
 
-use super::{Failure, Known, note, text};
+use super::known::{Known, Remark};
 use crate::dialect::{body, event_id_text};
 use crate::model::{Dialect, Event};
-use crate::store::{DeliveryTrace, Reader};
+use crate::store::{DeliveryTrace, Error, Reader};
 
 /// Leaves of outbox and log what is of one event: the one that was asked for, and by its number the
-/// one that was taken. Refuses a string id that is nobody's here.
-pub(super) fn settle(known: &mut Known, typed: &str, log: Option<&Reader>) -> Result<(), Failure> {
+/// one that was taken. False for a string id that is nobody's here.
+pub(super) fn settle(
+    known: &mut Known,
+    typed: &str,
+    log: Option<&Reader>,
+    remarks: &mut Vec<Remark>,
+) -> Result<bool, Error> {
     let (typed, dialect) = (typed.to_ascii_lowercase(), dialect_of(typed));
     let of_row = match (known.event(), dialect) {
         (Some(event), Some(dialect)) => Some(event_id_text(dialect, event) == typed),
@@ -24,27 +29,20 @@ pub(super) fn settle(known: &mut Known, typed: &str, log: Option<&Reader>) -> Re
     };
     match (of_row, of_log) {
         (Some(false), Some(true)) => is_another(known),
-        (Some(false), _) | (None, Some(false)) => return Err(nobodys(known.id, &typed)),
+        (Some(false), _) | (None, Some(false)) => return Ok(false),
         // The row is the one that was asked for.
-        (Some(true), _) if is_other(known, log)? => forget(known),
+        (Some(true), _) if is_other(known, log)? => forget(known, remarks),
         (None, _) if is_other(known, log)? => {
             let (generation, taken) = known.trace.cursor.unwrap_or_default();
             if known.id > taken && generation_of(known) < generation {
-                forget(known);
+                forget(known, remarks);
             } else {
                 is_another(known);
             }
         }
         _ => {}
     }
-    Ok(())
-}
-
-fn nobodys(id: i64, typed: &str) -> Failure {
-    let text = format!("no event has the id {typed}: row {id} is another event");
-    Failure::text(text).hint(Some(
-        "the outbox was put back or exchanged after that id was sent, or it is another installation's",
-    ))
+    Ok(true)
 }
 
 /// The row is another event's: by the log alone.
@@ -54,15 +52,10 @@ fn is_another(known: &mut Known) {
 }
 
 /// The history is another event's: by the row alone.
-fn forget(known: &mut Known) {
+fn forget(known: &mut Known, remarks: &mut Vec<Remark>) {
     let names = known.trace.deliveries.first().map(|d| d.event.clone());
     let name = names.or_else(|| known.trace.rejected.as_ref().map(|r| r.event.clone()));
-    note(format_args!(
-        "an event {} had the id {} before, and is in the log: the outbox was put back or exchanged \
-         since, or the row was changed",
-        text::line(&name.unwrap_or_default()),
-        known.id
-    ));
+    remarks.push(Remark::HadTheId(name.unwrap_or_default()));
     known.trace.deliveries.clear();
     known.trace.rejected = None;
 }
@@ -74,7 +67,7 @@ fn generation_of(known: &Known) -> i64 {
 }
 
 /// Whether the row, which could be sent, is not the event that the log has a history of.
-fn is_other(known: &Known, log: Option<&Reader>) -> Result<bool, Failure> {
+fn is_other(known: &Known, log: Option<&Reader>) -> Result<bool, Error> {
     let (Some(event), Some(log)) = (known.event(), log) else {
         return Ok(false);
     };

@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::About;
+use super::about::About;
 use crate::outbox::Tail;
 use crate::pipeline::Dispatch;
-use crate::store::Reader;
-use crate::transport::Client;
+use crate::store::{Count, LastFailure, Reader};
+use crate::transport::Transport;
 
 /// How long facts are kept at least.
 const FRESH: Duration = Duration::from_secs(1);
@@ -26,30 +26,42 @@ const SHARE: u32 = 10;
 
 /// One webhook's pending deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pending {
-    pub(super) webhook: String,
-    pub(super) count: i64,
+pub struct Pending {
+    /// The webhook's name.
+    pub webhook: String,
+    /// How many, exactly.
+    pub count: i64,
     /// When the one that is due first was made, UNIX milliseconds.
-    pub(super) since_ms: Option<i64>,
+    pub since_ms: Option<i64>,
 }
 
 /// What the files said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Files {
-    /// `None` where the log could not be read.
-    pub(super) pending: Option<Vec<Pending>>,
-    pub(super) cursor: Option<i64>,
+pub struct Files {
+    /// The webhooks that have some pending; `None` where the log could not be read, or only in brief.
+    pub pending: Option<Vec<Pending>>,
+    /// What is pending in all; exact but for a reading in brief.
+    pub pending_in_all: Option<Count>,
+    /// The active webhook that failed last, by a reading in brief.
+    pub last_failure: Option<LastFailure>,
+    /// The last event that was taken in.
+    pub cursor: Option<i64>,
     /// The highest id of the outbox; `None` where it could not be read.
-    pub(super) newest: Option<i64>,
-    pub(super) log_bytes: u64,
-    pub(super) wal_bytes: u64,
-    pub(super) outbox_bytes: u64,
-    pub(super) outbox_wal_bytes: u64,
+    pub newest: Option<i64>,
+    /// The log's size.
+    pub log_bytes: u64,
+    /// Of the log's WAL.
+    pub wal_bytes: u64,
+    /// The outbox's size.
+    pub outbox_bytes: u64,
+    /// Of the outbox's WAL.
+    pub outbox_wal_bytes: u64,
 }
 
 impl Files {
     /// Events of the outbox that were not taken in yet.
-    pub(super) fn lag(&self) -> Option<i64> {
+    #[must_use]
+    pub fn lag(&self) -> Option<i64> {
         Some(self.newest?.saturating_sub(self.cursor?).max(0))
     }
 }
@@ -66,15 +78,17 @@ struct Kept {
 }
 
 /// The reading, and what it said last.
-pub(super) struct Facts {
+pub struct Reading {
     log: PathBuf,
     outbox: PathBuf,
     kept: Mutex<Option<Kept>>,
     connections: Arc<Shared<Connections>>,
 }
 
-impl Facts {
-    pub(super) fn new(about: &About) -> Self {
+impl Reading {
+    /// Of the daemon's files. Nothing is opened yet.
+    #[must_use]
+    pub fn new(about: &About) -> Self {
         Self {
             log: about.log.clone(),
             outbox: about.outbox.clone(),
@@ -83,7 +97,8 @@ impl Facts {
         }
     }
 
-    pub(super) async fn get(&self, dispatch: &Dispatch<Client>) -> Arc<Files> {
+    /// All that the files say, as it is now or was a moment ago.
+    pub async fn whole<T: Transport>(&self, dispatch: &Dispatch<T>) -> Arc<Files> {
         let mut kept = self.kept.lock().await;
         let begun = dispatch.clock.instant();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.until > begun) {
@@ -104,6 +119,29 @@ impl Facts {
         });
         files
     }
+
+    /// What is pending in all and what failed last, within some 5 ms whatever the backlog: for who asks
+    /// every few seconds, all the time.
+    pub async fn brief<T: Transport>(&self, dispatch: &Dispatch<T>) -> Files {
+        let (log, connections) = (self.log.clone(), self.connections.clone());
+        let read = move || {
+            let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut files = Files::default();
+            if let Some(reader) = log_of(&mut connections, &log) {
+                files.pending_in_all = reader.pending_in_all().ok();
+                files.last_failure = reader.last_failure().ok().flatten();
+            }
+            files
+        };
+        dispatch.with_blocking(read).await
+    }
+}
+
+fn log_of<'a>(connections: &'a mut Connections, log: &Path) -> Option<&'a Reader> {
+    if connections.log.is_none() {
+        connections.log = Reader::open(log).ok();
+    }
+    connections.log.as_ref()
 }
 
 fn read(log: &Path, outbox: &Path, connections: &mut Connections) -> Files {
@@ -114,13 +152,14 @@ fn read(log: &Path, outbox: &Path, connections: &mut Connections) -> Files {
         outbox_wal_bytes: size(outbox, "-wal"),
         ..Files::default()
     };
-    if connections.log.is_none() {
-        connections.log = Reader::open(log).ok();
-    }
-    if let Some(reader) = &connections.log {
+    if let Some(reader) = log_of(connections, log) {
         files.cursor = reader.cursor().ok();
         files.pending = pending(reader);
     }
+    files.pending_in_all = files.pending.as_ref().map(|pending| Count {
+        count: pending.iter().map(|pending| pending.count).sum(),
+        more: false,
+    });
     if connections.outbox.as_ref().is_none_or(Tail::replaced) {
         // Only its ids are asked for, whatever is in its rows.
         connections.outbox = Tail::open(outbox, 0).ok();
@@ -141,7 +180,9 @@ fn pending(reader: &Reader) -> Option<Vec<Pending>> {
     Some(counts.collect())
 }
 
-fn size(path: &Path, more: &str) -> u64 {
+/// The size of a database's file or of a companion, asked of the path; 0 where there is none.
+#[must_use]
+pub fn size(path: &Path, more: &str) -> u64 {
     let mut path = path.as_os_str().to_owned();
     path.push(more);
     std::fs::metadata(path).map_or(0, |data| data.len())
