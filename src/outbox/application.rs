@@ -9,7 +9,9 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::model::alone;
 
 fn open(path: &Path) -> Connection {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags_and_vfs(path, flags, alone::vfs()).unwrap()
 }
 
