@@ -68,7 +68,7 @@ mod tests {
 
     fn encoded(name: &str) -> Headers {
         let mut headers = Headers::default();
-        headers.push(b"Content-Encoding", name.as_bytes());
+        headers.push("Content-Encoding", name.as_bytes());
         headers
     }
 

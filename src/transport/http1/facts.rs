@@ -38,11 +38,10 @@ impl HeaderFacts {
         // By the length first: most headers are none of these.
         match name.len() {
             10 if is(b"connection") => {
-                let mut tokens = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                self.closes |= tokens
-                    .clone()
-                    .any(|token| token.eq_ignore_ascii_case(b"close"));
-                self.keeps |= tokens.any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    self.closes |= token.eq_ignore_ascii_case(b"close");
+                    self.keeps |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
             10 if is(b"keep-alive") => {
                 if let Ok(value) = std::str::from_utf8(value) {

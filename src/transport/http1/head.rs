@@ -186,10 +186,10 @@ fn proper(bytes: &[u8]) -> Proper {
         if header.value.contains(&b'\n') {
             let value = unfolded(header.value);
             facts.take(name, &value);
-            headers.push(name, &value);
+            headers.push(header.name, &value);
         } else {
             facts.take(name, header.value);
-            headers.push(name, header.value);
+            headers.push(header.name, header.value);
         }
     }
     let flaw = facts.flaw(status, is_http_1_0);

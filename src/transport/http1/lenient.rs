@@ -102,7 +102,7 @@ fn read(lines: &[&[u8]]) -> (Headers, HeaderFacts) {
         let name = name.trim_ascii_end();
         let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
         facts.take(name, value);
-        headers.push(name, value);
+        headers.push_odd(name, value);
     }
     (headers, facts)
 }

@@ -200,7 +200,7 @@ async fn hypers(bytes: &[u8]) -> Option<Seen> {
     oracle.drive(|_| Poll::<()>::Pending);
     let mut headers = Headers::default();
     for (name, value) in &head.headers {
-        headers.push(name.as_str().as_bytes(), value.as_bytes());
+        headers.push(name.as_str(), value.as_bytes());
     }
     whole &= kept.len() <= BODY_BYTES;
     kept.truncate(BODY_BYTES);
