@@ -315,7 +315,7 @@ fn circles(files: &[(&str, &str)]) -> Vec<String> {
         .iter()
         .map(|(path, text)| File::new(path, text))
         .collect();
-    super::circles::circles(&files)
+    circles::circles(&files)
 }
 
 #[test]
