@@ -12,6 +12,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -73,6 +74,12 @@ pub(super) fn json_text(status: StatusCode, mut text: String) -> Answer {
 /// A JSON value.
 pub(super) fn value(status: StatusCode, value: &Value) -> Answer {
     json_text(status, value.to_string())
+}
+
+/// Whatever is JSON, its keys in the order of the alphabet as in every answer.
+pub(super) fn of(status: StatusCode, shape: &impl Serialize) -> Answer {
+    // A struct of strings and numbers can't fail to be JSON; a map with odd keys could.
+    value(status, &serde_json::to_value(shape).unwrap_or_default())
 }
 
 /// An error.

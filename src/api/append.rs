@@ -1,5 +1,8 @@
 //! The one thread that appends to the outbox: what waits together is committed together.
 //!
+//! The daemon owns it: it watches that the thread moves while requests wait, ends where it panicked,
+//! and waits for it at the stop.
+//!
 //! An fsync costs milliseconds and a row microseconds, so a hundred clients that each wait for their
 //! own event share a commit. Whole requests stay whole: where one could break another's transaction
 //! (several events with keys, of which one may conflict) it gets a transaction of its own.
@@ -12,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::model::{Clock, crash};
+use crate::model::crash;
 use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail};
 use crate::pipeline::Dispatch;
 use crate::transport::Client;
@@ -60,6 +64,7 @@ struct Order {
     events: Vec<NewEvent>,
     mode: Mode,
     since: Instant,
+    _waits: Waits,
     answer: oneshot::Sender<Result<Ids, Refusal>>,
 }
 
@@ -80,17 +85,49 @@ impl Order {
     }
 }
 
+/// Counts a request as one that waits for as long as anybody holds it, so that a thread that stands
+/// still is told from one that has nothing to do.
+struct Waits(Arc<Dispatch<Client>>);
+
+impl Waits {
+    fn new(dispatch: &Arc<Dispatch<Client>>) -> Self {
+        dispatch.counters().append_asked(&dispatch.clock);
+        Self(dispatch.clone())
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.counters().append_answered();
+    }
+}
+
 /// The way to the thread.
-#[derive(Debug)]
 pub(super) struct Append {
     orders: mpsc::Sender<Order>,
-    clock: Clock,
+    dispatch: Arc<Dispatch<Client>>,
+}
+
+/// The thread, for its owner to wait for. It ends when nobody is left who could ask it for anything.
+#[derive(Debug)]
+pub struct Appending(oneshot::Receiver<()>);
+
+impl Appending {
+    /// Waits for the thread's end; whether it came to it by itself, and not by a panic. May be dropped
+    /// between polls, and asked again until it has answered.
+    pub async fn ended(&mut self) -> bool {
+        (&mut self.0).await.is_ok()
+    }
 }
 
 impl Append {
-    pub(super) fn start(path: &Path, dispatch: &Arc<Dispatch<Client>>) -> io::Result<Self> {
+    pub(super) fn start(
+        path: &Path,
+        dispatch: &Arc<Dispatch<Client>>,
+    ) -> io::Result<(Self, Appending)> {
         let (orders, waiting) = mpsc::channel(WAITING);
-        let clock = dispatch.clock.clone();
+        // Dropped unsent by a panic.
+        let (tell, ended) = oneshot::channel();
         let desk = Desk {
             path: path.to_owned(),
             dispatch: dispatch.clone(),
@@ -98,8 +135,13 @@ impl Append {
         };
         std::thread::Builder::new()
             .name("append".into())
-            .spawn(move || desk.run(waiting))?;
-        Ok(Self { orders, clock })
+            .spawn(move || {
+                desk.run(waiting);
+                // A daemon that is stopping may not wait any more.
+                tell.send(()).unwrap_or_default();
+            })?;
+        let dispatch = dispatch.clone();
+        Ok((Self { orders, dispatch }, Appending(ended)))
     }
 
     /// Appends, and waits until it is durable.
@@ -108,14 +150,17 @@ impl Append {
         let order = Order {
             events,
             mode,
-            since: self.clock.instant(),
+            since: self.dispatch.clock.instant(),
+            _waits: Waits::new(&self.dispatch),
             answer,
         };
-        let sent = self.orders.send_timeout(order, LONGEST_WAIT).await;
-        sent.or(Err(busy("too many requests wait for the outbox")))?;
-        answered
-            .await
-            .unwrap_or_else(|_| Err(busy("the daemon is stopping")))
+        // The thread has gone: by a panic, which ends the daemon.
+        let stopping = || busy("the daemon is stopping");
+        match self.orders.send_timeout(order, LONGEST_WAIT).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(stopping())),
+            Err(SendTimeoutError::Timeout(_)) => Err(busy("too many requests wait for the outbox")),
+            Err(SendTimeoutError::Closed(_)) => Err(stopping()),
+        }
     }
 }
 
@@ -137,10 +182,16 @@ impl Desk {
             let mut batch = vec![first];
             next = gather(&mut batch, &mut waiting);
             self.serve(batch);
+            self.moved();
             if next.is_none() {
                 next = waiting.blocking_recv();
             }
         }
+    }
+
+    /// To be said after whatever may wait for the application's transactions.
+    fn moved(&self) {
+        self.dispatch.counters().append_moved(&self.dispatch.clock);
     }
 
     fn serve(&mut self, mut batch: Vec<Order>) {
@@ -153,6 +204,7 @@ impl Desk {
             return;
         }
         let done = self.open().and_then(|()| {
+            self.moved();
             let answers = self.commit(&mut batch)?;
             self.check_companions()?;
             match &self.outbox {
@@ -241,9 +293,12 @@ impl Desk {
                     order.events = events.by_ref().take(size).collect();
                 }
                 let each = batch.iter_mut().map(std::slice::from_mut);
-                let answers = each.map(|order| match self.commit(order) {
-                    Ok(answers) => answers.into_iter().next().unwrap_or(Ok(Ids::new())),
-                    Err(refusal) => Err(refusal),
+                let answers = each.map(|order| {
+                    self.moved();
+                    match self.commit(order) {
+                        Ok(answers) => answers.into_iter().next().unwrap_or(Ok(Ids::new())),
+                        Err(refusal) => Err(refusal),
+                    }
                 });
                 Ok(answers.collect())
             }

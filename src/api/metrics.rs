@@ -36,8 +36,8 @@ use std::fmt::Display;
 
 use super::Api;
 use super::answer::{self, Answer};
-use super::facts::Files;
 use crate::pipeline::{DURATION_EDGES_MS, Snapshot, WebhookSnapshot};
+use crate::query::{Files, Inside};
 
 /// Every family: its name, its type and its help.
 pub const FAMILIES: &[(&str, &str, &str)] = &[
@@ -162,11 +162,14 @@ pub const FAMILIES: &[(&str, &str, &str)] = &[
 
 impl Api {
     pub(super) async fn metrics(&self) -> Answer {
-        let files = self.facts.get(&self.dispatch).await;
-        let snapshot = self.dispatch.snapshot();
+        let Inside {
+            pipeline: snapshot,
+            files,
+            started_ms,
+        } = self.now().await.inside;
         let mut page = Page::default();
         let now_ms = self.dispatch.clock.now_ms();
-        daemon(&mut page, self.about.started_ms, &snapshot);
+        daemon(&mut page, started_ms, &snapshot);
         of_webhooks(&mut page, &snapshot);
         of_files(&mut page, &files, now_ms);
         without_pending(&mut page, &files, &snapshot);

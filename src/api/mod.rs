@@ -2,7 +2,7 @@
 //!
 //! `serve` takes connections and keeps them within limits, `activity` says how long each may take,
 //! `route` finds what answers a request, `intake` reads events and `append` makes them durable,
-//! `order` passes on what people ask of the pipeline, `facts`, `report` and `metrics` say how it is.
+//! `order` passes on what people ask of the pipeline, `report` and `metrics` render how it is.
 //! `item` reads one event as the JSON that the socket and `emit -` take.
 //!
 //! Nothing here opens a listening socket or reads the configuration: the daemon does. Invariants: an
@@ -13,7 +13,6 @@ mod activity;
 mod answer;
 mod append;
 mod body;
-mod facts;
 mod fields;
 mod intake;
 pub mod item;
@@ -24,42 +23,29 @@ mod report;
 mod route;
 mod serve;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use append::Appending;
 pub use metrics::FAMILIES;
 pub use serve::{DESCRIPTORS, serve_metrics, serve_socket};
 
 use crate::pipeline::{Directed, Dispatch};
+use crate::query::{About, Reading};
 use crate::transport::Client;
 use append::Append;
-use facts::Facts;
 use serve::Counts;
 
 /// An order to take the configuration in: the answer is what it did, or the report of its errors.
 pub type Reload = oneshot::Sender<Result<Directed, String>>;
-
-/// What a daemon says of itself.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// The configuration's file.
-    pub config: PathBuf,
-    /// The outbox.
-    pub outbox: PathBuf,
-    /// The log.
-    pub log: PathBuf,
-    /// When it started, UNIX milliseconds.
-    pub started_ms: i64,
-}
 
 /// What answers requests.
 pub struct Api {
     dispatch: Arc<Dispatch<Client>>,
     about: About,
     append: Append,
-    facts: Facts,
+    reading: Reading,
     reload: mpsc::Sender<Reload>,
     large: Arc<Semaphore>,
     orders: Arc<Semaphore>,
@@ -67,8 +53,8 @@ pub struct Api {
 }
 
 impl Api {
-    /// Makes the thread that appends to the outbox, and all that answers. Orders to reload go to
-    /// `reload`.
+    /// Makes the thread that appends to the outbox, which the caller has to watch, and all that
+    /// answers. Orders to reload go to `reload`.
     ///
     /// # Errors
     /// No thread can be made.
@@ -76,18 +62,19 @@ impl Api {
         dispatch: Arc<Dispatch<Client>>,
         about: About,
         reload: mpsc::Sender<Reload>,
-    ) -> std::io::Result<Arc<Self>> {
-        let append = Append::start(&about.outbox, &dispatch)?;
-        let facts = Facts::new(&about);
-        Ok(Arc::new(Self {
+    ) -> std::io::Result<(Arc<Self>, Appending)> {
+        let (append, appending) = Append::start(&about.outbox, &dispatch)?;
+        let reading = Reading::new(&about);
+        let api = Arc::new(Self {
             dispatch,
             about,
             append,
-            facts,
+            reading,
             reload,
             large: Arc::new(Semaphore::new(body::LARGE_AT_A_TIME)),
             orders: Arc::new(Semaphore::new(order::AT_A_TIME)),
             counts: Counts::default(),
-        }))
+        });
+        Ok((api, appending))
     }
 }

@@ -18,8 +18,9 @@ use super::answer::{self, Answer, Denial};
 use super::fields::Fields;
 use crate::model::event::is_name;
 use crate::model::{Attempt, Pattern};
-use crate::pipeline::{Refused, Tested, Wanted};
+use crate::pipeline::{Dispatch, Refused, Tested, Wanted};
 use crate::store::{self, Ended, NotAgain, Reader};
+use crate::transport::Client;
 
 /// Orders at a time. One may take half a minute, and the places of the socket are for events too.
 pub(super) const AT_A_TIME: usize = 64;
@@ -232,7 +233,7 @@ impl Api {
         let source = self.source(&order).await?;
         let (send, lines) = mpsc::channel(LINES);
         let again = Again {
-            api: self.clone(),
+            dispatch: self.dispatch.clone(),
             lines: send,
             done: 0,
             refused: Vec::new(),
@@ -375,7 +376,7 @@ impl Filter {
 
 /// An order of redeliveries at work.
 struct Again {
-    api: Arc<Api>,
+    dispatch: Arc<Dispatch<Client>>,
     lines: mpsc::Sender<Bytes>,
     done: usize,
     refused: Vec<Value>,
@@ -405,7 +406,7 @@ impl Again {
 
     /// The error's words; none where the client has gone.
     async fn work(&mut self, source: Source, dry_run: bool) -> Result<(), Option<String>> {
-        let rows = self.api.dispatch.chunk_rows();
+        let rows = self.dispatch.chunk_rows();
         let matched = match &source {
             Source::Ids(ids) => i64::try_from(ids.len()).unwrap_or(i64::MAX),
             Source::Filter(filter) => filter.matched,
@@ -423,7 +424,6 @@ impl Again {
             }
             Source::Filter(mut filter) => loop {
                 let (same, ids) = self
-                    .api
                     .dispatch
                     .with_blocking(move || {
                         let ids = filter.next(rows);
@@ -442,10 +442,10 @@ impl Again {
     }
 
     async fn chunk(&mut self, ids: Vec<i64>) -> Result<(), Option<String>> {
-        if *self.api.dispatch.stopping().borrow() {
+        if *self.dispatch.stopping().borrow() {
             return Err(Some("the daemon is stopping".into()));
         }
-        let answers = self.api.dispatch.redeliver(ids).await;
+        let answers = self.dispatch.redeliver(ids).await;
         for (id, answer) in answers.map_err(|error| Some(error.to_string()))? {
             match answer {
                 Ok(_) => self.done += 1,
@@ -487,7 +487,7 @@ fn of_attempt(attempt: &Attempt) -> Value {
         "peer": exchange.peer.map(|peer| peer.to_string()),
         "request_headers": attempt.request_headers,
         "request_body": String::from_utf8_lossy(&attempt.due.body),
-        "response_headers": answer.map(|answer| &answer.headers),
+        "response_headers": answer.map(|answer| answer.headers.lines()),
         "response_body": answer.map(|answer| String::from_utf8_lossy(&answer.body)),
     })
 }

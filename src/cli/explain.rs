@@ -1,25 +1,20 @@
 //! `webhooksd explain`: what became of one event, webhook by webhook, and why.
 //!
-//! The log says what was done. For what was not done the reasons are sought in the configuration of
-//! today and in what the log knows of the webhooks; the configuration of the time when the event was
-//! taken is not kept anywhere, and the answer says "by today's configuration". The words are in
-//! `explain/reason.rs`.
+//! The answer is `query`'s; the words for it are in `explain/words.rs`. Reasons are by today's
+//! configuration, and the help says so.
 
-mod reason;
-mod standing;
+mod words;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::screen::{Look, Screen};
+use super::screen::Screen;
 use super::table::{Cell, Column, Layout};
-use super::{Ended, Failure, chain, load, note, open_log, text, when};
-use crate::config::Config;
+use super::{Ended, Failure, chain, load, note, text, when};
 use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
-use crate::model::{Clock, Dialect, Event};
-use crate::outbox::{Row, Tail};
-use crate::store::EventTrace;
+use crate::model::{Clock, Dialect};
+use crate::query::{self, Remark, RowState, Story, Unknown};
 
 /// Says what became of an event
 ///
@@ -35,42 +30,6 @@ pub(super) struct Arguments {
     event: String,
 }
 
-/// An event, as far as outbox and log know it.
-struct Known {
-    id: i64,
-    /// The row of the outbox, where it is still there.
-    row: Option<Row>,
-    /// The row under that id is another than the event that is told of here.
-    other: bool,
-    /// What the log has; empty where there is no log.
-    trace: EventTrace,
-    now_ms: i64,
-}
-
-impl Known {
-    fn event(&self) -> Option<&Event> {
-        match &self.row {
-            Some(Row::Event(event)) => Some(event),
-            _ => None,
-        }
-    }
-
-    /// The event's name, from wherever it is known.
-    fn name(&self) -> Option<&str> {
-        let row = self.row.as_ref().map(|row| match row {
-            Row::Event(event) => &*event.name,
-            Row::Unsendable(rejected) => &*rejected.event,
-        });
-        let delivery = self.trace.deliveries.first().map(|d| &*d.event);
-        let rejected = self.trace.rejected.as_ref().map(|r| &*r.event);
-        row.or(delivery).or(rejected)
-    }
-
-    fn is_known(&self) -> bool {
-        self.row.is_some() || !self.trace.deliveries.is_empty() || self.trace.rejected.is_some()
-    }
-}
-
 pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
     let typed = &arguments.event;
     let Some(id) = row_id_of(typed) else {
@@ -81,68 +40,66 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
             .code(2));
     };
     let config = load(path)?;
-    let log = if config.log.path.exists() {
-        Some(open_log(&config)?)
-    } else {
-        note(format_args!(
-            "there is no log yet: nothing was taken from the outbox"
-        ));
-        None
-    };
-    let mut known = Known {
-        id,
-        row: outbox_row(&config, id),
-        other: false,
-        trace: log
-            .as_ref()
-            .map_or(Ok(EventTrace::default()), |log| log.event(id))?,
-        now_ms: Clock::system().now_ms(),
-    };
-    if !known.is_known() {
-        return Err(unknown(&known));
+    let explained = query::explain(&config, id, typed)?;
+    for remark in &explained.remarks {
+        remarked(remark, id);
     }
-    standing::settle(&mut known, typed, log.as_ref())?;
-    show(&config, &known)?;
+    let story = explained.story.map_err(|why| unknown(why, id, typed))?;
+    show(&story, Clock::system().now_ms())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The row of the outbox; an outbox that can't be read is told and is no obstacle.
-fn outbox_row(config: &Config, id: i64) -> Option<Row> {
-    let path = &config.outbox.path;
-    if !path.exists() {
-        note(format_args!(
+fn remarked(remark: &Remark, id: i64) {
+    match remark {
+        Remark::NoLog => note("there is no log yet: nothing was taken from the outbox"),
+        Remark::NoOutbox(path) => note(format_args!(
             "there is no outbox at {path:?}: by the log alone"
-        ));
-        return None;
+        )),
+        Remark::Outbox(error) => note(format_args!("{}: by the log alone", chain(error))),
+        Remark::HadTheId(name) => note(format_args!(
+            "an event {} had the id {id} before, and is in the log: the outbox was put back or exchanged \
+             since, or the row was changed",
+            text::line(name),
+        )),
+        Remark::Earlier(name, generation) => note(format_args!(
+            "an event {} had the id {id} before the outbox was put back or its counter set back: \
+             SELECT * FROM delivery WHERE event_id = {id} AND generation = {generation}",
+            text::line(name),
+        )),
     }
-    let row = Tail::open(path, config.outbox.max_data_bytes).and_then(|mut tail| tail.row(id));
-    row.unwrap_or_else(|error| {
-        note(format_args!("{}: by the log alone", chain(&error)));
-        None
-    })
 }
 
-fn unknown(known: &Known) -> Failure {
-    let id = known.id;
-    let text = format!("neither outbox nor log knows event {id}");
-    match known.trace.cursor {
-        Some((_, taken)) if id <= taken => Failure::text(text).hint(Some(
-            "it was taken, and is older than both keep; or no webhook wanted it and its row is gone",
-        )),
-        _ => Failure::text(text).hint(Some("its row is not committed, or was never written")),
+fn unknown(why: Unknown, id: i64, typed: &str) -> Failure {
+    match why {
+        Unknown::Row { passed } => {
+            let failure = Failure::text(format!("neither outbox nor log knows event {id}"));
+            failure.hint(Some(if passed {
+                "it was taken, and is older than both keep; or no webhook wanted it and its row is gone"
+            } else {
+                "its row is not committed, or was never written"
+            }))
+        }
+        Unknown::Text => {
+            let typed = typed.to_ascii_lowercase();
+            let text = format!("no event has the id {typed}: row {id} is another event");
+            Failure::text(text).hint(Some(
+                "the outbox was put back or exchanged after that id was sent, or it is another installation's",
+            ))
+        }
     }
 }
 
 const COLUMNS: [Column; 2] = [Column::fixed("WEBHOOK"), Column::fixed("WHAT BECAME OF IT")];
 
-fn show(config: &Config, known: &Known) -> std::io::Result<()> {
+fn show(story: &Story, now_ms: i64) -> std::io::Result<()> {
     let mut screen = Screen::new();
-    screen.line(headline(known))?;
+    screen.line(headline(story, now_ms))?;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for (webhook, reason) in reason::each(config, known) {
+    for webhook in &story.webhooks {
+        let (words, look) = words::of(webhook, now_ms);
         rows.push(vec![
-            webhook.into(),
-            Cell::new(text::line(&reason.text), reason.look),
+            webhook.webhook.clone().into(),
+            Cell::new(text::line(&words), look),
         ]);
     }
     if rows.is_empty() {
@@ -159,21 +116,21 @@ fn show(config: &Config, known: &Known) -> std::io::Result<()> {
     screen.flush()
 }
 
-fn headline(known: &Known) -> String {
-    let name = text::line(known.name().unwrap_or("?"));
-    let mut line = format!("event {} {name}", known.id);
-    let Some(event) = known.event() else {
-        line.push_str(match known.row {
-            None if known.other => {
+fn headline(story: &Story, now_ms: i64) -> String {
+    let name = text::line(story.name.as_deref().unwrap_or("?"));
+    let mut line = format!("event {} {name}", story.id);
+    let Some(event) = &story.event else {
+        line.push_str(match story.row {
+            RowState::Other => {
                 "; the row that has its id in the outbox now was changed since, or is another event's"
             }
-            None => "; its row is no longer in the outbox",
-            Some(_) => "; its row can't be sent",
+            RowState::Gone => "; its row is no longer in the outbox",
+            RowState::Event | RowState::Unsendable => "; its row can't be sent",
         });
         return line;
     };
     let at = utc(event.time_ms);
-    let age = when::from_now(event.time_ms, known.now_ms);
+    let age = when::from_now(event.time_ms, now_ms);
     line.push_str(&format!(", {at} ({age})"));
     if let Some(tenant) = &event.tenant {
         line.push_str(&format!(", tenant {}", text::line(tenant)));
@@ -184,10 +141,4 @@ fn headline(known: &Known) -> String {
         event_id_text(Dialect::OpenboxesLift, event)
     ));
     line
-}
-
-/// What is said of one webhook.
-struct Reason {
-    text: String,
-    look: Look,
 }

@@ -25,7 +25,8 @@ use crate::model::Clock;
 use queue::Queue;
 use repeats::Repeats;
 use text::Text;
-use voice::{Voice, priority};
+use text::priority;
+use voice::Voice;
 
 /// How lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

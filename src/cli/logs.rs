@@ -14,7 +14,8 @@ use super::when::{self, When};
 use super::{Ended, Failure, known_webhook, load, note, open_log};
 use crate::model::clock::utc;
 use crate::model::{Clock, Pattern};
-use crate::store::{LogFilter, Reader};
+use crate::query::Attempts;
+use crate::store::LogFilter;
 use show::Show;
 
 /// Shows the newest attempts, the newest at the bottom
@@ -86,9 +87,6 @@ fn concat_help() -> String {
 /// Between two looks at the log while following it.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Rows that are looked through at a time while following.
-const FOLLOWED: usize = 1_000;
-
 pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     let reader = open_log(&config)?;
@@ -103,9 +101,9 @@ pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
         since_ms: arguments.since.map(|since| since.ms(now_ms)),
     };
     let mut show = Show::new(Screen::new(), arguments.json, arguments.verbose);
-    let last = reader.newest_id()?;
-    let newest = reader.newest(&filter, arguments.count)?;
-    show.rows(&reader, &newest.ids)?;
+    let mut attempts = Attempts::new(reader, filter);
+    let newest = attempts.newest(arguments.count)?;
+    show.rows(&attempts, &newest.ids)?;
     if newest.ids.is_empty() && !arguments.json && !arguments.follow {
         note("the log has no such attempt");
     }
@@ -116,44 +114,32 @@ pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
         ));
     }
     if arguments.follow {
-        return follow(
-            &reader,
-            &filter,
-            &mut show,
-            last.max(newest.ids.last().copied().unwrap_or(0)),
-        );
+        return follow(&mut attempts, &mut show);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows new attempts until Ctrl-C, or until nobody reads any more.
-fn follow(reader: &Reader, filter: &LogFilter, show: &mut Show, last: i64) -> Ended {
+fn follow(attempts: &mut Attempts, show: &mut Show) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
     runtime.block_on(async {
         tokio::select! {
-            ended = go_on(reader, filter, show, last) => ended,
+            ended = go_on(attempts, show) => ended,
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
         }
     })
 }
 
-async fn go_on(reader: &Reader, filter: &LogFilter, show: &mut Show, mut last: i64) -> Ended {
-    let mut version = None;
+async fn go_on(attempts: &mut Attempts, show: &mut Show) -> Ended {
     loop {
-        let now = reader.data_version()?;
-        if version != Some(now) {
-            let (ids, looked_to) = reader.after(last, filter, FOLLOWED)?;
-            let more = looked_to > last;
-            show.rows(reader, &ids)?;
-            last = looked_to;
-            if more {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            version = Some(now);
+        let fresh = attempts.fresh()?;
+        show.rows(attempts, &fresh.ids)?;
+        if fresh.more {
+            tokio::task::yield_now().await;
+            continue;
         }
         if show.is_closed() {
             return Ok(ExitCode::SUCCESS);

@@ -38,6 +38,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, SecretsWanted};
 use crate::pipeline::chain;
+use crate::query;
 use crate::store::Reader;
 use crate::transport;
 
@@ -201,25 +202,18 @@ fn load(path: &Path) -> Result<Config, Failure> {
 
 /// Opens the log for reading.
 fn open_log(config: &Config) -> Result<Reader, Failure> {
-    let path = &config.log.path;
-    if !path.exists() {
-        let text = format!("there is no log yet at {path:?}");
-        return Err(Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`")));
-    }
-    Ok(Reader::open(path)?)
+    query::log(config)?.ok_or_else(|| {
+        let text = format!("there is no log yet at {:?}", config.log.path);
+        Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`"))
+    })
 }
 
 /// Refuses the name of a webhook that neither the configuration nor the log knows.
 fn known_webhook(config: &Config, log: Option<&Reader>, name: &str) -> Result<(), Failure> {
-    let mut names: Vec<String> = config.webhooks.iter().map(|w| w.name.to_string()).collect();
-    if let Some(log) = log {
-        names.extend(log.webhooks()?.into_iter().map(|webhook| webhook.name));
-    }
+    let mut names = query::webhook_names(config, log)?;
     if names.iter().any(|known| known == name) {
         return Ok(());
     }
-    names.sort();
-    names.dedup();
     names.truncate(NAMES_SHOWN);
     let failure = Failure::text(format!("no webhook is called {name:?}")).code(2);
     Err(failure.hint((!names.is_empty()).then(|| format!("there are {}", names.join(", ")))))

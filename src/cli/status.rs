@@ -11,13 +11,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Deserialize;
-
 use super::client::{self, Client};
 use super::screen::Screen;
-use super::{Ended, Failure, load, open_log, shown, text};
+use super::{Ended, Failure, load, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
+use crate::query;
 use crate::store::WebhookHealth;
 
 /// Shows how each webhook is doing
@@ -68,44 +67,9 @@ fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{SHAPE}")
 }
 
-/// What `GET /status` answers, as far as it is shown.
-#[derive(Deserialize)]
-struct Answered {
-    daemon: Process,
-    healthy: bool,
-    #[serde(default)]
-    complaints: Vec<String>,
-    #[serde(default)]
-    warnings: Vec<String>,
-    #[serde(default)]
-    outbox: Outbox,
-    in_flight: i64,
-    #[serde(default)]
-    webhooks: Vec<InFlight>,
-}
-
-#[derive(Deserialize)]
-struct Process {
-    pid: i64,
-    version: String,
-    #[serde(default)]
-    last_reload_failed: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct Outbox {
-    lag: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct InFlight {
-    name: String,
-    in_flight: i64,
-}
-
 /// Whether there is a daemon.
 enum Daemon {
-    Answered(Answered),
+    Answered(Box<query::Status>),
     /// It runs, but there is no socket to ask it over.
     Unasked {
         pid: u32,
@@ -130,14 +94,14 @@ impl Status {
 
     fn is_well(&self) -> bool {
         let daemon = match &self.daemon {
-            Daemon::Answered(answered) => answered.healthy,
+            Daemon::Answered(answered) => answered.health.healthy,
             Daemon::Unasked { .. } => true,
             Daemon::Silent(_) => false,
         };
         daemon && self.failing() == 0
     }
 
-    fn in_flight(&self) -> Option<HashMap<&str, i64>> {
+    fn in_flight(&self) -> Option<HashMap<&str, usize>> {
         let Daemon::Answered(answered) = &self.daemon else {
             return None;
         };
@@ -151,10 +115,10 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
     let now_ms = Clock::system().now_ms();
     let status = Status {
         now_ms,
-        log_bytes: size(&config.log.path, ""),
-        wal_bytes: size(&config.log.path, "-wal"),
+        log_bytes: query::size(&config.log.path, ""),
+        wal_bytes: query::size(&config.log.path, "-wal"),
         daemon: ask(&config),
-        webhooks: webhooks(&config, now_ms)?,
+        webhooks: query::webhooks(&config, query::log(&config)?.as_ref(), now_ms)?,
     };
     let mut screen = Screen::new();
     let written = if arguments.json {
@@ -173,9 +137,9 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
 fn ask(config: &Config) -> Daemon {
     let asked = Client::hurried(config)
         .map_err(Failure::from)
-        .and_then(|client| client.get("/status")?.json::<Answered>());
+        .and_then(|client| client.get("/status")?.json::<query::Status>());
     match asked {
-        Ok(answered) => Daemon::Answered(answered),
+        Ok(answered) => Daemon::Answered(Box::new(answered)),
         Err(failure) => match (&config.socket, client::holder(&config.log.path)) {
             (None, Some(pid)) => Daemon::Unasked { pid },
             (None, None) => Daemon::Silent("no process holds the lock of the log".to_owned()),
@@ -184,43 +148,5 @@ fn ask(config: &Config) -> Daemon {
             }
             (Some(_), None) => Daemon::Silent(failure.text),
         },
-    }
-}
-
-/// The size of the log's file or of a companion, asked of the path.
-fn size(log: &Path, suffix: &str) -> u64 {
-    let mut path = log.as_os_str().to_owned();
-    path.push(suffix);
-    std::fs::metadata(path).map_or(0, |file| file.len())
-}
-
-/// What the log knows, and the webhooks of the configuration that it does not know yet.
-fn webhooks(config: &Config, now_ms: i64) -> Result<Vec<WebhookHealth>, Failure> {
-    let mut webhooks = match open_log(config) {
-        Ok(log) => log.health(now_ms)?,
-        Err(_) if !config.log.path.exists() => Vec::new(),
-        Err(failure) => return Err(failure),
-    };
-    for webhook in &config.webhooks {
-        if webhooks.iter().all(|known| known.name != *webhook.name) {
-            webhooks.push(new(&webhook.name));
-        }
-    }
-    webhooks.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(webhooks)
-}
-
-fn new(name: &str) -> WebhookHealth {
-    WebhookHealth {
-        name: name.to_owned(),
-        state: "new".to_owned(),
-        pending: 0,
-        pending_more: false,
-        last_success_ms: None,
-        last_failure_ms: None,
-        last_error: None,
-        hour: crate::store::LastHour::default(),
-        hours: Default::default(),
-        given_up: 0,
     }
 }

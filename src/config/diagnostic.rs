@@ -8,8 +8,11 @@
 use std::fmt;
 use std::ops::Range;
 
+use toml::de::DeTable;
+
 use super::excerpt::{Excerpt, Private};
 use super::source::Source;
+use super::visible::printable;
 
 /// The most errors that are kept, and the most warnings. A report of thousands is one mistake made thousands of times,
 /// and a file of 16 MiB can hold millions.
@@ -199,20 +202,22 @@ impl Findings {
     }
 }
 
-/// The text without characters that would act on a terminal or reorder the line.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(shown).collect()
-}
-
-/// The character as it is shown: tabs as a space, controls and bidirectional marks replaced.
-pub(super) fn shown(c: char) -> char {
-    match c {
-        '\t' => ' ',
-        '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
+/// What was found with lines and columns.
+pub(super) fn diagnose(
+    file_name: &str,
+    source: &Source<'_>,
+    root: &DeTable<'_>,
+    list: Vec<Finding>,
+) -> Vec<Diagnostic> {
+    if list.is_empty() {
+        return Vec::new();
     }
+    let places: Vec<usize> = list
+        .iter()
+        .filter_map(|finding| finding.at.as_ref().map(|at| at.start))
+        .collect();
+    let private = Private::of(root, source, &places);
+    list.into_iter()
+        .map(|finding| finding.diagnose(file_name, source, &private))
+        .collect()
 }

@@ -22,6 +22,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod url;
+mod visible;
 mod webhook;
 
 use std::ffi::OsString;

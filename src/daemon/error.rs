@@ -97,6 +97,11 @@ pub enum Error {
     Panicked,
     /// The log did not take the last results.
     Unrecorded,
+    /// Requests in flight did not end, though all of their time-outs were over.
+    Undrained {
+        /// How many.
+        in_flight: usize,
+    },
     /// A second signal cut the stop short.
     Interrupted {
         /// Requests that were in flight.
@@ -149,7 +154,7 @@ impl Error {
                  of them; an id or a time starts there"
                     .into(),
             ),
-            Self::Unrecorded | Self::Interrupted { .. } => {
+            Self::Unrecorded | Self::Undrained { .. } | Self::Interrupted { .. } => {
                 Some("those are sent again at the next start".into())
             }
             Self::Socket { .. } => {
@@ -202,6 +207,12 @@ impl fmt::Display for Error {
             Self::Threads(_) => f.write_str("start the daemon's threads"),
             Self::Panicked => f.write_str("a part of the pipeline panicked; its line is above"),
             Self::Unrecorded => f.write_str("the log did not take the last results"),
+            Self::Undrained { in_flight } => {
+                write!(
+                    f,
+                    "{in_flight} in flight did not end within their time-outs"
+                )
+            }
             Self::Interrupted { in_flight } => {
                 write!(
                     f,

@@ -39,11 +39,12 @@ pub use judge::check;
 pub use lock::Lock;
 pub use opening::{make_own_outbox, owns_outbox};
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Appending};
 use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
+use crate::query;
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::{Client, Endpoint};
 use hangup::{HangUp, HungUp};
@@ -108,6 +109,8 @@ struct Running {
     loops: JoinSet<Result<(), store::Error>>,
     stopped: oneshot::Sender<()>,
     served: JoinSet<()>,
+    /// The thread that appends what clients send, where there are listeners.
+    appending: Option<Appending>,
     /// Becomes true when no connection is accepted any more.
     closed: watch::Sender<bool>,
     own_socket: Option<OwnSocket>,
@@ -162,6 +165,7 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
             Some(ended) = running.loops.join_next() => break loop_ended(ended),
+            error = append_ended(&mut running.appending) => break Err(error),
         }
     };
     drop(reload);
@@ -211,21 +215,27 @@ async fn start(
     loops.spawn(dispatch.clone().replay());
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
     loops.spawn(sweep_idle(dispatch.clone()));
-    loops.spawn(notify::tell(dispatch.clone(), config.log.path.clone()));
+    let about = query::About {
+        config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
+        outbox: config.outbox.path.clone(),
+        log: config.log.path.clone(),
+        started_ms: dispatch.clock.now_ms(),
+    };
+    loops.spawn(notify::tell(dispatch.clone(), about.clone()));
     let (tell, followed) = oneshot::channel();
     let follow = follow(&dispatch, &opening, found, tell).map_err(intake_error)?;
-    let (closed, own_socket, reloads, served) =
-        serve_clients(config_path, config, &dispatch, listeners)?;
+    let clients = serve_clients(about, &dispatch, listeners)?;
     Ok(Running {
         dispatch,
         follow,
         followed,
         loops,
         stopped,
-        served,
-        closed,
-        own_socket,
-        reloads,
+        served: clients.served,
+        appending: clients.appending,
+        closed: clients.closed,
+        own_socket: clients.own_socket,
+        reloads: clients.reloads,
         outbox: config.outbox.path.clone(),
         awaits,
         _lock: lock,
@@ -233,31 +243,27 @@ async fn start(
     })
 }
 
-type Clients = (
-    watch::Sender<bool>,
-    Option<OwnSocket>,
-    mpsc::Receiver<api::Reload>,
-    JoinSet<()>,
-);
+/// What answers clients; the fields are those of [`Running`].
+struct Clients {
+    served: JoinSet<()>,
+    appending: Option<Appending>,
+    closed: watch::Sender<bool>,
+    own_socket: Option<OwnSocket>,
+    reloads: mpsc::Receiver<api::Reload>,
+}
 
 /// Begins to answer on the listeners that there are.
 fn serve_clients(
-    config_path: &Path,
-    config: &Config,
+    about: query::About,
     dispatch: &Arc<Dispatch<Client>>,
     listeners: Listeners,
 ) -> Result<Clients, Error> {
     let (order, reloads) = mpsc::channel(RELOADS);
     let closed = watch::Sender::new(false);
-    let mut served = JoinSet::new();
+    let (mut served, mut appending) = (JoinSet::new(), None);
     if listeners.socket.is_some() || listeners.metrics.is_some() {
-        let about = api::About {
-            config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
-            outbox: config.outbox.path.clone(),
-            log: config.log.path.clone(),
-            started_ms: Clock::system().now_ms(),
-        };
-        let api = Api::new(dispatch.clone(), about, order).map_err(Error::Threads)?;
+        let (api, thread) = Api::new(dispatch.clone(), about, order).map_err(Error::Threads)?;
+        appending = Some(thread);
         if let Some(socket) = listeners.socket {
             served.spawn(api::serve_socket(
                 api.clone(),
@@ -270,7 +276,13 @@ fn serve_clients(
             served.spawn(api::serve_metrics(api, metrics, closed.subscribe()));
         }
     }
-    Ok((closed, listeners.own, reloads, served))
+    Ok(Clients {
+        served,
+        appending,
+        closed,
+        own_socket: listeners.own,
+        reloads,
+    })
 }
 
 /// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
@@ -351,13 +363,17 @@ async fn stop(
     running.dispatch.stop();
     let dispatch = running.dispatch.clone();
     let finished = async {
-        dispatch.drained().await;
+        let in_flight = dispatch.drained().await;
         crash::point("stop", "in flight ended");
         let lost = tokio::time::timeout(RECORD, dispatch.recorded()).await;
         if lost != Ok(0) {
             return Err(Error::Unrecorded);
         }
+        if in_flight > 0 {
+            return Err(Error::Undrained { in_flight });
+        }
         while running.served.join_next().await.is_some() {}
+        append_stopped(running.appending).await?;
         // The loop that is told may have failed already; its own result says so below.
         let _told: Result<(), ()> = running.stopped.send(());
         while let Some(ended) = running.loops.join_next().await {
@@ -392,6 +408,30 @@ async fn leave_whole(path: PathBuf, followed: oneshot::Receiver<Followed>) {
     }
     // Who may not write the file, or has a reader that needs the old state, keeps the WAL.
     drop(tokio::task::spawn_blocking(move || outbox::backfill(&path)).await);
+}
+
+/// The thread that appends ends before the stop by a panic only. Never ends where there is none.
+async fn append_ended(appending: &mut Option<Appending>) -> Error {
+    match appending {
+        Some(thread) => {
+            let _: bool = thread.ended().await;
+            *appending = None;
+            Error::Panicked
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the thread that appends, where it runs still: nobody asks it any more.
+async fn append_stopped(appending: Option<Appending>) -> Result<(), Error> {
+    let Some(mut thread) = appending else {
+        return Ok(());
+    };
+    match tokio::time::timeout(RECORD, thread.ended()).await {
+        Ok(false) => Err(Error::Panicked),
+        // One that waits for the application still has answered nobody, and may be left.
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 /// The thread that follows the outbox ends by itself only when a person has to decide.

@@ -1,7 +1,7 @@
 //! What systemd is told: ready, reloading, stopping, a status line, and that the pipeline moves.
 //!
 //! Ready means that the outbox is followed: its first look is over. The watchdog is fed only while
-//! every part of the pipeline comes round. A part in trouble, such as a full disk, comes round and
+//! every part that has work comes round. A part in trouble, such as a full disk, comes round and
 //! says so in the status; a restart would not help it. A part that stands still is fed no longer,
 //! and systemd starts the daemon anew. Time is the monotonic clock's, so that a step of the wall
 //! clock feeds nothing and starves nothing.
@@ -14,7 +14,6 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,8 +23,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::model::Clock;
-use crate::pipeline::{Dispatch, Rounds};
-use crate::store::{self, Outlook, Reader};
+use crate::pipeline::{Dispatch, PARTS, Rounds};
+use crate::query::{About, Reading, Status};
+use crate::store::{self, Count};
 use crate::transport::Client;
 
 /// Between two looks at the pipeline.
@@ -47,7 +47,7 @@ const STATUS_CHARS: usize = 160;
 /// Says how the pipeline is until it stops.
 pub(super) async fn tell(
     dispatch: Arc<Dispatch<Client>>,
-    log: PathBuf,
+    about: About,
 ) -> Result<(), store::Error> {
     let mut stop = dispatch.stopping();
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
@@ -61,7 +61,7 @@ pub(super) async fn tell(
     }
     let watchdog = sd_notify::watchdog_enabled();
     let look = watchdog.map_or(LOOK, |limit| LOOK.min(limit / 4));
-    let mut status = Status::new(log);
+    let mut status = Line::new(about);
     let mut progress = Progress::new(&dispatch.clock);
     let mut told = is_told(&[
         NotifyState::Ready,
@@ -154,18 +154,18 @@ async fn ends_within(stop: &mut watch::Receiver<bool>, time: Duration) -> bool {
 
 /// Since when each part has not come round.
 struct Progress {
-    seen: [(u64, Instant); 3],
+    seen: [(u64, Instant); PARTS],
 }
 
 impl Progress {
     fn new(clock: &Clock) -> Self {
         Self {
-            seen: [(0, clock.instant()); 3],
+            seen: [(0, clock.instant()); PARTS],
         }
     }
 
     /// The part that has stood still for too long, if one has.
-    fn stands_still(&mut self, rounds: &[Rounds; 3], clock: &Clock) -> Option<&'static str> {
+    fn stands_still(&mut self, rounds: &[Rounds; PARTS], clock: &Clock) -> Option<&'static str> {
         let now = clock.instant();
         let mut still = None;
         for (rounds, (count, since)) in rounds.iter().zip(&mut self.seen) {
@@ -179,39 +179,25 @@ impl Progress {
     }
 }
 
-/// The status line, and the connection to the log that it is read through.
-struct Status {
-    log: PathBuf,
-    reader: Option<Reader>,
+/// The status line, and what it is read through.
+struct Line {
+    about: About,
+    reading: Reading,
     said: Option<String>,
 }
 
-impl Status {
-    fn new(log: PathBuf) -> Self {
+impl Line {
+    fn new(about: About) -> Self {
         Self {
-            log,
-            reader: None,
+            reading: Reading::new(&about),
+            about,
             said: None,
         }
     }
 
     /// The line, where it is another one than last time.
     async fn line(&mut self, dispatch: &Dispatch<Client>) -> Option<&str> {
-        let (log, reader) = (self.log.clone(), self.reader.take());
-        let read = move || {
-            let reader = reader.or_else(|| Reader::open(&log).ok());
-            let outlook = reader.as_ref().and_then(|reader| reader.outlook().ok());
-            (reader, outlook)
-        };
-        let (reader, outlook) = dispatch.with_blocking(read).await;
-        self.reader = reader;
-        let snapshot = dispatch.snapshot();
-        let line = line(
-            outlook.as_ref(),
-            snapshot.in_flight,
-            snapshot.last_reload_failed,
-            &snapshot.complaints,
-        );
+        let line = line(&Status::brief(&self.about, &self.reading, dispatch).await);
         if self.said.as_ref() == Some(&line) {
             return None;
         }
@@ -220,27 +206,23 @@ impl Status {
     }
 }
 
-fn line(
-    outlook: Option<&Outlook>,
-    in_flight: usize,
-    refused: bool,
-    complaints: &[String],
-) -> String {
-    let mut line = match outlook {
-        Some(Outlook { pending, more, .. }) => {
-            let more = if *more { "more than " } else { "" };
-            format!("{more}{pending} pending, {in_flight} in flight")
+fn line(status: &Status) -> String {
+    let (files, in_flight) = (&status.inside.files, status.in_flight);
+    let mut line = match files.pending_in_all {
+        Some(Count { count, more }) => {
+            let more = if more { "more than " } else { "" };
+            format!("{more}{count} pending, {in_flight} in flight")
         }
         None => format!("{in_flight} in flight"),
     };
-    if refused {
+    if status.daemon.last_reload_failed {
         line.push_str("; the last reload was refused");
     }
-    for complaint in complaints {
+    for complaint in &status.health.complaints {
         line.push_str("; ");
         line.push_str(complaint);
     }
-    if let Some(failing) = outlook.and_then(|outlook| outlook.failing.as_ref()) {
+    if let Some(failing) = &files.last_failure {
         line.push_str("; last error: ");
         line.push_str(&failing.webhook);
         line.push_str(": ");
@@ -254,14 +236,16 @@ fn line(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Failing;
+    use crate::query::Files;
+    use crate::store::LastFailure;
 
-    fn rounds(intake: u64, record: u64, busy: bool) -> [Rounds; 3] {
+    fn rounds(intake: u64, record: u64, busy: bool) -> [Rounds; PARTS] {
         let of = |part, count, busy| Rounds { part, count, busy };
         [
             of("intake", intake, true),
             of("refill", intake, true),
             of("record", record, busy),
+            of("append", 0, false),
         ]
     }
 
@@ -290,25 +274,31 @@ mod tests {
 
     #[test]
     fn the_line_is_one_line_with_what_matters_first() {
-        let mut outlook = Outlook {
-            pending: 3,
-            more: false,
-            failing: None,
+        let status = |pending_in_all, last_failure| {
+            let mut status = Status::default();
+            status.inside.files = Arc::new(Files {
+                pending_in_all,
+                last_failure,
+                ..Files::default()
+            });
+            status
         };
+        let count = |more| Some(Count { count: 3, more });
+        let mut well = status(count(false), None);
+        well.in_flight = 1;
+        assert_eq!(line(&well), "3 pending, 1 in flight");
+        let mut blind = status(None, None);
+        blind.daemon.last_reload_failed = true;
+        blind.health.complaints = vec!["log: disk full (for 5 s)".into()];
         assert_eq!(
-            line(Some(&outlook), 1, false, &[]),
-            "3 pending, 1 in flight"
-        );
-        assert_eq!(
-            line(None, 0, true, &["log: disk full (for 5 s)".into()]),
+            line(&blind),
             "0 in flight; the last reload was refused; log: disk full (for 5 s)"
         );
-        outlook.more = true;
-        outlook.failing = Some(Failing {
+        let failure = LastFailure {
             webhook: "crm".into(),
             error: Some(format!("answered\nWATCHDOG=1{}", "x".repeat(500))),
-        });
-        let long = line(Some(&outlook), 0, false, &[]);
+        };
+        let long = line(&status(count(true), Some(failure)));
         assert!(
             long.starts_with(
                 "more than 3 pending, 0 in flight; last error: crm: answered WATCHDOG=1"

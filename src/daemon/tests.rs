@@ -214,7 +214,10 @@ fn of_start(error: &Error) -> Option<&'static str> {
         // The machine's state at that moment. The threads are asked for by `check`, too.
         Error::Runtime(_) | Error::Threads(_) => None,
         // Ends of a daemon that did start.
-        Error::Panicked | Error::Unrecorded | Error::Interrupted { .. } => None,
+        Error::Panicked
+        | Error::Unrecorded
+        | Error::Undrained { .. }
+        | Error::Interrupted { .. } => None,
     }
 }
 

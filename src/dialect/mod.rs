@@ -29,9 +29,7 @@ mod verdict;
 pub use envelope::body;
 pub use headers::{request, signature};
 pub use id::{digest, event_id_text, row_id_of};
-pub use schedule::{
-    BODY_TIMEOUT, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Timeouts, longest_delay_ms, sends, timeouts,
-};
+pub use schedule::{Timeouts, longest_delay_ms, sends, timeouts};
 pub use verdict::verdict;
 
 #[cfg(test)]

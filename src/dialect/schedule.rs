@@ -23,14 +23,17 @@ const LIFT_LADDER_MS: [i64; 5] = [60_000, 300_000, 1_800_000, 7_200_000, 43_200_
 const LIFT_SENDS: u32 = 6;
 
 /// Name, TCP and TLS: Bold CMS's documented connection time-out, and "a few seconds" for the others.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Request and head of the answer: Bold CMS's documented socket time-out, kept as a total so that an
 /// endpoint that drips its head cannot stretch it.
-pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The answer's body, which only the log wants.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(3);
+const BODY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long an endpoint may take for each part of an attempt.
+/// How long an endpoint may take for each part of an attempt. They follow each other, and every wait
+/// of an attempt is inside one of them, so their sum is the longest that an attempt can last; but for
+/// one that began on a kept connection and found it dead, which may have waited for `response` once
+/// more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Resolving the name, connecting and the TLS handshake together.

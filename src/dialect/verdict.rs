@@ -6,16 +6,14 @@
 //! answer changes nothing: its status came first.
 
 use super::schedule::delay_ms;
-use crate::model::{Dialect, Exchange, Verdict};
+use crate::model::{Due, Exchange, Origin, Verdict};
 
-/// What follows from the attempt of that number (1 for the first), which ended at `now_ms`, and why
-/// it was no success. `max_attempts` is the webhook's.
+/// What follows from the attempt that was due and ended at `now_ms`, and why it was no success.
+/// `max_attempts` is the webhook's. A test is sent once in every dialect: a person sees what came of it.
 #[must_use]
 pub fn verdict(
-    dialect: Dialect,
+    due: &Due,
     max_attempts: u32,
-    delivery_id: i64,
-    attempt_number: u32,
     exchange: &Exchange,
     now_ms: i64,
 ) -> (Verdict, Option<String>) {
@@ -24,10 +22,15 @@ pub fn verdict(
         Ok(answer) => words(answer.status),
         Err(failure) => failure.text.clone(),
     };
-    let verdict = match delay_ms(dialect, max_attempts, delivery_id, attempt_number) {
-        Some(delay_ms) => Verdict::RetryAt(now_ms.saturating_add(delay_ms)),
-        None => Verdict::Failed,
+    let again = match due.origin {
+        Origin::Test => None,
+        Origin::Event | Origin::Redelivery | Origin::Replay => {
+            delay_ms(due.dialect, max_attempts, due.id, due.number())
+        }
     };
+    let verdict = again.map_or(Verdict::Failed, |delay_ms| {
+        Verdict::RetryAt(now_ms.saturating_add(delay_ms))
+    });
     (verdict, Some(error))
 }
 
@@ -45,7 +48,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Answer, Class, Failure, Phases};
+    use crate::model::{Answer, Class, Dialect, Failure, Phases};
 
     const NOW_MS: i64 = 1_619_007_030_964;
 
@@ -54,7 +57,7 @@ mod tests {
             result: result
                 .map(|status| Answer {
                     status,
-                    headers: String::new(),
+                    headers: "".into(),
                     body: Vec::new(),
                     truncated: true,
                 })
@@ -69,15 +72,45 @@ mod tests {
         }
     }
 
+    fn due(dialect: Dialect, id: i64, number: u32) -> Due {
+        Due {
+            id,
+            event_id: 1,
+            event: "e".into(),
+            webhook: "w".into(),
+            dialect,
+            origin: Origin::Event,
+            attempts: number.saturating_sub(1),
+            due_at_ms: 0,
+            body: bytes::Bytes::new(),
+        }
+    }
+
     fn cms(number: u32, result: Result<u16, &str>) -> (Verdict, Option<String>) {
-        verdict(Dialect::BoldCms, 10, 7, number, &exchange(result), NOW_MS)
+        let due = due(Dialect::BoldCms, 7, number);
+        verdict(&due, 10, &exchange(result), NOW_MS)
+    }
+
+    #[test]
+    fn a_test_is_sent_once_in_every_dialect() {
+        for dialect in Dialect::ALL {
+            let test = Due {
+                origin: Origin::Test,
+                ..due(dialect, 7, 1)
+            };
+            let after = |result| verdict(&test, 10, &exchange(result), NOW_MS).0;
+            assert_eq!(after(Ok(503)), Verdict::Failed);
+            assert_eq!(after(Err("gone")), Verdict::Failed);
+            assert_eq!(after(Ok(204)), Verdict::Delivered);
+        }
     }
 
     #[test]
     fn only_2xx_is_success_in_every_dialect() {
         for dialect in Dialect::ALL {
             for status in 100..=999 {
-                let (verdict, error) = verdict(dialect, 10, 1, 1, &exchange(Ok(status)), NOW_MS);
+                let due = due(dialect, 1, 1);
+                let (verdict, error) = verdict(&due, 10, &exchange(Ok(status)), NOW_MS);
                 let success = (200..300).contains(&status);
                 assert_eq!(verdict == Verdict::Delivered, success, "{status}");
                 assert_eq!(error.is_none(), success, "{status}");
@@ -115,8 +148,9 @@ mod tests {
 
     #[test]
     fn only_factory_counts_the_webhooks_own_number() {
-        let after =
-            |dialect, max, number| verdict(dialect, max, 7, number, &exchange(Ok(500)), NOW_MS).0;
+        let after = |dialect, max, number| {
+            verdict(&due(dialect, 7, number), max, &exchange(Ok(500)), NOW_MS).0
+        };
         assert_eq!(after(Dialect::BoldFactory, 3, 3), Verdict::Failed);
         assert!(matches!(
             after(Dialect::BoldFactory, 3, 2),
@@ -133,7 +167,8 @@ mod tests {
             max_attempts in any::<u32>(), id in any::<i64>(), number in any::<u32>(), now_ms in any::<i64>()
         ) {
             for dialect in Dialect::ALL {
-                let (verdict, _) = verdict(dialect, max_attempts, id, number, &exchange(Ok(500)), now_ms);
+                let due = due(dialect, id, number);
+                let (verdict, _) = verdict(&due, max_attempts, &exchange(Ok(500)), now_ms);
                 if let Verdict::RetryAt(due_at_ms) = verdict {
                     prop_assert!(due_at_ms > now_ms || now_ms > i64::MAX - 43_200_000);
                 }

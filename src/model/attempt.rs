@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Due, Url};
+use super::{Dialect, Due, Headers, Url};
 
 /// A header as it goes on the wire.
 #[derive(Clone, PartialEq, Eq)]
@@ -139,8 +139,8 @@ pub struct Phases {
 pub struct Answer {
     /// The status code, 200 to 999; an unasked 101 too.
     pub status: u16,
-    /// Lines of `name: value`, names in lower case.
-    pub headers: String,
+    /// Its headers, as far as they are kept.
+    pub headers: Headers,
     /// The body, decoded, as far as it was read.
     pub body: Vec<u8>,
     /// Whether there was more of the body than was kept, or it broke off.

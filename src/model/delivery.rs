@@ -63,6 +63,14 @@ pub struct Due {
     pub body: Bytes,
 }
 
+impl Due {
+    /// The number of the attempt that is due, 1 for the first.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.attempts.saturating_add(1)
+    }
+}
+
 /// How far the outbox has been taken in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {

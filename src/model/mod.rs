@@ -12,6 +12,7 @@ pub mod crash;
 pub mod decimal;
 pub mod delivery;
 pub mod event;
+pub mod headers;
 mod host;
 pub mod print;
 pub mod url;
@@ -23,6 +24,7 @@ pub use attempt::{
 pub use clock::Clock;
 pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
 pub use event::Event;
+pub use headers::Headers;
 pub use print::Print;
 pub use url::Url;
-pub use webhook::{Dialect, Pattern, Secret, Webhook};
+pub use webhook::{Dialect, Pattern, Secret, Unwanted, Webhook};

@@ -143,20 +143,51 @@ impl fmt::Debug for Webhook {
     }
 }
 
+/// Why a webhook does not get an event, by its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// The webhook is inactive.
+    Inactive,
+    /// None of its patterns is the event's name.
+    Name,
+    /// It is for certain tenants, and the event is of none of them.
+    Tenant,
+}
+
 impl Webhook {
-    /// Whether the webhook is active and one of its patterns is that name.
-    #[must_use]
-    pub fn wants_name(&self, name: &str) -> bool {
-        self.active && self.events.iter().any(|pattern| pattern.matches(name))
+    /// The matching rule: whether an event of that name and tenant is for this webhook. Fan-out, replay
+    /// and the explanation of what was not sent all ask here.
+    ///
+    /// # Errors
+    /// The first reason why it is not.
+    pub fn wants(&self, name: &str, tenant: Option<&str>) -> Result<(), Unwanted> {
+        self.wants_name(name)?;
+        self.wants_tenant(tenant)
     }
 
-    /// Whether events of that tenant are for it. An event without a tenant is for none in particular.
-    #[must_use]
-    pub fn wants_tenant(&self, tenant: Option<&str>) -> bool {
+    /// The part of [`wants`](Self::wants) that is the same for every event of that name.
+    ///
+    /// # Errors
+    /// [`Unwanted::Inactive`] or [`Unwanted::Name`].
+    pub fn wants_name(&self, name: &str) -> Result<(), Unwanted> {
+        if !self.active {
+            return Err(Unwanted::Inactive);
+        }
+        let matched = self.events.iter().any(|pattern| pattern.matches(name));
+        matched.then_some(()).ok_or(Unwanted::Name)
+    }
+
+    /// The part of [`wants`](Self::wants) that depends on the tenant. An event without a tenant is for
+    /// nobody in particular.
+    ///
+    /// # Errors
+    /// [`Unwanted::Tenant`].
+    pub fn wants_tenant(&self, tenant: Option<&str>) -> Result<(), Unwanted> {
         let Some(mine) = &self.tenants else {
-            return true;
+            return Ok(());
         };
-        tenant.is_some_and(|tenant| mine.iter().any(|m| **m == *tenant))
+        let is_mine = tenant.is_some_and(|tenant| mine.iter().any(|m| **m == *tenant));
+        is_mine.then_some(()).ok_or(Unwanted::Tenant)
     }
 }
 
@@ -216,6 +247,22 @@ mod tests {
     #[test]
     fn a_secret_says_nothing_of_itself() {
         assert_eq!(format!("{:?}", Secret::new(*b"marker")), "Secret(..)");
+    }
+
+    #[test]
+    fn the_first_reason_against_an_event_is_told() {
+        let mut webhook = Webhook::sample("w", "http://h/");
+        webhook.events = vec![Pattern::new("a-*"), Pattern::new("b")];
+        webhook.tenants = Some(vec!["acme".into(), "globex".into()]);
+        assert_eq!(webhook.wants("a-1", Some("globex")), Ok(()));
+        assert_eq!(webhook.wants("b", Some("acme")), Ok(()));
+        assert_eq!(webhook.wants("c", Some("initech")), Err(Unwanted::Name));
+        assert_eq!(webhook.wants("b", Some("initech")), Err(Unwanted::Tenant));
+        assert_eq!(webhook.wants("b", None), Err(Unwanted::Tenant));
+        webhook.tenants = None;
+        assert_eq!(webhook.wants("b", None), Ok(()));
+        webhook.active = false;
+        assert_eq!(webhook.wants("c", None), Err(Unwanted::Inactive));
     }
 
     proptest! {

@@ -4,15 +4,13 @@
 //! come back as [`Due`]s, so that dispatch need not read them again. Which webhook wants what is
 //! decided before; nothing here looks into a body.
 
-use bytes::Bytes;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
-use super::rows::{Insert, Values};
-use super::{Error, Reader, Store, gaps, owed};
+use super::insert::{Made, bodies_are_there, insert};
+use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
-use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Print, Rejected};
+use crate::model::{Admission, Cursor, Due, Fanned, Origin, Owed, Print, Rejected};
 
 /// `(id, print)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
 const FINGERPRINT_BYTES: usize = 24;
@@ -23,17 +21,6 @@ const COLUMNS: i64 = 1 << 62;
 
 /// Beside the id of a print from before the outbox was seen empty, whose id is negative in memory.
 const FORMER: i64 = 1 << 61;
-
-const PAYLOAD: Insert = Insert {
-    into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
-    row: "(?, ?, ?, ?)",
-};
-
-const DELIVERY: Insert = Insert {
-    into: "INSERT OR ROLLBACK INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
-                                 attempts, due_at, created_at, payload_id)",
-    row: "(?, ?, ?, ?, ?, 'pending', ?, 0, ?, ?, ?)",
-};
 
 impl Store {
     /// How far the outbox has been taken in; `None` in a log that never was told.
@@ -170,128 +157,6 @@ fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
                 .optional()
         })
         .doing("read the cursor")
-}
-
-pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
-    let lacking = events
-        .iter()
-        .find(|e| e.webhooks.iter().any(|(_, place)| *place >= e.bodies.len()));
-    lacking.map_or(Ok(()), |e| {
-        Err(Error::NoBody {
-            event_id: e.event_id,
-        })
-    })
-}
-
-/// Makes every delivery of these events.
-pub(super) fn insert(
-    t: &Transaction<'_>,
-    generation: i64,
-    events: &[Fanned],
-    origin: Origin,
-    now_ms: i64,
-) -> rusqlite::Result<Vec<Due>> {
-    let made = Made {
-        generation,
-        origin,
-        now_ms,
-    };
-    let (dues, _none) = made.fan_out(t, events, &|_| false)?;
-    Ok(dues)
-}
-
-/// How pending deliveries are made that are due at once.
-pub(super) struct Made {
-    pub(super) generation: i64,
-    pub(super) origin: Origin,
-    pub(super) now_ms: i64,
-}
-
-impl Made {
-    /// Makes deliveries, each of its body's id. `id` of the templates is left out.
-    pub(super) fn deliveries(
-        &self,
-        t: &Transaction<'_>,
-        templates: Vec<(Due, i64)>,
-    ) -> rusqlite::Result<Vec<Due>> {
-        let bind = |(due, payload_id): &(Due, i64), values: &mut Values<'_, '_>| {
-            values.add(self.generation)?;
-            values.add(due.event_id)?;
-            values.add(&due.event)?;
-            values.add(&due.webhook)?;
-            values.add(due.dialect.name())?;
-            values.add(self.origin.name())?;
-            values.add(self.now_ms)?;
-            values.add(self.now_ms)?;
-            values.add(payload_id)
-        };
-        let first = DELIVERY.all(t, &templates, bind)?;
-        let numbered = (first..).zip(templates);
-        Ok(numbered.map(|(id, (due, _))| Due { id, ..due }).collect())
-    }
-
-    fn fan_out(
-        &self,
-        t: &Transaction<'_>,
-        events: &[Fanned],
-        later: &dyn Fn(&str) -> bool,
-    ) -> rusqlite::Result<(Vec<Due>, Vec<Owed>)> {
-        let mut owed = self.bodies(t, events)?;
-        let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
-        let mut debts = owed.as_mut_slice();
-        for event in events {
-            let (of_event, others) = debts.split_at_mut(event.bodies.len());
-            debts = others;
-            for (webhook, place) in &event.webhooks {
-                let debt = &mut of_event[*place];
-                if later(webhook) {
-                    debt.webhooks.push(webhook.clone());
-                } else {
-                    let due = debt.due(webhook, self.origin, self.now_ms);
-                    dues.push((due, debt.payload_id));
-                }
-            }
-        }
-        let dues = self.deliveries(t, dues)?;
-        owed.retain(|debt| !debt.webhooks.is_empty());
-        owed::write(t, &mut owed)?;
-        Ok((dues, owed))
-    }
-
-    /// Writes the bodies of events; what is owed of each is nothing so far.
-    fn bodies(&self, t: &Transaction<'_>, events: &[Fanned]) -> rusqlite::Result<Vec<Owed>> {
-        let mut owed: Vec<Owed> = Vec::with_capacity(events.len());
-        for event in events {
-            for (dialect, body) in &event.bodies {
-                owed.push(self.debt(event, *dialect, body));
-            }
-        }
-        let bind = |debt: &Owed, values: &mut Values<'_, '_>| {
-            values.add(self.generation)?;
-            values.add(debt.event_id)?;
-            values.add(debt.dialect.name())?;
-            // The bytes are JSON text; binding them as text spares a check and a copy.
-            values.add(ToSqlOutput::Borrowed(ValueRef::Text(&debt.body)))
-        };
-        let first = PAYLOAD.all(t, &owed, bind)?;
-        for (debt, id) in owed.iter_mut().zip(first..) {
-            debt.payload_id = id;
-        }
-        Ok(owed)
-    }
-
-    fn debt(&self, event: &Fanned, dialect: Dialect, body: &Bytes) -> Owed {
-        Owed {
-            id: 0,
-            generation: self.generation,
-            event_id: event.event_id,
-            event: event.event.clone(),
-            dialect,
-            payload_id: 0,
-            webhooks: Vec::new(),
-            body: body.clone(),
-        }
-    }
 }
 
 fn reject(

@@ -8,7 +8,7 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
-use super::{Error, Reader, Store, admit};
+use super::{Error, Reader, Store, insert};
 use crate::model::{Due, Fanned, Origin};
 
 /// Deliveries that came to an end without being delivered.
@@ -145,9 +145,9 @@ impl Store {
         events: &[Fanned],
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
-        admit::bodies_are_there(events)?;
+        insert::bodies_are_there(events)?;
         self.transact("replay events", |t| {
-            let dues = admit::insert(t, replay.generation, events, Origin::Replay, now_ms)?;
+            let dues = insert::insert(t, replay.generation, events, Origin::Replay, now_ms)?;
             t.prepare_cached("UPDATE replay SET next_id = ?2, done = done + ?3 WHERE id = ?1")?
                 .execute(params![
                     replay.id,

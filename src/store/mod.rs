@@ -19,6 +19,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod faults;
 mod gaps;
+mod insert;
 mod look;
 mod outlook;
 mod owed;
@@ -44,11 +45,11 @@ pub use checkpoint::{Checkpointer, Synchronised, WalState};
 pub use control::{Again, Ended, NotAgain, Replay};
 pub use error::Error;
 pub use look::{Look, look};
-pub use outlook::{Failing, Outlook};
+pub use outlook::LastFailure;
 pub use queue::Clamped;
 pub use read::{
-    DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest, Reader,
-    RejectedTrace, WebhookHealth, WebhookRow,
+    Count, DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest,
+    Reader, RejectedTrace, WebhookHealth, WebhookRow,
 };
 pub use retain::Swept;
 pub use schema::sql;
@@ -63,7 +64,7 @@ pub struct Store {
     connection: Connection,
     /// The roll-up of what was recorded since the last flush.
     tally: rollup::Tally,
-    /// Whether something was committed that is not known to be on disk.
+    /// Whether something was committed that is not known to be on disk. Every commit raises it.
     unsynced: bool,
     /// `PRAGMA data_version` as last seen.
     data_version: i64,
@@ -114,6 +115,18 @@ impl Store {
         self.connection
             .release_memory()
             .doing("give the page cache back")
+    }
+
+    /// Whether something was committed that is not known to be on disk.
+    #[must_use]
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// Says so: false before a [`Checkpointer`] begins to synchronise what was committed, true where it
+    /// could not.
+    pub fn set_unsynced(&mut self, unsynced: bool) {
+        self.unsynced = unsynced;
     }
 
     /// Deliveries by state, for the pipeline's tests.

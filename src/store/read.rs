@@ -7,6 +7,7 @@
 mod event;
 mod health;
 mod log;
+mod pending;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use super::{Error, connect, data_version, schema};
 pub use event::{DeliveryTrace, EventTrace, RejectedTrace, WebhookRow};
 pub use health::{HourCounts, LastHour, WebhookHealth};
 pub use log::{LogFilter, LogRow, LogText, Newest};
+pub use pending::Count;
 
 /// A read-only connection to the log.
 #[derive(Debug)]
@@ -34,22 +36,6 @@ impl Reader {
         let connection = connect::reader(path)?;
         schema::check(&connection, path)?;
         Ok(Self { connection })
-    }
-
-    /// How many deliveries are pending, for each webhook that has some.
-    ///
-    /// # Errors
-    /// The log can't be read.
-    pub fn pending(&self) -> Result<Vec<(String, i64)>, Error> {
-        let read = || -> rusqlite::Result<Vec<(String, i64)>> {
-            self.connection
-                .prepare_cached(
-                    "SELECT webhook, count(*) FROM delivery WHERE state = 'pending' GROUP BY webhook",
-                )?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect()
-        };
-        read().doing("count pending deliveries")
     }
 
     /// How many of the newest 1,000 rows that were set aside were so since then.

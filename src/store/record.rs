@@ -105,7 +105,7 @@ fn bind(attempt: &Attempt, values: &mut Values<'_, '_>, peers: &mut Peers) -> ru
     values.add(attempt.url.text())?;
     values.add(&attempt.request_headers)?;
     values.add(answer.map(|a| a.truncated))?;
-    values.add(answer.map(|a| &a.headers))?;
+    values.add(answer.map(|a| a.headers.lines()))?;
     values.add(answer.map(|a| text_or_blob(&a.body)))?;
     values.add(&exchange.note)
 }

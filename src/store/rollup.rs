@@ -140,12 +140,12 @@ impl Store {
 
     /// Writes the roll-up, and has the disk keep it and every earlier commit (`synchronous = FULL`).
     /// The writer waits for the disk meanwhile, so this is for the end, and for when a checkpoint
-    /// can't do it. Where nothing was committed since the last flush, it does nothing.
+    /// can't do it. Where all that was committed is on disk, it does nothing.
     ///
     /// # Errors
     /// The log can't be written: the next flush writes the same and more.
     pub fn flush(&mut self, now_ms: i64) -> Result<(), Error> {
-        if !self.unsynced {
+        if !self.unsynced && self.tally.is_empty() {
             return Ok(());
         }
         let tally = std::mem::take(&mut self.tally);

@@ -1,33 +1,30 @@
 //! The real transport: an attempt from its first wait to its last, one limit after another.
 //!
-//! connect → ask → read, and then the connection is kept for the next request or left to the peer to
+//! connect → exchange, and then the connection is kept for the next request or left to the peer to
 //! close. A request is sent again only where a kept connection turned out dead before a byte of an
 //! answer came, once, and over a new one: servers close connections that are idle, and a request may
 //! cross that close. That is one attempt, not two, and says so. The answer's body can't change the
 //! outcome: it is read after the head has decided.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 
-use hyper::body::{Body, Incoming};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
-use super::answer::{self, BODY_BYTES};
-use super::connect::{Connector, Course, Target};
-use super::connection::{self, Connection, Head, Parting};
-use super::failure::{Trouble, answering, silent};
-use super::keep::Keep;
-use super::plain::Plain;
+use super::connect::{AttemptTrace, Connector, Target};
+use super::decode::decode;
+use super::error::Error;
+use super::failure::{AttemptError, answering};
+use super::http1::{self, Ask, Connection, Exchanged, Parting};
 use super::pool::{Kept, Pool};
 use super::resolve::{Current, Resolver};
-use super::sloppy::Sloppy;
+use super::send::Transport;
+use super::timeout::ReusableTimeout;
 use super::tls::Tls;
-use super::{Error, Timeouts, Transport};
+use crate::dialect::{self, Timeouts};
 use crate::model::clock::micros;
-use crate::model::{Answer, Clock, Exchange, Fault, Request, Webhook};
+use crate::model::{Answer, Clock, Dialect, Exchange, Failure, Fault, Request, Webhook};
 
 /// Connections that wait for their peer to close them, in all; more are closed at once. At 200 ms
 /// each that is five thousand new connections a second.
@@ -36,7 +33,7 @@ const LINGERING: usize = 1024;
 /// Sends over TCP and TLS.
 pub struct Client {
     clock: Clock,
-    timeouts: Timeouts,
+    timeouts: Box<dyn Fn(Dialect) -> Timeouts + Send + Sync>,
     resolver: Resolver,
     tls: Tls,
     lingering: Arc<Semaphore>,
@@ -47,25 +44,29 @@ pub struct Endpoint {
     clock: Clock,
     resolver: Resolver,
     target: Target,
+    timeouts: Timeouts,
     start_line: Box<[u8]>,
     /// `None`: each request has its own connection.
     pool: Option<Pool>,
 }
 
 impl Client {
-    /// A client with the documented time-outs and the system's resolver.
+    /// A client with the dialects' time-outs and the system's resolver.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self::with_timeouts(clock, Timeouts::default())
+        Self::with_timeouts(clock, dialect::timeouts)
     }
 
     /// A client with other time-outs.
     #[must_use]
-    pub fn with_timeouts(clock: Clock, timeouts: Timeouts) -> Self {
+    pub fn with_timeouts(
+        clock: Clock,
+        timeouts: impl Fn(Dialect) -> Timeouts + Send + Sync + 'static,
+    ) -> Self {
         Self {
             resolver: Resolver::system(clock.clone()),
             clock,
-            timeouts,
+            timeouts: Box::new(timeouts),
             tls: Tls::default(),
             lingering: Arc::new(Semaphore::new(LINGERING)),
         }
@@ -110,6 +111,7 @@ impl Client {
             clock: self.clock.clone(),
             resolver: self.resolver.clone(),
             target,
+            timeouts: (self.timeouts)(webhook.dialect),
             start_line: start_line.into_bytes().into(),
             pool: webhook.keep_alive.then(|| Pool::new(webhook.max_in_flight)),
         })
@@ -120,33 +122,33 @@ impl Client {
         to: &Endpoint,
         request: &Request,
         mut start: Instant,
-        course: &mut Course,
-    ) -> Result<Answer, Trouble> {
+        trace: &mut AttemptTrace,
+    ) -> Result<Answer, AttemptError> {
         if let Some(pool) = &to.pool {
             to.look_at_names(pool, start);
             if let Some(Kept { connection, idle }) = pool.take(start).await {
-                course.peer = Some(connection.peer());
-                let answer = self.converse(to, connection, Some(start), request, course);
-                let Dead { trouble, sent } = match answer.await {
+                trace.peer = Some(connection.peer());
+                // To take a connection out of the pool takes no time that is worth another look at
+                // the clock.
+                let answer = self.converse(to, connection, start, request, trace);
+                let Dead { failure, sent } = match answer.await {
                     Ok(answer) => return Ok(answer),
-                    Err(Unanswered::Trouble(trouble)) => return Err(trouble),
+                    Err(Unanswered::Error(error)) => return Err(error),
                     Err(Unanswered::Dead(dead)) => dead,
                 };
                 start = self.clock.instant();
                 pool.closed_after(idle, start);
-                *course = Course::default();
-                if let Trouble::Endpoint(failure) = trouble
-                    && sent
-                {
+                *trace = AttemptTrace::default();
+                if sent {
                     let note = format!("sent again over a new connection: {}", failure.text);
-                    course.note = Some(note.into());
+                    trace.note = Some(note.into());
                 }
             }
         }
-        let result = self.attempt_anew(to, request, start, course).await;
-        if course.chosen
-            && let Some(peer) = course.peer
-            && !matches!(result, Err(Trouble::Machine(_)))
+        let result = self.attempt_anew(to, request, start, trace).await;
+        if trace.chosen
+            && let Some(peer) = trace.peer
+            && !matches!(result, Err(AttemptError::Local(_)))
         {
             self.resolver.note(&to.target.host, peer, result.is_ok());
         }
@@ -159,203 +161,91 @@ impl Client {
         to: &Endpoint,
         request: &Request,
         start: Instant,
-        course: &mut Course,
-    ) -> Result<Answer, Trouble> {
+        trace: &mut AttemptTrace,
+    ) -> Result<Answer, AttemptError> {
         let connector = Connector {
             clock: &self.clock,
             resolver: &self.resolver,
-            limit: self.timeouts.connect,
+            limit: to.timeouts.connect,
         };
-        let mut alarm = Alarm::default();
+        let mut timeout = ReusableTimeout::default();
         let (wire, peer) = match (to.target.literal, &to.target.handshake) {
             (Some(address), None) => {
                 let connecting =
-                    connector.connect_plain(&to.target, address, start, course, &mut alarm);
+                    connector.connect_plain(&to.target, address, start, trace, &mut timeout);
                 connecting.await?
             }
             // Boxed: it is large and soon over, and a request that hangs would hold its room all the time.
-            _ => Box::pin(connector.connect(&to.target, start, course, &mut alarm)).await?,
+            _ => Box::pin(connector.connect(&to.target, start, trace, &mut timeout)).await?,
         };
-        let mut fresh = Connection::new(wire, peer, start);
-        fresh.alarm = alarm;
-        let answer = self.converse(to, fresh, None, request, course).await;
+        let fresh = Connection::new(wire, peer, start, timeout);
+        let asked = self.clock.instant();
+        let answer = self.converse(to, fresh, asked, request, trace).await;
         answer.map_err(|unanswered| match unanswered {
-            Unanswered::Trouble(trouble) | Unanswered::Dead(Dead { trouble, .. }) => trouble,
+            Unanswered::Error(error) => error,
+            Unanswered::Dead(Dead { failure, .. }) => AttemptError::Endpoint(failure),
         })
     }
 
-    /// One request and its answer on an open connection; `begun` where that was kept.
+    /// One request and its answer on an open connection, and what becomes of that.
     async fn converse(
         &self,
         to: &Endpoint,
         mut connection: Box<Connection>,
-        begun: Option<Instant>,
+        asked: Instant,
         request: &Request,
-        course: &mut Course,
+        trace: &mut AttemptTrace,
     ) -> Result<Answer, Unanswered> {
-        // To take a connection out of the pool takes no time that is worth another look at the clock.
-        let asked = begun.unwrap_or_else(|| self.clock.instant());
-        let limit = self.timeouts.head;
-        let mut alarm = std::mem::take(&mut connection.alarm);
-        let result = {
-            let asking = pin!(connection.ask(&to.start_line, request));
-            alarm.limit(asked + limit, asking).await
+        let ask = Ask {
+            start_line: &to.start_line,
+            request,
+            timeouts: to.timeouts,
+            clock: &self.clock,
         };
-        connection.alarm = alarm;
-        let heard = self.clock.instant();
-        course.phases.head_us = Some(micros(heard - asked));
-        match result {
-            Some(Ok(Head::Plain(plain))) => {
-                Ok(self.read_plain(to, connection, plain, heard, course).await)
-            }
-            Some(Ok(Head::Odd(response))) => {
-                let (head, body) = response.into_parts();
-                Ok(self.read(to, connection, head, body, heard, course).await)
-            }
-            Some(Ok(Head::Sloppy(answer, why))) => {
-                course.add_note(&why);
-                Ok(self.read_sloppy(connection, answer, heard, course).await)
-            }
-            Some(Err(connection::Unanswered::Fault(fault))) => {
-                Err(Unanswered::Trouble(fault.into()))
-            }
-            Some(Err(connection::Unanswered::Broken(error))) => {
-                let (host, progress) = (&to.target.host, connection.progress());
-                let trouble = answering(host, connection.peer(), progress, error.as_ref());
-                Err(match trouble {
-                    Trouble::Endpoint(_) if begun.is_some() && progress.heard == 0 => {
+        let exchange = connection.exchange(&ask, asked, &mut trace.phases);
+        let answer = match exchange.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let is_late = matches!(error, http1::Error::Late);
+                let (peer, progress) = (connection.peer(), connection.progress());
+                let limit = to.timeouts.response;
+                let error = answering(&to.target.host, peer, progress, limit, error);
+                let is_dead = progress.kept && progress.heard == 0 && !is_late;
+                return Err(match error {
+                    AttemptError::Endpoint(failure) if is_dead => {
                         let sent = progress.sent > 0;
-                        Unanswered::Dead(Dead { trouble, sent })
+                        Unanswered::Dead(Dead { failure, sent })
                     }
-                    trouble => Unanswered::Trouble(trouble),
-                })
+                    error => Unanswered::Error(error),
+                });
             }
-            None => {
-                let trouble = silent(limit, connection.progress());
-                Err(Unanswered::Trouble(trouble))
-            }
+        };
+        if let Some(flaw) = &answer.flaw {
+            trace.add_note(flaw);
         }
-    }
-
-    /// The rest of an answer that needs no hyper.
-    async fn read_plain(
-        &self,
-        to: &Endpoint,
-        mut connection: Box<Connection>,
-        mut plain: Plain,
-        heard: Instant,
-        course: &mut Course,
-    ) -> Answer {
-        let mut whole = true;
-        let mut ended = heard;
-        if plain.length > 0 {
-            if plain.body.len() < plain.length {
-                let until = heard + self.timeouts.body;
-                let mut alarm = std::mem::take(&mut connection.alarm);
-                let read = {
-                    let reading = pin!(connection.read_plain(&mut plain));
-                    alarm.limit(until, reading).await
-                };
-                whole = read.unwrap_or(false);
-                connection.alarm = alarm;
-                ended = self.clock.instant();
-            }
-            course.phases.body_us = Some(micros(ended - heard));
+        if answer.is_whole {
+            self.put_away(to, connection, &answer).await;
         }
-        if whole {
-            self.put_away(to, connection, plain.over, plain.keep, ended)
-                .await;
-        }
-        Answer {
-            status: plain.status,
-            headers: plain.lines,
-            body: plain.body,
-            truncated: !whole,
-        }
-    }
-
-    /// The rest of an answer whose head hyper has read.
-    async fn read(
-        &self,
-        to: &Endpoint,
-        mut connection: Box<Connection>,
-        head: http::response::Parts,
-        body: Incoming,
-        heard: Instant,
-        course: &mut Course,
-    ) -> Answer {
-        let mut raw = Vec::new();
-        let mut whole = true;
-        if !body.is_end_stream() {
-            let expected = usize::try_from(body.size_hint().lower()).unwrap_or(BODY_BYTES);
-            raw.reserve(expected.min(BODY_BYTES));
-            let until = heard + self.timeouts.body;
-            let mut alarm = std::mem::take(&mut connection.alarm);
-            let read = {
-                let reading = pin!(connection.read(body, BODY_BYTES, &mut raw));
-                alarm.limit(until, reading).await
-            };
-            whole = read.unwrap_or(false);
-            connection.alarm = alarm;
-            course.phases.body_us = Some(micros(self.clock.instant() - heard));
-        }
-        if whole {
-            let values = head.headers.get_all("keep-alive").iter();
-            let keep = Keep::said(values.filter_map(|value| value.to_str().ok()));
-            let now = self.clock.instant();
-            self.put_away(to, connection, false, keep, now).await;
-        }
-        let (body, truncated) = answer::decode(&head.headers, raw, !whole);
-        Answer {
-            status: head.status.as_u16(),
-            headers: answer::header_lines(&head.headers),
+        let (body, truncated) = decode(&answer.headers, answer.body, !answer.is_whole);
+        Ok(Answer {
+            status: answer.status,
+            headers: answer.headers,
             body,
             truncated,
-        }
-    }
-
-    /// The rest of an answer that hyper gave up. Its connection is not used again.
-    async fn read_sloppy(
-        &self,
-        mut connection: Box<Connection>,
-        mut answer: Box<Sloppy>,
-        heard: Instant,
-        course: &mut Course,
-    ) -> Answer {
-        if !answer.is_over() {
-            let until = heard + self.timeouts.body;
-            let mut alarm = std::mem::take(&mut connection.alarm);
-            // Late or not, what came is kept.
-            let reading = pin!(connection.read_sloppy(&mut answer));
-            alarm.limit(until, reading).await;
-            course.phases.body_us = Some(micros(self.clock.instant() - heard));
-        }
-        self.linger(connection.part());
-        answer.into_answer()
+        })
     }
 
     /// Keeps a connection whose answer was read whole, for as long as its peer lets us, or parts
     /// with it.
-    async fn put_away(
-        &self,
-        to: &Endpoint,
-        mut connection: Box<Connection>,
-        over: bool,
-        keep: Option<Keep>,
-        now: Instant,
-    ) {
-        if !over
-            && let Some(pool) = &to.pool
+    async fn put_away(&self, to: &Endpoint, mut connection: Box<Connection>, after: &Exchanged) {
+        if let (Some(pool), Some(keep)) = (&to.pool, after.keep)
             && connection.is_idle().await
         {
-            if let Some(keep) = keep {
-                let left = connection.requests - 1;
-                connection.requests = left.min(keep.requests);
-                if connection.requests > 0 {
-                    pool.put(connection, keep, now);
-                }
+            let left = connection.requests - 1;
+            connection.requests = left.min(keep.requests);
+            if connection.requests > 0 {
+                return pool.put(connection, keep, after.at);
             }
-            return;
         }
         self.linger(connection.part());
     }
@@ -375,13 +265,13 @@ impl Client {
 
 /// Why a connection brought no answer.
 enum Unanswered {
-    Trouble(Trouble),
+    Error(AttemptError),
     /// It was a kept one, and died before a byte of an answer came.
     Dead(Dead),
 }
 
 struct Dead {
-    trouble: Trouble,
+    failure: Failure,
     /// Whether something of the request was written.
     sent: bool,
 }
@@ -391,18 +281,18 @@ impl Transport for Client {
 
     async fn send(&self, to: &Endpoint, request: &Request) -> Result<Exchange, Fault> {
         let start = self.clock.instant();
-        let mut course = Course::default();
-        let result = match self.attempt(to, request, start, &mut course).await {
+        let mut trace = AttemptTrace::default();
+        let result = match self.attempt(to, request, start, &mut trace).await {
             Ok(answer) => Ok(answer),
-            Err(Trouble::Endpoint(failure)) => Err(failure),
-            Err(Trouble::Machine(fault)) => return Err(fault),
+            Err(AttemptError::Endpoint(failure)) => Err(failure),
+            Err(AttemptError::Local(fault)) => return Err(fault),
         };
         Ok(Exchange {
             result,
-            phases: course.phases,
-            peer: course.peer,
+            phases: trace.phases,
+            peer: trace.peer,
             duration_us: micros(self.clock.instant() - start),
-            note: course.note,
+            note: trace.note,
         })
     }
 }
@@ -438,6 +328,35 @@ impl Endpoint {
         match (&self.target.handshake, &other.target.handshake) {
             (Some(one), Some(two)) => Arc::ptr_eq(&one.config, &two.config),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_dialects_say_how_long_an_attempt_may_take() {
+        let scripted = |dialect| {
+            let index = Dialect::ALL.iter().position(|one| *one == dialect);
+            let each = Duration::from_millis(u64::try_from(index.unwrap()).unwrap());
+            Timeouts {
+                connect: each,
+                response: each * 2,
+                body: each * 3,
+            }
+        };
+        let scripting = Client::with_timeouts(Clock::system(), scripted);
+        let real = Client::new(Clock::system());
+        for dialect in Dialect::ALL {
+            let mut webhook = Webhook::sample("w", "http://h.example/");
+            webhook.dialect = dialect;
+            let timeouts = |client: &Client| client.endpoint(&webhook).unwrap().timeouts;
+            assert_eq!(timeouts(&scripting), scripted(dialect));
+            assert_eq!(timeouts(&real), dialect::timeouts(dialect));
         }
     }
 }

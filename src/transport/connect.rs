@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::alarm::Alarm;
-use super::failure::{Span, Trouble, connecting, shaking_hands};
+use super::failure::{AttemptError, Span, connecting, shaking_hands};
 use super::resolve::Resolver;
+use super::timeout::ReusableTimeout;
 use super::tls::Handshake;
 use super::wire::Wire;
 use crate::model::clock::micros;
@@ -41,7 +41,7 @@ pub(super) struct Target {
 
 /// What is known of an attempt so far; it is kept where the attempt fails, too.
 #[derive(Default)]
-pub(super) struct Course {
+pub(super) struct AttemptTrace {
     pub(super) phases: Phases,
     pub(super) peer: Option<SocketAddr>,
     /// Whether the peer was one of several addresses of its name, and is connected.
@@ -50,7 +50,7 @@ pub(super) struct Course {
     pub(super) note: Option<Box<str>>,
 }
 
-impl Course {
+impl AttemptTrace {
     /// Adds to the note.
     pub(super) fn add_note(&mut self, more: &str) {
         let note = match self.note.take() {
@@ -74,9 +74,9 @@ impl Connector<'_> {
         &self,
         target: &Target,
         start: Instant,
-        course: &mut Course,
-        alarm: &mut Alarm,
-    ) -> Result<(Wire, SocketAddr), Trouble> {
+        trace: &mut AttemptTrace,
+        timeout: &mut ReusableTimeout,
+    ) -> Result<(Wire, SocketAddr), AttemptError> {
         let until = start + self.limit;
         let late = |phase| self.late(phase);
         let host = &target.host;
@@ -88,24 +88,26 @@ impl Connector<'_> {
             &one
         } else {
             let begun = self.clock.instant();
-            let result = alarm.limit(until, pin!(self.resolver.resolve(host))).await;
-            course.phases.name_us = Some(self.since(begun));
+            let result = timeout
+                .limit(until, pin!(self.resolver.resolve(host)))
+                .await;
+            trace.phases.name_us = Some(self.since(begun));
             found =
                 result.ok_or_else(|| late(format!("the name \"{host}\" did not resolve")))??;
             &found
         };
 
-        let (stream, peer) = self.tcp(target, addresses, until, course, alarm).await?;
-        course.chosen = addresses.len() > 1;
+        let (stream, peer) = self.tcp(target, addresses, until, trace, timeout).await?;
+        trace.chosen = addresses.len() > 1;
         let Some(Handshake { config, name }) = &target.handshake else {
             return Ok((Wire::Plain(stream), peer));
         };
         let begun = self.clock.instant();
         let connector = TlsConnector::from(config.clone());
-        let result = alarm
+        let result = timeout
             .limit(until, pin!(connector.connect(name.clone(), stream)))
             .await;
-        course.phases.tls_us = Some(self.since(begun));
+        trace.phases.tls_us = Some(self.since(begun));
         let stream = result
             .ok_or_else(|| late(format!("no TLS handshake with {host} at {peer}")))?
             .map_err(|error| shaking_hands(host, peer, &error))?;
@@ -118,12 +120,12 @@ impl Connector<'_> {
         target: &Target,
         address: SocketAddr,
         start: Instant,
-        course: &mut Course,
-        alarm: &mut Alarm,
-    ) -> Result<(Wire, SocketAddr), Trouble> {
+        trace: &mut AttemptTrace,
+        timeout: &mut ReusableTimeout,
+    ) -> Result<(Wire, SocketAddr), AttemptError> {
         let until = start + self.limit;
         let addresses = [address];
-        let tcp = self.tcp(target, &addresses, until, course, alarm).await;
+        let tcp = self.tcp(target, &addresses, until, trace, timeout).await;
         tcp.map(|(stream, peer)| (Wire::Plain(stream), peer))
     }
 
@@ -132,15 +134,15 @@ impl Connector<'_> {
         target: &Target,
         addresses: &[SocketAddr],
         until: Instant,
-        course: &mut Course,
-        alarm: &mut Alarm,
-    ) -> Result<(TcpStream, SocketAddr), Trouble> {
+        trace: &mut AttemptTrace,
+        timeout: &mut ReusableTimeout,
+    ) -> Result<(TcpStream, SocketAddr), AttemptError> {
         let begun = self.clock.instant();
-        let result = alarm
-            .limit(until, pin!(open(addresses, target.port, course)))
+        let result = timeout
+            .limit(until, pin!(open(addresses, target.port, trace)))
             .await;
-        course.phases.connect_us = Some(self.since(begun));
-        let (stream, peer) = result.ok_or_else(|| match course.peer {
+        trace.phases.connect_us = Some(self.since(begun));
+        let (stream, peer) = result.ok_or_else(|| match trace.peer {
             Some(peer) => self.late(format!("no connection to {peer}")),
             None => self.late(format!("no connection to {}", target.host)),
         })??;
@@ -151,9 +153,9 @@ impl Connector<'_> {
         Ok((stream, peer))
     }
 
-    fn late(&self, phase: String) -> Trouble {
+    fn late(&self, phase: String) -> AttemptError {
         let text = format!("{phase} within {}", Span(self.limit));
-        Trouble::new(Class::ConnectTimeout, text)
+        AttemptError::new(Class::ConnectTimeout, text)
     }
 
     fn since(&self, begun: Instant) -> i64 {
@@ -163,15 +165,15 @@ impl Connector<'_> {
 
 type Opening<'a> = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<TcpStream>)> + Send + 'a>>;
 
-/// Connects to the first address that lets us. `course.peer` is the one tried last.
+/// Connects to the first address that lets us. `trace.peer` is the one tried last.
 async fn open(
     addresses: &[SocketAddr],
     port: u16,
-    course: &mut Course,
-) -> Result<(TcpStream, SocketAddr), Trouble> {
+    trace: &mut AttemptTrace,
+) -> Result<(TcpStream, SocketAddr), AttemptError> {
     if let [only] = addresses {
         let peer = at(*only, port);
-        course.peer = Some(peer);
+        trace.peer = Some(peer);
         return match reach(peer).await {
             Ok(stream) => Ok((stream, peer)),
             Err(error) => Err(connecting(peer, &error)),
@@ -183,7 +185,7 @@ async fn open(
     loop {
         if let Some(next) = left.next() {
             let peer = at(*next, port);
-            course.peer = Some(peer);
+            trace.peer = Some(peer);
             running.push(Box::pin(async move { (peer, reach(peer).await) }));
         }
         let finished = if left.len() == 0 {
@@ -197,13 +199,13 @@ async fn open(
             // The head start is over: the next one beside it.
             None => {}
             Some(Some((peer, Ok(stream)))) => {
-                course.peer = Some(peer);
+                trace.peer = Some(peer);
                 return Ok((stream, peer));
             }
             Some(Some((peer, Err(error)))) => {
                 // What an endpoint did says more than what we lack (a family without a route).
                 let trouble = connecting(peer, &error);
-                if !matches!(failed, Some(Trouble::Endpoint(_))) {
+                if !matches!(failed, Some(AttemptError::Endpoint(_))) {
                     failed = Some(trouble);
                 }
                 if running.is_empty() && left.len() == 0 {
@@ -213,7 +215,7 @@ async fn open(
             Some(None) => break,
         }
     }
-    Err(failed.unwrap_or_else(|| Trouble::new(Class::Name, "the name has no address")))
+    Err(failed.unwrap_or_else(|| AttemptError::new(Class::Name, "the name has no address")))
 }
 
 /// The address with that port; its interface stays.
@@ -274,11 +276,11 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let addresses = ["127.0.0.2:0", "127.0.0.1:0"].map(|text| text.parse().unwrap());
-        let mut course = Course::default();
+        let mut trace = AttemptTrace::default();
         let begun = Instant::now();
-        let (_stream, peer) = open(&addresses, port, &mut course).await.unwrap();
+        let (_stream, peer) = open(&addresses, port, &mut trace).await.unwrap();
         assert_eq!(peer, listener.local_addr().unwrap());
-        assert_eq!(course.peer, Some(peer));
+        assert_eq!(trace.peer, Some(peer));
         assert!(begun.elapsed() < HEAD_START);
     }
 
@@ -312,8 +314,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let addresses = ["127.0.0.2:0", "127.0.0.3:0"].map(|text| text.parse().unwrap());
-        let result = open(&addresses, port, &mut Course::default()).await;
-        let Err(Trouble::Endpoint(failure)) = result else {
+        let result = open(&addresses, port, &mut AttemptTrace::default()).await;
+        let Err(AttemptError::Endpoint(failure)) = result else {
             panic!("it connected");
         };
         assert_eq!(failure.class, Class::Refused);

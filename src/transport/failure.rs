@@ -1,6 +1,6 @@
 //! What went wrong, in a class for machines and in words for people.
 //!
-//! Classes come from typed errors (`io::ErrorKind`, `rustls::Error`, hyper's predicates), never from
+//! Classes come from typed errors (`io::ErrorKind`, `rustls::Error`, those of `http1`), never from
 //! a text. The one question with two sides is whether the trouble is the endpoint's or our own: what
 //! our machine lacks (descriptors, ports, memory, threads) is a [`Fault`], all else a [`Failure`].
 //! No header value, secret or URL is in the words.
@@ -13,29 +13,29 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::letterhead::{Excess, Mismatch, Progress};
+use super::http1::{Error, Progress};
 use super::tls;
 use crate::model::{Class, Failure, Fault};
 
 /// Why an attempt brought no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum AttemptError {
     /// The endpoint's or the network's: it counts.
     Endpoint(Failure),
     /// Our own: it does not.
-    Machine(Fault),
+    Local(Fault),
 }
 
-impl Trouble {
+impl AttemptError {
     pub(super) fn new(class: Class, text: impl Into<String>) -> Self {
         let text = text.into();
         Self::Endpoint(Failure { class, text })
     }
 }
 
-impl From<Fault> for Trouble {
+impl From<Fault> for AttemptError {
     fn from(fault: Fault) -> Self {
-        Self::Machine(fault)
+        Self::Local(fault)
     }
 }
 
@@ -68,15 +68,15 @@ pub(super) fn machine_is_out() -> Option<Fault> {
 }
 
 /// Why connecting failed.
-pub(super) fn connecting(to: SocketAddr, error: &io::Error) -> Trouble {
-    let fault = || Trouble::Machine(Fault(format!("connect to {to}: {error}")));
+pub(super) fn connecting(to: SocketAddr, error: &io::Error) -> AttemptError {
+    let fault = || AttemptError::Local(Fault(format!("connect to {to}: {error}")));
     // A machine without an address of that family says EADDRNOTAVAIL too, and there it is no
     // passing shortage. Connecting a UDP socket sends nothing and tells the two apart.
     if Errno::from_io_error(error) == Some(Errno::ADDRNOTAVAIL) {
         return if has_source_for(to) {
             fault()
         } else {
-            Trouble::new(Class::Unreachable, format!("no route to {to}: {error}"))
+            AttemptError::new(Class::Unreachable, format!("no route to {to}: {error}"))
         };
     }
     if is_ours(error) {
@@ -84,19 +84,19 @@ pub(super) fn connecting(to: SocketAddr, error: &io::Error) -> Trouble {
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            Trouble::new(Class::Refused, format!("connection refused by {to}"))
+            AttemptError::new(Class::Refused, format!("connection refused by {to}"))
         }
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            Trouble::new(Class::Reset, format!("connection reset by {to}"))
+            AttemptError::new(Class::Reset, format!("connection reset by {to}"))
         }
-        io::ErrorKind::TimedOut => Trouble::new(
+        io::ErrorKind::TimedOut => AttemptError::new(
             Class::ConnectTimeout,
             format!("no connection to {to}: {error}"),
         ),
         _ => {
             let hint = needs_an_interface(to);
             let text = format!("no route to {to}: {error}{hint}");
-            Trouble::new(Class::Unreachable, text)
+            AttemptError::new(Class::Unreachable, text)
         }
     }
 }
@@ -117,59 +117,52 @@ fn has_source_for(to: SocketAddr) -> bool {
 }
 
 /// Why the TLS handshake failed.
-pub(super) fn shaking_hands(host: &str, to: SocketAddr, error: &io::Error) -> Trouble {
+pub(super) fn shaking_hands(host: &str, to: SocketAddr, error: &io::Error) -> AttemptError {
     if let Some(error) = find::<rustls::Error>(error) {
-        return Trouble::Endpoint(tls::failure(host, error));
+        return AttemptError::Endpoint(tls::failure(host, error));
     }
     if is_ours(error) {
-        return Trouble::Machine(Fault(format!("TLS with {to}: {error}")));
+        return AttemptError::Local(Fault(format!("TLS with {to}: {error}")));
     }
     match error.kind() {
-        io::ErrorKind::ConnectionReset => Trouble::new(
+        io::ErrorKind::ConnectionReset => AttemptError::new(
             Class::Reset,
             format!("connection reset by {to} in the TLS handshake"),
         ),
-        _ => Trouble::new(
+        _ => AttemptError::new(
             Class::Tls,
             format!("{to} closed the connection in the TLS handshake"),
         ),
     }
 }
 
-/// Why there was no answer on an open connection; `None`: hyper gave it up without a reason.
+/// Why there was no answer on an open connection. `limit` is the time that it had.
 pub(super) fn answering(
     host: &str,
     peer: SocketAddr,
-    progress: Progress,
-    error: Option<&hyper::Error>,
-) -> Trouble {
-    if let Some(error) = error {
-        if find::<Mismatch>(error).is_some() {
-            return Trouble::Machine(Fault(Mismatch.to_string()));
-        }
-        if find::<Excess>(error).is_some() {
-            return Trouble::new(Class::Protocol, format!("{Excess}, and no end of its head"));
-        }
-        if let Some(error) = find::<rustls::Error>(error) {
-            return Trouble::Endpoint(tls::failure(host, error));
-        }
-        if let Some(error) = find::<io::Error>(error) {
-            return broken(peer, progress, error);
-        }
-        if error.is_parse_too_large() {
-            return Trouble::new(
-                Class::Protocol,
-                "the head of the answer is larger than 64 KiB",
-            );
-        }
-        if !error.is_incomplete_message() && !error.is_canceled() && !error.is_closed() {
-            return Trouble::new(Class::Protocol, no_http(progress, error));
-        }
+    progress: &Progress,
+    limit: Duration,
+    error: Error,
+) -> AttemptError {
+    let protocol = |text: String| AttemptError::new(Class::Protocol, text);
+    match error {
+        Error::Fault(fault) => fault.into(),
+        Error::Late => silent(limit, progress),
+        Error::Io(error) => match find::<rustls::Error>(&error) {
+            Some(error) => AttemptError::Endpoint(tls::failure(host, error)),
+            None => broken(peer, progress, &error),
+        },
+        Error::Closed | Error::Stale => closed(peer, progress),
+        Error::TooLarge => protocol(TOO_LARGE.to_owned()),
+        Error::Excess => protocol(EXCESS.to_owned()),
+        Error::NotHttp(why) => protocol(no_http(progress, why)),
     }
-    closed(peer, progress)
 }
 
-fn no_http(progress: Progress, error: &hyper::Error) -> String {
+const TOO_LARGE: &str = "the head of the answer is larger than 64 KiB";
+const EXCESS: &str = "more than 512 KiB came for one answer, and no end of its head";
+
+fn no_http(progress: &Progress, why: &str) -> String {
     match progress.beginning_of_another_protocol() {
         // An echo: its words would be the URL's and the headers'.
         Some(first) if first.starts_with(b"POST ") => {
@@ -179,33 +172,33 @@ fn no_http(progress: Progress, error: &hyper::Error) -> String {
             let first = first.escape_ascii();
             format!("the answer is not HTTP: it begins with \"{first}\"")
         }
-        None => format!("the answer is not HTTP: {error}"),
+        None => format!("the answer is not HTTP: {why}"),
     }
 }
 
-fn broken(peer: SocketAddr, progress: Progress, error: &io::Error) -> Trouble {
+fn broken(peer: SocketAddr, progress: &Progress, error: &io::Error) -> AttemptError {
     if is_ours(error) {
-        return Trouble::Machine(Fault(format!("talk to {peer}: {error}")));
+        return AttemptError::Local(Fault(format!("talk to {peer}: {error}")));
     }
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => reset(peer, progress),
-        io::ErrorKind::TimedOut => Trouble::new(
+        io::ErrorKind::TimedOut => AttemptError::new(
             Class::ResponseTimeout,
             format!("no sign of life from {peer}: {error}"),
         ),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            Trouble::new(Class::Unreachable, format!("no route to {peer}: {error}"))
+            AttemptError::new(Class::Unreachable, format!("no route to {peer}: {error}"))
         }
         _ => closed(peer, progress),
     }
 }
 
-fn reset(peer: SocketAddr, progress: Progress) -> Trouble {
+fn reset(peer: SocketAddr, progress: &Progress) -> AttemptError {
     let text = format!("connection reset by {peer}{}", circumstance(progress));
-    Trouble::new(Class::Reset, text)
+    AttemptError::new(Class::Reset, text)
 }
 
-fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
+fn closed(peer: SocketAddr, progress: &Progress) -> AttemptError {
     if progress.reset {
         return reset(peer, progress);
     }
@@ -214,7 +207,7 @@ fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
     } else {
         "before its answer was whole"
     };
-    Trouble::new(
+    AttemptError::new(
         Class::Closed,
         format!(
             "{peer} closed the connection {when}{}",
@@ -224,7 +217,7 @@ fn closed(peer: SocketAddr, progress: Progress) -> Trouble {
 }
 
 /// No head of an answer in time.
-pub(super) fn silent(limit: Duration, progress: Progress) -> Trouble {
+fn silent(limit: Duration, progress: &Progress) -> AttemptError {
     let part = if progress.heard > 0 {
         " but interim or unfinished ones"
     } else {
@@ -235,12 +228,12 @@ pub(super) fn silent(limit: Duration, progress: Progress) -> Trouble {
         text.push_str(" of connecting");
     }
     text.push_str(remainder(progress));
-    Trouble::new(Class::ResponseTimeout, text)
+    AttemptError::new(Class::ResponseTimeout, text)
 }
 
 /// What a person should know of a connection that ended early. A server that closes its idle ones
 /// sooner than it says does this; `keep_alive = false` helps.
-fn circumstance(progress: Progress) -> &'static str {
+fn circumstance(progress: &Progress) -> &'static str {
     if progress.kept && progress.heard == 0 {
         "; it was kept from an earlier request"
     } else {
@@ -248,8 +241,8 @@ fn circumstance(progress: Progress) -> &'static str {
     }
 }
 
-fn remainder(progress: Progress) -> &'static str {
-    if progress.whole {
+fn remainder(progress: &Progress) -> &'static str {
+    if progress.is_whole() {
         ""
     } else {
         "; the request was not taken whole"

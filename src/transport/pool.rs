@@ -13,11 +13,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Connection;
-use super::keep::{Experience, Keep};
+use super::http1::Connection;
+use super::keep_alive::{Experience, Keep, MAX_AGE};
 
-/// How long a connection is kept at all: names move, and servers behind one address are replaced.
-pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 /// Between two looks at the addresses of the name.
 const LOOK: Duration = Duration::from_secs(1);
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Trouble, is_ours, machine_is_out};
+use super::failure::{AttemptError, is_ours, machine_is_out};
 use super::look_up::{LookUp, Refusal, ask_system, in_turn, reason};
 use super::standing::Standing;
 use crate::model::{Class, Clock, Fault};
@@ -137,7 +137,7 @@ impl Resolver {
 
     /// The addresses of a name, never none. Dropping the future leaves the look-up to the others
     /// who wait for it.
-    pub(super) async fn resolve(&self, name: &str) -> Result<Addresses, Trouble> {
+    pub(super) async fn resolve(&self, name: &str) -> Result<Addresses, AttemptError> {
         match self.step(name)? {
             Step::Done(addresses) => Ok(addresses),
             Step::Wait { landed, stale } => {
@@ -154,8 +154,8 @@ impl Resolver {
                 };
                 match (why.cause, old) {
                     (Cause::Failed | Cause::Ours, Some(old)) => Ok(old),
-                    (Cause::Ours, None) => Err(Trouble::Machine(Fault(why.text))),
-                    (Cause::Failed, None) | (Cause::NoSuchName, _) => Err(Trouble::new(
+                    (Cause::Ours, None) => Err(AttemptError::Local(Fault(why.text))),
+                    (Cause::Failed, None) | (Cause::NoSuchName, _) => Err(AttemptError::new(
                         Class::Name,
                         format!("the name \"{name}\" does not resolve: {}", why.text),
                     )),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
-use super::pool::MAX_AGE;
+use super::keep_alive::MAX_AGE;
 
 /// Addresses of which something is known; no more of a name are kept.
 const MARKS: usize = 16;
@@ -54,7 +54,7 @@ impl Standing {
     /// Brings addresses into the order to try them in.
     pub(super) fn order(&self, addresses: &mut [SocketAddr], now: Instant) {
         // Marks stand in the order in which they were made.
-        let place = |address: &SocketAddr| {
+        let rank = |address: &SocketAddr| {
             let same = |mark: &Mark| mark.address == *address && mark.holds(now);
             match self.0.iter().position(same) {
                 Some(at) if self.0[at].answered => (0, Some(Reverse(at)), 0),
@@ -62,7 +62,7 @@ impl Standing {
                 Some(at) => (2, None, at),
             }
         };
-        addresses.sort_by_key(place);
+        addresses.sort_by_key(rank);
     }
 }
 

@@ -18,7 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::Error;
+use super::error::Error;
 use crate::model::Webhook;
 use itself::{Itself, Verifier};
 pub(super) use words::failure;

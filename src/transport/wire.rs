@@ -1,6 +1,6 @@
 //! The byte stream below HTTP: a TCP connection, with TLS around it or without.
 //!
-//! It only passes calls on. What is written and when is the letterhead's business, one floor up.
+//! It only passes calls on. What is written and when is `http1`'s business, one floor up.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 //! Requests are such as curl makes where an answer is looked at, and plain sockets where many are made
 //! or rules are broken; curl itself is tried once. The daemon is the real one.
 
+mod append;
 pub(crate) mod client;
 mod crowd;
 pub(crate) mod http;

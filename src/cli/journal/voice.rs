@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 use tracing::Level;
 
+use super::text::priority;
 use super::{Failure, Form};
 use crate::cli::text::block;
 use crate::model::Clock;
@@ -14,16 +15,6 @@ pub(super) struct Voice {
     pub(super) form: Form,
     pub(super) under_systemd: bool,
     pub(super) clock: Clock,
-}
-
-/// A line's priority for systemd (sd-daemon(3)).
-pub(super) fn priority(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "<3>",
-        Level::WARN => "<4>",
-        Level::INFO => "<6>",
-        _ => "<7>",
-    }
 }
 
 /// Each of the lines with its priority.

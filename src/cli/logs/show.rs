@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::super::screen::{Look, Screen};
 use super::super::table::{Cell, Column, Layout, longest};
 use super::super::{Failure, text, when};
-use crate::store::{LogRow, LogText, Reader};
+use crate::query::Attempts;
+use crate::store::{LogRow, LogText};
 
 /// A screen narrower than this gets times without a year.
 const WIDE: usize = 100;
@@ -106,15 +107,12 @@ impl Show {
     }
 
     /// Shows the attempts with these ids, in this order; those that retention has taken are left out.
-    pub(super) fn rows(&mut self, reader: &Reader, ids: &[i64]) -> Result<(), Failure> {
+    pub(super) fn rows(&mut self, attempts: &Attempts, ids: &[i64]) -> Result<(), Failure> {
         for some in ids.chunks(LAID_OUT) {
-            let mut rows = Vec::with_capacity(some.len());
-            for id in some {
-                rows.extend(reader.attempt(*id)?);
-            }
+            let rows = attempts.rows(some)?;
             if self.json || self.verbose {
                 for row in &rows {
-                    self.whole(reader, row)?;
+                    self.whole(attempts, row)?;
                 }
             } else if !rows.is_empty() {
                 self.table(&rows)?;
@@ -124,9 +122,9 @@ impl Show {
         Ok(())
     }
 
-    fn whole(&mut self, reader: &Reader, row: &LogRow) -> Result<(), Failure> {
+    fn whole(&mut self, attempts: &Attempts, row: &LogRow) -> Result<(), Failure> {
         let found = if self.verbose {
-            reader.attempt_text(row.id)?
+            attempts.text(row.id)?
         } else {
             None
         };

@@ -25,12 +25,12 @@ struct Log {
 
 #[derive(Serialize)]
 struct Process<'a> {
-    pid: i64,
+    pid: u32,
     version: Option<&'a str>,
     healthy: Option<bool>,
     complaints: &'a [String],
     warnings: &'a [String],
-    in_flight: Option<i64>,
+    in_flight: Option<usize>,
     last_reload_failed: Option<bool>,
     outbox_lag: Option<i64>,
 }
@@ -42,7 +42,7 @@ struct Webhook<'a> {
     failing: bool,
     pending: i64,
     pending_more: bool,
-    in_flight: Option<i64>,
+    in_flight: Option<usize>,
     last_success: Option<String>,
     last_failure: Option<String>,
     last_error: Option<&'a str>,
@@ -74,9 +74,9 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
             Some(Process {
                 pid: answered.daemon.pid,
                 version: Some(&answered.daemon.version),
-                healthy: Some(answered.healthy),
-                complaints: &answered.complaints,
-                warnings: &answered.warnings,
+                healthy: Some(answered.health.healthy),
+                complaints: &answered.health.complaints,
+                warnings: &answered.health.warnings,
                 in_flight: Some(answered.in_flight),
                 last_reload_failed: Some(answered.daemon.last_reload_failed),
                 outbox_lag: answered.outbox.lag,
@@ -85,7 +85,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
         ),
         Daemon::Unasked { pid } => (
             Some(Process {
-                pid: i64::from(*pid),
+                pid: *pid,
                 version: None,
                 healthy: None,
                 complaints: &[],
@@ -116,7 +116,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
     }
 }
 
-fn of_webhook(webhook: &WebhookHealth, in_flight: Option<i64>) -> Webhook<'_> {
+fn of_webhook(webhook: &WebhookHealth, in_flight: Option<usize>) -> Webhook<'_> {
     let hours = webhook.hours.iter().map(|hour| Counts {
         attempts: hour.attempts,
         failures: hour.failures,
@@ -125,8 +125,8 @@ fn of_webhook(webhook: &WebhookHealth, in_flight: Option<i64>) -> Webhook<'_> {
         name: &webhook.name,
         state: &webhook.state,
         failing: webhook.is_failing(),
-        pending: webhook.pending,
-        pending_more: webhook.pending_more,
+        pending: webhook.pending.count,
+        pending_more: webhook.pending.more,
         in_flight,
         last_success: webhook.last_success_ms.map(utc),
         last_failure: webhook.last_failure_ms.map(utc),

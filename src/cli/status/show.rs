@@ -7,7 +7,8 @@ use std::io;
 
 use super::super::screen::{Look, Screen};
 use super::super::{spark, text, when};
-use super::{Answered, Daemon, Status};
+use super::{Daemon, Status};
+use crate::query;
 use crate::store::{LastHour, WebhookHealth};
 
 /// Where there is no terminal, lines are set as for one of this width.
@@ -40,11 +41,11 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
         Daemon::Answered(answered) => {
             let line = running(screen, answered);
             screen.line(line)?;
-            for complaint in &answered.complaints {
+            for complaint in &answered.health.complaints {
                 let line = screen.paint(text::line(complaint), Look::Bad);
                 screen.line(format!("{INDENT}{line}"))?;
             }
-            for warning in &answered.warnings {
+            for warning in &answered.health.warnings {
                 let line = screen.paint(text::line(warning), Look::Warning);
                 screen.line(format!("{INDENT}{line}"))?;
             }
@@ -70,8 +71,8 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
     }
 }
 
-fn running(screen: &Screen, answered: &Answered) -> String {
-    let state = if answered.healthy {
+fn running(screen: &Screen, answered: &query::Status) -> String {
+    let state = if answered.health.healthy {
         screen.paint("well", Look::Good)
     } else {
         screen.paint("NOT WELL", Look::Bad)
@@ -80,7 +81,7 @@ fn running(screen: &Screen, answered: &Answered) -> String {
         "daemon: {state}, process {}, version {}, {} in flight",
         answered.daemon.pid,
         text::line(&answered.daemon.version),
-        text::grouped(answered.in_flight),
+        counted(answered.in_flight),
     );
     if let Some(lag) = answered.outbox.lag.filter(|lag| *lag > 0) {
         let events = text::counted(lag, "event");
@@ -92,18 +93,18 @@ fn running(screen: &Screen, answered: &Answered) -> String {
 fn webhook(
     screen: &mut Screen,
     health: &WebhookHealth,
-    in_flight: Option<i64>,
+    in_flight: Option<usize>,
     now_ms: i64,
 ) -> io::Result<()> {
     let name = screen.paint(&health.name, Look::Bold);
     let state = match (&*health.state, health.is_failing()) {
         (_, true) => screen.paint("FAILING", Look::Bad),
         ("active", _) => screen.paint("active", Look::Good),
-        ("new", _) => screen.paint("new: the daemon does not know it yet", Look::Dim),
+        (query::NEW, _) => screen.paint("new: the daemon does not know it yet", Look::Dim),
         (other, _) => screen.paint(other, Look::Dim),
     };
     screen.line(format!("{name}{GAP}{state}"))?;
-    if health.state == "new" {
+    if health.state == query::NEW {
         return Ok(());
     }
     let width = screen.width().unwrap_or(PAGE);
@@ -130,12 +131,17 @@ fn webhook(
     Ok(())
 }
 
+/// A count of things in memory, of which there are fewer than that.
+fn counted(count: usize) -> String {
+    text::grouped(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
 /// What is said of a webhook, in order.
-fn pieces(health: &WebhookHealth, in_flight: Option<i64>, now_ms: i64) -> Vec<String> {
-    let more = if health.pending_more { "+" } else { "" };
-    let in_flight = in_flight.map_or_else(|| "-".to_owned(), text::grouped);
+fn pieces(health: &WebhookHealth, in_flight: Option<usize>, now_ms: i64) -> Vec<String> {
+    let more = if health.pending.more { "+" } else { "" };
+    let in_flight = in_flight.map_or_else(|| "-".to_owned(), counted);
     let mut pieces = vec![
-        format!("pending {}{more}", text::grouped(health.pending)),
+        format!("pending {}{more}", text::grouped(health.pending.count)),
         format!("in flight {in_flight}"),
     ];
     let hour = &health.hour;

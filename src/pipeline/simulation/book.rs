@@ -17,10 +17,10 @@ use super::hooks::Sending;
 use super::rows::OutboxRow;
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
-use super::within;
 use crate::model::clock::millis;
 use crate::model::{Clock, Dialect, Webhook};
-use crate::pipeline::record::UNRECORDED;
+use crate::pipeline::send::UNRECORDED;
+use crate::pipeline::shared::bounds::within;
 use crate::store::person::{Debt, Person};
 
 /// Requests in flight that every webhook may have, whatever the global limit.

@@ -121,7 +121,7 @@ impl Transport for Endpoints {
                 wait(after_ms).await;
                 Ok(Answer {
                     status,
-                    headers: String::new(),
+                    headers: "".into(),
                     body: Vec::new(),
                     truncated: false,
                 })

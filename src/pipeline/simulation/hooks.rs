@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::chance::Chance;
 use crate::model::{Due, Webhook};
+use crate::pipeline::shared::probe::{self, Probe};
 
 /// What the hooks of a thread do.
 pub(super) struct Hooks {
@@ -59,6 +60,11 @@ thread_local! {
 
 /// Sets this thread's hooks, or takes them away.
 pub(super) fn set(hooks: Option<Hooks>) {
+    probe::set(hooks.as_ref().map(|_| Probe {
+        within,
+        pause: || Box::pin(pause().wait()),
+        sending,
+    }));
     HOOKS.set(hooks);
 }
 
@@ -72,20 +78,16 @@ const SCALES: [usize; 8] = [1, 16, 64, 128, 256, 512, 1_024, 4_096];
 
 /// The bound, or a smaller one in its place: by the seed, and each by itself, so that every one of
 /// them is at some time the first that is reached.
-pub(crate) fn within(bound: usize) -> usize {
+fn within(bound: usize) -> usize {
     HOOKS.with_borrow(|hooks| {
-        hooks.as_ref().map_or(bound, |hooks| {
-            let mut chance = Chance::new(hooks.seed, bound as u64);
-            (bound / chance.of(&SCALES)).max(2)
-        })
+        let seed = hooks.as_ref().unwrap().seed;
+        let mut chance = Chance::new(seed, bound as u64);
+        (bound / chance.of(&SCALES)).max(2)
     })
 }
 
 /// Notes which delivery is sent by the call that follows at once.
-pub(crate) fn sending(due: &Due, webhook: &Webhook) {
-    if HOOKS.with_borrow(Option::is_none) {
-        return;
-    }
+fn sending(due: &Due, webhook: &Webhook) {
     SENDING.set(Some(Sending {
         due: due.clone(),
         max_attempts: webhook.max_attempts,
@@ -96,19 +98,6 @@ pub(crate) fn sending(due: &Due, webhook: &Webhook) {
 /// What [`sending`] noted.
 pub(super) fn sent() -> Sending {
     SENDING.take().unwrap()
-}
-
-/// Makes a call that may block, or gives it back where this thread simulates nothing.
-pub(crate) async fn blocking<R, F: FnOnce() -> R>(call: F) -> Result<R, F> {
-    let Some(before) = pause() else {
-        return Err(call);
-    };
-    before.wait().await;
-    let value = call();
-    if let Some(after) = pause() {
-        after.wait().await;
-    }
-    Ok(value)
 }
 
 /// A commit was made; the process may die here.
@@ -169,23 +158,25 @@ enum Pause {
     Crash(Arc<Notify>),
 }
 
-fn pause() -> Option<Pause> {
+fn pause() -> Pause {
     HOOKS.with_borrow_mut(|hooks| {
-        let hooks = hooks.as_mut()?;
+        let Some(hooks) = hooks.as_mut() else {
+            return Pause::None;
+        };
         match &mut hooks.death {
             Some(Death::InPause(left)) if *left > 1 => *left -= 1,
             Some(Death::InPause(_) | Death::Dead) => {
                 hooks.death = Some(Death::Dead);
-                return Some(Pause::Crash(hooks.crash.clone()));
+                return Pause::Crash(hooks.crash.clone());
             }
             Some(Death::AtCommit(_)) | None => {}
         }
-        Some(match hooks.chance.from(0, 19) {
+        match hooks.chance.from(0, 19) {
             0..=11 => Pause::None,
             12..=15 => Pause::Yield,
             16..=18 => Pause::Sleep(hooks.chance.from(1, 20)),
             _ => Pause::Sleep(hooks.chance.from(20, 400)),
-        })
+        }
     })
 }
 

@@ -15,11 +15,11 @@ use super::endpoints::Endpoints;
 use super::follower::{Follower, Line};
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
-use super::within;
 use super::world::Files;
 use crate::model::{Clock, Cursor, Dialect};
 use crate::outbox::Tail;
-use crate::pipeline::lane::QUEUE_ROWS;
+use crate::pipeline::send::QUEUE_ROWS;
+use crate::pipeline::shared::bounds::within;
 use crate::pipeline::{Dispatch, Intake, IntakeError, Pace, Settled, settle};
 use crate::store::person::Person;
 use crate::store::{self, Checkpointer, Store};
@@ -114,7 +114,10 @@ impl Life {
         self.line.halt.store(true, Ordering::Relaxed);
         self.line.look.notify_one();
         self.dispatch.stop();
-        self.dispatch.drained().await;
+        let left = self.dispatch.drained().await;
+        if left > 0 {
+            lock(&self.book).broke(&format!("{left} requests did not end before the stop"));
+        }
         let lost = tokio::time::timeout(RECORD, self.dispatch.recorded()).await;
         if lost != Ok(0) {
             let mut book = lock(&self.book);
@@ -132,14 +135,15 @@ impl Life {
             well &= ended.is_ok_and(|ended| ended.is_ok());
         }
         let mut queued = 0;
-        for (name, lane) in &*self.dispatch.lanes.read().unwrap() {
+        for lane in self.dispatch.all_lanes() {
+            let name = &lane.name;
             let state = lane.lock();
             queued += state.queued_bytes();
             if state.queued() == 0 && !state.is_idle() {
                 lock(&self.book).broke(&format!("{name} holds deliveries after the stop"));
             }
         }
-        let counted = self.dispatch.queued_bytes.load(Ordering::Relaxed);
+        let counted = self.dispatch.capacity_in_use().queued_bytes;
         if counted != queued {
             let promise = format!("{queued} bytes are queued, and {counted} counted");
             lock(&self.book).broke(&promise);
@@ -155,9 +159,11 @@ impl Life {
             book.broke(&format!("a loop ended: {ended:?}"));
         }
         book.observe();
-        let lanes = self.dispatch.lanes.read().unwrap();
+        let lanes = self.dispatch.all_lanes();
+        let in_use = self.dispatch.capacity_in_use();
         let (mut above, mut queued, mut waiting) = (0, 0, Vec::new());
-        for (name, lane) in &*lanes {
+        for lane in &lanes {
+            let name = &lane.name;
             let state = lane.lock();
             above += state.active.saturating_sub(FLOOR);
             queued += state.queued_bytes();
@@ -169,17 +175,17 @@ impl Life {
                 book.broke(&format!("{name} has {} rows in memory", state.queued()));
             }
         }
-        if above != self.dispatch.places.used() {
-            let used = self.dispatch.places.used();
-            book.broke(&format!("{used} places are taken, and {above} in use"));
+        if above != in_use.permits {
+            let taken = in_use.permits;
+            book.broke(&format!("{taken} permits are taken, and {above} in use"));
         }
-        let counted = self.dispatch.queued_bytes.load(Ordering::Relaxed);
+        let counted = self.dispatch.capacity_in_use().queued_bytes;
         if counted < queued || counted > 1 << 30 {
             book.broke(&format!("{queued} bytes are queued, and {counted} counted"));
         }
         drop(lanes);
-        if !waiting.is_empty() && self.dispatch.places.is_free() {
-            book.broke(&format!("{waiting:?} stand in line, and a place is free"));
+        if !waiting.is_empty() && in_use.is_permit_free {
+            book.broke(&format!("{waiting:?} stand in line, and a permit is free"));
         }
         book.in_line(&waiting);
         self.check_pending(&mut book);
@@ -195,7 +201,7 @@ impl Life {
         let mut idle = std::mem::take(&mut book.idle);
         let mut still = BTreeMap::new();
         let now_ms = self.clock.now_ms();
-        let places = self.dispatch.places.used() < book.above_floor;
+        let places = self.dispatch.capacity_in_use().permits < book.above_floor;
         for row in book.person().pending() {
             let Some(lane) = self.dispatch.lane(&row.webhook) else {
                 continue;
@@ -277,10 +283,8 @@ async fn direct(
 
 /// Requests in flight, or about to be, by webhook.
 fn active(dispatch: &Dispatch<Endpoints>) -> BTreeMap<Arc<str>, usize> {
-    let lanes = dispatch.lanes.read().unwrap();
-    let active = lanes
-        .iter()
-        .map(|(name, lane)| (name.clone(), lane.lock().active));
+    let lanes = dispatch.all_lanes();
+    let active = (lanes.iter()).map(|lane| (lane.name.clone(), lane.lock().active));
     active.collect()
 }
 

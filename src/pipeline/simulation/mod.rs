@@ -39,8 +39,6 @@ use std::time::Duration;
 
 use crate::model::Clock;
 
-pub(crate) use hooks::{blocking, sending, within};
-
 /// Seeds of a run that says nothing else.
 const SEEDS: u64 = 1_000;
 

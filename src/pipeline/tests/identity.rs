@@ -11,7 +11,7 @@ use crate::dialect;
 use crate::model::{Cursor, Print};
 use crate::outbox::application::{self, Set};
 use crate::outbox::{Appender, NewEvent, Row, Tail, create_if_missing};
-use crate::pipeline::origin::resettle;
+use crate::pipeline::shared::resettle;
 use crate::pipeline::{Refusal, Settled, settle, settle_at};
 
 const MAX_DATA_BYTES: usize = 4_096;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::world::{Act, Seen, World, webhook};
 use crate::model::Dialect;
-use crate::pipeline::places::FLOOR;
-use crate::pipeline::record::UNRECORDED;
+use crate::pipeline::send::{FLOOR, UNRECORDED};
 use crate::store::person::Person;
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,8 @@ pub(super) enum Act {
     LateFault(u64),
     /// The attempt panics.
     Panic,
+    /// The request never ends: not even its time-outs are kept.
+    Never,
 }
 
 /// A request as an endpoint saw it.
@@ -77,7 +79,7 @@ impl Transport for Scripted {
                 tokio::time::sleep(Duration::from_millis(after_ms)).await;
                 Ok(Answer {
                     status,
-                    headers: String::new(),
+                    headers: "".into(),
                     body: Vec::new(),
                     truncated: false,
                 })
@@ -98,6 +100,7 @@ impl Transport for Scripted {
                 self.in_flight.fetch_sub(1, Ordering::SeqCst);
                 return Err(Fault("no thread".into()));
             }
+            Act::Never => std::future::pending().await,
             Act::Panic => {
                 self.in_flight.fetch_sub(1, Ordering::SeqCst);
                 panic!("on purpose");
@@ -244,7 +247,7 @@ impl World {
                 let silent = dispatch.put_off(&admission.events);
                 let later = |name: &str| silent.contains(name);
                 let (dues, owed) = store.admit(&admission, &later, now_ms).unwrap();
-                (dispatch.offer(dues), owed)
+                (dispatch.offer(store, dues), owed)
             })
             .await;
         for lane in &touched {

@@ -8,13 +8,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::Reader;
+use super::{Count, Reader};
 use crate::store::Error;
 use crate::store::error::Doing;
 use crate::store::rollup::EDGES_MS;
-
-/// So many pending deliveries of a webhook are counted, some 5 ms.
-const COUNTED: i64 = 100_000;
 
 /// Deliveries given up in the last hour are looked for among so many of the webhook's newest.
 const LOOKED_THROUGH: i64 = 1_000;
@@ -33,10 +30,8 @@ pub struct WebhookHealth {
     pub name: String,
     /// `active` or `inactive`.
     pub state: String,
-    /// Deliveries that are pending, up to a limit.
-    pub pending: i64,
-    /// Whether there are more than were counted.
-    pub pending_more: bool,
+    /// Deliveries that are pending.
+    pub pending: Count,
     /// When an attempt was last delivered, UNIX milliseconds.
     pub last_success_ms: Option<i64>,
     /// When an attempt was last no success, UNIX milliseconds.
@@ -82,7 +77,7 @@ impl WebhookHealth {
     pub fn is_failing(&self) -> bool {
         let newest_failed = self.last_failure_ms > self.last_success_ms;
         let none_delivered = self.hour.attempts == self.hour.failures;
-        let busy = self.hour.attempts > 0 || self.pending > 0;
+        let busy = self.hour.attempts > 0 || self.pending.count > 0;
         self.state == "active" && (self.given_up > 0 || newest_failed && none_delivered && busy)
     }
 }
@@ -101,9 +96,7 @@ impl Reader {
         for webhook in &mut webhooks {
             webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
             webhook.hours = by_hour.get(&webhook.name).copied().unwrap_or_default();
-            let counted = pending(connection, &webhook.name).doing(step)?;
-            webhook.pending = counted.min(COUNTED);
-            webhook.pending_more = counted > COUNTED;
+            webhook.pending = self.pending_of(&webhook.name)?;
             webhook.given_up = given_up(connection, &webhook.name, now_ms - HOUR_MS).doing(step)?;
         }
         Ok(webhooks)
@@ -120,8 +113,7 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
             Ok(WebhookHealth {
                 name: row.get(0)?,
                 state: row.get(1)?,
-                pending: 0,
-                pending_more: false,
+                pending: Count::default(),
                 last_success_ms: row.get(2)?,
                 last_failure_ms: row.get(3)?,
                 last_error: row.get(4)?,
@@ -192,15 +184,6 @@ fn by_hour(
     Ok(hours)
 }
 
-fn pending(connection: &Connection, webhook: &str) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM delivery
-              WHERE state = 'pending' AND webhook = ?1 LIMIT ?2)",
-        )?
-        .query_row(params![webhook, COUNTED + 1], |row| row.get(0))
-}
-
 fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::Result<i64> {
     connection
         .prepare_cached(
@@ -233,8 +216,7 @@ mod tests {
         let well = WebhookHealth {
             name: "erp".into(),
             state: "active".into(),
-            pending: 0,
-            pending_more: false,
+            pending: Count::default(),
             last_success_ms: Some(5),
             last_failure_ms: Some(4),
             last_error: None,
@@ -273,7 +255,10 @@ mod tests {
             "nothing waits and nothing was tried"
         );
         let waiting = WebhookHealth {
-            pending: 1,
+            pending: Count {
+                count: 1,
+                more: false,
+            },
             ..long_ago
         };
         assert!(waiting.is_failing());

@@ -54,7 +54,7 @@ async fn every_status_is_an_answer() {
 async fn headers_become_lines() {
     let reply = "HTTP/1.1 200 OK\r\nServer: x\r\nX-Two: 1\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
-        answer(told(reply).await).headers,
+        answer(told(reply).await).headers.lines(),
         "server: x\nx-two: 1\ncontent-length: 0"
     );
 }
@@ -125,5 +125,5 @@ async fn an_encoded_body_is_decoded() {
         (answer.body, answer.truncated),
         (vec![b'z'; 64 * 1024], true)
     );
-    assert!(answer.headers.contains("content-encoding: gzip"));
+    assert!(answer.headers.get_all("content-encoding").eq(["gzip"]));
 }

@@ -238,10 +238,10 @@ async fn judge(stage: &Stage, to: SocketAddr, case: Case) -> Result<(), TestCase
     let patience = if end == End::Hold { SHORT / 4 } else { SOON };
     let timeouts = Timeouts {
         connect: SOON,
-        head: patience,
+        response: patience,
         body: patience,
     };
-    let client = Client::with_timeouts(Clock::system(), timeouts);
+    let client = Client::with_timeouts(Clock::system(), move |_| timeouts);
     let mut webhook = webhook(&format!("http://{to}{path}"));
     webhook.keep_alive = true;
     let to = client.endpoint(&webhook).unwrap();
@@ -278,7 +278,7 @@ fn hold_outcome(exchange: &Exchange, bytes: &[u8], end: End) -> Result<(), TestC
             prop_assert!(*status == 101 || (200..=999).contains(status), "{status}");
             let stands = said(&format!("HTTP/1.1 {status}")) || said(&format!("HTTP/1.0 {status}"));
             prop_assert!(stands, "{status} was not said");
-            prop_assert!(headers.len() <= KEPT_BYTES[0] && body.len() <= KEPT_BYTES[1]);
+            prop_assert!(headers.lines().len() <= KEPT_BYTES[0] && body.len() <= KEPT_BYTES[1]);
         }
         Err(Failure { class, text }) => {
             let known: &[Class] = match end {

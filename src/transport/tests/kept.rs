@@ -4,14 +4,21 @@ use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-use super::super::connection::Connection;
-use super::super::keep::{IDLE, Keep};
-use super::super::pool::{MAX_AGE, Pool};
+use super::super::http1::Connection;
+use super::super::keep_alive::{IDLE, Keep, MAX_AGE};
+use super::super::pool::Pool;
+use super::super::timeout::ReusableTimeout;
 use super::super::wire::Wire;
 use super::secure::{authority, https, issued};
 use super::*;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// What an answer without a `Keep-Alive` header lets.
+const UNSAID: Keep = Keep {
+    idle: IDLE,
+    requests: u32::MAX,
+};
 
 const AGAIN: &str = "sent again over a new connection: ";
 
@@ -279,7 +286,9 @@ async fn connection(born: Instant) -> (Box<Connection>, TcpStream) {
     let to = listener.local_addr().unwrap();
     let stream = TcpStream::connect(to).await.unwrap();
     let (other, _) = listener.accept().await.unwrap();
-    (Connection::new(Wire::Plain(stream), to, born), other)
+    let timeout = ReusableTimeout::default();
+    let connection = Connection::new(Wire::Plain(stream), to, born, timeout);
+    (connection, other)
 }
 
 #[tokio::test]
@@ -289,7 +298,7 @@ async fn a_connection_is_kept_for_five_minutes_at_most() {
     let (mut connection, _other) = connection(born).await;
     let mut now = born;
     while now + IDLE / 2 < born + MAX_AGE {
-        pool.put(connection, Keep::UNSAID, now);
+        pool.put(connection, UNSAID, now);
         now += IDLE / 2;
         connection = pool
             .take(now)
@@ -297,11 +306,11 @@ async fn a_connection_is_kept_for_five_minutes_at_most() {
             .expect("it is too young to go")
             .connection;
     }
-    pool.put(connection, Keep::UNSAID, now);
+    pool.put(connection, UNSAID, now);
     assert_eq!(pool.sweep(born + MAX_AGE), 0);
     // Where it comes back after that it does not stay either.
     let (connection, _other) = self::connection(born).await;
-    pool.put(connection, Keep::UNSAID, born + MAX_AGE);
+    pool.put(connection, UNSAID, born + MAX_AGE);
     assert_eq!(pool.sweep(born), 0);
     assert_eq!(MAX_AGE, Duration::from_secs(300));
 }
@@ -314,7 +323,7 @@ async fn a_close_teaches_how_long_the_next_may_idle() {
         let pool = Pool::new(4);
         let begun = Instant::now();
         let (first, other) = connection(begun).await;
-        pool.put(first, Keep::UNSAID, begun);
+        pool.put(first, UNSAID, begun);
         drop(other);
         let found = begun + 8 * second;
         // The runtime may hear of the close a moment later.
@@ -324,7 +333,7 @@ async fn a_close_teaches_how_long_the_next_may_idle() {
                     return;
                 }
                 match pool.take(found).await {
-                    Some(early) => pool.put(early.connection, Keep::UNSAID, begun),
+                    Some(early) => pool.put(early.connection, UNSAID, begun),
                     None => return,
                 }
                 tokio::task::yield_now().await;
@@ -333,7 +342,7 @@ async fn a_close_teaches_how_long_the_next_may_idle() {
         tokio::time::timeout(SOON, gone).await.unwrap();
         for (idle, is_kept) in [(5, true), (7, false)] {
             let (next, _other) = connection(found).await;
-            pool.put(next, Keep::UNSAID, found);
+            pool.put(next, UNSAID, found);
             assert_eq!(pool.take(found + idle * second).await.is_some(), is_kept);
         }
     }

@@ -27,7 +27,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Client, Endpoint, Timeouts, Transport};
+use super::{Client, Endpoint, Transport};
+use crate::dialect::Timeouts;
 use crate::model::{Answer, Class, Clock, Exchange, Failure, Fault, Header, Request, Webhook};
 
 /// How long a test waits for what must come soon.
@@ -43,10 +44,10 @@ fn client() -> Client {
 fn hasty() -> Client {
     let timeouts = Timeouts {
         connect: SHORT,
-        head: SHORT,
+        response: SHORT,
         body: SHORT,
     };
-    Client::with_timeouts(Clock::system(), timeouts)
+    Client::with_timeouts(Clock::system(), move |_| timeouts)
 }
 
 fn webhook(url: &str) -> Webhook {

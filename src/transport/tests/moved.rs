@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::net::TcpSocket;
 
-use super::super::failure::Trouble;
+use super::super::failure::AttemptError;
 use super::super::look_up::Refusal;
 use super::super::resolve::{Current, Resolver};
 use super::*;
@@ -109,7 +109,7 @@ async fn only_a_failure_falls_back_on_an_old_address() {
     for gone in [Says::NoSuchName, at(&[])] {
         system.now_says(gone);
         pass(Duration::from_secs(31)).await;
-        let Err(Trouble::Endpoint(failure)) = resolver.resolve("h").await else {
+        let Err(AttemptError::Endpoint(failure)) = resolver.resolve("h").await else {
             panic!("the old address was used");
         };
         assert_eq!(failure.class, Class::Name);

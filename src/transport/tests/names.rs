@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
-use super::super::failure::Trouble;
+use super::super::failure::AttemptError;
 use super::super::look_up::Refusal;
 use super::super::resolve::Resolver;
 use super::*;
@@ -123,7 +123,7 @@ async fn what_nobody_waits_for_any_more_is_not_looked_up() {
 async fn a_failure_is_not_kept_and_says_why() {
     let (system, resolver) = resolver();
     system.down.store(true, Ordering::SeqCst);
-    let Err(Trouble::Endpoint(failure)) = resolver.resolve("h.example").await else {
+    let Err(AttemptError::Endpoint(failure)) = resolver.resolve("h.example").await else {
         panic!("resolved");
     };
     assert_eq!(failure.class, Class::Name);

@@ -2,9 +2,11 @@
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::super::connection::Connection;
+use super::super::http1::{Ask, Connection};
+use super::super::timeout::ReusableTimeout;
 use super::super::wire::Wire;
 use super::*;
+use crate::model::Phases;
 
 /// The failure of an attempt with short time-outs, and how long it took.
 async fn hasty_failure(to: SocketAddr) -> (Class, String, Duration) {
@@ -208,17 +210,32 @@ async fn an_early_answer_counts() {
     assert_eq!((answer.status, &answer.body[..]), (413, &b"big"[..]));
 }
 
-/// What hangs before a word was said has none of hyper's buffers; thousands may hang so.
+/// What hangs before a word was said holds next to nothing; thousands may hang so.
 #[tokio::test]
-async fn a_request_that_hangs_is_out_whole_without_hyper() {
+async fn a_request_that_hangs_is_out_whole_and_holds_little() {
     let to = serve(|_, mut stream| async move { closed(&mut stream).await }).await;
     let stream = TcpStream::connect(to).await.unwrap();
-    let mut connection = Connection::new(Wire::Plain(stream), to, Instant::now());
+    let timeout = ReusableTimeout::default();
+    let mut connection = Connection::new(Wire::Plain(stream), to, Instant::now(), timeout);
     let request = Request {
         headers: vec![header("Content-Length", "2")],
         body: "{}".into(),
     };
-    let asked = connection.ask(b"POST / HTTP/1.1\r\n", &request);
+    let each = SOON;
+    let ask = Ask {
+        start_line: b"POST / HTTP/1.1\r\n",
+        request: &request,
+        timeouts: Timeouts {
+            connect: each,
+            response: each,
+            body: each,
+        },
+        clock: &Clock::system(),
+    };
+    let mut phases = Phases::default();
+    let asked = connection.exchange(&ask, Instant::now(), &mut phases);
+    let held = size_of_val(&asked) + size_of::<Connection>();
+    assert!(held < 2_048, "{held} bytes");
     assert!(tokio::time::timeout(SHORT, asked).await.is_err());
-    assert!(connection.progress().whole && !connection.has_http());
+    assert!(connection.progress().is_whole());
 }

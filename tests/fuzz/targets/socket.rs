@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
-use webhooksd::api::{About, Api, Reload, item, serve_socket};
+use webhooksd::api::{Api, Reload, item, serve_socket};
 use webhooksd::model::Clock;
 use webhooksd::outbox::SCHEMA;
 use webhooksd::pipeline::{Change, Dispatch, Pace, Retention};
@@ -139,13 +139,13 @@ async fn serve(folder: &tempfile::TempDir, stop: watch::Receiver<bool>) {
             drop(answer.send(Err("there is no file".to_owned())));
         }
     });
-    let about = About {
+    let about = webhooksd::query::About {
         config: path("webhooks.toml"),
         outbox: path("outbox.db"),
         log: path("log.db"),
         started_ms: 0,
     };
-    let api: Arc<Api> = Api::new(dispatch, about, order).unwrap();
+    let (api, _appending): (Arc<Api>, _) = Api::new(dispatch, about, order).unwrap();
     let listener = tokio::net::UnixListener::bind(path("s.sock")).unwrap();
     tokio::spawn(serve_socket(api, listener, 4_096, stop));
 }

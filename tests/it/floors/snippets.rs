@@ -309,3 +309,96 @@ fn strays_at_the_top() {
         ["notes.md", "docs"]
     );
 }
+
+fn circles(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<File> = files
+        .iter()
+        .map(|(path, text)| File::new(path, text))
+        .collect();
+    circles::circles(&files)
+}
+
+#[test]
+fn circles_inside_a_floor() {
+    let handed_on = "mod a; mod b; pub(crate) use a::{A, Other}; pub use b::B;";
+    for (name, found, files) in [
+        (
+            "of two",
+            "src/x/a.rs, src/x/b.rs",
+            vec![
+                ("src/x/a.rs", "use super::b::B;"),
+                ("src/x/b.rs", "use crate::x::a::A;"),
+            ],
+        ),
+        (
+            "through the front",
+            "src/x/a.rs, src/x/b.rs",
+            vec![
+                ("src/x/mod.rs", handed_on),
+                ("src/x/a.rs", "use super::B;"),
+                ("src/x/b.rs", "fn f() { crate::x::Other::new() }"),
+            ],
+        ),
+        (
+            "of three, one in a folder",
+            "src/x/a.rs, src/x/b.rs, src/x/c/d.rs",
+            vec![
+                ("src/x/a.rs", "use super::b;"),
+                ("src/x/b.rs", "use super::c::d::D;"),
+                ("src/x/c/mod.rs", "pub mod d;"),
+                ("src/x/c/d.rs", "use super::super::a::A;"),
+            ],
+        ),
+        (
+            "by a path in a module of the file",
+            "src/x/a.rs, src/x/b.rs",
+            vec![
+                ("src/x/a.rs", "mod inner { use super::super::b::B; }"),
+                ("src/x/b.rs", "use super::a::A;"),
+            ],
+        ),
+    ] {
+        assert_eq!(circles(&files), [found], "{name}");
+    }
+}
+
+#[test]
+fn no_circles() {
+    for (name, files) in [
+        (
+            "one way",
+            vec![
+                ("src/x/a.rs", "use super::b::B;"),
+                ("src/x/b.rs", "use crate::y::a::A;"),
+            ],
+        ),
+        (
+            "a front and its parts",
+            vec![
+                ("src/x/mod.rs", "mod a; use a::A; const LIMIT: u8 = 1;"),
+                ("src/x/a.rs", "use super::LIMIT;"),
+            ],
+        ),
+        (
+            "only its tests look back",
+            vec![
+                ("src/x/a.rs", "use super::b::B; #[cfg(test)] mod tests;"),
+                (
+                    "src/x/b.rs",
+                    "#[cfg(test)] mod tests { use crate::x::a::A; }",
+                ),
+                ("src/x/b/tests.rs", "use crate::x::a::A;"),
+                ("src/x/a/tests.rs", "use crate::x::b::B;"),
+            ],
+        ),
+        (
+            "names that only look alike",
+            vec![
+                ("src/x/a.rs", "use super::b::B; fn f() { a::g() }"),
+                ("src/x/b.rs", "fn a() {} // super::a"),
+            ],
+        ),
+    ] {
+        assert_eq!(circles(&files), [String::new(); 0], "{name}");
+    }
+}

@@ -10,7 +10,7 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",
-        "pipeline/turns",
+        "pipeline/send/pacing",
         "APART: Duration = Duration::from_micros(125);",
     ),
     (
@@ -28,13 +28,13 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "results that the log",
         "4,096",
-        "pipeline/record",
+        "pipeline/send/results",
         "UNRECORDED: usize = 4_096;",
     ),
     (
         "results that the log",
         "64 MiB",
-        "pipeline/record",
+        "pipeline/send/results",
         "UNRECORDED_BYTES: usize = 64 << 20;",
     ),
     (
@@ -124,37 +124,37 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "in flight that each",
         "4,",
-        "pipeline/places",
+        "pipeline/send/permits",
         "FLOOR: usize = 4;",
     ),
     (
         "answer's body",
         "64 KiB",
-        "transport/answer",
+        "transport/http1/body",
         "BODY_BYTES: usize = 64 * 1024;",
     ),
     (
         "answer's headers in",
         "16 KiB",
-        "transport/answer",
+        "model/headers",
         "HEADER_BYTES: usize = 16 * 1024;",
     ),
     (
         "answer's head |",
         "64 KiB",
-        "transport/letterhead",
+        "transport/http1/head",
         "HEAD_BYTES: usize = 64 * 1024;",
     ),
     (
         "idle connection",
         "60 s",
-        "transport/keep",
+        "transport/keep_alive",
         "IDLE: Duration = Duration::from_secs(60);",
     ),
     (
         "kept connection",
         "5 minutes",
-        "transport/pool",
+        "transport/keep_alive",
         "MAX_AGE: Duration = Duration::from_secs(5 * 60);",
     ),
     (
@@ -166,31 +166,31 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
     (
         "queue of a",
         "2,048",
-        "pipeline/lane",
+        "pipeline/send/lane",
         "QUEUE_ROWS: usize = 2_048;",
     ),
     (
         "queue of a",
         "2 MiB",
-        "pipeline/lane",
+        "pipeline/send/lane",
         "QUEUE_BYTES: usize = 2 << 20;",
     ),
     (
         "bodies in flight",
         "32 MiB",
-        "pipeline/dispatch",
+        "pipeline/send/schedule",
         "FLIGHT_BYTES: usize = 32 << 20;",
     ),
     (
         "bodies in flight",
         "64 KiB",
-        "pipeline/dispatch",
+        "pipeline/send/schedule",
         "FLIGHT_FLOOR_BYTES: usize = 64 << 10;",
     ),
     (
         "all queues",
         "16 MiB",
-        "pipeline/dispatch",
+        "pipeline/send/dispatch",
         "ALL_QUEUES_BYTES: usize = 16 << 20;",
     ),
     (

@@ -1,0 +1,122 @@
+//! What became of an event for one webhook, in words.
+
+use super::super::screen::Look;
+use super::super::{text, when};
+use crate::model::clock::utc;
+use crate::query::{Fate, OfWebhook, Reason};
+use crate::store::DeliveryTrace;
+
+/// The words, as they were written by others in part, and how they look.
+pub(super) fn of(webhook: &OfWebhook, now_ms: i64) -> (String, Look) {
+    let (mut words, look) = match &webhook.fate {
+        Fate::Delivery { trace, sends } => done(trace, *sends, now_ms),
+        Fate::NotSent(reason) => not_sent(reason),
+    };
+    if !webhook.configured {
+        words.push_str(" (the webhook left the configuration)");
+    }
+    (words, look)
+}
+
+/// What a delivery has come to.
+fn done(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> (String, Look) {
+    let at = |ms: Option<i64>| ms.map_or_else(|| "at an unknown time".to_owned(), utc);
+    let again = match &*delivery.origin {
+        "event" => String::new(),
+        origin => format!(" by a {origin}"),
+    };
+    let why = match (&delivery.error, delivery.status) {
+        (Some(error), _) => format!(": {error}"),
+        (None, Some(status)) => format!(", status {status}"),
+        (None, None) => String::new(),
+    };
+    let (attempts, id) = (delivery.attempts, delivery.id);
+    match &*delivery.state {
+        "delivered" => (
+            format!(
+                "delivered {}{again}, attempt {attempts}{why}",
+                at(delivery.finished_at_ms)
+            ),
+            Look::Good,
+        ),
+        "pending" => (pending(delivery, sends, now_ms), Look::Warning),
+        "cancelled" => (
+            format!(
+                "cancelled {}{again}: the webhook was inactive or had left the configuration; \
+                 `webhooksd redeliver {id}` sends it",
+                at(delivery.finished_at_ms)
+            ),
+            Look::Bad,
+        ),
+        _ => (
+            format!(
+                "failed {}{again}, after {}{why}; `webhooksd redeliver {id}` sends it again",
+                at(delivery.finished_at_ms),
+                text::counted(i64::from(attempts), "attempt"),
+            ),
+            Look::Bad,
+        ),
+    }
+}
+
+fn pending(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> String {
+    let next = delivery.attempts + 1;
+    let of = sends.map_or_else(String::new, |sends| format!(" of {sends}"));
+    let until = match delivery.due_at_ms {
+        Some(due_ms) if due_ms > now_ms => {
+            format!("until {} ({})", utc(due_ms), when::from_now(due_ms, now_ms))
+        }
+        _ => "and due now".to_owned(),
+    };
+    let last = match &delivery.error {
+        Some(error) => format!("; last: {error}"),
+        None => String::new(),
+    };
+    format!("pending {until}, attempt {next}{of}{last}")
+}
+
+fn not_sent(reason: &Reason) -> (String, Look) {
+    let why = match reason {
+        Reason::SetAside { reason, time_ms } => {
+            let words = format!("not sent: set aside {}: {reason}", utc(*time_ms));
+            return (words, Look::Bad);
+        }
+        Reason::WillBeSetAside(reason) => {
+            return (format!("it will be set aside: {reason}"), Look::Bad);
+        }
+        Reason::NotYet(last) => {
+            let words = format!("not yet: the daemon has taken the events up to {last}");
+            return (words, Look::Warning);
+        }
+        Reason::AnothersTest => "it was a test of another webhook".to_owned(),
+        Reason::Inactive => "the webhook is inactive".to_owned(),
+        Reason::Name(patterns) => {
+            format!("no pattern of events matches: {}", patterns.join(", "))
+        }
+        Reason::Tenant {
+            of_event,
+            of_webhook,
+        } => {
+            let of = of_event.as_ref();
+            let of = of.map_or_else(|| "of no tenant".to_owned(), |t| format!("of tenant {t}"));
+            let mine = of_webhook.join(", ");
+            format!("the event is {of}, the webhook is for {mine}")
+        }
+        Reason::NewWebhook => {
+            "the webhook is new: it gets the events that come after the daemon took it in".into()
+        }
+        Reason::ActiveSince {
+            since_ms,
+            after_event_id,
+        } => format!(
+            "the webhook is active since {}, when the events up to {after_event_id} were taken",
+            utc(*since_ms)
+        ),
+        Reason::NoTrace => {
+            "the log has no trace of it: it is older than the log keeps, or the webhook was another \
+             one by the configuration of that time"
+                .into()
+        }
+    };
+    (format!("not sent: {why}"), Look::Dim)
+}

@@ -1,0 +1,335 @@
+//! Intake: a batch of the outbox becomes deliveries in the log, in one transaction with the cursor.
+//!
+//! Nothing is sent here and nothing is waited for but the log. A row that can't be sent is set
+//! aside with its reason in the same transaction, and those behind it go on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::below::Below;
+use super::error::IntakeError;
+use crate::model::{Admission, Clock, Cursor, Owed, Rejected, crash};
+use crate::outbox::{self, Row, Tail};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::counters::Pulse;
+use crate::pipeline::shared::standing::Standing;
+use crate::pipeline::shared::{Routes, Settled, is_same, resettle, thin};
+use crate::transport::Transport;
+
+/// Rows of the outbox in one batch: a millisecond's read.
+const BATCH_ROWS: usize = 1_000;
+
+/// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Deliveries admitted in one transaction, so that events that many webhooks want hold the log's
+/// lock no longer than others, and results are recorded meanwhile. One event's are never split.
+const BATCH_DELIVERIES: usize = 1_024;
+
+/// What one step found.
+pub enum Step<E> {
+    /// Events were taken; there may be more. The lanes that got some.
+    Taken(Vec<Arc<Lane<E>>>),
+    /// There is nothing behind the cursor.
+    Drained,
+    /// The rows were read from a file that is no longer under the outbox's path: none was taken.
+    Replaced,
+}
+
+/// The reader of one outbox.
+pub struct Intake<T: Transport> {
+    dispatch: Arc<Dispatch<T>>,
+    pub(crate) tail: Tail,
+    cursor: Cursor,
+    below: Below,
+    /// There is more behind the cursor than was admitted: the log refused it, or it was too much.
+    more: bool,
+    /// What was put off in the last step.
+    owed: Vec<Owed>,
+    /// Where to go back to, which the log refused to be told. By the next look the outbox may have
+    /// grown beyond the cursor again, and what it lost no longer be seen.
+    back: Option<Settled>,
+}
+
+impl<T: Transport> Intake<T> {
+    /// Goes on at that cursor, which the log has already.
+    #[must_use]
+    pub fn new(dispatch: Arc<Dispatch<T>>, tail: Tail, cursor: Cursor) -> Self {
+        Self {
+            dispatch,
+            tail,
+            below: Below::new(&cursor),
+            cursor,
+            more: false,
+            owed: Vec::new(),
+            back: None,
+        }
+    }
+
+    /// How far the outbox has been taken in.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.dispatch.clock
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.dispatch.counters.intake
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.dispatch.counters.standing
+    }
+
+    /// Whether a lane's queue would soon overflow into the log.
+    pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
+        self.dispatch.is_half_full(lane)
+    }
+
+    /// Whether there is something to do though nobody commits: the log refused it the last time.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more || !self.owed.is_empty() || self.back.is_some()
+    }
+
+    pub(crate) fn max_data_bytes(&self) -> usize {
+        self.dispatch.max_data_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of the limit of today's configuration.
+    pub(crate) fn limit_data(&mut self) {
+        let max_data_bytes = self.max_data_bytes();
+        self.tail.limit_data(max_data_bytes);
+    }
+
+    /// Takes one batch in. Blocks for the log's lock.
+    ///
+    /// # Errors
+    /// Nothing was taken; the same call again is right once the cause is gone.
+    pub fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
+        if !self.owed.is_empty() {
+            let paid = self.dispatch.pay(&self.owed).map_err(IntakeError::Store)?;
+            self.owed.clear();
+            return Ok(Step::Taken(paid));
+        }
+        if self.back.is_some() {
+            self.verify()?;
+        }
+        let batch = self.tail.read(
+            self.cursor.event_id,
+            within(BATCH_ROWS),
+            within(BATCH_BYTES),
+        );
+        let outbox::Batch { rows, keys, .. } = batch.map_err(IntakeError::Outbox)?;
+        // Rows are read anew where the log refuses them: by then the outbox may have been put back.
+        self.more = !rows.is_empty();
+        if rows.is_empty() {
+            return Ok(Step::Drained);
+        }
+        // A backup put back since the last look may have ids beyond the cursor again by now:
+        // then there are events behind it that were never seen.
+        if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
+            match self.compare()? {
+                Settled::Same(_) | Settled::Fresh(_) => {}
+                // The log has it with what is admitted now.
+                Settled::Updated(cursor) => self.cursor = cursor,
+                settled => {
+                    self.go_on_at(settled)?;
+                    return Ok(Step::Taken(Vec::new()));
+                }
+            }
+        }
+        // A file that was removed can be read on and on: what is in it alone happened nowhere.
+        if self.tail.replaced() {
+            return Ok(Step::Replaced);
+        }
+        crash::point("take events in", "rows read");
+        loop {
+            let routes = self.dispatch.routes();
+            let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor);
+            let mut log = self.dispatch.store();
+            // A reload exchanges the routes under this lock: what was fanned out by older ones
+            // would be pending for a webhook that nobody serves any more.
+            if !Arc::ptr_eq(&routes, &self.dispatch.routes()) {
+                continue;
+            }
+            let now_ms = self.dispatch.clock.now_ms();
+            admission.cursor.time_ms = now_ms;
+            let silent = self.dispatch.put_off(&admission.events);
+            let (dues, owed) = log
+                .admit(&admission, &|name| silent.contains(name), now_ms)
+                .map_err(IntakeError::Store)?;
+            let touched = self.dispatch.offer(&log, dues);
+            drop(log);
+            crash::point("take events in", "offered");
+            for lane in &touched {
+                self.dispatch.fill(lane);
+            }
+            self.owed = owed;
+            self.more = taken < rows.len();
+            self.dispatch
+                .counters
+                .admitted(taken - admission.rejected.len(), admission.rejected.len());
+            admission.rejected.iter().for_each(journal);
+            self.cursor = admission.cursor;
+            return Ok(Step::Taken(touched));
+        }
+    }
+
+    /// Looks whether the rows behind the cursor are still those that were taken, and goes back
+    /// to the newest that is.
+    ///
+    /// # Errors
+    /// The outbox can't be read, the log not written, or nothing of it is known.
+    pub fn verify(&mut self) -> Result<(), IntakeError> {
+        let settled = self.compare()?;
+        self.go_on_at(settled)
+    }
+
+    /// Looks, where somebody committed, whether the counter was set back below the cursor, which is
+    /// certain only until it has passed it again.
+    pub(crate) fn notice_set_back(&mut self) -> Result<(), IntakeError> {
+        let sequence = self.tail.sequence().map_err(IntakeError::Outbox)?;
+        if sequence < self.cursor.event_id {
+            self.verify()?;
+        }
+        Ok(())
+    }
+
+    /// Looks now and then, where somebody committed, whether rows were written that the cursor had
+    /// passed, and tells of them.
+    ///
+    /// # Errors
+    /// The outbox can't be read, or the log not written: they are told of later.
+    pub(crate) fn look_below(&mut self, changed: bool) -> Result<(), IntakeError> {
+        self.below
+            .look(changed, &mut self.tail, &self.cursor, &self.dispatch)
+    }
+
+    /// Where to go on by what the outbox holds now.
+    fn compare(&mut self) -> Result<Settled, IntakeError> {
+        let now_ms = self.dispatch.clock.now_ms();
+        // Asked first: what is put back behind the question has another version by the next.
+        let schema = self.tail.schema_version().map_err(IntakeError::Outbox)?;
+        let steady = self.tail.vouched() == Some(schema);
+        // From where it was to go back to, if the log does not know that yet: what led there may be
+        // gone from the outbox by now, but where there is less of it still, it goes back further.
+        let from = self.back.as_ref().map_or(&self.cursor, Settled::cursor);
+        let settled = resettle(&mut self.tail, from.clone(), now_ms, steady)
+            .map_err(IntakeError::Outbox)?
+            .map_err(IntakeError::Refused)?;
+        self.tail.vouch(schema);
+        Ok(settled)
+    }
+
+    /// Goes on there, once the log has been told.
+    fn go_on_at(&mut self, settled: Settled) -> Result<(), IntakeError> {
+        let now_ms = self.dispatch.clock.now_ms();
+        let settled = match (settled, self.back.take()) {
+            (Settled::Same(_) | Settled::Fresh(_), None) => return Ok(()),
+            (Settled::Same(_) | Settled::Fresh(_), Some(back)) => back,
+            (Settled::Updated(cursor), Some(back)) => back.at(cursor),
+            (settled, _) => settled,
+        };
+        let known_ms = settled.known_ms(now_ms);
+        let told = self.dispatch.store().set_cursor(settled.cursor(), known_ms);
+        match told {
+            Ok(()) => {
+                journal_settled(&settled, self.cursor.event_id);
+                self.cursor = settled.cursor().clone();
+                Ok(())
+            }
+            Err(error) => {
+                // What was changed is seen again; what was lost may not be.
+                let goes_back = !matches!(settled, Settled::Updated(_));
+                self.back = goes_back.then_some(settled);
+                Err(IntakeError::Store(error))
+            }
+        }
+    }
+}
+
+/// Says where to go on and why, where that is not where the log `was`.
+pub fn journal_settled(settled: &Settled, was: i64) {
+    match settled {
+        Settled::Same(_) | Settled::Fresh(_) => {}
+        Settled::Updated(cursor) => tracing::debug!(
+            event_id = cursor.event_id,
+            "rows that were taken have been changed in the outbox since; they stay taken"
+        ),
+        Settled::Back(cursor) => tracing::warn!(
+            from = cursor.event_id,
+            was,
+            generation = cursor.generation,
+            "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
+             newest row that is still the same; events behind it are sent again"
+        ),
+        Settled::Emptied(cursor, count) => tracing::warn!(
+            was,
+            count,
+            generation = cursor.generation,
+            "the outbox was emptied and its counter set back (or it was made anew): all that is in it \
+             came after that, so it is taken from its beginning"
+        ),
+    }
+}
+
+/// What rows become, as far as one transaction goes, and how many rows that is.
+fn admission(
+    routes: &Routes,
+    (rows, keys): (&[Row], &[(i64, Box<str>)]),
+    cursor: &Cursor,
+) -> (Admission, usize) {
+    let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
+    let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
+    let mut gaps = Vec::new();
+    for row in rows {
+        let before = last;
+        match row {
+            Row::Event(event) => {
+                let fanned = routes.fan_out(event);
+                let more = fanned.as_ref().map_or(0, |f| f.webhooks.len());
+                if taken > 0 && deliveries + more > within(BATCH_DELIVERIES) {
+                    break;
+                }
+                deliveries += more;
+                events.extend(fanned);
+                last = event.id;
+            }
+            Row::Unsendable(row) => {
+                last = row.event_id;
+                rejected.push(row.clone());
+            }
+        }
+        if last > before + 1 {
+            gaps.push((before + 1, last - 1));
+        }
+        taken += 1;
+    }
+    let cursor = Cursor {
+        event_id: last,
+        fingerprints: thin(&cursor.fingerprints, &rows[..taken], keys, last),
+        ..*cursor
+    };
+    (
+        Admission {
+            events,
+            rejected,
+            cursor,
+            gaps,
+        },
+        taken,
+    )
+}
+
+fn journal(row: &Rejected) {
+    tracing::warn!(
+        event_id = row.event_id,
+        event = row.event,
+        reason = row.reason,
+        "a row of the outbox can't be sent and was set aside in rejected"
+    );
+}

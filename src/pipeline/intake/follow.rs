@@ -1,0 +1,413 @@
+//! Following the outbox: the thread that runs the intake, woken by the folder.
+//!
+//! inotify tells of the write before the commit is visible, so the watch is followed by a short
+//! burst of looks at `data_version`, and a slow poll stands behind it all. Trouble with the outbox
+//! (locked, unreadable, replaced) is waited out; trouble that a person must decide ends the thread.
+//! Where nothing can be watched, the outbox is polled instead.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::batch::{Intake, Step};
+use super::error::IntakeError;
+use crate::outbox::{self, Backfill, Burst, Finding, Tail, Wake, Waker, Watch};
+use crate::pipeline::send::Lane;
+use crate::pipeline::shared::chain;
+use crate::pipeline::shared::counters::TROUBLE_MS;
+use crate::pipeline::shared::standing::Matter;
+use crate::transport::Transport;
+
+/// A gap that is no longer part of a burst: a look at its end is at the table, come what may.
+const SLOW: Duration = Duration::from_millis(25);
+
+/// After trouble with the outbox or the log, before the next try.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Between two verifications of the cursor when others commit and no row comes: an application may
+/// do so a thousand times a second in its own tables.
+const VERIFY: Duration = Duration::from_millis(500);
+
+/// Between two tries to watch again what could not be watched: polling finds all there is meanwhile.
+const BLIND: Duration = Duration::from_secs(60);
+
+/// With a backlog, the intake lets lanes that move catch up for so long before the next batch, or
+/// the queues would overflow into the log and every row be read back from there.
+const CATCH_UP: Duration = Duration::from_millis(40);
+
+/// How long a lane is watched, and how many deliveries it must have begun in it, to count as moving.
+const MOVING: (Duration, u64) = (Duration::from_millis(8), 5);
+
+/// A running thread that follows the outbox.
+#[derive(Clone)]
+pub struct Follow {
+    pub(super) stop: Arc<AtomicBool>,
+    /// Of each watch that the thread has waited with.
+    wakers: Arc<Mutex<Vec<Waker>>>,
+}
+
+impl Follow {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self {
+            stop: Arc::default(),
+            wakers: Arc::new(Mutex::new(vec![waker])),
+        }
+    }
+
+    /// Makes the thread end after the batch in hand.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.iter().for_each(Waker::wake);
+    }
+
+    /// Takes the waker of one more watch. The thread looks at `stop` after this and before it waits.
+    fn add(&self, waker: Waker) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.push(waker);
+    }
+}
+
+/// Sees to it that nobody else follows the outbox that is under the path now: cheap where that is so.
+/// While it fails nothing is read.
+pub type Claim = Box<dyn FnMut() -> Result<(), outbox::Error> + Send>;
+
+/// How the thread ended.
+pub type Followed = Result<(), IntakeError>;
+
+/// Starts the thread. `ended` is called with the way it ended.
+///
+/// # Errors
+/// There is no descriptor to wait with, or no thread can be made.
+pub fn follow<T: Transport>(
+    intake: Intake<T>,
+    path: PathBuf,
+    claim: Claim,
+    ended: impl FnOnce(Followed) + Send + 'static,
+) -> Result<Follow, IntakeError> {
+    let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
+    let follow = Follow::new(waker);
+    let follower = Follower::new(intake, path, (claim, watch), &follow);
+    std::thread::Builder::new()
+        .name("intake".into())
+        .spawn(move || ended(follower.run()))
+        .map_err(IntakeError::Thread)?;
+    Ok(follow)
+}
+
+pub(super) struct Follower<T: Transport> {
+    intake: Intake<T>,
+    path: PathBuf,
+    claim: Claim,
+    /// Somebody else follows the outbox, or did when that was last asked.
+    unclaimed: bool,
+    stop: Arc<AtomicBool>,
+    watch: Watch,
+    burst: Burst,
+    /// Nothing can be watched, and the journal was told.
+    polls: bool,
+    /// When it was last tried to watch.
+    aimed: Instant,
+    backfill: Backfill,
+    /// Somebody committed since the cursor was last verified, and no row came of it.
+    moved: bool,
+    verified: Option<Instant>,
+    /// The file was found to be damaged, and what of it is in memory may be, though it is mended.
+    spoilt: bool,
+    /// The file was opened, and its rows were not compared with the cursor yet.
+    unknown: bool,
+}
+
+impl<T: Transport> Follower<T> {
+    /// Begins on a thread that is there already.
+    pub(super) fn begin(
+        intake: Intake<T>,
+        path: PathBuf,
+        claim: Claim,
+        follow: &Follow,
+    ) -> Result<Self, IntakeError> {
+        let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
+        follow.add(waker);
+        Ok(Self::new(intake, path, (claim, watch), follow))
+    }
+
+    fn new(
+        intake: Intake<T>,
+        path: PathBuf,
+        (claim, watch): (Claim, Watch),
+        follow: &Follow,
+    ) -> Self {
+        let now = intake.clock().instant();
+        let mut follower = Self {
+            stop: follow.stop.clone(),
+            burst: Burst::new(true),
+            watch,
+            polls: false,
+            aimed: now,
+            backfill: Backfill::new(&path, now.into_std()),
+            intake,
+            path,
+            claim,
+            unclaimed: false,
+            moved: false,
+            verified: None,
+            spoilt: false,
+            unknown: true,
+        };
+        follower.aim();
+        follower
+    }
+
+    pub(super) fn run(mut self) -> Followed {
+        let mut look = true;
+        while !self.stop.load(Ordering::Acquire) {
+            let wait = match self.look(look) {
+                Ok(()) => {
+                    self.beat();
+                    self.burst.gap()
+                }
+                Err(error) => self.wait_out(error)?,
+            };
+            look = false;
+            match self.watch.wait(wait) {
+                Ok(Wake::File) => self.burst.restart(),
+                Ok(Wake::Quiet) => {
+                    look = wait >= SLOW;
+                    self.burst.advance();
+                }
+                Ok(Wake::Woken) => {}
+                Err(error) => return Err(IntakeError::Outbox(error)),
+            }
+        }
+        self.backfill.end();
+        Ok(())
+    }
+
+    /// Watches the files that are under the path now, or says once why they are polled instead.
+    fn aim(&mut self) {
+        self.aimed = self.intake.clock().instant();
+        let seen = self.watch.see(&self.path);
+        self.burst = Burst::new(self.watch.is_blind());
+        let outbox = self.path.display();
+        match seen {
+            Ok(()) if self.polls => tracing::info!(%outbox, "the outbox is watched again"),
+            Err(cause) if !self.polls => {
+                let (error, hint) = (chain(&cause), cause.hint());
+                tracing::warn!(%outbox, error, hint,
+                    "the outbox can't be watched: it is looked at 40 times a second instead");
+            }
+            _ => {}
+        }
+        self.polls = self.watch.is_blind();
+    }
+
+    /// What is due now and then, while nothing is committed.
+    fn keep(&mut self) {
+        let now = self.intake.clock().instant();
+        if self.polls && now.saturating_duration_since(self.aimed) >= BLIND {
+            self.aim();
+        }
+        self.backfill.look(now.into_std());
+    }
+
+    /// Takes in what is there. `always`: also where no commit was noticed.
+    fn look(&mut self, always: bool) -> Result<(), IntakeError> {
+        self.intake.limit_data();
+        if always || self.unclaimed {
+            self.claim()?;
+        }
+        // After trouble too: what was read then is read anew, and not from a file that is gone.
+        if (always || self.intake.has_more()) && self.intake.tail.replaced() {
+            self.follow_on()?;
+        } else if always && self.spoilt {
+            self.reopen()?;
+        }
+        if always {
+            let now = self.intake.clock().instant().into_std();
+            let looked = self.intake.tail.check_companions(now, true);
+            looked.map_err(IntakeError::Outbox)?;
+            self.keep();
+            self.look_at_names();
+        }
+        self.look_at_guards();
+        self.make_known()?;
+        if !always && self.intake.tail.being_written() {
+            return Ok(());
+        }
+        let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
+        if changed {
+            let now = self.intake.clock().instant().into_std();
+            self.backfill.touch(now);
+            self.intake.notice_set_back()?;
+        }
+        if !changed && !always && !self.moved && !self.intake.has_more() {
+            return Ok(());
+        }
+        let mut any = false;
+        while !self.stop.load(Ordering::Acquire) {
+            match self.intake.step()? {
+                Step::Taken(lanes) => self.let_catch_up(&lanes),
+                Step::Drained => break,
+                Step::Replaced => {
+                    self.follow_on()?;
+                    self.make_known()?;
+                }
+            }
+            any = true;
+            self.beat();
+        }
+        self.look_at_guards();
+        self.moved = (self.moved || changed) && !any;
+        if self.moved {
+            self.verify_now_and_then()?;
+        }
+        self.intake.look_below(changed)
+    }
+
+    /// Tells of guards that the table does not have any more, where its schema was altered.
+    fn look_at_guards(&mut self) {
+        // Where it can't be looked at now, the next look does.
+        if let Ok(Some(findings)) = self.intake.tail.findings() {
+            self.intake.standing().set(Matter::Guards, findings);
+        }
+    }
+
+    /// Tells of another name of the file. What is read by this one is right as long as the others
+    /// are not used, so events flow; a start refuses.
+    fn look_at_names(&self) {
+        let other = outbox::other_name(&self.path).map(|how| {
+            let path = self.path.clone();
+            Finding::of(&outbox::Error::OtherName { path, how }, true)
+        });
+        self.intake
+            .standing()
+            .set(Matter::Names, Vec::from_iter(other));
+    }
+
+    fn verify_now_and_then(&mut self) -> Result<(), IntakeError> {
+        let now = self.intake.clock().instant();
+        if self
+            .verified
+            .is_some_and(|at| now.saturating_duration_since(at) < VERIFY)
+        {
+            return Ok(());
+        }
+        self.verified = Some(now);
+        self.intake.verify()?;
+        self.moved = false;
+        Ok(())
+    }
+
+    /// Goes on in the file that is under the path now.
+    fn follow_on(&mut self) -> Result<(), IntakeError> {
+        tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
+        self.reopen()
+    }
+
+    /// Compares the rows of a file that was opened anew with the cursor.
+    fn make_known(&mut self) -> Result<(), IntakeError> {
+        if self.unknown {
+            self.intake.verify()?;
+            self.unknown = false;
+        }
+        Ok(())
+    }
+
+    /// Looks after the lock, which may have been removed, or be that of another file.
+    fn claim(&mut self) -> Result<(), IntakeError> {
+        let claimed = (self.claim)();
+        self.unclaimed = claimed.is_err();
+        claimed.map_err(IntakeError::Outbox)
+    }
+
+    fn reopen(&mut self) -> Result<(), IntakeError> {
+        self.claim()?;
+        let tail =
+            Tail::open(&self.path, self.intake.max_data_bytes()).map_err(IntakeError::Outbox)?;
+        self.intake.tail = tail;
+        self.spoilt = false;
+        self.unknown = true;
+        self.aim();
+        Ok(())
+    }
+
+    fn beat(&self) {
+        if self.intake.pulse().beat(self.intake.clock()) {
+            tracing::info!(outbox = %self.path.display(), "events are taken in again");
+        }
+    }
+
+    /// How long to wait after trouble, or the trouble itself where waiting does not help.
+    fn wait_out(&mut self, error: IntakeError) -> Result<Duration, IntakeError> {
+        let (pulse, clock) = (self.intake.pulse(), self.intake.clock());
+        match &error {
+            // This process can't see the outbox any more, the next one can.
+            IntakeError::Outbox(outbox::Error::Unlinked { .. }) => Err(error),
+            IntakeError::Outbox(cause)
+                if cause.is_unfinished() && self.intake.tail.finish().is_ok() =>
+            {
+                tracing::warn!(outbox = %self.path.display(), "the application crashed in a transaction, which was taken back");
+                Ok(TROUBLE)
+            }
+            IntakeError::Outbox(cause) => {
+                // An application's transaction is nothing to tell of, unless it takes long.
+                let (wait, patience_ms) = if cause.is_busy() {
+                    (self.burst.gap(), TROUBLE_MS)
+                } else {
+                    (TROUBLE, 0)
+                };
+                self.spoilt |= cause.is_corrupt();
+                let (error, hint) = (chain(cause), cause.hint());
+                if pulse.trouble(clock, error.clone(), patience_ms) {
+                    tracing::warn!(outbox = %self.path.display(), error, hint,
+                        "the outbox can't be read; trying again");
+                }
+                Ok(wait)
+            }
+            IntakeError::Store(cause) if cause.is_transient() => {
+                let (error, hint) = (chain(cause), cause.hint());
+                if pulse.trouble(clock, error.clone(), 0) {
+                    tracing::warn!(
+                        error,
+                        hint,
+                        "the log does not take events; they stay in the outbox"
+                    );
+                }
+                Ok(TROUBLE)
+            }
+            IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => Err(error),
+        }
+    }
+
+    /// Waits a little for lanes whose queue is nearly full, as long as they move.
+    fn let_catch_up(&self, lanes: &[Arc<Lane<T::Endpoint>>]) {
+        let begun = self.intake.clock().instant();
+        for lane in lanes {
+            let mut seen = (begun, lane.lock().taken);
+            while self.intake.is_half_full(lane) {
+                let now = self.intake.clock().instant();
+                if now.saturating_duration_since(begun) >= CATCH_UP {
+                    return;
+                }
+                if now.saturating_duration_since(seen.0) >= MOVING.0 {
+                    let taken = lane.lock().taken;
+                    if taken - seen.1 < MOVING.1 {
+                        break;
+                    }
+                    seen = (now, taken);
+                }
+                pause_a_millisecond();
+            }
+        }
+    }
+}
+
+/// A bounded wait of this thread's own, where no condition is worth a signal on the hot path.
+fn pause_a_millisecond() {
+    let (nobody, signals) = (Mutex::new(()), Condvar::new());
+    let guard = nobody.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(signals.wait_timeout(guard, Duration::from_millis(1)));
+}

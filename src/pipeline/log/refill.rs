@@ -1,0 +1,241 @@
+//! Refill: due rows of the log go back into the lanes' queues.
+//!
+//! The calendar has at most a few entries for each webhook, however many retries wait: the earliest
+//! due time that is known. When it comes, the rows due by then are read in order of their due time,
+//! and the next entry is looked up. The loop sleeps until the next entry, a lane that runs low, or
+//! its poll, which is also when it sees what others wrote into the log (a redelivery by SQL) and
+//! whether the wall clock was stepped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::dialect;
+use crate::model::clock::millis;
+use crate::model::{Dialect, crash};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::{LogGuard, chain};
+use crate::store;
+use crate::transport::Transport;
+
+/// How far the wall clock may drift from the monotonic one between two looks before it counts as
+/// stepped: far more than NTP slews, far less than a retry's delay.
+const STEP_MS: i64 = 1_000;
+
+/// Rows of one chunk when due times are clamped: some 5 ms of the log's lock.
+const CHUNK_ROWS: usize = 500;
+
+/// What the loop remembers between two polls.
+struct Seen {
+    redelivery: i64,
+    /// Others may have written what was not looked at: the log failed between the two.
+    unsure: bool,
+    wall_ms: i64,
+    instant: Instant,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Fills lanes until the pipeline stops.
+    ///
+    /// # Errors
+    /// The log can't be read for a reason that will not pass.
+    pub async fn refill(self: Arc<Self>) -> Result<(), store::Error> {
+        let mut stop = self.stop.subscribe();
+        let mut seen = Seen {
+            redelivery: -1,
+            unsure: true,
+            // Not as they are now: a step since the start's own pass is to be seen.
+            wall_ms: self.made.0,
+            instant: self.made.1,
+        };
+        let mut poll_at = self.clock.instant();
+        while !self.is_stopping() {
+            let round = self.round(&mut seen, &mut poll_at).await;
+            let wait = match round {
+                Ok(wait) => {
+                    self.counters.refill.beat(&self.clock);
+                    wait
+                }
+                Err(error) if error.is_transient() => {
+                    let (text, hint) = (chain(&error), error.hint());
+                    let pulse = &self.counters.refill;
+                    if pulse.trouble(&self.clock, text.clone(), 0) {
+                        tracing::warn!(
+                            step = "read due deliveries",
+                            error = text,
+                            hint,
+                            "the log can't be read or changed; trying again"
+                        );
+                    }
+                    self.pace.poll
+                }
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                biased;
+                () = self.calendar.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One round: what the poll sees, what has come due, what runs low. Returns how long to wait.
+    async fn round(
+        self: &Arc<Self>,
+        seen: &mut Seen,
+        poll_at: &mut Instant,
+    ) -> Result<Duration, store::Error> {
+        if self.clock.instant() >= *poll_at {
+            self.look_around(seen).await?;
+            *poll_at = self.clock.instant() + self.pace.poll;
+        }
+        while let Some((at_ms, name)) = self.calendar.come_due(self.clock.now_ms()) {
+            if let Some(lane) = self.lane(&name)
+                && lane.lock().came_due(at_ms)
+            {
+                self.calendar.list(&lane);
+            }
+        }
+        let mut low = self.calendar.listed().into_iter();
+        while let Some(lane) = low.next() {
+            if let Err(error) = self.fill_from_log(&lane).await {
+                // None of the lanes may be forgotten: they are marked as listed and nobody else asks.
+                self.calendar.list_again(std::iter::once(lane).chain(low));
+                return Err(error);
+            }
+        }
+        let poll = poll_at.saturating_duration_since(self.clock.instant());
+        let due = self
+            .calendar
+            .next_ms()
+            .map(|at_ms| at_ms - self.clock.now_ms());
+        Ok(due.map_or(poll, |ms| {
+            poll.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+        }))
+    }
+
+    async fn fill_from_log(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<T::Endpoint>>,
+    ) -> Result<(), store::Error> {
+        let this_lane = lane.clone();
+        self.with_store(move |this, log| this.read_due(log, &this_lane))
+            .await?;
+        self.fill(lane);
+        Ok(())
+    }
+
+    /// Reads due rows into the queue.
+    fn read_due(
+        &self,
+        log: &mut LogGuard<'_>,
+        lane: &Lane<T::Endpoint>,
+    ) -> Result<(), store::Error> {
+        let now_ms = self.clock.now_ms();
+        let (rows, bytes) = {
+            let state = lane.lock();
+            if state.target.is_some() {
+                state.room(self.share_bytes())
+            } else {
+                (0, 0)
+            }
+        };
+        if rows == 0 || bytes == 0 {
+            // No room: the lane stays one that has more, and asks again as its queue empties.
+            let mut state = lane.lock();
+            let open = state.target.is_some();
+            state.refilled(open);
+            return Ok(());
+        }
+        let dues = log.due(&lane.name, now_ms, rows, bytes, &|id| lane.lock().holds(id))?;
+        let read: usize = dues.iter().map(|due| due.body.len()).sum();
+        let more = dues.len() >= rows || read >= bytes;
+        let later = if more {
+            None
+        } else {
+            log.next_due_after(&lane.name, now_ms)?
+        };
+        self.queue(log, lane, dues, more);
+        if let Some(at_ms) = later
+            && lane.lock().note_due(at_ms)
+        {
+            self.calendar.enter(at_ms, lane);
+        }
+        Ok(())
+    }
+
+    /// What others wrote into the log, and a clock that was stepped.
+    async fn look_around(self: &Arc<Self>, seen: &mut Seen) -> Result<(), store::Error> {
+        let last = seen.redelivery;
+        let look = std::mem::replace(&mut seen.unsure, true);
+        let found = self
+            .with_store(move |_, store| {
+                if !store.changed()? && !look {
+                    return Ok((last, Vec::new()));
+                }
+                store.redelivered_since(last)
+            })
+            .await?;
+        if !found.1.is_empty() {
+            crash::point("redeliver", "seen in the log");
+        }
+        for name in found.1 {
+            self.redelivered(&name).await?;
+        }
+        // Only now: where the log failed meanwhile, all of them are looked at again.
+        (seen.redelivery, seen.unsure) = (found.0, false);
+        let (wall_ms, instant) = (self.clock.now_ms(), self.clock.instant());
+        let step_ms =
+            wall_ms - seen.wall_ms - millis(instant.saturating_duration_since(seen.instant));
+        if step_ms.abs() > STEP_MS {
+            tracing::warn!(step_ms, "the wall clock was stepped");
+            self.clamp().await?;
+        }
+        // Only now: a step that the log did not let us see to is seen again at the next look.
+        (seen.wall_ms, seen.instant) = (wall_ms, instant);
+        Ok(())
+    }
+
+    /// A webhook got deliveries by a redelivery in the log: they are due, or cancelled where nobody
+    /// serves it.
+    async fn redelivered(self: &Arc<Self>, name: &str) -> Result<(), store::Error> {
+        let Some(lane) = self.lane(name).filter(|_| self.is_served(name)) else {
+            let cancelled = self.cancel_pending(name.into()).await?;
+            tracing::warn!(
+                webhook = name,
+                cancelled,
+                "redeliveries cancelled: the webhook is inactive or not in the configuration"
+            );
+            return Ok(());
+        };
+        self.look_for_due(&lane);
+        Ok(())
+    }
+
+    /// Makes no delivery wait longer than its step's delay from now: what is due later than that
+    /// became so by a clock that went back.
+    ///
+    /// # Errors
+    /// As of the log.
+    pub async fn clamp(self: &Arc<Self>) -> Result<(), store::Error> {
+        let longest = |dialect: &str, attempts: u32| {
+            let dialect = Dialect::from_name(dialect).unwrap_or(Dialect::BoldCms);
+            dialect::longest_delay_ms(dialect, attempts)
+        };
+        loop {
+            let clamped = self
+                .with_store(move |this, store| {
+                    store.clamp_due(this.clock.now_ms(), &longest, within(CHUNK_ROWS))
+                })
+                .await?;
+            if !clamped.more {
+                break;
+            }
+        }
+        self.enter_all().await
+    }
+}

@@ -1,0 +1,137 @@
+//! Durability: once a second what was committed is synchronised, and the WAL kept short.
+//!
+//! No commit on the hot path waits for the disk, nor behind one that does: the synchronisation is a
+//! checkpoint on a connection of its own beside the commits, and only where a reader prevents that
+//! does a commit of the writer's wait for the disk instead. A power cut may cost the log its last
+//! second, cursor and states together, so that those deliveries are made again. The writer is
+//! stopped only for the last bit of a long WAL, so that it starts over even under steady load.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use crate::model::crash;
+use crate::pipeline::send::Dispatch;
+use crate::pipeline::shared::chain;
+use crate::store::{self, Checkpointer, WalState};
+use crate::transport::Transport;
+
+impl<T: Transport> Dispatch<T> {
+    /// Synchronises until the pipeline has stopped, and once more then.
+    ///
+    /// # Errors
+    /// The log can't be written for a reason that will not pass.
+    pub async fn keep_durable(
+        self: Arc<Self>,
+        mut checkpointer: Checkpointer,
+        mut ended: oneshot::Receiver<()>,
+    ) -> Result<(), store::Error> {
+        while !self.next_second(&mut ended).await {
+            let (mine, synchronised) = self.synchronise(checkpointer).await;
+            checkpointer = mine;
+            match synchronised {
+                Ok(state) => {
+                    self.watch_wal(state);
+                    if self.counters.durable.beat(&self.clock) {
+                        tracing::info!("the log is synchronised again");
+                    }
+                }
+                Err(error) if error.is_transient() => {
+                    let (text, hint) = (chain(&error), error.hint());
+                    let pulse = &self.counters.durable;
+                    if pulse.trouble(&self.clock, text.clone(), 0) {
+                        tracing::warn!(
+                            step = "synchronise the log",
+                            error = text,
+                            hint,
+                            "a power cut now could have more sent again; trying again"
+                        );
+                    }
+                    self.with_store(|_, log| log.not_synced()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.with_store(|this, store| store.flush(this.clock.now_ms()))
+            .await
+    }
+
+    /// Waits until a second after the next commit; true when the pipeline has stopped.
+    async fn next_second(&self, ended: &mut oneshot::Receiver<()>) -> bool {
+        let second = async {
+            self.log.unsynced().await;
+            tokio::time::sleep(self.pace.durable).await;
+        };
+        tokio::select! {
+            biased;
+            () = second => false,
+            _ = ended => true,
+        }
+    }
+
+    async fn synchronise(
+        self: &Arc<Self>,
+        mut checkpointer: Checkpointer,
+    ) -> (Checkpointer, Result<WalState, store::Error>) {
+        crash::point("synchronise", "begun");
+        let rolled_up = self
+            .with_store(|this, log| {
+                log.roll_up(this.clock.now_ms())?;
+                log.begin_sync();
+                Ok(())
+            })
+            .await;
+        let (checkpointer, synchronised) = self
+            .with_blocking(move || {
+                let synchronised = checkpointer.synchronise();
+                crash::point("synchronise", "done");
+                (checkpointer, synchronised)
+            })
+            .await;
+        let done = match (rolled_up, synchronised) {
+            (Ok(()), Ok(done)) => done,
+            (Err(error), _) | (_, Err(error)) => return (checkpointer, Err(error)),
+        };
+        let rest = self.with_store(move |this, log| {
+            if !done.durable {
+                log.not_synced();
+                log.flush(this.clock.now_ms())?;
+            }
+            if done.restart {
+                log.checkpoint()?;
+            }
+            if done.state.wants_cut() {
+                log.start_wal_over()?;
+            }
+            Ok(())
+        });
+        let rest = if done.durable && !done.restart && !done.state.wants_cut() {
+            Ok(())
+        } else {
+            rest.await
+        };
+        (checkpointer, rest.map(|()| done.state))
+    }
+
+    /// Says that a reader holds the WAL, and has it looked at again until none does.
+    fn watch_wal(&self, state: WalState) {
+        let (pulse, held) = (&self.counters.wal, state.held_bytes());
+        self.counters.wal_held_bytes.store(held, Ordering::Relaxed);
+        if held > 0 {
+            let mib = held >> 20;
+            let text = format!(
+                "the -wal of the log is {mib} MiB long and can't start over: a program keeps a \
+                 transaction open in the log; `fuser` on the -wal lists who has it open"
+            );
+            if pulse.trouble(&self.clock, text.clone(), 0) {
+                tracing::warn!("{text}");
+            }
+        } else if pulse.beat(&self.clock) {
+            tracing::info!("the -wal of the log starts over again");
+        }
+        if state.is_unfinished() || state.wants_cut() {
+            self.log.look_again();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Orders: what people and other programs ask of a running pipeline.
+//!
+//! Each goes the way that events go: a row in the log, which is then sent. Status only looks.
+
+mod chunks;
+mod redeliver;
+mod refused;
+mod reload;
+mod replay;
+mod status;
+mod test;
+
+pub use redeliver::Asked;
+pub use refused::Refused;
+pub use replay::{Found, Wanted};
+pub use status::{PARTS, Rounds, Snapshot, WebhookSnapshot};
+pub use test::Tested;

@@ -1,0 +1,107 @@
+//! Directing: the pipeline is given webhooks, at the start and at each reload.
+//!
+//! The exchange is one step under the log's lock: an event is fanned out by the old webhooks or by
+//! the new ones, never by a mix. What is in flight ends as it began. A webhook that is inactive or
+//! has left the file loses what was pending: it is cancelled in the log, in chunks, afterwards.
+
+use std::sync::Arc;
+
+use crate::model::{Webhook, crash};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::{Change, Directed, LogGuard, chain};
+use crate::store;
+use crate::transport::Transport;
+
+impl<T: Transport> Dispatch<T> {
+    /// Every webhook of the running configuration.
+    #[must_use]
+    pub fn webhooks(&self) -> Vec<Arc<Webhook>> {
+        self.routes().webhooks().to_vec()
+    }
+
+    /// What the requests go through.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Calls `act` with the endpoint of every webhook that gets events.
+    pub fn each_endpoint(&self, act: impl Fn(&T::Endpoint)) {
+        for lane in self.all_lanes() {
+            let target = lane.lock().target.clone();
+            if let Some(target) = target {
+                act(&target.endpoint);
+            }
+        }
+    }
+
+    /// Takes a configuration in.
+    ///
+    /// # Errors
+    /// The log can't be written: where that may pass, nothing was exchanged.
+    pub async fn direct(
+        self: &Arc<Self>,
+        change: Change<T::Endpoint>,
+    ) -> Result<Directed, store::Error> {
+        let active = change.webhooks.iter().filter(|(w, _)| w.active).count();
+        let lanes = self
+            .with_store(|this, log| this.exchange(log, change))
+            .await?;
+        crash::point("reload", "webhooks exchanged");
+        for lane in &lanes {
+            self.fill(lane);
+        }
+        let mut directed = Directed {
+            active,
+            cancelled: Vec::new(),
+        };
+        // The exchange is done: what follows from it is tried until the log takes it.
+        while let Err(error) = self.see_to_pending(&mut directed).await {
+            if !error.is_transient() || self.is_stopping() {
+                return Err(error);
+            }
+            tracing::warn!(
+                step = "cancel pending deliveries",
+                error = chain(&error),
+                "trying again"
+            );
+            tokio::time::sleep(self.pace.poll).await;
+        }
+        Ok(directed)
+    }
+
+    async fn see_to_pending(self: &Arc<Self>, directed: &mut Directed) -> Result<(), store::Error> {
+        self.pay_all().await?;
+        for name in self.unserved().await? {
+            let cancelled = self.cancel_pending(name.clone()).await?;
+            if cancelled > 0 {
+                directed.cancelled.push((name, cancelled));
+            }
+        }
+        self.enter_all().await
+    }
+
+    /// Exchanges the webhooks.
+    fn exchange(
+        &self,
+        log: &mut LogGuard<'_>,
+        change: Change<T::Endpoint>,
+    ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
+        let registered: Vec<_> = change
+            .webhooks
+            .iter()
+            .map(|(w, _)| (w.name.clone(), w.active))
+            .collect();
+        log.register(&registered, self.clock.now_ms())?;
+        Ok(self.exchange_lanes(log, change))
+    }
+
+    /// The names that have pending deliveries and get nothing by today's configuration.
+    async fn unserved(self: &Arc<Self>) -> Result<Vec<Arc<str>>, store::Error> {
+        self.with_store(|this, store| {
+            let pending = store.pending_webhooks()?.into_iter();
+            let dead = |name: &String| !this.is_served(name);
+            Ok(pending.filter(dead).map(Arc::from).collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,374 @@
+//! Replay: events of the outbox are sent again, from a point in time, by today's webhooks.
+//!
+//! A replay is a row of the log with its position, worked off in the background by chunks that are
+//! small beside live traffic. A step writes its deliveries and the new position in one transaction,
+//! so a crash neither skips an event nor makes its deliveries twice. The outbox is read through a
+//! connection of its own; the cursor is never moved. Events behind the cursor only: what is before
+//! it comes anyway. Rows that were pruned are gone; how many is estimated, not mourned.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::chunks::CHUNK_ROWS;
+use super::refused::Refused;
+use crate::model::{Cursor, Event, Fanned, Pattern, crash};
+use crate::outbox::{self, Row, Tail};
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::{Routes, chain, is_in_order};
+use crate::store::{self, Replay};
+use crate::transport::Transport;
+
+/// Rows of the outbox read at once, and bytes of their data: a millisecond, and little memory.
+const READ: (usize, usize) = (250, 1 << 20);
+
+/// After trouble with the outbox or the log.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Which events are wanted again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// From that UNIX millisecond on.
+    pub since_ms: i64,
+    /// Before that UNIX millisecond.
+    pub until_ms: Option<i64>,
+    /// For that webhook only.
+    pub webhook: Option<String>,
+    /// Of that pattern only.
+    pub event: Option<String>,
+}
+
+/// What a replay would be, or is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its id; `None` where it was only counted.
+    pub id: Option<i64>,
+    /// Deliveries to be made.
+    pub matched: i64,
+    /// Events since then that are no longer in the outbox, as far as the log's hourly marks tell.
+    pub pruned: i64,
+}
+
+impl Wanted {
+    /// The part of the subscriptions that the replay is for.
+    fn routes(&self, all: &Routes) -> Routes {
+        let wanted = |name: &str| self.webhook.as_ref().is_none_or(|only| only == name);
+        let webhooks = all.webhooks().iter().filter(|w| wanted(&w.name));
+        Routes::new(webhooks.cloned().collect(), all.tenant.clone())
+    }
+
+    fn takes(&self, event: &Event) -> bool {
+        event.time_ms >= self.since_ms
+            && self.until_ms.is_none_or(|until| event.time_ms < until)
+            && (self.event.as_ref()).is_none_or(|text| Pattern::new(text).matches(&event.name))
+    }
+
+    fn of(replay: &Replay) -> Self {
+        Self {
+            since_ms: replay.since_ms,
+            until_ms: replay.until_ms,
+            webhook: replay.webhook.clone(),
+            event: replay.event.clone(),
+        }
+    }
+}
+
+/// One chunk that was read.
+struct Chunk {
+    events: Vec<Event>,
+    next_id: i64,
+    ended: bool,
+}
+
+/// A step's result: the lanes that got something, whether it was the last, and how long it took.
+struct Stepped<E> {
+    lanes: Vec<Arc<Lane<E>>>,
+    next_id: i64,
+    ended: bool,
+    took: Duration,
+}
+
+enum Trouble {
+    Outbox(outbox::Error),
+    Store(store::Error),
+    /// The outbox was put back or replaced, and the intake has not seen it yet.
+    Moved,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Counts what a replay would send, and writes it down unless it is a `dry_run`.
+    ///
+    /// # Errors
+    /// There is no such webhook, or it is inactive; outbox or log can't be read or written.
+    pub async fn begin_replay(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        dry_run: bool,
+    ) -> Result<Found, Refused> {
+        if let Some(name) = &wanted.webhook {
+            self.served(name)?;
+        }
+        let since_ms = wanted.since_ms;
+        let (cursor, mark) = self
+            .with_store(move |_, store| {
+                let cursor = store.cursor()?.unwrap_or_default();
+                Ok((cursor, store.outbox_mark(since_ms)?))
+            })
+            .await
+            .map_err(Refused::Store)?;
+        let this = self.clone();
+        let (mut replay, pruned) = self
+            .with_blocking(move || {
+                let marked = mark.filter(|(generation, _)| *generation == cursor.generation);
+                this.survey(&wanted, &cursor, marked.map_or(0, |(_, id)| id))
+            })
+            .await
+            .map_err(Refused::Outbox)?;
+        let matched = replay.matched;
+        if !dry_run {
+            let written = self
+                .with_store(move |this, store| {
+                    let id = store.begin_replay(&replay, this.clock.now_ms())?;
+                    // In the same call: who asked may be gone when it returns, and this future too.
+                    this.replay_asked.notify_one();
+                    replay.id = id;
+                    Ok(replay)
+                })
+                .await
+                .map_err(Refused::Store)?;
+            tracing::info!(replay = written.id, matched, "replay begun");
+            return Ok(Found {
+                id: Some(written.id),
+                matched,
+                pruned,
+            });
+        }
+        Ok(Found {
+            id: None,
+            matched,
+            pruned,
+        })
+    }
+
+    /// Reads through the outbox and counts. Blocks, as long as that takes.
+    fn survey(
+        &self,
+        wanted: &Wanted,
+        cursor: &Cursor,
+        taken_before: i64,
+    ) -> Result<(Replay, i64), outbox::Error> {
+        let mut tail = self.replay_tail()?;
+        let routes = wanted.routes(&self.routes());
+        let first = tail.first_at_or_after(wanted.since_ms)?;
+        let oldest = tail.read(0, 1, 1)?.rows.first().map(row_id);
+        let pruned = oldest.map_or(cursor.event_id, |id| id - 1) - taken_before;
+        let mut replay = Replay {
+            id: 0,
+            generation: cursor.generation,
+            since_ms: wanted.since_ms,
+            until_ms: wanted.until_ms,
+            webhook: wanted.webhook.clone(),
+            event: wanted.event.clone(),
+            next_id: first.unwrap_or(cursor.event_id + 1),
+            last_id: cursor.event_id,
+            matched: 0,
+            done: 0,
+            finished: false,
+        };
+        let mut next_id = replay.next_id;
+        while !self.is_stopping() {
+            let chunk = read(&mut tail, next_id, replay.last_id)?;
+            for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
+                replay.matched += i64::try_from(routes.count(event)).unwrap_or(i64::MAX);
+            }
+            next_id = chunk.next_id;
+            if chunk.ended {
+                break;
+            }
+        }
+        Ok((replay, pruned.max(0)))
+    }
+
+    fn replay_tail(&self) -> Result<Tail, outbox::Error> {
+        let path = self.retention.borrow().outbox.clone();
+        Tail::open(&path, self.max_data_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Works replays off, one after the other, until the pipeline stops.
+    ///
+    /// # Errors
+    /// The log can't be read or written for a reason that will not pass.
+    pub async fn replay(self: Arc<Self>) -> Result<(), store::Error> {
+        let mut stop = self.stop.subscribe();
+        while !self.is_stopping() {
+            let next = self
+                .with_store(|_, store| store.unfinished_replay())
+                .await
+                .map_err(Trouble::Store);
+            let worked = match next {
+                Ok(Some(replay)) => self.work_off(replay).await,
+                Ok(None) => {
+                    tokio::select! {
+                        () = self.replay_asked.notified() => {}
+                        _ = stop.wait_for(|stop| *stop) => {}
+                    }
+                    continue;
+                }
+                Err(trouble) => Err(trouble),
+            };
+            match worked {
+                Ok(()) => continue,
+                Err(Trouble::Store(error)) if !error.is_transient() => return Err(error),
+                Err(Trouble::Store(error)) => {
+                    tracing::warn!(
+                        step = "replay events",
+                        error = chain(&error),
+                        "trying again"
+                    );
+                }
+                // The next try is in what is there then, or ends the replay.
+                Err(Trouble::Moved) => {}
+                Err(Trouble::Outbox(error)) => {
+                    tracing::warn!(
+                        step = "read events to replay",
+                        error = chain(&error),
+                        "trying again"
+                    );
+                }
+            }
+            drop(tokio::time::timeout(TROUBLE, stop.wait_for(|stop| *stop)).await);
+        }
+        Ok(())
+    }
+
+    /// One replay to its end, or to the stop.
+    async fn work_off(self: &Arc<Self>, mut replay: Replay) -> Result<(), Trouble> {
+        let this = self.clone();
+        let mut tail = self
+            .with_blocking(move || this.replay_tail())
+            .await
+            .map_err(Trouble::Outbox)?;
+        while !self.is_stopping() {
+            let (this, mine) = (self.clone(), replay.clone());
+            let (same, stepped) = self
+                .with_blocking(move || {
+                    let stepped = this.replay_step(&mut tail, &mine);
+                    (tail, stepped)
+                })
+                .await;
+            tail = same;
+            let Stepped {
+                lanes,
+                next_id,
+                ended,
+                took,
+            } = stepped?;
+            for lane in &lanes {
+                self.fill(lane);
+            }
+            replay.next_id = next_id;
+            if ended {
+                let id = replay.id;
+                self.with_store(move |this, store| store.finish_replay(id, this.clock.now_ms()))
+                    .await
+                    .map_err(Trouble::Store)?;
+                tracing::info!(replay = id, "replay finished");
+                return Ok(());
+            }
+            self.let_others_through(&lanes, took).await;
+        }
+        Ok(())
+    }
+
+    /// Reads one chunk and writes its deliveries. Blocks for the log's lock.
+    fn replay_step(
+        &self,
+        tail: &mut Tail,
+        replay: &Replay,
+    ) -> Result<Stepped<T::Endpoint>, Trouble> {
+        let chunk = read(tail, replay.next_id, replay.last_id).map_err(Trouble::Outbox)?;
+        let cursor = self.store().cursor().map_err(Trouble::Store)?;
+        // Asked after the rows were read: what they were read from, or something later, is looked at.
+        let known = cursor.unwrap_or_default();
+        if tail.replaced()
+            || !is_in_order(tail, &known, self.clock.now_ms()).map_err(Trouble::Outbox)?
+        {
+            return Err(Trouble::Moved);
+        }
+        crash::point("replay events", "chunk read");
+        let wanted = Wanted::of(replay);
+        loop {
+            let routes = self.routes();
+            let (events, next_id) = fan_out(&wanted.routes(&routes), &wanted, &chunk);
+            let mut log = self.store();
+            // As in the intake: a reload exchanges the routes under this lock.
+            if !Arc::ptr_eq(&routes, &self.routes()) {
+                continue;
+            }
+            let begun = self.clock.instant();
+            let cursor = log.cursor().map_err(Trouble::Store)?.unwrap_or_default();
+            if cursor.generation != replay.generation {
+                tracing::warn!(
+                    replay = replay.id,
+                    "the outbox was put back or exchanged: its ids mean other events now, and the \
+                     replay ends here"
+                );
+                return Ok(Stepped {
+                    lanes: Vec::new(),
+                    next_id,
+                    ended: true,
+                    took: Duration::ZERO,
+                });
+            }
+            let dues = log
+                .replay_step(replay, next_id, &events, self.clock.now_ms())
+                .map_err(Trouble::Store)?;
+            let lanes = self.offer(&log, dues);
+            drop(log);
+            return Ok(Stepped {
+                lanes,
+                next_id,
+                ended: chunk.ended && next_id == chunk.next_id,
+                took: begun.elapsed(),
+            });
+        }
+    }
+}
+
+/// The deliveries of a chunk, as far as one transaction goes, and the id to go on at.
+fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, i64) {
+    let (mut events, mut deliveries) = (Vec::new(), 0);
+    for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
+        let Some(fanned) = routes.fan_out(event) else {
+            continue;
+        };
+        if deliveries > 0 && deliveries + fanned.webhooks.len() > CHUNK_ROWS {
+            return (events, event.id);
+        }
+        deliveries += fanned.webhooks.len();
+        events.push(fanned);
+    }
+    (events, chunk.next_id)
+}
+
+fn read(tail: &mut Tail, next_id: i64, last_id: i64) -> Result<Chunk, outbox::Error> {
+    let batch = tail.read(next_id - 1, READ.0, READ.1)?;
+    let beyond = batch.rows.last().is_none_or(|row| row_id(row) >= last_id);
+    let next_id = batch.rows.last().map_or(next_id, |row| row_id(row) + 1);
+    let events = batch.rows.into_iter().filter_map(|row| match row {
+        Row::Event(event) if event.id <= last_id => Some(event),
+        Row::Event(_) | Row::Unsendable(_) => None,
+    });
+    Ok(Chunk {
+        events: events.collect(),
+        next_id,
+        ended: beyond || !batch.more,
+    })
+}
+
+fn row_id(row: &Row) -> i64 {
+    match row {
+        Row::Event(event) => event.id,
+        Row::Unsendable(row) => row.event_id,
+    }
+}

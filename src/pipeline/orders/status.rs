@@ -1,0 +1,182 @@
+//! What the pipeline says of itself: counts since the start, what is in memory, and whether it moves.
+//!
+//! Read by status, metrics and health. Taking a snapshot touches no file and waits for nobody but
+//! each lane's short lock. What is in the log (pending, rates by hour) is asked of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::shared::counters::{Counters, Pulse};
+use crate::transport::Transport;
+
+/// The parts that are watched.
+pub const PARTS: usize = 4;
+
+/// How often a part of the pipeline has come round since the start, well or in trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// What the part is called.
+    pub part: &'static str,
+    /// How often.
+    pub count: u64,
+    /// Whether it has something to do; a part that has comes round within a second or so.
+    pub busy: bool,
+}
+
+/// One webhook, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookSnapshot {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it gets anything by today's configuration.
+    pub active: bool,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Deliveries queued in memory.
+    pub queued: usize,
+    /// Attempts that were delivered, since the start.
+    pub delivered: u64,
+    /// Attempts to be made again.
+    pub retried: u64,
+    /// Attempts after which the delivery was given up.
+    pub failed: u64,
+    /// The sum of all attempts' durations, microseconds.
+    pub duration_us: u64,
+    /// Attempts by duration: one count for each edge of [`DURATION_EDGES_MS`](crate::pipeline::DURATION_EDGES_MS), then those above.
+    /// Not cumulative.
+    pub durations: Vec<u64>,
+}
+
+/// The pipeline, as it is now. Counts are since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Events taken from the outbox.
+    pub taken: u64,
+    /// Rows of the outbox set aside.
+    pub rejected: u64,
+    /// Attempts that our own machine could not make; they cost no try.
+    pub faults: u64,
+    /// Transactions of results.
+    pub commits: u64,
+    /// How long they took in all, microseconds.
+    pub commit_us: u64,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Results that wait for the log.
+    pub unrecorded: usize,
+    /// Configurations taken in or refused after the start.
+    pub reloads: u64,
+    /// Those refused.
+    pub reload_failures: u64,
+    /// Whether the last one was refused.
+    pub last_reload_failed: bool,
+    /// Why the pipeline is not well; empty while it is.
+    pub complaints: Vec<String>,
+    /// What somebody should see to though the pipeline is well.
+    pub warnings: Vec<String>,
+    /// How long the log's WAL is where a reader keeps it from starting over, bytes; else 0.
+    pub wal_held_bytes: u64,
+    /// Every webhook that gets something, or still has something in hand, by name.
+    pub webhooks: Vec<WebhookSnapshot>,
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// The pipeline, as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let counters = &self.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let lanes = self.all_lanes();
+        let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane)).collect();
+        webhooks.sort_by(|a, b| a.name.cmp(&b.name));
+        Snapshot {
+            taken: count(&counters.taken),
+            rejected: count(&counters.rejected),
+            faults: count(&counters.faults),
+            commits: count(&counters.commits),
+            commit_us: count(&counters.commit_us),
+            in_flight: self.in_flight(),
+            unrecorded: self.results.unrecorded(),
+            reloads: count(&counters.reloads),
+            reload_failures: count(&counters.reload_failures),
+            last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
+            complaints: self.complaints(),
+            warnings: self.warnings(),
+            wal_held_bytes: count(&counters.wal_held_bytes),
+            webhooks,
+        }
+    }
+
+    /// Why the pipeline is not well; empty while it is. Well means that it moves, not that it is there.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let (now_ms, counters) = (self.clock.now_ms(), &self.counters);
+        let busy = self.results.unrecorded() > 0;
+        let parts = [
+            counters.intake.complaint("outbox", now_ms, true),
+            counters.refill.complaint("log", now_ms, true),
+            counters.record.complaint("log", now_ms, busy),
+            counters.durable.complaint("log", now_ms, false),
+            counters
+                .append
+                .complaint("append", now_ms, counters.append_is_busy()),
+        ];
+        let mut complaints: Vec<String> = parts.into_iter().flatten().collect();
+        complaints.extend(counters.standing.told(true));
+        complaints
+    }
+
+    /// What somebody should see to though the pipeline is well.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let wal = self
+            .counters
+            .wal
+            .complaint("log", self.clock.now_ms(), false);
+        let mut warnings = Vec::from_iter(wal);
+        warnings.extend(self.counters.standing.told(false));
+        warnings
+    }
+
+    /// How often each part has come round, the one that follows the outbox first.
+    #[must_use]
+    pub fn rounds(&self) -> [Rounds; PARTS] {
+        let counters = &self.counters;
+        let of = |part, pulse: &Pulse, busy| Rounds {
+            part,
+            count: pulse.rounds.load(Ordering::Relaxed),
+            busy,
+        };
+        [
+            of("intake", &counters.intake, true),
+            of("refill", &counters.refill, true),
+            of("record", &counters.record, self.results.unrecorded() > 0),
+            of("append", &counters.append, counters.append_is_busy()),
+        ]
+    }
+
+    /// The counts, for those who add to them.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
+    let (active, in_flight, queued) = {
+        let state = lane.lock();
+        (state.target.is_some(), state.active, state.queued())
+    };
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    WebhookSnapshot {
+        name: lane.name.clone(),
+        active,
+        in_flight,
+        queued,
+        delivered: count(&lane.tally.delivered),
+        retried: count(&lane.tally.retried),
+        failed: count(&lane.tally.failed),
+        duration_us: count(&lane.tally.duration_us),
+        durations: lane.tally.buckets.iter().map(count).collect(),
+    }
+}

@@ -1,0 +1,84 @@
+//! The calendar: when webhooks have rows due in the log, and which lanes run low.
+//!
+//! At most a few entries for each webhook, however many retries wait: the earliest due time that is
+//! known. It reads nothing; `log/refill.rs` works it off.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::lane::Lane;
+
+/// A UNIX millisecond, and the webhook that has rows due then.
+type Entry = (i64, Arc<str>);
+
+/// When lanes have rows due, and which run low.
+pub(crate) struct Calendar<E> {
+    entries: Mutex<BinaryHeap<Reverse<Entry>>>,
+    low: Mutex<Vec<Arc<Lane<E>>>>,
+    changed: Notify,
+}
+
+impl<E> Default for Calendar<E> {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            low: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+}
+
+impl<E> Calendar<E> {
+    /// Notes that rows of the lane are due then.
+    pub(crate) fn enter(&self, at_ms: i64, lane: &Lane<E>) {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Reverse((at_ms, lane.name.clone())));
+        self.changed.notify_one();
+    }
+
+    /// Asks for a lane to be filled from the log.
+    pub(crate) fn list(&self, lane: &Arc<Lane<E>>) {
+        self.low
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lane.clone());
+        self.changed.notify_one();
+    }
+
+    /// Waits for a new entry, or a lane that runs low.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Puts lanes back that could not be filled. Wakes nobody, for the log is to be left alone a while.
+    pub(crate) fn list_again(&self, lanes: impl Iterator<Item = Arc<Lane<E>>>) {
+        self.low
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(lanes);
+    }
+
+    pub(crate) fn listed(&self) -> Vec<Arc<Lane<E>>> {
+        std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes an entry whose time has come.
+    pub(crate) fn come_due(&self, now_ms: i64) -> Option<(i64, Arc<str>)> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reverse((at_ms, _)) = entries.peek()?;
+        if *at_ms > now_ms {
+            return None;
+        }
+        entries.pop().map(|Reverse(entry)| entry)
+    }
+
+    pub(crate) fn next_ms(&self) -> Option<i64> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.peek().map(|Reverse((at_ms, _))| *at_ms)
+    }
+}

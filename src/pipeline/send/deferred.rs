@@ -1,0 +1,78 @@
+//! What is put off: an event's deliveries to endpoints that don't answer come after the others.
+//!
+//! To write them takes as long as there are of them, and the endpoint that does answer is not to
+//! wait for that. They are owed, in the transaction that takes the event in, and made in the next;
+//! after a crash between the two by the next start, before it takes anything in.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+use super::dispatch::Dispatch;
+use super::lane::Lane;
+use crate::model::{Fanned, Owed};
+use crate::pipeline::shared::bounds::within;
+use crate::store;
+use crate::transport::Transport;
+
+/// Deliveries of a batch that are worth a transaction of their own: they take some 10 us each, the
+/// transaction a hundred.
+const WORTH: usize = 16;
+
+/// Debts that are read at a time after a crash.
+const READ_ROWS: usize = 64;
+
+impl<T: Transport> Dispatch<T> {
+    /// The webhooks whose deliveries of these events are made later: those that don't answer, where
+    /// they are many and somebody else waits.
+    pub(crate) fn put_off(&self, events: &[Fanned]) -> HashSet<Arc<str>> {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut silent: HashSet<Arc<str>> = HashSet::new();
+        let (mut first, mut later) = (0, 0);
+        for (webhook, _) in events.iter().flat_map(|event| &event.webhooks) {
+            if silent.contains(webhook) {
+                later += 1;
+            } else if lanes.get(webhook).is_some_and(|lane| lane.is_silent()) {
+                silent.insert(webhook.clone());
+                later += 1;
+            } else {
+                first += 1;
+            }
+        }
+        if first == 0 || later < within(WORTH) {
+            silent.clear();
+        }
+        silent
+    }
+
+    /// Makes what is owed. Blocks for the log's lock. Returns the lanes that got some.
+    ///
+    /// # Errors
+    /// The log can't be written: then all of it is still owed.
+    pub(crate) fn pay(
+        self: &Arc<Self>,
+        owed: &[Owed],
+    ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
+        let mut log = self.store();
+        let dues = log.pay(owed, self.clock.now_ms())?;
+        let touched = self.offer(&log, dues);
+        drop(log);
+        for lane in &touched {
+            self.fill(lane);
+        }
+        Ok(touched)
+    }
+
+    /// Makes whatever is owed: what an earlier process left, and what this one has put off.
+    pub(crate) async fn pay_all(self: &Arc<Self>) -> Result<(), store::Error> {
+        loop {
+            let owed = self
+                .with_store(|_, store| store.owed(within(READ_ROWS)))
+                .await?;
+            if owed.is_empty() {
+                return Ok(());
+            }
+            let this = self.clone();
+            self.with_blocking(move || this.pay(&owed)).await?;
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A lane: one webhook's queue in memory, and what is known of the rest of it in the log.
+//!
+//! A lane is bounded. What does not fit stays in the log as pending rows, and `more` says that
+//! there are such rows due by now; while it is set nothing is queued past them, so a webhook gets
+//! its deliveries in the order in which they are due. `held` are the ids that this process has
+//! taken out of the log and not yet recorded: a refill passes them over.
+//!
+//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `worker` move it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::pacing::{UNANSWERED, UNHEARD};
+use crate::model::{Due, Url, Webhook};
+use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::counters::Tally;
+
+/// Deliveries queued in memory for one webhook: two batches of the intake.
+pub(crate) const QUEUE_ROWS: usize = 2_048;
+
+/// Bytes of bodies queued in memory for one webhook, before what comes next is left in the log.
+pub(crate) const QUEUE_BYTES: usize = 2 << 20;
+
+/// Where a webhook's requests go by today's configuration.
+pub(crate) struct Target<E> {
+    pub(crate) webhook: Arc<Webhook>,
+    pub(crate) url: Arc<Url>,
+    pub(crate) endpoint: E,
+}
+
+/// One webhook's queue.
+pub struct Lane<E> {
+    pub(crate) name: Arc<str>,
+    pub(crate) tally: Tally,
+    /// Attempts in a row that got no answer.
+    unanswered: AtomicU32,
+    /// Attempts begun since the last answer.
+    unheard: AtomicU32,
+    /// Results that wait for the log.
+    pub(crate) unrecorded: AtomicUsize,
+    state: Mutex<State<E>>,
+}
+
+/// What a lane knows; see the module's text.
+pub(crate) struct State<E> {
+    /// `None` once the webhook is inactive or has left the configuration.
+    pub(crate) target: Option<Arc<Target<E>>>,
+    queue: VecDeque<Due>,
+    bytes: usize,
+    held: HashSet<i64>,
+    /// Requests in flight, or just about to be.
+    pub(crate) active: usize,
+    /// Bytes of their bodies.
+    flying_bytes: usize,
+    /// Whether the next delivery waited for bytes in flight: whoever lands looks again.
+    short: bool,
+    /// Whether the log may hold due rows that are not in memory.
+    more: bool,
+    /// Whether the lane is on the list of those to be filled again.
+    listed: bool,
+    /// The lane is listed when its queue is no longer than this: half of what it had when it could
+    /// take no more, in time before it runs dry and not for each row.
+    low_rows: usize,
+    /// Whether the lane is in the line for a permit above its floor.
+    pub(crate) in_line: bool,
+    /// Whether the lane has got something of the batch that is being handed out.
+    pub(crate) touched: bool,
+    /// Deliveries taken so far, for the intake to see whether the lane moves.
+    pub(crate) taken: u64,
+    /// The earliest later due time in the log that the calendar has an entry for.
+    next_due_ms: Option<i64>,
+    /// How often the lane was closed. What was taken before a close was cancelled with the rest.
+    closed: u32,
+}
+
+/// What a worker gets to send.
+pub(crate) struct Taken<E> {
+    pub(crate) due: Due,
+    pub(crate) target: Arc<Target<E>>,
+    /// The lane has just become one to be filled again.
+    pub(crate) refill: bool,
+    /// How often the lane had been closed by then.
+    closed: u32,
+}
+
+impl<E> Lane<E> {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        let state = State {
+            target: None,
+            queue: VecDeque::new(),
+            bytes: 0,
+            held: HashSet::new(),
+            active: 0,
+            flying_bytes: 0,
+            short: false,
+            more: false,
+            listed: false,
+            low_rows: 0,
+            in_line: false,
+            touched: false,
+            taken: 0,
+            next_due_ms: None,
+            closed: 0,
+        };
+        Self {
+            name,
+            tally: Tally::default(),
+            unanswered: AtomicU32::new(0),
+            unheard: AtomicU32::new(0),
+            unrecorded: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Takes note of an attempt's end.
+    pub(crate) fn note_answer(&self, answered: bool) {
+        if answered {
+            self.unanswered.store(0, Ordering::Relaxed);
+            self.unheard.store(0, Ordering::Relaxed);
+        } else {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its endpoint has stopped to answer, as far as is known.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) >= UNANSWERED
+    }
+
+    /// Whether an attempt that begins now takes its turn: nothing has come back of those before it.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.unheard.fetch_add(1, Ordering::Relaxed) >= UNHEARD || self.is_silent()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> State<E> {
+    /// Queues a delivery that was just admitted, or leaves it in the log. True when the lane has
+    /// become one to be filled again.
+    pub(crate) fn offer(&mut self, due: Due, most_bytes: usize) -> bool {
+        if self.target.is_none() {
+            return false;
+        }
+        let full = self.queue.len() >= within(QUEUE_ROWS) || self.bytes >= most_bytes;
+        if !self.more && (!full || self.queue.is_empty()) {
+            self.push(due);
+            return false;
+        }
+        if !self.more {
+            self.more = true;
+            self.low_rows = self.queue.len() / 2;
+        }
+        self.list_if_low()
+    }
+
+    /// Queues a row that was read back from the log.
+    pub(crate) fn push(&mut self, due: Due) {
+        self.held.insert(due.id);
+        self.bytes += due.body.len();
+        self.queue.push_back(due);
+    }
+
+    /// Queues a delivery before all others: a person waits for it.
+    pub(crate) fn push_first(&mut self, due: Due) {
+        self.held.insert(due.id);
+        self.bytes += due.body.len();
+        self.queue.push_front(due);
+    }
+
+    /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
+    /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
+    pub(crate) fn put_back(&mut self, taken: Taken<E>) -> bool {
+        let due = taken.due;
+        if self.target.is_none() || taken.closed != self.closed {
+            self.held.remove(&due.id);
+            return false;
+        }
+        self.bytes += due.body.len();
+        self.queue.push_front(due);
+        true
+    }
+
+    /// Has what was taken sent as today's configuration says, however long it waited. False where the
+    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
+    pub(crate) fn renew(&self, taken: &mut Taken<E>) -> bool {
+        if let Some(target) = &self.target
+            && !Arc::ptr_eq(target, &taken.target)
+        {
+            taken.target = target.clone();
+        }
+        taken.closed == self.closed
+    }
+
+    /// The next delivery to send.
+    pub(crate) fn take(&mut self) -> Option<Taken<E>> {
+        let target = self.target.clone()?;
+        let due = self.queue.pop_front()?;
+        self.bytes -= due.body.len();
+        self.flying_bytes += due.body.len();
+        self.taken += 1;
+        let refill = self.more && self.list_if_low();
+        Some(Taken {
+            due,
+            target,
+            refill,
+            closed: self.closed,
+        })
+    }
+
+    /// Whether the next delivery may fly as well, where so many bytes may. One always may.
+    pub(crate) fn next_fits(&mut self, most_bytes: usize) -> bool {
+        let next = self.queue.front().map_or(0, |due| due.body.len());
+        let fits = self.flying_bytes == 0 || self.flying_bytes + next <= most_bytes;
+        self.short |= !fits;
+        fits
+    }
+
+    /// A request of so many bytes has ended. True where others waited for that.
+    pub(crate) fn landed(&mut self, bytes: usize) -> bool {
+        self.flying_bytes -= bytes;
+        std::mem::take(&mut self.short)
+    }
+
+    /// Lets go of a delivery whose attempt is in the log.
+    pub(crate) fn release(&mut self, id: i64) {
+        self.held.remove(&id);
+    }
+
+    /// Whether this process has that delivery in hand.
+    pub(crate) fn holds(&self, id: i64) -> bool {
+        self.held.contains(&id)
+    }
+
+    /// How many more rows and bytes the queue takes; an empty one takes a row whatever its size.
+    pub(crate) fn room(&self, most_bytes: usize) -> (usize, usize) {
+        let bytes = most_bytes.saturating_sub(self.bytes);
+        let least = usize::from(self.queue.is_empty());
+        (
+            within(QUEUE_ROWS).saturating_sub(self.queue.len()),
+            bytes.max(least),
+        )
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active == 0 && self.held.is_empty()
+    }
+
+    /// Notes a later due time of a row in the log. True when the calendar needs an entry for it.
+    pub(crate) fn note_due(&mut self, at_ms: i64) -> bool {
+        if self.target.is_none() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
+            return false;
+        }
+        self.next_due_ms = Some(at_ms);
+        true
+    }
+
+    /// A time of the calendar has come: rows may be due. True when the lane is to be filled.
+    pub(crate) fn came_due(&mut self, at_ms: i64) -> bool {
+        if self.next_due_ms.is_some_and(|known| known <= at_ms) {
+            self.next_due_ms = None;
+        }
+        self.more = true;
+        self.list_if_low()
+    }
+
+    /// Takes note of a refill: whether the log may hold more that is due.
+    pub(crate) fn refilled(&mut self, more: bool) {
+        self.listed = false;
+        self.more = more;
+        self.low_rows = self.queue.len() / 2;
+    }
+
+    /// Directs the lane to a target, or closes it and lets go of what was queued.
+    pub(crate) fn direct(&mut self, target: Option<Arc<Target<E>>>) {
+        self.target = target;
+        if self.target.is_none() {
+            self.closed = self.closed.wrapping_add(1);
+            for due in self.queue.drain(..) {
+                self.held.remove(&due.id);
+            }
+            self.bytes = 0;
+            self.more = false;
+            self.next_due_ms = None;
+        }
+    }
+
+    fn list_if_low(&mut self) -> bool {
+        let now = self.queue.len() <= self.low_rows && !self.listed;
+        self.listed |= now;
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_often_and_says_nothing_takes_turns_until_it_answers() {
+        let lane = Lane::<()>::new("w".into());
+        assert_eq!((0..UNHEARD).filter(|_| lane.takes_turns()).count(), 0);
+        assert!(lane.takes_turns(), "none of 64 has been answered");
+        lane.note_answer(true);
+        assert!(!lane.takes_turns());
+        (0..UNANSWERED).for_each(|_| lane.note_answer(false));
+        assert!(lane.takes_turns(), "four ended without an answer");
+    }
+}

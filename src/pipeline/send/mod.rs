@@ -1,0 +1,26 @@
+//! Sending: a delivery is queued in its webhook's lane, gets a permit, and becomes an attempt.
+//!
+//! [`dispatch`] holds the lanes, [`schedule`] gives permits out, [`worker`] makes the attempts, and
+//! [`results`] keeps them for the log. Nothing here reads outbox or log by itself: the parts beside it do, and hand over.
+
+mod calendar;
+mod deferred;
+mod dispatch;
+mod exchange;
+mod lane;
+mod pacing;
+mod pending;
+mod permits;
+mod results;
+mod schedule;
+mod waiters;
+mod worker;
+
+pub use dispatch::Dispatch;
+pub(crate) use lane::Lane;
+#[cfg(test)]
+pub(crate) use lane::QUEUE_ROWS;
+#[cfg(test)]
+pub(crate) use permits::FLOOR;
+#[cfg(test)]
+pub(crate) use results::UNRECORDED;

@@ -1,0 +1,160 @@
+//! Results: attempts that were made and wait for their record.
+//!
+//! They are kept until the log has them, whatever it does meanwhile; how many there may be is a limit
+//! that workers stop at. `log/record.rs` writes them.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::model::Attempt;
+use crate::pipeline::shared::bounds::within;
+
+/// Results in one transaction: from 100 on a row costs nearly the same, and 256 hold the log's lock
+/// for some 2 ms, which is what an event that comes meanwhile waits for.
+const BATCH_ROWS: usize = 256;
+
+/// The same while results come faster than that: half of those that wait, but no more than this.
+const BATCH_ROWS_BUSY: usize = 512;
+
+/// Results that may wait for the log before workers stop, but for a webhook with hardly any of them.
+pub(crate) const UNRECORDED: usize = 4_096;
+
+/// Bytes of bodies and answers of those: a thousand attempts of 64 KiB, or a few dozen of the largest.
+const UNRECORDED_BYTES: usize = 64 << 20;
+
+/// Attempts that wait for their record.
+#[derive(Default)]
+pub(crate) struct Results {
+    /// A ring: what is not in the next batch is not moved when the batch is taken.
+    waiting: Mutex<VecDeque<Attempt>>,
+    /// Those waiting and those in a transaction.
+    unrecorded: AtomicUsize,
+    /// What they hold.
+    bytes: AtomicUsize,
+    arrived: Notify,
+    /// A batch is whole.
+    plenty: Notify,
+    room: Notify,
+    /// Nobody records any more.
+    closed: AtomicBool,
+}
+
+impl Results {
+    pub(crate) fn push(&self, attempt: Attempt) {
+        self.unrecorded.fetch_add(1, Ordering::AcqRel);
+        self.bytes.fetch_add(bytes(&attempt), Ordering::AcqRel);
+        let mut waiting = self.lock();
+        waiting.push_back(attempt);
+        let count = waiting.len();
+        drop(waiting);
+        if count == 1 {
+            self.arrived.notify_one();
+        } else if count == within(BATCH_ROWS) {
+            self.plenty.notify_one();
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.unrecorded() >= within(UNRECORDED) || !self.has_bytes_left()
+    }
+
+    pub(crate) fn has_bytes_left(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) < within(UNRECORDED_BYTES)
+    }
+
+    /// Waits until results may be added. False where the pipeline stops first: the log takes none,
+    /// and what was not sent yet is better left for the next start.
+    pub(crate) async fn room(&self, mut stop: watch::Receiver<bool>) -> bool {
+        while self.is_full() {
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
+            if !self.is_full() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = room => {}
+                _ = stop.wait_for(|stop| *stop) => return false,
+            }
+        }
+        true
+    }
+
+    /// Says that nothing will be recorded any more: the log failed for good.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.room.notify_waiters();
+    }
+
+    /// Whether some wait.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// Whether nobody records any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits for the first result after none.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Told when there is room again, and when nobody records any more.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.room.notified()
+    }
+
+    /// Takes note that these are in the log.
+    pub(crate) fn recorded(&self, batch: &[Attempt]) {
+        let held = batch.iter().map(bytes).sum();
+        self.bytes.fetch_sub(held, Ordering::AcqRel);
+        self.unrecorded.fetch_sub(batch.len(), Ordering::AcqRel);
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn unrecorded(&self) -> usize {
+        self.unrecorded.load(Ordering::Acquire)
+    }
+
+    /// Waits for a whole batch, but not beyond this moment.
+    pub(crate) async fn gather(&self, until: Instant) {
+        let enough = async {
+            while self.lock().len() < within(BATCH_ROWS) {
+                self.plenty.notified().await;
+            }
+        };
+        // Late is as good as enough: what came is recorded.
+        drop(timeout_at(until, enough).await);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Attempt> {
+        let mut waiting = self.lock();
+        let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
+        let rows = waiting.len().min(within(most));
+        let batch = waiting.drain(..rows).collect();
+        if waiting.is_empty() {
+            // What a burst needed is not kept for ever.
+            waiting.shrink_to(within(BATCH_ROWS));
+        }
+        batch
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Attempt>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The memory that an attempt holds, as far as it can be large.
+fn bytes(attempt: &Attempt) -> usize {
+    let answer = attempt.exchange.result.as_ref().ok();
+    let answer = answer.map_or(0, |answer| answer.headers.lines().len() + answer.body.len());
+    attempt.due.body.len() + attempt.request_headers.len() + answer
+}

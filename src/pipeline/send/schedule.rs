@@ -1,0 +1,218 @@
+//! Scheduling: each permit that can be had is given to a lane's next delivery, with a worker that goes on
+//! from there.
+//!
+//! A [`Permit`] is one request that may be in flight. Its drop gives back all that it stands for, so a
+//! worker that panics costs its delivery a second and nobody anything else. A [`Worker`] is counted as
+//! long as it lives, and the stop waits for the last.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::dispatch::Dispatch;
+use super::lane::{Lane, State, Taken};
+use crate::transport::Transport;
+
+/// Bytes of bodies in flight for all the webhooks together. A webhook may have a quarter of what is left
+/// of it, so that those that hang with large bodies leave some to the others.
+const FLIGHT_BYTES: usize = 32 << 20;
+
+/// Bytes of bodies that each webhook may have in flight in any case; one body it always may.
+const FLIGHT_FLOOR_BYTES: usize = 64 << 10;
+
+/// How long a worker keeps its permit while others stand in line. To change after each attempt took a
+/// twentieth of the time where endpoints answer at once.
+const SHIFT: Duration = Duration::from_millis(5);
+
+/// When the delivery of a worker that panicked is looked for in the log again: a defect that meets the
+/// same one over and over is to leave the rest some time.
+const PANIC_PAUSE_MS: i64 = 1_000;
+
+/// What a worker begins with, on one lane.
+pub(super) type Seat<T> = (Permit<T>, Taken<<T as Transport>::Endpoint>);
+
+/// One request of a lane that may be in flight: one of the lane's, one of those that all webhooks share
+/// where it is above the lane's floor, the bytes of its body, and the delivery in hand.
+pub(super) struct Permit<T: Transport> {
+    dispatch: Arc<Dispatch<T>>,
+    pub(super) lane: Arc<Lane<T::Endpoint>>,
+    /// The delivery that this process would hold for ever if the worker came to no end with it.
+    in_hand: Option<i64>,
+    /// Bytes of the body in flight.
+    flying: Option<usize>,
+    given_back: bool,
+}
+
+impl<T: Transport> Permit<T> {
+    /// What was in hand is the results', the queue's or the log's again.
+    pub(super) fn hand_over(&mut self) {
+        self.in_hand = None;
+    }
+
+    /// The request has ended, or will not be made.
+    pub(super) fn land(&mut self) {
+        let Some(bytes) = self.flying.take() else {
+            return;
+        };
+        let flying = &self.dispatch.flying_bytes;
+        flying.fetch_sub(bytes, Ordering::Relaxed);
+        if self.lane.lock().landed(bytes) {
+            self.dispatch.fill(&self.lane);
+        }
+    }
+
+    /// The next delivery of a worker that has its permit `since` then, or the permit given back.
+    pub(super) fn next(&mut self, since: Instant) -> Option<Taken<T::Endpoint>> {
+        let dispatch = &self.dispatch;
+        let shift_is_over = || dispatch.clock.instant() - since >= SHIFT;
+        let mut state = self.lane.lock();
+        let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
+        let stays = !dispatch.is_stopping()
+            && state.active <= limit
+            && !(dispatch.permits.should_yield(state.active) && shift_is_over());
+        if stays
+            && state.next_fits(dispatch.flight_share())
+            && let Some(taken) = dispatch.take(&mut state)
+        {
+            (self.in_hand, self.flying) = (Some(taken.due.id), Some(taken.due.body.len()));
+            return Some(taken);
+        }
+        dispatch.permits.give_back(state.active);
+        state.active -= 1;
+        self.given_back = true;
+        None
+    }
+}
+
+impl<T: Transport> Drop for Permit<T> {
+    fn drop(&mut self) {
+        if self.given_back {
+            return;
+        }
+        // The worker did not come to its end: it panicked, or the runtime is gone.
+        let dispatch = &self.dispatch;
+        let panicked = std::thread::panicking();
+        let mut state = self.lane.lock();
+        let looked_for_ms = dispatch.clock.now_ms() + PANIC_PAUSE_MS;
+        let mut is_due = false;
+        if let Some(id) = self.in_hand {
+            state.release(id);
+            is_due = panicked && state.note_due(looked_for_ms);
+        }
+        if let Some(bytes) = self.flying {
+            dispatch.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            state.landed(bytes);
+        }
+        dispatch.permits.give_back(state.active);
+        state.active -= 1;
+        drop(state);
+        if is_due {
+            dispatch.calendar.enter(looked_for_ms, &self.lane);
+        }
+        if panicked {
+            dispatch.fill(&self.lane);
+        }
+    }
+}
+
+/// A worker, counted until it is dropped.
+pub(super) struct Worker<T: Transport>(pub(super) Arc<Dispatch<T>>);
+
+impl<T: Transport> Drop for Worker<T> {
+    fn drop(&mut self) {
+        if self.0.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.last_ended.notify_waiters();
+        }
+    }
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Starts workers for what is queued, as far as permits go.
+    pub(crate) fn fill(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) {
+        self.schedule(Some(lane), |seat| self.start(seat));
+    }
+
+    /// Starts workers for those who stand in line, as far as permits go.
+    pub(crate) fn fill_line(self: &Arc<Self>) {
+        self.schedule(None, |seat| self.start(seat));
+    }
+
+    pub(super) fn start(self: &Arc<Self>, seat: Seat<T>) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+        let worker = Worker(self.clone());
+        // Counted rather than joined: a set to join them from would be locked for each of them.
+        drop(self.log.runtime().spawn(worker.work(seat)));
+    }
+
+    /// Gives every permit that can be had to a delivery of those who stand in line, and of `own`.
+    pub(super) fn schedule(
+        self: &Arc<Self>,
+        mut own: Option<&Arc<Lane<T::Endpoint>>>,
+        mut start: impl FnMut(Seat<T>),
+    ) {
+        // Who stands in line goes first, or a lane would take back the very permit that it gave up.
+        loop {
+            let first = self.first_in_line();
+            let Some(lane) = first.as_ref().or_else(|| own.take()) else {
+                return;
+            };
+            while let Some(seat) = self.acquire(lane) {
+                start(seat);
+            }
+        }
+    }
+
+    /// The lane whose turn it is at a free permit.
+    fn first_in_line(&self) -> Option<Arc<Lane<T::Endpoint>>> {
+        let next = self.permits.next()?;
+        next.lock().in_line = false;
+        Some(next)
+    }
+
+    /// Acquires one permit, for one delivery of a lane.
+    fn acquire(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) -> Option<Seat<T>> {
+        let mut state = lane.lock();
+        let limit = state.target.as_ref()?.webhook.max_in_flight;
+        if self.is_stopping() || state.queued() == 0 || state.active >= limit {
+            return None;
+        }
+        if !state.next_fits(self.flight_share()) {
+            return None;
+        }
+        let in_line = state.in_line;
+        if !self
+            .permits
+            .acquire_or_wait(state.active, || (!in_line).then(|| lane.clone()))
+        {
+            state.in_line = true;
+            return None;
+        }
+        let taken = self.take(&mut state)?;
+        state.active += 1;
+        let permit = Permit {
+            dispatch: self.clone(),
+            lane: lane.clone(),
+            in_hand: Some(taken.due.id),
+            flying: Some(taken.due.body.len()),
+            given_back: false,
+        };
+        Some((permit, taken))
+    }
+
+    /// Takes a delivery out of the queue, to be sent.
+    fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
+        let taken = state.take()?;
+        let bytes = taken.due.body.len();
+        self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        Some(taken)
+    }
+
+    /// How many bytes one webhook may have in flight at the moment.
+    fn flight_share(&self) -> usize {
+        let used = self.flying_bytes.load(Ordering::Relaxed);
+        (FLIGHT_BYTES.saturating_sub(used) / 4).max(FLIGHT_FLOOR_BYTES)
+    }
+}

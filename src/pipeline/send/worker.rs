@@ -1,0 +1,189 @@
+//! A worker: a future that holds one permit and makes one attempt after another.
+//!
+//! It ends when there is nothing left to send with any permit that can be had. An attempt is five calls
+//! in a row: take → the dialect builds the request → the transport sends → the verdict → hand to the
+//! recorder. Nothing here writes the log and nothing reads it: `record` and `refill` do.
+//!
+//! The endpoint's failure is a value. A fault of our own machine puts the delivery back, unspent.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::dispatch::Dispatch;
+use super::lane::{Lane, State, Taken};
+use super::permits::FLOOR;
+use super::schedule::{Permit, Seat, Worker};
+use crate::dialect;
+use crate::model::{Attempt, Due, Fault, Origin, crash};
+use crate::transport::Transport;
+
+/// How long a worker waits after a fault of our own machine before it tries again.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+impl<T: Transport> Worker<T> {
+    /// Attempts in a row on one permit, and then on the next that can be had.
+    pub(super) async fn work(self, first: Seat<T>) {
+        let dispatch = &self.0;
+        let mut seat = Some(first);
+        while let Some((mut permit, first)) = seat.take() {
+            let mut next = Some(first);
+            let since = dispatch.clock.instant();
+            while let Some(mut taken) = next {
+                if taken.refill {
+                    dispatch.calendar.list(&permit.lane);
+                }
+                if !dispatch.may_begin(&permit.lane).await {
+                    permit.lane.lock().release(taken.due.id);
+                    permit.hand_over();
+                } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
+                    dispatch.attempt_or_put_back(&mut permit, taken).await;
+                }
+                permit.land();
+                next = permit.next(since);
+            }
+            dispatch.schedule(Some(&permit.lane), |another| match seat {
+                None => seat = Some(another),
+                Some(_) => dispatch.start(another),
+            });
+        }
+    }
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
+    /// yet is better left for the next start.
+    async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
+        if lane.takes_turns()
+            && let Some(turn) = self.pacer.take(self.clock.instant())
+            && !Box::pin(self.wait_for(turn)).await
+        {
+            return false;
+        }
+        let few = lane.unrecorded.load(Ordering::Relaxed) < FLOOR && self.results.has_bytes_left();
+        few || !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
+    }
+
+    /// Whether what was taken is to be sent, after all that was waited for since: its webhook may have
+    /// become inactive, and what was pending for it been cancelled.
+    fn is_still_to_be_sent(&self, permit: &mut Permit<T>, taken: &mut Taken<T::Endpoint>) -> bool {
+        let mut state = permit.lane.lock();
+        if state.renew(taken) {
+            return true;
+        }
+        state.release(taken.due.id);
+        self.have_looked_at(&permit.lane, &mut state);
+        drop(state);
+        permit.hand_over();
+        false
+    }
+
+    /// Has the log looked at for what was let go of: while it was in hand no refill saw it, and where
+    /// it is still pending, one has to.
+    fn have_looked_at(&self, lane: &Arc<Lane<T::Endpoint>>, state: &mut State<T::Endpoint>) {
+        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
+    }
+
+    async fn wait_for(&self, turn: Instant) -> bool {
+        let mut stop = self.stop.subscribe();
+        tokio::time::timeout_at(turn, stop.wait_for(|stop| *stop))
+            .await
+            .is_err()
+    }
+
+    async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Taken<T::Endpoint>) {
+        let fault = match caught(self.attempt(&taken)).await {
+            Ok(Ok(attempt)) => {
+                let lane = &permit.lane;
+                lane.note_answer(attempt.exchange.result.is_ok());
+                lane.unrecorded.fetch_add(1, Ordering::Relaxed);
+                // Before it is pushed: what was sent is not to be sent again, come what may.
+                permit.hand_over();
+                return self.results.push(attempt);
+            }
+            Ok(Err(fault)) => fault,
+            Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
+        };
+        self.counters
+            .fault(&self.clock, &permit.lane.name, taken.due.id, &fault);
+        permit.hand_over();
+        self.put_back(&permit.lane, taken);
+        Box::pin(self.pause()).await;
+    }
+
+    fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+        let bytes = taken.due.body.len();
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut state = lane.lock();
+        if state.put_back(taken) {
+            return;
+        }
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.have_looked_at(lane, &mut state);
+    }
+
+    async fn pause(&self) {
+        let mut stop = self.stop.subscribe();
+        let stopped = tokio::time::timeout(FAULT_PAUSE, stop.wait_for(|stop| *stop)).await;
+        drop(stopped);
+    }
+
+    async fn attempt(&self, taken: &Taken<T::Endpoint>) -> Result<Attempt, Fault> {
+        let Taken { due, target, .. } = taken;
+        crash::point("send", "taken");
+        let request = dialect::request(due.dialect, &target.webhook, &due.body);
+        let started_at_ms = self.clock.now_ms();
+        #[cfg(test)]
+        crate::pipeline::shared::probe::sending(due, &target.webhook);
+        crash::point("send", "before the request");
+        let exchange = self.transport.send(&target.endpoint, &request).await?;
+        crash::point("send", "answered");
+        let finished_at_ms = self.clock.now_ms();
+        let max_attempts = target.webhook.max_attempts;
+        let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
+        let mut kept = Due {
+            event: due.event.clone(),
+            webhook: due.webhook.clone(),
+            // The log has it, and results may have to wait.
+            body: Bytes::new(),
+            ..*due
+        };
+        if due.origin == Origin::Test {
+            kept.body = due.body.clone();
+        }
+        Ok(Attempt {
+            due: kept,
+            number: due.number(),
+            started_at_ms,
+            finished_at_ms,
+            url: target.url.clone(),
+            request_headers: request.header_lines(),
+            exchange,
+            verdict,
+            error,
+        })
+    }
+}
+
+struct Panicked;
+
+/// Runs a future and turns a panic of it into a value: one poisonous delivery must not end the rest.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}

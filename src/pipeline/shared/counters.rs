@@ -1,0 +1,239 @@
+//! Counts since the start, and the pulse of each part: whether it moves, and what keeps it.
+//!
+//! Written by every part of the pipeline and read by `status`; nothing here is added up or shown.
+
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use super::standing::Standing;
+use crate::model::{Attempt, Clock, Fault, Verdict};
+
+/// Upper edges of the duration histogram, milliseconds; the last bucket is open. The fixed
+/// time-outs of 3 s stand out as buckets of their own.
+pub const DURATION_EDGES_MS: [i64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 3_000, 6_000];
+
+/// Between two journal lines about faults of our own machine, which would come by the thousand.
+const FAULT_LINE_MS: i64 = 10_000;
+
+/// The intake and the refill look around twice a second; silent for so long, one of them hangs.
+const STALL_MS: i64 = 10_000;
+
+/// Trouble with a file that is over within this is not worth an alarm.
+pub(crate) const TROUBLE_MS: i64 = 5_000;
+
+/// Between two journal lines about trouble that lasts: the journal may be on the disk that is full.
+const SAY_MS: i64 = 60_000;
+
+/// What has happened since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub(crate) taken: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) faults: AtomicU64,
+    fault_line_ms: AtomicI64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) commit_us: AtomicU64,
+    pub(crate) reloads: AtomicU64,
+    pub(crate) reload_failures: AtomicU64,
+    pub(crate) last_reload_failed: AtomicBool,
+    pub(crate) intake: Pulse,
+    pub(crate) refill: Pulse,
+    pub(crate) record: Pulse,
+    pub(crate) durable: Pulse,
+    /// Of the thread that appends what comes over the socket.
+    pub(crate) append: Pulse,
+    /// Requests that it has not answered.
+    appends: AtomicU64,
+    /// In trouble while a reader holds the log's WAL, which keeps nothing from moving.
+    pub(crate) wal: Pulse,
+    pub(crate) standing: Standing,
+    pub(crate) wal_held_bytes: AtomicU64,
+}
+
+/// Whether a part moves, and what keeps it.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// How often it came round, well or in trouble.
+    pub(crate) rounds: AtomicU64,
+    /// When it last came round, UNIX milliseconds; 0 before the first time.
+    beat_ms: AtomicI64,
+    /// Since when it is in trouble; 0 while it is not.
+    trouble_ms: AtomicI64,
+    /// When the journal was last told of it; 0 while it was not.
+    said_ms: AtomicI64,
+    trouble: std::sync::Mutex<Option<String>>,
+}
+
+impl Pulse {
+    /// The part came round, without trouble. Whether that ends trouble that the journal was told of.
+    pub(crate) fn beat(&self, clock: &Clock) -> bool {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+        self.beat_ms.store(clock.now_ms(), Ordering::Relaxed);
+        if self.trouble_ms.swap(0, Ordering::Relaxed) != 0 {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        self.said_ms.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// The part came round and could not do its work. Whether to tell the journal: of trouble that
+    /// has lasted for `patience_ms`, and then once a minute.
+    pub(crate) fn trouble(&self, clock: &Clock, text: String, patience_ms: i64) -> bool {
+        let now_ms = clock.now_ms();
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+        self.beat_ms.store(now_ms, Ordering::Relaxed);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        if self.trouble_ms.load(Ordering::Relaxed) == 0 {
+            self.trouble_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        let lasted_ms = now_ms - self.trouble_ms.load(Ordering::Relaxed);
+        let said_ms = self.said_ms.load(Ordering::Relaxed);
+        let say = lasted_ms >= patience_ms && (said_ms == 0 || now_ms - said_ms >= SAY_MS);
+        if say {
+            self.said_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        say
+    }
+
+    /// Why the part is not well, if it is not.
+    pub(crate) fn complaint(&self, part: &str, now_ms: i64, must_beat: bool) -> Option<String> {
+        let since_ms = self.trouble_ms.load(Ordering::Relaxed);
+        if since_ms != 0 && now_ms - since_ms >= TROUBLE_MS {
+            let trouble = self
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let seconds = (now_ms - since_ms) / 1_000;
+            // What an error says names its file itself.
+            let trouble = trouble.unwrap_or_default();
+            return Some(format!("{trouble} (for {seconds} s)"));
+        }
+        let beat_ms = self.beat_ms.load(Ordering::Relaxed);
+        let silent_ms = now_ms - beat_ms;
+        (must_beat && beat_ms != 0 && silent_ms >= STALL_MS)
+            .then(|| format!("{part}: has not moved for {} s", silent_ms / 1_000))
+    }
+}
+
+impl Counters {
+    pub(crate) fn admitted(&self, events: usize, rejected: usize) {
+        self.taken.fetch_add(events as u64, Ordering::Relaxed);
+        self.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self, us: i64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commit_us
+            .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// A configuration was taken in, or refused.
+    pub fn reloaded(&self, well: bool) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        self.reload_failures
+            .fetch_add(u64::from(!well), Ordering::Relaxed);
+        self.last_reload_failed.store(!well, Ordering::Relaxed);
+    }
+
+    /// A request came that waits for the outbox. The thread need not have come round while none did.
+    pub fn append_asked(&self, clock: &Clock) {
+        if !self.append_is_busy() {
+            self.append_moved(clock);
+        }
+        self.appends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Such a request was answered, or dropped.
+    pub fn append_answered(&self) {
+        self.appends.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The thread that appends came a step further.
+    pub fn append_moved(&self, clock: &Clock) {
+        // Its trouble with the outbox is the answer that its clients get.
+        let _: bool = self.append.beat(clock);
+    }
+
+    pub(crate) fn append_is_busy(&self) -> bool {
+        self.appends.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn fault(&self, clock: &Clock, webhook: &str, delivery: i64, fault: &Fault) {
+        let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
+        let (now_ms, last_ms) = (clock.now_ms(), self.fault_line_ms.load(Ordering::Relaxed));
+        if (now_ms - last_ms).abs() >= FAULT_LINE_MS {
+            self.fault_line_ms.store(now_ms, Ordering::Relaxed);
+            tracing::warn!(step = "make an attempt", webhook, delivery, %fault, faults,
+                "this machine can't send at the moment; the delivery waits and loses no try");
+        }
+    }
+}
+
+/// One webhook's attempts since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) delivered: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) duration_us: AtomicU64,
+    pub(crate) buckets: [AtomicU64; DURATION_EDGES_MS.len() + 1],
+}
+
+impl Tally {
+    pub(crate) fn count(&self, attempt: &Attempt) {
+        let outcome = match attempt.verdict {
+            Verdict::Delivered => &self.delivered,
+            Verdict::RetryAt(_) => &self.retried,
+            Verdict::Failed => &self.failed,
+        };
+        outcome.fetch_add(1, Ordering::Relaxed);
+        let us = attempt.exchange.duration_us;
+        self.duration_us
+            .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
+        let place = DURATION_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
+        self.buckets[place.unwrap_or(DURATION_EDGES_MS.len())].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_stands_still_or_is_in_trouble_for_long_complains() {
+        let clock = Clock::follow_tokio(1_000_000);
+        let pulse = Pulse::default();
+        let complaint = |clock: &Clock| pulse.complaint("outbox", clock.now_ms(), true);
+        assert_eq!(complaint(&clock), None, "not begun yet");
+        pulse.beat(&clock);
+        tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+        assert_eq!(complaint(&clock), None);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(complaint(&clock).unwrap(), "outbox: has not moved for 10 s");
+        pulse.trouble(&clock, "disk full".into(), 0);
+        assert_eq!(complaint(&clock), None, "that may pass");
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        pulse.trouble(&clock, "disk full".into(), 0);
+        assert_eq!(complaint(&clock).unwrap(), "disk full (for 5 s)");
+        pulse.beat(&clock);
+        assert_eq!(complaint(&clock), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_journal_is_told_of_trouble_once_a_minute_and_of_its_end() {
+        let clock = Clock::follow_tokio(1_000_000);
+        let pulse = Pulse::default();
+        let mut said = Vec::new();
+        for second in 0..130 {
+            if pulse.trouble(&clock, "locked".into(), TROUBLE_MS) {
+                said.push(second);
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        assert_eq!(said, [5, 65, 125]);
+        assert!(pulse.beat(&clock), "the end of what was told is told");
+        assert!(!pulse.trouble(&clock, "locked".into(), TROUBLE_MS));
+        assert!(!pulse.beat(&clock), "of what was not is not");
+        assert!(pulse.trouble(&clock, "disk full".into(), 0));
+    }
+}

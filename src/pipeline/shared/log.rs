@@ -1,0 +1,171 @@
+//! The log behind its lock: one call at a time, in the order in which they were asked for.
+//!
+//! Whoever holds the lock holds a [`LogGuard`], and what is right only under the lock takes the guard as
+//! an argument. What a call commits is on disk later; the guard's end tells the one who sees to that.
+
+use std::ops::{Deref, DerefMut};
+
+use parking_lot::{FairMutex, FairMutexGuard};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::store::Store;
+
+/// The log, and the threads on which its calls may block.
+pub(crate) struct Log {
+    /// Fair: whoever asks first is next. The recorder, which comes back at once with the next batch,
+    /// would else keep the intake waiting for as long as a burst of results lasts.
+    inner: FairMutex<Inner>,
+    runtime: Handle,
+    /// Something was committed that is not known to be on disk, or the WAL is to be looked at again.
+    unsynced: Notify,
+}
+
+struct Inner {
+    store: Store,
+    /// Whether `unsynced` was told of what is not on disk yet.
+    told: bool,
+}
+
+/// The log, locked.
+pub(crate) struct LogGuard<'a> {
+    inner: FairMutexGuard<'a, Inner>,
+    unsynced: &'a Notify,
+}
+
+impl Log {
+    pub(crate) fn new(store: Store, runtime: Handle) -> Self {
+        Self {
+            inner: FairMutex::new(Inner { store, told: false }),
+            runtime,
+            unsynced: Notify::new(),
+        }
+    }
+
+    /// Locks it, for one short call. Blocks: not for futures.
+    pub(crate) fn lock(&self) -> LogGuard<'_> {
+        LogGuard {
+            inner: self.inner.lock(),
+            unsynced: &self.unsynced,
+        }
+    }
+
+    /// Waits until something is to be synchronised or looked at.
+    pub(crate) async fn unsynced(&self) {
+        self.unsynced.notified().await;
+    }
+
+    /// Has the WAL looked at again though nobody commits.
+    pub(crate) fn look_again(&self) {
+        self.unsynced.notify_one();
+    }
+
+    /// Where workers run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Runs one short call that may block.
+    pub(crate) async fn blocking<R, F>(&self, call: F) -> R
+    where
+        R: Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+    {
+        #[cfg(test)]
+        let call = match super::probe::blocking(call).await {
+            Ok(value) => return value,
+            Err(call) => call,
+        };
+        match self.runtime.spawn_blocking(call).await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down: nobody is left to see what the call returned.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+impl LogGuard<'_> {
+    /// A checkpoint that begins after this call has the disk keep all that was committed so far: what
+    /// is committed from here on is told of anew.
+    pub(crate) fn begin_sync(&mut self) {
+        self.inner.told = false;
+        self.inner.store.set_unsynced(false);
+    }
+
+    /// It did not, or could not even begin: told of once more, so that somebody tries again.
+    pub(crate) fn not_synced(&mut self) {
+        self.inner.told = false;
+        self.inner.store.set_unsynced(true);
+    }
+}
+
+impl Deref for LogGuard<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.inner.store
+    }
+}
+
+impl DerefMut for LogGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Store {
+        &mut self.inner.store
+    }
+}
+
+impl Drop for LogGuard<'_> {
+    fn drop(&mut self) {
+        if self.inner.store.is_unsynced() && !self.inner.told {
+            self.inner.told = true;
+            self.unsynced.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Cursor;
+
+    async fn is_told(log: &Log) -> bool {
+        let told = tokio::time::timeout(Duration::from_millis(1), log.unsynced()).await;
+        told.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_commit_is_told_of_once_until_it_is_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("log.db"), 0).unwrap();
+        let log = Log::new(store, Handle::current());
+        drop(log.lock());
+        assert!(is_told(&log).await, "what the process before left");
+        log.lock().begin_sync();
+        log.lock().cursor().unwrap();
+        assert!(!is_told(&log).await, "nothing was committed");
+        // The commits that nobody used to tell of.
+        type Commit = fn(&mut Store);
+        let commits: [Commit; 3] = [
+            |store| store.set_cursor(&Cursor::default(), 1).unwrap(),
+            |store| store.register(&[("w".into(), true)], 1).unwrap(),
+            |store| assert!(store.mark(1).unwrap()),
+        ];
+        for commit in commits {
+            commit(&mut log.lock());
+            log.lock().cursor().unwrap();
+            assert!(is_told(&log).await);
+            assert!(!is_told(&log).await, "once");
+            log.lock().not_synced();
+            assert!(is_told(&log).await, "it could not begin: once more");
+            log.lock().begin_sync();
+            assert!(!is_told(&log).await);
+            log.lock().not_synced();
+            assert!(is_told(&log).await, "it failed: once more");
+            log.lock().begin_sync();
+        }
+    }
+}

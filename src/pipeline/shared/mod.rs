@@ -1,0 +1,26 @@
+//! What every part of the pipeline stands on: the log behind its lock, settings, counters, the matching of events, and where
+//! to go on in the outbox.
+//!
+//! Imports nothing of the other parts; they all import this.
+
+pub(crate) mod bounds;
+mod chain;
+pub(crate) mod counters;
+mod evidence;
+mod fan_out;
+mod fingerprint;
+mod log;
+#[cfg(test)]
+pub(crate) mod probe;
+mod resume;
+mod settings;
+pub(crate) mod standing;
+
+pub use chain::chain;
+pub use counters::{Counters, DURATION_EDGES_MS};
+pub use fan_out::Routes;
+pub(crate) use fingerprint::thin;
+pub(crate) use log::{Log, LogGuard};
+pub use resume::{Refusal, Settled, settle, settle_at};
+pub(crate) use resume::{is_in_order, is_same, resettle};
+pub use settings::{Change, Directed, Pace, Retention};

@@ -1,0 +1,64 @@
+//! What the pipeline is told: its webhooks and limits, how long things are kept, how often it looks.
+//!
+//! Values only. What a change does to the running pipeline is in `orders/reload.rs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::Webhook;
+
+/// What a configuration asks of the pipeline, with its endpoints already made.
+pub struct Change<E> {
+    /// Every webhook of the file, with its endpoint.
+    pub webhooks: Vec<(Arc<Webhook>, E)>,
+    /// The tenant id that `openboxes-lift` sends.
+    pub tenant: Option<Arc<str>>,
+    /// Requests in flight in all.
+    pub max_in_flight: usize,
+    /// Bytes of `data` above which an event is set aside.
+    pub max_data_bytes: usize,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// What a change did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directed {
+    /// Webhooks that get events now.
+    pub active: usize,
+    /// Webhooks that lost pending deliveries, with their number.
+    pub cancelled: Vec<(Arc<str>, usize)>,
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Days of the log; 0 for ever.
+    pub log_days: u32,
+    /// Days of the outbox after an event was taken; 0 for ever.
+    pub outbox_days: u32,
+    /// The outbox.
+    pub outbox: PathBuf,
+}
+
+/// How often the loops look around by themselves. Wake-ups do the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two looks at what others wrote into the log, and at the wall clock.
+    pub poll: Duration,
+    /// Between the first commit that is not yet on disk and the one that synchronises it.
+    pub durable: Duration,
+    /// Between two marks of the retention.
+    pub marks: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(500),
+            durable: Duration::from_secs(1),
+            marks: Duration::from_secs(3_600),
+        }
+    }
+}

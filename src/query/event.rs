@@ -1,0 +1,126 @@
+//! What became of one event: what outbox and log know of it, and what follows for each webhook.
+//!
+//! The log says what was done. For what was not done the reasons are sought in the configuration of
+//! today and in what the log knows of the webhooks (`reason.rs`); the configuration of the time when
+//! the event was taken is not kept anywhere.
+
+use super::identity;
+use super::known::{Known, Remark};
+use super::log::log;
+use super::reason::{self, OfWebhook};
+use crate::config::Config;
+use crate::model::Event;
+use crate::outbox::{Row, Tail};
+use crate::store::{self, EventTrace};
+
+/// The answer, and what is to know beside it.
+#[derive(Debug)]
+pub struct Explained {
+    /// What kept an answer from being whole.
+    pub remarks: Vec<Remark>,
+    /// What became of the event, or why nobody knows it.
+    pub story: Result<Story, Unknown>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Neither outbox nor log knows the row. `passed` says whether the daemon has passed it.
+    Row {
+        /// The events up to it were taken in.
+        passed: bool,
+    },
+    /// The string id is none that the row, or what was made of it, has.
+    Text,
+}
+
+/// What the row of the outbox is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowState {
+    /// An event that could be sent.
+    Event,
+    /// One that can't be sent.
+    Unsendable,
+    /// No longer there.
+    Gone,
+    /// Changed since, or another event's.
+    Other,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub struct Story {
+    /// The id of its row.
+    pub id: i64,
+    /// Its name, where one is known.
+    pub name: Option<String>,
+    /// What its row is.
+    pub row: RowState,
+    /// The event, where its row could be sent.
+    pub event: Option<Event>,
+    /// What follows for each webhook: those of the configuration in its order, then those that only
+    /// the log knows.
+    pub webhooks: Vec<OfWebhook>,
+}
+
+/// What follows from what is known.
+fn told(known: Known, config: &Config) -> Story {
+    let webhooks = reason::each(&config.webhooks, &known);
+    let name = known.name().map(str::to_owned);
+    let (row, event) = match known.row {
+        Some(Row::Event(event)) => (RowState::Event, Some(event)),
+        Some(Row::Unsendable(_)) => (RowState::Unsendable, None),
+        None if known.other => (RowState::Other, None),
+        None => (RowState::Gone, None),
+    };
+    Story {
+        id: known.id,
+        name,
+        row,
+        event,
+        webhooks,
+    }
+}
+
+/// What became of the event in the row `id`. Where it was asked for by the string id that a receiver
+/// got, `text`, the row may by now be another event's; that is found out.
+///
+/// # Errors
+/// The log can't be read. An outbox that can't be read is a remark.
+pub fn explain(config: &Config, id: i64, text: &str) -> Result<Explained, store::Error> {
+    let mut remarks = Vec::new();
+    let log = log(config)?;
+    if log.is_none() {
+        remarks.push(Remark::NoLog);
+    }
+    let mut known = Known {
+        id,
+        row: outbox_row(config, id, &mut remarks),
+        other: false,
+        trace: log
+            .as_ref()
+            .map_or(Ok(EventTrace::default()), |log| log.event(id))?,
+    };
+    let story = if !known.is_known() {
+        let passed = known.is_taken();
+        Err(Unknown::Row { passed })
+    } else if identity::settle(&mut known, text, log.as_ref(), &mut remarks)? {
+        Ok(told(known, config))
+    } else {
+        Err(Unknown::Text)
+    };
+    Ok(Explained { remarks, story })
+}
+
+fn outbox_row(config: &Config, id: i64, remarks: &mut Vec<Remark>) -> Option<Row> {
+    let path = &config.outbox.path;
+    if !path.exists() {
+        remarks.push(Remark::NoOutbox(path.clone()));
+        return None;
+    }
+    let row = Tail::open(path, config.outbox.max_data_bytes).and_then(|mut tail| tail.row(id));
+    row.unwrap_or_else(|error| {
+        remarks.push(Remark::Outbox(error));
+        None
+    })
+}

@@ -1,0 +1,354 @@
+//! The reasons, in the order in which they are sought: what the log did, then what kept it from it.
+//!
+//! A delivery that somebody asked for later stands for those before it. Where nothing in today's
+//! configuration explains that there is no delivery, that is said, rather than a guess.
+
+use std::collections::HashMap;
+
+use super::known::Known;
+use crate::dialect::sends;
+use crate::model::{Dialect, Unwanted, Webhook};
+use crate::outbox::Row;
+use crate::store::{DeliveryTrace, WebhookRow};
+
+/// What became of the event for one webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfWebhook {
+    /// The webhook's name.
+    pub webhook: String,
+    /// Whether it is in today's configuration.
+    pub configured: bool,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// A delivery, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The newest delivery to the webhook.
+    Delivery {
+        /// What the log has of it.
+        trace: Box<DeliveryTrace>,
+        /// How many attempts there are at most, where that is known.
+        sends: Option<u32>,
+    },
+    /// There is none.
+    NotSent(Reason),
+}
+
+/// Why an event was not sent to a webhook, or is not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its row was set aside.
+    SetAside {
+        /// Why.
+        reason: String,
+        /// When, UNIX milliseconds.
+        time_ms: i64,
+    },
+    /// Its row will be set aside, for this reason.
+    WillBeSetAside(String),
+    /// It was a test of another webhook.
+    AnothersTest,
+    /// The webhook is inactive.
+    Inactive,
+    /// None of the webhook's patterns, which are these, is the event's name.
+    Name(Vec<String>),
+    /// The webhook is for certain tenants.
+    Tenant {
+        /// The event's.
+        of_event: Option<String>,
+        /// The webhook's.
+        of_webhook: Vec<String>,
+    },
+    /// The daemon has taken the events up to this one.
+    NotYet(i64),
+    /// The daemon took the webhook in after the event.
+    NewWebhook,
+    /// The webhook became active after the event.
+    ActiveSince {
+        /// When, UNIX milliseconds.
+        since_ms: i64,
+        /// The last event that had been taken by then.
+        after_event_id: i64,
+    },
+    /// The log keeps no trace of it, and nothing of today explains it.
+    NoTrace,
+}
+
+/// Every webhook of the configuration in its order, then those that only the log knows.
+pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
+    let mut newest: HashMap<&str, &DeliveryTrace> = HashMap::new();
+    for delivery in &known.trace.deliveries {
+        newest.entry(&delivery.webhook).or_insert(delivery);
+    }
+    let mut all = Vec::with_capacity(configured.len());
+    for webhook in configured {
+        let fate = match newest.remove(&*webhook.name) {
+            Some(delivery) => Fate::Delivery {
+                trace: Box::new(delivery.clone()),
+                sends: sends_of(delivery, webhook),
+            },
+            None => Fate::NotSent(why_not(webhook, known)),
+        };
+        all.push(OfWebhook {
+            webhook: webhook.name.to_string(),
+            configured: true,
+            fate,
+        });
+    }
+    let mut rest: Vec<_> = newest.into_values().collect();
+    rest.sort_by(|a, b| a.webhook.cmp(&b.webhook));
+    all.extend(rest.into_iter().map(|delivery| OfWebhook {
+        webhook: delivery.webhook.clone(),
+        configured: false,
+        fate: Fate::Delivery {
+            trace: Box::new(delivery.clone()),
+            sends: None,
+        },
+    }));
+    all
+}
+
+fn sends_of(delivery: &DeliveryTrace, webhook: &Webhook) -> Option<u32> {
+    // A test has one attempt, whatever the dialect says.
+    let dialect = Dialect::from_name(&delivery.dialect).filter(|_| delivery.origin != "test");
+    dialect.map(|dialect| sends(dialect, webhook.max_attempts))
+}
+
+/// Why there is no delivery.
+fn why_not(webhook: &Webhook, known: &Known) -> Reason {
+    if let Some(rejected) = &known.trace.rejected {
+        return Reason::SetAside {
+            reason: rejected.reason.clone(),
+            time_ms: rejected.time_ms,
+        };
+    }
+    let taken = known.is_taken();
+    if let (Some(Row::Unsendable(rejected)), false) = (&known.row, taken) {
+        return Reason::WillBeSetAside(rejected.reason.clone());
+    }
+    let mut deliveries = known.trace.deliveries.iter();
+    if known.row.is_none() && deliveries.any(|delivery| delivery.origin == "test") {
+        return Reason::AnothersTest;
+    }
+    if let Err(unwanted) = wanted(webhook, known) {
+        return told(unwanted, webhook, known);
+    }
+    if !taken {
+        return Reason::NotYet(known.trace.cursor.map_or(0, |(_, id)| id));
+    }
+    let mut rows = known.trace.webhooks.iter();
+    match rows.find(|row| row.name == *webhook.name) {
+        None => Reason::NewWebhook,
+        Some(row) if is_newer(row, known) => Reason::ActiveSince {
+            since_ms: row.since_ms,
+            after_event_id: row.after_event_id,
+        },
+        Some(_) => Reason::NoTrace,
+    }
+}
+
+/// The matching rule, as far as what is known of the event decides it: of one whose row is gone the
+/// tenant is not.
+fn wanted(webhook: &Webhook, known: &Known) -> Result<(), Unwanted> {
+    match (known.name(), known.event()) {
+        (_, Some(event)) => webhook.wants(&event.name, event.tenant.as_deref()),
+        (Some(name), None) => webhook.wants_name(name),
+        (None, None) if !webhook.active => Err(Unwanted::Inactive),
+        (None, None) => Ok(()),
+    }
+}
+
+fn told(unwanted: Unwanted, webhook: &Webhook, known: &Known) -> Reason {
+    match unwanted {
+        Unwanted::Inactive => Reason::Inactive,
+        Unwanted::Name => {
+            let patterns = webhook.events.iter();
+            Reason::Name(patterns.map(|pattern| pattern.text().to_owned()).collect())
+        }
+        Unwanted::Tenant => {
+            let of_event = known.event().and_then(|event| event.tenant.as_deref());
+            let of_webhook = webhook.tenants.iter().flatten();
+            Reason::Tenant {
+                of_event: of_event.map(str::to_owned),
+                of_webhook: of_webhook.map(ToString::to_string).collect(),
+            }
+        }
+    }
+}
+
+/// Whether the webhook's state, active by now, holds only for later events.
+fn is_newer(row: &WebhookRow, known: &Known) -> bool {
+    let generation = known.trace.cursor.map(|(generation, _)| generation);
+    row.state == "active" && Some(row.generation) == generation && known.id <= row.after_event_id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Event, Pattern, Rejected};
+    use crate::store::{EventTrace, RejectedTrace};
+
+    /// Event 7 of tenant `acme`, in the outbox, taken by a daemon that knows the webhook `w`.
+    fn taken() -> Known {
+        let row = WebhookRow {
+            name: "w".into(),
+            state: "active".into(),
+            since_ms: 1,
+            generation: 1,
+            after_event_id: 3,
+        };
+        Known {
+            id: 7,
+            row: Some(Row::Event(Event {
+                id: 7,
+                name: "a-1".into(),
+                data: "{}".into(),
+                time_ms: 5,
+                tenant: Some("acme".into()),
+            })),
+            other: false,
+            trace: EventTrace {
+                cursor: Some((1, 9)),
+                webhooks: vec![row],
+                ..EventTrace::default()
+            },
+        }
+    }
+
+    fn delivery(webhook: &str, id: i64, origin: &str) -> DeliveryTrace {
+        DeliveryTrace {
+            id,
+            generation: 1,
+            event: "a-1".into(),
+            webhook: webhook.into(),
+            dialect: "bold-cms".into(),
+            state: "pending".into(),
+            origin: origin.into(),
+            attempts: 1,
+            due_at_ms: Some(9),
+            finished_at_ms: None,
+            status: None,
+            error: None,
+        }
+    }
+
+    fn why(webhook: &Webhook, change: impl FnOnce(&mut Known)) -> Reason {
+        let mut known = taken();
+        change(&mut known);
+        let all = each(std::slice::from_ref(webhook), &known);
+        match &all[0].fate {
+            Fate::NotSent(reason) => reason.clone(),
+            other @ Fate::Delivery { .. } => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_keeps_an_event_that_is_wanted_is_told_by_what_the_log_knows() {
+        let w = Webhook::sample("w", "http://h/");
+        assert_eq!(why(&w, |_| {}), Reason::NoTrace);
+        let not_yet = why(&w, |known| known.trace.cursor = Some((1, 6)));
+        assert_eq!(not_yet, Reason::NotYet(6));
+        let no_log = why(&w, |known| known.trace = EventTrace::default());
+        assert_eq!(no_log, Reason::NotYet(0));
+        let new = why(&w, |known| known.trace.webhooks.clear());
+        assert_eq!(new, Reason::NewWebhook);
+        let since = why(&w, |known| known.trace.webhooks[0].after_event_id = 7);
+        let (since_ms, after_event_id) = (1, 7);
+        assert_eq!(
+            since,
+            Reason::ActiveSince {
+                since_ms,
+                after_event_id
+            }
+        );
+        let another_generation = why(&w, |known| {
+            known.trace.webhooks[0].after_event_id = 7;
+            known.trace.webhooks[0].generation = 0;
+        });
+        assert_eq!(another_generation, Reason::NoTrace);
+    }
+
+    #[test]
+    fn what_the_configuration_keeps_from_a_webhook_comes_before_what_is_not_taken_yet() {
+        let mut w = Webhook::sample("w", "http://h/");
+        let unread = |known: &mut Known| known.trace.cursor = None;
+        w.tenants = Some(vec!["globex".into()]);
+        assert_eq!(
+            why(&w, unread),
+            Reason::Tenant {
+                of_event: Some("acme".into()),
+                of_webhook: vec!["globex".into()]
+            }
+        );
+        w.events = vec![Pattern::new("b"), Pattern::new("c-*")];
+        assert_eq!(
+            why(&w, unread),
+            Reason::Name(vec!["b".into(), "c-*".into()])
+        );
+        w.active = false;
+        assert_eq!(why(&w, unread), Reason::Inactive);
+        let nameless = |known: &mut Known| known.row = None;
+        assert_eq!(why(&w, nameless), Reason::Inactive);
+        w.active = true;
+        assert_eq!(why(&w, nameless), Reason::NoTrace, "no name to judge by");
+    }
+
+    #[test]
+    fn a_row_that_was_set_aside_is_the_first_reason() {
+        let mut w = Webhook::sample("w", "http://h/");
+        w.active = false;
+        let reason = || "data is no JSON".to_owned();
+        let rejected = Rejected {
+            event_id: 7,
+            event: "a-1".into(),
+            reason: reason(),
+            time_ms: 5,
+        };
+        let will_be = why(&w, |known| {
+            known.row = Some(Row::Unsendable(rejected));
+            known.trace.cursor = None;
+        });
+        assert_eq!(will_be, Reason::WillBeSetAside(reason()));
+        let was = why(&w, |known| {
+            known.trace.rejected = Some(RejectedTrace {
+                event: "a-1".into(),
+                reason: reason(),
+                time_ms: 8,
+                generation: 1,
+            });
+        });
+        let (reason, time_ms) = (reason(), 8);
+        assert_eq!(was, Reason::SetAside { reason, time_ms });
+    }
+
+    #[test]
+    fn the_newest_delivery_stands_for_all_and_a_webhook_that_left_comes_last() {
+        let webhooks = [
+            Webhook::sample("w", "http://h/"),
+            Webhook::sample("x", "http://h/"),
+        ];
+        let mut known = taken();
+        known.row = None;
+        known.trace.deliveries = vec![
+            delivery("w", 4, "test"),
+            delivery("w", 2, "event"),
+            delivery("left", 1, "event"),
+        ];
+        let all = each(&webhooks, &known);
+        let names: Vec<_> = all.iter().map(|w| (&*w.webhook, w.configured)).collect();
+        assert_eq!(names, [("w", true), ("x", true), ("left", false)]);
+        let Fate::Delivery { trace, sends } = &all[0].fate else {
+            panic!("{all:?}");
+        };
+        assert_eq!((trace.id, *sends), (4, None), "a test is sent once");
+        assert_eq!(all[1].fate, Fate::NotSent(Reason::AnothersTest));
+        known.trace.deliveries.remove(0);
+        let Fate::Delivery { trace, sends } = &each(&webhooks, &known)[0].fate else {
+            panic!("the delivery is not told of");
+        };
+        assert_eq!(trace.id, 2);
+        assert!(sends.is_some_and(|sends| sends > 1));
+    }
+}

@@ -1,0 +1,359 @@
+//! How the daemon is, in one value: `GET /status`, `/health` and `/metrics`, the command `status` and
+//! systemd's status line all render it, so that none of them says what another does not.
+//!
+//! Its JSON has a version; fields are added to it and never changed. What a newer daemon adds is passed
+//! over, and what an older one leaves out is taken as nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::about::About;
+use super::files::{Files, Pending, Reading};
+use crate::model::Webhook;
+use crate::model::clock::utc;
+use crate::pipeline::{Dispatch, Snapshot};
+use crate::transport::Transport;
+
+/// The version of the JSON.
+const VERSION: u32 = 1;
+
+/// How the daemon is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the JSON.
+    #[serde(default)]
+    pub version: u32,
+    /// The process.
+    pub daemon: Process,
+    /// Whether it is well.
+    #[serde(flatten)]
+    pub health: Health,
+    /// How far the outbox was taken.
+    #[serde(default)]
+    pub outbox: Outbox,
+    /// The log's files.
+    #[serde(default)]
+    pub log: Log,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// The configuration's webhooks, then those that left it and have requests in flight still.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookStatus>,
+    /// What of it only the daemon itself renders.
+    #[serde(skip)]
+    pub inside: Inside,
+}
+
+/// The pipeline's counts and what the files said, as they were taken.
+#[derive(Clone, Debug, Default)]
+pub struct Inside {
+    /// The pipeline.
+    pub pipeline: Snapshot,
+    /// The files.
+    pub files: Arc<Files>,
+    /// When the daemon started, UNIX milliseconds.
+    pub started_ms: i64,
+}
+
+/// Whether the daemon is well. It is not when the pipeline has stopped making progress, not merely when
+/// a process is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether the pipeline moves.
+    pub healthy: bool,
+    /// Why it does not.
+    #[serde(default)]
+    pub complaints: Vec<String>,
+    /// What somebody should see to though it does.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// The daemon's process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// When it started, ISO 8601.
+    #[serde(default)]
+    pub started_at: String,
+    /// The configuration's file.
+    #[serde(default)]
+    pub config: String,
+    /// Configurations taken in or refused after the start.
+    #[serde(default)]
+    pub reloads: u64,
+    /// Whether the last one was refused.
+    #[serde(default)]
+    pub last_reload_failed: bool,
+}
+
+/// How far the outbox was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outbox {
+    /// Its file.
+    #[serde(default)]
+    pub path: String,
+    /// The last event that was taken in.
+    pub cursor: Option<i64>,
+    /// The last there is.
+    pub newest: Option<i64>,
+    /// How many were not taken in yet.
+    pub lag: Option<i64>,
+}
+
+/// The log's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// The database.
+    #[serde(default)]
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its WAL's.
+    pub wal_bytes: u64,
+}
+
+/// A webhook, as the daemon has it in hand. What became of its deliveries is in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it gets anything by today's configuration.
+    #[serde(default)]
+    pub active: bool,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Deliveries queued in memory.
+    #[serde(default)]
+    pub queued: usize,
+    /// Deliveries pending in the log; `None` where it could not be read.
+    pub pending: Option<i64>,
+}
+
+impl Health {
+    /// The pipeline's health now. Touches no file: what the log warns of is [`Reading::warning`].
+    #[must_use]
+    pub fn of<T: Transport>(dispatch: &Dispatch<T>) -> Self {
+        Self::new(dispatch.complaints(), dispatch.warnings())
+    }
+
+    fn new(complaints: Vec<String>, warnings: Vec<String>) -> Self {
+        Self {
+            healthy: complaints.is_empty(),
+            complaints,
+            warnings,
+        }
+    }
+}
+
+impl Status {
+    /// All of it.
+    pub async fn whole<T: Transport>(
+        about: &About,
+        reading: &Reading,
+        dispatch: &Dispatch<T>,
+    ) -> Self {
+        let files = reading.whole(dispatch).await;
+        Self::new(
+            about,
+            dispatch.snapshot(),
+            Some(&dispatch.webhooks()),
+            files,
+        )
+    }
+
+    /// Without the webhooks, and of the files only what is read in no time.
+    pub async fn brief<T: Transport>(
+        about: &About,
+        reading: &Reading,
+        dispatch: &Dispatch<T>,
+    ) -> Self {
+        let files = Arc::new(reading.brief(dispatch).await);
+        Self::new(about, dispatch.snapshot(), None, files)
+    }
+
+    fn new(
+        about: &About,
+        pipeline: Snapshot,
+        configured: Option<&[Arc<Webhook>]>,
+        files: Arc<Files>,
+    ) -> Self {
+        let lossy = |path: &Path| path.to_string_lossy().into_owned();
+        let mut warnings = pipeline.warnings.clone();
+        warnings.extend(files.warning());
+        Self {
+            version: VERSION,
+            daemon: Process {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started_at: utc(about.started_ms),
+                config: lossy(&about.config),
+                reloads: pipeline.reloads,
+                last_reload_failed: pipeline.last_reload_failed,
+            },
+            health: Health::new(pipeline.complaints.clone(), warnings),
+            outbox: Outbox {
+                path: lossy(&about.outbox),
+                cursor: files.cursor,
+                newest: files.newest,
+                lag: files.lag(),
+            },
+            log: Log {
+                path: lossy(&about.log),
+                bytes: files.log_bytes,
+                wal_bytes: files.wal_bytes,
+            },
+            in_flight: pipeline.in_flight,
+            webhooks: configured.map_or_else(Vec::new, |configured| {
+                webhooks(configured, &pipeline, files.pending.as_deref())
+            }),
+            inside: Inside {
+                pipeline,
+                files,
+                started_ms: about.started_ms,
+            },
+        }
+    }
+}
+
+fn webhooks(
+    configured: &[Arc<Webhook>],
+    pipeline: &Snapshot,
+    pending: Option<&[Pending]>,
+) -> Vec<WebhookStatus> {
+    let pending: Option<HashMap<&str, i64>> =
+        pending.map(|all| all.iter().map(|p| (&*p.webhook, p.count)).collect());
+    let pending = |name: &str| Some(pending.as_ref()?.get(name).copied().unwrap_or(0));
+    let lanes = pipeline.webhooks.iter();
+    let mut lanes: HashMap<&str, _> = lanes.map(|lane| (&*lane.name, lane)).collect();
+    let mut all: Vec<WebhookStatus> = configured
+        .iter()
+        .map(|webhook| {
+            let lane = lanes.remove(&*webhook.name);
+            WebhookStatus {
+                name: webhook.name.to_string(),
+                active: webhook.active,
+                in_flight: lane.map_or(0, |lane| lane.in_flight),
+                queued: lane.map_or(0, |lane| lane.queued),
+                pending: pending(&webhook.name),
+            }
+        })
+        .collect();
+    let gone = pipeline.webhooks.iter();
+    let gone = gone.filter(|lane| lane.in_flight > 0 && lanes.contains_key(&*lane.name));
+    all.extend(gone.map(|lane| WebhookStatus {
+        name: lane.name.to_string(),
+        active: false,
+        in_flight: lane.in_flight,
+        queued: lane.queued,
+        pending: pending(&lane.name),
+    }));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::WebhookSnapshot;
+
+    fn lane(name: &str, in_flight: usize) -> WebhookSnapshot {
+        WebhookSnapshot {
+            name: name.into(),
+            in_flight,
+            queued: 3,
+            ..WebhookSnapshot::default()
+        }
+    }
+
+    fn status() -> Status {
+        let about = About {
+            config: "c.toml".into(),
+            outbox: "o.db".into(),
+            log: "l.db".into(),
+            started_ms: 0,
+        };
+        let pipeline = Snapshot {
+            complaints: vec!["disk full (for 5 s)".to_owned()],
+            webhooks: vec![lane("b", 1), lane("gone", 2), lane("idle", 0)],
+            in_flight: 3,
+            ..Snapshot::default()
+        };
+        let files = Files {
+            pending: Some(vec![Pending {
+                webhook: "b".into(),
+                count: 7,
+                since_ms: None,
+            }]),
+            cursor: Some(4),
+            newest: Some(9),
+            ..Files::default()
+        };
+        let mut inactive = Webhook::sample("a", "http://h/");
+        inactive.active = false;
+        let configured = [inactive, Webhook::sample("b", "http://h/")].map(Arc::new);
+        Status::new(&about, pipeline, Some(&configured), Arc::new(files))
+    }
+
+    #[test]
+    fn the_configurations_webhooks_come_first_and_of_the_gone_those_in_flight() {
+        let told: Vec<_> = status()
+            .webhooks
+            .into_iter()
+            .map(|w| (w.name, w.active, w.in_flight, w.queued, w.pending))
+            .collect();
+        let of = |name: &str, active, in_flight, queued, pending| {
+            (name.to_owned(), active, in_flight, queued, Some(pending))
+        };
+        assert_eq!(
+            told,
+            [
+                of("a", false, 0, 0, 0),
+                of("b", true, 1, 3, 7),
+                of("gone", false, 2, 3, 0)
+            ]
+        );
+    }
+
+    #[test]
+    fn its_json_is_version_1_and_reads_back_as_it_was() {
+        let status = status();
+        let json = serde_json::to_value(&status).unwrap();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(
+            keys,
+            [
+                "complaints",
+                "daemon",
+                "healthy",
+                "in_flight",
+                "log",
+                "outbox",
+                "version",
+                "warnings",
+                "webhooks"
+            ]
+        );
+        assert_eq!(json["version"], 1);
+        assert_eq!(json["outbox"]["lag"], 5);
+        let back: Status = serde_json::from_value(json).unwrap();
+        assert_eq!(back.health, status.health);
+        assert!(!back.health.healthy);
+        assert_eq!(back.webhooks, status.webhooks);
+        assert_eq!((back.daemon, back.outbox), (status.daemon, status.outbox));
+    }
+
+    #[test]
+    fn an_older_daemons_answer_is_read_and_an_answer_without_health_is_none() {
+        let old = r#"{"daemon":{"pid":1,"version":"0"},"healthy":true,"in_flight":2,"new":{}}"#;
+        let status: Status = serde_json::from_str(old).unwrap();
+        assert!(status.health.healthy && status.webhooks.is_empty());
+        let odd = r#"{"daemon":{"pid":1,"version":"0"},"in_flight":2}"#;
+        assert!(serde_json::from_str::<Status>(odd).is_err());
+    }
+}
