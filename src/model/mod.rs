@@ -11,6 +11,7 @@ pub mod clock;
 pub mod crash;
 pub mod decimal;
 pub mod delivery;
+mod durations;
 pub mod event;
 mod host;
 pub mod print;
@@ -22,6 +23,7 @@ pub use attempt::{
 };
 pub use clock::Clock;
 pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
+pub use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
 pub use print::Print;
 pub use url::Url;
