@@ -69,7 +69,8 @@ const fn part<const N: usize>(of_metrics: bool) -> [i64; N] {
     let (mut from, mut to) = (0, 0);
     while from < EDGES.len() {
         let edge = &EDGES[from];
-        if if of_metrics { edge.metrics } else { edge.log } {
+        let shown = if of_metrics { edge.metrics } else { edge.log };
+        if shown {
             part[to] = edge.ms;
             to += 1;
         }
