@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::model::crash;
 use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail};
-use crate::pipeline::Dispatch;
+use crate::pipeline::{Dispatch, chain};
 use crate::transport::Client;
 
 /// Requests that wait for the thread: two for each connection there may be.
@@ -411,10 +411,9 @@ fn id_of(appended: Appended) -> Result<i64, Refusal> {
     }
 }
 
-/// The outbox's trouble, with its cause, for the client.
+/// The outbox's trouble, with its causes, for the client.
 fn refusal(error: &outbox::Error) -> Refusal {
-    let cause = std::error::Error::source(error);
-    let words = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    let words = chain(error);
     tracing::warn!(
         error = words,
         "the outbox does not take events from the socket"

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::activity::{Activity, Phase};
 use super::append::{Mode, Refusal};
 use super::body::SMALL_BYTES;
-use super::serve::LAST_WORDS;
+use super::limits::LAST_WORDS;
 use super::{Api, item};
 use crate::outbox::NewEvent;
 

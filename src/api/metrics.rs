@@ -36,7 +36,8 @@ use std::fmt::Display;
 
 use super::Api;
 use super::answer::{self, Answer};
-use crate::pipeline::{DURATION_EDGES_MS, Snapshot, WebhookSnapshot};
+use crate::model::METRICS_EDGES_MS;
+use crate::pipeline::{Snapshot, WebhookSnapshot};
 use crate::query::{Files, Inside};
 
 /// Every family: its name, its type and its help.
@@ -231,7 +232,7 @@ fn durations(page: &mut Page, webhook: &WebhookSnapshot) {
     let name = "webhooksd_attempt_duration_seconds";
     let label = ("webhook", &*webhook.name);
     let mut below = 0;
-    for (edge_ms, count) in DURATION_EDGES_MS.iter().zip(&webhook.durations) {
+    for (edge_ms, count) in METRICS_EDGES_MS.iter().zip(&webhook.durations) {
         below += count;
         let edge = Thousandths(i128::from(*edge_ms)).to_string();
         page.sample(name, "_bucket", &[label, ("le", &edge)], below);

@@ -16,6 +16,7 @@ mod body;
 mod fields;
 mod intake;
 pub mod item;
+mod limits;
 mod lines;
 mod metrics;
 mod order;

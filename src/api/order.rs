@@ -18,7 +18,7 @@ use super::answer::{self, Answer, Denial};
 use super::fields::Fields;
 use crate::model::event::is_name;
 use crate::model::{Attempt, Pattern};
-use crate::pipeline::{Dispatch, Refused, Tested, Wanted};
+use crate::pipeline::{Dispatch, Refused, Tested, Wanted, chain};
 use crate::store::{self, Ended, NotAgain, Reader};
 use crate::transport::Client;
 
@@ -123,9 +123,7 @@ fn bad(words: &str) -> Denial {
 }
 
 fn broken(error: &dyn std::error::Error) -> Denial {
-    let cause = error.source();
-    let words = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-    answer::denial(StatusCode::SERVICE_UNAVAILABLE, &words)
+    answer::denial(StatusCode::SERVICE_UNAVAILABLE, &chain(error))
 }
 
 fn refused(webhook: &str, refused: &Refused) -> Denial {

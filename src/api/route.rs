@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::activity::{Activity, Phase};
 use super::answer::{self, Answer, Denial};
+use super::body::Whole;
 
 /// What a listener gives access to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,42 +57,75 @@ impl Api {
             return Err(not_found());
         }
         match parts[..] {
-            ["health" | "status" | "metrics"] | ["replays", _] => {
-                if !matches!(*request.method(), Method::GET | Method::HEAD) {
-                    return Err(answer::not_allowed("GET, HEAD"));
-                }
-                activity.enter(Phase::Busy);
-                match parts[..] {
-                    ["health"] => Ok(self.health().await),
-                    ["status"] => Ok(self.status().await),
-                    ["metrics"] => Ok(self.metrics().await),
-                    [_, id] => self.replay_state(id).await,
-                    _ => Err(not_found()),
-                }
+            ["health"] => {
+                reads(&request, activity)?;
+                Ok(self.health().await)
             }
-            ["events" | "reload" | "redeliver" | "replay"]
-            | ["webhooks", _, "test"]
-            | ["deliveries", _, "redeliver"] => {
-                if *request.method() != Method::POST {
-                    return Err(answer::not_allowed("POST"));
-                }
-                if parts == ["events"] {
-                    return self.events(request, activity).await;
-                }
-                let whole = self.order_body(request, activity).await?;
-                let place = self.order_place()?;
-                match parts[..] {
-                    ["reload"] => self.reload().await,
-                    ["redeliver"] => self.redeliver(&whole.bytes, activity, place).await,
-                    ["replay"] => self.replay(&whole.bytes).await,
-                    ["webhooks", name, _] => self.test(name, &whole.bytes).await,
-                    ["deliveries", id, _] => self.redeliver_one(id).await,
-                    _ => Err(not_found()),
-                }
+            ["status"] => {
+                reads(&request, activity)?;
+                Ok(self.status().await)
+            }
+            ["metrics"] => {
+                reads(&request, activity)?;
+                Ok(self.metrics().await)
+            }
+            ["replays", id] => {
+                reads(&request, activity)?;
+                self.replay_state(id).await
+            }
+            ["events"] => {
+                posts(&request)?;
+                self.events(request, activity).await
+            }
+            ["reload"] => {
+                let (_body, _place) = self.order(request, activity).await?;
+                self.reload().await
+            }
+            ["redeliver"] => {
+                let (body, place) = self.order(request, activity).await?;
+                self.redeliver(&body.bytes, activity, place).await
+            }
+            ["replay"] => {
+                let (body, _place) = self.order(request, activity).await?;
+                self.replay(&body.bytes).await
+            }
+            ["webhooks", name, "test"] => {
+                let (body, _place) = self.order(request, activity).await?;
+                self.test(name, &body.bytes).await
+            }
+            ["deliveries", id, "redeliver"] => {
+                let (_body, _place) = self.order(request, activity).await?;
+                self.redeliver_one(id).await
             }
             _ => Err(not_found()),
         }
     }
+
+    /// The body of an order, and its place among those at work.
+    async fn order(
+        &self,
+        request: Request<Incoming>,
+        activity: &Arc<Activity>,
+    ) -> Result<(Whole, OwnedSemaphorePermit), Denial> {
+        posts(&request)?;
+        let whole = self.order_body(request, activity).await?;
+        Ok((whole, self.order_place()?))
+    }
+}
+
+fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), Denial> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(answer::not_allowed("GET, HEAD"));
+    }
+    activity.enter(Phase::Busy);
+    Ok(())
+}
+
+fn posts(request: &Request<Incoming>) -> Result<(), Denial> {
+    if *request.method() != Method::POST {
+        return Err(answer::not_allowed("POST"));
+    }
+    Ok(())
 }
 
 fn not_found() -> Denial {

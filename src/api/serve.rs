@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::activity::Activity;
+use super::limits::LAST_WORDS;
 use super::route::{self, Scope};
 use super::{Api, lines};
 
@@ -51,10 +52,6 @@ const TROUBLE: Duration = Duration::from_millis(100);
 
 /// Between two lines about that in the journal.
 const TELL: Duration = Duration::from_secs(10);
-
-/// Who has connected just before the stop gets so long to begin, for a writer that was accepted must
-/// not be worse off than one that waits for the next daemon.
-pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What is being answered at the stop gets so long: an append may wait for the application.
 const LAST_ANSWERS: Duration = Duration::from_secs(6);

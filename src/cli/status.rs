@@ -22,8 +22,8 @@ use crate::store::WebhookHealth;
 /// Shows how each webhook is doing
 ///
 /// Reads the log, and asks the daemon what is in flight; without a daemon it says so and shows the
-/// rest. Rates and percentiles are of the last hour, in steps of 5 minutes; a percentile is the
-/// upper edge of its bucket.
+/// rest. Rates are of the last hour, in steps of 5 minutes; percentiles of the last day, as in the
+/// view health of the log. A percentile is the upper edge of its bucket.
 ///
 /// A webhook is FAILING when it is active and gave a delivery up in the last hour that nobody has
 /// sent again; or when its newest attempt failed, none of the last hour was delivered, and there was

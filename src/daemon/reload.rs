@@ -13,7 +13,7 @@ use super::{Error, limits, notify};
 use crate::api;
 use crate::config::{Config, Key, Socket};
 use crate::model::{Webhook, crash};
-use crate::pipeline::{Change, Directed, Dispatch, Retention};
+use crate::pipeline::{Change, Directed, Dispatch, Retention, chain};
 use crate::transport::{Client, Endpoint};
 
 /// What only a restart changes: files, and who may connect to what.
@@ -147,13 +147,9 @@ async fn reload(
     }
 }
 
-/// An error with its cause and what can be done about it.
+/// An error with its causes and what can be done about it.
 fn report(error: &Error) -> String {
-    let mut report = error.to_string();
-    if let Some(cause) = std::error::Error::source(error) {
-        report.push_str(": ");
-        report.push_str(&cause.to_string());
-    }
+    let mut report = chain(error);
     if let Some(hint) = error.hint() {
         report.push_str("\nhint: ");
         report.push_str(&hint);

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod crash;
 pub mod decimal;
 pub mod delivery;
+mod durations;
 pub mod event;
 pub mod headers;
 mod host;
@@ -23,6 +24,7 @@ pub use attempt::{
 };
 pub use clock::Clock;
 pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
+pub use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
 pub use headers::Headers;
 pub use print::Print;

@@ -2,7 +2,7 @@
 //! not know yet.
 
 use crate::config::Config;
-use crate::store::{Count, Error, LastHour, Reader, WebhookHealth};
+use crate::store::{Count, Error, Lately, Reader, WebhookHealth};
 
 /// The state of a webhook that the daemon does not know yet.
 pub const NEW: &str = "new";
@@ -37,7 +37,8 @@ fn new(name: &str) -> WebhookHealth {
         last_success_ms: None,
         last_failure_ms: None,
         last_error: None,
-        hour: LastHour::default(),
+        hour: Lately::default(),
+        day: Lately::default(),
         hours: Default::default(),
         given_up: 0,
     }

@@ -48,7 +48,7 @@ pub use look::{Look, look};
 pub use outlook::LastFailure;
 pub use queue::Clamped;
 pub use read::{
-    Count, DeliveryTrace, EventTrace, HourCounts, LastHour, LogFilter, LogRow, LogText, Newest,
+    Count, DeliveryTrace, EventTrace, HourCounts, Lately, LogFilter, LogRow, LogText, Newest,
     Reader, RejectedTrace, WebhookHealth, WebhookRow,
 };
 pub use retain::Swept;

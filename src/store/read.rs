@@ -17,7 +17,7 @@ use super::error::Doing;
 use super::{Error, connect, data_version, schema};
 
 pub use event::{DeliveryTrace, EventTrace, RejectedTrace, WebhookRow};
-pub use health::{HourCounts, LastHour, WebhookHealth};
+pub use health::{HourCounts, Lately, WebhookHealth};
 pub use log::{LogFilter, LogRow, LogText, Newest};
 pub use pending::Count;
 

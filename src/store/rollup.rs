@@ -12,11 +12,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::error::Doing;
 use super::{Error, Store, Swept};
-
-/// The upper edges of the duration buckets, milliseconds: the columns `le_1` … `le_10000`.
-pub(super) const EDGES_MS: [i64; 17] = [
-    1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000,
-];
+use crate::model::LOG_EDGES_MS;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -47,7 +43,7 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
     let mut sums = String::from(
         "attempts = attempts + excluded.attempts, failures = failures + excluded.failures",
     );
-    for (n, edge) in EDGES_MS.iter().enumerate() {
+    for (n, edge) in LOG_EDGES_MS.iter().enumerate() {
         columns += &format!(", le_{edge}");
         places += &format!(", ?{}", n + 6);
         sums += &format!(", le_{edge} = le_{edge} + excluded.le_{edge}");
@@ -64,7 +60,7 @@ struct Counts {
     attempts: i64,
     failures: i64,
     /// How many took at most the edge, for each edge.
-    le: [i64; EDGES_MS.len()],
+    le: [i64; LOG_EDGES_MS.len()],
 }
 
 /// The newest of a webhook.
@@ -102,7 +98,7 @@ impl Tally {
         let counts = self.counts.entry((start, webhook.clone())).or_default();
         counts.attempts += 1;
         counts.failures += i64::from(!success);
-        for (count, edge) in counts.le.iter_mut().zip(EDGES_MS) {
+        for (count, edge) in counts.le.iter_mut().zip(LOG_EDGES_MS) {
             *count += i64::from(duration_us <= edge * 1000);
         }
         let last = self.last.entry(webhook.clone()).or_default();

@@ -47,6 +47,7 @@ struct Webhook<'a> {
     last_failure: Option<String>,
     last_error: Option<&'a str>,
     hour: Hour,
+    day: Day,
     hours: Vec<Counts>,
     given_up: i64,
 }
@@ -56,6 +57,14 @@ struct Hour {
     attempts: i64,
     failures: i64,
     success_rate: Option<f64>,
+    p50_ms: Option<i64>,
+    p99_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Day {
+    attempts: i64,
+    failures: i64,
     p50_ms: Option<i64>,
     p99_ms: Option<i64>,
 }
@@ -137,6 +146,12 @@ fn of_webhook(webhook: &WebhookHealth, in_flight: Option<usize>) -> Webhook<'_> 
             success_rate: super::show::success_rate(&webhook.hour),
             p50_ms: webhook.hour.p50_ms,
             p99_ms: webhook.hour.p99_ms,
+        },
+        day: Day {
+            attempts: webhook.day.attempts,
+            failures: webhook.day.failures,
+            p50_ms: webhook.day.p50_ms,
+            p99_ms: webhook.day.p99_ms,
         },
         hours: hours.collect(),
         given_up: webhook.given_up,

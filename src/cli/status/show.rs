@@ -9,7 +9,7 @@ use super::super::screen::{Look, Screen};
 use super::super::{spark, text, when};
 use super::{Daemon, Status};
 use crate::query;
-use crate::store::{LastHour, WebhookHealth};
+use crate::store::{Lately, WebhookHealth};
 
 /// Where there is no terminal, lines are set as for one of this width.
 const PAGE: usize = 120;
@@ -153,8 +153,8 @@ fn pieces(health: &WebhookHealth, in_flight: Option<usize>, now_ms: i64) -> Vec<
             percent(hour)
         )),
     }
-    if let (Some(p50), Some(p99)) = (hour.p50_ms, hour.p99_ms) {
-        pieces.push(format!("p50 {p50} ms, p99 {p99} ms"));
+    if let (Some(p50), Some(p99)) = (health.day.p50_ms, health.day.p99_ms) {
+        pieces.push(format!("p50 {p50} ms, p99 {p99} ms in 24 h"));
     }
     if health.given_up > 0 {
         let given_up = text::deliveries(health.given_up);
@@ -180,13 +180,13 @@ fn pieces(health: &WebhookHealth, in_flight: Option<usize>, now_ms: i64) -> Vec<
     clippy::cast_precision_loss,
     reason = "a share of counts, which are far below 2^53"
 )]
-pub(super) fn success_rate(hour: &LastHour) -> Option<f64> {
+pub(super) fn success_rate(hour: &Lately) -> Option<f64> {
     let delivered = hour.attempts - hour.failures;
     (hour.attempts > 0).then(|| delivered as f64 / hour.attempts as f64)
 }
 
 /// The same in percent with one digit, rounded down: 100 % means all of them.
-fn percent(hour: &LastHour) -> String {
+fn percent(hour: &Lately) -> String {
     let delivered = (hour.attempts - hour.failures).max(0);
     let per_mille = delivered.saturating_mul(1_000) / hour.attempts.max(1);
     match per_mille % 10 {
@@ -229,10 +229,10 @@ mod tests {
 
     #[test]
     fn all_is_said_only_of_all() {
-        let hour = |attempts, failures| LastHour {
+        let hour = |attempts, failures| Lately {
             attempts,
             failures,
-            ..LastHour::default()
+            ..Lately::default()
         };
         assert_eq!(percent(&hour(100_000, 0)), "100 %");
         assert_eq!(percent(&hour(100_000, 1)), "99.9 %");

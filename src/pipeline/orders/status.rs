@@ -43,7 +43,8 @@ pub struct WebhookSnapshot {
     pub failed: u64,
     /// The sum of all attempts' durations, microseconds.
     pub duration_us: u64,
-    /// Attempts by duration: one count for each edge of [`DURATION_EDGES_MS`](crate::pipeline::DURATION_EDGES_MS), then those above.
+    /// Attempts by duration: one count for each edge of [`METRICS_EDGES_MS`](crate::model::METRICS_EDGES_MS),
+    /// then those above.
     /// Not cumulative.
     pub durations: Vec<u64>,
 }

@@ -6,11 +6,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::standing::Standing;
-use crate::model::{Attempt, Clock, Fault, Verdict};
-
-/// Upper edges of the duration histogram, milliseconds; the last bucket is open. The fixed
-/// time-outs of 3 s stand out as buckets of their own.
-pub const DURATION_EDGES_MS: [i64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 3_000, 6_000];
+use crate::model::{Attempt, Clock, Fault, METRICS_EDGES_MS, Verdict};
 
 /// Between two journal lines about faults of our own machine, which would come by the thousand.
 const FAULT_LINE_MS: i64 = 10_000;
@@ -176,7 +172,7 @@ pub(crate) struct Tally {
     pub(crate) retried: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) duration_us: AtomicU64,
-    pub(crate) buckets: [AtomicU64; DURATION_EDGES_MS.len() + 1],
+    pub(crate) buckets: [AtomicU64; METRICS_EDGES_MS.len() + 1],
 }
 
 impl Tally {
@@ -190,8 +186,8 @@ impl Tally {
         let us = attempt.exchange.duration_us;
         self.duration_us
             .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
-        let place = DURATION_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
-        self.buckets[place.unwrap_or(DURATION_EDGES_MS.len())].fetch_add(1, Ordering::Relaxed);
+        let place = METRICS_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
+        self.buckets[place.unwrap_or(METRICS_EDGES_MS.len())].fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -17,7 +17,7 @@ mod settings;
 pub(crate) mod standing;
 
 pub use chain::chain;
-pub use counters::{Counters, DURATION_EDGES_MS};
+pub use counters::Counters;
 pub use fan_out::Routes;
 pub(crate) use fingerprint::thin;
 pub(crate) use log::{Log, LogGuard};

@@ -9,14 +9,16 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::{Count, Reader};
+use crate::model::LOG_EDGES_MS;
 use crate::store::Error;
 use crate::store::error::Doing;
-use crate::store::rollup::EDGES_MS;
 
 /// Deliveries given up in the last hour are looked for among so many of the webhook's newest.
 const LOOKED_THROUGH: i64 = 1_000;
 
 const HOUR_MS: i64 = 3_600_000;
+
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 const HOURS: usize = 24;
 
@@ -39,7 +41,9 @@ pub struct WebhookHealth {
     /// Why it was none.
     pub last_error: Option<String>,
     /// The last hour, in steps of 5 minutes.
-    pub hour: LastHour,
+    pub hour: Lately,
+    /// The last day, in steps of an hour: what the view `health` says of it.
+    pub day: Lately,
     /// The last 24 hours by the clock, the oldest first; the last one is not over.
     pub hours: [HourCounts; HOURS],
     /// Deliveries given up in the last hour that nobody has sent again, without tests; at most a
@@ -47,9 +51,9 @@ pub struct WebhookHealth {
     pub given_up: i64,
 }
 
-/// Attempts of the last hour.
+/// Attempts of the last hour, or of the last day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LastHour {
+pub struct Lately {
     /// All of them.
     pub attempts: i64,
     /// Those that were no success.
@@ -91,10 +95,12 @@ impl Reader {
         let step = "read how the webhooks are doing";
         let connection = &self.connection;
         let mut webhooks = webhooks(connection).doing(step)?;
-        let last_hour = last_hour(connection, now_ms).doing(step)?;
+        let last_hour = lately(connection, "5min", now_ms - HOUR_MS).doing(step)?;
+        let last_day = lately(connection, "hour", now_ms - DAY_MS).doing(step)?;
         let by_hour = by_hour(connection, now_ms).doing(step)?;
         for webhook in &mut webhooks {
             webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
+            webhook.day = last_day.get(&webhook.name).copied().unwrap_or_default();
             webhook.hours = by_hour.get(&webhook.name).copied().unwrap_or_default();
             webhook.pending = self.pending_of(&webhook.name)?;
             webhook.given_up = given_up(connection, &webhook.name, now_ms - HOUR_MS).doing(step)?;
@@ -117,7 +123,8 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
                 last_success_ms: row.get(2)?,
                 last_failure_ms: row.get(3)?,
                 last_error: row.get(4)?,
-                hour: LastHour::default(),
+                hour: Lately::default(),
+                day: Lately::default(),
                 hours: Default::default(),
                 given_up: 0,
             })
@@ -125,30 +132,34 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
         .collect()
 }
 
-fn last_hour(connection: &Connection, now_ms: i64) -> rusqlite::Result<HashMap<String, LastHour>> {
-    let sums: String = EDGES_MS
+fn lately(
+    connection: &Connection,
+    span: &str,
+    since_ms: i64,
+) -> rusqlite::Result<HashMap<String, Lately>> {
+    let sums: String = LOG_EDGES_MS
         .iter()
         .map(|edge| format!(", sum(le_{edge})"))
         .collect();
     let sql = format!(
         "SELECT webhook, sum(attempts), sum(failures){sums} FROM rollup
-          WHERE span = '5min' AND start > ?1 GROUP BY webhook"
+          WHERE span = ?1 AND start > ?2 GROUP BY webhook"
     );
     connection
         .prepare_cached(&sql)?
-        .query_map([now_ms - HOUR_MS], |row| {
+        .query_map(params![span, since_ms], |row| {
             let attempts = row.get(1)?;
-            let mut within = [0; EDGES_MS.len()];
+            let mut within = [0; LOG_EDGES_MS.len()];
             for (place, count) in within.iter_mut().enumerate() {
                 *count = row.get(place + 3)?;
             }
-            let hour = LastHour {
+            let lately = Lately {
                 attempts,
                 failures: row.get(2)?,
                 p50_ms: percentile(attempts, &within, 50),
                 p99_ms: percentile(attempts, &within, 99),
             };
-            Ok((row.get(0)?, hour))
+            Ok((row.get(0)?, lately))
         })?
         .collect()
 }
@@ -159,7 +170,7 @@ fn percentile(attempts: i64, within: &[i64], percent: i64) -> Option<i64> {
         return None;
     }
     let place = within.iter().position(|n| n * 100 >= attempts * percent);
-    Some(place.map_or(ABOVE_MS, |place| EDGES_MS[place]))
+    Some(place.map_or(ABOVE_MS, |place| LOG_EDGES_MS[place]))
 }
 
 fn by_hour(
@@ -202,13 +213,13 @@ mod tests {
 
     #[test]
     fn a_percentile_is_the_upper_edge_of_its_bucket() {
-        let mut within = [10; EDGES_MS.len()];
+        let mut within = [10; LOG_EDGES_MS.len()];
         within[..4].copy_from_slice(&[0, 4, 5, 9]);
         assert_eq!(percentile(10, &within, 50), Some(3));
         assert_eq!(percentile(10, &within, 90), Some(5));
         assert_eq!(percentile(10, &within, 99), Some(10));
         assert_eq!(percentile(11, &within, 99), Some(ABOVE_MS));
-        assert_eq!(percentile(0, &[0; EDGES_MS.len()], 50), None);
+        assert_eq!(percentile(0, &[0; LOG_EDGES_MS.len()], 50), None);
     }
 
     #[test]
@@ -220,11 +231,12 @@ mod tests {
             last_success_ms: Some(5),
             last_failure_ms: Some(4),
             last_error: None,
-            hour: LastHour {
+            hour: Lately {
                 attempts: 2,
                 failures: 1,
-                ..LastHour::default()
+                ..Lately::default()
             },
+            day: Lately::default(),
             hours: Default::default(),
             given_up: 0,
         };
@@ -238,16 +250,16 @@ mod tests {
             "another attempt of the hour was delivered"
         );
         let all = WebhookHealth {
-            hour: LastHour {
+            hour: Lately {
                 attempts: 2,
                 failures: 2,
-                ..LastHour::default()
+                ..Lately::default()
             },
             ..one.clone()
         };
         assert!(all.is_failing());
         let long_ago = WebhookHealth {
-            hour: LastHour::default(),
+            hour: Lately::default(),
             ..one
         };
         assert!(

@@ -271,7 +271,9 @@ fn the_columns_of_the_rollup_are_its_edges() {
         log.ask("SELECT group_concat(substr(name, 4)) FROM pragma_table_info('rollup') WHERE name LIKE 'le%'");
     assert_eq!(
         columns,
-        rollup::EDGES_MS.map(|edge| edge.to_string()).join(",")
+        crate::model::LOG_EDGES_MS
+            .map(|edge| edge.to_string())
+            .join(",")
     );
 }
 

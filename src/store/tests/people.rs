@@ -220,6 +220,31 @@ fn health_counts_and_its_percentiles_are_sane() {
 }
 
 #[test]
+fn percentiles_are_of_the_day_in_the_view_and_for_status() {
+    let log = Log::new();
+    let mut store = log.open();
+    let now = Clock::system().now_ms();
+    let dues = some_attempts(&mut store, now);
+    let then = now - 3 * 3_600_000;
+    let slow = (0..100).map(|_| {
+        let mut attempt = attempt(&dues[3], then, Verdict::RetryAt(now));
+        attempt.exchange.duration_us = 2_500_000;
+        attempt
+    });
+    store.record(&slow.collect::<Vec<_>>()).unwrap();
+    store.flush(now).unwrap();
+    let health = Reader::open(&log.path).unwrap().health(now).unwrap();
+    let b = health.iter().find(|webhook| webhook.name == "b").unwrap();
+    assert_eq!((b.hour.attempts, b.day.attempts), (1, 101));
+    assert_eq!((b.day.p50_ms, b.day.p99_ms), (Some(3_000), Some(3_000)));
+    assert_ne!(b.hour.p50_ms, b.day.p50_ms);
+    assert_eq!(
+        log.ask::<String>("SELECT p50_ms || ' ' || p99_ms FROM health WHERE webhook = 'b'"),
+        "3000 3000"
+    );
+}
+
+#[test]
 fn the_queries_that_must_be_fast_use_their_indexes_and_sort_nothing() {
     let log = Log::new();
     drop(log.open());
