@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::excerpt::{Excerpt, Private};
 use super::source::Source;
+use super::visible::printable;
 
 /// The most errors that are kept, and the most warnings. A report of thousands is one mistake made thousands of times,
 /// and a file of 16 MiB can hold millions.
@@ -196,23 +197,5 @@ impl Findings {
         self.list
             .sort_by_key(|finding| finding.at.as_ref().map_or(usize::MAX, |at| at.start));
         (self.list, self.more)
-    }
-}
-
-/// The text without characters that would act on a terminal or reorder the line.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(shown).collect()
-}
-
-/// The character as it is shown: tabs as a space, controls and bidirectional marks replaced.
-pub(super) fn shown(c: char) -> char {
-    match c {
-        '\t' => ' ',
-        '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
     }
 }

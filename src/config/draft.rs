@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::diagnose::diagnose;
 use super::diagnostic::{Diagnostic, Findings, Report, Severity};
-use super::read::diagnose;
 use super::source::Source;
 use super::{Config, sections};
 

@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::shown;
 use super::keys::{Key, Keys, TABLES, TOP, inside};
 use super::source::Source;
+use super::visible::shown;
 
 /// The most of a line that is shown, in characters: what fits a terminal beside the line number.
 const MAX_SHOWN_CHARS: usize = 120;

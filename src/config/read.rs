@@ -12,13 +12,14 @@ use toml::de::{DeTable, DeValue};
 
 use crate::model::{Dialect, Webhook};
 
-use super::diagnostic::{Diagnostic, Finding, Findings, Report, Severity, printable};
+use super::diagnostic::{Diagnostic, Finding, Findings, Report, Severity};
 use super::draft::{Draft, Key, Places, WebhookPlaces, places_of};
 use super::excerpt::Private;
 use super::keys::{self, Keys, TOP};
 use super::section::{Section, type_name};
 use super::sections::{self, SOCKET_PATH, Sections};
 use super::source::Source;
+use super::visible::printable;
 use super::webhook::{Reading, check_tenant};
 use super::{Config, Delivery, Surroundings};
 
@@ -101,26 +102,6 @@ fn syntax(file_name: &str, source: &Source<'_>, error: &toml::de::Error) -> Diag
         fix: fix.to_owned(),
     };
     finding.diagnose(file_name, source, &private)
-}
-
-/// What was found with lines and columns.
-pub(super) fn diagnose(
-    file_name: &str,
-    source: &Source<'_>,
-    root: &DeTable<'_>,
-    list: Vec<Finding>,
-) -> Vec<Diagnostic> {
-    if list.is_empty() {
-        return Vec::new();
-    }
-    let places: Vec<usize> = list
-        .iter()
-        .filter_map(|finding| finding.at.as_ref().map(|at| at.start))
-        .collect();
-    let private = Private::of(root, source, &places);
-    list.into_iter()
-        .map(|finding| finding.diagnose(file_name, source, &private))
-        .collect()
 }
 
 fn whole(

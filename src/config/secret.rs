@@ -9,8 +9,9 @@ use std::path::{Component, Path};
 
 use crate::model::Secret;
 
-use super::diagnostic::{Findings, printable};
+use super::diagnostic::Findings;
 use super::section::{Given, Section};
+use super::visible::printable;
 use super::{SecretsWanted, Surroundings};
 
 /// The longest secret, in bytes. HMAC-SHA256 hashes a key longer than 64 bytes to 32, so a larger

@@ -10,8 +10,9 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Findings, printable};
+use super::diagnostic::Findings;
 use super::keys::Keys;
+use super::visible::printable;
 
 /// The longest unknown key that is repeated in full, in characters.
 const MAX_KEY_SHOWN_CHARS: usize = 64;

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use crate::model::event::is_name;
 use crate::model::{Dialect, Pattern, Webhook};
 
-use super::diagnostic::{Findings, printable};
+use super::diagnostic::Findings;
 use super::keys::nearest;
 use super::section::{Given, Section};
+use super::visible::printable;
 use super::{SecretsWanted, Surroundings, headers, secret, url};
 
 /// The longest name: it is a label of metrics and a column of tables.

@@ -8,6 +8,7 @@
 
 mod differs;
 mod error;
+mod fixed;
 mod hangup;
 mod holder;
 mod judge;
@@ -18,6 +19,7 @@ mod look;
 mod notify;
 mod opening;
 mod patience;
+mod refusal;
 mod reload;
 #[cfg(test)]
 mod tests;
@@ -51,9 +53,6 @@ use opening::Opening;
 use patience::Patience;
 use reload::Reload;
 
-/// Threads that run futures: two do the work of today's loads, four leave room for TLS handshakes.
-const THREADS: usize = 4;
-
 /// What a blocked thread, such as one that waits for a name server, may delay the exit.
 const EXIT: Duration = Duration::from_millis(200);
 
@@ -78,7 +77,7 @@ pub fn run(config_path: &Path) -> Result<(), Error> {
     let client = Client::new(Clock::system());
     let judged = judge(config_path, &Asked::Start, &client)?;
     limits::raise_files();
-    let threads = threads();
+    let threads = limits::threads();
     limits::check_threads(threads).map_err(Error::Threads)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -89,13 +88,6 @@ pub fn run(config_path: &Path) -> Result<(), Error> {
     let ended = runtime.block_on(serve(config_path, judged, client));
     runtime.shutdown_timeout(EXIT);
     ended
-}
-
-/// How many threads run futures on this machine.
-fn threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .clamp(1, THREADS)
 }
 
 /// What is running.

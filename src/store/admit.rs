@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
 use super::rows::{Insert, Values};
-use super::{Error, Reader, Store, owed};
+use super::{Error, Reader, Store};
 use crate::model::print::Columns;
 use crate::model::{Admission, Cursor, Dialect, Due, Fanned, Origin, Owed, Print, Rejected};
 
@@ -244,7 +244,7 @@ impl Made {
         }
         let dues = self.deliveries(t, dues)?;
         owed.retain(|debt| !debt.webhooks.is_empty());
-        owed::write(t, &mut owed)?;
+        write_owed(t, &mut owed)?;
         Ok((dues, owed))
     }
 
@@ -282,6 +282,25 @@ impl Made {
             body: body.clone(),
         }
     }
+}
+
+/// Writes debts down, and gives them their ids.
+fn write_owed(t: &Transaction<'_>, owed: &mut [Owed]) -> rusqlite::Result<()> {
+    let mut statement = t.prepare_cached(
+        "INSERT INTO owed (generation, event_id, event, dialect, payload_id, webhooks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for debt in owed {
+        debt.id = statement.insert(params![
+            debt.generation,
+            debt.event_id,
+            debt.event,
+            debt.dialect.name(),
+            debt.payload_id,
+            debt.webhooks.join("\n"),
+        ])?;
+    }
+    Ok(())
 }
 
 fn reject(

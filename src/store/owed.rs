@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::Row;
 
 use super::admit::Made;
 use super::error::Doing;
@@ -61,25 +61,6 @@ impl Store {
             Ok(dues)
         })
     }
-}
-
-/// Writes debts down, and gives them their ids.
-pub(super) fn write(t: &Transaction<'_>, owed: &mut [Owed]) -> rusqlite::Result<()> {
-    let mut statement = t.prepare_cached(
-        "INSERT INTO owed (generation, event_id, event, dialect, payload_id, webhooks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for debt in owed {
-        debt.id = statement.insert(params![
-            debt.generation,
-            debt.event_id,
-            debt.event,
-            debt.dialect.name(),
-            debt.payload_id,
-            debt.webhooks.join("\n"),
-        ])?;
-    }
-    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Owed>> {

@@ -5,6 +5,7 @@
 //! judges code under any `cfg`. Each rule is a function from files to complaints, and has a snippet
 //! below that it must complain of. Left out: what clippy and rustc can say better.
 
+mod circles;
 mod snippets;
 mod source;
 
@@ -75,6 +76,16 @@ const HOMES: [(&str, &[&str]); 25] = [
         ],
     ),
     ("jiff", &["dialect", "model", "cli", "store", "pipeline"]),
+];
+
+/// Where circles are not yet mended.
+const NOT_YET_STRAIGHT: &[&str] = &[
+    "pipeline",
+    "transport",
+    "api",
+    "store",
+    "cli/explain",
+    "cli/status",
 ];
 
 const MAX_LINES: usize = 500;
@@ -390,6 +401,14 @@ fn imports_point_down() {
     none(
         &upward_imports(&house()),
         "an import may only point to a lower floor (src/lib.rs)",
+    );
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    none(
+        &circles::circles(&house()),
+        "files of a module import each other in one direction: what both need lies in a third file",
     );
 }
 

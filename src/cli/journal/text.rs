@@ -16,7 +16,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use super::voice::priority;
+use super::priority::priority;
 use crate::model::{Clock, decimal};
 
 /// What a thread keeps of its buffer: more than lines have, but for those of great errors.

@@ -309,3 +309,60 @@ fn strays_at_the_top() {
         ["notes.md", "docs"]
     );
 }
+
+fn circles_of(files: &[(&str, &str)]) -> usize {
+    let files: Vec<File> = files
+        .iter()
+        .map(|(path, text)| File::new(path, text))
+        .collect();
+    circles::circles(&files).len()
+}
+
+#[test]
+fn files_that_import_each_other() {
+    let b = ("src/outbox/b.rs", "use super::c::C;");
+    for (a, c) in [
+        ("use super::b::B;", "use crate::outbox::a::A;"),
+        ("use super::b::B;", "fn f(a: super::a::A) {}"),
+        (
+            "fn f(b: crate::outbox::b::B) {}",
+            "mod m { use super::super::a; }",
+        ),
+    ] {
+        let (a, c) = (("src/outbox/a.rs", a), ("src/outbox/c.rs", c));
+        assert_eq!(circles_of(&[a, b, c]), 1, "{a:?} {c:?}");
+        assert_eq!(circles_of(&[a, b]), 0, "{a:?}");
+    }
+    let child = ("src/outbox/a.rs", "use super::Store;");
+    for parent in [
+        "use a::A; struct Store;",
+        "struct Store; fn f() { a::open() }",
+    ] {
+        assert_eq!(
+            circles_of(&[("src/outbox/mod.rs", parent), child]),
+            1,
+            "{parent}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_is_passed_on_makes_no_circle() {
+    let a = ("src/outbox/a.rs", "use super::Store;");
+    let b = ("src/outbox/b.rs", "pub struct Store;");
+    for parent in [
+        "mod a; mod b; pub use b::Store; use a::A;",
+        "mod a; mod b; use b::Store; fn f() { a::open() }",
+        "mod a; pub(crate) use a::A; struct Store;",
+        "mod a; struct Store; #[cfg(test)] mod tests { use super::a::A; }",
+    ] {
+        let parent = ("src/outbox/mod.rs", parent);
+        assert_eq!(circles_of(&[parent, a, b]), 0, "{parent:?}");
+    }
+    // By way of what is passed on, a circle is one still.
+    let b = ("src/outbox/b.rs", "use super::a::A; pub struct Store;");
+    assert_eq!(
+        circles_of(&[("src/outbox/mod.rs", "pub use b::Store;"), a, b]),
+        1
+    );
+}

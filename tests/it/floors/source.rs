@@ -19,6 +19,8 @@ pub(super) struct Path {
     pub(super) line: usize,
     /// Whether it comes directly after `use`.
     pub(super) is_use: bool,
+    /// Whether it is a `pub use` of some width: the name is passed on, and not needed here.
+    pub(super) is_passed_on: bool,
     /// Whether it gets another name: `use a::b as c`.
     pub(super) renamed: bool,
     /// How many `mod name { .. }` of the same file are around it.
@@ -285,11 +287,14 @@ pub(super) fn paths(tokens: &[Token]) -> Vec<Path> {
         }
         let before = |n: usize| at.checked_sub(n).map_or("", |b| text_at(tokens, b));
         let is_use = before(1) == "use" || before(1) == "::" && before(2) == "use";
+        let behind_use = if before(1) == "use" { 2 } else { 3 };
+        let is_passed_on = is_use && ["pub", ")"].contains(&before(behind_use));
         let inline_mods = braces.iter().filter(|is_mod| **is_mod).count();
         let first = paths.len();
         at = tree(tokens, at, Vec::new(), &mut paths);
         for path in paths.iter_mut().skip(first) {
             path.is_use = is_use;
+            path.is_passed_on = is_passed_on;
             path.inline_mods = inline_mods;
         }
     }
@@ -329,6 +334,7 @@ fn tree(tokens: &[Token], mut at: usize, mut segments: Vec<String>, into: &mut V
         segments,
         line,
         is_use: false,
+        is_passed_on: false,
         renamed,
         inline_mods: 0,
     });
