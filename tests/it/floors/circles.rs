@@ -8,7 +8,17 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::source::{self, Path};
-use super::{File, NOT_YET_STRAIGHT, from_root};
+use super::{File, from_root};
+
+/// Where circles are not yet mended.
+const NOT_YET_STRAIGHT: &[&str] = &[
+    "pipeline",
+    "transport",
+    "api",
+    "store",
+    "cli/explain",
+    "cli/status",
+];
 
 /// How often a name may be passed on before the search for it ends.
 const MAX_PASSED_ON: usize = 8;
