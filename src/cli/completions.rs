@@ -26,14 +26,14 @@ enum Which {
     Fish,
 }
 
-pub(super) fn completions(arguments: &Arguments) -> Ended {
+pub(super) fn completions(arguments: &Arguments, mut parser: clap::Command) -> Ended {
     let shell = match arguments.shell {
         Which::Bash => Shell::Bash,
         Which::Zsh => Shell::Zsh,
         Which::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    generate(shell, &mut super::parser(), "webhooksd", &mut script);
+    generate(shell, &mut parser, "webhooksd", &mut script);
     let mut screen = Screen::new();
     screen.write(String::from_utf8_lossy(&script))?;
     screen.flush()?;

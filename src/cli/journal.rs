@@ -6,6 +6,7 @@
 //! (`repeats`). What the journal says of itself, and the last words of a daemon that could not go on,
 //! are put together in `voice`. A panic is a line like any other.
 
+mod priority;
 mod queue;
 mod repeats;
 mod text;
@@ -22,20 +23,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
 use crate::model::Clock;
+use priority::{prioritised, priority};
 use queue::Queue;
 use repeats::Repeats;
 use text::Text;
-use text::priority;
 use voice::Voice;
 
-/// How lines are written.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Form {
-    /// For people and `journalctl`
-    Text,
-    /// One JSON object a line
-    Json,
-}
+pub(super) use voice::Form;
 
 /// Which lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -165,7 +159,7 @@ fn is_stderr() -> bool {
 /// A failure's lines as they are printed: with a priority where that goes to systemd's journal.
 pub(super) fn printed(lines: &str, of_run: bool) -> String {
     if is_stderr() || (of_run && is_journals()) {
-        voice::prioritised(lines, tracing::Level::ERROR)
+        prioritised(lines, tracing::Level::ERROR)
     } else {
         lines.to_owned()
     }

@@ -25,8 +25,7 @@ pub(super) struct Arguments {
     to: Option<PathBuf>,
 }
 
-pub(super) fn man(arguments: &Arguments) -> Ended {
-    let mut root = super::parser();
+pub(super) fn man(arguments: &Arguments, mut root: clap::Command) -> Ended {
     root.build();
     match (&arguments.to, &arguments.page) {
         (Some(folder), _) => all(&root, folder)?,

@@ -9,6 +9,8 @@ mod completions;
 mod demo;
 mod emit;
 mod explain;
+mod failure;
+mod given;
 mod journal;
 mod listen;
 mod logs;
@@ -19,6 +21,7 @@ mod reload;
 mod replay;
 mod rights;
 mod run;
+mod say;
 mod schema;
 mod screen;
 mod spark;
@@ -29,18 +32,16 @@ mod test;
 mod text;
 mod when;
 
-use std::error::Error;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, SecretsWanted};
+use crate::config;
 use crate::pipeline::chain;
-use crate::query;
-use crate::store::Reader;
-use crate::transport;
+use failure::{Ended, Failure, shown};
+use given::{known_webhook, load, open_log};
+use say::{note, note_in_place, say};
 
 /// Delivers events from a SQLite outbox as signed webhooks, and keeps a log that sqlite3 reads.
 #[derive(Parser)]
@@ -83,144 +84,6 @@ enum Command {
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
-
-/// What a command ends with: its exit code, or an error to be printed.
-type Ended = Result<ExitCode, Failure>;
-
-/// An error on its way to the person.
-struct Failure {
-    text: String,
-    hint: Option<String>,
-    code: u8,
-}
-
-impl Failure {
-    /// An error with its causes, and exit code 1.
-    fn new(error: &dyn Error) -> Self {
-        Self {
-            text: chain(error),
-            hint: None,
-            code: 1,
-        }
-    }
-
-    fn text(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            hint: None,
-            code: 1,
-        }
-    }
-
-    /// What is printed of it.
-    fn lines(&self) -> String {
-        let mut lines = String::new();
-        if !self.text.is_empty() {
-            // It may quote what others wrote.
-            lines.push_str(text::block(&self.text, "").trim_end());
-            lines.push('\n');
-        }
-        if let Some(hint) = &self.hint {
-            lines.push_str("hint: ");
-            lines.push_str(hint);
-            lines.push('\n');
-        }
-        lines
-    }
-
-    fn hint(mut self, hint: Option<impl Into<String>>) -> Self {
-        self.hint = hint.map(Into::into);
-        self
-    }
-
-    fn code(mut self, code: u8) -> Self {
-        self.code = code;
-        self
-    }
-}
-
-impl From<crate::daemon::Error> for Failure {
-    fn from(error: crate::daemon::Error) -> Self {
-        Self::new(&error).hint(error.hint()).code(error.exit_code())
-    }
-}
-
-impl From<crate::outbox::Error> for Failure {
-    fn from(error: crate::outbox::Error) -> Self {
-        Self::new(&error).hint(error.hint())
-    }
-}
-
-impl From<crate::store::Error> for Failure {
-    fn from(error: crate::store::Error) -> Self {
-        Self::new(&error).hint(error.hint())
-    }
-}
-
-/// The only error of this kind that a command leaves as it is comes from standard output.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            // Whoever reads has seen enough.
-            return Self::text("").code(0);
-        }
-        Self::text(format!("write the output: {error}"))
-    }
-}
-
-/// What became of output that somebody may have stopped reading: that is no error, and the command's
-/// exit code is what it is.
-fn shown(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
-}
-
-/// Prints a line.
-fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    shown(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
-}
-
-/// Prints a line on standard error. Nobody may be left to read it; the exit code says it too.
-fn note(text: impl std::fmt::Display) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
-}
-
-/// Prints on standard error without ending the line.
-fn note_in_place(text: impl std::fmt::Display) {
-    let mut stderr = io::stderr().lock();
-    drop(write!(stderr, "{text}").and_then(|()| stderr.flush()));
-}
-
-/// Reads the configuration for commands that send nothing: without secrets.
-fn load(path: &Path) -> Result<Config, Failure> {
-    let config = config::load(path, SecretsWanted::Skip, &transport::check_ca);
-    Ok(config.map_err(crate::daemon::Error::Config)?)
-}
-
-/// Opens the log for reading.
-fn open_log(config: &Config) -> Result<Reader, Failure> {
-    query::log(config)?.ok_or_else(|| {
-        let text = format!("there is no log yet at {:?}", config.log.path);
-        Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`"))
-    })
-}
-
-/// Refuses the name of a webhook that neither the configuration nor the log knows.
-fn known_webhook(config: &Config, log: Option<&Reader>, name: &str) -> Result<(), Failure> {
-    let mut names = query::webhook_names(config, log)?;
-    if names.iter().any(|known| known == name) {
-        return Ok(());
-    }
-    names.truncate(NAMES_SHOWN);
-    let failure = Failure::text(format!("no webhook is called {name:?}")).code(2);
-    Err(failure.hint((!names.is_empty()).then(|| format!("there are {}", names.join(", ")))))
-}
-
-/// Names of webhooks in a hint; there may be ten thousand.
-const NAMES_SHOWN: usize = 20;
 
 /// Runs what the command line says.
 #[must_use]
@@ -270,12 +133,12 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Explain(arguments) => explain::explain(&path()?, arguments),
         Command::Listen(arguments) => listen::listen(arguments),
         Command::Schema(arguments) => schema::schema(arguments),
-        Command::Completions(arguments) => completions::completions(arguments),
-        Command::Man(arguments) => man::man(arguments),
+        Command::Completions(arguments) => completions::completions(arguments, parser()),
+        Command::Man(arguments) => man::man(arguments, parser()),
     }
 }
 
-/// The parser, for what is made from it.
+/// The parser, for the commands that are made from it.
 fn parser() -> clap::Command {
     <Arguments as clap::CommandFactory>::command()
 }

@@ -8,8 +8,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use toml::de::DeTable;
-
 use super::excerpt::{Excerpt, Private};
 use super::source::Source;
 use super::visible::printable;
@@ -200,24 +198,4 @@ impl Findings {
             .sort_by_key(|finding| finding.at.as_ref().map_or(usize::MAX, |at| at.start));
         (self.list, self.more)
     }
-}
-
-/// What was found with lines and columns.
-pub(super) fn diagnose(
-    file_name: &str,
-    source: &Source<'_>,
-    root: &DeTable<'_>,
-    list: Vec<Finding>,
-) -> Vec<Diagnostic> {
-    if list.is_empty() {
-        return Vec::new();
-    }
-    let places: Vec<usize> = list
-        .iter()
-        .filter_map(|finding| finding.at.as_ref().map(|at| at.start))
-        .collect();
-    let private = Private::of(root, source, &places);
-    list.into_iter()
-        .map(|finding| finding.diagnose(file_name, source, &private))
-        .collect()
 }

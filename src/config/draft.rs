@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::diagnostic::{Diagnostic, Findings, Report, Severity, diagnose};
+use super::diagnose::diagnose;
+use super::diagnostic::{Diagnostic, Findings, Report, Severity};
 use super::source::Source;
 use super::{Config, sections};
 

@@ -1,6 +1,6 @@
-//! What of a text can be seen: characters that would act on a terminal or reorder a line are replaced.
+//! What is shown of a text that somebody else wrote: nothing in it acts on a terminal.
 //!
-//! Left out: which lines may be shown at all (`excerpt`).
+//! Left out: what of it may be shown at all (`excerpt`).
 
 /// The text without characters that would act on a terminal or reorder the line.
 pub(super) fn printable(text: &str) -> String {

@@ -8,8 +8,9 @@
 
 use std::path::Path;
 
+use super::fixed::Fixed;
 use super::look::Looking;
-use super::reload::Fixed;
+use super::refusal::note;
 use super::{Error, limits, lock};
 use crate::config::{self, Config, Draft, Key, SecretsWanted};
 use crate::model::Clock;
@@ -100,7 +101,7 @@ fn restart(draft: &mut Draft, fixed: &Fixed) {
 fn look(draft: &mut Draft, path: &Path) {
     let config = draft.config();
     let daemon = lock::of_log(&config.log.path);
-    if let Err(source) = limits::check_threads(super::threads()) {
+    if let Err(source) = limits::check_threads(limits::threads()) {
         note(draft, Key::File, &Error::Threads(source));
     }
     let mut looking = Looking::new(path, daemon);
@@ -110,16 +111,3 @@ fn look(draft: &mut Draft, path: &Path) {
     looking.outbox(draft, known);
     looking.running(draft);
 }
-
-/// Notes what a start would be refused with, or would wait for.
-pub(super) fn note(draft: &mut Draft, key: Key, error: &Error) {
-    let fix = error.hint().unwrap_or_else(|| OTHER.to_owned());
-    if error.may_pass() {
-        let message = format!("{}: a start waits for that to pass", chain(error));
-        return draft.warning(key, message, fix);
-    }
-    draft.error(key, chain(error), fix);
-}
-
-/// What helps where nothing more is known.
-pub(super) const OTHER: &str = "correct the path, or what is there";

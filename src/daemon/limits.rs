@@ -12,12 +12,22 @@ use crate::api;
 /// Descriptors for databases, the runtime, idle connections, and the clients of the socket.
 const OTHER_FILES: u64 = 256 + api::DESCRIPTORS;
 
+/// Threads that run futures: two do the work of today's loads, four leave room for TLS handshakes.
+const THREADS: usize = 4;
+
 /// Threads beside those that run futures: the outbox's reader, its writer, and one that may block.
 /// More are had where the system gives them.
 const OTHER_THREADS: usize = 3;
 
 /// As small as a thread's stack gets: these do nothing.
 const PROBE_STACK_BYTES: usize = 64 << 10;
+
+/// How many threads run futures on this machine.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .clamp(1, THREADS)
+}
 
 /// Asks for no core. The hard limit stays, so that a person who wants one gets it by prlimit(1).
 pub(super) fn forbid_core() {

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::holder::{self, Holder, Own};
-use super::judge::{OTHER, note};
 use super::opening::{has_taken, owns_outbox};
+use super::refusal::{OTHER, note};
 use super::{Error, differs, listen, lock};
 use crate::config::{Draft, Key};
 use crate::model::{Clock, Cursor};

@@ -9,6 +9,7 @@
 mod claim;
 mod differs;
 mod error;
+mod fixed;
 mod hangup;
 mod holder;
 mod judge;
@@ -19,6 +20,7 @@ mod look;
 mod notify;
 mod opening;
 mod patience;
+mod refusal;
 mod reload;
 mod second;
 #[cfg(test)]
@@ -54,9 +56,6 @@ use opening::Opening;
 use patience::Patience;
 use reload::Reload;
 
-/// Threads that run futures: two do the work of today's loads, four leave room for TLS handshakes.
-const THREADS: usize = 4;
-
 /// What a blocked thread, such as one that waits for a name server, may delay the exit.
 const EXIT: Duration = Duration::from_millis(200);
 
@@ -81,7 +80,7 @@ pub fn run(config_path: &Path) -> Result<(), Error> {
     let client = Client::new(Clock::system());
     let judged = judge(config_path, &Asked::Start, &client)?;
     limits::raise_files();
-    let threads = threads();
+    let threads = limits::threads();
     limits::check_threads(threads).map_err(Error::Threads)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
@@ -92,13 +91,6 @@ pub fn run(config_path: &Path) -> Result<(), Error> {
     let ended = runtime.block_on(serve(config_path, judged, client));
     runtime.shutdown_timeout(EXIT);
     ended
-}
-
-/// How many threads run futures on this machine.
-fn threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .clamp(1, THREADS)
 }
 
 /// What is running.

@@ -10,6 +10,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
+use super::definition::Definition;
 use super::mend;
 
 /// Longer schemas, and tables with more triggers, are not tried.
@@ -28,45 +29,15 @@ pub(super) struct Missing {
     pub(super) sql: String,
 }
 
-/// The SQL of the table and of what belongs to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Definition {
-    /// The table's name as it was written.
-    pub(super) name: String,
-    pub(super) table: String,
-    pub(super) indexes: Vec<String>,
-    /// Names and SQL.
-    pub(super) triggers: Vec<(String, String)>,
+/// Whether its SQL is small enough to be run in a copy.
+fn is_tried(definition: &Definition) -> bool {
+    let triggers = definition.triggers.iter().map(|(_, sql)| sql.len());
+    let indexes = definition.indexes.iter().map(String::len);
+    let bytes = definition.table.len() + triggers.sum::<usize>() + indexes.sum::<usize>();
+    !definition.table.is_empty()
+        && bytes <= MAX_SCHEMA_BYTES
+        && definition.triggers.len() <= MAX_TRIGGERS
 }
-
-impl Definition {
-    /// Reads it; empty where there is no table.
-    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT type, name, sql FROM main.sqlite_schema
-                   WHERE tbl_name = 'outbox' COLLATE NOCASE AND sql IS NOT NULL ORDER BY rowid";
-        let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query(())?;
-        let mut definition = Self::default();
-        while let Some(row) = rows.next()? {
-            let (name, sql): (String, String) = (row.get(1)?, row.get(2)?);
-            match row.get_ref(0)?.as_str().unwrap_or_default() {
-                "table" => (definition.name, definition.table) = (name, sql),
-                "index" => definition.indexes.push(sql),
-                "trigger" => definition.triggers.push((name, sql)),
-                _ => {}
-            }
-        }
-        Ok(definition)
-    }
-
-    fn is_tried(&self) -> bool {
-        let triggers = self.triggers.iter().map(|(_, sql)| sql.len());
-        let indexes = self.indexes.iter().map(String::len);
-        let bytes = self.table.len() + triggers.sum::<usize>() + indexes.sum::<usize>();
-        !self.table.is_empty() && bytes <= MAX_SCHEMA_BYTES && self.triggers.len() <= MAX_TRIGGERS
-    }
-}
-
 /// A CHECK of the documented table: its name, its column, and values that it refuses.
 struct Check {
     name: &'static str,
@@ -116,7 +87,7 @@ pub(super) fn missing(
     connection: &Connection,
     definition: &Definition,
 ) -> rusqlite::Result<Vec<Missing>> {
-    if !definition.is_tried() {
+    if !is_tried(definition) {
         return Ok(Vec::new());
     }
     let Some(trials) = Trials::of(connection, definition)? else {
@@ -166,7 +137,7 @@ pub(super) fn refuse_ids_below(
     connection: &Connection,
     definition: &Definition,
 ) -> rusqlite::Result<bool> {
-    if !definition.is_tried() {
+    if !is_tried(definition) {
         return Ok(false);
     }
     let trials = Trials::of(connection, definition)?;

@@ -10,8 +10,9 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::connect::{self, open_error};
-use super::guards::{self, Definition};
-use super::{Error, look, other_name, table};
+use super::definition::Definition;
+use super::guards;
+use super::{Error, other_name, table, traceless};
 
 /// Something about an outbox that somebody should see to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ fn findings(path: &Path) -> Result<Vec<Finding>, Error> {
         let path = path.to_owned();
         return Err(Error::OtherName { path, how });
     }
-    let Some(connection) = look::open(path)? else {
+    let Some(connection) = traceless::open(path)? else {
         return Ok(vec![Finding {
             is_error: false,
             text: format!(

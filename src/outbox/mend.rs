@@ -10,7 +10,7 @@
 use rusqlite::Connection;
 
 use super::SCHEMA;
-use super::guards::Definition;
+use super::definition::Definition;
 
 pub(super) const UNIQUE_KEY: &str = "CREATE UNIQUE INDEX outbox_key ON outbox (key);";
 

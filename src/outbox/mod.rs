@@ -20,6 +20,7 @@ mod burst;
 mod companion;
 mod connect;
 mod create;
+mod definition;
 mod error;
 mod guards;
 mod inspect;
@@ -37,6 +38,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod traceless;
 mod wal;
 mod watch;
 

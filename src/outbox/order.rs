@@ -4,7 +4,8 @@
 //! from the answers is the pipeline's.
 
 use super::Error;
-use super::guards::{self, Definition};
+use super::definition::Definition;
+use super::guards;
 use super::tail::{Tail, each};
 
 impl Tail {

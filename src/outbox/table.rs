@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Error;
 use super::connect::open_error;
-use super::guards::Definition;
+use super::definition::Definition;
 use super::mend;
 
 /// What a table offers beyond what each must.

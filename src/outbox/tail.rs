@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, StatementStatus};
 
 use super::companion::{Companions, Standing};
 use super::connect::{self, Identity};
-use super::guards::Definition;
+use super::definition::Definition;
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
 use super::{Error, Finding, inspect, journal};

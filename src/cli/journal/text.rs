@@ -16,6 +16,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use super::priority::priority;
 use crate::model::{Clock, decimal};
 
 /// What a thread keeps of its buffer: more than lines have, but for those of great errors.
@@ -106,16 +107,6 @@ impl<A, W: Fn(&[u8], Level)> Text<A, W> {
         (self.take)(text.as_bytes(), level);
         text.clear();
         text.shrink_to(KEPT_BYTES);
-    }
-}
-
-/// A line's priority for systemd (sd-daemon(3)).
-pub(super) fn priority(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "<3>",
-        Level::WARN => "<4>",
-        Level::INFO => "<6>",
-        _ => "<7>",
     }
 }
 

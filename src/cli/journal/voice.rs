@@ -5,22 +5,25 @@
 use serde_json::{Value, json};
 use tracing::Level;
 
-use super::text::priority;
-use super::{Failure, Form};
+use super::priority::{prioritised, priority};
+use crate::cli::Failure;
 use crate::cli::text::block;
 use crate::model::Clock;
+
+/// How lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// For people and `journalctl`
+    Text,
+    /// One JSON object a line
+    Json,
+}
 
 /// The form of a line.
 pub(super) struct Voice {
     pub(super) form: Form,
     pub(super) under_systemd: bool,
     pub(super) clock: Clock,
-}
-
-/// Each of the lines with its priority.
-pub(super) fn prioritised(lines: &str, level: Level) -> String {
-    let one = |line: &str| format!("{}{line}\n", priority(level));
-    lines.lines().map(one).collect()
 }
 
 impl Voice {

@@ -130,7 +130,9 @@ impl HeadReader {
 
     fn lenient_reply(&self, head: Lenient, body: &[u8]) -> Reply {
         let flaw = match self.flaw {
-            Some(MANY) if !head.is_cut => format!("the head of the answer has more than {LINES} lines"),
+            Some(MANY) if !head.is_cut => {
+                format!("the head of the answer has more than {LINES} lines")
+            }
             Some(flaw) if !head.is_cut => improper(flaw),
             _ => "the answer ended within its head".to_owned(),
         };

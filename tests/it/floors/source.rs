@@ -19,8 +19,8 @@ pub(super) struct Path {
     pub(super) line: usize,
     /// Whether it comes directly after `use`.
     pub(super) is_use: bool,
-    /// Whether it comes after a `pub use`, of whatever reach: the name is handed on to others.
-    pub(super) is_handed_on: bool,
+    /// Whether it is a `pub use` of some width: the name is passed on, and not needed here.
+    pub(super) is_passed_on: bool,
     /// Whether it gets another name: `use a::b as c`.
     pub(super) renamed: bool,
     /// How many `mod name { .. }` of the same file are around it.
@@ -287,28 +287,18 @@ pub(super) fn paths(tokens: &[Token]) -> Vec<Path> {
         }
         let before = |n: usize| at.checked_sub(n).map_or("", |b| text_at(tokens, b));
         let is_use = before(1) == "use" || before(1) == "::" && before(2) == "use";
-        let is_handed_on = is_use && hands_on(tokens, at - if before(1) == "use" { 1 } else { 2 });
+        let behind_use = if before(1) == "use" { 2 } else { 3 };
+        let is_passed_on = is_use && ["pub", ")"].contains(&before(behind_use));
         let inline_mods = braces.iter().filter(|is_mod| **is_mod).count();
         let first = paths.len();
         at = tree(tokens, at, Vec::new(), &mut paths);
         for path in paths.iter_mut().skip(first) {
             path.is_use = is_use;
-            path.is_handed_on = is_handed_on;
+            path.is_passed_on = is_passed_on;
             path.inline_mods = inline_mods;
         }
     }
     paths
-}
-
-/// Whether the `use` at `at` has a visibility: `pub use`, `pub(crate) use`, `pub(in a::b) use`.
-fn hands_on(tokens: &[Token], at: usize) -> bool {
-    let mut back = at;
-    if back > 0 && text_at(tokens, back - 1) == ")" {
-        while back > 0 && text_at(tokens, back) != "(" {
-            back -= 1;
-        }
-    }
-    back > 0 && text_at(tokens, back - 1) == "pub"
 }
 
 /// Whether a `::` behind the word is the root of a path and no part of one: `use ::a`.
@@ -344,7 +334,7 @@ fn tree(tokens: &[Token], mut at: usize, mut segments: Vec<String>, into: &mut V
         segments,
         line,
         is_use: false,
-        is_handed_on: false,
+        is_passed_on: false,
         renamed,
         inline_mods: 0,
     });

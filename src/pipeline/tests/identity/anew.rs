@@ -3,8 +3,8 @@
 
 use super::{BEGIN_MS, Case, HOUR_MS, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write};
 use crate::outbox::application;
-use crate::pipeline::shared::thin;
 use crate::pipeline::shared::is_same;
+use crate::pipeline::shared::thin;
 use crate::pipeline::{Refusal, Settled, settle_at};
 
 /// Of what one connection saw, which nobody put back: only times and data tell.

@@ -1,0 +1,52 @@
+//! The settings that only a restart changes, and which of them a new configuration would change.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::{Config, Key, Socket};
+
+/// What only a restart changes: files, and who may connect to what.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Fixed {
+    outbox: PathBuf,
+    log: PathBuf,
+    socket: Option<Socket>,
+    metrics: Option<SocketAddr>,
+}
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            outbox: config.outbox.path.clone(),
+            log: config.log.path.clone(),
+            socket: config.socket.clone(),
+            metrics: config.metrics.map(|metrics| metrics.listen),
+        }
+    }
+
+    /// The settings that are other ones there.
+    pub(super) fn differing(&self, new: &Self) -> impl Iterator<Item = (Key, &'static str)> {
+        let of = |fixed: &Self| {
+            let socket = fixed.socket.clone();
+            socket.map_or((None, None, None), |s| {
+                (Some(s.path), Some(s.mode), s.group)
+            })
+        };
+        let (was, is) = (of(self), of(new));
+        let settings = [
+            (Key::Outbox, "[outbox] path", self.outbox == new.outbox),
+            (Key::Log, "[log] path", self.log == new.log),
+            (Key::SocketPath, "[socket] path", was.0 == is.0),
+            (Key::SocketMode, "[socket] mode", was.1 == is.1),
+            (Key::SocketGroup, "[socket] group", was.2 == is.2),
+            (
+                Key::Metrics,
+                "[metrics] listen",
+                self.metrics == new.metrics,
+            ),
+        ];
+        settings
+            .into_iter()
+            .filter_map(|(key, name, same)| (!same).then_some((key, name)))
+    }
+}
