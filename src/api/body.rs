@@ -21,9 +21,6 @@ use super::item;
 /// A body up to this size takes no turn: 512 connections hold 32 MiB of such at most.
 pub(super) const SMALL_BYTES: usize = 64 << 10;
 
-/// Larger bodies in memory at a time. Two, so that one that is slow to come holds up nobody.
-pub(super) const LARGE_AT_A_TIME: usize = 2;
-
 /// The largest body, or that of the largest event that may be configured where that is larger.
 const MAX_BYTES: usize = 64 << 20;
 

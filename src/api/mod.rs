@@ -1,6 +1,6 @@
 //! How events, questions and orders come in from other programs: HTTP and lines over a Unix socket.
 //!
-//! `serve` takes connections and keeps them within limits, `activity` says how long each may take,
+//! `server` is what all of them stand on. `serve` takes connections and keeps them within limits, `activity` says how long each may take,
 //! `route` finds what answers a request, `intake` reads events and `append` makes them durable,
 //! `order` passes on what people ask of the pipeline, `report` and `metrics` render how it is.
 //! `item` reads one event as the JSON that the socket and `emit -` take.
@@ -13,6 +13,7 @@ mod activity;
 mod answer;
 mod append;
 mod body;
+mod counts;
 mod fields;
 mod intake;
 pub mod item;
@@ -23,59 +24,9 @@ mod order;
 mod report;
 mod route;
 mod serve;
-
-use std::sync::Arc;
-
-use tokio::sync::{Semaphore, mpsc, oneshot};
+mod server;
 
 pub use append::Appending;
 pub use metrics::FAMILIES;
 pub use serve::{DESCRIPTORS, serve_metrics, serve_socket};
-
-use crate::pipeline::{Directed, Dispatch};
-use crate::query::{About, Reading};
-use crate::transport::Client;
-use append::Append;
-use serve::Counts;
-
-/// An order to take the configuration in: the answer is what it did, or the report of its errors.
-pub type Reload = oneshot::Sender<Result<Directed, String>>;
-
-/// What answers requests.
-pub struct Api {
-    dispatch: Arc<Dispatch<Client>>,
-    about: About,
-    append: Append,
-    reading: Reading,
-    reload: mpsc::Sender<Reload>,
-    large: Arc<Semaphore>,
-    orders: Arc<Semaphore>,
-    counts: Counts,
-}
-
-impl Api {
-    /// Makes the thread that appends to the outbox, which the caller has to watch, and all that
-    /// answers. Orders to reload go to `reload`.
-    ///
-    /// # Errors
-    /// No thread can be made.
-    pub fn new(
-        dispatch: Arc<Dispatch<Client>>,
-        about: About,
-        reload: mpsc::Sender<Reload>,
-    ) -> std::io::Result<(Arc<Self>, Appending)> {
-        let (append, appending) = Append::start(&about.outbox, &dispatch)?;
-        let reading = Reading::new(&about);
-        let api = Arc::new(Self {
-            dispatch,
-            about,
-            append,
-            reading,
-            reload,
-            large: Arc::new(Semaphore::new(body::LARGE_AT_A_TIME)),
-            orders: Arc::new(Semaphore::new(order::AT_A_TIME)),
-            counts: Counts::default(),
-        });
-        Ok((api, appending))
-    }
-}
+pub use server::{Api, Reload};

@@ -22,9 +22,6 @@ use crate::pipeline::{Dispatch, Refused, Tested, Wanted, chain};
 use crate::store::{self, Ended, NotAgain, Reader};
 use crate::transport::Client;
 
-/// Orders at a time. One may take half a minute, and the places of the socket are for events too.
-pub(super) const AT_A_TIME: usize = 64;
-
 /// A client that reads none of its lines for so long has gone.
 const UNREAD: Duration = Duration::from_secs(60);
 

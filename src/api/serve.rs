@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::activity::Activity;
+use super::counts::Counts;
 use super::limits::LAST_WORDS;
 use super::route::{self, Scope};
 use super::{Api, lines};
@@ -55,30 +56,6 @@ const TELL: Duration = Duration::from_secs(10);
 
 /// What is being answered at the stop gets so long: an append may wait for the application.
 const LAST_ANSWERS: Duration = Duration::from_secs(6);
-
-/// Counts of connections and of what came over them.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    open: AtomicUsize,
-    evicted: AtomicU64,
-    asked: AtomicU64,
-}
-
-impl Counts {
-    /// Events came, refused ones included.
-    pub(super) fn asked(&self, events: usize) {
-        self.asked.fetch_add(events as u64, Ordering::Relaxed);
-    }
-
-    /// Connections now; those let go and events since the start.
-    pub(super) fn read(&self) -> (usize, u64, u64) {
-        (
-            self.open.load(Ordering::Relaxed),
-            self.evicted.load(Ordering::Relaxed),
-            self.asked.load(Ordering::Relaxed),
-        )
-    }
-}
 
 /// Serves the socket until `stop` is true, then what is being answered. `files` is how many the
 /// process may open.

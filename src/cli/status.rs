@@ -1,13 +1,13 @@
 //! `webhooksd status`: how each webhook is doing, and whether the daemon is well.
 //!
 //! What is in the log is read from the log, so most of it is there without a daemon; what is in
-//! flight, and whether the pipeline moves, only the daemon knows and is asked. How it looks is in
-//! `status/show.rs`, the shape of `--json` in `status/json.rs`.
+//! flight, and whether the pipeline moves, only the daemon knows and is asked. What was found is in
+//! `status/found.rs`, how it looks in `status/show.rs`, the shape of `--json` in `status/json.rs`.
 
+mod found;
 mod json;
 mod show;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use super::{Ended, Failure, load, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::query;
-use crate::store::WebhookHealth;
+use found::{Daemon, Status};
 
 /// Shows how each webhook is doing
 ///
@@ -65,49 +65,6 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
 
 fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{SHAPE}")
-}
-
-/// Whether there is a daemon.
-enum Daemon {
-    Answered(Box<query::Status>),
-    /// It runs, but there is no socket to ask it over.
-    Unasked {
-        pid: u32,
-    },
-    /// Why there is none, or none that answers.
-    Silent(String),
-}
-
-/// All that is shown.
-struct Status {
-    now_ms: i64,
-    log_bytes: u64,
-    wal_bytes: u64,
-    daemon: Daemon,
-    webhooks: Vec<WebhookHealth>,
-}
-
-impl Status {
-    fn failing(&self) -> usize {
-        self.webhooks.iter().filter(|w| w.is_failing()).count()
-    }
-
-    fn is_well(&self) -> bool {
-        let daemon = match &self.daemon {
-            Daemon::Answered(answered) => answered.health.healthy,
-            Daemon::Unasked { .. } => true,
-            Daemon::Silent(_) => false,
-        };
-        daemon && self.failing() == 0
-    }
-
-    fn in_flight(&self) -> Option<HashMap<&str, usize>> {
-        let Daemon::Answered(answered) = &self.daemon else {
-            return None;
-        };
-        let each = answered.webhooks.iter();
-        Some(each.map(|w| (w.name.as_str(), w.in_flight)).collect())
-    }
 }
 
 pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {

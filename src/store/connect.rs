@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, OpenFlags};
 
-use super::Error;
+use super::error::{Doing as _, Error};
 
 /// A row of 2.5 KiB wastes a third of the default page of 4096 bytes.
 pub(super) const PAGE_BYTES: i64 = 8192;
@@ -106,4 +106,12 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
 fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {
     let mut on = 1;
     connection.file_control(None::<&str>, FileControl::PersistWal(&mut on))
+}
+
+/// Another number than before says that another connection committed since.
+pub(super) fn data_version(connection: &Connection) -> Result<i64, Error> {
+    connection
+        .prepare_cached("PRAGMA data_version")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .doing("ask whether somebody else wrote")
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::error::Doing;
+use super::passes::ClampPass;
 use super::{Error, Store};
 use crate::model::{Dialect, Due, Origin};
 
@@ -35,14 +36,6 @@ pub struct Clamped {
     pub rows: usize,
     /// Whether the pass goes on; call again until it does not.
     pub more: bool,
-}
-
-/// Where the pass of [`Store::clamp_due`] is: before `webhook`, or in it behind `(due_at, id)`.
-#[derive(Debug, Default)]
-pub(super) struct ClampPass {
-    webhook: Option<String>,
-    due_at: i64,
-    id: i64,
 }
 
 impl Store {

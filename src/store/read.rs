@@ -13,8 +13,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::connect::{self, data_version};
 use super::error::Doing;
-use super::{Error, connect, data_version, schema};
+use super::{Error, schema};
 
 pub use event::{DeliveryTrace, EventTrace, RejectedTrace, WebhookRow};
 pub use health::{HourCounts, Lately, WebhookHealth};

@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
+use super::passes::{Mark, Pass, STAGE_COUNT, SweepPass};
 use super::{Error, Store};
 use crate::model::crash;
 
@@ -39,29 +40,6 @@ pub struct Swept {
     pub more: bool,
 }
 
-/// Where the pass of [`Store::sweep`] is. After a restart it begins anew, which costs little.
-#[derive(Debug, Default)]
-pub(super) struct SweepPass {
-    current: Option<Pass>,
-    /// The time of the mark that the last whole pass went by.
-    done: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Pass {
-    mark: Mark,
-    stage: usize,
-    /// Rows of the stage's table up to this id have been looked at.
-    after_id: i64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    time: i64,
-    /// The highest ids, in the order of [`STAGES`].
-    ids: [i64; STAGES.len()],
-}
-
 /// A table of a pass: how to find the last id of the next chunk, and the deletion of what may go in it.
 struct Stage {
     chunk_end: &'static str,
@@ -71,7 +49,7 @@ struct Stage {
 /// In this order, so that nothing is left without what it refers to. `?1 < id <= ?2`; `?3`: the
 /// window's begin, for what may have ended long after its id was given out, and for marks that were
 /// made while the clock was far behind.
-const STAGES: [Stage; 5] = [
+const STAGES: [Stage; STAGE_COUNT] = [
     Stage {
         chunk_end: "SELECT max(id) FROM (SELECT id FROM attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
         delete: "DELETE FROM attempt WHERE id > ?1 AND id <= ?2 AND time < ?3",

@@ -5,37 +5,14 @@
 //! above that id are counted again from their rows when the log is opened, so a crash loses none.
 //! Rows are kept only as long as `health` reads them. Nothing here is a measure for billing.
 
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::error::Doing;
+use super::tally::{SPANS, Tally, start_of};
 use super::{Error, Store, Swept};
 use crate::model::LOG_EDGES_MS;
-
-const MINUTE_MS: i64 = 60_000;
-
-/// A span of the roll-up: its word, its length, and how long its rows are kept. `health` reads an
-/// hour of the short ones and a day of the long ones; twice that leaves room for a clock step.
-struct Span {
-    name: &'static str,
-    length_ms: i64,
-    keep_ms: i64,
-}
-
-const SPANS: [Span; 2] = [
-    Span {
-        name: "5min",
-        length_ms: 5 * MINUTE_MS,
-        keep_ms: 120 * MINUTE_MS,
-    },
-    Span {
-        name: "hour",
-        length_ms: 60 * MINUTE_MS,
-        keep_ms: 48 * 60 * MINUTE_MS,
-    },
-];
 
 static ADD: LazyLock<String> = LazyLock::new(|| {
     let mut columns = String::from("attempts, failures");
@@ -53,68 +30,6 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
          ON CONFLICT (span, start, webhook) DO UPDATE SET {sums}"
     )
 });
-
-/// Attempts in one span.
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    attempts: i64,
-    failures: i64,
-    /// How many took at most the edge, for each edge.
-    le: [i64; LOG_EDGES_MS.len()],
-}
-
-/// The newest of a webhook.
-#[derive(Debug, Default)]
-struct Last {
-    success_at: Option<i64>,
-    failure_at: Option<i64>,
-    error: Option<Box<str>>,
-}
-
-/// What was recorded since the last flush. Bounded by the webhooks and the spans of a second or two.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    counts: HashMap<(i64, Arc<str>), Counts>,
-    last: HashMap<Arc<str>, Last>,
-    /// The id of the last attempt in it; 0 where there is none.
-    attempt_id: i64,
-}
-
-impl Tally {
-    fn is_empty(&self) -> bool {
-        self.attempt_id == 0
-    }
-
-    /// Counts one attempt.
-    pub(super) fn add(
-        &mut self,
-        webhook: &Arc<str>,
-        time_ms: i64,
-        duration_us: i64,
-        success: bool,
-        error: Option<&str>,
-    ) {
-        let start = start_of(time_ms, SPANS[0].length_ms);
-        let counts = self.counts.entry((start, webhook.clone())).or_default();
-        counts.attempts += 1;
-        counts.failures += i64::from(!success);
-        for (count, edge) in counts.le.iter_mut().zip(LOG_EDGES_MS) {
-            *count += i64::from(duration_us <= edge * 1000);
-        }
-        let last = self.last.entry(webhook.clone()).or_default();
-        if success {
-            last.success_at = last.success_at.max(Some(time_ms));
-        } else {
-            last.failure_at = last.failure_at.max(Some(time_ms));
-            last.error = error.map(Into::into);
-        }
-    }
-
-    /// Says which attempt was the last that [`Self::add`] counted.
-    pub(super) fn counted_to(&mut self, attempt_id: i64) {
-        self.attempt_id = self.attempt_id.max(attempt_id);
-    }
-}
 
 impl Store {
     /// Writes the roll-up of what was recorded since the last one, without waiting for the disk.
@@ -267,8 +182,4 @@ fn write(t: &Transaction<'_>, tally: &Tally, now_ms: i64) -> rusqlite::Result<()
     )?
     .execute(params![tally.attempt_id, now_ms])?;
     Ok(())
-}
-
-fn start_of(time_ms: i64, length_ms: i64) -> i64 {
-    time_ms - time_ms.rem_euclid(length_ms)
 }

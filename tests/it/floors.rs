@@ -15,6 +15,7 @@ use std::path::Path as FsPath;
 use std::process::Command;
 
 use crate::support::need;
+use crates::{DATABASES, HOMES};
 use source::{Path, Token};
 
 /// The floors, by top-level module. Imports go to a lower floor only; `daemon` alone may also use
@@ -31,96 +32,6 @@ const FLOORS: [(&str, u8); 11] = [
     ("api", 5),
     ("daemon", 5),
     ("cli", 6),
-];
-
-const DATABASES: &[&str] = &["outbox", "store"];
-/// `cli/demo` and `cli/receiver` serve HTTP: the receivers that a developer tries things out with. The
-/// client's tests ask hyper what it would have read.
-const SERVERS: &[&str] = &["transport/tests", "api", "cli/demo", "cli/receiver"];
-const TLS: &[&str] = &["transport"];
-
-/// Outside crates and the only places that may know them: folders or files of `src`.
-const HOMES: [(&str, &[&str]); 31] = [
-    ("rusqlite", DATABASES),
-    ("hyper", SERVERS),
-    ("hyper_util", SERVERS),
-    ("http_body_util", SERVERS),
-    (
-        "http",
-        &[
-            "transport/tests",
-            "api",
-            "cli/demo",
-            "cli/receiver",
-            "model/url",
-        ],
-    ),
-    ("httparse", &["transport/http1"]),
-    ("rustls", TLS),
-    ("tokio_rustls", TLS),
-    ("rustls_native_certs", TLS),
-    ("flate2", TLS),
-    ("dns_lookup", &["transport"]),
-    ("toml", &["config"]),
-    ("hmac", &["dialect"]),
-    ("sha2", &["dialect"]),
-    ("ureq", &["cli"]),
-    ("sd_notify", &["daemon"]),
-    ("clap", &["cli"]),
-    ("clap_complete", &["cli"]),
-    ("clap_mangen", &["cli"]),
-    ("tracing", &["pipeline", "api", "daemon", "cli", "main"]),
-    ("tracing_subscriber", &["cli", "main"]),
-    ("listenfd", &["daemon"]),
-    ("nix", &["daemon", "cli/rights"]),
-    ("parking_lot", &["pipeline"]),
-    (
-        "rustix",
-        &[
-            "outbox",
-            "daemon",
-            "store",
-            "transport",
-            "cli",
-            "model/crash",
-        ],
-    ),
-    // In `dialect` by a test alone: its own arithmetic against jiff's.
-    ("jiff", &["dialect", "model", "cli"]),
-    (
-        "bytes",
-        &[
-            "model",
-            "dialect",
-            "store",
-            "transport",
-            "pipeline",
-            "api",
-            "cli",
-        ],
-    ),
-    ("serde", &["outbox", "api", "cli"]),
-    (
-        "serde_json",
-        &["dialect", "outbox", "transport", "pipeline", "api", "cli"],
-    ),
-    (
-        "tokio",
-        &[
-            "model",
-            "outbox",
-            "transport",
-            "pipeline",
-            "api",
-            "daemon",
-            "cli",
-        ],
-    ),
-    // Everywhere but in `cli` by tests alone.
-    (
-        "tempfile",
-        &["config", "outbox", "store", "pipeline", "daemon", "cli"],
-    ),
 ];
 
 const MAX_LINES: usize = 500;

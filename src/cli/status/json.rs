@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Daemon, Status};
+use super::found::{Daemon, Status};
 use crate::model::clock::utc;
 use crate::store::WebhookHealth;
 

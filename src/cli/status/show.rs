@@ -7,7 +7,7 @@ use std::io;
 
 use super::super::screen::{Look, Screen};
 use super::super::{spark, text, when};
-use super::{Daemon, Status};
+use super::found::{Daemon, Status};
 use crate::query;
 use crate::store::{Lately, WebhookHealth};
 

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use rusqlite::Connection;
+
 use super::*;
 use crate::model::print::Columns;
 use crate::model::{

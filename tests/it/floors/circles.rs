@@ -2,23 +2,13 @@
 //!
 //! A file imports another when a path of its product code leads to a name that the other one
 //! defines: a name that a file only passes on, by `use`, is looked for where it comes from, so a
-//! parent may pass on what its children define. Left out: what lies under `#[cfg(test)]` in a file,
+//! parent may pass on what its children define. Left out: what lies under `#[cfg(test)]`,
 //! and what only rustc can see (globs, macros, methods).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::source::{self, Path};
-use super::{File, from_root};
-
-/// Where circles are not yet mended.
-const NOT_YET_STRAIGHT: &[&str] = &[
-    "pipeline",
-    "transport",
-    "api",
-    "store",
-    "cli/explain",
-    "cli/status",
-];
+use super::{File, from_root, test_files};
 
 /// How often a name may be passed on before the search for it ends.
 const MAX_PASSED_ON: usize = 8;
@@ -142,8 +132,11 @@ fn shortest_circle(imports: &[BTreeMap<usize, usize>], start: usize) -> Option<V
 /// The circles among the files of each module, one complaint for each shortest circle.
 pub(super) fn circles(files: &[File]) -> Vec<String> {
     let mut modules: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
+    let tests: BTreeSet<String> = files.iter().flat_map(test_files).collect();
     for file in files {
-        if let Some(&name) = file.module().first() {
+        let module = file.module();
+        let is_test = (1..=module.len()).any(|n| tests.contains(&module[..n].join("/")));
+        if let Some(&name) = module.first().filter(|_| !is_test) {
             modules.entry(name).or_default().push(file);
         }
     }
@@ -155,13 +148,6 @@ pub(super) fn circles(files: &[File]) -> Vec<String> {
             let Some(way) = shortest_circle(&imports, start) else {
                 continue;
             };
-            let excused = |at: &usize, place: &str| module.files[*at].is_in(place);
-            if NOT_YET_STRAIGHT
-                .iter()
-                .any(|place| way.iter().all(|at| excused(at, place)))
-            {
-                continue;
-            }
             // Each circle is told once: by the first of its files.
             if way.iter().any(|other| *other < start) {
                 continue;

@@ -1,9 +1,107 @@
-//! Whether each outside crate that the program is built with has a home, and each home a crate.
+//! The homes of outside crates: whether each crate that the program is built with has one, and each home
+//! a crate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::HOMES;
+pub(super) const DATABASES: &[&str] = &["outbox", "store"];
+/// `cli/demo` and `cli/receiver` serve HTTP: the receivers that a developer tries things out with. The
+/// client's tests ask hyper what it would have read.
+const SERVERS: &[&str] = &["transport/tests", "api", "cli/demo", "cli/receiver"];
+const TLS: &[&str] = &["transport"];
+
+/// Outside crates and the only places that may know them: folders or files of `src`.
+pub(super) const HOMES: [(&str, &[&str]); 31] = [
+    ("rusqlite", DATABASES),
+    ("hyper", SERVERS),
+    ("hyper_util", SERVERS),
+    ("http_body_util", SERVERS),
+    (
+        "http",
+        &[
+            "transport/tests",
+            "api",
+            "cli/demo",
+            "cli/receiver",
+            "model/url",
+        ],
+    ),
+    ("httparse", &["transport/http1"]),
+    ("rustls", TLS),
+    ("tokio_rustls", TLS),
+    ("rustls_native_certs", TLS),
+    ("flate2", TLS),
+    ("dns_lookup", &["transport"]),
+    ("toml", &["config"]),
+    ("hmac", &["dialect"]),
+    ("sha2", &["dialect"]),
+    ("ureq", &["cli"]),
+    ("sd_notify", &["daemon"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("tracing", &["pipeline", "api", "daemon", "cli", "main"]),
+    ("tracing_subscriber", &["cli", "main"]),
+    ("listenfd", &["daemon"]),
+    ("nix", &["daemon", "cli/rights"]),
+    ("parking_lot", &["pipeline"]),
+    (
+        "rustix",
+        &[
+            "outbox",
+            "daemon",
+            "store",
+            "transport",
+            "cli",
+            "model/crash",
+        ],
+    ),
+    // In `dialect` by a test alone: its own arithmetic against jiff's.
+    ("jiff", &["dialect", "model", "cli"]),
+    (
+        "bytes",
+        &[
+            "model",
+            "dialect",
+            "store",
+            "transport",
+            "pipeline",
+            "api",
+            "cli",
+        ],
+    ),
+    ("serde", &["outbox", "query", "api", "cli"]),
+    (
+        "serde_json",
+        &[
+            "dialect",
+            "outbox",
+            "transport",
+            "pipeline",
+            "query",
+            "api",
+            "cli",
+        ],
+    ),
+    (
+        "tokio",
+        &[
+            "model",
+            "outbox",
+            "transport",
+            "pipeline",
+            "query",
+            "api",
+            "daemon",
+            "cli",
+        ],
+    ),
+    // Everywhere but in `cli` by tests alone.
+    (
+        "tempfile",
+        &["config", "outbox", "store", "pipeline", "daemon", "cli"],
+    ),
+];
 
 /// The crates of the section `[dependencies]`, as a path names them.
 fn dependencies(manifest: &str) -> BTreeSet<String> {

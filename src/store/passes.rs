@@ -1,0 +1,37 @@
+//! Where the passes over the log are, which go on in chunks: the writer keeps them from one to the next.
+//!
+//! Left out: what a pass does (`queue`, `retain`).
+
+/// Tables that a pass of the retention goes through.
+pub(super) const STAGE_COUNT: usize = 5;
+
+/// Where the pass of [`super::Store::clamp_due`] is: before `webhook`, or in it behind `(due_at, id)`.
+#[derive(Debug, Default)]
+pub(super) struct ClampPass {
+    pub(super) webhook: Option<String>,
+    pub(super) due_at: i64,
+    pub(super) id: i64,
+}
+
+/// Where the pass of [`super::Store::sweep`] is. After a restart it begins anew, which costs little.
+#[derive(Debug, Default)]
+pub(super) struct SweepPass {
+    pub(super) current: Option<Pass>,
+    /// The time of the mark that the last whole pass went by.
+    pub(super) done: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    pub(super) mark: Mark,
+    pub(super) stage: usize,
+    /// Rows of the stage's table up to this id have been looked at.
+    pub(super) after_id: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) time: i64,
+    /// The highest ids, in the order of the stages.
+    pub(super) ids: [i64; STAGE_COUNT],
+}

@@ -1,0 +1,131 @@
+//! The log's one writer: how it is opened, and the one way in which it commits.
+//!
+//! Left out: what it writes. Each kind of it has a file of its own beside this one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::connect::{self, data_version};
+use super::error::{Doing, Error};
+use super::passes::{ClampPass, SweepPass};
+use super::tally::Tally;
+use super::{create, schema};
+use crate::model::crash;
+
+/// The one writer of log.db. `Send`, not `Sync`: the caller keeps it in a mutex and calls it from
+/// threads that may block. Every call is short, for its arguments bound it.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) connection: Connection,
+    /// The roll-up of what was recorded since the last flush.
+    pub(super) tally: Tally,
+    /// Whether something was committed that is not known to be on disk. Every commit raises it.
+    pub(super) unsynced: bool,
+    /// `PRAGMA data_version` as last seen.
+    pub(super) data_version: i64,
+    /// Where the clock-step pass goes on.
+    pub(super) clamp: ClampPass,
+    /// Where the retention pass goes on.
+    pub(super) sweep: SweepPass,
+}
+
+impl Store {
+    /// Opens the log, makes it where it is missing (mode 0660), and brings its shape up to date.
+    /// Attempts that a crash kept out of the roll-up are counted now.
+    ///
+    /// # Errors
+    /// The file can't be made or opened, is no log, is corrupt, or was written by a newer version.
+    pub fn open(path: &Path, now_ms: i64) -> Result<Self, Error> {
+        create::create(path)?;
+        let mut connection = connect::writer(path)?;
+        schema::migrate(&mut connection, path)?;
+        let data_version = data_version(&connection)?;
+        let mut store = Self {
+            connection,
+            tally: Tally::default(),
+            unsynced: true,
+            data_version,
+            clamp: ClampPass::default(),
+            sweep: SweepPass::default(),
+        };
+        store.catch_up(now_ms)?;
+        Ok(store)
+    }
+
+    /// Whether another connection has committed to the log since the last call (or the opening):
+    /// somebody's `INSERT INTO redelivery`, for one. Checkpoints do not count.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn changed(&mut self) -> Result<bool, Error> {
+        let now = data_version(&self.connection)?;
+        Ok(std::mem::replace(&mut self.data_version, now) != now)
+    }
+
+    /// Gives SQLite's page cache back to the allocator; for when there is nothing to do.
+    ///
+    /// # Errors
+    /// SQLite refuses, which it never does for an open connection.
+    pub fn release_memory(&self) -> Result<(), Error> {
+        self.connection
+            .release_memory()
+            .doing("give the page cache back")
+    }
+
+    /// Whether something was committed that is not known to be on disk.
+    #[must_use]
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// Says so: false before a [`Checkpointer`] begins to synchronise what was committed, true where it
+    /// could not.
+    pub fn set_unsynced(&mut self, unsynced: bool) {
+        self.unsynced = unsynced;
+    }
+
+    /// Deliveries by state, for the pipeline's tests.
+    #[cfg(test)]
+    pub(crate) fn states(&self) -> Result<Vec<(String, i64)>, Error> {
+        self.connection
+            .prepare("SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state")
+            .and_then(|mut s| {
+                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .doing("count deliveries")
+    }
+
+    /// Attempts in the log, for the pipeline's tests.
+    #[cfg(test)]
+    pub(crate) fn attempts(&self) -> Result<i64, Error> {
+        self.connection
+            .query_row("SELECT count(*) FROM attempt", [], |row| row.get(0))
+            .doing("count attempts")
+    }
+
+    /// Runs `work` in one write transaction; nothing of it stays where it fails.
+    pub(super) fn transact<T>(
+        &mut self,
+        step: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        // IMMEDIATE, so that the wait for another writer is at the start, where the busy time-out works.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing(step)?;
+        let value = work(&transaction).doing(step)?;
+        crash::point(step, crash::BEFORE_COMMIT);
+        // Not `doing`: a simulated fault must come before the commit, never in place of its success.
+        transaction
+            .commit()
+            .map_err(|source| Error::Step { step, source })?;
+        crash::point(step, crash::COMMITTED);
+        #[cfg(test)]
+        super::faults::committed(step);
+        self.unsynced = true;
+        Ok(value)
+    }
+}
