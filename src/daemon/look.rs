@@ -150,10 +150,6 @@ impl<'a> Looking<'a> {
                 note(draft, Key::Log, &error);
             }
         }
-        if let Err(error) = lock::is_plain(&path) {
-            note(draft, Key::Log, &error);
-            return Known::Nothing;
-        }
         match store::look(&path) {
             Ok(store::Look::New) => {
                 makeable(draft, Key::Log, &path, &failed);

@@ -9,7 +9,6 @@
 use std::path::{Path, PathBuf};
 
 use super::claim::Claim;
-use super::lock;
 use crate::config::Config;
 use crate::model::Cursor;
 use crate::outbox::{self, Tail};
@@ -35,9 +34,6 @@ pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
 
 /// Whether the log has taken events of an outbox, as far as a look tells.
 pub(super) fn has_taken(config: &Config) -> bool {
-    if lock::is_plain(&config.log.path).is_err() {
-        return false;
-    }
     match store::look(&config.log.path) {
         Ok(store::Look::Log(cursor)) => {
             cursor.is_some_and(|known| (known.generation, known.event_id) != (0, 0))

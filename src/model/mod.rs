@@ -13,6 +13,7 @@ pub mod decimal;
 pub mod delivery;
 pub mod event;
 mod host;
+mod kind;
 pub mod print;
 pub mod url;
 pub mod webhook;
@@ -23,6 +24,7 @@ pub use attempt::{
 pub use clock::Clock;
 pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
 pub use event::Event;
+pub use kind::other_kind;
 pub use print::Print;
 pub use url::Url;
 pub use webhook::{Dialect, Pattern, Secret, Webhook};

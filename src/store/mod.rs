@@ -56,6 +56,14 @@ pub use schema::sql;
 use crate::model::crash;
 use error::Doing;
 
+/// Refuses a log in whose place, or a companion's, is something else than a plain file.
+///
+/// # Errors
+/// What is there.
+pub fn is_plain(path: &Path) -> Result<(), Error> {
+    connect::is_plain(path)
+}
+
 /// The one writer of log.db. `Send`, not `Sync`: the caller keeps it in a mutex and calls it from
 /// threads that may block. Every call is short, for its arguments bound it.
 #[derive(Debug)]

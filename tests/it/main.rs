@@ -32,6 +32,7 @@ mod hangup;
 mod hostile;
 mod input;
 mod journal;
+mod kinds;
 mod log;
 mod metrics;
 mod modes;
