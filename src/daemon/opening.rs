@@ -23,13 +23,21 @@ const STATE_FOLDERS: &str = "STATE_DIRECTORY";
 /// # Errors
 /// It can't be made.
 pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
-    let path = &config.outbox.path;
-    let is_missing = || std::fs::symlink_metadata(path).is_err();
-    if owns_outbox(config) && !(is_missing() && has_taken(config)) {
-        outbox::create_if_missing(path)
+    if owns_outbox(config) && !(is_missing(config) && has_taken(config)) {
+        outbox::create_if_missing(&config.outbox.path)
     } else {
         Ok(false)
     }
+}
+
+/// Whether a start would make the outbox.
+#[must_use]
+pub fn makes_outbox(config: &Config) -> bool {
+    is_missing(config) && owns_outbox(config) && !has_taken(config)
+}
+
+fn is_missing(config: &Config) -> bool {
+    std::fs::symlink_metadata(&config.outbox.path).is_err()
 }
 
 /// Whether the log has taken events of an outbox, as far as a look tells.

@@ -110,6 +110,41 @@ fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
 }
 
 #[test]
+fn check_says_whether_a_start_would_make_the_outbox_or_wait_for_it() {
+    let world = World::bare(&[hook("w", "http://127.0.0.1:9/")]);
+    let made = "there is no outbox at";
+    let checked = world.command(&["check"]).expect(0);
+    let line = checked.stdout.lines().next().unwrap_or_default();
+    assert!(
+        line.starts_with(made) && line.ends_with(": a start would make an empty one"),
+        "{line}"
+    );
+    assert!(checked.stdout.ends_with(": 1 webhook, no errors\n"));
+    assert_eq!((checked.stderr.as_str(), names(&world).len()), ("", 1));
+    // An application's, elsewhere: with its folder, without it, and without its table.
+    std::fs::create_dir(world.path("app")).unwrap();
+    edit(&world, "outbox.db", "app/app.db");
+    let waits = ": a start would wait for the application to make it";
+    let says = |fix: &str| {
+        let checked = world.command(&["check"]).expect(0);
+        assert!(!checked.stdout.contains(made), "{}", checked.stdout);
+        let told = checked.stderr;
+        assert!(told.contains(waits) && told.contains(fix), "{told}");
+    };
+    says("schema outbox");
+    std::fs::remove_dir(world.path("app")).unwrap();
+    says("its folder does not exist");
+    std::fs::create_dir(world.path("app")).unwrap();
+    world.write("app/app.db", "");
+    says("schema outbox");
+    // What is there is not told of.
+    edit(&world, "app/app.db", "outbox.db");
+    world.make_outbox("WAL");
+    let checked = world.command(&["check"]).expect(0);
+    assert!(!checked.stdout.contains(made), "{}", checked.stdout);
+}
+
+#[test]
 fn beside_its_own_daemon_nothing_is_in_use_and_beside_another_everything_is() {
     let receiver = Receiver::ok();
     let port = free_port();
