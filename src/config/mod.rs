@@ -21,6 +21,7 @@ mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unclosed;
 mod url;
 mod webhook;
 
