@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use super::screen::{Look, Screen};
 use super::table::{Cell, Column, Layout};
-use super::{Ended, Failure, chain, load, note, open_log, text, when};
+use super::{Ended, Failure, chain, is_there, load, note, open_log, text, when};
 use crate::config::Config;
 use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
@@ -81,7 +81,7 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
             .code(2));
     };
     let config = load(path)?;
-    let log = if config.log.path.exists() {
+    let log = if is_there(&config.log.path) {
         Some(open_log(&config)?)
     } else {
         note(format_args!(
@@ -109,7 +109,7 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
 /// The row of the outbox; an outbox that can't be read is told and is no obstacle.
 fn outbox_row(config: &Config, id: i64) -> Option<Row> {
     let path = &config.outbox.path;
-    if !path.exists() {
+    if !is_there(path) {
         note(format_args!(
             "there is no outbox at {path:?}: by the log alone"
         ));

@@ -40,6 +40,7 @@ use crate::config::{self, Config, SecretsWanted};
 use crate::pipeline::chain;
 use crate::store::Reader;
 use crate::transport;
+use rights::lacking;
 
 /// Delivers events from a SQLite outbox as signed webhooks, and keeps a log that sqlite3 reads.
 #[derive(Parser)]
@@ -140,7 +141,18 @@ impl Failure {
 
 impl From<crate::daemon::Error> for Failure {
     fn from(error: crate::daemon::Error) -> Self {
-        Self::new(&error).hint(error.hint()).code(error.exit_code())
+        use crate::daemon::Error as E;
+        let denied = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+        let lacking = match &error {
+            E::Config(config::LoadError::Read { path, source }) if denied(source) => {
+                lacking::hint(path)
+            }
+            E::Lock { path, source } if denied(source) => lacking::hint(path),
+            E::Store(error) => to_log(error),
+            _ => None,
+        };
+        let hint = lacking.or_else(|| error.hint());
+        Self::new(&error).hint(hint).code(error.exit_code())
     }
 }
 
@@ -152,7 +164,16 @@ impl From<crate::outbox::Error> for Failure {
 
 impl From<crate::store::Error> for Failure {
     fn from(error: crate::store::Error) -> Self {
-        Self::new(&error).hint(error.hint())
+        let hint = to_log(&error).or_else(|| error.hint().map(str::to_owned));
+        Self::new(&error).hint(hint)
+    }
+}
+
+/// What helps where the log could not be opened because this user lacks a right.
+fn to_log(error: &crate::store::Error) -> Option<String> {
+    match error {
+        crate::store::Error::Open { path, .. } => lacking::hint(path),
+        _ => None,
     }
 }
 
@@ -202,11 +223,16 @@ fn load(path: &Path) -> Result<Config, Failure> {
 /// Opens the log for reading.
 fn open_log(config: &Config) -> Result<Reader, Failure> {
     let path = &config.log.path;
-    if !path.exists() {
+    if !is_there(path) {
         let text = format!("there is no log yet at {path:?}");
         return Err(Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`")));
     }
     Ok(Reader::open(path)?)
+}
+
+/// Whether a file is there, or may be: in a folder that this user may not enter, opening it says more.
+fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
 }
 
 /// Refuses the name of a webhook that neither the configuration nor the log knows.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::client::{self, Client};
 use super::screen::Screen;
-use super::{Ended, Failure, load, open_log, shown, text};
+use super::{Ended, Failure, is_there, load, open_log, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::store::WebhookHealth;
@@ -198,7 +198,7 @@ fn size(log: &Path, suffix: &str) -> u64 {
 fn webhooks(config: &Config, now_ms: i64) -> Result<Vec<WebhookHealth>, Failure> {
     let mut webhooks = match open_log(config) {
         Ok(log) => log.health(now_ms)?,
-        Err(_) if !config.log.path.exists() => Vec::new(),
+        Err(_) if !is_there(&config.log.path) => Vec::new(),
         Err(failure) => return Err(failure),
     };
     for webhook in &config.webhooks {

@@ -43,6 +43,7 @@ mod packaging;
 mod policy;
 mod readme;
 mod reload;
+mod rights;
 mod secrets;
 mod socket;
 mod support;
