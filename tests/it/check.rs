@@ -110,6 +110,36 @@ fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
 }
 
 #[test]
+fn metrics_that_are_taken_out_of_the_file_need_a_restart() {
+    let receiver = Receiver::ok();
+    let port = free_port();
+    let world = with_all(&receiver, port);
+    let daemon = world.start();
+    let section = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"");
+    edit(&world, &section, "");
+    let differs = "[metrics] listen is another one than";
+    let warned = world.command(&["check"]).expect(0).stderr;
+    assert!(
+        warned.contains(&format!("warning: {differs} that of")),
+        "{warned}"
+    );
+    let refused = world.command(&["reload"]).expect(2).stderr;
+    assert!(
+        refused.contains(&format!("error: {differs} at the start")),
+        "{refused}"
+    );
+    // The page stays, and so do the webhooks.
+    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    world.emit("e", "{}");
+    receiver.wait(1, SOON);
+    daemon.stop();
+    let daemon = world.start();
+    quiet(&world.command(&["check"]));
+    world.command(&["reload"]).expect(0);
+    daemon.stop();
+}
+
+#[test]
 fn check_says_whether_a_start_would_make_the_outbox_or_wait_for_it() {
     let world = World::bare(&[hook("w", "http://127.0.0.1:9/")]);
     let made = "there is no outbox at";

@@ -1,5 +1,7 @@
 //! The daemon as a process: one at a time, stopping, starting again, and its journal.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -67,6 +69,34 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(states, [["pending"]], "nothing is lost by it");
     let _daemon = world.start();
     silent.wait(2, SOON);
+}
+
+#[test]
+fn a_signal_right_behind_the_first_is_the_same_one() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let slow = Receiver::start(move |_| {
+        eventually("the stop has begun", SOON, || {
+            check(gate.load(Ordering::SeqCst), || "not yet".to_owned())
+        });
+        Answer::status(200)
+    });
+    let world = World::new(&[hook("slow", slow.url("/"))]);
+    let mut daemon = world.start();
+    world.emit("e", "{}");
+    eventually("the request is out", SOON, || {
+        check(slow.connections() > 0, || "no connection".to_owned())
+    });
+    // Both are pending when it goes on: two of the same kind would be one.
+    daemon.signal(Signal::STOP);
+    daemon.signal(Signal::TERM);
+    daemon.signal(Signal::INT);
+    daemon.signal(Signal::CONT);
+    daemon.wait_journal("stopping: no event is taken any more");
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(daemon.wait(SOON), Some(0), "{}", daemon.journal());
+    let states = world.log("SELECT state FROM delivery");
+    assert_eq!(states, [["delivered"]]);
 }
 
 #[test]
