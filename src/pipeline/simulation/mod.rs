@@ -4,7 +4,7 @@
 //! tokio's paused time on one thread, and the databases are real files in memory. A run tries seeds
 //! that are the same each time, those that once broke a promise, and some that nobody has tried yet.
 //! On failure the seed and the last steps are printed; `WEBHOOKSD_SIM_SEED=N WEBHOOKSD_SIM_SEEDS=1`
-//! runs it again. A million weeks overnight: `CARGO_PROFILE_TEST_OPT_LEVEL=2 WEBHOOKSD_SIM_SEED=2000000
+//! runs it again. A million weeks overnight: `CARGO_PROFILE_TEST_OPT_LEVEL=2 WEBHOOKSD_SIM_SEED=5000000000
 //! WEBHOOKSD_SIM_SEEDS=1000000 cargo test --lib every_seed`.
 //!
 //! The promises are looked at after every commit of the product, at the begin and the end of every
@@ -58,8 +58,11 @@ const BROKEN: [u64; 7] = [
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.
 const FRESH: u64 = 200;
 
-/// They are above all that were ever given by hand.
-const FRESH_FROM: u64 = 1_000_000_000;
+/// They are above all that were ever given by hand, and have what was thought of since.
+const FRESH_FROM: u64 = world::anew::FROM;
+
+/// They begin anywhere in so many.
+const FRESH_IN: u64 = 1_000_000_000;
 
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
@@ -75,7 +78,7 @@ fn seeds() -> Vec<u64> {
     let mut seeds = Vec::new();
     if first.is_none() && count.is_none() {
         // The one source of chance that is the run's own: a hasher's keys.
-        let any = RandomState::new().build_hasher().finish() % FRESH_FROM;
+        let any = RandomState::new().build_hasher().finish() % FRESH_IN;
         let fresh = FRESH_FROM + any..FRESH_FROM + any + FRESH;
         // Past the capture of a test's output, and before a crash could take it along.
         let (from, count) = (fresh.start, FRESH);
@@ -121,6 +124,9 @@ const KINDS: [&str; 29] = [
     "tables rebuilt",
     "time-outs",
 ];
+
+/// The same of weeks from [`world::anew::FROM`] on.
+const ANEW_KINDS: [&str; 2] = ["newest rows given again", "tables refilled"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -206,13 +212,16 @@ fn every_seed_keeps_the_promises() {
             "{trace}\n\nseed {seed}: {promise}\nagain: WEBHOOKSD_SIM_SEED={seed} WEBHOOKSD_SIM_SEEDS=1"
         );
     }
+    let anew = seeds.iter().filter(|seed| **seed >= FRESH_FROM).count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
         "hardly anything happened"
     );
-    let lacking: Vec<_> = (KINDS.iter())
-        .filter(|kind| seeds >= MANY && !sum.counts.contains_key(*kind))
+    let (kinds, anew_kinds) = (KINDS.iter().map(|kind| (kind, seeds)), ANEW_KINDS.iter());
+    let lacking: Vec<_> = kinds
+        .chain(anew_kinds.map(|kind| (kind, anew)))
+        .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");
 }
