@@ -45,7 +45,7 @@ pub(crate) use hooks::{blocking, sending, within};
 const SEEDS: u64 = 1_000;
 
 /// Seeds that broke a promise before the product was mended.
-const BROKEN: [u64; 7] = [
+const BROKEN: [u64; 8] = [
     501_426,
     505_427,
     507_578,
@@ -53,16 +53,17 @@ const BROKEN: [u64; 7] = [
     508_298,
     508_605,
     1_831_333_775,
+    4_500_000_139,
 ];
 
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.
 const FRESH: u64 = 200;
 
-/// They are above all that were ever given by hand, and have what was thought of since.
-const FRESH_FROM: u64 = world::anew::FROM;
+/// They are above all that were ever given by hand.
+const FRESH_FROM: u64 = 1_000_000_000;
 
-/// They begin anywhere in so many.
-const FRESH_IN: u64 = 1_000_000_000;
+/// The same each time, of weeks in which ids are given again by the application itself.
+const ANEW: std::ops::Range<u64> = 4_500_000_000..4_500_000_100;
 
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
@@ -78,13 +79,14 @@ fn seeds() -> Vec<u64> {
     let mut seeds = Vec::new();
     if first.is_none() && count.is_none() {
         // The one source of chance that is the run's own: a hasher's keys.
-        let any = RandomState::new().build_hasher().finish() % FRESH_IN;
+        let any = RandomState::new().build_hasher().finish() % FRESH_FROM;
         let fresh = FRESH_FROM + any..FRESH_FROM + any + FRESH;
         // Past the capture of a test's output, and before a crash could take it along.
         let (from, count) = (fresh.start, FRESH);
         let again = format!("WEBHOOKSD_SIM_SEED={from} WEBHOOKSD_SIM_SEEDS={count}");
         writeln!(std::io::stderr(), "{count} fresh weeks, again by {again}").unwrap();
         seeds.extend(BROKEN);
+        seeds.extend(ANEW);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -212,7 +214,10 @@ fn every_seed_keeps_the_promises() {
             "{trace}\n\nseed {seed}: {promise}\nagain: WEBHOOKSD_SIM_SEED={seed} WEBHOOKSD_SIM_SEEDS=1"
         );
     }
-    let anew = seeds.iter().filter(|seed| **seed >= FRESH_FROM).count() as u64;
+    let anew = seeds
+        .iter()
+        .filter(|seed| **seed >= world::anew::FROM)
+        .count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
