@@ -11,8 +11,10 @@ const EVENTS: i64 = 300;
 /// 50 events a second.
 const GAP: Duration = Duration::from_millis(20);
 
-/// Generous for a machine that runs other tests too: alone it is a few milliseconds.
-const P99_MS: f64 = 250.0;
+/// Generous for a machine that is very busy with other tests: alone it is a few milliseconds. Who had to wait
+/// for a place of the silent ones would wait for one of their time-outs, of 3 s each, and mostly for many.
+const P50_MS: f64 = 400.0;
+const P99_MS: f64 = 2_500.0;
 
 #[test]
 fn twenty_silent_endpoints_do_not_slow_a_healthy_one() {
@@ -67,6 +69,9 @@ fn beside_silent_ones(more: &str) -> usize {
     println!(
         "commit to arrival: p50 {p50:.1} ms, p99 {p99:.1} ms; {hanging} requests to silent ones; peak {memory} KiB"
     );
-    assert!(p99 < P99_MS, "p99 {p99:.1} ms");
+    assert!(
+        p50 < P50_MS && p99 < P99_MS,
+        "p50 {p50:.1} ms, p99 {p99:.1} ms"
+    );
     hanging
 }
