@@ -361,15 +361,19 @@ fn commits_without_a_busy_timeout_are_not_disturbed() {
         outbox.pragma_update(None, "journal_mode", mode).unwrap();
         outbox.busy_timeout(Duration::ZERO).unwrap();
         let sql = "INSERT INTO outbox (event, data) VALUES ('e', '{}')";
-        let mut disturbed = 0;
+        let (mut disturbed, mut looks, mut before) = (0, 0, false);
         for _ in 0..100 {
-            disturbed += i64::from(outbox.execute(sql, []).is_err());
+            let met = outbox.execute(sql, []).is_err();
+            disturbed += i64::from(met);
+            // A look that the machine itself holds up meets those behind each other.
+            looks += i64::from(met && !before);
+            before = met;
             nap(Duration::from_millis(4));
         }
-        println!("{mode}: {disturbed} of 100 commits met a lock");
+        println!("{mode}: {disturbed} of 100 commits met a lock, of {looks} looks");
         assert!(
-            disturbed <= most,
-            "{mode}: {disturbed} of 100 commits met a lock"
+            looks <= most && disturbed <= 6 * most,
+            "{mode}: {disturbed} of 100 commits met a lock, of {looks} looks"
         );
         outbox.busy_timeout(SOON).unwrap();
         wait_delivered(&world, 100 - disturbed);
