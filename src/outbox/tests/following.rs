@@ -62,7 +62,7 @@ fn follow(mut tail: Tail, mut watch: Watch, report: &Sender<Seen>) {
     let (mut last, mut polled) = (0, false);
     loop {
         match take_in(&mut tail, &mut last, |id| {
-            report.send((id, polled)).unwrap()
+            report.send((id, polled)).unwrap();
         }) {
             Ok(()) => {}
             Err(error) => assert!(error.is_busy(), "{error:?}"),

@@ -324,9 +324,16 @@ fn a_stop_answers_what_it_has_taken() {
 /// daemon its time as well.
 const BEGUN: Duration = Duration::from_millis(150);
 
-/// What becomes of an event by HTTP and one by a line, both begun behind a stop; `None` where this
-/// machine was too busy to begin soon enough, so that nothing was promised.
-fn begun_behind_a_stop() -> Option<(Option<(u16, String)>, String, i64)> {
+/// What was answered to an event by HTTP and to one by a line, and the rows there are then.
+struct Answered {
+    http: Option<(u16, String)>,
+    line: String,
+    rows: i64,
+}
+
+/// What becomes of both where they are begun behind a stop; `None` where this machine was too busy to
+/// begin soon enough, so that nothing was promised.
+fn begun_behind_a_stop() -> Option<Answered> {
     let (world, mut daemon) = started("http://127.0.0.1:9/");
     let mut http = Connection::new(&world);
     let mut lines = BufReader::new(stream(&world));
@@ -339,21 +346,22 @@ fn begun_behind_a_stop() -> Option<(Option<(u16, String)>, String, i64)> {
     let written = lines.get_mut().write_all(b"{\"event\":\"c\",\"data\":1}\n");
     let soon = stopped.elapsed() < BEGUN;
     println!("begun {:?} behind the stop", stopped.elapsed());
-    let answered = asked.and_then(|()| http.answer());
+    let http = asked.and_then(|()| http.answer());
     let mut line = String::new();
     let read = written.and_then(|()| lines.read_line(&mut line));
     assert_eq!(daemon.wait(SOON), Some(0));
     drop(read);
-    soon.then(|| (answered, line, rows(&world)))
+    let rows = rows(&world);
+    soon.then_some(Answered { http, line, rows })
 }
 
 #[test]
 fn who_has_connected_before_the_stop_is_still_answered() {
-    let (answered, line, rows) = eventually("begun soon behind a stop", 6 * SOON, || {
+    let Answered { http, line, rows } = eventually("begun soon behind a stop", 6 * SOON, || {
         begun_behind_a_stop().ok_or_else(|| "too late".to_owned())
     });
     let ids = [json!({"ids": [2]}), json!({"ids": [3]})];
-    let (status, body) = answered.unwrap();
+    let (status, body) = http.unwrap();
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert!(status == 202 && ids.contains(&body), "{status} {body}");
     let other = if body == ids[0] { 3 } else { 2 };
