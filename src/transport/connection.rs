@@ -41,7 +41,7 @@ const BUFFER_BYTES: usize = HEAD_BYTES;
 const READ_BYTES: usize = 4096;
 /// How long a connection that is not used again stays for the peer to close it first: whoever closes
 /// first holds the port in `TIME_WAIT` for a minute, and 28,000 ports are all we have to one address.
-const LINGER: Duration = Duration::from_millis(200);
+pub(super) const LINGER: Duration = Duration::from_millis(200);
 /// What a lingering connection may still bring.
 const LINGER_BYTES: usize = 64 * 1024;
 
