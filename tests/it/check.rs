@@ -107,10 +107,10 @@ fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
 #[test]
 fn metrics_that_are_taken_out_of_the_file_need_a_restart() {
     let receiver = Receiver::ok();
-    let port = free_port();
-    let world = with_all(&receiver, port);
+    let metrics = own_address();
+    let world = with_all(&receiver, metrics);
     let daemon = world.start();
-    let section = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"");
+    let section = format!("[metrics]\nlisten = \"{metrics}\"");
     edit(&world, &section, "");
     let differs = "[metrics] listen is another one than";
     let warned = world.command(&["check"]).expect(0).stderr;
@@ -124,7 +124,7 @@ fn metrics_that_are_taken_out_of_the_file_need_a_restart() {
         "{refused}"
     );
     // The page stays, and so do the webhooks.
-    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    std::net::TcpStream::connect(metrics).unwrap();
     world.emit("e", "{}");
     receiver.wait(1, SOON);
     daemon.stop();
