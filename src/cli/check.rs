@@ -30,6 +30,12 @@ pub(super) fn check(path: &Path) -> Ended {
     for warning in &rights {
         note(format_args!("{warning}\n"));
     }
+    if daemon::makes_outbox(&config) {
+        let path = &config.outbox.path;
+        say(format_args!(
+            "there is no outbox at {path:?}: a start would make an empty one"
+        ))?;
+    }
     let webhooks = counted(config.webhooks.len(), "webhook");
     let warnings = match config.warnings.len() + rights.len() {
         0 => String::new(),

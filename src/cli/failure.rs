@@ -6,7 +6,9 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use super::rights::lacking;
 use super::text;
+use crate::config::LoadError;
 use crate::pipeline::chain;
 
 /// What a command ends with: its exit code, or an error to be printed.
@@ -66,7 +68,16 @@ impl Failure {
 
 impl From<crate::daemon::Error> for Failure {
     fn from(error: crate::daemon::Error) -> Self {
-        Self::new(&error).hint(error.hint()).code(error.exit_code())
+        use crate::daemon::Error as E;
+        let denied = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+        let lacking = match &error {
+            E::Config(LoadError::Read { path, source }) if denied(source) => lacking::hint(path),
+            E::Lock { path, source } if denied(source) => lacking::hint(path),
+            E::Store(error) => to_log(error),
+            _ => None,
+        };
+        let hint = lacking.or_else(|| error.hint());
+        Self::new(&error).hint(hint).code(error.exit_code())
     }
 }
 
@@ -78,7 +89,16 @@ impl From<crate::outbox::Error> for Failure {
 
 impl From<crate::store::Error> for Failure {
     fn from(error: crate::store::Error) -> Self {
-        Self::new(&error).hint(error.hint())
+        let hint = to_log(&error).or_else(|| error.hint().map(str::to_owned));
+        Self::new(&error).hint(hint)
+    }
+}
+
+/// What helps where the log could not be opened because this user lacks a right.
+fn to_log(error: &crate::store::Error) -> Option<String> {
+    match error {
+        crate::store::Error::Open { path, .. } => lacking::hint(path),
+        _ => None,
     }
 }
 

@@ -5,6 +5,8 @@
 //! away leaves companions that lock them out. Only databases that are shared are judged: a folder of
 //! one user is right in any way. Files are looked at by path, never opened.
 
+pub(super) mod lacking;
+
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

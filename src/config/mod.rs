@@ -22,6 +22,7 @@ mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unclosed;
 mod url;
 mod visible;
 mod webhook;

@@ -19,6 +19,7 @@ use super::keys::{self, Keys, TOP};
 use super::section::{Section, type_name};
 use super::sections::{self, SOCKET_PATH, Sections};
 use super::source::Source;
+use super::unclosed;
 use super::visible::printable;
 use super::webhook::{Reading, check_tenant};
 use super::{Config, Delivery, Surroundings};
@@ -49,7 +50,7 @@ pub fn draft(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<D
     let source = Source::new(text);
     let root = match DeTable::parse(text) {
         Ok(root) => root,
-        Err(error) => return Err(syntax(file_name, &source, &error).into()),
+        Err(error) => return Err(syntax(file_name, text, &source, &error).into()),
     };
     let mut found = Findings::default();
     let (config, places, webhooks) = whole(root.get_ref(), around, &source, &mut found);
@@ -86,11 +87,18 @@ pub(super) fn too_large(file_name: &str) -> Diagnostic {
     )
 }
 
-fn syntax(file_name: &str, source: &Source<'_>, error: &toml::de::Error) -> Diagnostic {
-    let at = error.span().unwrap_or_default();
+fn syntax(file_name: &str, text: &str, source: &Source<'_>, error: &toml::de::Error) -> Diagnostic {
+    let mut at = error.span().unwrap_or_default();
+    let mut message = printable(error.message());
+    let unclosed = unclosed::array(text, at.start, &message);
+    if let Some(begins) = unclosed {
+        at = begins..begins + 1;
+        "the array that begins here is not closed".clone_into(&mut message);
+    }
     let private = Private::of_broken(source, at.start);
-    let message = printable(error.message());
-    let fix = if message.contains("duplicate key") {
+    let fix = if unclosed.is_some() {
+        "close it with ]; nothing behind this place was checked"
+    } else if message.contains("duplicate key") {
         "keep one of the two; a webhook more is begun with a line [[webhook]]"
     } else {
         "write key = value, texts in \"quotes\"; nothing behind this place was checked"

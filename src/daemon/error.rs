@@ -35,11 +35,6 @@ pub enum Error {
         /// How.
         how: outbox::OtherName,
     },
-    /// What is in the place of the log, or of its `-wal`, is no plain file.
-    NoFile {
-        /// Its path.
-        path: PathBuf,
-    },
     /// The outbox can't be used.
     Outbox(outbox::Error),
     /// The log can't be used.
@@ -118,7 +113,6 @@ impl Error {
             | Self::Refused(_)
             | Self::Endpoint { .. }
             | Self::NoSocket { .. }
-            | Self::NoFile { .. }
             | Self::OtherName { .. }
             | Self::Group { .. } => 2,
             Self::Outbox(error) if error.hint().is_some() && !error.may_pass() => 2,
@@ -145,7 +139,6 @@ impl Error {
             Self::Config(error) => error.hint().map(|hint| hint.to_string()),
             Self::Held { .. } => Some("one daemon serves one log; stop the other one first".into()),
             Self::OtherName { log, how } => Some(how.hint(log)),
-            Self::NoFile { .. } => Some("correct [log] path, or what is there".into()),
             Self::Lock { .. } => Some("the log's folder must exist and be writable".into()),
             Self::Outbox(error) => error.hint().map(|hint| hint.to_string()),
             Self::Store(error) => error.hint().map(|hint| hint.to_string()),
@@ -189,10 +182,6 @@ impl fmt::Display for Error {
             }
             Self::Held { log, pid: None } => write!(f, "log {log:?} is in use by another process"),
             Self::OtherName { log, how } => write!(f, "log {log:?} {how}"),
-            Self::NoFile { path } => write!(
-                f,
-                "the log needs a plain file at {path:?}, and there is a folder, a pipe or a device"
-            ),
             Self::Outbox(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Endpoint { webhook, .. } => write!(f, "webhook {webhook:?}"),

@@ -225,7 +225,8 @@ mod tests {
         assert_eq!(of_socket(&path, &ours), Holder::Ours(me));
         drop(socket);
         assert_eq!(of_socket(&path, &ours), Holder::Nobody);
-        for address in ["127.0.0.1:0", "[::1]:0"] {
+        // The first is nobody else's, so that nobody is given the port once it is free.
+        for address in ["127.77.0.1:0", "[::1]:0"] {
             // A machine may have no IPv6; the first is everywhere.
             let Ok(port) = std::net::TcpListener::bind(address) else {
                 assert!(address.starts_with('['), "{address}");

@@ -16,7 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::io::Errno;
 
 use super::Error;
-use crate::outbox;
+use crate::{outbox, store};
 
 /// What the file of an outbox's lock is called, behind the outbox.
 const OF_OUTBOX: &str = ".webhooksd.lock";
@@ -75,7 +75,7 @@ impl Lock {
             let log = log.to_owned();
             return Err(Error::OtherName { log, how });
         }
-        is_plain(log)?;
+        store::is_plain(log).map_err(Error::Store)?;
         let path = beside(log, ".lock");
         Self::of(&path, 0o660).map_err(|error| match error {
             Taken::Held(pid) => Error::Held {
@@ -202,6 +202,7 @@ pub(super) fn may_open(log: &Path) -> Result<(), Error> {
     let path = beside(log, ".lock");
     let source: io::Error = match std::fs::metadata(&path) {
         Ok(data) if data.is_dir() => Errno::ISDIR.into(),
+        Ok(data) if !is_one(&data) => io::Error::other(NOT_ONE),
         Ok(_) => match accessat(CWD, &path, Access::WRITE_OK, AtFlags::EACCESS) {
             Ok(()) => return Ok(()),
             Err(error) => error.into(),
@@ -210,21 +211,6 @@ pub(super) fn may_open(log: &Path) -> Result<(), Error> {
         Err(_) => return Ok(()),
     };
     Err(Error::Lock { path, source })
-}
-
-/// Refuses a log in whose place, or its `-wal`'s, is something else than a plain file: a pipe would be
-/// waited for, and a folder is met as a disk that fails.
-///
-/// # Errors
-/// What is there.
-pub(super) fn is_plain(log: &Path) -> Result<(), Error> {
-    for suffix in ["", "-wal", "-shm"] {
-        let path = beside(log, suffix);
-        if std::fs::metadata(&path).is_ok_and(|data| !data.is_file()) {
-            return Err(Error::NoFile { path });
-        }
-    }
-    Ok(())
 }
 
 /// What a start says that can't make the lock of a log.
@@ -255,12 +241,17 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Whether it is a file that a lock may be, and no other name of another one.
 fn is_a_lock(file: &File) -> io::Result<()> {
-    let data = file.metadata()?;
-    if data.is_file() && data.nlink() <= 1 {
+    if is_one(&file.metadata()?) {
         return Ok(());
     }
-    Err(io::Error::other("it is no plain file with one name"))
+    Err(io::Error::other(NOT_ONE))
 }
+
+fn is_one(data: &std::fs::Metadata) -> bool {
+    data.is_file() && data.nlink() <= 1
+}
+
+const NOT_ONE: &str = "it is no plain file with one name";
 
 /// The process that wrote its number into the file.
 fn holder(file: &mut File) -> Option<u32> {

@@ -150,10 +150,6 @@ impl<'a> Looking<'a> {
                 note(draft, Key::Log, &error);
             }
         }
-        if let Err(error) = lock::is_plain(&path) {
-            note(draft, Key::Log, &error);
-            return Known::Nothing;
-        }
         match store::look(&path) {
             Ok(store::Look::New) => {
                 makeable(draft, Key::Log, &path, &failed);
@@ -219,19 +215,20 @@ impl<'a> Looking<'a> {
                 };
                 return makeable(draft, Key::Outbox, path, &failed);
             }
+            Ok(outbox::Look::Missing) => {
+                let (path, source) = (path.clone(), io::ErrorKind::NotFound.into());
+                return self.awaited(draft, &outbox::Error::Find { path, source });
+            }
+            Err(error) if error.is_awaited() => return self.awaited(draft, &error),
             Ok(outbox::Look::Table(tail)) => Some(tail),
             Err(error) if is_other_users(&error, path) => {
                 let error = Error::Outbox(error);
                 let hint = error.hint().unwrap_or_else(|| RIGHT.to_owned());
                 return lacking(draft, Key::Outbox, path, chain(&error), &hint);
             }
-            Ok(outbox::Look::Missing | outbox::Look::Closed) | Err(_) => None,
+            Ok(outbox::Look::Closed) | Err(_) => None,
         };
-        if let Some(pid) = lock::of_outbox(path).filter(|pid| !self.own.is_of(*pid)) {
-            let (path, pid) = (path.clone(), Some(pid).filter(|pid| *pid > 0));
-            let held = outbox::Error::Held { path, pid };
-            note(draft, Key::Outbox, &Error::Outbox(held));
-        }
+        self.follower(draft, path);
         for finding in outbox::inspect(path, is_made) {
             let fix = finding.hint.unwrap_or_else(|| OTHER.to_owned());
             if finding.is_error {
@@ -252,6 +249,27 @@ impl<'a> Looking<'a> {
             Ok(Err(refusal)) => note(draft, Key::Outbox, &Error::Refused(refusal)),
             Err(error) => note(draft, Key::Outbox, &Error::Outbox(error)),
         }
+    }
+
+    /// Another daemon that follows the outbox.
+    fn follower(&self, draft: &mut Draft, path: &Path) {
+        if let Some(pid) = lock::of_outbox(path).filter(|pid| !self.own.is_of(*pid)) {
+            let (path, pid) = (path.to_owned(), Some(pid).filter(|pid| *pid > 0));
+            let held = outbox::Error::Held { path, pid };
+            note(draft, Key::Outbox, &Error::Outbox(held));
+        }
+    }
+
+    /// An outbox, or its table, that the application has not made yet.
+    fn awaited(&self, draft: &mut Draft, error: &outbox::Error) {
+        let path = draft.config().outbox.path.clone();
+        self.follower(draft, &path);
+        let message = format!(
+            "{}: a start would wait for the application to make it",
+            chain(error)
+        );
+        let fix = error.hint().unwrap_or_else(|| OTHER.to_owned());
+        draft.warning(Key::Outbox, message, fix);
     }
 }
 

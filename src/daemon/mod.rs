@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 pub use error::Error;
 pub use judge::check;
 pub use lock::Lock;
-pub use opening::{make_own_outbox, owns_outbox};
+pub use opening::{make_own_outbox, makes_outbox, owns_outbox};
 
 use crate::api::{self, Api, Appending};
 use crate::config::Config;

@@ -9,7 +9,6 @@
 use std::path::{Path, PathBuf};
 
 use super::claim::Claim;
-use super::lock;
 use crate::config::Config;
 use crate::model::Cursor;
 use crate::outbox::{self, Tail};
@@ -24,20 +23,25 @@ const STATE_FOLDERS: &str = "STATE_DIRECTORY";
 /// # Errors
 /// It can't be made.
 pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
-    let path = &config.outbox.path;
-    let is_missing = || std::fs::symlink_metadata(path).is_err();
-    if owns_outbox(config) && !(is_missing() && has_taken(config)) {
-        outbox::create_if_missing(path)
+    if owns_outbox(config) && !(is_missing(config) && has_taken(config)) {
+        outbox::create_if_missing(&config.outbox.path)
     } else {
         Ok(false)
     }
 }
 
+/// Whether a start would make the outbox.
+#[must_use]
+pub fn makes_outbox(config: &Config) -> bool {
+    is_missing(config) && owns_outbox(config) && !has_taken(config)
+}
+
+fn is_missing(config: &Config) -> bool {
+    std::fs::symlink_metadata(&config.outbox.path).is_err()
+}
+
 /// Whether the log has taken events of an outbox, as far as a look tells.
 pub(super) fn has_taken(config: &Config) -> bool {
-    if lock::is_plain(&config.log.path).is_err() {
-        return false;
-    }
     match store::look(&config.log.path) {
         Ok(store::Look::Log(cursor)) => {
             cursor.is_some_and(|known| (known.generation, known.event_id) != (0, 0))

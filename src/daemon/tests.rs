@@ -22,7 +22,7 @@ type Kept = Box<dyn std::any::Any>;
 /// Makes what is refused in a folder; says the rest of the configuration's text.
 type Trial = fn(&Path) -> (String, Kept);
 
-const TRIALS: [Trial; 29] = [
+const TRIALS: [Trial; 33] = [
     |_| plain("[[webhook]]\nname = 'w'\nurl = 'https://a..b/'\nevents = ['*']\nactive = false"),
     |_| plain("[socket]\npath = 'no/s'"),
     |folder| {
@@ -42,8 +42,25 @@ const TRIALS: [Trial; 29] = [
         plain("[log]\npath = 'l.db'")
     },
     |folder| {
+        pipe(&folder.join("l.db-journal"));
+        plain("[log]\npath = 'l.db'")
+    },
+    |folder| {
+        pipe(&folder.join("l.db.lock"));
+        plain("[log]\npath = 'l.db'")
+    },
+    |folder| {
         pipe(&folder.join("o.db"));
         plain("[outbox]\npath = 'o.db'")
+    },
+    |folder| {
+        fs::create_dir(folder.join("o.db")).unwrap();
+        plain("[outbox]\npath = 'o.db'")
+    },
+    |folder| {
+        let (text, _) = outbox_of(folder, outbox::SCHEMA);
+        pipe(&folder.join("o.db-journal"));
+        plain(&text)
     },
     |folder| {
         fs::write(folder.join("s"), "precious").unwrap();
@@ -197,7 +214,6 @@ fn of_start(error: &Error) -> Option<&'static str> {
         // It is this configuration's own daemon.
         Error::Held { .. } => None,
         Error::OtherName { .. } => Some("log of two names"),
-        Error::NoFile { .. } => Some("log of no file"),
         Error::Outbox(error) => of_outbox(error),
         Error::Store(error) => of_store(error),
         // A judged configuration's endpoints can be made: `of_endpoint` has them.
@@ -247,6 +263,7 @@ fn of_store(error: &store::Error) -> Option<&'static str> {
         // A missing folder is met at the lock already.
         E::Create { .. } => None,
         E::Open { .. } => Some("log not opened"),
+        E::NotPlain { .. } => Some("log of no file"),
         E::Foreign { .. } => Some("foreign log"),
         E::Emptied { .. } => Some("emptied log"),
         E::Newer { .. } => Some("newer log"),

@@ -145,6 +145,56 @@ pub(crate) fn empty(path: &Path, anew: bool) {
     unchecked(path).execute_batch(&sql).unwrap();
 }
 
+/// The latest time of a row.
+pub(crate) fn newest_ms(path: &Path) -> Option<i64> {
+    let newest = "SELECT max(time) FROM outbox";
+    open(path).query_row(newest, [], |row| row.get(0)).unwrap()
+}
+
+/// How rows are replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refill {
+    /// All behind this id are deleted.
+    pub(crate) after: i64,
+    /// Whether the counter is set back to it.
+    pub(crate) set_back: bool,
+    /// Whether it is one transaction, or one for each statement.
+    pub(crate) at_once: bool,
+}
+
+/// A row that comes in the place of others.
+pub(crate) struct Written<'a> {
+    pub(crate) event: &'a str,
+    pub(crate) data: String,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) key: Option<&'a str>,
+}
+
+/// Deletes rows and writes others. Returns their ids.
+pub(crate) fn refill(path: &Path, how: &Refill, rows: &[Written<'_>], time_ms: i64) -> Vec<i64> {
+    let application = unchecked(path);
+    let run = |sql: &str| application.execute_batch(sql).unwrap();
+    if how.at_once {
+        run("BEGIN IMMEDIATE");
+    }
+    run(&format!("DELETE FROM outbox WHERE id > {}", how.after));
+    if how.set_back {
+        let counter = format!("seq = {} WHERE name = 'outbox'", how.after);
+        run(&format!("UPDATE sqlite_sequence SET {counter}"));
+    }
+    let insert = "INSERT INTO outbox (event, data, time, tenant, key) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut ids = Vec::with_capacity(rows.len());
+    for row in rows {
+        let values = params![row.event, row.data, time_ms, row.tenant, row.key];
+        application.execute(insert, values).unwrap();
+        ids.push(application.last_insert_rowid());
+    }
+    if how.at_once {
+        run("COMMIT");
+    }
+    ids
+}
+
 fn unchecked(path: &Path) -> Connection {
     let application = open(path);
     let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";

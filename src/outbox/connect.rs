@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Error, other_name};
+use crate::model::other_kind;
 
 /// How long opening waits for a connection that holds the database, a recovery for instance.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -111,31 +112,42 @@ pub(super) fn open_error(path: &Path, source: rusqlite::Error) -> Error {
     }
 }
 
-/// Looks at the file by its path. A pipe would be waited for when it is opened, for ever, and a folder
-/// in the place of the `-wal` is met only later, as a disk that fails.
+/// Looks at the file by its path, which has to be a plain one: a pipe would be waited for when it is
+/// opened, for ever.
 pub(super) fn look_at(path: &Path) -> Result<Metadata, Error> {
-    let find_error = |source| Error::Find {
-        path: path.to_owned(),
-        source,
-    };
-    let file = std::fs::metadata(path).map_err(find_error)?;
-    let other = |what| {
-        Err(find_error(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            what,
-        )))
-    };
-    if !file.is_file() && !file.is_dir() {
-        return other("it is a pipe or a device, and no plain file");
+    let file = std::fs::metadata(path).map_err(|source| find_error(path, source))?;
+    match other_kind(&file) {
+        None => Ok(file),
+        Some(what) => Err(not_plain(path, format!("it is {what}, and no plain file"))),
     }
-    for suffix in ["-wal", "-shm"] {
-        let mut companion = path.as_os_str().to_owned();
+}
+
+/// Looks at the file and at what is in the place of its companions: SQLite opens the `-journal` to see
+/// whether there is something to take back, and meets a folder only later, as a disk that fails.
+pub(super) fn look_at_all(path: &Path) -> Result<Metadata, Error> {
+    let file = look_at(path)?;
+    let real = std::fs::canonicalize(path).map_err(|source| find_error(path, source))?;
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut companion = real.clone().into_os_string();
         companion.push(suffix);
-        if file.is_file() && Path::new(&companion).is_dir() {
-            return other("a folder is in the place of its -wal or -shm");
+        let there = std::fs::metadata(companion).ok();
+        if let Some(what) = there.as_ref().and_then(other_kind) {
+            let words = format!("{what} is in the place of its {suffix}");
+            return Err(not_plain(path, words));
         }
     }
     Ok(file)
+}
+
+fn find_error(path: &Path, source: io::Error) -> Error {
+    Error::Find {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn not_plain(path: &Path, words: String) -> Error {
+    find_error(path, io::Error::new(io::ErrorKind::InvalidInput, words))
 }
 
 /// Who owns a file, who makes one, and what others may do.
@@ -175,15 +187,12 @@ impl Owner {
 /// Refuses to open a database by one of several names, and where that would make companions which
 /// its owner could not write: the application would find its own database read-only.
 pub(super) fn spare_the_owner(path: &Path) -> Result<(), Error> {
-    let file = look_at(path)?;
+    let file = look_at_all(path)?;
     if let Some(how) = other_name(path) {
         let path = path.to_owned();
         return Err(Error::OtherName { path, how });
     }
-    let find_error = |source| Error::Find {
-        path: path.to_owned(),
-        source,
-    };
+    let find_error = |source| find_error(path, source);
     let real = std::fs::canonicalize(path).map_err(find_error)?;
     let folder = real.parent().unwrap_or(Path::new("/"));
     let maker = Owner {

@@ -73,7 +73,7 @@ pub fn inspect(path: &Path, is_made: bool) -> Vec<Finding> {
 }
 
 fn findings(path: &Path) -> Result<Vec<Finding>, Error> {
-    connect::look_at(path)?;
+    connect::look_at_all(path)?;
     if let Some(how) = other_name(path) {
         let path = path.to_owned();
         return Err(Error::OtherName { path, how });

@@ -6,7 +6,7 @@
 
 use super::identity;
 use super::known::{Known, Remark};
-use super::log::log;
+use super::log::{is_there, log};
 use super::reason::{self, OfWebhook};
 use crate::config::Config;
 use crate::model::Event;
@@ -114,7 +114,7 @@ pub fn explain(config: &Config, id: i64, text: &str) -> Result<Explained, store:
 
 fn outbox_row(config: &Config, id: i64, remarks: &mut Vec<Remark>) -> Option<Row> {
     let path = &config.outbox.path;
-    if !path.exists() {
+    if !is_there(path) {
         remarks.push(Remark::NoOutbox(path.clone()));
         return None;
     }

@@ -4,13 +4,14 @@
 //! `-shm` otherwise, and a reader without the right to make them could not open a stopped daemon's
 //! log (<https://sqlite.org/wal.html#read_only_databases>). What the file holds is not looked at here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, OpenFlags};
 
 use super::error::{Doing as _, Error};
+use crate::model::other_kind;
 
 /// A row of 2.5 KiB wastes a third of the default page of 4096 bytes.
 pub(super) const PAGE_BYTES: i64 = 8192;
@@ -95,12 +96,34 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
 
 /// Without `SQLITE_OPEN_CREATE`, and never more than one thread at a time on a connection.
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
+    is_plain(path)?;
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[cfg(test)]
     let opened = Connection::open_with_flags_and_vfs(path, flags, crate::model::alone::vfs());
     #[cfg(not(test))]
     let opened = Connection::open_with_flags(path, flags);
     opened.map_err(|source| Error::open(path, source))
+}
+
+/// Refuses a log in whose place, or a companion's, is something else than a plain file. SQLite opens the
+/// `-journal` too, before it knows that the log has none.
+pub(super) fn is_plain(log: &Path) -> Result<(), Error> {
+    // The companions are beside the file itself, wherever a link to it is.
+    let real = std::fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut path = real.clone().into_os_string();
+        path.push(suffix);
+        let path = PathBuf::from(path);
+        if let Some(what) = std::fs::metadata(&path).ok().as_ref().and_then(other_kind) {
+            let path = if suffix.is_empty() {
+                log.to_owned()
+            } else {
+                path
+            };
+            return Err(Error::NotPlain { path, what });
+        }
+    }
+    Ok(())
 }
 
 fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {

@@ -35,6 +35,13 @@ pub enum Error {
         /// Why.
         source: rusqlite::Error,
     },
+    /// What is in the place of the log, or of a companion of it, is no plain file.
+    NotPlain {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The file is a database of something else.
     Foreign {
         /// The log's path.
@@ -104,6 +111,7 @@ impl Error {
             | Self::Migrate { source, .. }
             | Self::Step { source, .. } => source.sqlite_error(),
             Self::Create { .. }
+            | Self::NotPlain { .. }
             | Self::Foreign { .. }
             | Self::Emptied { .. }
             | Self::Unlinked { .. }
@@ -122,7 +130,10 @@ impl Error {
         damaged
             || matches!(
                 self,
-                Self::Foreign { .. } | Self::Emptied { .. } | Self::Newer { .. }
+                Self::NotPlain { .. }
+                    | Self::Foreign { .. }
+                    | Self::Emptied { .. }
+                    | Self::Newer { .. }
             )
     }
 
@@ -168,6 +179,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Create { .. } => Some("the folder must exist and be writable for this user"),
+            Self::NotPlain { .. } => Some("correct [log] path, or what is there"),
             Self::Foreign { .. } => Some("give [log] path a file of its own"),
             Self::Emptied { .. } => Some(ITS_END),
             Self::Unlinked { .. } => Some(
@@ -207,6 +219,12 @@ impl fmt::Display for Error {
         match self {
             Self::Create { path, .. } => write!(f, "make log {path:?}"),
             Self::Open { path, .. } => write!(f, "open log {path:?}"),
+            Self::NotPlain { path, what } => {
+                write!(
+                    f,
+                    "the log needs a plain file at {path:?}, and there is {what}"
+                )
+            }
             Self::Foreign { path } => {
                 write!(f, "open log {path:?}: it is a database of another program")
             }
@@ -243,7 +261,8 @@ impl std::error::Error for Error {
             Self::Open { source, .. }
             | Self::Migrate { source, .. }
             | Self::Step { source, .. } => Some(source),
-            Self::Foreign { .. }
+            Self::NotPlain { .. }
+            | Self::Foreign { .. }
             | Self::Emptied { .. }
             | Self::Unlinked { .. }
             | Self::Newer { .. }

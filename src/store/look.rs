@@ -28,6 +28,7 @@ pub enum Look {
 /// # Errors
 /// What opening it for good would meet: see [`Store::open`](super::Store::open).
 pub fn look(path: &Path) -> Result<Look, Error> {
+    connect::is_plain(path)?;
     if create::is_lost(path) {
         return Err(Error::Emptied {
             path: path.to_owned(),

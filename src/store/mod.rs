@@ -53,3 +53,13 @@ pub use read::{
 pub use retain::Swept;
 pub use schema::sql;
 pub use writer::Store;
+
+use std::path::Path;
+
+/// Refuses a log in whose place, or a companion's, is something else than a plain file.
+///
+/// # Errors
+/// What is there.
+pub fn is_plain(path: &Path) -> Result<(), Error> {
+    connect::is_plain(path)
+}

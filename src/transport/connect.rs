@@ -276,12 +276,18 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let addresses = ["127.0.0.2:0", "127.0.0.1:0"].map(|text| text.parse().unwrap());
-        let mut trace = AttemptTrace::default();
-        let begun = Instant::now();
-        let (_stream, peer) = open(&addresses, port, &mut trace).await.unwrap();
-        assert_eq!(peer, listener.local_addr().unwrap());
-        assert_eq!(trace.peer, Some(peer));
-        assert!(begun.elapsed() < HEAD_START);
+        let mut fastest = Duration::MAX;
+        // A busy machine may take long now and then; who waits for the head start always does.
+        for _ in 0..20 {
+            let mut trace = AttemptTrace::default();
+            let begun = Instant::now();
+            let (_stream, peer) = open(&addresses, port, &mut trace).await.unwrap();
+            fastest = fastest.min(begun.elapsed());
+            assert_eq!(peer, listener.local_addr().unwrap());
+            assert_eq!(trace.peer, Some(peer));
+            drop(listener.accept().await.unwrap());
+        }
+        assert!(fastest < HEAD_START, "{fastest:?}");
     }
 
     #[tokio::test]

@@ -3,22 +3,17 @@
 //! That it names every refusal of a start is held by `src/daemon/tests.rs`; here the three commands are
 //! compared from outside, and what `check` must not do: complain of its own daemon, or change anything.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Finished, Receiver, SOON, World, hook};
+use crate::support::{Finished, Receiver, SOON, World, hook, own_address};
 
 /// A world whose daemon has a socket and a port for its metrics.
-fn with_all(receiver: &Receiver, port: u16) -> World {
+fn with_all(receiver: &Receiver, metrics: SocketAddr) -> World {
     let world = World::new(&[]);
-    let more = format!("[socket]\npath = \"s.sock\"\n[metrics]\nlisten = \"127.0.0.1:{port}\"");
+    let more = format!("[socket]\npath = \"s.sock\"\n[metrics]\nlisten = \"{metrics}\"");
     world.configure_with(&more, &[hook("w", receiver.url("/"))]);
     world
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn names(world: &World) -> Vec<String> {
@@ -78,7 +73,7 @@ fn check_run_and_reload_refuse_the_same_file_with_the_same_words() {
 #[test]
 fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
     let receiver = Receiver::ok();
-    let world = with_all(&receiver, free_port());
+    let world = with_all(&receiver, own_address());
     std::fs::copy(world.path("outbox.db"), world.path("other.db")).unwrap();
     let daemon = world.start();
     edit(&world, "outbox.db", "other.db");
@@ -110,10 +105,75 @@ fn a_reload_names_every_setting_that_needs_a_restart_with_its_line() {
 }
 
 #[test]
+fn metrics_that_are_taken_out_of_the_file_need_a_restart() {
+    let receiver = Receiver::ok();
+    let metrics = own_address();
+    let world = with_all(&receiver, metrics);
+    let daemon = world.start();
+    let section = format!("[metrics]\nlisten = \"{metrics}\"");
+    edit(&world, &section, "");
+    let differs = "[metrics] listen is another one than";
+    let warned = world.command(&["check"]).expect(0).stderr;
+    assert!(
+        warned.contains(&format!("warning: {differs} that of")),
+        "{warned}"
+    );
+    let refused = world.command(&["reload"]).expect(2).stderr;
+    assert!(
+        refused.contains(&format!("error: {differs} at the start")),
+        "{refused}"
+    );
+    // The page stays, and so do the webhooks.
+    std::net::TcpStream::connect(metrics).unwrap();
+    world.emit("e", "{}");
+    receiver.wait(1, SOON);
+    daemon.stop();
+    let daemon = world.start();
+    quiet(&world.command(&["check"]));
+    world.command(&["reload"]).expect(0);
+    daemon.stop();
+}
+
+#[test]
+fn check_says_whether_a_start_would_make_the_outbox_or_wait_for_it() {
+    let world = World::bare(&[hook("w", "http://127.0.0.1:9/")]);
+    let made = "there is no outbox at";
+    let checked = world.command(&["check"]).expect(0);
+    let line = checked.stdout.lines().next().unwrap_or_default();
+    assert!(
+        line.starts_with(made) && line.ends_with(": a start would make an empty one"),
+        "{line}"
+    );
+    assert!(checked.stdout.ends_with(": 1 webhook, no errors\n"));
+    assert_eq!((checked.stderr.as_str(), names(&world).len()), ("", 1));
+    // An application's, elsewhere: with its folder, without it, and without its table.
+    std::fs::create_dir(world.path("app")).unwrap();
+    edit(&world, "outbox.db", "app/app.db");
+    let waits = ": a start would wait for the application to make it";
+    let says = |fix: &str| {
+        let checked = world.command(&["check"]).expect(0);
+        assert!(!checked.stdout.contains(made), "{}", checked.stdout);
+        let told = checked.stderr;
+        assert!(told.contains(waits) && told.contains(fix), "{told}");
+    };
+    says("schema outbox");
+    std::fs::remove_dir(world.path("app")).unwrap();
+    says("its folder does not exist");
+    std::fs::create_dir(world.path("app")).unwrap();
+    world.write("app/app.db", "");
+    says("schema outbox");
+    // What is there is not told of.
+    edit(&world, "app/app.db", "outbox.db");
+    world.make_outbox("WAL");
+    let checked = world.command(&["check"]).expect(0);
+    assert!(!checked.stdout.contains(made), "{}", checked.stdout);
+}
+
+#[test]
 fn beside_its_own_daemon_nothing_is_in_use_and_beside_another_everything_is() {
     let receiver = Receiver::ok();
-    let port = free_port();
-    let world = with_all(&receiver, port);
+    let metrics = own_address();
+    let world = with_all(&receiver, metrics);
     quiet(&world.command(&["check"]));
     assert_eq!(
         names(&world),
@@ -127,7 +187,7 @@ fn beside_its_own_daemon_nothing_is_in_use_and_beside_another_everything_is() {
 
     let second = World::new(&[]);
     let socket = world.path("s.sock");
-    let more = format!("[socket]\npath = {socket:?}\n[metrics]\nlisten = \"127.0.0.1:{port}\"");
+    let more = format!("[socket]\npath = {socket:?}\n[metrics]\nlisten = \"{metrics}\"");
     second.configure_with(&more, &[hook("w", receiver.url("/"))]);
     let words = second.command(&["check"]).expect(2).stderr;
     assert!(
@@ -135,9 +195,7 @@ fn beside_its_own_daemon_nothing_is_in_use_and_beside_another_everything_is() {
         "{words}"
     );
     assert!(
-        words.contains(&format!(
-            "webhooks.toml:8:10: error: listen on 127.0.0.1:{port}"
-        )),
+        words.contains(&format!("webhooks.toml:8:10: error: listen on {metrics}")),
         "{words}"
     );
     second.command(&["run"]).expect(1);
@@ -171,7 +229,7 @@ const NOBODY: u32 = 471_104;
 #[test]
 fn another_user_is_warned_of_rights_that_the_daemons_user_may_have() {
     let receiver = Receiver::ok();
-    let world = with_all(&receiver, free_port());
+    let world = with_all(&receiver, own_address());
     if !rustix::process::geteuid().is_root() {
         println!("SKIPPED: only root can try the rights of other users");
         return;

@@ -152,7 +152,8 @@ fn a_step_in_flight_changes_no_duration() {
         let row = &world.attempts("outcome, CAST(duration_ms AS INTEGER)", 1, SOON)[0];
         assert_eq!(row[0], "delivered", "{row:?}");
         let duration_ms: i64 = row[1].parse().unwrap();
-        assert!((1_400..3_000).contains(&duration_ms), "{row:?}");
+        // The answer's 1.5 s and what a busy machine adds: far from a day either way.
+        assert!((1_400..20_000).contains(&duration_ms), "{row:?}");
         assert_eq!(receiver.count(), 1);
         daemon.stop();
     }

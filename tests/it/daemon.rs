@@ -1,10 +1,14 @@
 //! The daemon as a process: one at a time, stopping, starting again, and its journal.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Answer, Receiver, SOON, World, check, eventually, hook, now, stays};
+use crate::support::{
+    Answer, Gate, Receiver, SOON, World, check, eventually, hook, insert, now, stays,
+};
 
 #[test]
 fn a_second_instance_is_refused_by_the_firsts_pid() {
@@ -26,18 +30,30 @@ fn a_second_instance_is_refused_by_the_firsts_pid() {
 
 #[test]
 fn sigterm_lets_attempts_in_flight_finish_and_records_them() {
-    let slow = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(1_500)));
+    let gate = Gate::default();
+    let answers = gate.clone();
+    let slow = Receiver::start(move |_| {
+        answers.pass();
+        Answer::status(200)
+    });
     let world = World::new(&[hook("slow", slow.url("/"))]);
     let mut daemon = world.start();
+    let mut outbox = world.outbox();
+    let five = outbox.transaction().unwrap();
     for _ in 0..5 {
-        world.emit("e", "{}");
+        insert(&five, "e", "{}");
     }
+    five.commit().unwrap();
     slow.wait(5, SOON);
-    let asked = now();
     daemon.signal(Signal::TERM);
-    assert_eq!(daemon.wait(Duration::from_secs(10)), Some(0));
-    println!("stopped after {:?}", asked.elapsed());
-    assert!(asked.elapsed() > Duration::from_millis(500));
+    daemon.wait_journal("stopping");
+    stays(
+        "it waits for its attempts",
+        Duration::from_millis(300),
+        || check(daemon.ended().is_none(), || daemon.journal()),
+    );
+    gate.open();
+    assert_eq!(daemon.wait(SOON), Some(0));
     let sql = "SELECT count(*) FROM log WHERE outcome = 'delivered' AND status = 200";
     assert_eq!(world.number(sql), 5);
     // An event committed while it is stopped is delivered by the next run, the others are not again.
@@ -55,18 +71,43 @@ fn a_second_signal_ends_it_at_once() {
     world.emit("e", "{}");
     silent.wait(1, SOON);
     daemon.signal(Signal::TERM);
-    stays("it waits", Duration::from_millis(500), || {
+    stays("it waits", Duration::from_millis(300), || {
         check(daemon.ended().is_none(), || "it has ended".to_owned())
     });
-    let asked = now();
     daemon.signal(Signal::TERM);
-    daemon.wait(SOON);
-    let took = asked.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    let states = world.log("SELECT state FROM delivery");
-    assert_eq!(states, [["pending"]], "nothing is lost by it");
+    assert_eq!(daemon.wait(SOON), Some(1), "it waited for the attempt");
+    let states = world.log("SELECT state, attempts FROM delivery");
+    assert_eq!(states, [["pending", "0"]], "nothing is lost by it");
     let _daemon = world.start();
     silent.wait(2, SOON);
+}
+
+#[test]
+fn a_signal_right_behind_the_first_is_the_same_one() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let slow = Receiver::start(move |_| {
+        eventually("the stop has begun", SOON, || {
+            check(gate.load(Ordering::SeqCst), || "not yet".to_owned())
+        });
+        Answer::status(200)
+    });
+    let world = World::new(&[hook("slow", slow.url("/"))]);
+    let mut daemon = world.start();
+    world.emit("e", "{}");
+    eventually("the request is out", SOON, || {
+        check(slow.connections() > 0, || "no connection".to_owned())
+    });
+    // Both are pending when it goes on: two of the same kind would be one.
+    daemon.signal(Signal::STOP);
+    daemon.signal(Signal::TERM);
+    daemon.signal(Signal::INT);
+    daemon.signal(Signal::CONT);
+    daemon.wait_journal("stopping: no event is taken any more");
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(daemon.wait(SOON), Some(0), "{}", daemon.journal());
+    let states = world.log("SELECT state FROM delivery");
+    assert_eq!(states, [["delivered"]]);
 }
 
 #[test]
@@ -80,7 +121,8 @@ fn idle_it_stops_at_once_by_sigterm_and_by_sigint() {
         assert_eq!(daemon.wait(SOON), Some(0));
         let took = asked.elapsed();
         println!("idle stop by {signal:?}: {took:?}");
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        // Whatever a stop may have to wait for takes 5 s.
+        assert!(took < Duration::from_secs(4), "{took:?}");
     }
 }
 
@@ -96,7 +138,8 @@ fn retries_go_on_by_their_schedule_over_a_restart() {
     let requests = failing.wait(2, SOON);
     let apart = (requests[1].at - requests[0].at).as_millis();
     println!("sent again after {apart} ms");
-    assert!((9_500..11_000).contains(&apart), "{apart} ms");
+    // The next would be 10 s later.
+    assert!((9_500..19_000).contains(&apart), "{apart} ms");
     let attempts = world.attempts("attempt, outcome", 2, SOON);
     assert_eq!(attempts, [["1", "retry"], ["2", "retry"]]);
     daemon.stop();

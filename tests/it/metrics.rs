@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::socket::SECTION;
 use crate::socket::client::{Reply, curl, post};
 use crate::socket::http::{Request, exchange};
-use crate::support::{Receiver, SOON, World, bound_port, check, eventually, hook, need};
+use crate::support::{Receiver, SOON, World, check, eventually, hook, need, own_address};
 
 /// A page as its reader sees it: the type of each family, the value of each sample.
 struct Page {
@@ -166,20 +166,21 @@ fn promtool(page: &str) {
 
 #[test]
 fn over_tcp_there_are_the_metrics_alone() {
-    let (reserved, port) = bound_port();
+    let address = own_address();
+    let reserved = TcpListener::bind(address).unwrap();
     let world = World::new(&[]);
-    let section = format!("\n[metrics]\nlisten = \"127.0.0.1:{port}\"");
+    let section = format!("\n[metrics]\nlisten = \"{address}\"");
     world.configure_with(&section, &[hook("w", "http://127.0.0.1:9/")]);
     let taken = world.command(&["run"]).expect(1);
     assert!(
-        taken.stderr.contains(&format!("127.0.0.1:{port}")),
+        taken.stderr.contains(&address.to_string()),
         "{}",
         taken.stderr
     );
     drop(reserved);
     let daemon = world.start();
     let ask = |path, body: Option<&[u8]>| {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         let (method, headers) = (body.map_or("GET", |_| "POST"), Vec::new());
         let request = Request {

@@ -297,7 +297,7 @@ fn files_that_are_no_outbox() {
     .unwrap();
     let text = open("text.db");
     assert!(text.is_corrupt() && !text.is_busy(), "{text:?}");
-    assert!(matches!(open("."), Error::Open { .. }));
+    assert!(matches!(open("."), Error::Find { .. }));
 }
 
 #[test]

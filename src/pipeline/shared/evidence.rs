@@ -14,8 +14,8 @@
 //! - What was put back has a boundary: all known rows above it are strange or gone. Behind a row that
 //!   is known again, strange ones were merely changed.
 //! - While one connection reads one database whose schema is the same ([`Tail::vouch`]), nothing was
-//!   put back, and strange rows were changed; but where all of them are later than the outbox was last in
-//!   order, or none is known and new ones are behind, a counter was set back and ids were given anew. Not
+//!   put back, and strange rows were changed; but where all of them, or the newest several, are later than
+//!   the outbox was last in order, or none is known and new ones are behind, a counter was set back and ids were given anew. Not
 //!   so by one statement that wrote the same time and data into all, or into the newest alone.
 //! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE.
 //! - Times that were all moved by the same span, out of where a new insert's would be, were changed.
@@ -204,14 +204,22 @@ impl Witness<'_> {
         let Some(first) = rows.first() else {
             return false;
         };
-        let alike = |row: &&Strange| (row.now_ms, row.data) == (first.now_ms, first.data);
-        let by_one_statement = match rows.len() {
-            1 => known,
-            _ => rows.iter().copied().all(|row| alike(&row)),
-        };
         let since_ms = self.cursor.time_ms - SLACK_MS;
-        let late = |row: &&Strange| since_ms < row.now_ms && row.now_ms <= self.now_ms;
-        let all_late = self.now_ms < self.cursor.time_ms || rows.iter().all(late);
-        !by_one_statement && (all_late || !known && waiting)
+        let is_late = |row: &&Strange| since_ms < row.now_ms && row.now_ms <= self.now_ms;
+        // Behind rows that were written anew there may be others that were changed: prints of rows
+        // behind one that is known are old.
+        let late = if self.now_ms < self.cursor.time_ms {
+            rows.len()
+        } else {
+            rows.iter().copied().take_while(is_late).count()
+        };
+        let is_run = late == rows.len() || late > 1;
+        let run = &rows[..if is_run { late } else { rows.len() }];
+        let alike = |row: &&Strange| (row.now_ms, row.data) == (first.now_ms, first.data);
+        let by_one_statement = match run.len() {
+            1 => known,
+            _ => run.iter().copied().all(|row| alike(&row)),
+        };
+        !by_one_statement && (is_run || !known && waiting)
     }
 }

@@ -95,6 +95,9 @@ pub(super) struct Book {
     pub(super) put_back: bool,
     /// The table was emptied, and the cursor has not gone back yet: it must.
     pub(super) emptied: bool,
+    /// Ids of taken rows were given again in an outbox that is the same, and the cursor has not gone back
+    /// yet: nothing else happens to its rows meanwhile.
+    pub(super) given_again: bool,
     /// Columns that were changed in rows since the log last wrote prints of them.
     pub(super) columns: BTreeSet<&'static str>,
     /// Those of them that were never taken.
@@ -150,6 +153,7 @@ impl Book {
             rows: BTreeMap::new(),
             put_back: false,
             emptied: false,
+            given_again: false,
             columns: BTreeSet::new(),
             untaken: BTreeMap::new(),
             handled: BTreeSet::new(),

@@ -4,7 +4,7 @@
 //! tokio's paused time on one thread, and the databases are real files in memory. A run tries seeds
 //! that are the same each time, those that once broke a promise, and some that nobody has tried yet.
 //! On failure the seed and the last steps are printed; `WEBHOOKSD_SIM_SEED=N WEBHOOKSD_SIM_SEEDS=1`
-//! runs it again. A million weeks overnight: `CARGO_PROFILE_TEST_OPT_LEVEL=2 WEBHOOKSD_SIM_SEED=2000000
+//! runs it again. A million weeks overnight: `CARGO_PROFILE_TEST_OPT_LEVEL=2 WEBHOOKSD_SIM_SEED=5000000000
 //! WEBHOOKSD_SIM_SEEDS=1000000 cargo test --lib every_seed`.
 //!
 //! The promises are looked at after every commit of the product, at the begin and the end of every
@@ -43,7 +43,7 @@ use crate::model::Clock;
 const SEEDS: u64 = 1_000;
 
 /// Seeds that broke a promise before the product was mended.
-const BROKEN: [u64; 7] = [
+const BROKEN: [u64; 8] = [
     501_426,
     505_427,
     507_578,
@@ -51,6 +51,7 @@ const BROKEN: [u64; 7] = [
     508_298,
     508_605,
     1_831_333_775,
+    4_500_000_139,
 ];
 
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.
@@ -58,6 +59,9 @@ const FRESH: u64 = 200;
 
 /// They are above all that were ever given by hand.
 const FRESH_FROM: u64 = 1_000_000_000;
+
+/// The same each time, of weeks in which ids are given again by the application itself.
+const ANEW: std::ops::Range<u64> = 4_500_000_000..4_500_000_100;
 
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
@@ -80,6 +84,7 @@ fn seeds() -> Vec<u64> {
         let again = format!("WEBHOOKSD_SIM_SEED={from} WEBHOOKSD_SIM_SEEDS={count}");
         writeln!(std::io::stderr(), "{count} fresh weeks, again by {again}").unwrap();
         seeds.extend(BROKEN);
+        seeds.extend(ANEW);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -119,6 +124,9 @@ const KINDS: [&str; 29] = [
     "tables rebuilt",
     "time-outs",
 ];
+
+/// The same of weeks from [`world::anew::FROM`] on.
+const ANEW_KINDS: [&str; 2] = ["newest rows given again", "tables refilled"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -204,13 +212,19 @@ fn every_seed_keeps_the_promises() {
             "{trace}\n\nseed {seed}: {promise}\nagain: WEBHOOKSD_SIM_SEED={seed} WEBHOOKSD_SIM_SEEDS=1"
         );
     }
+    let anew = seeds
+        .iter()
+        .filter(|seed| **seed >= world::anew::FROM)
+        .count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
         "hardly anything happened"
     );
-    let lacking: Vec<_> = (KINDS.iter())
-        .filter(|kind| seeds >= MANY && !sum.counts.contains_key(*kind))
+    let (kinds, anew_kinds) = (KINDS.iter().map(|kind| (kind, seeds)), ANEW_KINDS.iter());
+    let lacking: Vec<_> = kinds
+        .chain(anew_kinds.map(|kind| (kind, anew)))
+        .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");
 }

@@ -75,7 +75,7 @@ impl Book {
             );
             self.broke(&promise);
         } else {
-            (self.put_back, self.emptied) = (false, false);
+            (self.put_back, self.emptied, self.given_again) = (false, false, false);
         }
         self.columns.clear();
         self.note(&format!("the cursor is set to {:?}", self.cursor));
@@ -156,6 +156,14 @@ impl Book {
     pub(super) fn wrote(&mut self, id: i64, row: OutboxRow) {
         self.untaken.insert(id, row.number);
         self.rows.insert(id, row);
+    }
+
+    /// The application replaced rows, so that it has these now. `again`: under ids of taken ones.
+    pub(super) fn replaced(&mut self, rows: BTreeMap<i64, OutboxRow>, again: bool) {
+        let put_back = self.put_back;
+        self.restored(rows);
+        self.put_back = put_back || again;
+        self.given_again = again;
     }
 
     /// The outbox has these rows now.

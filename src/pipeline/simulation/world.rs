@@ -1,6 +1,7 @@
 //! The world of one seed: a week of lives of the process, an application that writes, people who
 //! edit, redeliver and restore, clocks that jump, and a log that fails; then peace until all is done.
 
+pub(super) mod anew;
 mod changes;
 mod deeds;
 
@@ -80,6 +81,10 @@ struct World {
     application: Option<Appender>,
     copied: Option<BTreeMap<i64, OutboxRow>>,
     wall_ms: i64,
+    /// The latest that the clock showed before it was set back.
+    latest_ms: i64,
+    /// The chance of ids that are given again, in weeks that have them.
+    anew: Option<Chance>,
     numbers: u64,
     /// A reload failed and is to be asked for again.
     reload: bool,
@@ -189,6 +194,8 @@ impl World {
             application: None,
             copied: None,
             wall_ms: START_MS,
+            latest_ms: START_MS,
+            anew: anew::chance(seed),
             numbers: 0,
             reload: false,
         }
@@ -250,7 +257,9 @@ impl World {
         if kind == Kind::Peace {
             return;
         }
+        self.replace(self.wall_ms);
         match self.chance.from(0, 99) {
+            _ if self.is_given_again() => {}
             0..=7 => self.restore(),
             8..=13 => self.change(self.wall_ms),
             14 | 15 => self.empty(),
@@ -350,7 +359,9 @@ impl World {
             40.. if troubled => *self.chance.of(&[0, 70, 70, 86, 87, 88, 93]),
             deed => deed,
         };
+        self.replace(clock.now_ms());
         match deed {
+            42..=44 | 78 | 79 | 86..=93 if self.is_given_again() => {}
             0..=39 => self.write(clock, 5),
             40 | 41 => self.write(clock, 40),
             42..=44 => self.write_bad(clock),

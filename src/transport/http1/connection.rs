@@ -40,7 +40,7 @@ const HEARD_BYTES: usize = 512 * 1024;
 const READ_BYTES: usize = 4096;
 /// How long a connection that is not used again stays for the peer to close it first: whoever closes
 /// first holds the port in `TIME_WAIT` for a minute, and 28,000 ports are all we have to one address.
-const LINGER: Duration = Duration::from_millis(200);
+pub(in crate::transport) const LINGER: Duration = Duration::from_millis(200);
 /// What a lingering connection may still bring.
 const LINGER_BYTES: usize = 64 * 1024;
 

@@ -23,6 +23,8 @@ mod request;
 mod tests;
 
 pub(super) use body::BODY_BYTES;
+#[cfg(test)]
+pub(super) use connection::LINGER;
 pub(super) use connection::{Ask, Connection, Exchanged, Parting};
 pub(super) use error::{Error, Progress};
 #[cfg(test)]

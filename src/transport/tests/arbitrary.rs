@@ -19,6 +19,9 @@ use super::*;
 /// How many peers of each kind are tried in the short form.
 const PEERS: u32 = 300;
 
+/// The time-outs for a peer that neither says nor ends.
+const HELD: Duration = Duration::from_millis(50);
+
 /// What is kept of an answer's head and of its body, in bytes.
 const KEPT_BYTES: [usize; 2] = [16 * 1024, 64 * 1024];
 
@@ -235,7 +238,7 @@ async fn judge(stage: &Stage, to: SocketAddr, case: Case) -> Result<(), TestCase
         last,
     });
     // Where the peer ends, no time-out of ours may; a busy machine must not make one.
-    let patience = if end == End::Hold { SHORT / 4 } else { SOON };
+    let patience = if end == End::Hold { HELD } else { SOON };
     let timeouts = Timeouts {
         connect: SOON,
         response: patience,

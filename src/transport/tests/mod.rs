@@ -1,7 +1,7 @@
 //! The transport against real loopback sockets, whose other end is scripted to the byte.
 //!
-//! A test that waits for a time-out shortens it; the others keep the documented ones, so that a busy
-//! machine does not fail them. No test sleeps: an endpoint that is silent just holds its socket.
+//! A test that waits for a time-out shortens it; the others have long ones, so that a busy machine
+//! does not fail them. No test sleeps: an endpoint that is silent just holds its socket.
 
 mod alike;
 mod answers;
@@ -32,12 +32,18 @@ use crate::dialect::Timeouts;
 use crate::model::{Answer, Class, Clock, Exchange, Failure, Fault, Header, Request, Webhook};
 
 /// How long a test waits for what must come soon.
-const SOON: Duration = Duration::from_secs(5);
-/// A time-out for tests that wait for it.
-const SHORT: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_secs(20);
+/// A time-out for tests that wait for it, and in which a busy machine still does what comes before.
+const SHORT: Duration = Duration::from_secs(1);
 
+/// A client whose time-outs nobody meets.
 fn client() -> Client {
-    Client::new(Clock::system())
+    let timeouts = Timeouts {
+        connect: SOON,
+        response: SOON,
+        body: SOON,
+    };
+    Client::with_timeouts(Clock::system(), move |_| timeouts)
 }
 
 /// A client whose time-outs are [`SHORT`].

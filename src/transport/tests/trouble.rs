@@ -30,9 +30,10 @@ async fn drip(mut stream: TcpStream, first: &[u8], piece: &[u8]) {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, so that nobody else is given the port; it does not listen.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let client = client();
     let exchange = send(&client, &plain(&client, address)).await;
     assert_eq!(exchange.peer, Some(address));
@@ -75,7 +76,7 @@ async fn silence_ends() {
     let to = serve(|_, mut stream| async move { closed(&mut stream).await }).await;
     let (class, text, took) = hasty_failure(to).await;
     assert_eq!(class, Class::ResponseTimeout);
-    assert_eq!(text, "no answer within 200 ms of connecting");
+    assert_eq!(text, "no answer within 1 s of connecting");
     assert!((SHORT..SHORT * 4).contains(&took), "{took:?}");
 }
 
@@ -187,7 +188,7 @@ async fn a_connection_that_hangs() {
     }
     let (class, text, took) = hasty_failure(address).await;
     assert_eq!(class, Class::ConnectTimeout);
-    assert_eq!(text, format!("no connection to {address} within 200 ms"));
+    assert_eq!(text, format!("no connection to {address} within 1 s"));
     assert!(took < SHORT * 4, "{took:?}");
 }
 

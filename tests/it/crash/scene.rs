@@ -374,7 +374,7 @@ impl Scene {
                 |row| row.get(0),
             )
             .unwrap();
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_secs(120);
         self.world
             .wait_number("SELECT event_id FROM cursor", newest, limit);
         self.world.wait_number(

@@ -5,14 +5,20 @@ use std::time::Duration;
 use super::fault::{each_once, emit, intact, long, not_well, set, spawn, start, well};
 use crate::socket::client::{curl, lines, post};
 use crate::socket::{SECTION, world};
-use crate::support::{Answer, Receiver, SOON, World, check, hook, stays};
+use crate::support::{Answer, Gate, Receiver, SOON, World, check, hook, stays};
 
 /// Larger than what the log's WAL has room for once a few events went through.
 const LARGE: usize = 4_000;
 
-/// A receiver that takes its time, so that attempts are under way when the disk fills.
-fn slow() -> Receiver {
-    Receiver::start(|_| Answer::status(200).after(Duration::from_millis(400)))
+/// A receiver that answers once its gate is open, so that attempts are under way when the disk fills.
+fn slow() -> (Receiver, Gate) {
+    let gate = Gate::default();
+    let answers = gate.clone();
+    let receiver = Receiver::start(move |_| {
+        answers.pass();
+        Answer::status(200)
+    });
+    (receiver, gate)
 }
 
 fn metric(world: &World, name: &str) -> i64 {
@@ -23,12 +29,13 @@ fn metric(world: &World, name: &str) -> i64 {
 
 /// The log's disk fails with `fault` while requests are in flight and events keep coming.
 fn the_log_waits(fault: &str, words: &str) {
-    let receiver = slow();
+    let (receiver, gate) = slow();
     let world = world(&receiver.url("/"));
     let daemon = start(&world);
     emit(&world, 1..=40, LARGE);
     receiver.wait(1, SOON);
     set(&world, fault);
+    gate.open();
     emit(&world, 41..=60, LARGE);
     not_well(&world, words);
     assert!(
@@ -156,12 +163,13 @@ fn an_outbox_that_does_not_synchronise_answers_no_202() {
 
 #[test]
 fn a_full_disk_under_both_is_over_by_itself() {
-    let receiver = slow();
+    let (receiver, gate) = slow();
     let world = world(&receiver.url("/"));
     let daemon = start(&world);
     emit(&world, 1..=30, LARGE);
     receiver.wait(1, SOON);
     set(&world, "full log.db\nfull outbox.db");
+    gate.open();
     let event = r#"{"event":"e","data":{"n":31}}"#;
     let large = event.replace("31", &format!("31,\"x\":\"{}\"", "x".repeat(90_000)));
     post(&world, "/events", &large).expect(503);
@@ -175,12 +183,13 @@ fn a_full_disk_under_both_is_over_by_itself() {
 
 #[test]
 fn a_stop_on_a_full_disk_ends_in_time_says_what_is_not_written_and_loses_nothing() {
-    let receiver = slow();
+    let (receiver, gate) = slow();
     let world = world(&receiver.url("/"));
     let mut daemon = start(&world);
     emit(&world, 1..=30, LARGE);
     receiver.wait(1, SOON);
     set(&world, "full log.db");
+    gate.open();
     daemon.wait_journal("the log does not take results");
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(daemon.wait(SOON), Some(1));

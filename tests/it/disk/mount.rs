@@ -6,12 +6,11 @@
 
 use std::io::Write;
 use std::process::Command;
-use std::time::Duration;
 
 use super::fault::{each_once, emit, long, well};
 use crate::socket::client::{curl, post};
 use crate::socket::world;
-use crate::support::{Answer, Receiver, SOON, World, check, eventually, stays};
+use crate::support::{Answer, Gate, Receiver, SOON, World, check, eventually, stays};
 
 /// Set where the test runs inside.
 const INSIDE: &str = "WEBHOOKSD_TEST_SMALL_DISK";
@@ -73,12 +72,19 @@ fn a_real_full_file_system_delays_and_costs_nothing() {
         }
         return;
     }
-    let receiver = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(400)));
+    let gate = Gate::default();
+    let answers = gate.clone();
+    // Results are on their way when the file system fills.
+    let receiver = Receiver::start(move |_| {
+        answers.pass();
+        Answer::status(200)
+    });
     let world = world(&receiver.url("/"));
     let daemon = world.start();
     emit(&world, 1..=100, 4_000);
     receiver.wait(1, SOON);
     fill(&world);
+    gate.open();
     let large = format!(
         r#"{{"event":"e","data":{{"n":101,"x":"{}"}}}}"#,
         "x".repeat(90_000)

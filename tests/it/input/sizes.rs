@@ -32,6 +32,8 @@ fn rows_that_are_too_large_are_never_in_memory() {
         outbox.execute(behind, []).unwrap();
     }
     receiver.wait(5, SOON);
+    // A request goes out before the log has what was taken in with it.
+    world.wait_number("SELECT count(*) FROM rejected", 5, SOON);
     let rejected = world.log("SELECT event_id, event, reason FROM rejected ORDER BY event_id");
     println!("{rejected:?}");
     assert_eq!(rejected.len(), 5);

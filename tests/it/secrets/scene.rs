@@ -7,10 +7,12 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 
-use crate::support::{Answer, Authority, Daemon, Receiver, World, bound_port, hmac_hex, hook};
+use crate::support::{
+    Answer, Authority, Daemon, Receiver, World, bound_port, hmac_hex, hook, own_address,
+};
 
 /// In every secret and header's value; never to be seen.
 const SECRET: &str = "kept-close";
@@ -34,7 +36,7 @@ pub(super) struct Scene {
     /// Names of all webhooks.
     pub(super) names: Vec<&'static str>,
     receivers: Vec<Receiver>,
-    metrics: u16,
+    metrics: SocketAddr,
     credentials: PathBuf,
     _refusing: tokio::net::TcpSocket,
 }
@@ -53,7 +55,7 @@ fn answer(name: &str) -> Answer {
 impl Scene {
     pub(super) fn new() -> Self {
         let (refusing, refused) = bound_port();
-        let (_freed, metrics) = bound_port();
+        let metrics = own_address();
         let mut urls = Vec::new();
         let mut receivers = Vec::new();
         let path = format!("/{TOKEN}?key={TOKEN}");
@@ -87,8 +89,7 @@ impl Scene {
             )));
         }
         let world = World::new(&hooks);
-        let more =
-            format!("\n[socket]\npath = \"s.sock\"\n\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"");
+        let more = format!("\n[socket]\npath = \"s.sock\"\n\n[metrics]\nlisten = \"{metrics}\"");
         world.configure_with(&more, &hooks);
         world.write("beside.key", format!("{SECRET}-beside\n"));
         let credentials = world.path("credentials");
@@ -125,7 +126,7 @@ impl Scene {
 
     /// The page of metrics, over TCP.
     pub(super) fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics)).unwrap();
+        let mut stream = TcpStream::connect(self.metrics).unwrap();
         let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         stream.write_all(request).unwrap();
         let mut page = String::new();

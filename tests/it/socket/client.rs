@@ -80,12 +80,22 @@ impl Connection {
 
     /// POSTs one event; the status and the body, `None` where the daemon is gone.
     pub(crate) fn post(&mut self, content_type: &str, body: &[u8]) -> Option<(u16, String)> {
+        self.ask(content_type, body)?;
+        self.answer()
+    }
+
+    /// Sends a POST of one event; `None` where the daemon is gone.
+    pub(crate) fn ask(&mut self, content_type: &str, body: &[u8]) -> Option<()> {
         let head = format!(
             "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let stream = self.0.get_mut();
-        stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+        stream.write_all(&[head.as_bytes(), body].concat()).ok()
+    }
+
+    /// Reads the answer; the status and the body, `None` where the daemon is gone.
+    pub(crate) fn answer(&mut self) -> Option<(u16, String)> {
         let (mut status, mut length) = (0, 0);
         loop {
             let mut line = String::new();

@@ -13,9 +13,9 @@ use crate::support::{Answer, Receiver, World, nap, now};
 /// Requests of the client at work.
 const REQUESTS: usize = 300;
 
-/// What a client at work may wait at the 99th percentile on a busy machine of two cores. Without the
-/// limits it waits for ever, or for the 10 s of a time-out.
-const P99: Duration = Duration::from_millis(500);
+/// What a client at work may wait at the 99th percentile on a very busy machine. Without the limits it
+/// waits for ever, or for the 10 s of a time-out.
+const P99: Duration = Duration::from_secs(4);
 
 /// The 99th percentile of single events on a connection each, as a short-lived program has it.
 #[track_caller]
@@ -70,9 +70,10 @@ fn a_client_of_a_byte_a_second_is_let_go_and_costs_nobody_anything() {
     let slow: Vec<_> = starts
         .into_iter()
         .map(|start| {
+            // Before it is accepted, from when it has its time.
+            let begun = now();
             let mut stream = stream(&world);
             std::thread::spawn(move || {
-                let begun = now();
                 stream.write_all(&start).unwrap();
                 while stream.write_all(b"a").is_ok() {
                     assert!(begun.elapsed() < Duration::from_secs(30), "still there");

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::post;
 use super::{SECTION, started, world};
-use crate::support::{World, hook};
+use crate::support::{SOON, World, check, eventually, hook};
 
 const EVENT: &str = r#"{"event":"a","data":1}"#;
 
@@ -119,11 +119,11 @@ fn a_socket_that_is_passed_wins_outlives_the_daemon_and_refuses_no_writer() {
     let first = activate(folder, &listener);
     // Answered once the daemon is up, however long that takes: the kernel holds the connection.
     post(&world, "/events", EVENT).expect(202);
-    let journal = std::fs::read_to_string(world.path("journal")).unwrap();
-    assert!(
-        journal.contains("another mode than [socket] mode"),
-        "{journal}"
-    );
+    let journal = eventually("the journal tells of its mode", SOON, || {
+        let journal = std::fs::read_to_string(world.path("journal")).unwrap();
+        let told = journal.contains("another mode than [socket] mode");
+        check(told, || journal.clone()).map(|()| journal)
+    });
     assert!(!journal.contains("another socket"), "{journal}");
     let second = std::thread::scope(|scope| {
         let restarted = scope.spawn(|| {

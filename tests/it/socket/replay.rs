@@ -115,7 +115,8 @@ fn filters_count_first_and_ids_stay() {
 }
 
 /// What a live event may wait at the 99th percentile while its own webhook gets a replay, on a busy
-/// machine of two cores: without the throttle it waits behind all of it, several seconds.
+/// machine of two cores: without the throttle it waits behind all of it, several seconds. On a slower
+/// one both take longer, and it may wait for a quarter of the replay.
 const LIVE_P99: Duration = Duration::from_millis(1_000);
 
 #[test]
@@ -138,6 +139,7 @@ fn live_events_keep_their_latency_beside_a_replay_to_the_same_webhook() {
     world.configure_with(SECTION, &[live]);
     post(&world, "/reload", "").expect(200);
     post(&world, "/replay", r#"{"since":0}"#).expect(202);
+    let replayed = now();
     let begun: Vec<_> = (0..100)
         .map(|n| {
             let begun = now();
@@ -161,9 +163,12 @@ fn live_events_keep_their_latency_beside_a_replay_to_the_same_webhook() {
     let mut spans: Vec<Duration> = received.iter().map(span).collect();
     spans.sort_unstable();
     let (median, p99) = (spans[50], spans[99]);
+    let all = usize::try_from(EVENTS * 2).unwrap() + begun.len();
+    let last = receiver.wait(all, 3 * SOON)[all - 1].at;
+    let whole = last.saturating_duration_since(replayed);
     println!(
-        "live beside a replay (still on its way: {is_on_its_way}): p50 {median:?}, p99 {p99:?}"
+        "live beside a replay of {whole:?} (still on its way: {is_on_its_way}): p50 {median:?}, p99 {p99:?}"
     );
-    assert!(p99 < LIVE_P99, "{p99:?}");
+    assert!(p99 < LIVE_P99.max(whole / 4), "{p99:?} of {whole:?}");
     daemon.stop();
 }

@@ -4,6 +4,7 @@
 //! the crate is here, inside the polling, so that no test waits for a time instead of a condition.
 
 mod daemon;
+mod gate;
 mod need;
 mod receiver;
 mod request;
@@ -16,8 +17,9 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use daemon::{Daemon, Finished};
+pub(crate) use gate::Gate;
 pub(crate) use need::{missing, need};
-pub(crate) use receiver::{Answer, Receiver, bound_port};
+pub(crate) use receiver::{Answer, Receiver, bound_port, own_address};
 pub(crate) use request::Received;
 pub(crate) use shim::shim;
 pub(crate) use sign::{hmac_hex, openssl_hmac_hex};
@@ -29,7 +31,7 @@ pub(crate) use world::{Hook, World, hook, insert};
 const POLL: Duration = Duration::from_millis(5);
 
 /// How long things may take that take milliseconds on an idle machine; the machine may be busy.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(40);
 
 /// Waits until `condition` holds, and returns its value; fails with the last reason it gave.
 #[track_caller]

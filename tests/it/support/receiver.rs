@@ -4,8 +4,8 @@
 //! every rule. All sockets are closed when it is dropped, which also ends its threads.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -319,6 +319,16 @@ fn raise_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+/// An address for a listener of the daemon's, which has to be named before it is there: its host is one of
+/// loopback's that nothing else of the tests uses, so that nobody is given its port meanwhile.
+pub(crate) fn own_address() -> SocketAddr {
+    static USED: AtomicU32 = AtomicU32::new(0);
+    // Runs beside each other have hosts of their own, and all are far from those that people write.
+    let number = std::process::id() * 32 + USED.fetch_add(1, Ordering::SeqCst);
+    let host = Ipv4Addr::from_bits(0x7f80_0000 | number & 0x007f_ffff);
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A port of loopback that is taken but refuses connections, as long as the socket lives.

@@ -117,6 +117,7 @@ impl World {
         let most = *self.chance.of(&[MINUTE_MS, HOUR_MS, DAY_MS]);
         let by_ms =
             i64::try_from(self.chance.from(0, u64::try_from(2 * most).unwrap())).unwrap() - most;
+        self.latest_ms = self.latest_ms.max(clock.now_ms());
         let mut book = lock(&self.book);
         book.observe();
         clock.step(by_ms);

@@ -2,9 +2,8 @@
 //! back after the outbox was seen empty.
 
 use super::{BEGIN_MS, Case, HOUR_MS, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write};
-use crate::outbox::application;
-use crate::pipeline::shared::is_same;
-use crate::pipeline::shared::thin;
+use crate::outbox::application::{self, Set};
+use crate::pipeline::shared::{is_same, thin};
 use crate::pipeline::{Refusal, Settled, settle_at};
 
 /// Of what one connection saw, which nobody put back: only times and data tell.
@@ -34,6 +33,30 @@ fn while_running_ids_that_are_given_anew_in_one_transaction_are_taken() {
     case.write_new(1);
     let settled = case.settled(true);
     assert!(matches!(settled, Ok(Settled::Emptied(_, 1))), "{settled:?}");
+}
+
+/// Only the newest row's print is renewed where rows are changed: of those behind it the old one is kept.
+#[test]
+fn rows_that_were_changed_before_hide_no_id_that_is_given_anew() {
+    let case = Case::new();
+    let changed = Set {
+        data: Some(1),
+        shift_ms: Some(-1),
+        ..Set::default()
+    };
+    let ids: Vec<i64> = (20..=30).collect();
+    application::update(&case.path, &ids, changed);
+    assert!(matches!(case.settled(true), Ok(Settled::Same(_))));
+    application::run(
+        &case.path,
+        "DELETE FROM outbox WHERE id > 30; UPDATE sqlite_sequence SET seq = 30",
+    );
+    case.write_new(11);
+    let settled = case.settled(true);
+    let Ok(Settled::Back(cursor)) = &settled else {
+        panic!("{settled:?}");
+    };
+    assert!(cursor.event_id < 20, "{cursor:?}");
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Ids that an application gives again by itself: its newest rows deleted and the counter set back to
+//! what is left, or the whole table refilled in one transaction, with the counter set back and without.
+//!
+//! Chance is a stream of its own, and only of weeks from [`FROM`] on: those before are what they were. What
+//! the product can't tell (see `evidence`) is left out by construction: each new row has data of its own
+//! and a time later than all; one taken row alone is never replaced; and between the deed and the
+//! product's look at it no clock is turned, no row is changed, and none comes that can't be sent.
+//!
+//! The book holds that each new row is taken, and that the cursor goes back only where ids of taken rows
+//! are given again. Rows between the newest print and those that were deleted are sent once more, which
+//! is no fault.
+
+use super::super::chance::Chance;
+use super::super::life::lock;
+use super::super::rows::OutboxRow;
+use super::super::subscriptions::{EVENTS, TENANTS};
+use super::World;
+use crate::outbox::application::{self, Refill};
+
+/// The first seed whose week has this.
+pub(in super::super) const FROM: u64 = 4_000_000_000;
+
+/// The most of the newest rows that are deleted.
+const MOST: usize = 20;
+
+/// The chance of such a week.
+pub(super) fn chance(seed: u64) -> Option<Chance> {
+    (seed >= FROM).then(|| Chance::new(seed, 9))
+}
+
+impl World {
+    /// Whether ids were given again that the product has not looked at.
+    pub(super) fn is_given_again(&self) -> bool {
+        lock(&self.book).given_again
+    }
+
+    /// Sometimes rows go, and others come in their place.
+    pub(super) fn replace(&mut self, now_ms: i64) {
+        let Some(mut chance) = self.anew.take() else {
+            return;
+        };
+        if chance.in_thousand(60) && self.can_be_told(now_ms) {
+            if chance.in_thousand(500) {
+                let most = *chance.of(&[1, 10, 60]);
+                let refill = Refill {
+                    after: 0,
+                    set_back: chance.in_thousand(500),
+                    // By statements of their own the table is seen empty, which `empty` has.
+                    at_once: true,
+                };
+                self.refill(&mut chance, &refill, 1, most, now_ms);
+                lock(&self.book).count("tables refilled");
+            } else {
+                self.give_newest_again(&mut chance, now_ms);
+            }
+        }
+        self.anew = Some(chance);
+    }
+
+    /// Whether what is written now is surely later than all that was, and nothing else is in question.
+    fn can_be_told(&self, now_ms: i64) -> bool {
+        let newest_ms = application::newest_ms(&self.files.outbox);
+        let book = lock(&self.book);
+        now_ms >= self.latest_ms.max(1)
+            && newest_ms.is_none_or(|newest_ms| newest_ms < now_ms)
+            && book.columns.is_empty()
+            && !book.given_again
+    }
+
+    fn give_newest_again(&mut self, chance: &mut Chance, now_ms: i64) {
+        let ids = application::ids_after(&self.files.outbox, 0);
+        if ids.len() < 2 {
+            return;
+        }
+        let count = chance.size(2, ids.len().min(MOST));
+        let deleted = &ids[ids.len() - count..];
+        let cursor = lock(&self.book).cursor.1;
+        if deleted.iter().filter(|id| **id <= cursor).count() == 1 {
+            return;
+        }
+        let refill = Refill {
+            after: deleted[0] - 1,
+            set_back: true,
+            at_once: chance.in_thousand(500),
+        };
+        self.refill(chance, &refill, 0, 2 * count, now_ms);
+        lock(&self.book).count("newest rows given again");
+    }
+
+    fn refill(
+        &mut self,
+        chance: &mut Chance,
+        refill: &Refill,
+        least: usize,
+        most: usize,
+        now_ms: i64,
+    ) {
+        let count = chance.size(least, most);
+        let rows: Vec<OutboxRow> = (0..count)
+            .map(|_| {
+                self.numbers += 1;
+                let number = self.numbers;
+                let tenant = chance.in_thousand(300).then(|| *chance.of(&TENANTS));
+                OutboxRow {
+                    number,
+                    event: (*chance.of(&EVENTS)).into(),
+                    tenant: tenant.map(Into::into),
+                    bad: false,
+                    key: chance.in_thousand(200).then(|| format!("key-{number}")),
+                }
+            })
+            .collect();
+        let written: Vec<_> = (rows.iter())
+            .map(|row| application::Written {
+                event: &row.event,
+                data: format!("{{\"n\":{}}}", row.number),
+                tenant: row.tenant.as_deref(),
+                key: row.key.as_deref(),
+            })
+            .collect();
+        let ids = application::refill(&self.files.outbox, refill, &written, now_ms);
+        let mut book = lock(&self.book);
+        let mut all = book.rows.clone();
+        all.retain(|id, _| *id <= refill.after);
+        all.extend(ids.iter().copied().zip(rows));
+        let again = refill.set_back && refill.after < book.cursor.1;
+        book.replaced(all, again);
+        book.note(&format!("{refill:?}, and {count} rows: {ids:?}"));
+    }
+}
