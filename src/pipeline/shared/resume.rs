@@ -21,6 +21,9 @@ const OLD_MS: i64 = 3_600_000;
 /// The fingerprints of this many rows are taken when a cursor is set by hand.
 const SETTLE_ROWS: usize = 1_024;
 
+/// Distances behind a step back at which prints are made anew: half a million rows, in 38 looks.
+const NEAR_DISTANCES: usize = 19;
+
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -144,7 +147,7 @@ pub(crate) fn resettle(
     if known.is_none()
         && let Some(fingerprints) = returned(tail, &cursor)?
     {
-        let cursor = again(fingerprints[0].0, fingerprints);
+        let cursor = again(fingerprints[0].0, near(tail, &fingerprints)?);
         return Ok(Ok(Settled::Back(cursor)));
     }
     let foreign = |waiting: Waiting| Refusal::Foreign {
@@ -185,7 +188,7 @@ pub(crate) fn resettle(
         }
     }
     if let Some((place, _)) = known {
-        let fingerprints = cursor.fingerprints[place..].to_vec();
+        let fingerprints = near(tail, &cursor.fingerprints[place..])?;
         let cursor = again(cursor.fingerprints[place].0, fingerprints);
         return Ok(Ok(Settled::Back(cursor)));
     }
@@ -199,6 +202,28 @@ pub(crate) fn resettle(
         return Ok(Ok(Settled::Emptied(cursor, waiting.count)));
     }
     Ok(Err(foreign(waiting)))
+}
+
+/// The prints with those of rows that were left out while they were far behind: after a step back they
+/// are near, and by one print alone nobody can tell what became of several rows.
+fn near(tail: &mut Tail, prints: &[Known]) -> Result<Vec<Known>, Error> {
+    let Some((at, _)) = prints.first() else {
+        return Ok(Vec::new());
+    };
+    let mut near = Vec::with_capacity(2 * NEAR_DISTANCES + prints.len());
+    // The ends of each distance; between them `thin` would keep none.
+    for distance in 0..NEAR_DISTANCES {
+        for back in [1 << distance, (2 << distance) - 1] {
+            if let Some(id) = tail.newest_up_to(at - back)?
+                && let Some((row, key)) = tail.row_and_key(id)?
+            {
+                near.push((id, print(&row, key.as_deref())));
+            }
+        }
+    }
+    near.retain(|(id, _)| prints.iter().all(|(known, _)| known != id));
+    near.extend(prints);
+    Ok(thin(&near, &[], &[], *at))
 }
 
 /// The prints up to the newest row that was taken before the outbox was seen empty and is back, to the

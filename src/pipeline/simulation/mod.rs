@@ -43,7 +43,7 @@ use crate::model::Clock;
 const SEEDS: u64 = 1_000;
 
 /// Seeds that broke a promise before the product was mended.
-const BROKEN: [u64; 8] = [
+const BROKEN: [u64; 10] = [
     501_426,
     505_427,
     507_578,
@@ -52,6 +52,8 @@ const BROKEN: [u64; 8] = [
     508_605,
     1_831_333_775,
     4_500_000_139,
+    4_600_000_678,
+    4_600_001_846,
 ];
 
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.

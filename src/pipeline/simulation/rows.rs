@@ -75,7 +75,10 @@ impl Book {
             );
             self.broke(&promise);
         } else {
-            (self.put_back, self.emptied, self.given_again) = (false, false, false);
+            // Seen empty, and put back before that was written down: it goes on there next.
+            let mut rows = self.rows.values();
+            let is_back = self.cursor.1 == 0 && rows.any(|row| self.handled.contains(&row.number));
+            (self.put_back, self.emptied, self.given_again) = (is_back, false, false);
         }
         self.columns.clear();
         self.note(&format!("the cursor is set to {:?}", self.cursor));

@@ -3,7 +3,7 @@
 
 use super::{BEGIN_MS, Case, HOUR_MS, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write};
 use crate::outbox::application::{self, Set};
-use crate::pipeline::shared::{is_same, thin};
+use crate::pipeline::shared::{is_same, resettle, thin};
 use crate::pipeline::{Refusal, Settled, settle_at};
 
 /// Of what one connection saw, which nobody put back: only times and data tell.
@@ -57,6 +57,34 @@ fn rows_that_were_changed_before_hide_no_id_that_is_given_anew() {
         panic!("{settled:?}");
     };
     assert!(cursor.event_id < 20, "{cursor:?}");
+}
+
+/// Prints are few far behind; where the outbox was put back so far, new ones are made.
+#[test]
+fn a_step_back_leaves_prints_enough_to_see_what_comes_next() {
+    for after in [35, 30, 20, 10] {
+        let mut case = Case::put_back(after, 0);
+        let Ok(Settled::Back(cursor)) = case.settled(false) else {
+            panic!("a backup after {after}");
+        };
+        let (at, generation) = (cursor.event_id, cursor.generation);
+        case.cursor = cursor;
+        let left = at - 2;
+        application::run(
+            &case.path,
+            &format!(
+                "DELETE FROM outbox WHERE id > {left}; UPDATE sqlite_sequence SET seq = {left}"
+            ),
+        );
+        let data = |n| format!("{{\"new\":{n}}}");
+        write(&case.path, 1..=5, NOW_MS + SECOND_MS, data);
+        let now_ms = NOW_MS + HOUR_MS;
+        let settled = resettle(&mut open(&case.path), case.cursor.clone(), now_ms, true).unwrap();
+        let Ok(Settled::Back(cursor)) = &settled else {
+            panic!("{after}: {settled:?}");
+        };
+        assert_eq!((cursor.event_id, cursor.generation), (left, generation + 1));
+    }
 }
 
 #[test]
