@@ -29,13 +29,15 @@
 //! | 6 | `cli` | one file per command; the only place that prints | clap (and `clap_complete`, `clap_mangen`), ureq, tracing-subscriber, tempfile, rustix, nix |
 //! | 5 | `daemon`, `api` | configuration → running pipeline; what other programs send and ask | rustix, listenfd, nix, sd-notify; hyper |
 //! | 4 | `query` | what people ask of outbox, log and pipeline, answered as values | |
-//! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | tracing, `parking_lot` (a fair lock) |
+//! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | tracing |
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | toml |
 //! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix |
 //! | 2 | `store` | the log in domain words | rusqlite |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | httparse, rustls, tokio-rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
 //! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
+//!
+//! At home on every floor from 2 up: bytes, `parking_lot` (locks that no panic poisons, and a fair one for the log).
 //!
 //! # What is deliberately absent
 //!

@@ -7,14 +7,15 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -122,7 +123,7 @@ impl Places {
     }
 
     fn evict(&self) -> bool {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.taken.lock();
         let ranked = taken.iter().filter_map(|a| Some((a.rank()?, a)));
         let chosen = ranked.min_by_key(|(rank, _)| *rank);
         chosen.is_some_and(|(_, activity)| {
@@ -132,12 +133,12 @@ impl Places {
     }
 
     fn enter(&self, activity: &Arc<Activity>) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.push(activity.clone());
     }
 
     fn leave(&self, activity: &Arc<Activity>) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         if let Some(place) = taken.iter().position(|a| Arc::ptr_eq(a, activity)) {
             taken.swap_remove(place);
         }

@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 
@@ -135,7 +136,7 @@ async fn show() -> Ended {
     let stopped = stop(&mut daemon).await;
     receiver.abort();
     let journal = std::fs::read_to_string(folder.path().join("journal")).unwrap_or_default();
-    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let tally = tally.lock();
     let requests: usize = tally.requests.values().sum();
     let expected = DELIVERIES + WEBHOOKS.iter().map(|w| w.3).sum::<usize>();
     rows?;
@@ -157,7 +158,7 @@ async fn show() -> Ended {
 
 /// What the receiver answers: 401 to a wrong signature, 500 as often as the webhook is to fail.
 fn answer(received: &Received, tally: &Mutex<Tally>) -> u16 {
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tally = tally.lock();
     let name = received.path.trim_start_matches('/').to_owned();
     let seen = tally.requests.entry(name.clone()).or_default();
     *seen += 1;

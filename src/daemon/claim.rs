@@ -6,7 +6,9 @@
 //! anew. Where somebody else has it by then, nothing is claimed, and nothing may be followed.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::lock::{self, Lock, Taken};
 use crate::outbox;
@@ -32,7 +34,7 @@ impl Claim {
         let Ok(real) = std::fs::canonicalize(outbox) else {
             return Ok(());
         };
-        let mut claimed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claimed = self.0.lock();
         let place = lock::place_of(&real);
         if claimed.lock.as_mut().is_some_and(|lock| lock.is_of(&place)) {
             return Ok(());

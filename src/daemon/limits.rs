@@ -2,9 +2,9 @@
 //! enough of them to start; no core, which would hold secrets and bodies.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
+use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::api;
@@ -48,7 +48,7 @@ pub(super) fn forbid_core() {
 pub(super) fn check_threads(workers: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
-        let shut = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let shut = gate.lock();
         let threads: io::Result<Vec<_>> = (0..workers + OTHER_THREADS)
             .map(|_| {
                 Builder::new()

@@ -6,9 +6,10 @@
 //! closing it again would drop the process's locks.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex as Shared, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex as Shared;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -135,7 +136,7 @@ impl Reading {
         let (log, reader) = (self.log.clone(), self.of_health.clone());
         let since_ms = dispatch.clock.now_ms() - DAY_MS;
         let count = dispatch.with_blocking(move || {
-            let mut reader = reader.try_lock().ok()?;
+            let mut reader = reader.try_lock()?;
             if reader.is_none() {
                 *reader = Reader::open(&log).ok();
             }
@@ -155,7 +156,7 @@ impl Reading {
         let connections = self.connections.clone();
         let since_ms = dispatch.clock.now_ms() - DAY_MS;
         let read = move || {
-            let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connections = connections.lock();
             read(&log, &outbox, since_ms, &mut connections)
         };
         let files = Arc::new(dispatch.with_blocking(read).await);
@@ -173,7 +174,7 @@ impl Reading {
     pub async fn brief<T: Transport>(&self, dispatch: &Dispatch<T>) -> Files {
         let (log, connections) = (self.log.clone(), self.connections.clone());
         let read = move || {
-            let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connections = connections.lock();
             let mut files = Files::default();
             if let Some(reader) = log_of(&mut connections, &log) {
                 files.pending_in_all = reader.pending_in_all().ok();

@@ -11,8 +11,9 @@ mod der;
 mod itself;
 mod words;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -52,7 +53,7 @@ struct Known {
 impl Tls {
     /// Has the system's certificates read again before the next endpoint is made.
     pub(super) fn read_again(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).stale = true;
+        self.0.lock().stale = true;
     }
 
     /// What the webhook's endpoint needs for a handshake.
@@ -63,7 +64,7 @@ impl Tls {
             host,
             source,
         })?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         let config = match &webhook.ca {
             None => known.shared(webhook)?,
             Some(pem) => known.own(webhook, pem)?,

@@ -10,9 +10,9 @@
 //! made non-blocking: it is shared with whoever started the daemon.
 
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::json;
 
@@ -124,9 +124,9 @@ impl Queue {
 
     /// Waits until all is written, but no longer than that.
     pub(super) fn wait_written(&self, limit: Duration) {
-        let state = self.lock();
-        let waited = self.done.wait_timeout_while(state, limit, |s| !s.written);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.lock();
+        let unwritten = |state: &mut State| !state.written;
+        self.done.wait_while_for(&mut state, unwritten, limit);
     }
 
     /// Writes lines until the end.
@@ -163,19 +163,12 @@ impl Queue {
         let idle = |state: &mut State| state.bytes.is_empty() && !state.ended;
         let open = |state: &mut State| !state.hurry && !state.ended;
         let mut state = self.lock();
-        state = match limit {
-            None => self
-                .some
-                .wait_while(state, idle)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(limit) => {
-                let waited = self.some.wait_timeout_while(state, limit, idle);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-        };
+        match limit {
+            None => self.some.wait_while(&mut state, idle),
+            Some(limit) => drop(self.some.wait_while_for(&mut state, idle, limit)),
+        }
         if !state.bytes.is_empty() {
-            let waited = self.some.wait_timeout_while(state, GATHER, open);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.some.wait_while_for(&mut state, open, GATHER);
         }
         std::mem::swap(&mut state.bytes, lines);
         state.hurry = false;
@@ -186,7 +179,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

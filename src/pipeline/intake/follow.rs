@@ -6,10 +6,11 @@
 //! Where nothing can be watched, the outbox is polled instead.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::batch::{Intake, Step};
@@ -60,13 +61,13 @@ impl Follow {
     /// Makes the thread end after the batch in hand.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let wakers = self.wakers.lock();
         wakers.iter().for_each(Waker::wake);
     }
 
     /// Takes the waker of one more watch. The thread looks at `stop` after this and before it waits.
     fn add(&self, waker: Waker) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = self.wakers.lock();
         wakers.push(waker);
     }
 }
@@ -407,7 +408,5 @@ impl<T: Transport> Follower<T> {
 
 /// A bounded wait of this thread's own, where no condition is worth a signal on the hot path.
 fn pause_a_millisecond() {
-    let (nobody, signals) = (Mutex::new(()), Condvar::new());
-    let guard = nobody.lock().unwrap_or_else(PoisonError::into_inner);
-    drop(signals.wait_timeout(guard, Duration::from_millis(1)));
+    std::thread::park_timeout(Duration::from_millis(1));
 }

@@ -5,8 +5,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
@@ -36,17 +37,13 @@ impl<E> Calendar<E> {
     pub(crate) fn enter(&self, at_ms: i64, lane: &Lane<E>) {
         self.entries
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .push(Reverse((at_ms, lane.name.clone())));
         self.changed.notify_one();
     }
 
     /// Asks for a lane to be filled from the log.
     pub(crate) fn list(&self, lane: &Arc<Lane<E>>) {
-        self.low
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(lane.clone());
+        self.low.lock().push(lane.clone());
         self.changed.notify_one();
     }
 
@@ -57,19 +54,16 @@ impl<E> Calendar<E> {
 
     /// Puts lanes back that could not be filled. Wakes nobody, for the log is to be left alone a while.
     pub(crate) fn list_again(&self, lanes: impl Iterator<Item = Arc<Lane<E>>>) {
-        self.low
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(lanes);
+        self.low.lock().extend(lanes);
     }
 
     pub(crate) fn listed(&self) -> Vec<Arc<Lane<E>>> {
-        std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.low.lock())
     }
 
     /// Takes an entry whose time has come.
     pub(crate) fn come_due(&self, now_ms: i64) -> Option<(i64, Arc<str>)> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock();
         let Reverse((at_ms, _)) = entries.peek()?;
         if *at_ms > now_ms {
             return None;
@@ -78,7 +72,7 @@ impl<E> Calendar<E> {
     }
 
     pub(crate) fn next_ms(&self) -> Option<i64> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.lock();
         entries.peek().map(|Reverse((at_ms, _))| *at_ms)
     }
 }

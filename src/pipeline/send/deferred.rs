@@ -5,7 +5,7 @@
 //! after a crash between the two by the next start, before it takes anything in.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
@@ -25,7 +25,7 @@ impl<T: Transport> Dispatch<T> {
     /// The webhooks whose deliveries of these events are made later: those that don't answer, where
     /// they are many and somebody else waits.
     pub(crate) fn put_off(&self, events: &[Fanned]) -> HashSet<Arc<str>> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes.read();
         let mut silent: HashSet<Arc<str>> = HashSet::new();
         let (mut first, mut later) = (0, 0);
         for (webhook, _) in events.iter().flat_map(|event| &event.webhooks) {

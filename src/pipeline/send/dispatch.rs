@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
@@ -125,25 +126,18 @@ impl<T: Transport> Dispatch<T> {
     }
 
     pub(crate) fn lane(&self, name: &str) -> Option<Arc<Lane<T::Endpoint>>> {
-        self.lanes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.lanes.read().get(name).cloned()
     }
 
     /// Every lane, in no order.
     pub(crate) fn all_lanes(&self) -> Vec<Arc<Lane<T::Endpoint>>> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes.read();
         lanes.values().cloned().collect()
     }
 
     /// The subscriptions of the moment.
     pub(crate) fn routes(&self) -> Arc<Routes> {
-        self.routes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.routes.read().clone()
     }
 
     /// Whether a webhook gets anything by today's configuration.
@@ -176,7 +170,7 @@ impl<T: Transport> Dispatch<T> {
     /// Queues what was just admitted, under the lock of the commit, so that no refill can come between
     /// it and the queue. Returns the lanes to be filled once the lock is free.
     pub(crate) fn offer(&self, _log: &LogGuard<'_>, dues: Vec<Due>) -> Vec<Arc<Lane<T::Endpoint>>> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes.read();
         let mut touched: Vec<Arc<Lane<T::Endpoint>>> = Vec::new();
         for due in dues {
             let Some(lane) = lanes.get(&due.webhook) else {

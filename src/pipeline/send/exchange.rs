@@ -3,8 +3,8 @@
 //! A closed lane keeps what is in hand until it is recorded; what was queued is the log's again.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Target};
@@ -23,7 +23,7 @@ impl<T: Transport> Dispatch<T> {
         self.max_data_bytes
             .store(change.max_data_bytes, Ordering::Relaxed);
         self.retention.send_replace(change.retention);
-        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.lanes.write();
         let mut served: HashSet<Arc<str>> = HashSet::new();
         for (webhook, endpoint) in change.webhooks.into_iter().filter(|(w, _)| w.active) {
             served.insert(webhook.name.clone());
@@ -50,8 +50,7 @@ impl<T: Transport> Dispatch<T> {
         let mut all: Vec<_> = lanes.values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         drop(lanes);
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(Routes::new(webhooks, change.tenant));
+        *self.routes.write() = Arc::new(Routes::new(webhooks, change.tenant));
         all
     }
 

@@ -8,8 +8,10 @@
 //! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `worker` move it.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::pacing::{UNANSWERED, UNHEARD};
 use crate::model::{Due, Url, Webhook};
@@ -134,7 +136,7 @@ impl<E> Lane<E> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<E>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

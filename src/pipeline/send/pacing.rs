@@ -6,9 +6,9 @@
 //!
 //! Holds no line and no timer: a turn is a time, and who has one sleeps until then.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Between two turns: 8,000 a second keep half a core busy, and are more than [`super::permits`] and
@@ -36,7 +36,7 @@ pub(crate) struct Pacer {
 impl Pacer {
     /// Takes a turn: when it is, `None` where that is now.
     pub(crate) fn take(&self, now: Instant) -> Option<Instant> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         let turn = next.map_or(now, |next| next.max(now));
         *next = Some(turn + APART);
         (turn > now + NEAR).then_some(turn)

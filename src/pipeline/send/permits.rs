@@ -10,7 +10,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Requests in flight that every webhook may have whatever the others do.
 pub(crate) const FLOOR: usize = 4;
@@ -148,8 +149,8 @@ impl<L> Permits<L> {
         inner.used < inner.window
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner<L>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Inner<L>> {
+        self.inner.lock()
     }
 }
 

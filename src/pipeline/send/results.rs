@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
@@ -147,8 +147,8 @@ impl Results {
         batch
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Attempt>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, VecDeque<Attempt>> {
+        self.waiting.lock()
     }
 }
 

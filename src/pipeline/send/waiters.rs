@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::model::Attempt;
@@ -20,7 +20,7 @@ pub(crate) struct Waiters {
 impl Waiters {
     pub(crate) fn watch(&self, delivery: i64) -> oneshot::Receiver<Attempt> {
         let (tell, told) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         // Those who gave up waiting have no other end.
         waiting.retain(|_, tell| !tell.is_closed());
         waiting.insert(delivery, tell);
@@ -33,7 +33,7 @@ impl Waiters {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if let Some(tell) = waiting.remove(&attempt.due.id) {
             self.count.store(waiting.len(), Ordering::Release);
             drop(tell.send(attempt.clone()));

@@ -2,7 +2,6 @@
 //!
 //! Written by every part of the pipeline and read by `status`; nothing here is added up or shown.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::standing::Standing;
@@ -57,7 +56,7 @@ pub(crate) struct Pulse {
     trouble_ms: AtomicI64,
     /// When the journal was last told of it; 0 while it was not.
     said_ms: AtomicI64,
-    trouble: std::sync::Mutex<Option<String>>,
+    trouble: parking_lot::Mutex<Option<String>>,
 }
 
 impl Pulse {
@@ -66,7 +65,7 @@ impl Pulse {
         self.rounds.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(clock.now_ms(), Ordering::Relaxed);
         if self.trouble_ms.swap(0, Ordering::Relaxed) != 0 {
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.trouble.lock() = None;
         }
         self.said_ms.swap(0, Ordering::Relaxed) != 0
     }
@@ -77,7 +76,7 @@ impl Pulse {
         let now_ms = clock.now_ms();
         self.rounds.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(now_ms, Ordering::Relaxed);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        *self.trouble.lock() = Some(text);
         if self.trouble_ms.load(Ordering::Relaxed) == 0 {
             self.trouble_ms.store(now_ms.max(1), Ordering::Relaxed);
         }
@@ -94,11 +93,7 @@ impl Pulse {
     pub(crate) fn complaint(&self, part: &str, now_ms: i64, must_beat: bool) -> Option<String> {
         let since_ms = self.trouble_ms.load(Ordering::Relaxed);
         if since_ms != 0 && now_ms - since_ms >= TROUBLE_MS {
-            let trouble = self
-                .trouble
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
+            let trouble = self.trouble.lock().clone();
             let seconds = (now_ms - since_ms) / 1_000;
             // What an error says names its file itself.
             let trouble = trouble.unwrap_or_default();

@@ -6,7 +6,9 @@
 //! Nothing here is stored or sent.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::dialect;
 use crate::model::{Event, Fanned, Webhook};
@@ -97,7 +99,7 @@ impl Routes {
 
     /// The indices of the webhooks that want that name.
     fn matching(&self, name: &Arc<str>) -> Arc<[usize]> {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock();
         if let Some((last, matching)) = &names.last
             && Arc::ptr_eq(last, name)
         {

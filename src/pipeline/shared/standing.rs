@@ -4,7 +4,8 @@
 //! taken back once. Status and health show those that stand; the journal is told of each new one.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::outbox::Finding;
 
@@ -28,7 +29,7 @@ pub(crate) struct Standing(Mutex<BTreeMap<Matter, Vec<Finding>>>);
 impl Standing {
     /// Puts these in the place of what stood about the matter, and tells the journal of new ones.
     pub(crate) fn set(&self, matter: Matter, findings: Vec<Finding>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let before = all.remove(&matter).unwrap_or_default();
         for finding in findings.iter().filter(|finding| !before.contains(finding)) {
             let hint = finding.hint.as_deref();
@@ -41,7 +42,7 @@ impl Standing {
 
     /// What stands and endangers events, or what does not.
     pub(crate) fn told(&self, is_error: bool) -> Vec<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         let told = all.values().flatten();
         let told = told.filter(|finding| finding.is_error == is_error);
         told.map(ToString::to_string).collect()

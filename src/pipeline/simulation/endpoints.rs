@@ -3,8 +3,10 @@
 //!
 //! What they see and answer goes into the book, which judges it. No socket is opened.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::book::Book;
 use super::chance::Chance;
@@ -97,7 +99,7 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 }
 

@@ -32,10 +32,11 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::Write as _;
 use std::panic::catch_unwind;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::model::Clock;
 
@@ -182,13 +183,13 @@ fn every_seed_keeps_the_promises() {
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while sum.lock().unwrap().broken.is_none() {
+                while sum.lock().broken.is_none() {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(&seed) = seeds.get(place) else {
                         break;
                     };
                     let run = catch_unwind(|| world::run(seed));
-                    let mut sum = sum.lock().unwrap();
+                    let mut sum = sum.lock();
                     let found = match run {
                         Ok(mut run) => {
                             let broken = run.broken.take();
@@ -207,7 +208,7 @@ fn every_seed_keeps_the_promises() {
             });
         }
     });
-    let sum = sum.into_inner().unwrap();
+    let sum = sum.into_inner();
     sum.show(begun.elapsed());
     if let Some((seed, promise, trace)) = sum.broken {
         panic!(

@@ -7,9 +7,10 @@ mod deeds;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
@@ -139,12 +140,12 @@ pub(super) fn run(seed: u64) -> Run {
 fn schedule(world: &World, mut chance: Chance) -> Box<dyn FnMut(&'static str) -> Option<Trouble>> {
     let (trying, book) = (world.trying.clone(), world.book.clone());
     Box::new(move |step| {
-        let trying = *trying.lock().unwrap();
+        let trying = *trying.lock();
         if trying.in_thousand == 0 {
             return None;
         }
         // The book may be in use by who looks at the log; then nothing fails.
-        let mut book = book.try_lock().ok()?;
+        let mut book = book.try_lock()?;
         let now_ms = book.mono_ms();
         if now_ms >= trying.until_ms || !chance.in_thousand(trying.in_thousand) {
             return None;
@@ -338,7 +339,7 @@ impl World {
 
     /// Faults end; endpoints answer or are dead for good.
     fn make_peace(&mut self) {
-        self.trying.lock().unwrap().in_thousand = 0;
+        self.trying.lock().in_thousand = 0;
         let mut book = lock(&self.book);
         book.note("peace");
         for n in 1..10 {
@@ -353,7 +354,7 @@ impl World {
     /// One thing happens.
     async fn happen(&mut self, life: &mut Life, clock: &Clock, kind: Kind) {
         let now_ms = lock(&self.book).mono_ms();
-        let troubled = self.trying.lock().unwrap().until_ms > now_ms;
+        let troubled = self.trying.lock().until_ms > now_ms;
         let deed = match self.chance.from(0, 99) {
             // Trouble on trouble: what comes while the log fails is what is easily forgotten.
             40.. if troubled => *self.chance.of(&[0, 70, 70, 86, 87, 88, 93]),

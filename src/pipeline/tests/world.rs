@@ -1,10 +1,11 @@
 //! What the pipeline's tests stand on: a log in a temporary folder, and endpoints that do as told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -68,7 +69,7 @@ impl Transport for Scripted {
             body,
         };
         let before = {
-            let mut all = self.seen.lock().unwrap();
+            let mut all = self.seen.lock();
             all.push(seen.clone());
             all.len() - 1
         };
@@ -301,7 +302,7 @@ impl World {
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
-        self.dispatch.transport().seen.lock().unwrap().clone()
+        self.dispatch.transport().seen.lock().clone()
     }
 
     /// When requests came, milliseconds after the beginning.

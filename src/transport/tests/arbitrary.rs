@@ -6,8 +6,8 @@
 //! what was left over. `WEBHOOKSD_TEST_PEERS` says how many peers are tried of each kind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
 
+use parking_lot::{Mutex, MutexGuard};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -176,7 +176,7 @@ impl Stage {
     }
 
     fn script(&self) -> MutexGuard<'_, Option<Script>> {
-        self.0.lock().unwrap()
+        self.0.lock()
     }
 
     /// The scripted connection, or one for the second request.

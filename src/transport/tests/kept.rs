@@ -1,7 +1,6 @@
 //! Kept connections: what becomes of a request that meets their end, and how long they are kept.
 
-use std::sync::Mutex;
-
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::super::http1::Connection;
@@ -61,15 +60,15 @@ struct Seen(Arc<Mutex<(Vec<Vec<u8>>, usize)>>);
 
 impl Seen {
     fn push(&self, request: Vec<u8>) {
-        self.0.lock().unwrap().0.push(request);
+        self.0.lock().0.push(request);
     }
 
     fn requests(&self) -> usize {
-        self.0.lock().unwrap().0.len()
+        self.0.lock().0.len()
     }
 
     fn connections(&self) -> usize {
-        self.0.lock().unwrap().1
+        self.0.lock().1
     }
 }
 
@@ -81,7 +80,7 @@ async fn dying(death: Death, for_good: bool) -> (SocketAddr, Seen) {
     let to = serve(move |number, mut stream| {
         let seen = seeing.clone();
         async move {
-            seen.0.lock().unwrap().1 += 1;
+            seen.0.lock().1 += 1;
             loop {
                 if number > 0 && for_good {
                     return death.come(&mut stream, &seen).await;
@@ -151,7 +150,7 @@ async fn a_large_request_that_meets_the_end_goes_once_more_whole() {
     let exchange = client.send(&to, &request).await.unwrap();
     assert!(exchange.note.as_ref().unwrap().starts_with(AGAIN));
     assert_eq!(answer(exchange).status, 200);
-    let last = seen.0.lock().unwrap().0.pop().unwrap();
+    let last = seen.0.lock().0.pop().unwrap();
     assert!(last.len() > request.body.len(), "{}", last.len());
 }
 
@@ -238,7 +237,7 @@ async fn connections_of_four(reply: &'static [u8]) -> usize {
     let seen = Seen::default();
     let seeing = seen.clone();
     let to = serve(move |_, mut stream| {
-        seeing.0.lock().unwrap().1 += 1;
+        seeing.0.lock().1 += 1;
         async move {
             while !read_request(&mut stream).await.is_empty() {
                 stream.write_all(reply).await.unwrap();

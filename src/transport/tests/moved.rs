@@ -1,8 +1,8 @@
 //! Names that move, vanish or have several addresses, with a scripted system behind them.
 
 use std::io;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use tokio::net::TcpSocket;
 
 use super::super::failure::AttemptError;
@@ -38,13 +38,13 @@ impl System {
     }
 
     fn now_says(&self, says: Says) {
-        self.0.lock().unwrap().0 = says;
+        self.0.lock().0 = says;
     }
 
     fn resolver(&self) -> Resolver {
         let system = Arc::clone(&self.0);
         let look_up = move |_: &str| {
-            let mut system = system.lock().unwrap();
+            let mut system = system.lock();
             system.1 += 1;
             match system.0.clone() {
                 Says::Addresses(addresses) => Ok(addresses),
@@ -87,7 +87,7 @@ async fn what_is_known_is_said_at_once_and_renewed_meanwhile() {
     let system = System::new(at(&["127.0.0.1"]));
     let resolver = system.resolver();
     assert_eq!(resolver.current("h"), Current::Unknown);
-    assert_eq!(system.0.lock().unwrap().1, 0, "nobody wants to connect");
+    assert_eq!(system.0.lock().1, 0, "nobody wants to connect");
     resolver.resolve("h").await.unwrap();
     system.now_says(at(&["127.0.0.2"]));
     pass(Duration::from_secs(31)).await;
@@ -205,11 +205,11 @@ async fn a_kept_connection_is_left_where_there_is_no_such_name_and_not_where_nob
     answer(send(&client, &to).await);
     for (says, is_kept) in [(Says::Down, true), (Says::NoSuchName, false)] {
         system.now_says(says);
-        let asked = system.0.lock().unwrap().1;
+        let asked = system.0.lock().1;
         pass(Duration::from_secs(31)).await;
         to.sweep_idle();
         let wait = async {
-            while system.0.lock().unwrap().1 == asked {
+            while system.0.lock().1 == asked {
                 // One that was under way may have been asked for before.
                 resolver.current("moving.example");
                 tokio::task::yield_now().await;
@@ -255,7 +255,7 @@ async fn the_address_that_answered_is_tried_first() {
     pass(Duration::from_secs(31)).await;
     assert_eq!(order().await, ["127.0.0.3", "127.0.0.1", "127.0.0.2"]);
     let anew = async {
-        while system.0.lock().unwrap().1 < 2 {
+        while system.0.lock().1 < 2 {
             tokio::task::yield_now().await;
         }
     };

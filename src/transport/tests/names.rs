@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::super::failure::AttemptError;
 use super::super::look_up::Refusal;
@@ -29,8 +30,8 @@ impl System {
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         if name.starts_with("slow") {
-            let gate = self.gate.lock().unwrap();
-            drop(self.opened.wait_while(gate, |open| !*open).unwrap());
+            let mut gate = self.gate.lock();
+            self.opened.wait_while(&mut gate, |open| !*open);
         }
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) {
@@ -40,7 +41,7 @@ impl System {
     }
 
     fn open(&self) {
-        *self.gate.lock().unwrap() = true;
+        *self.gate.lock() = true;
         self.opened.notify_all();
     }
 
@@ -160,7 +161,7 @@ async fn an_old_answer_serves_where_asking_again_hangs() {
     let (system, resolver) = resolver();
     system.open();
     resolver.resolve("slow.example").await.unwrap();
-    *system.gate.lock().unwrap() = false;
+    *system.gate.lock() = false;
     tokio::time::advance(Duration::from_secs(60)).await;
     for _ in 0..3 {
         let begun = tokio::time::Instant::now();

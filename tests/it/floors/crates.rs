@@ -44,7 +44,10 @@ pub(super) const HOMES: [(&str, &[&str]); 31] = [
     ("tracing_subscriber", &["cli", "main"]),
     ("listenfd", &["daemon"]),
     ("nix", &["daemon", "cli/rights"]),
-    ("parking_lot", &["pipeline"]),
+    (
+        "parking_lot",
+        &["transport", "pipeline", "query", "api", "daemon", "cli"],
+    ),
     (
         "rustix",
         &[

@@ -36,10 +36,7 @@ impl Write for Reader {
             Some(Does::Take(length)) => length.min(bytes.len()),
             Some(Does::Fail(kind)) => return Err(kind.into()),
         };
-        self.read
-            .lock()
-            .unwrap()
-            .extend_from_slice(&bytes[..length]);
+        self.read.lock().extend_from_slice(&bytes[..length]);
         Ok(length)
     }
 
@@ -101,7 +98,7 @@ impl Scene {
         self.queue.end();
         drop(self.go);
         let waited = self.writer.join().unwrap();
-        let bytes = std::mem::take(&mut *self.read.lock().unwrap());
+        let bytes = std::mem::take(&mut *self.read.lock());
         (String::from_utf8(bytes).unwrap(), waited)
     }
 }

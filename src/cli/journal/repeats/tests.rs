@@ -33,11 +33,11 @@ impl Scene {
             admits: move |event: &Event<'_>| repeats.admits(event),
             take: move |line: &[u8], _| {
                 let line = String::from_utf8(line.to_vec()).unwrap();
-                written.lock().unwrap().push(line);
+                written.lock().push(line);
             },
         };
         tracing::subscriber::with_default(text, tell);
-        std::mem::take(&mut *self.written.lock().unwrap())
+        std::mem::take(&mut *self.written.lock())
     }
 
     fn close(&self, form: Form) -> Vec<String> {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
@@ -19,13 +20,13 @@ struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
     fn taken(&self) -> String {
-        String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
+        String::from_utf8(std::mem::take(&mut self.0.lock())).unwrap()
     }
 }
 
 impl io::Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -74,7 +75,7 @@ fn ours(most: Level, under_systemd: bool, tell: impl FnOnce()) -> String {
         under_systemd,
         clock: Clock::system(),
         admits: |_: &tracing::Event<'_>| true,
-        take: move |line: &[u8], _| lines.0.lock().unwrap().extend_from_slice(line),
+        take: move |line: &[u8], _| lines.0.lock().extend_from_slice(line),
     };
     tracing::subscriber::with_default(text, tell);
     kept.taken()

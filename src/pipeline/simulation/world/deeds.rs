@@ -138,7 +138,7 @@ impl World {
             "the log fails {in_thousand} of 1,000 for {lasts} ms"
         ));
         let until_ms = book.mono_ms() + i64::try_from(lasts).unwrap();
-        *self.trying.lock().unwrap() = Trying {
+        *self.trying.lock() = Trying {
             until_ms,
             in_thousand,
         };
