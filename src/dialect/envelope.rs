@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::id::push_event_id;
 use super::timestamp;
-use crate::model::{Dialect, Event, decimal};
+use crate::model::{Dialect, Event};
 
 /// More than any envelope is, but for the name and the tenant: saves growing the buffer.
 const ENVELOPE_BYTES: usize = 128;
@@ -31,7 +31,7 @@ pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
             out.push_str(r#","name":""#);
             out.push_str(&event.name);
             out.push_str(r#"","time":"#);
-            decimal::push_i64(&mut out, event.time_ms);
+            out.push_str(itoa::Buffer::new().format(event.time_ms));
             out.push_str(r#"},"data":"#);
             out.push_str(&event.data);
             out.push_str("}}");

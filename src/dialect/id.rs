@@ -8,7 +8,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::event::MAX_ID;
-use crate::model::{Dialect, Event, decimal};
+use crate::model::{Dialect, Event};
 
 /// Crockford's base32, lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -55,7 +55,7 @@ pub fn event_id_text(dialect: Dialect, event: &Event) -> String {
 
 pub(super) fn push_event_id(out: &mut String, dialect: Dialect, event: &Event) {
     match dialect {
-        Dialect::BoldCms => return decimal::push_i64(out, event.id),
+        Dialect::BoldCms => return out.push_str(itoa::Buffer::new().format(event.id)),
         Dialect::BoldFactory => out.push_str("evt_"),
         Dialect::OpenboxesLift => out.push_str("evt-"),
     }

@@ -9,7 +9,6 @@ pub(crate) mod alone;
 pub mod attempt;
 pub mod clock;
 pub mod crash;
-pub mod decimal;
 pub mod delivery;
 mod durations;
 pub mod event;

@@ -17,7 +17,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::priority::priority;
-use crate::model::{Clock, decimal};
+use crate::model::Clock;
 
 /// What a thread keeps of its buffer: more than lines have, but for those of great errors.
 const KEPT_BYTES: usize = 4 << 10;
@@ -192,7 +192,7 @@ impl Visit for Fields<'_> {
             return self.record_debug(field, &value);
         }
         self.name(field.name());
-        decimal::push_i64(self.text, value);
+        self.text.push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -200,7 +200,7 @@ impl Visit for Fields<'_> {
             return self.record_debug(field, &value);
         }
         self.name(field.name());
-        decimal::push_u64(self.text, value);
+        self.text.push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {

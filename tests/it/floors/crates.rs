@@ -11,7 +11,7 @@ const SERVERS: &[&str] = &["transport/tests", "api", "cli/demo", "cli/receiver"]
 const TLS: &[&str] = &["transport"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-pub(super) const HOMES: [(&str, &[&str]); 31] = [
+pub(super) const HOMES: [(&str, &[&str]); 32] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -27,6 +27,8 @@ pub(super) const HOMES: [(&str, &[&str]); 31] = [
         ],
     ),
     ("httparse", &["transport/http1"]),
+    // A delivery has a dozen numbers: `to_string` makes a text of its own for each.
+    ("itoa", &["dialect", "cli/journal/text"]),
     ("rustls", TLS),
     ("tokio_rustls", TLS),
     ("rustls_native_certs", TLS),
