@@ -187,7 +187,13 @@ async fn start(
     let checkpointer = patience
         .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
         .await?;
-    let dispatch = Dispatch::new(store, client, clock, Pace::default(), Handle::current());
+    let dispatch = Dispatch::new(
+        store,
+        client,
+        clock,
+        Pace::default(),
+        Handle::current().into(),
+    );
     let mut endpoints = Some(endpoints);
     let direct = async || {
         dispatch.clamp().await.map_err(Error::Store)?;

@@ -26,5 +26,6 @@ pub use intake::{
 pub use orders::{Asked, Found, PARTS, Refused, Rounds, Snapshot, Tested, Wanted, WebhookSnapshot};
 pub use send::Dispatch;
 pub use shared::{
-    Change, Counters, Directed, Pace, Refusal, Retention, Routes, Settled, chain, settle, settle_at,
+    Change, Counters, Directed, Pace, Refusal, Retention, Routes, Runtime, Settled, chain, settle,
+    settle_at,
 };

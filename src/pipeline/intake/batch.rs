@@ -11,7 +11,6 @@ use super::error::IntakeError;
 use crate::model::{Admission, Clock, Cursor, Owed, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::bounds::within;
 use crate::pipeline::shared::counters::Pulse;
 use crate::pipeline::shared::standing::Standing;
 use crate::pipeline::shared::{Routes, Settled, is_same, resettle, thin};
@@ -118,10 +117,11 @@ impl<T: Transport> Intake<T> {
         if self.back.is_some() {
             self.verify()?;
         }
+        let bounds = self.dispatch.bounds();
         let batch = self.tail.read(
             self.cursor.event_id,
-            within(BATCH_ROWS),
-            within(BATCH_BYTES),
+            bounds.of(BATCH_ROWS),
+            bounds.of(BATCH_BYTES),
         );
         let outbox::Batch { rows, keys, .. } = batch.map_err(IntakeError::Outbox)?;
         // Rows are read anew where the log refuses them: by then the outbox may have been put back.
@@ -149,7 +149,8 @@ impl<T: Transport> Intake<T> {
         crash::point("take events in", "rows read");
         loop {
             let routes = self.dispatch.routes();
-            let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor);
+            let most = bounds.of(BATCH_DELIVERIES);
+            let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor, most);
             let mut log = self.dispatch.store();
             // A reload exchanges the routes under this lock: what was fanned out by older ones
             // would be pending for a webhook that nobody serves any more.
@@ -277,11 +278,12 @@ pub fn journal_settled(settled: &Settled, was: i64) {
     }
 }
 
-/// What rows become, as far as one transaction goes, and how many rows that is.
+/// What rows become, as far as one transaction of at most so many deliveries goes, and how many rows that is.
 fn admission(
     routes: &Routes,
     (rows, keys): (&[Row], &[(i64, Box<str>)]),
     cursor: &Cursor,
+    most: usize,
 ) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
@@ -292,7 +294,7 @@ fn admission(
             Row::Event(event) => {
                 let fanned = routes.fan_out(event);
                 let more = fanned.as_ref().map_or(0, |f| f.webhooks.len());
-                if taken > 0 && deliveries + more > within(BATCH_DELIVERIES) {
+                if taken > 0 && deliveries + more > most {
                     break;
                 }
                 deliveries += more;

@@ -15,7 +15,6 @@ use crate::dialect;
 use crate::model::clock::millis;
 use crate::model::{Dialect, crash};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::bounds::within;
 use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
 use crate::transport::Transport;
@@ -229,7 +228,7 @@ impl<T: Transport> Dispatch<T> {
         loop {
             let clamped = self
                 .with_store(move |this, store| {
-                    store.clamp_due(this.clock.now_ms(), &longest, within(CHUNK_ROWS))
+                    store.clamp_due(this.clock.now_ms(), &longest, this.bounds().of(CHUNK_ROWS))
                 })
                 .await?;
             if !clamped.more {

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use crate::model::Cursor;
 use crate::outbox::{self, Finding, Kept, Pruned, Pruner, Tail};
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::shared::bounds::within;
 use crate::pipeline::shared::standing::Matter;
 use crate::pipeline::shared::{Retention, chain, is_in_order};
 use crate::store;
@@ -97,8 +96,9 @@ impl<T: Transport> Dispatch<T> {
         let (mut rows, begun) = (0, self.clock.instant());
         while !self.is_stopping() {
             let chunk = self.clock.instant();
+            let limit = self.bounds().of(CHUNK_ROWS);
             let swept = self
-                .with_store(move |_, store| store.sweep(now_ms - days * DAY_MS, within(CHUNK_ROWS)))
+                .with_store(move |_, store| store.sweep(now_ms - days * DAY_MS, limit))
                 .await?;
             rows += swept.rows;
             if !swept.more {
@@ -145,7 +145,8 @@ impl<T: Transport> Dispatch<T> {
             }
             let chunk = self.clock.instant();
             let (path, cursor) = (retention.outbox.clone(), cursor.clone());
-            let (limits, max_data_bytes) = ((after, up_to), self.max_data_bytes());
+            let limits = ((after, up_to), self.bounds().of(CHUNK_ROWS));
+            let max_data_bytes = self.max_data_bytes();
             let deleted = self
                 .with_blocking(move || prune(&path, max_data_bytes, limits, (&cursor, now_ms)))
                 .await;
@@ -223,13 +224,13 @@ fn finding_of(kept: &Kept, outbox: &Path) -> Finding {
 pub(crate) fn prune(
     path: &Path,
     max_data_bytes: usize,
-    between: (i64, i64),
+    (between, rows): ((i64, i64), usize),
     (cursor, now_ms): (&Cursor, i64),
 ) -> Result<Pruned, outbox::Error> {
     let mut pruner = Pruner::open(path)?;
     // Opened once, when first asked: a chunk of rows that the application keeps is asked for row by row.
     let mut opened = None;
-    pruner.delete(between, within(CHUNK_ROWS), || {
+    pruner.delete(between, rows, || {
         let tail = match opened.take() {
             Some(tail) => tail,
             None => Tail::open(path, max_data_bytes)?,

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::dispatch::Dispatch;
 use super::lane::Lane;
 use crate::model::{Fanned, Owed};
-use crate::pipeline::shared::bounds::within;
 use crate::store;
 use crate::transport::Transport;
 
@@ -38,7 +37,7 @@ impl<T: Transport> Dispatch<T> {
                 first += 1;
             }
         }
-        if first == 0 || later < within(WORTH) {
+        if first == 0 || later < self.bounds().of(WORTH) {
             silent.clear();
         }
         silent
@@ -65,9 +64,8 @@ impl<T: Transport> Dispatch<T> {
     /// Makes whatever is owed: what an earlier process left, and what this one has put off.
     pub(crate) async fn pay_all(self: &Arc<Self>) -> Result<(), store::Error> {
         loop {
-            let owed = self
-                .with_store(|_, store| store.owed(within(READ_ROWS)))
-                .await?;
+            let rows = self.bounds().of(READ_ROWS);
+            let owed = self.with_store(move |_, store| store.owed(rows)).await?;
             if owed.is_empty() {
                 return Ok(());
             }

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
@@ -21,8 +20,7 @@ use super::permits::Permits;
 use super::results::Results;
 use super::waiters::Waiters;
 use crate::model::{Attempt, Clock, Due, Verdict};
-use crate::pipeline::shared::bounds::within;
-use crate::pipeline::shared::{Counters, Log, LogGuard, Pace, Retention, Routes};
+use crate::pipeline::shared::{Bounds, Counters, Log, LogGuard, Pace, Retention, Routes, Runtime};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -67,7 +65,14 @@ pub struct Dispatch<T: Transport> {
 impl<T: Transport> Dispatch<T> {
     /// A dispatch without webhooks; [`Dispatch::direct`] gives it some.
     #[must_use]
-    pub fn new(store: Store, transport: T, clock: Clock, pace: Pace, runtime: Handle) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        transport: T,
+        clock: Clock,
+        pace: Pace,
+        runtime: Runtime,
+    ) -> Arc<Self> {
+        let results = Results::new(runtime.bounds);
         Arc::new(Self {
             made: (clock.now_ms(), clock.instant()),
             clock,
@@ -78,7 +83,7 @@ impl<T: Transport> Dispatch<T> {
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
             permits: Permits::new(0),
             pacer: Pacer::default(),
-            results: Results::default(),
+            results,
             calendar: Calendar::default(),
             counters: Counters::default(),
             waiters: Waiters::default(),
@@ -109,6 +114,11 @@ impl<T: Transport> Dispatch<T> {
         self.log
             .blocking(move || call(&this, &mut this.store()))
             .await
+    }
+
+    /// How large bounds are.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.log.runtime().bounds
     }
 
     /// Runs one short call that may block.
@@ -221,7 +231,8 @@ impl<T: Transport> Dispatch<T> {
     /// How many bytes one webhook may have queued at the moment.
     pub(crate) fn share_bytes(&self) -> usize {
         let used = self.queued_bytes.load(Ordering::Relaxed);
-        (within(ALL_QUEUES_BYTES).saturating_sub(used) / 4).min(within(QUEUE_BYTES))
+        let bounds = self.bounds();
+        (bounds.of(ALL_QUEUES_BYTES).saturating_sub(used) / 4).min(bounds.of(QUEUE_BYTES))
     }
 
     /// Whether a lane's queue would soon overflow into the log.

@@ -24,12 +24,13 @@ impl<T: Transport> Dispatch<T> {
             .store(change.max_data_bytes, Ordering::Relaxed);
         self.retention.send_replace(change.retention);
         let mut lanes = self.lanes.write();
+        let bounds = self.bounds();
         let mut served: HashSet<Arc<str>> = HashSet::new();
         for (webhook, endpoint) in change.webhooks.into_iter().filter(|(w, _)| w.active) {
             served.insert(webhook.name.clone());
             let lane = lanes
                 .entry(webhook.name.clone())
-                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone())));
+                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds)));
             let url = Arc::new(webhook.url.clone());
             self.direct_lane(
                 lane,

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::pacing::{UNANSWERED, UNHEARD};
 use crate::model::{Due, Url, Webhook};
-use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::Bounds;
 use crate::pipeline::shared::counters::Tally;
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
@@ -49,6 +49,8 @@ pub(crate) struct State<E> {
     /// `None` once the webhook is inactive or has left the configuration.
     pub(crate) target: Option<Arc<Target<E>>>,
     queue: VecDeque<Due>,
+    /// The most rows in it.
+    queue_rows: usize,
     bytes: usize,
     held: HashSet<i64>,
     /// Requests in flight, or just about to be.
@@ -87,10 +89,11 @@ pub(crate) struct Taken<E> {
 }
 
 impl<E> Lane<E> {
-    pub(crate) fn new(name: Arc<str>) -> Self {
+    pub(crate) fn new(name: Arc<str>, bounds: Bounds) -> Self {
         let state = State {
             target: None,
             queue: VecDeque::new(),
+            queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             held: HashSet::new(),
             active: 0,
@@ -147,7 +150,7 @@ impl<E> State<E> {
         if self.target.is_none() {
             return false;
         }
-        let full = self.queue.len() >= within(QUEUE_ROWS) || self.bytes >= most_bytes;
+        let full = self.queue.len() >= self.queue_rows || self.bytes >= most_bytes;
         if !self.more && (!full || self.queue.is_empty()) {
             self.push(due);
             return false;
@@ -242,7 +245,7 @@ impl<E> State<E> {
         let bytes = most_bytes.saturating_sub(self.bytes);
         let least = usize::from(self.queue.is_empty());
         (
-            within(QUEUE_ROWS).saturating_sub(self.queue.len()),
+            self.queue_rows.saturating_sub(self.queue.len()),
             bytes.max(least),
         )
     }
@@ -311,7 +314,7 @@ mod tests {
 
     #[test]
     fn who_is_asked_often_and_says_nothing_takes_turns_until_it_answers() {
-        let lane = Lane::<()>::new("w".into());
+        let lane = Lane::<()>::new("w".into(), Bounds::default());
         assert_eq!((0..UNHEARD).filter(|_| lane.takes_turns()).count(), 0);
         assert!(lane.takes_turns(), "none of 64 has been answered");
         lane.note_answer(true);

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
-use crate::pipeline::shared::bounds::within;
 use crate::store;
 use crate::transport::Transport;
 
@@ -52,11 +51,11 @@ impl<T: Transport> Dispatch<T> {
                     if this.is_served(&name) {
                         return Ok(0);
                     }
-                    store.cancel(&name, within(CHUNK_ROWS), this.clock.now_ms())
+                    store.cancel(&name, this.bounds().of(CHUNK_ROWS), this.clock.now_ms())
                 })
                 .await?;
             all += cancelled;
-            if cancelled < within(CHUNK_ROWS) {
+            if cancelled < self.bounds().of(CHUNK_ROWS) {
                 return Ok(all);
             }
         }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::Attempt;
-use crate::pipeline::shared::bounds::within;
+use crate::pipeline::shared::Bounds;
 
 /// Results in one transaction: from 100 on a row costs nearly the same, and 256 hold the log's lock
 /// for some 2 ms, which is what an event that comes meanwhile waits for.
@@ -29,8 +29,8 @@ pub(crate) const UNRECORDED: usize = 4_096;
 const UNRECORDED_BYTES: usize = 64 << 20;
 
 /// Attempts that wait for their record.
-#[derive(Default)]
 pub(crate) struct Results {
+    bounds: Bounds,
     /// A ring: what is not in the next batch is not moved when the batch is taken.
     waiting: Mutex<VecDeque<Attempt>>,
     /// Those waiting and those in a transaction.
@@ -46,6 +46,19 @@ pub(crate) struct Results {
 }
 
 impl Results {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            waiting: Mutex::default(),
+            unrecorded: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            arrived: Notify::new(),
+            plenty: Notify::new(),
+            room: Notify::new(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
     pub(crate) fn push(&self, attempt: Attempt) {
         self.unrecorded.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(bytes(&attempt), Ordering::AcqRel);
@@ -55,17 +68,17 @@ impl Results {
         drop(waiting);
         if count == 1 {
             self.arrived.notify_one();
-        } else if count == within(BATCH_ROWS) {
+        } else if count == self.bounds.of(BATCH_ROWS) {
             self.plenty.notify_one();
         }
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.unrecorded() >= within(UNRECORDED) || !self.has_bytes_left()
+        self.unrecorded() >= self.bounds.of(UNRECORDED) || !self.has_bytes_left()
     }
 
     pub(crate) fn has_bytes_left(&self) -> bool {
-        self.bytes.load(Ordering::Acquire) < within(UNRECORDED_BYTES)
+        self.bytes.load(Ordering::Acquire) < self.bounds.of(UNRECORDED_BYTES)
     }
 
     /// Waits until results may be added. False where the pipeline stops first: the log takes none,
@@ -127,7 +140,7 @@ impl Results {
     /// Waits for a whole batch, but not beyond this moment.
     pub(crate) async fn gather(&self, until: Instant) {
         let enough = async {
-            while self.lock().len() < within(BATCH_ROWS) {
+            while self.lock().len() < self.bounds.of(BATCH_ROWS) {
                 self.plenty.notified().await;
             }
         };
@@ -138,11 +151,11 @@ impl Results {
     pub(crate) fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
         let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
-        let rows = waiting.len().min(within(most));
+        let rows = waiting.len().min(self.bounds.of(most));
         let batch = waiting.drain(..rows).collect();
         if waiting.is_empty() {
             // What a burst needed is not kept for ever.
-            waiting.shrink_to(within(BATCH_ROWS));
+            waiting.shrink_to(self.bounds.of(BATCH_ROWS));
         }
         batch
     }

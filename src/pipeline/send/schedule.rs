@@ -143,7 +143,7 @@ impl<T: Transport> Dispatch<T> {
         self.workers.fetch_add(1, Ordering::Relaxed);
         let worker = Worker(self.clone());
         // Counted rather than joined: a set to join them from would be locked for each of them.
-        drop(self.log.runtime().spawn(worker.work(seat)));
+        drop(self.log.runtime().handle.spawn(worker.work(seat)));
     }
 
     /// Gives every permit that can be had to a delivery of those who stand in line, and of `own`.

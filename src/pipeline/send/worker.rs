@@ -141,8 +141,9 @@ impl<T: Transport> Dispatch<T> {
         crash::point("send", "taken");
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
-        #[cfg(test)]
-        crate::pipeline::shared::probe::sending(due, &target.webhook);
+        if let Some(tell) = self.log.runtime().sending {
+            tell(due, &target.webhook);
+        }
         crash::point("send", "before the request");
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");

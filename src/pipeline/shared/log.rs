@@ -6,9 +6,9 @@
 use std::ops::{Deref, DerefMut};
 
 use parking_lot::{FairMutex, FairMutexGuard};
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::runtime::Runtime;
 use crate::store::Store;
 
 /// The log, and the threads on which its calls may block.
@@ -16,7 +16,7 @@ pub(crate) struct Log {
     /// Fair: whoever asks first is next. The recorder, which comes back at once with the next batch,
     /// would else keep the intake waiting for as long as a burst of results lasts.
     inner: FairMutex<Inner>,
-    runtime: Handle,
+    runtime: Runtime,
     /// Something was committed that is not known to be on disk, or the WAL is to be looked at again.
     unsynced: Notify,
 }
@@ -34,7 +34,7 @@ pub(crate) struct LogGuard<'a> {
 }
 
 impl Log {
-    pub(crate) fn new(store: Store, runtime: Handle) -> Self {
+    pub(crate) fn new(store: Store, runtime: Runtime) -> Self {
         Self {
             inner: FairMutex::new(Inner { store, told: false }),
             runtime,
@@ -60,8 +60,8 @@ impl Log {
         self.unsynced.notify_one();
     }
 
-    /// Where workers run.
-    pub(crate) fn runtime(&self) -> &Handle {
+    /// What its calls run on.
+    pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
@@ -71,19 +71,7 @@ impl Log {
         R: Send + 'static,
         F: FnOnce() -> R + Send + 'static,
     {
-        #[cfg(test)]
-        let call = match super::probe::blocking(call).await {
-            Ok(value) => return value,
-            Err(call) => call,
-        };
-        match self.runtime.spawn_blocking(call).await {
-            Ok(value) => value,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down: nobody is left to see what the call returned.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        self.runtime.blocking(call).await
     }
 }
 
@@ -141,7 +129,7 @@ mod tests {
     async fn every_commit_is_told_of_once_until_it_is_on_disk() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("log.db"), 0).unwrap();
-        let log = Log::new(store, Handle::current());
+        let log = Log::new(store, tokio::runtime::Handle::current().into());
         drop(log.lock());
         assert!(is_told(&log).await, "what the process before left");
         log.lock().begin_sync();

@@ -3,16 +3,14 @@
 //!
 //! Imports nothing of the other parts; they all import this.
 
-pub(crate) mod bounds;
 mod chain;
 pub(crate) mod counters;
 mod evidence;
 mod fan_out;
 mod fingerprint;
 mod log;
-#[cfg(test)]
-pub(crate) mod probe;
 mod resume;
+mod runtime;
 mod settings;
 pub(crate) mod standing;
 
@@ -23,4 +21,6 @@ pub(crate) use fingerprint::thin;
 pub(crate) use log::{Log, LogGuard};
 pub use resume::{Refusal, Settled, settle, settle_at};
 pub(crate) use resume::{is_in_order, is_same, resettle};
+pub(crate) use runtime::Bounds;
+pub use runtime::Runtime;
 pub use settings::{Change, Directed, Pace, Retention};

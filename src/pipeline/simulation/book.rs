@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::chance::Chance;
 use super::endpoints::Mood;
+use super::hooks;
 use super::hooks::Sending;
 use super::rows::OutboxRow;
 use super::trace::Trace;
@@ -20,7 +21,6 @@ use super::vendors::{delay_ms, sends};
 use crate::model::clock::millis;
 use crate::model::{Clock, Dialect, Webhook};
 use crate::pipeline::send::UNRECORDED;
-use crate::pipeline::shared::bounds::within;
 use crate::store::person::{Debt, Person};
 
 /// Requests in flight that every webhook may have, whatever the global limit.
@@ -220,7 +220,7 @@ impl Book {
         {
             self.observe();
         }
-        if self.unrecorded >= within(UNRECORDED) && self.unrecorded_of(to) >= FLOOR {
+        if self.unrecorded >= hooks::within(UNRECORDED) && self.unrecorded_of(to) >= FLOOR {
             let waiting = self.unrecorded;
             self.broke(&format!("{id} is sent while {waiting} results wait"));
         }

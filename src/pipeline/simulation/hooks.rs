@@ -15,11 +15,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::chance::Chance;
 use crate::model::{Due, Webhook};
-use crate::pipeline::shared::probe::{self, Probe};
+use crate::pipeline::shared::{Bounds, Runtime};
 
 /// What the hooks of a thread do.
 pub(super) struct Hooks {
@@ -58,14 +59,19 @@ thread_local! {
     static SENDING: RefCell<Option<Sending>> = const { RefCell::new(None) };
 }
 
-/// Sets this thread's hooks, or takes them away.
+/// Sets this thread's hooks, or takes them away. The pipeline gets at them by [`runtime`].
 pub(super) fn set(hooks: Option<Hooks>) {
-    probe::set(hooks.as_ref().map(|_| Probe {
-        within,
-        pause: || Box::pin(pause().wait()),
-        sending,
-    }));
     HOOKS.set(hooks);
+}
+
+/// What the pipeline of this thread runs on.
+pub(super) fn runtime() -> Runtime {
+    Runtime {
+        bounds: Bounds(within),
+        inline: Some(|| Box::pin(pause().wait())),
+        sending: Some(sending),
+        ..Handle::current().into()
+    }
 }
 
 /// Changes this thread's hooks.
@@ -78,7 +84,7 @@ const SCALES: [usize; 8] = [1, 16, 64, 128, 256, 512, 1_024, 4_096];
 
 /// The bound, or a smaller one in its place: by the seed, and each by itself, so that every one of
 /// them is at some time the first that is reached.
-fn within(bound: usize) -> usize {
+pub(super) fn within(bound: usize) -> usize {
     HOOKS.with_borrow(|hooks| {
         let seed = hooks.as_ref().unwrap().seed;
         let mut chance = Chance::new(seed, bound as u64);

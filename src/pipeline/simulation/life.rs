@@ -7,20 +7,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::book::{Book, FLOOR};
 use super::endpoints::Endpoints;
 use super::follower::{Follower, Line};
+use super::hooks;
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
 use super::world::Files;
 use crate::model::{Clock, Cursor, Dialect};
 use crate::outbox::Tail;
 use crate::pipeline::send::QUEUE_ROWS;
-use crate::pipeline::shared::bounds::within;
 use crate::pipeline::{Dispatch, Intake, IntakeError, Pace, Settled, settle};
 use crate::store::person::Person;
 use crate::store::{self, Checkpointer, Store};
@@ -64,7 +63,7 @@ impl Life {
         let cursor = cursor(&mut tail, &mut store, clock, book)?;
         let checkpointer = Checkpointer::open(&files.log)?;
         let endpoints = Endpoints { book: book.clone() };
-        let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, Handle::current());
+        let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, hooks::runtime());
         dispatch.clamp().await?;
         let line = Line::default();
         let mut loops = JoinSet::new();
@@ -172,7 +171,7 @@ impl Life {
             if state.in_line && state.queued() > 0 && state.active < limit {
                 waiting.push(name.clone());
             }
-            if state.queued() > within(QUEUE_ROWS) + state.active {
+            if state.queued() > hooks::within(QUEUE_ROWS) + state.active {
                 book.broke(&format!("{name} has {} rows in memory", state.queued()));
             }
         }

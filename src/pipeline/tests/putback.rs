@@ -194,14 +194,32 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     let cursor = settle_at(&mut this.tail(), 3, 0, START_MS).unwrap();
     this.put_back();
     this.write(&["d"]);
-    let pruned = prune(&this.outbox, MAX_DATA_BYTES, (0, 3), (&cursor, START_MS)).unwrap();
+    let pruned = prune(
+        &this.outbox,
+        MAX_DATA_BYTES,
+        ((0, 3), 200),
+        (&cursor, START_MS),
+    )
+    .unwrap();
     assert_eq!(pruned, Pruned::Kept, "the counter is behind the cursor");
     this.write(&["e", "f"]);
-    let pruned = prune(&this.outbox, MAX_DATA_BYTES, (0, 3), (&cursor, START_MS)).unwrap();
+    let pruned = prune(
+        &this.outbox,
+        MAX_DATA_BYTES,
+        ((0, 3), 200),
+        (&cursor, START_MS),
+    )
+    .unwrap();
     assert_eq!(pruned, Pruned::Kept, "other rows have the ids");
     assert_eq!(application::ids_after(&this.outbox, 0), [1, 2, 3, 4]);
     let cursor = settle_at(&mut this.tail(), 4, 1, START_MS).unwrap();
-    let pruned = prune(&this.outbox, MAX_DATA_BYTES, (0, 3), (&cursor, START_MS)).unwrap();
+    let pruned = prune(
+        &this.outbox,
+        MAX_DATA_BYTES,
+        ((0, 3), 200),
+        (&cursor, START_MS),
+    )
+    .unwrap();
     assert!(
         matches!(&pruned, Pruned::Rows(chunk) if chunk.deleted == 3),
         "{pruned:?}"

@@ -173,7 +173,13 @@ impl World {
             poll: Duration::from_secs(3_600),
             ..Pace::default()
         };
-        let dispatch = Dispatch::new(store, transport, clock.clone(), pace, Handle::current());
+        let dispatch = Dispatch::new(
+            store,
+            transport,
+            clock.clone(),
+            pace,
+            Handle::current().into(),
+        );
         dispatch.clamp().await.unwrap();
         clock.step(stepped_ms);
         let mut loops = JoinSet::new();
