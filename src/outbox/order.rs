@@ -9,6 +9,15 @@ use super::guards;
 use super::tail::{Tail, each};
 
 impl Tail {
+    /// The highest id up to that one that a row has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn newest_up_to(&mut self, id: i64) -> Result<Option<i64>, Error> {
+        self.number("SELECT max(id) FROM main.outbox WHERE id <= ?1", [id])
+    }
+
     /// Whether every row there is has a time later than `time_ms`. Ends at the first that has not.
     ///
     /// # Errors

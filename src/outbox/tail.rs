@@ -306,15 +306,6 @@ impl Tail {
         Ok(found)
     }
 
-    /// The highest id up to that one that a row has.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn newest_up_to(&mut self, id: i64) -> Result<Option<i64>, Error> {
-        self.number("SELECT max(id) FROM main.outbox WHERE id <= ?1", [id])
-    }
-
     /// The highest id ever given, by SQLite's own account; 0 before the first.
     ///
     /// It is the highest id there is, should that be higher than the account says.

@@ -93,6 +93,8 @@ pub(super) struct Book {
     pub(super) rows: BTreeMap<i64, OutboxRow>,
     /// Ids are given anew, and the cursor has not gone back yet: it may.
     pub(super) put_back: bool,
+    /// The clock was set back since the cursor was last set: what is written may look older than that.
+    pub(super) turned_back: bool,
     /// The table was emptied, and the cursor has not gone back yet: it must.
     pub(super) emptied: bool,
     /// Ids of taken rows were given again in an outbox that is the same, and the cursor has not gone back
@@ -152,6 +154,7 @@ impl Book {
             above_floor: 0,
             rows: BTreeMap::new(),
             put_back: false,
+            turned_back: false,
             emptied: false,
             given_again: false,
             columns: BTreeSet::new(),

@@ -301,7 +301,10 @@ fn cursor(
     let settled = match settle(tail, known, now_ms).unwrap() {
         Ok(settled) => settled,
         Err(refusal) => {
-            lock(book).note(&format!("refused: {refusal:?}"));
+            let mut book = lock(book);
+            book.note(&format!("refused: {refusal:?}"));
+            // Rows of an outbox that was seen empty at a later hour of the clock: a person is asked.
+            book.put_back |= book.turned_back && book.cursor.1 == 0;
             Settled::Fresh(Cursor {
                 generation: generation + 1,
                 ..Cursor::default()

@@ -55,6 +55,7 @@ impl Book {
             self.untaken.remove(&id);
         }
         self.cursor = to;
+        self.turned_back = false;
         self.columns.clear();
         self.cursor_is_right(to.1);
     }
@@ -80,6 +81,7 @@ impl Book {
             let is_back = self.cursor.1 == 0 && rows.any(|row| self.handled.contains(&row.number));
             (self.put_back, self.emptied, self.given_again) = (is_back, false, false);
         }
+        self.turned_back = false;
         self.columns.clear();
         self.note(&format!("the cursor is set to {:?}", self.cursor));
         self.cursor_is_right(self.cursor.1);

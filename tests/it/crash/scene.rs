@@ -266,6 +266,13 @@ impl Scene {
         let old = now_ms() - 31 * DAY_MS;
         let change = |sql: &str| self.world.change_log(sql).unwrap();
         change("DELETE FROM mark");
+        // Chunks enough for every point of a sweep, however little was sent so far.
+        change(&format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 601)
+             INSERT INTO rejected (generation, event_id, event, reason, time)
+             SELECT 0, 0, 'old', 'old', {} FROM n",
+            old - DAY_MS
+        ));
         let seq = |table| {
             format!("coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)")
         };

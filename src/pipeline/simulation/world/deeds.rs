@@ -122,6 +122,7 @@ impl World {
         book.observe();
         clock.step(by_ms);
         book.forward_ms += by_ms.max(0);
+        book.turned_back |= by_ms < 0;
         book.disturbed_ms = book.mono_ms();
         book.note(&format!("the clock steps by {by_ms}"));
         book.count("clock steps");
