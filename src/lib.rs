@@ -49,14 +49,34 @@
 //! - No read of the wall clock but in `model::clock`, no randomness at all: jitter is a hash.
 //! - No descriptor of a database but SQLite's own: closing one drops the process's locks.
 
-pub mod api;
-pub mod cli;
-pub mod config;
-pub mod daemon;
-pub mod dialect;
-pub mod model;
-pub mod outbox;
-pub mod pipeline;
-pub mod query;
-pub mod store;
-pub mod transport;
+mod api;
+mod cli;
+mod config;
+mod daemon;
+mod dialect;
+mod model;
+mod outbox;
+mod pipeline;
+mod query;
+mod store;
+mod transport;
+
+pub use cli::main;
+
+/// What the tests beside the crate call (`tests/fuzz`, `tests/it`), and nobody else may.
+#[doc(hidden)]
+pub mod tested {
+    pub use crate::api::{Api, Reload, item, serve_socket};
+    pub use crate::config::{
+        Config, Diagnostic, Report, SecretsWanted, Severity, Surroundings, parse,
+    };
+    pub use crate::dialect::{body, event_id_text, request, row_id_of};
+    pub use crate::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
+    pub use crate::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS, is_name};
+    pub use crate::model::{Clock, Dialect, Event, Webhook};
+    pub use crate::outbox::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
+    pub use crate::pipeline::{Change, Dispatch, Pace, Retention};
+    pub use crate::query::About;
+    pub use crate::store::Store;
+    pub use crate::transport::Client;
+}

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    webhooksd::cli::main()
+    webhooksd::main()
 }

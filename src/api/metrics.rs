@@ -41,7 +41,7 @@ use crate::pipeline::{Snapshot, WebhookSnapshot};
 use crate::query::{Files, Inside};
 
 /// Every family: its name, its type and its help.
-pub const FAMILIES: &[(&str, &str, &str)] = &[
+pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
     ("webhooksd_build_info", "gauge", "The version that runs."),
     (
         "webhooksd_start_time_seconds",

@@ -26,7 +26,7 @@ mod route;
 mod serve;
 mod server;
 
-pub use append::Appending;
-pub use metrics::FAMILIES;
-pub use serve::{DESCRIPTORS, serve_metrics, serve_socket};
+pub(crate) use append::Appending;
+pub use serve::serve_socket;
+pub(crate) use serve::{DESCRIPTORS, serve_metrics};
 pub use server::{Api, Reload};

@@ -41,7 +41,7 @@ const FEWEST_PLACES: usize = 8;
 const METRICS_PLACES: usize = 16;
 
 /// Descriptors that the listeners and their connections take, with one beyond each limit.
-pub const DESCRIPTORS: u64 = 544;
+pub(crate) const DESCRIPTORS: u64 = 544;
 
 /// The longest head of a request: curl's is 200 bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
@@ -72,7 +72,11 @@ pub async fn serve_socket(
 }
 
 /// Serves the metrics over TCP until `stop` is true.
-pub async fn serve_metrics(api: Arc<Api>, listener: TcpListener, stop: watch::Receiver<bool>) {
+pub(crate) async fn serve_metrics(
+    api: Arc<Api>,
+    listener: TcpListener,
+    stop: watch::Receiver<bool>,
+) {
     serve(api, Scope::Metrics, METRICS_PLACES, stop, listener).await;
 }
 

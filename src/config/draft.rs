@@ -16,7 +16,7 @@ use super::{Config, sections};
 
 /// A key that what lies outside of the file may contradict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub(crate) enum Key {
     /// None: the file as a whole.
     File,
     /// `[outbox] path`.
@@ -49,7 +49,7 @@ pub(super) struct WebhookPlaces {
 
 /// What was read, with all that is known against it so far.
 #[derive(Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     pub(super) file_name: String,
     pub(super) text: String,
     pub(super) config: Config,
@@ -62,23 +62,23 @@ impl Draft {
     /// As much of the configuration as is right by itself: webhooks that are not right are left out, and
     /// of a section what is not right has its default.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// Whether the key's value, or its default, is one that can be looked into.
     #[must_use]
-    pub fn is_sound(&self, key: Key) -> bool {
+    pub(crate) fn is_sound(&self, key: Key) -> bool {
         self.places.iter().any(|(known, _)| *known == key)
     }
 
     /// Notes an error.
-    pub fn error(&mut self, key: Key, message: impl Into<String>, fix: impl Into<String>) {
+    pub(crate) fn error(&mut self, key: Key, message: impl Into<String>, fix: impl Into<String>) {
         self.note(Severity::Error, key, message.into(), fix.into());
     }
 
     /// Notes a warning.
-    pub fn warning(&mut self, key: Key, message: impl Into<String>, fix: impl Into<String>) {
+    pub(crate) fn warning(&mut self, key: Key, message: impl Into<String>, fix: impl Into<String>) {
         self.note(Severity::Warning, key, message.into(), fix.into());
     }
 
@@ -99,7 +99,7 @@ impl Draft {
     ///
     /// # Errors
     /// All that is wrong, warnings included, where one of it is an error.
-    pub fn finish(self) -> Result<Config, Report> {
+    pub(crate) fn finish(self) -> Result<Config, Report> {
         let failed = self.found.has_errors();
         let (list, more) = self.found.finish();
         if list.is_empty() {

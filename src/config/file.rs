@@ -17,14 +17,14 @@ use super::read::{MAX_CONFIG_BYTES, too_large};
 use super::{Config, Draft, SecretsWanted, Surroundings, draft};
 
 /// Where a configuration is looked for, in this order.
-pub const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
+pub(crate) const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
 
 /// The most that is read of a secret or CA file, in bytes: above both their limits.
 const MAX_READ_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// Why there is no configuration.
 #[derive(Debug)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The file cannot be read.
     Read {
         /// The file as it was named.
@@ -41,7 +41,7 @@ pub enum LoadError {
 impl LoadError {
     /// What an operator can do.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Read { source, .. } => Some(match source.kind() {
                 io::ErrorKind::NotFound => "name the configuration with --config FILE",
@@ -86,7 +86,7 @@ impl From<Report> for LoadError {
 /// # Errors
 /// [`LoadError::Nowhere`] where there is none. One that is there but can't be read is taken: the
 /// next one would be another configuration than was meant.
-pub fn default_file() -> Result<PathBuf, LoadError> {
+pub(crate) fn default_file() -> Result<PathBuf, LoadError> {
     DEFAULT_FILES
         .into_iter()
         .map(PathBuf::from)
@@ -98,7 +98,7 @@ pub fn default_file() -> Result<PathBuf, LoadError> {
 ///
 /// # Errors
 /// The file cannot be read, or the report of all that is wrong with it.
-pub fn load(
+pub(crate) fn load(
     path: &Path,
     secrets: SecretsWanted,
     check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
@@ -110,7 +110,7 @@ pub fn load(
 ///
 /// # Errors
 /// The file cannot be read, or is no TOML.
-pub fn load_draft(
+pub(crate) fn load_draft(
     path: &Path,
     secrets: SecretsWanted,
     check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
@@ -145,7 +145,7 @@ pub fn load_draft(
 /// Where the socket is by a file that may have errors: for `reload`, which has the daemon say them.
 /// `None` where the file can't be read or has no `[socket]`.
 #[must_use]
-pub fn socket_path(path: &Path) -> Option<PathBuf> {
+pub(crate) fn socket_path(path: &Path) -> Option<PathBuf> {
     let bytes = read(path, MAX_CONFIG_BYTES).ok()?;
     let named = super::read::socket_path(std::str::from_utf8(&bytes).ok()?)?;
     let path = absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -36,9 +36,10 @@ use std::path::{Path, PathBuf};
 use crate::model::Webhook;
 
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use draft::{Draft, Key};
-pub use file::{DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path};
-pub use read::{draft, parse};
+pub(crate) use draft::{Draft, Key};
+pub(crate) use file::{DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path};
+pub(crate) use read::draft;
+pub use read::parse;
 
 /// Which secrets (and CA files) are read, and what it means where one is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

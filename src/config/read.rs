@@ -42,7 +42,11 @@ pub fn parse(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<C
 ///
 /// # Errors
 /// It is no TOML, or too large.
-pub fn draft(file_name: &str, text: &str, around: &Surroundings<'_>) -> Result<Draft, Report> {
+pub(crate) fn draft(
+    file_name: &str,
+    text: &str,
+    around: &Surroundings<'_>,
+) -> Result<Draft, Report> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > MAX_CONFIG_BYTES {
         return Err(too_large(file_name).into());

@@ -11,7 +11,7 @@ use crate::{config, outbox, store, transport};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// The configuration can't be read or has errors.
     Config(config::LoadError),
     /// The lock file can't be made or locked.
@@ -107,7 +107,7 @@ pub enum Error {
 impl Error {
     /// The process's exit code: 2 where the configuration or a decision is needed, else 1.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
             | Self::Refused(_)
@@ -134,7 +134,7 @@ impl Error {
 
     /// What a person can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint().map(|hint| hint.to_string()),
             Self::Held { .. } => Some("one daemon serves one log; stop the other one first".into()),

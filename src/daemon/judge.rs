@@ -62,7 +62,7 @@ pub(super) fn judge(path: &Path, asked: &Asked<'_>, client: &Client) -> Result<J
 ///
 /// # Errors
 /// The file can't be read, or the report of all that is wrong.
-pub fn check(path: &Path) -> Result<Config, Error> {
+pub(crate) fn check(path: &Path) -> Result<Config, Error> {
     let client = Client::new(Clock::system());
     judge(path, &Asked::Check, &client).map(|judged| judged.config)
 }

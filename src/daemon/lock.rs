@@ -40,7 +40,7 @@ const PID_BYTES: u64 = 32;
 
 /// The lock, as long as it lives.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: File,
     /// What is taken away again, while the lock still holds: the folder is the application's.
     ours: Option<PathBuf>,
@@ -70,7 +70,7 @@ impl Lock {
     ///
     /// # Errors
     /// Another process has it, or the file can't be made.
-    pub fn take(log: &Path) -> Result<Self, Error> {
+    pub(crate) fn take(log: &Path) -> Result<Self, Error> {
         if let Some(how) = outbox::other_name(log) {
             let log = log.to_owned();
             return Err(Error::OtherName { log, how });

@@ -36,10 +36,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-pub use error::Error;
-pub use judge::check;
-pub use lock::Lock;
-pub use opening::{make_own_outbox, makes_outbox, owns_outbox};
+pub(crate) use error::Error;
+pub(crate) use judge::check;
+pub(crate) use lock::Lock;
+pub(crate) use opening::{make_own_outbox, makes_outbox};
 
 use crate::api::{self, Api, Appending};
 use crate::config::Config;
@@ -75,7 +75,7 @@ const RELOADS: usize = 16;
 ///
 /// # Errors
 /// What kept it from starting or ended it. The configuration's own errors are in it, whole.
-pub fn run(config_path: &Path) -> Result<(), Error> {
+pub(crate) fn run(config_path: &Path) -> Result<(), Error> {
     limits::forbid_core();
     let client = Client::new(Clock::system());
     let judged = judge(config_path, &Asked::Start, &client)?;

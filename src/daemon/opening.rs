@@ -22,7 +22,7 @@ const STATE_FOLDERS: &str = "STATE_DIRECTORY";
 ///
 /// # Errors
 /// It can't be made.
-pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
+pub(crate) fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
     if owns_outbox(config) && !(is_missing(config) && has_taken(config)) {
         outbox::create_if_missing(&config.outbox.path)
     } else {
@@ -32,7 +32,7 @@ pub fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
 
 /// Whether a start would make the outbox.
 #[must_use]
-pub fn makes_outbox(config: &Config) -> bool {
+pub(crate) fn makes_outbox(config: &Config) -> bool {
     is_missing(config) && owns_outbox(config) && !has_taken(config)
 }
 
@@ -54,7 +54,7 @@ pub(super) fn has_taken(config: &Config) -> bool {
 
 /// Whether a missing outbox would be webhooksd's own.
 #[must_use]
-pub fn owns_outbox(config: &Config) -> bool {
+pub(crate) fn owns_outbox(config: &Config) -> bool {
     let folders = std::env::var_os(STATE_FOLDERS).unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
     folders.retain(|folder| folder.is_absolute());

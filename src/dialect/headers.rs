@@ -61,7 +61,7 @@ fn signature_header(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Option
 
 /// The header that a body is signed with: its name in the documented case, and its value.
 #[must_use]
-pub fn signature(dialect: Dialect, secret: &Secret, body: &Bytes) -> (&'static str, String) {
+pub(crate) fn signature(dialect: Dialect, secret: &Secret, body: &Bytes) -> (&'static str, String) {
     let (name, prefix) = names(dialect);
     (name, sign::signature(prefix, secret, body))
 }

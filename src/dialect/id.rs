@@ -26,7 +26,7 @@ const DIGEST_BITS: u32 = 27;
 /// complement; a tenant that is NULL is the length 2^64 - 1 and no bytes. `key` is left out: it says
 /// how the row came in, not what it is.
 #[must_use]
-pub fn digest(event: &Event) -> [u8; 32] {
+pub(crate) fn digest(event: &Event) -> [u8; 32] {
     let mut hash = Sha256::new();
     field(&mut hash, &event.id.to_be_bytes());
     field(&mut hash, &event.time_ms.to_be_bytes());

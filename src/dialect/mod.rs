@@ -27,10 +27,12 @@ mod timestamp;
 mod verdict;
 
 pub use envelope::body;
-pub use headers::{request, signature};
-pub use id::{digest, event_id_text, row_id_of};
-pub use schedule::{Timeouts, longest_delay_ms, sends, timeouts};
-pub use verdict::verdict;
+pub use headers::request;
+pub(crate) use headers::signature;
+pub(crate) use id::digest;
+pub use id::{event_id_text, row_id_of};
+pub(crate) use schedule::{Timeouts, longest_delay_ms, sends, timeouts};
+pub(crate) use verdict::verdict;
 
 #[cfg(test)]
 mod tests;

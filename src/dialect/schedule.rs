@@ -46,7 +46,7 @@ pub struct Timeouts {
 
 /// The time-outs of a dialect; all have the same today.
 #[must_use]
-pub fn timeouts(dialect: Dialect) -> Timeouts {
+pub(crate) fn timeouts(dialect: Dialect) -> Timeouts {
     match dialect {
         Dialect::BoldCms | Dialect::BoldFactory | Dialect::OpenboxesLift => Timeouts {
             connect: CONNECT_TIMEOUT,
@@ -59,7 +59,7 @@ pub fn timeouts(dialect: Dialect) -> Timeouts {
 /// How many sends a delivery gets in all. Only `bold-factory` reads `max_attempts`, and makes at
 /// least one.
 #[must_use]
-pub fn sends(dialect: Dialect, max_attempts: u32) -> u32 {
+pub(crate) fn sends(dialect: Dialect, max_attempts: u32) -> u32 {
     match dialect {
         Dialect::BoldCms => BOLD_CMS_SENDS,
         Dialect::BoldFactory => max_attempts.max(1),
@@ -92,7 +92,7 @@ pub(super) fn delay_ms(
 /// The longest delay that a delivery with so many attempts behind it can be waiting for; 0 before
 /// the first. A due time that is further off than this comes from a clock that was stepped.
 #[must_use]
-pub fn longest_delay_ms(dialect: Dialect, attempts_made: u32) -> i64 {
+pub(crate) fn longest_delay_ms(dialect: Dialect, attempts_made: u32) -> i64 {
     if attempts_made == 0 {
         return 0;
     }

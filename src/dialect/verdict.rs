@@ -11,7 +11,7 @@ use crate::model::{Due, Exchange, Origin, Verdict};
 /// What follows from the attempt that was due and ended at `now_ms`, and why it was no success.
 /// `max_attempts` is the webhook's. A test is sent once in every dialect: a person sees what came of it.
 #[must_use]
-pub fn verdict(
+pub(crate) fn verdict(
     due: &Due,
     max_attempts: u32,
     exchange: &Exchange,

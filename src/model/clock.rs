@@ -76,19 +76,19 @@ impl Clock {
 
 /// Whole milliseconds of a span.
 #[must_use]
-pub fn millis(span: Duration) -> i64 {
+pub(crate) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whole microseconds of a span.
 #[must_use]
-pub fn micros(span: Duration) -> i64 {
+pub(crate) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A UNIX millisecond for people: ISO 8601, UTC, to the second.
 #[must_use]
-pub fn utc(ms: i64) -> String {
+pub(crate) fn utc(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(
         |_| format!("{ms} ms"),
         |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

@@ -58,10 +58,10 @@ const EDGES: [Edge; 20] = [
 ];
 
 /// The upper edges of the log's buckets, milliseconds.
-pub const LOG_EDGES_MS: [i64; 17] = part(false);
+pub(crate) const LOG_EDGES_MS: [i64; 17] = part(false);
 
 /// The upper edges of the metrics' buckets, milliseconds; the last bucket is open.
-pub const METRICS_EDGES_MS: [i64; 12] = part(true);
+pub(crate) const METRICS_EDGES_MS: [i64; 12] = part(true);
 
 /// Those of the metrics, or of the log: exactly so many, or it does not compile.
 const fn part<const N: usize>(of_metrics: bool) -> [i64; N] {

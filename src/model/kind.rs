@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt as _;
 
 /// What it is; `None`: a plain file.
 #[must_use]
-pub fn other_kind(file: &Metadata) -> Option<&'static str> {
+pub(crate) fn other_kind(file: &Metadata) -> Option<&'static str> {
     let kind = file.file_type();
     if kind.is_file() {
         None

@@ -6,28 +6,29 @@
 
 #[cfg(test)]
 pub(crate) mod alone;
-pub mod attempt;
-pub mod clock;
-pub mod crash;
-pub mod delivery;
+pub(crate) mod attempt;
+pub(crate) mod clock;
+pub(crate) mod crash;
+pub(crate) mod delivery;
 mod durations;
-pub mod event;
-pub mod headers;
+pub(crate) mod event;
+pub(crate) mod headers;
 mod host;
 mod kind;
-pub mod print;
-pub mod url;
-pub mod webhook;
+pub(crate) mod print;
+pub(crate) mod url;
+pub(crate) mod webhook;
 
-pub use attempt::{
+pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
 pub use clock::Clock;
-pub use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
-pub use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
+pub(crate) use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
+pub(crate) use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
-pub use headers::Headers;
-pub use kind::other_kind;
-pub use print::Print;
-pub use url::Url;
-pub use webhook::{Dialect, Pattern, Secret, Unwanted, Webhook};
+pub(crate) use headers::Headers;
+pub(crate) use kind::other_kind;
+pub(crate) use print::Print;
+pub(crate) use url::Url;
+pub use webhook::{Dialect, Webhook};
+pub(crate) use webhook::{Pattern, Secret, Unwanted};

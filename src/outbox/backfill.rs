@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Copies the WAL when its time has come.
 #[derive(Debug)]
-pub struct Backfill {
+pub(crate) struct Backfill {
     path: PathBuf,
     /// When to try; `None` where nothing was committed since the file was whole.
     due: Option<Instant>,
@@ -33,7 +33,7 @@ pub struct Backfill {
 impl Backfill {
     /// For the outbox at `path`, which may have been left half copied.
     #[must_use]
-    pub fn new(path: &Path, now: Instant) -> Self {
+    pub(crate) fn new(path: &Path, now: Instant) -> Self {
         let mut this = Self {
             path: path.to_owned(),
             due: None,
@@ -45,14 +45,14 @@ impl Backfill {
     }
 
     /// Somebody committed.
-    pub fn touch(&mut self, now: Instant) {
+    pub(crate) fn touch(&mut self, now: Instant) {
         self.pause = QUIET;
         self.due = Some(now + QUIET);
     }
 
     /// Begins to copy where it is time, and hears what came of it. To be called now and then; waits
     /// for nothing.
-    pub fn look(&mut self, now: Instant) {
+    pub(crate) fn look(&mut self, now: Instant) {
         if let Some(copying) = self.copying.take_if(|copying| copying.is_finished()) {
             let whole = copying.join().ok().flatten();
             if whole == Some(false) && self.due.is_none() {
@@ -73,7 +73,7 @@ impl Backfill {
     }
 
     /// Waits for what is being copied.
-    pub fn end(mut self) {
+    pub(crate) fn end(mut self) {
         if let Some(copying) = self.copying.take() {
             copying.join().ok();
         }

@@ -32,7 +32,7 @@ const BLIND_POLL: Duration = Duration::from_millis(25);
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Burst {
+pub(crate) struct Burst {
     /// Gaps waited for since the last event; beyond [`DOUBLINGS`] the slow poll.
     step: u32,
     slow: Duration,
@@ -43,7 +43,7 @@ impl Burst {
     ///
     /// `blind` says that no events will come, see [`Watch::is_blind`](super::Watch::is_blind).
     #[must_use]
-    pub fn new(blind: bool) -> Self {
+    pub(crate) fn new(blind: bool) -> Self {
         Self {
             step: 0,
             slow: if blind { BLIND_POLL } else { SLOW_POLL },
@@ -52,7 +52,7 @@ impl Burst {
 
     /// How long to wait for an event now.
     #[must_use]
-    pub fn gap(&self) -> Duration {
+    pub(crate) fn gap(&self) -> Duration {
         if self.step > DOUBLINGS {
             self.slow
         } else {
@@ -61,12 +61,12 @@ impl Burst {
     }
 
     /// An event came.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.step = 0;
     }
 
     /// The gap passed without one.
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.step = (self.step + 1).min(DOUBLINGS + 1);
     }
 }

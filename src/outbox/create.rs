@@ -29,7 +29,7 @@ const MODE: u32 = 0o660;
 /// # Errors
 ///
 /// [`Error::Make`] and [`Error::Fill`]; [`Error::Find`] where `path` can't be looked at.
-pub fn create_if_missing(path: &Path) -> Result<bool, Error> {
+pub(crate) fn create_if_missing(path: &Path) -> Result<bool, Error> {
     let make_error = |source| Error::Make {
         path: path.to_owned(),
         source,
@@ -80,7 +80,7 @@ pub fn create_if_missing(path: &Path) -> Result<bool, Error> {
 /// one of those that hold webhooksd's files. Elsewhere it is an application's, which makes it when
 /// its time has come; a link there is somebody's, too.
 #[must_use]
-pub fn is_own(path: &Path, own_folders: &[PathBuf]) -> bool {
+pub(crate) fn is_own(path: &Path, own_folders: &[PathBuf]) -> bool {
     let Ok(folder) = std::fs::canonicalize(folder_of(path)) else {
         return false;
     };

@@ -57,7 +57,7 @@ impl fmt::Display for Finding {
 ///
 /// What `run` waits for is no error: no file, no table.
 #[must_use]
-pub fn inspect(path: &Path, is_made: bool) -> Vec<Finding> {
+pub(crate) fn inspect(path: &Path, is_made: bool) -> Vec<Finding> {
     match findings(path) {
         Ok(findings) => findings,
         Err(Error::Find { source, .. })

@@ -10,7 +10,7 @@ use super::{Error, Tail, table, traceless};
 
 /// What a look found.
 #[derive(Debug)]
-pub enum Look {
+pub(crate) enum Look {
     /// There is no file.
     Missing,
     /// It can't be looked into without making files.
@@ -23,7 +23,7 @@ pub enum Look {
 ///
 /// # Errors
 /// What opening it for good would meet: see [`Tail::open`].
-pub fn look(path: &Path, max_data_bytes: usize) -> Result<Look, Error> {
+pub(crate) fn look(path: &Path, max_data_bytes: usize) -> Result<Look, Error> {
     if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(Look::Missing);
     }

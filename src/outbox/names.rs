@@ -56,7 +56,7 @@ impl fmt::Display for OtherName {
 
 /// Whether the file that `path` leads to has another name. A file that can't be looked at has none.
 #[must_use]
-pub fn other_name(path: &Path) -> Option<OtherName> {
+pub(crate) fn other_name(path: &Path) -> Option<OtherName> {
     let file = std::fs::metadata(path).ok()?;
     if !file.is_file() {
         return None;

@@ -28,7 +28,7 @@ const DELETE: &str = "DELETE FROM main.outbox WHERE id = ?1";
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pruned {
+pub(crate) enum Pruned {
     /// A chunk was gone through.
     Rows(Chunk),
     /// Another connection was writing: try again later.
@@ -39,7 +39,7 @@ pub enum Pruned {
 
 /// What became of a chunk of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// Rows that were deleted.
     pub deleted: usize,
     /// Rows that the application keeps.
@@ -50,7 +50,7 @@ pub struct Chunk {
 
 /// Rows that can't be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// How many.
     pub count: usize,
     /// The first of them.
@@ -72,7 +72,7 @@ impl Chunk {
 
 /// A connection that deletes old rows.
 #[derive(Debug)]
-pub struct Pruner {
+pub(crate) struct Pruner {
     connection: Connection,
     keeper: Keeper,
     path: PathBuf,
@@ -85,7 +85,7 @@ impl Pruner {
     /// # Errors
     ///
     /// As [`Tail::open`](super::Tail::open).
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let connection = connect::to_write(path)?;
         table::inspect(&connection, path)?;
         connection
@@ -107,7 +107,7 @@ impl Pruner {
     /// # Errors
     ///
     /// [`Error::Prune`], and those of `wanted`.
-    pub fn delete(
+    pub(crate) fn delete(
         &mut self,
         (after, up_to): (i64, i64),
         limit: usize,

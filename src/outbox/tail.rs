@@ -34,7 +34,7 @@ pub struct Batch {
 }
 
 /// A row, and its `key` where it has one.
-pub type Keyed = (Row, Option<Box<str>>);
+pub(crate) type Keyed = (Row, Option<Box<str>>);
 
 /// The rows behind a position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

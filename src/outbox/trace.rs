@@ -8,12 +8,12 @@ use std::path::Path;
 
 /// The files of a database as they were: their identities, lengths and times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace([Option<[u64; 3]>; 2], [(i64, i64); 2]);
+pub(crate) struct Trace([Option<[u64; 3]>; 2], [(i64, i64); 2]);
 
 impl Trace {
     /// Of the database at `path`, and of its `-wal`.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut wal = real.clone().into_os_string();
         wal.push("-wal");

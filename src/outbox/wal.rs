@@ -201,7 +201,7 @@ fn stay(held: SyncSender<()>, released: Receiver<()>) -> impl FnMut(i32) -> bool
 /// # Errors
 ///
 /// [`Error::Open`]: the file can't be opened for writing, or the WAL not be copied.
-pub fn backfill(path: &Path) -> Result<bool, Error> {
+pub(crate) fn backfill(path: &Path) -> Result<bool, Error> {
     let open_error = |source| connect::open_error(path, source);
     if !wal_of(path).exists() {
         return Ok(true);

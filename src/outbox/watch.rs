@@ -40,7 +40,7 @@ const COMINGS: WatchFlags = WatchFlags::CREATE
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
+pub(crate) enum Wake {
     /// One of the outbox's files was touched, or events were lost.
     File,
     /// A [`Waker`] was used.
@@ -51,11 +51,11 @@ pub enum Wake {
 
 /// Ends the wait of its [`Watch`] from another thread.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<OwnedFd>);
+pub(crate) struct Waker(Arc<OwnedFd>);
 
 impl Waker {
     /// Ends the wait that is on, or the next one.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // It only fails where so many wakes are pending already that they no longer can be counted.
         rustix::io::write(&*self.0, &1_u64.to_ne_bytes()).ok();
     }
@@ -63,7 +63,7 @@ impl Waker {
 
 /// A watch on the folder of an outbox. Who may not watch it has one that is blind, and polls.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     events: Option<OwnedFd>,
     folders: Vec<Folder>,
     wakes: Arc<OwnedFd>,
@@ -108,12 +108,8 @@ impl Folder {
 
 impl Watch {
     /// Watches the folder of the outbox at `path`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Watch`], where the machine's limit of watches is reached for instance; a
-    /// [`blind`](Self::blind) watch serves then. [`Error::Wait`].
-    pub fn new(path: &Path) -> Result<(Self, Waker), Error> {
+    #[cfg(test)]
+    pub(crate) fn new(path: &Path) -> Result<(Self, Waker), Error> {
         let (mut watch, waker) = Self::blind()?;
         watch.see(path)?;
         Ok((watch, waker))
@@ -125,7 +121,7 @@ impl Watch {
     /// # Errors
     ///
     /// [`Error::Watch`]; the watch is blind then.
-    pub fn see(&mut self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn see(&mut self, path: &Path) -> Result<(), Error> {
         self.events = None;
         self.folders = vec![Folder::of(path)];
         if let Ok(real) = std::fs::canonicalize(path) {
@@ -151,7 +147,7 @@ impl Watch {
     /// # Errors
     ///
     /// [`Error::Wait`].
-    pub fn blind() -> Result<(Self, Waker), Error> {
+    pub(crate) fn blind() -> Result<(Self, Waker), Error> {
         let wait_error = |error: Errno| Error::Wait {
             source: error.into(),
         };
@@ -172,7 +168,7 @@ impl Watch {
 
     /// Whether no file is seen, so that only polling finds new rows.
     #[must_use]
-    pub fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         self.events.is_none()
     }
 
@@ -184,7 +180,7 @@ impl Watch {
     /// # Errors
     ///
     /// [`Error::Wait`].
-    pub fn wait(&mut self, longest: Duration) -> Result<Wake, Error> {
+    pub(crate) fn wait(&mut self, longest: Duration) -> Result<Wake, Error> {
         self.wait_for(longest).map_err(|error| Error::Wait {
             source: io::Error::from(error),
         })

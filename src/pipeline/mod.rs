@@ -20,12 +20,12 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use intake::{
-    Claim, Follow, Followed, Intake, IntakeError, Step, follow, follow_later, journal_settled,
+#[cfg(test)]
+pub(crate) use intake::Step;
+pub(crate) use intake::{
+    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, journal_settled,
 };
-pub use orders::{Asked, Found, PARTS, Refused, Rounds, Snapshot, Tested, Wanted, WebhookSnapshot};
+pub(crate) use orders::{PARTS, Refused, Rounds, Snapshot, Tested, Wanted, WebhookSnapshot};
 pub use send::Dispatch;
-pub use shared::{
-    Change, Counters, Directed, Pace, Refusal, Retention, Routes, Runtime, Settled, chain, settle,
-    settle_at,
-};
+pub use shared::{Change, Pace, Retention};
+pub(crate) use shared::{Directed, Refusal, Settled, chain, settle, settle_at};

@@ -8,7 +8,7 @@ use crate::store::{Error, LogFilter, LogRow, LogText, Newest, Reader};
 const FOLLOWED: usize = 1_000;
 
 /// The attempts of a log that pass a filter.
-pub struct Attempts {
+pub(crate) struct Attempts {
     reader: Reader,
     filter: LogFilter,
     /// The last attempt that was looked at.
@@ -19,7 +19,7 @@ pub struct Attempts {
 
 /// Attempts made since the last look.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fresh {
+pub(crate) struct Fresh {
     /// Their ids, the oldest first.
     pub ids: Vec<i64>,
     /// There may be more at once.
@@ -29,7 +29,7 @@ pub struct Fresh {
 impl Attempts {
     /// Those of that log.
     #[must_use]
-    pub fn new(reader: Reader, filter: LogFilter) -> Self {
+    pub(crate) fn new(reader: Reader, filter: LogFilter) -> Self {
         Self {
             reader,
             filter,
@@ -42,7 +42,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn newest(&mut self, count: usize) -> Result<Newest, Error> {
+    pub(crate) fn newest(&mut self, count: usize) -> Result<Newest, Error> {
         // Asked first: what is made meanwhile is at worst looked at twice, never left out.
         let last = self.reader.newest_id()?;
         let newest = self.reader.newest(&self.filter, count)?;
@@ -54,7 +54,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn fresh(&mut self) -> Result<Fresh, Error> {
+    pub(crate) fn fresh(&mut self) -> Result<Fresh, Error> {
         let now = self.reader.data_version()?;
         if self.version == Some(now) {
             let ids = Vec::new();
@@ -73,7 +73,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn rows(&self, ids: &[i64]) -> Result<Vec<LogRow>, Error> {
+    pub(crate) fn rows(&self, ids: &[i64]) -> Result<Vec<LogRow>, Error> {
         let mut rows = Vec::with_capacity(ids.len());
         for id in ids {
             rows.extend(self.reader.attempt(*id)?);
@@ -85,7 +85,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn text(&self, id: i64) -> Result<Option<LogText>, Error> {
+    pub(crate) fn text(&self, id: i64) -> Result<Option<LogText>, Error> {
         self.reader.attempt_text(id)
     }
 }

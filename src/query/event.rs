@@ -15,7 +15,7 @@ use crate::store::{self, EventTrace};
 
 /// The answer, and what is to know beside it.
 #[derive(Debug)]
-pub struct Explained {
+pub(crate) struct Explained {
     /// What kept an answer from being whole.
     pub remarks: Vec<Remark>,
     /// What became of the event, or why nobody knows it.
@@ -24,7 +24,7 @@ pub struct Explained {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub(crate) enum Unknown {
     /// Neither outbox nor log knows the row. `passed` says whether the daemon has passed it.
     Row {
         /// The events up to it were taken in.
@@ -36,7 +36,7 @@ pub enum Unknown {
 
 /// What the row of the outbox is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowState {
+pub(crate) enum RowState {
     /// An event that could be sent.
     Event,
     /// One that can't be sent.
@@ -49,7 +49,7 @@ pub enum RowState {
 
 /// What became of an event.
 #[derive(Debug)]
-pub struct Story {
+pub(crate) struct Story {
     /// The id of its row.
     pub id: i64,
     /// Its name, where one is known.
@@ -87,7 +87,7 @@ fn told(known: Known, config: &Config) -> Story {
 ///
 /// # Errors
 /// The log can't be read. An outbox that can't be read is a remark.
-pub fn explain(config: &Config, id: i64, text: &str) -> Result<Explained, store::Error> {
+pub(crate) fn explain(config: &Config, id: i64, text: &str) -> Result<Explained, store::Error> {
     let mut remarks = Vec::new();
     let log = log(config)?;
     if log.is_none() {

@@ -33,7 +33,7 @@ const SHARE: u32 = 10;
 
 /// One webhook's pending deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
+pub(crate) struct Pending {
     /// The webhook's name.
     pub webhook: String,
     /// How many, exactly.
@@ -44,7 +44,7 @@ pub struct Pending {
 
 /// What the files said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files {
+pub(crate) struct Files {
     /// The webhooks that have some pending; `None` where the log could not be read, or only in brief.
     pub pending: Option<Vec<Pending>>,
     /// What is pending in all; exact but for a reading in brief.
@@ -70,13 +70,13 @@ pub struct Files {
 impl Files {
     /// Events of the outbox that were not taken in yet.
     #[must_use]
-    pub fn lag(&self) -> Option<i64> {
+    pub(crate) fn lag(&self) -> Option<i64> {
         Some(self.newest?.saturating_sub(self.cursor?).max(0))
     }
 
     /// What somebody should see to, as the files say it.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         told(self.aside?)
     }
 }
@@ -108,7 +108,7 @@ struct Kept {
 }
 
 /// The reading, and what it said last.
-pub struct Reading {
+pub(crate) struct Reading {
     log: PathBuf,
     outbox: PathBuf,
     kept: Mutex<Option<Kept>>,
@@ -120,7 +120,7 @@ pub struct Reading {
 impl Reading {
     /// Of the daemon's files. Nothing is opened yet.
     #[must_use]
-    pub fn new(about: &About) -> Self {
+    pub(crate) fn new(about: &About) -> Self {
         Self {
             log: about.log.clone(),
             outbox: about.outbox.clone(),
@@ -132,7 +132,7 @@ impl Reading {
 
     /// What health warns of, as the log says it. Waits a second at most, and never for another who asks:
     /// a disk that answers nobody must not keep health from telling so.
-    pub async fn warning<T: Transport>(&self, dispatch: &Dispatch<T>) -> Option<String> {
+    pub(crate) async fn warning<T: Transport>(&self, dispatch: &Dispatch<T>) -> Option<String> {
         let (log, reader) = (self.log.clone(), self.of_health.clone());
         let since_ms = dispatch.clock.now_ms() - DAY_MS;
         let count = dispatch.with_blocking(move || {
@@ -146,7 +146,7 @@ impl Reading {
     }
 
     /// All that the files say, as it is now or was a moment ago.
-    pub async fn whole<T: Transport>(&self, dispatch: &Dispatch<T>) -> Arc<Files> {
+    pub(crate) async fn whole<T: Transport>(&self, dispatch: &Dispatch<T>) -> Arc<Files> {
         let mut kept = self.kept.lock().await;
         let begun = dispatch.clock.instant();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.until > begun) {
@@ -171,7 +171,7 @@ impl Reading {
 
     /// What is pending in all and what failed last, within some 5 ms whatever the backlog: for who asks
     /// every few seconds, all the time.
-    pub async fn brief<T: Transport>(&self, dispatch: &Dispatch<T>) -> Files {
+    pub(crate) async fn brief<T: Transport>(&self, dispatch: &Dispatch<T>) -> Files {
         let (log, connections) = (self.log.clone(), self.connections.clone());
         let read = move || {
             let mut connections = connections.lock();
@@ -232,7 +232,7 @@ fn pending(reader: &Reader) -> Option<Vec<Pending>> {
 
 /// The size of a database's file or of a companion, asked of the path; 0 where there is none.
 #[must_use]
-pub fn size(path: &Path, more: &str) -> u64 {
+pub(crate) fn size(path: &Path, more: &str) -> u64 {
     let mut path = path.as_os_str().to_owned();
     path.push(more);
     std::fs::metadata(path).map_or(0, |data| data.len())

@@ -5,13 +5,13 @@ use crate::config::Config;
 use crate::store::{Count, Error, Lately, Reader, WebhookHealth};
 
 /// The state of a webhook that the daemon does not know yet.
-pub const NEW: &str = "new";
+pub(crate) const NEW: &str = "new";
 
 /// Every webhook, by name.
 ///
 /// # Errors
 /// The log can't be read.
-pub fn webhooks(
+pub(crate) fn webhooks(
     config: &Config,
     log: Option<&Reader>,
     now_ms: i64,
@@ -48,7 +48,7 @@ fn new(name: &str) -> WebhookHealth {
 ///
 /// # Errors
 /// The log can't be read.
-pub fn webhook_names(config: &Config, log: Option<&Reader>) -> Result<Vec<String>, Error> {
+pub(crate) fn webhook_names(config: &Config, log: Option<&Reader>) -> Result<Vec<String>, Error> {
     let mut names: Vec<String> = config.webhooks.iter().map(|w| w.name.to_string()).collect();
     if let Some(log) = log {
         names.extend(log.webhooks()?.into_iter().map(|webhook| webhook.name));

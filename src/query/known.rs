@@ -8,7 +8,7 @@ use crate::store::EventTrace;
 
 /// What is to know beside an answer.
 #[derive(Debug)]
-pub enum Remark {
+pub(crate) enum Remark {
     /// There is no log yet: nothing was taken from the outbox.
     NoLog,
     /// There is no outbox under that path: the answer is by the log alone.

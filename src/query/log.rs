@@ -9,7 +9,7 @@ use crate::store::{self, Reader};
 ///
 /// # Errors
 /// It is no log, it is corrupt, or it was written by a newer version.
-pub fn log(config: &Config) -> Result<Option<Reader>, store::Error> {
+pub(crate) fn log(config: &Config) -> Result<Option<Reader>, store::Error> {
     let path = &config.log.path;
     is_there(path).then(|| Reader::open(path)).transpose()
 }

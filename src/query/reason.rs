@@ -13,7 +13,7 @@ use crate::store::{DeliveryTrace, WebhookRow};
 
 /// What became of the event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OfWebhook {
+pub(crate) struct OfWebhook {
     /// The webhook's name.
     pub webhook: String,
     /// Whether it is in today's configuration.
@@ -24,7 +24,7 @@ pub struct OfWebhook {
 
 /// A delivery, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// The newest delivery to the webhook.
     Delivery {
         /// What the log has of it.
@@ -38,7 +38,7 @@ pub enum Fate {
 
 /// Why an event was not sent to a webhook, or is not yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Its row was set aside.
     SetAside {
         /// Why.

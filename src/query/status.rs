@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 
 /// How the daemon is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// The version of the JSON.
     #[serde(default)]
     pub version: u32,
@@ -49,7 +49,7 @@ pub struct Status {
 
 /// The pipeline's counts and what the files said, as they were taken.
 #[derive(Clone, Debug, Default)]
-pub struct Inside {
+pub(crate) struct Inside {
     /// The pipeline.
     pub pipeline: Snapshot,
     /// The files.
@@ -61,7 +61,7 @@ pub struct Inside {
 /// Whether the daemon is well. It is not when the pipeline has stopped making progress, not merely when
 /// a process is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
+pub(crate) struct Health {
     /// Whether the pipeline moves.
     pub healthy: bool,
     /// Why it does not.
@@ -74,7 +74,7 @@ pub struct Health {
 
 /// The daemon's process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
+pub(crate) struct Process {
     /// Its id.
     pub pid: u32,
     /// The daemon's version.
@@ -95,7 +95,7 @@ pub struct Process {
 
 /// How far the outbox was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     /// Its file.
     #[serde(default)]
     pub path: String,
@@ -109,7 +109,7 @@ pub struct Outbox {
 
 /// The log's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Log {
+pub(crate) struct Log {
     /// The database.
     #[serde(default)]
     pub path: String,
@@ -121,7 +121,7 @@ pub struct Log {
 
 /// A webhook, as the daemon has it in hand. What became of its deliveries is in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebhookStatus {
+pub(crate) struct WebhookStatus {
     /// Its name.
     pub name: String,
     /// Whether it gets anything by today's configuration.
@@ -139,7 +139,7 @@ pub struct WebhookStatus {
 impl Health {
     /// The pipeline's health now. Touches no file: what the log warns of is [`Reading::warning`].
     #[must_use]
-    pub fn of<T: Transport>(dispatch: &Dispatch<T>) -> Self {
+    pub(crate) fn of<T: Transport>(dispatch: &Dispatch<T>) -> Self {
         Self::new(dispatch.complaints(), dispatch.warnings())
     }
 
@@ -154,7 +154,7 @@ impl Health {
 
 impl Status {
     /// All of it.
-    pub async fn whole<T: Transport>(
+    pub(crate) async fn whole<T: Transport>(
         about: &About,
         reading: &Reading,
         dispatch: &Dispatch<T>,
@@ -169,7 +169,7 @@ impl Status {
     }
 
     /// Without the webhooks, and of the files only what is read in no time.
-    pub async fn brief<T: Transport>(
+    pub(crate) async fn brief<T: Transport>(
         about: &About,
         reading: &Reading,
         dispatch: &Dispatch<T>,

@@ -13,7 +13,7 @@ use crate::model::{Due, Fanned, Origin};
 
 /// Deliveries that came to an end without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// Given up.
     Failed,
     /// Taken back, for their webhook was inactive or had left the configuration.
@@ -32,7 +32,7 @@ pub enum NotAgain {
 }
 
 /// A new delivery's id and its webhook, or why there is none.
-pub type Again = Result<(i64, String), NotAgain>;
+pub(crate) type Again = Result<(i64, String), NotAgain>;
 
 /// A replay, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,7 +239,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn replay(&self, id: i64) -> Result<Option<Replay>, Error> {
+    pub(crate) fn replay(&self, id: i64) -> Result<Option<Replay>, Error> {
         self.connection
             .prepare_cached(&format!("{REPLAY} WHERE id = ?1"))
             .and_then(|mut s| s.query_row([id], replay).optional())
@@ -250,7 +250,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn cursor(&self) -> Result<i64, Error> {
+    pub(crate) fn cursor(&self) -> Result<i64, Error> {
         self.connection
             .prepare_cached("SELECT event_id FROM cursor")
             .and_then(|mut s| s.query_row([], |row| row.get(0)).optional())
@@ -262,7 +262,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn newest_delivery(&self) -> Result<i64, Error> {
+    pub(crate) fn newest_delivery(&self) -> Result<i64, Error> {
         self.connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM delivery")
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
@@ -273,7 +273,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn oldest_pending(&self, webhook: &str) -> Result<Option<i64>, Error> {
+    pub(crate) fn oldest_pending(&self, webhook: &str) -> Result<Option<i64>, Error> {
         self.connection
             .prepare_cached(
                 "SELECT created_at FROM delivery INDEXED BY delivery_pending
@@ -288,7 +288,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn ended(
+    pub(crate) fn ended(
         &self,
         how: Ended,
         webhook: &str,
@@ -317,7 +317,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn count_ended(
+    pub(crate) fn count_ended(
         &self,
         how: Ended,
         webhook: &str,

@@ -14,7 +14,7 @@ use crate::model::Cursor;
 
 /// What a look found.
 #[derive(Debug)]
-pub enum Look {
+pub(crate) enum Look {
     /// There is none, or an empty file: a start makes the log.
     New,
     /// It can't be looked into without making files, or is of an older version.
@@ -27,7 +27,7 @@ pub enum Look {
 ///
 /// # Errors
 /// What opening it for good would meet: see [`Store::open`](super::Store::open).
-pub fn look(path: &Path) -> Result<Look, Error> {
+pub(crate) fn look(path: &Path) -> Result<Look, Error> {
     connect::is_plain(path)?;
     if create::is_lost(path) {
         return Err(Error::Emptied {

@@ -40,18 +40,19 @@ mod tests;
 mod webhooks;
 mod writer;
 
-pub use checkpoint::{Checkpointer, Synchronised, WalState};
-pub use control::{Again, Ended, NotAgain, Replay};
-pub use error::Error;
-pub use look::{Look, look};
-pub use outlook::LastFailure;
-pub use queue::Clamped;
-pub use read::{
-    Count, DeliveryTrace, EventTrace, HourCounts, Lately, LogFilter, LogRow, LogText, Newest,
-    Reader, RejectedTrace, WebhookHealth, WebhookRow,
+pub(crate) use checkpoint::{Checkpointer, WalState};
+pub(crate) use control::{Again, Ended, NotAgain, Replay};
+pub(crate) use error::Error;
+pub(crate) use look::{Look, look};
+pub(crate) use outlook::LastFailure;
+#[cfg(test)]
+pub(crate) use read::RejectedTrace;
+pub(crate) use read::{
+    Count, DeliveryTrace, EventTrace, Lately, LogFilter, LogRow, LogText, Newest, Reader,
+    WebhookHealth, WebhookRow,
 };
-pub use retain::Swept;
-pub use schema::sql;
+pub(crate) use retain::Swept;
+pub(crate) use schema::sql;
 pub use writer::Store;
 
 use std::path::Path;
@@ -60,6 +61,6 @@ use std::path::Path;
 ///
 /// # Errors
 /// What is there.
-pub fn is_plain(path: &Path) -> Result<(), Error> {
+pub(crate) fn is_plain(path: &Path) -> Result<(), Error> {
     connect::is_plain(path)
 }

@@ -8,7 +8,7 @@ use super::{Error, Reader};
 
 /// An active webhook whose newest attempt was no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastFailure {
+pub(crate) struct LastFailure {
     /// The webhook's name.
     pub webhook: String,
     /// Why, where it is known.
@@ -20,7 +20,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn last_failure(&self) -> Result<Option<LastFailure>, Error> {
+    pub(crate) fn last_failure(&self) -> Result<Option<LastFailure>, Error> {
         let read = || {
             self.connection
                 .prepare_cached(

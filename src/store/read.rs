@@ -17,14 +17,16 @@ use super::connect::{self, data_version};
 use super::error::Doing;
 use super::{Error, schema};
 
-pub use event::{DeliveryTrace, EventTrace, RejectedTrace, WebhookRow};
-pub use health::{HourCounts, Lately, WebhookHealth};
-pub use log::{LogFilter, LogRow, LogText, Newest};
-pub use pending::Count;
+#[cfg(test)]
+pub(crate) use event::RejectedTrace;
+pub(crate) use event::{DeliveryTrace, EventTrace, WebhookRow};
+pub(crate) use health::{Lately, WebhookHealth};
+pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
+pub(crate) use pending::Count;
 
 /// A read-only connection to the log.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     pub(super) connection: Connection,
 }
 
@@ -33,7 +35,7 @@ impl Reader {
     ///
     /// # Errors
     /// There is none, it is no log, it is corrupt, or it was written by a newer version.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let connection = connect::reader(path)?;
         schema::check(&connection, path)?;
         Ok(Self { connection })
@@ -43,7 +45,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {
+    pub(crate) fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {
         self.connection
             .prepare_cached(
                 "SELECT count(*) FROM (SELECT time FROM rejected ORDER BY id DESC LIMIT 1000)
@@ -57,7 +59,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn data_version(&self) -> Result<i64, Error> {
+    pub(crate) fn data_version(&self) -> Result<i64, Error> {
         data_version(&self.connection)
     }
 }

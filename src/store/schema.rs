@@ -24,7 +24,7 @@ const MIGRATIONS: &[&str] = &[
 
 /// The SQL that makes an empty log, for `webhooksd schema log`.
 #[must_use]
-pub fn sql() -> String {
+pub(crate) fn sql() -> String {
     MIGRATIONS.concat()
 }
 

@@ -27,7 +27,8 @@ mod timeout;
 mod tls;
 mod wire;
 
-pub use client::{Client, Endpoint};
-pub use error::Error;
-pub use send::Transport;
-pub use tls::check_ca;
+pub use client::Client;
+pub(crate) use client::Endpoint;
+pub(crate) use error::Error;
+pub(crate) use send::Transport;
+pub(crate) use tls::check_ca;

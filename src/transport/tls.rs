@@ -221,6 +221,6 @@ fn configuration(
 ///
 /// # Errors
 /// Which certificate is wrong and why, or that there is none.
-pub fn check_ca(pem: &[u8]) -> Result<(), String> {
+pub(crate) fn check_ca(pem: &[u8]) -> Result<(), String> {
     Trust::default().add_all(pem)
 }

@@ -32,7 +32,7 @@ const OPEN: u32 = 20;
 ///
 /// # Errors
 /// No thread can be made.
-pub fn follow_later<T: Transport>(
+pub(crate) fn follow_later<T: Transport>(
     dispatch: Arc<Dispatch<T>>,
     path: PathBuf,
     (open, claim): (

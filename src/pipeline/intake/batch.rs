@@ -27,7 +27,7 @@ const BATCH_BYTES: usize = 4 << 20;
 const BATCH_DELIVERIES: usize = 1_024;
 
 /// What one step found.
-pub enum Step<E> {
+pub(crate) enum Step<E> {
     /// Events were taken; there may be more. The lanes that got some.
     Taken(Vec<Arc<Lane<E>>>),
     /// There is nothing behind the cursor.
@@ -37,7 +37,7 @@ pub enum Step<E> {
 }
 
 /// The reader of one outbox.
-pub struct Intake<T: Transport> {
+pub(crate) struct Intake<T: Transport> {
     dispatch: Arc<Dispatch<T>>,
     pub(crate) tail: Tail,
     cursor: Cursor,
@@ -54,7 +54,7 @@ pub struct Intake<T: Transport> {
 impl<T: Transport> Intake<T> {
     /// Goes on at that cursor, which the log has already.
     #[must_use]
-    pub fn new(dispatch: Arc<Dispatch<T>>, tail: Tail, cursor: Cursor) -> Self {
+    pub(crate) fn new(dispatch: Arc<Dispatch<T>>, tail: Tail, cursor: Cursor) -> Self {
         Self {
             dispatch,
             tail,
@@ -67,8 +67,8 @@ impl<T: Transport> Intake<T> {
     }
 
     /// How far the outbox has been taken in.
-    #[must_use]
-    pub fn cursor(&self) -> &Cursor {
+    #[cfg(test)]
+    pub(crate) fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
@@ -108,7 +108,7 @@ impl<T: Transport> Intake<T> {
     ///
     /// # Errors
     /// Nothing was taken; the same call again is right once the cause is gone.
-    pub fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
+    pub(crate) fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
         if !self.owed.is_empty() {
             let paid = self.dispatch.pay(&self.owed).map_err(IntakeError::Store)?;
             self.owed.clear();
@@ -185,7 +185,7 @@ impl<T: Transport> Intake<T> {
     ///
     /// # Errors
     /// The outbox can't be read, the log not written, or nothing of it is known.
-    pub fn verify(&mut self) -> Result<(), IntakeError> {
+    pub(crate) fn verify(&mut self) -> Result<(), IntakeError> {
         let settled = self.compare()?;
         self.go_on_at(settled)
     }
@@ -254,7 +254,7 @@ impl<T: Transport> Intake<T> {
 }
 
 /// Says where to go on and why, where that is not where the log `was`.
-pub fn journal_settled(settled: &Settled, was: i64) {
+pub(crate) fn journal_settled(settled: &Settled, was: i64) {
     match settled {
         Settled::Same(_) | Settled::Fresh(_) => {}
         Settled::Updated(cursor) => tracing::debug!(

@@ -8,7 +8,7 @@ use crate::store;
 
 /// Why the intake can't go on.
 #[derive(Debug)]
-pub enum IntakeError {
+pub(crate) enum IntakeError {
     /// The outbox can't be read.
     Outbox(outbox::Error),
     /// The log can't be written.

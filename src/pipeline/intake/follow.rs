@@ -44,7 +44,7 @@ const MOVING: (Duration, u64) = (Duration::from_millis(8), 5);
 
 /// A running thread that follows the outbox.
 #[derive(Clone)]
-pub struct Follow {
+pub(crate) struct Follow {
     pub(super) stop: Arc<AtomicBool>,
     /// Of each watch that the thread has waited with.
     wakers: Arc<Mutex<Vec<Waker>>>,
@@ -59,7 +59,7 @@ impl Follow {
     }
 
     /// Makes the thread end after the batch in hand.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         let wakers = self.wakers.lock();
         wakers.iter().for_each(Waker::wake);
@@ -74,16 +74,16 @@ impl Follow {
 
 /// Sees to it that nobody else follows the outbox that is under the path now: cheap where that is so.
 /// While it fails nothing is read.
-pub type Claim = Box<dyn FnMut() -> Result<(), outbox::Error> + Send>;
+pub(crate) type Claim = Box<dyn FnMut() -> Result<(), outbox::Error> + Send>;
 
 /// How the thread ended.
-pub type Followed = Result<(), IntakeError>;
+pub(crate) type Followed = Result<(), IntakeError>;
 
 /// Starts the thread. `ended` is called with the way it ended.
 ///
 /// # Errors
 /// There is no descriptor to wait with, or no thread can be made.
-pub fn follow<T: Transport>(
+pub(crate) fn follow<T: Transport>(
     intake: Intake<T>,
     path: PathBuf,
     claim: Claim,

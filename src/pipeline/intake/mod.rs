@@ -9,7 +9,9 @@ mod below;
 mod error;
 mod follow;
 
-pub use awaiting::follow_later;
-pub use batch::{Intake, Step, journal_settled};
-pub use error::IntakeError;
-pub use follow::{Claim, Follow, Followed, follow};
+pub(crate) use awaiting::follow_later;
+#[cfg(test)]
+pub(crate) use batch::Step;
+pub(crate) use batch::{Intake, journal_settled};
+pub(crate) use error::IntakeError;
+pub(crate) use follow::{Claim, Follow, Followed, follow};

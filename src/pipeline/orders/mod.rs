@@ -10,8 +10,7 @@ mod replay;
 mod status;
 mod test;
 
-pub use redeliver::Asked;
-pub use refused::Refused;
-pub use replay::{Found, Wanted};
-pub use status::{PARTS, Rounds, Snapshot, WebhookSnapshot};
-pub use test::Tested;
+pub(crate) use refused::Refused;
+pub(crate) use replay::Wanted;
+pub(crate) use status::{PARTS, Rounds, Snapshot, WebhookSnapshot};
+pub(crate) use test::Tested;

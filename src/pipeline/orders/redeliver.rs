@@ -10,7 +10,7 @@ use crate::store::{self, Again, NotAgain};
 use crate::transport::Transport;
 
 /// A redelivery's answer, with the id that was asked for.
-pub type Asked = (i64, Result<i64, NotAgain>);
+pub(crate) type Asked = (i64, Result<i64, NotAgain>);
 
 impl<T: Transport> Dispatch<T> {
     /// Makes deliveries once more, with the same bytes, and has them sent.

@@ -11,7 +11,7 @@ use crate::pipeline::shared::counters::{Counters, Pulse};
 use crate::transport::Transport;
 
 /// The parts that are watched.
-pub const PARTS: usize = 4;
+pub(crate) const PARTS: usize = 4;
 
 /// How often a part of the pipeline has come round since the start, well or in trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ pub(crate) struct Target<E> {
 }
 
 /// One webhook's queue.
-pub struct Lane<E> {
+pub(crate) struct Lane<E> {
     pub(crate) name: Arc<str>,
     pub(crate) tally: Tally,
     /// Attempts in a row that got no answer.

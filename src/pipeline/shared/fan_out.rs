@@ -21,7 +21,7 @@ const CACHED_NAMES: usize = 4_096;
 const ROOM: usize = 4;
 
 /// The subscriptions of one configuration.
-pub struct Routes {
+pub(crate) struct Routes {
     webhooks: Vec<Arc<Webhook>>,
     pub(crate) tenant: Option<Arc<str>>,
     names: Mutex<Names>,
@@ -39,7 +39,7 @@ impl Routes {
     /// Takes the webhooks of a configuration, and the tenant id that `openboxes-lift` sends for events
     /// that name none.
     #[must_use]
-    pub fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
+    pub(crate) fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
             webhooks,
             tenant,
@@ -49,14 +49,14 @@ impl Routes {
 
     /// Every webhook, in the order of the file.
     #[must_use]
-    pub fn webhooks(&self) -> &[Arc<Webhook>] {
+    pub(crate) fn webhooks(&self) -> &[Arc<Webhook>] {
         &self.webhooks
     }
 
     /// The webhooks that want the event, with one body for each dialect among them; `None` when
     /// nobody does.
     #[must_use]
-    pub fn fan_out(&self, event: &Event) -> Option<Fanned> {
+    pub(crate) fn fan_out(&self, event: &Event) -> Option<Fanned> {
         let matching = self.matching(&event.name);
         // Few want an event that many patterns match, where each has its tenant.
         let room = matching.len().min(ROOM);
@@ -83,7 +83,7 @@ impl Routes {
 
     /// How many webhooks want the event.
     #[must_use]
-    pub fn count(&self, event: &Event) -> usize {
+    pub(crate) fn count(&self, event: &Event) -> usize {
         self.wanting(&self.matching(&event.name), event).count()
     }
 

@@ -26,7 +26,7 @@ const NEAR_DISTANCES: usize = 19;
 
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub(crate) enum Settled {
     /// The log is new, and so is the outbox: from its beginning.
     Fresh(Cursor),
     /// At the log's cursor.
@@ -44,7 +44,7 @@ pub enum Settled {
 impl Settled {
     /// The cursor to go on with.
     #[must_use]
-    pub fn cursor(&self) -> &Cursor {
+    pub(crate) fn cursor(&self) -> &Cursor {
         match self {
             Self::Fresh(cursor)
             | Self::Same(cursor)
@@ -57,7 +57,7 @@ impl Settled {
     /// The moment that the log keeps with that cursor. Rows that are there and were judged new are not
     /// taken yet: whoever starts after a crash has to judge them by the same moment.
     #[must_use]
-    pub fn known_ms(&self, now_ms: i64) -> i64 {
+    pub(crate) fn known_ms(&self, now_ms: i64) -> i64 {
         match self {
             Self::Emptied(cursor, 1..) => cursor.time_ms,
             _ => now_ms,
@@ -78,7 +78,7 @@ impl Settled {
 
 /// Why nothing may be sent before a person has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The log is new and the outbox is not.
     OldEvents {
         /// Events in the outbox.
@@ -105,7 +105,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// The outbox can't be read.
-pub fn settle(
+pub(crate) fn settle(
     tail: &mut Tail,
     known: Option<Cursor>,
     now_ms: i64,
@@ -338,7 +338,7 @@ pub(crate) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Resu
 ///
 /// # Errors
 /// The outbox can't be read.
-pub fn settle_at(
+pub(crate) fn settle_at(
     tail: &mut Tail,
     event_id: i64,
     generation: i64,

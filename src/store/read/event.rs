@@ -15,7 +15,7 @@ const MAX_DELIVERIES: i64 = 20_000;
 
 /// What the log says of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventTrace {
+pub(crate) struct EventTrace {
     /// The generation and the last event that was taken in; `None` where the log is new.
     pub cursor: Option<(i64, i64)>,
     /// Its deliveries in the newest generation that has some, the newest first.
@@ -30,7 +30,7 @@ pub struct EventTrace {
 
 /// One delivery, with the last of its attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryTrace {
+pub(crate) struct DeliveryTrace {
     /// Its id.
     pub id: i64,
     /// Counts the times that the outbox was exchanged.
@@ -59,7 +59,7 @@ pub struct DeliveryTrace {
 
 /// A row of the outbox that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedTrace {
+pub(crate) struct RejectedTrace {
     /// The event's name, as far as it is text.
     pub event: String,
     /// Why.
@@ -72,7 +72,7 @@ pub struct RejectedTrace {
 
 /// A webhook that the daemon knows or knew.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookRow {
+pub(crate) struct WebhookRow {
     /// Its name.
     pub name: String,
     /// `active`, `inactive`, `removed`.
@@ -90,7 +90,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn event(&self, event_id: i64) -> Result<EventTrace, Error> {
+    pub(crate) fn event(&self, event_id: i64) -> Result<EventTrace, Error> {
         let read = || -> rusqlite::Result<EventTrace> {
             let connection = &self.connection;
             let all = deliveries(connection, event_id)?;
@@ -117,7 +117,11 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn bodies(&self, generation: i64, event_id: i64) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) fn bodies(
+        &self,
+        generation: i64,
+        event_id: i64,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
             self.connection
                 .prepare_cached(
@@ -136,7 +140,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn generation_of_body(
+    pub(crate) fn generation_of_body(
         &self,
         event_id: i64,
         dialect: Dialect,
@@ -162,7 +166,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
+    pub(crate) fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
         webhooks(&self.connection).doing("read the webhooks")
     }
 }

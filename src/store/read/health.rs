@@ -27,7 +27,7 @@ const ABOVE_MS: i64 = 15_000;
 
 /// One webhook, as the log knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookHealth {
+pub(crate) struct WebhookHealth {
     /// Its name.
     pub name: String,
     /// `active` or `inactive`.
@@ -53,7 +53,7 @@ pub struct WebhookHealth {
 
 /// Attempts of the last hour, or of the last day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lately {
+pub(crate) struct Lately {
     /// All of them.
     pub attempts: i64,
     /// Those that were no success.
@@ -66,7 +66,7 @@ pub struct Lately {
 
 /// Attempts of one hour by the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HourCounts {
+pub(crate) struct HourCounts {
     /// All of them.
     pub attempts: i64,
     /// Those that were no success.
@@ -78,7 +78,7 @@ impl WebhookHealth {
     /// hour that nobody has sent again, or its newest attempt failed, none of the last hour was
     /// delivered, and there is something to deliver or was in that hour.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         let newest_failed = self.last_failure_ms > self.last_success_ms;
         let none_delivered = self.hour.attempts == self.hour.failures;
         let busy = self.hour.attempts > 0 || self.pending.count > 0;
@@ -91,7 +91,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn health(&self, now_ms: i64) -> Result<Vec<WebhookHealth>, Error> {
+    pub(crate) fn health(&self, now_ms: i64) -> Result<Vec<WebhookHealth>, Error> {
         let step = "read how the webhooks are doing";
         let connection = &self.connection;
         let mut webhooks = webhooks(connection).doing(step)?;

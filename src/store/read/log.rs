@@ -22,7 +22,7 @@ const OUT_OF_ORDER_MS: i64 = 600_000;
 
 /// Which attempts are wanted; the default wants all.
 #[derive(Clone, Debug, Default)]
-pub struct LogFilter {
+pub(crate) struct LogFilter {
     /// Only those of that webhook.
     pub webhook: Option<String>,
     /// Only those for events of such names.
@@ -35,7 +35,7 @@ pub struct LogFilter {
 
 /// What a search found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Newest {
+pub(crate) struct Newest {
     /// The attempts' ids, the oldest first.
     pub ids: Vec<i64>,
     /// Where the search stopped before the end of the log, because it had looked through enough:
@@ -45,7 +45,7 @@ pub struct Newest {
 
 /// A row of the view `log`, without headers and bodies.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LogRow {
+pub(crate) struct LogRow {
     /// The attempt's id; grows in the order made.
     pub id: i64,
     /// When it began, ISO 8601 UTC with milliseconds.
@@ -86,7 +86,7 @@ pub struct LogRow {
 
 /// What was sent and answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogText {
+pub(crate) struct LogText {
     /// Lines of `Name: value`, as sent.
     pub request_headers: String,
     /// The body sent; `None` where the delivery is gone.
@@ -108,7 +108,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {
+    pub(crate) fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {
         let read = || -> rusqlite::Result<Vec<LogRow>> {
             let sql = format!("{COLUMNS} ORDER BY id DESC LIMIT ?1");
             let mut statement = self.connection.prepare_cached(&sql)?;
@@ -126,7 +126,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
+    pub(crate) fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
         let step = "look for the newest attempts";
         let from_id = match filter.since_ms {
             None => 0,
@@ -142,7 +142,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn after(
+    pub(crate) fn after(
         &self,
         id: i64,
         filter: &LogFilter,
@@ -177,7 +177,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn newest_id(&self) -> Result<i64, Error> {
+    pub(crate) fn newest_id(&self) -> Result<i64, Error> {
         self.connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM attempt")
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
@@ -188,7 +188,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn attempt(&self, id: i64) -> Result<Option<LogRow>, Error> {
+    pub(crate) fn attempt(&self, id: i64) -> Result<Option<LogRow>, Error> {
         let sql = format!("{COLUMNS} WHERE id = ?1");
         self.connection
             .prepare_cached(&sql)
@@ -200,7 +200,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn attempt_text(&self, id: i64) -> Result<Option<LogText>, Error> {
+    pub(crate) fn attempt_text(&self, id: i64) -> Result<Option<LogText>, Error> {
         let text = |row: &Row<'_>| {
             Ok(LogText {
                 request_headers: lossy(row, 0)?.unwrap_or_default(),

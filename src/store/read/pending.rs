@@ -11,7 +11,7 @@ const COUNTED: i64 = 100_000;
 
 /// A count that stops at a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub(crate) struct Count {
     /// As many as were counted.
     pub count: i64,
     /// Whether there are more.
@@ -34,7 +34,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn pending(&self) -> Result<Vec<(String, i64)>, Error> {
+    pub(crate) fn pending(&self) -> Result<Vec<(String, i64)>, Error> {
         let read = || -> rusqlite::Result<Vec<(String, i64)>> {
             self.connection
                 .prepare_cached(
@@ -50,7 +50,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn pending_in_all(&self) -> Result<Count, Error> {
+    pub(crate) fn pending_in_all(&self) -> Result<Count, Error> {
         let read = || {
             self.connection
                 .prepare_cached(

@@ -1,6 +1,7 @@
 //! Admitting, the queue, and what an attempt does to a delivery.
 
 use super::*;
+use crate::store::queue::Clamped;
 
 fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
     store

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use webhooksd::config::{self, Config, Diagnostic, Report, SecretsWanted, Severity, Surroundings};
+use webhooksd::tested::{self, Config, Diagnostic, Report, SecretsWanted, Severity, Surroundings};
 
 use super::{MARKER, obeys};
 
@@ -53,7 +53,7 @@ fn parse(text: &str, secrets: SecretsWanted) -> Result<Config, Report> {
         check_ca: &check_ca,
         secrets,
     };
-    config::parse("w.toml", text, &around)
+    tested::parse("w.toml", text, &around)
 }
 
 fn sound(text: &str, config: &Config, wanted: SecretsWanted) {

@@ -13,10 +13,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use webhooksd::config::{self, SecretsWanted, Surroundings};
-use webhooksd::dialect;
-use webhooksd::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS};
-use webhooksd::model::{Dialect, Event, Webhook};
+use webhooksd::tested::{self, SecretsWanted, Surroundings};
+use webhooksd::tested::{Dialect, Event, Webhook};
+use webhooksd::tested::{MAX_DEPTH, MAX_ID, MAX_TIME_MS};
 
 use super::parts;
 
@@ -34,10 +33,10 @@ pub(crate) fn run(bytes: &[u8]) {
         tenant: (!tenant.is_empty()).then(|| tenant.chars().take(255).collect::<String>().into()),
     };
     for dialect in Dialect::ALL {
-        let body = dialect::body(dialect, &event, None);
-        assert_eq!(body, dialect::body(dialect, &event, None));
+        let body = tested::body(dialect, &event, None);
+        assert_eq!(body, tested::body(dialect, &event, None));
         envelope(dialect, &event, &body);
-        let given = dialect::body(dialect, &event, Some(&header));
+        let given = tested::body(dialect, &event, Some(&header));
         let lift = dialect == Dialect::OpenboxesLift;
         let read: Tenant = deep(&given);
         let own = event.tenant.as_deref().unwrap_or(&header);
@@ -150,8 +149,8 @@ fn envelope(dialect: Dialect, event: &Event, body: &Bytes) {
     let read: Other<'_> = deep(body);
     assert_eq!(read.data.get(), data);
     assert_eq!(read.name, *event.name);
-    assert_eq!(dialect::row_id_of(&read.id), Some(event.id));
-    assert_eq!(read.id, dialect::event_id_text(dialect, event));
+    assert_eq!(tested::row_id_of(&read.id), Some(event.id));
+    assert_eq!(read.id, tested::event_id_text(dialect, event));
     assert!(read.timestamp.len() == 20 && read.timestamp.ends_with('Z'));
     let lift = dialect == Dialect::OpenboxesLift;
     assert_eq!(read.version.as_deref(), (!lift).then_some("1"));
@@ -193,7 +192,7 @@ fn webhook(dialect: Dialect, secret: &str, header: &str, path: &str) -> Option<W
         check_ca: &check_ca,
         secrets: SecretsWanted::Read,
     };
-    let parsed = config::parse("w.toml", &text, &around);
+    let parsed = tested::parse("w.toml", &text, &around);
     if [secret, header, path].iter().all(|t| t.is_empty()) {
         assert!(parsed.is_ok(), "{parsed:?}");
     }
@@ -202,7 +201,7 @@ fn webhook(dialect: Dialect, secret: &str, header: &str, path: &str) -> Option<W
 
 /// Holds that no header breaks the head and that the signature is that of the body.
 fn request(dialect: Dialect, webhook: &Webhook, secret: &str, body: &Bytes) {
-    let request = dialect::request(dialect, webhook, body);
+    let request = tested::request(dialect, webhook, body);
     assert_eq!(request.body, *body);
     let mut signature = None;
     let (mut lengths, mut hosts) = (0, 0);

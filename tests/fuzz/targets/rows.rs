@@ -8,9 +8,9 @@ use std::cell::RefCell;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params};
-use webhooksd::model::Event;
-use webhooksd::model::event::{MAX_TIME_MS, is_name};
-use webhooksd::outbox::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
+use webhooksd::tested::Event;
+use webhooksd::tested::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
+use webhooksd::tested::{MAX_TIME_MS, is_name};
 
 use super::{MARKER, folder, obeys, parts};
 

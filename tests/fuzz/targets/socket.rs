@@ -16,12 +16,12 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
-use webhooksd::api::{Api, Reload, item, serve_socket};
-use webhooksd::model::Clock;
-use webhooksd::outbox::SCHEMA;
-use webhooksd::pipeline::{Change, Dispatch, Pace, Retention};
-use webhooksd::store::Store;
-use webhooksd::transport::Client;
+use webhooksd::tested::Client;
+use webhooksd::tested::Clock;
+use webhooksd::tested::SCHEMA;
+use webhooksd::tested::Store;
+use webhooksd::tested::{Api, Reload, item, serve_socket};
+use webhooksd::tested::{Change, Dispatch, Pace, Retention};
 
 use super::folder;
 
@@ -139,7 +139,7 @@ async fn serve(folder: &tempfile::TempDir, stop: watch::Receiver<bool>) {
             drop(answer.send(Err("there is no file".to_owned())));
         }
     });
-    let about = webhooksd::query::About {
+    let about = webhooksd::tested::About {
         config: path("webhooks.toml"),
         outbox: path("outbox.db"),
         log: path("log.db"),

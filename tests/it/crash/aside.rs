@@ -1,6 +1,6 @@
 //! A row below the newest id that is set aside when a kill comes: it is told once, however often.
 
-use webhooksd::model::crash::{BEFORE_COMMIT, COMMITTED};
+use webhooksd::tested::{BEFORE_COMMIT, COMMITTED};
 
 use super::plan::ASIDE;
 use crate::support::{Receiver, SOON, World, check, eventually, hook};

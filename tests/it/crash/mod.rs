@@ -21,7 +21,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use webhooksd::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
+use webhooksd::tested::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
 
 use crate::support::{Chance, Receiver, SOON, World, application, hook};
 use scene::Scene;

@@ -1,7 +1,7 @@
 //! What is put off when a kill comes: deliveries to endpoints that don't answer are written after
 //! those of the others, and a kill between the two loses none and makes none twice.
 
-use webhooksd::model::crash::{BEFORE_COMMIT, COMMITTED};
+use webhooksd::tested::{BEFORE_COMMIT, COMMITTED};
 
 use super::plan::OWED;
 use crate::support::{Receiver, SOON, World, bound_port, check, eventually, hook};
