@@ -19,6 +19,10 @@ use crate::config;
 /// configuration stays, and the exit code is 2. Where there is no [socket]: `systemctl reload
 /// webhooksd`, or SIGHUP; the journal then tells.
 #[derive(clap::Args)]
+#[expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "the help text: a section of the file, no link"
+)]
 #[command(after_help = "Example:
   webhooksd reload && webhooksd status")]
 pub(super) struct Arguments {}

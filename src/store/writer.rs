@@ -79,7 +79,7 @@ impl Store {
         self.unsynced
     }
 
-    /// Says so: false before a [`Checkpointer`] begins to synchronise what was committed, true where it
+    /// Says so: false before a [`Checkpointer`](super::Checkpointer) begins to synchronise what was committed, true where it
     /// could not.
     pub fn set_unsynced(&mut self, unsynced: bool) {
         self.unsynced = unsynced;

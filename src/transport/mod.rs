@@ -8,6 +8,9 @@
 //!
 //! One attempt: `client` takes a connection from the `pool` or has one made (`resolve`, `connect`,
 //! `tls`), and hands it the request (`http1`); `failure` has the words for what went wrong.
+//!
+//! [`Exchange`]: crate::model::Exchange
+//! [`Fault`]: crate::model::Fault
 
 mod client;
 mod connect;
