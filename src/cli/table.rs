@@ -85,8 +85,8 @@ impl Layout {
     pub(super) fn of(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Self {
         let natural = |(place, column): (usize, &Column)| {
             let cells = rows.iter().filter_map(|row| row.get(place));
-            let widest = cells.map(|cell| cell.text.chars().count()).max();
-            let head = column.head.chars().count();
+            let widest = cells.map(|cell| text::columns(&cell.text)).max();
+            let head = text::columns(column.head);
             (place, *column, widest.unwrap_or(0).max(head))
         };
         let mut layout = Self {
@@ -153,7 +153,7 @@ fn line(cells: impl Iterator<Item = (Cell, Column, usize)>, colours: bool) -> St
         } else {
             text::cut(&cell.text, width)
         };
-        let spare = width.saturating_sub(short.chars().count());
+        let spare = width.saturating_sub(text::columns(&short));
         if column.right {
             owed += spare;
         }
@@ -174,7 +174,7 @@ pub(super) fn longest(rows: &[Vec<Cell>]) -> Vec<Cell> {
     for row in rows {
         longest.resize(longest.len().max(row.len()), Cell::default());
         for (long, cell) in longest.iter_mut().zip(row) {
-            if cell.text.chars().count() > long.text.chars().count() {
+            if text::columns(&cell.text) > text::columns(&long.text) {
                 long.clone_from(cell);
             }
         }
@@ -296,7 +296,7 @@ mod tests {
             let layout = Layout::of(&COLUMNS, &rows, Some(width));
             for row in &rows {
                 let line = layout.row(row, false);
-                prop_assert!(line.chars().count() <= width, "{line}");
+                prop_assert!(text::columns(&line) <= width, "{line}");
             }
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! Bodies, headers, event names and errors come from endpoints and applications. Control characters
 //! and those that reorder or hide text are shown as `\u{1b}`, on one line or in a block. JSON keeps
-//! its meaning: there they become `\u001b`. Widths are counted in characters; what is twice as wide
-//! is not known here.
+//! its meaning: there they become `\u001b`. Widths are columns of a terminal.
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Whether a terminal might obey the character, or a reader be misled by it.
 fn is_unsafe(c: char) -> bool {
@@ -71,12 +71,26 @@ pub(super) fn json(value: &impl Serialize) -> String {
     safe
 }
 
-/// The text in at most `width` characters; an ellipsis says that there was more.
+/// How many columns of a terminal the text takes (UAX #11): two for a Chinese character, none for an
+/// accent of its own.
+pub(super) fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in at most `width` columns; an ellipsis says that there was more.
 pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if columns(text) <= width {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    let mut short = String::new();
+    // Of characters without width there may be any number.
+    for c in text.chars().take(4 * width) {
+        short.push(c);
+        if columns(&short) >= width {
+            short.pop();
+            break;
+        }
+    }
     if width > 0 {
         short.push('…');
     }
@@ -155,13 +169,26 @@ mod tests {
         assert_eq!(deliveries(1_000), "1,000 deliveries");
     }
 
+    #[test]
+    fn a_text_is_as_wide_as_a_terminal_shows_it() {
+        for (text, width, shown) in [
+            ("注文確定", 8, "注文確定"),
+            ("注文確定", 7, "注文確…"),
+            ("注文確定", 6, "注文…"),
+            ("e\u{301}te\u{301}", 3, "e\u{301}te\u{301}"),
+            ("abc", 0, ""),
+        ] {
+            assert_eq!(cut(text, width), shown, "{text} {width}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_gets_through_raw(text in any::<String>(), width in 0_usize..50) {
             prop_assert!(!line(&text).chars().any(is_unsafe));
             prop_assert!(!json(&text).chars().any(is_unsafe));
             prop_assert_eq!(serde_json::from_str::<String>(&json(&text)).unwrap(), text.clone());
-            prop_assert!(cut(&text, width).chars().count() <= width);
+            prop_assert!(columns(&cut(&text, width)) <= width);
         }
     }
 }

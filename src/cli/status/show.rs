@@ -201,7 +201,7 @@ fn set(pieces: &[String], width: usize) -> Vec<String> {
     for piece in pieces {
         let piece = text::cut(piece, width.saturating_sub(INDENT.len()));
         let room =
-            |line: &&mut String| line.chars().count() + GAP.len() + piece.chars().count() <= width;
+            |line: &&mut String| text::columns(line) + GAP.len() + text::columns(&piece) <= width;
         match lines.last_mut().filter(room) {
             Some(line) => line.push_str(&format!("{GAP}{piece}")),
             None => lines.push(format!("{INDENT}{piece}")),

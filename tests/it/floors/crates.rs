@@ -11,7 +11,7 @@ const SERVERS: &[&str] = &["transport/tests", "api", "cli/demo", "cli/receiver"]
 const TLS: &[&str] = &["transport"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-pub(super) const HOMES: [(&str, &[&str]); 32] = [
+pub(super) const HOMES: [(&str, &[&str]); 33] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -38,6 +38,7 @@ pub(super) const HOMES: [(&str, &[&str]); 32] = [
     ("hmac", &["dialect"]),
     ("sha2", &["dialect"]),
     ("ureq", &["cli"]),
+    ("unicode_width", &["cli/text"]),
     ("sd_notify", &["daemon"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
