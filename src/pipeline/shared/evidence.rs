@@ -26,7 +26,8 @@
 //! between then and now; of rows whose time is no clock's, `data` changed in the newest but not in
 //! all; while running, new `time` and new `data` in several rows, of each row its own. What falls the
 //! other way: the newest row alone deleted and its id given anew between two looks; events that are
-//! alike, time too or in but one row, in the place of just as many.
+//! alike, time too or in but one row, in the place of just as many; and a row that can't be sent, under the
+//! id of one that was taken: it says nothing either way, and is not set aside where no other row tells.
 //!
 //! [`Tail::vouch`]: crate::outbox::Tail::vouch
 

@@ -214,7 +214,8 @@ fn near(tail: &mut Tail, prints: &[Known]) -> Result<Vec<Known>, Error> {
     // The ends of each distance; between them `thin` would keep none.
     for distance in 0..NEAR_DISTANCES {
         for back in [1 << distance, (2 << distance) - 1] {
-            if let Some(id) = tail.newest_up_to(at - back)?
+            // Ids of no counter are left out: below 0 a print is a former one.
+            if let Some(id) = tail.newest_up_to(at - back)?.filter(|id| *id > 0)
                 && let Some((row, key)) = tail.row_and_key(id)?
             {
                 near.push((id, print(&row, key.as_deref())));
