@@ -26,8 +26,9 @@
 //! between then and now; of rows whose time is no clock's, `data` changed in the newest but not in
 //! all; while running, new `time` and new `data` in several rows, of each row its own. What falls the
 //! other way: the newest row alone deleted and its id given anew between two looks; events that are
-//! alike, time too or in but one row, in the place of just as many; and a row that can't be sent, under the
-//! id of one that was taken: it says nothing either way, and is not set aside where no other row tells.
+//! alike, time too or in but one row, in the place of just as many; and a row that can't be sent and whose
+//! time is no clock's, under the id of one that was taken: it says nothing either way, and is not set
+//! aside where no other row tells.
 //!
 //! [`Tail::vouch`]: crate::outbox::Tail::vouch
 
@@ -92,7 +93,7 @@ pub(super) struct Witness<'a> {
 
 impl Witness<'_> {
     /// What that row is, of which `kept` was kept; `None` where it says nothing either way, for it was
-    /// sent and can't be read now.
+    /// sent, its data can't be read now, and its time is none that a new row would have.
     pub(super) fn look(&self, kept: &Print, row: &Row, key: Option<&str>) -> Option<Sight> {
         if is_of(kept, row, key) == Some(true) {
             return Some(Sight::Same);
@@ -102,7 +103,7 @@ impl Witness<'_> {
         };
         match kept {
             Print::Columns(was) => self.compare(was, &now),
-            Print::Whole(_) if now.data == 0 => None,
+            Print::Whole(_) if self.says_nothing(&now) => None,
             Print::Whole(_) if self.may_be_new(now.time_ms) => Some(Sight::Strange(Strange {
                 was_ms: None,
                 now_ms: now.time_ms,
@@ -125,7 +126,7 @@ impl Witness<'_> {
                 Sight::Weak
             });
         }
-        if was.data != 0 && now.data == 0 {
+        if was.data != 0 && self.says_nothing(now) {
             return None;
         }
         if same_data && (self.is_alone(was) || !self.may_be_new(now.time_ms)) {
@@ -137,6 +138,12 @@ impl Witness<'_> {
             data: now.data,
             retimed: same_data && (was.key, was.rest) == (now.key, now.rest),
         }))
+    }
+
+    /// Whether neither the data nor the time of a row that can't be sent tells. One that came after the
+    /// outbox was last in order tells: it is to be set aside.
+    fn says_nothing(&self, now: &Columns) -> bool {
+        now.data == 0 && !(is_a_clocks(now.time_ms) && self.may_be_new(now.time_ms))
     }
 
     /// Whether a row that took an id anew may have that time: one that was written after the outbox

@@ -313,10 +313,9 @@ pub(crate) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
         if *id < 0 {
             break;
         }
-        if let Some((row, key)) = tail.row_and_key(*id)?
-            && let Some(same) = is_of(kept, &row, key.as_deref())
-        {
-            return Ok(same);
+        if let Some((row, key)) = tail.row_and_key(*id)? {
+            // A row that can't be compared is looked at together with the others.
+            return Ok(is_of(kept, &row, key.as_deref()) == Some(true));
         }
     }
     Ok(returned(tail, cursor)?.is_none())

@@ -1,7 +1,9 @@
 //! Ids that are given anew: within one transaction while the daemon runs, and by a backup that is put
 //! back after the outbox was seen empty.
 
-use super::{BEGIN_MS, Case, HOUR_MS, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write};
+use super::{
+    BEGIN_MS, Case, HOUR_MS, MAX_DATA_BYTES, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write,
+};
 use crate::outbox::application::{self, Set};
 use crate::pipeline::shared::{is_same, resettle, thin};
 use crate::pipeline::{Refusal, Settled, settle_at};
@@ -33,6 +35,60 @@ fn while_running_ids_that_are_given_anew_in_one_transaction_are_taken() {
     case.write_new(1);
     let settled = case.settled(true);
     assert!(matches!(settled, Ok(Settled::Emptied(_, 1))), "{settled:?}");
+}
+
+/// Of a row that can't be sent the time alone tells, and it is set aside like any other that is new.
+#[test]
+fn a_row_that_cant_be_sent_under_an_id_given_anew_is_new() {
+    for (before, good) in [(ROWS, 0), (ROWS, 3), (1, 0), (1, 2)] {
+        for runs in [true, false] {
+            let case = Case::with(before, |n| format!("{{\"n\":{n}}}"));
+            application::empty(&case.path, false);
+            application::write_unchecked(&case.path, "e", "{", TAKEN_MS + SECOND_MS);
+            // Of one row the counter is where it was, and past it, before anybody looks.
+            case.write_new(good);
+            let is_same = is_same(&mut open(&case.path), &case.cursor).unwrap();
+            assert!(!is_same || before > 1);
+            let settled = case.settled(runs);
+            let expected = 1 + good;
+            assert!(
+                matches!(settled, Ok(Settled::Emptied(_, count)) if count == expected),
+                "{before}, {good}, {runs}: {settled:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_taken_row_that_cant_be_sent_any_more_stays_taken() {
+    // Its data alone was spoilt, in the newest or in all.
+    let spoilt = |newest: i64, time: &str| {
+        let case = Case::new();
+        let after = ROWS - newest;
+        let data = format!("'\"{}\"'", "x".repeat(2 * MAX_DATA_BYTES));
+        application::run(
+            &case.path,
+            &format!("UPDATE outbox SET data = {data}, time = {time} WHERE id > {after}"),
+        );
+        case
+    };
+    for newest in [1, 5, ROWS] {
+        for time in ["time", "0"] {
+            for runs in [true, false] {
+                let settled = spoilt(newest, time).settled(runs);
+                assert!(
+                    matches!(settled, Ok(Settled::Same(_) | Settled::Updated(_))),
+                    "{newest}, {time}, {runs}: {settled:?}"
+                );
+            }
+        }
+        // One statement, seen by who runs, gave all the same time.
+        let settled = spoilt(newest, "1731584000001").settled(true);
+        assert!(
+            matches!(settled, Ok(Settled::Same(_) | Settled::Updated(_))),
+            "{newest}: {settled:?}"
+        );
+    }
 }
 
 /// Only the newest row's print is renewed where rows are changed: of those behind it the old one is kept.
