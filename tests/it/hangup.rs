@@ -1,6 +1,6 @@
 //! SIGHUP from a terminal that is closed ends the daemon; any other is a reload.
 
-use std::fs::File;
+use std::fs::{File, read_to_string};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
@@ -31,7 +31,7 @@ impl Terminal {
 
     /// Starts the daemon in it, behind the words of `prefix`.
     fn start(&self, world: &World, prefix: &[&str]) -> Option<Daemon> {
-        let words = [prefix, &["setsid", "--ctty"]].concat();
+        let words = [by_default(), prefix, &["setsid", "--ctty"]].concat();
         let mut command = world.daemon_behind(&words);
         command.stdin(Stdio::from(self.program.try_clone().unwrap()));
         let Some(mut daemon) = world.try_spawn(command) else {
@@ -46,6 +46,18 @@ impl Terminal {
     fn close(self) {
         drop(self.program);
         drop(self.person);
+    }
+}
+
+/// What gives SIGHUP its default back where these tests run under `nohup` themselves.
+fn by_default() -> &'static [&'static str] {
+    let status = read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+    // SIGHUP is the first signal.
+    match mask & 1 {
+        0 => &[],
+        _ => &["env", "--default-signal=HUP"],
     }
 }
 
