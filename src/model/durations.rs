@@ -57,11 +57,19 @@ const EDGES: [Edge; 20] = [
     log(10_000),
 ];
 
+// Numbers, and not the lengths of the lists: types that have these would need a list worked out by a
+// function, which an optimising compiler can't do while it still judges types.
+/// So many buckets the log has.
+pub(crate) const LOG_BUCKETS: usize = 17;
+
 /// The upper edges of the log's buckets, milliseconds.
-pub(crate) const LOG_EDGES_MS: [i64; 17] = part(false);
+pub(crate) const LOG_EDGES_MS: [i64; LOG_BUCKETS] = part(false);
+
+/// So many closed buckets the metrics have.
+pub(crate) const METRICS_BUCKETS: usize = 12;
 
 /// The upper edges of the metrics' buckets, milliseconds; the last bucket is open.
-pub(crate) const METRICS_EDGES_MS: [i64; 12] = part(true);
+pub(crate) const METRICS_EDGES_MS: [i64; METRICS_BUCKETS] = part(true);
 
 /// Those of the metrics, or of the log: exactly so many, or it does not compile.
 const fn part<const N: usize>(of_metrics: bool) -> [i64; N] {

@@ -24,7 +24,7 @@ pub(crate) use attempt::{
 };
 pub use clock::Clock;
 pub(crate) use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
-pub(crate) use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
+pub(crate) use durations::{LOG_BUCKETS, LOG_EDGES_MS, METRICS_BUCKETS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;
 pub(crate) use kind::other_kind;

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::LOG_EDGES_MS;
+use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -36,7 +36,7 @@ pub(super) struct Counts {
     pub(super) attempts: i64,
     pub(super) failures: i64,
     /// How many took at most the edge, for each edge.
-    pub(super) le: [i64; LOG_EDGES_MS.len()],
+    pub(super) le: [i64; LOG_BUCKETS],
 }
 
 /// The newest of a webhook.

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::standing::Standing;
-use crate::model::{Attempt, Clock, Fault, METRICS_EDGES_MS, Verdict};
+use crate::model::{Attempt, Clock, Fault, METRICS_BUCKETS, METRICS_EDGES_MS, Verdict};
 
 /// Between two journal lines about faults of our own machine, which would come by the thousand.
 const FAULT_LINE_MS: i64 = 10_000;
@@ -167,7 +167,7 @@ pub(crate) struct Tally {
     pub(crate) retried: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) duration_us: AtomicU64,
-    pub(crate) buckets: [AtomicU64; METRICS_EDGES_MS.len() + 1],
+    pub(crate) buckets: [AtomicU64; METRICS_BUCKETS + 1],
 }
 
 impl Tally {
@@ -182,7 +182,7 @@ impl Tally {
         self.duration_us
             .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
         let place = METRICS_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
-        self.buckets[place.unwrap_or(METRICS_EDGES_MS.len())].fetch_add(1, Ordering::Relaxed);
+        self.buckets[place.unwrap_or(METRICS_BUCKETS)].fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::{Count, Reader};
-use crate::model::LOG_EDGES_MS;
+use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -149,7 +149,7 @@ fn lately(
         .prepare_cached(&sql)?
         .query_map(params![span, since_ms], |row| {
             let attempts = row.get(1)?;
-            let mut within = [0; LOG_EDGES_MS.len()];
+            let mut within = [0; LOG_BUCKETS];
             for (place, count) in within.iter_mut().enumerate() {
                 *count = row.get(place + 3)?;
             }
@@ -213,13 +213,13 @@ mod tests {
 
     #[test]
     fn a_percentile_is_the_upper_edge_of_its_bucket() {
-        let mut within = [10; LOG_EDGES_MS.len()];
+        let mut within = [10; LOG_BUCKETS];
         within[..4].copy_from_slice(&[0, 4, 5, 9]);
         assert_eq!(percentile(10, &within, 50), Some(3));
         assert_eq!(percentile(10, &within, 90), Some(5));
         assert_eq!(percentile(10, &within, 99), Some(10));
         assert_eq!(percentile(11, &within, 99), Some(ABOVE_MS));
-        assert_eq!(percentile(0, &[0; LOG_EDGES_MS.len()], 50), None);
+        assert_eq!(percentile(0, &[0; LOG_BUCKETS], 50), None);
     }
 
     #[test]
