@@ -35,14 +35,17 @@ pub(crate) fn server(files: &Files) -> Arc<rustls::ServerConfig> {
     Arc::new(config.expect("the certificate fits its key"))
 }
 
+/// Sessions kept for resumption: what the daemon keeps for a webhook with a `ca_file`.
+const SESSIONS: usize = 16;
+
 pub(crate) fn client(certificate: &Path) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(certificate).unwrap())
         .unwrap();
-    Arc::new(
-        rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = rustls::client::Resumption::in_memory_sessions(SESSIONS);
+    Arc::new(config)
 }

@@ -292,7 +292,7 @@ impl Receiver {
 
     /// CPU microseconds that the receiver has used since its start.
     pub(crate) fn cpu_us(&self) -> f64 {
-        cpu_us(self.child.id()) as f64
+        cpu_us(self.child.id())
     }
 
     /// Waits until a number of requests hang; says how many do in the end.
