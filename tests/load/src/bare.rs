@@ -2,21 +2,19 @@
 //!
 //! One connection to a worker, held by hand, no pool, no signing, no database, nothing kept of the
 //! answer; the request's headers and body have the daemon's size. `bare URL COUNT CONCURRENCY
-//! close|keep CERTIFICATE` runs in a process of its own and prints nanoseconds, CPU microseconds and how
-//! many TLS sessions were resumed: with new connections over TLS that is most of the cost, and the
-//! loop keeps as many sessions as the daemon does.
+//! close|keep CERTIFICATE` runs in a process of its own and prints nanoseconds and CPU microseconds.
+//! Over TLS it resumes sessions, as the daemon does.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -32,8 +30,6 @@ const CONCURRENCY: usize = 64;
 pub(crate) struct Bare {
     pub(crate) per_second: f64,
     pub(crate) cpu_us: f64,
-    /// Of its requests, those on a connection whose TLS session was resumed.
-    pub(crate) resumed: f64,
 }
 
 /// Runs the loop in its own process.
@@ -55,24 +51,17 @@ pub(crate) fn measure(webhook: &Webhook, count: u64, certificate: &Path) -> Bare
         String::from_utf8_lossy(&output.stderr)
     );
     let text = String::from_utf8(output.stdout).unwrap();
-    let numbers: Vec<f64> = text
-        .split_whitespace()
-        .map(|number| number.parse().unwrap())
-        .collect();
-    let [ns, cpu_us, resumed] = numbers[..] else {
-        panic!("the bare client said {text:?}");
-    };
+    let (ns, cpu_us) = text.trim().split_once(' ').expect("two numbers");
+    let (ns, cpu_us): (f64, f64) = (ns.parse().unwrap(), cpu_us.parse().unwrap());
     Bare {
         per_second: count as f64 * 1e9 / ns,
         cpu_us: cpu_us / count as f64,
-        resumed: resumed / count as f64,
     }
 }
 
 struct Loop {
     uri: Uri,
     left: AtomicI64,
-    resumed: AtomicU64,
     body: Bytes,
     close: bool,
     tls: Option<TlsConnector>,
@@ -87,7 +76,6 @@ pub(crate) fn run(arguments: &[String]) {
     let work = Arc::new(Loop {
         uri,
         left: AtomicI64::new(count),
-        resumed: AtomicU64::new(0),
         body: http::body("tick").into(),
         close: arguments[3] == "close",
         tls: tls.then(|| TlsConnector::from(crate::certificate::client(Path::new(&arguments[4])))),
@@ -106,8 +94,7 @@ pub(crate) fn run(arguments: &[String]) {
             worker.await.unwrap();
         }
     });
-    let (took_ns, resumed) = (now_ns() - begun, work.resumed.load(Ordering::Relaxed));
-    println!("{took_ns} {} {resumed}", cpu_us(std::process::id()));
+    println!("{} {}", now_ns() - begun, cpu_us(std::process::id()));
 }
 
 impl Loop {
@@ -145,11 +132,7 @@ impl Loop {
             None => shake(TokioIo::new(stream)).await,
             Some(tls) => {
                 let name = rustls::pki_types::ServerName::try_from(host.to_owned()).unwrap();
-                let stream = tls.connect(name, stream).await.expect("TLS");
-                if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
-                    self.resumed.fetch_add(1, Ordering::Relaxed);
-                }
-                shake(TokioIo::new(stream)).await
+                shake(TokioIo::new(tls.connect(name, stream).await.expect("TLS"))).await
             }
         }
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::sessions::Sessions;
+
 /// The files of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
@@ -35,9 +37,6 @@ pub(crate) fn server(files: &Files) -> Arc<rustls::ServerConfig> {
     Arc::new(config.expect("the certificate fits its key"))
 }
 
-/// Sessions kept for resumption: what the daemon keeps for a webhook with a `ca_file`.
-const SESSIONS: usize = 16;
-
 pub(crate) fn client(certificate: &Path) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots
@@ -46,6 +45,6 @@ pub(crate) fn client(certificate: &Path) -> Arc<rustls::ClientConfig> {
     let mut config = rustls::ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::in_memory_sessions(SESSIONS);
+    config.resumption = rustls::client::Resumption::store(Arc::new(Sessions::default()));
     Arc::new(config)
 }

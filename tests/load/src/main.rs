@@ -24,6 +24,7 @@ mod process;
 mod receiver;
 mod report;
 mod rows;
+mod sessions;
 
 use std::process::ExitCode;
 use std::time::Instant;

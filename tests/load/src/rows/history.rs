@@ -152,7 +152,8 @@ pub(crate) fn sweep(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
     };
     let latency = bench.latency(&daemon, pace);
     let after = remaining(round.past(), attempts);
-    drop(daemon);
+    // Killed, it would send again in the next round what it has not logged.
+    daemon.stop();
     bench.note(format!(
         "200 events/s while rows are swept ({before} to {after} left): {latency}"
     ));

@@ -113,7 +113,7 @@ pub(crate) const ALL: &[Row] = &[
     .beside(|bench| backlog::bare(bench, backlog::secure)),
     row(
         "tls-close",
-        "20,000 rows over TLS with Connection: close, sessions resumed",
+        "10,000 rows over TLS with Connection: close, sessions resumed",
         Length::Short,
         backlog::tls_close,
     )
