@@ -20,7 +20,7 @@ pub(crate) const HELP: &str =
   --folder PATH      where the databases are written; no tmpfs [default: tests/load/target]
   --list             the rows and what they are
 
-All rows take some seven minutes on two cores, with --against some 25.";
+All rows take five to ten minutes on two cores, with --against some half an hour: choose rows.";
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {

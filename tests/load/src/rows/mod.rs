@@ -99,14 +99,14 @@ pub(crate) const ALL: &[Row] = &[
     .beside(|bench| backlog::bare(bench, backlog::plain)),
     row(
         "close",
-        "the same with Connection: close",
+        "50,000 rows with Connection: close",
         Length::Short,
         backlog::close,
     )
     .beside(|bench| backlog::bare(bench, backlog::plain_close)),
     row(
         "tls",
-        "the same over TLS, keep-alive",
+        "100,000 rows over TLS, keep-alive",
         Length::Short,
         backlog::tls,
     )
@@ -173,13 +173,13 @@ pub(crate) const ALL: &[Row] = &[
     row(
         "many",
         "10,000 webhooks, of which one matches",
-        Length::Short,
+        Length::Middle,
         many::many,
     ),
     row(
         "emit",
         "emit - of 1,000,000 events",
-        Length::Middle,
+        Length::Long,
         emit::emit,
     )
     .beside(emit::import),
