@@ -3,6 +3,7 @@
 //! One connection to a worker, held by hand, no pool, no signing, no database, nothing kept of the
 //! answer; the request's headers and body have the daemon's size. `bare URL COUNT CONCURRENCY
 //! close|keep CERTIFICATE` runs in a process of its own and prints nanoseconds and CPU microseconds.
+//! Over TLS it resumes sessions, as the daemon does.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::config::Webhook;
 use crate::http;
 use crate::process::{cpu_us, now_ns};
 
@@ -31,10 +33,15 @@ pub(crate) struct Bare {
 }
 
 /// Runs the loop in its own process.
-pub(crate) fn measure(url: &str, count: u64, close: bool, certificate: &Path) -> Bare {
+pub(crate) fn measure(webhook: &Webhook, count: u64, certificate: &Path) -> Bare {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["bare", url, &count.to_string(), &CONCURRENCY.to_string()])
-        .arg(if close { "close" } else { "keep" })
+        .args([
+            "bare",
+            &webhook.url,
+            &count.to_string(),
+            &CONCURRENCY.to_string(),
+        ])
+        .arg(if webhook.keep_alive { "keep" } else { "close" })
         .arg(certificate)
         .output()
         .expect("start the bare client");

@@ -1,82 +1,39 @@
-//! What every row needs: the binary, the receiver, a folder on disk, and two ways to measure.
+//! What every row needs: the builds, the receiver, folders on disk. Raw figures are kept.
 //!
-//! [`Bench::backlog`] times a filled outbox until its last row is delivered and logged;
-//! [`Bench::latency`] times single commits until their requests arrive. Raw figures are kept.
+//! How a daemon is measured is in `measure`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::arguments::Options;
+use crate::build::Build;
 use crate::certificate::{self, Files};
-use crate::config::Config;
-use crate::daemon::Daemon;
-use crate::figure::percentile;
-use crate::log::Log;
-use crate::outbox;
-use crate::process::{now_ns, write_back};
+use crate::process::write_back;
 use crate::receiver::Receiver;
-
-/// Longer than any backlog takes on a machine that this bench is meant for.
-const BACKLOG_LIMIT_NS: u64 = 120_000_000_000;
 
 /// `f_type` of tmpfs and ramfs: a disk that costs nothing would make figures that mean nothing.
 const MEMORY_FILE_SYSTEMS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
+/// The folder of a row's own files, beside the numbered ones.
+const COMMON: &str = "common";
+
 pub(crate) struct Bench {
     pub(crate) options: Options,
-    pub(crate) binary: PathBuf,
+    /// The one that is measured and, with `--against`, the one that it is compared with.
+    pub(crate) builds: Vec<Build>,
     pub(crate) receiver: Receiver,
     pub(crate) files: Files,
+    /// Of the build whose turn it is; notes begin with it.
+    pub(crate) label: &'static str,
     folder: TempDir,
     folders: u32,
     raw: Vec<String>,
 }
 
-/// One backlog, delivered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivered {
-    pub(crate) per_second: f64,
-    /// CPU microseconds of the daemon for each delivery.
-    pub(crate) cpu_us: f64,
-    pub(crate) peak_mib: f64,
-}
-
-/// How long events took from the COMMIT's return to the request's arrival.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Latency {
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) max_ms: f64,
-    pub(crate) count: usize,
-    pub(crate) missing: usize,
-}
-
-impl std::fmt::Display for Latency {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms, {} events",
-            self.p50_ms, self.p99_ms, self.max_ms, self.count
-        )?;
-        if self.missing > 0 {
-            write!(f, ", {} NEVER CAME", self.missing)?;
-        }
-        Ok(())
-    }
-}
-
 impl Bench {
     pub(crate) fn new(options: &Options) -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let binary = match &options.binary {
-            Some(path) => path
-                .canonicalize()
-                .map_err(|error| format!("{}: {error}", path.display()))?,
-            None => build(&root.join("../.."))?,
-        };
         let home = options
             .folder
             .clone()
@@ -92,15 +49,17 @@ impl Bench {
                 home.display()
             ));
         }
+        let builds = builds(options, root)?;
         let folder = tempfile::Builder::new().prefix("load-").tempdir_in(&home);
         let folder = folder.map_err(|error| error.to_string())?;
         let files = certificate::make(folder.path());
         let receiver = Receiver::start(&files);
         Ok(Self {
             options: options.clone(),
-            binary,
+            builds,
             receiver,
             files,
+            label: "",
             folder,
             folders: 0,
             raw: Vec::new(),
@@ -137,18 +96,29 @@ impl Bench {
         folder
     }
 
-    /// Deletes a row's databases.
+    /// The folder for what a row's rounds and builds have in common.
+    pub(crate) fn common(&self) -> PathBuf {
+        let folder = self.folder.path().join(COMMON);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Deletes a row's files.
     /// What they left to be written is written now, or the next row would be measured with it.
     pub(crate) fn end_row(&mut self) {
-        for number in 1..=self.folders {
-            std::fs::remove_dir_all(self.folder.path().join(number.to_string())).ok();
+        let numbered = (1..=self.folders).map(|number| number.to_string());
+        for name in numbered.chain([COMMON.to_owned()]) {
+            std::fs::remove_dir_all(self.folder.path().join(name)).ok();
         }
         write_back();
     }
 
     /// Keeps a raw figure.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
-        let text = text.into();
+        let text = match self.label {
+            "" => text.into(),
+            label => format!("{label}: {}", text.into()),
+        };
         eprintln!("  . {text}");
         self.raw.push(text);
     }
@@ -156,127 +126,16 @@ impl Bench {
     pub(crate) fn take_raw(&mut self) -> Vec<String> {
         std::mem::take(&mut self.raw)
     }
-
-    /// A backlog in a new folder, from the start of the daemon's process to the last attempt in the log.
-    pub(crate) fn fresh_backlog(
-        &mut self,
-        config: &Config,
-        events: u64,
-        deliveries: u64,
-        level: &str,
-    ) -> Delivered {
-        let folder = self.fresh();
-        config.write(&folder);
-        let delivered = self.backlog(&folder, events, deliveries, level).0;
-        std::fs::remove_dir_all(folder).unwrap();
-        delivered
-    }
-
-    /// The same in a folder with a configuration, and perhaps a history. The daemon still runs.
-    pub(crate) fn backlog(
-        &mut self,
-        folder: &Path,
-        events: u64,
-        deliveries: u64,
-        level: &str,
-    ) -> (Delivered, Daemon) {
-        let outbox = outbox::open(&self.binary, folder, "NORMAL");
-        outbox::fill(&outbox, "tick", events);
-        let before = Log::open(folder).map_or(0, |log| log.last_attempt());
-        self.receiver.reset();
-        let mut daemon = Daemon::start(&self.binary, folder, level);
-        let wanted = i64::try_from(deliveries).unwrap();
-        let mut log = None;
-        let ended_ns = loop {
-            std::thread::sleep(Duration::from_millis(2));
-            log = log.or_else(|| Log::open(folder));
-            let logged = log.as_ref().map_or(0, |log| log.last_attempt() - before);
-            if logged >= wanted {
-                break now_ns();
-            }
-            daemon.check_alive();
-            assert!(
-                now_ns() - daemon.started_ns < BACKLOG_LIMIT_NS,
-                "only {logged} of {deliveries} deliveries were logged"
-            );
-        };
-        let cpu_us = daemon.cpu_us() / deliveries as f64;
-        let peak_mib = daemon.peak_mib();
-        let (attempts, delivered) = log.unwrap().attempts_after(before);
-        let count = self.receiver.count();
-        assert_eq!(
-            (attempts, delivered, count.answered),
-            (wanted, wanted, deliveries),
-            "attempts, deliveries, requests"
-        );
-        let ended_ns = ended_ns.max(count.last_ns);
-        let per_second = deliveries as f64 * 1e9 / (ended_ns - daemon.started_ns) as f64;
-        (
-            Delivered {
-                per_second,
-                cpu_us,
-                peak_mib,
-            },
-            daemon,
-        )
-    }
-
-    /// Single commits of the event "tick" beside a running daemon whose webhook for it is on `/timed`.
-    pub(crate) fn latency(
-        &mut self,
-        folder: &Path,
-        per_second: u64,
-        seconds: u64,
-        synchronous: &str,
-    ) -> Latency {
-        let outbox = outbox::open(&self.binary, folder, synchronous);
-        self.receiver.reset();
-        let committed = outbox::trickle(&outbox, "tick", per_second, seconds);
-        let ended_ns = now_ns();
-        while self.receiver.count().answered < committed.len() as u64
-            && now_ns() - ended_ns < 5_000_000_000
-        {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let arrivals: std::collections::HashMap<i64, u64> =
-            self.receiver.arrivals(folder).into_iter().rev().collect();
-        let spans: Vec<f64> = committed
-            .iter()
-            .filter_map(|(id, committed_ns)| {
-                Some(arrivals.get(id)?.saturating_sub(*committed_ns) as f64 / 1e6)
-            })
-            .collect();
-        Latency {
-            p50_ms: percentile(&spans, 50.0),
-            p99_ms: percentile(&spans, 99.0),
-            max_ms: percentile(&spans, 100.0),
-            count: spans.len(),
-            missing: committed.len() - spans.len(),
-        }
-    }
 }
 
-/// Builds the product's release binary, as a user would.
-fn build(root: &Path) -> Result<PathBuf, String> {
-    let status = Command::new("cargo")
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--bin",
-            "webhooksd",
-            "--manifest-path",
-        ])
-        .arg(root.join("Cargo.toml"))
-        .status()
-        .map_err(|error| format!("run cargo: {error}"))?;
-    if !status.success() {
-        return Err("the release build failed".into());
+fn builds(options: &Options, root: &Path) -> Result<Vec<Build>, String> {
+    let label = options.against.as_ref().map_or("", |_| "this");
+    let mut builds = vec![match &options.binary {
+        Some(path) => Build::given(label, path)?,
+        None => Build::from_source(label, &root.join("../.."))?,
+    }];
+    if let Some(path) = &options.against {
+        builds.push(Build::given("other", path)?);
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let binary = target.join("release/webhooksd");
-    binary
-        .canonicalize()
-        .map_err(|error| format!("{}: {error}", binary.display()))
+    Ok(builds)
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::sessions::Sessions;
+
 /// The files of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
@@ -40,9 +42,9 @@ pub(crate) fn client(certificate: &Path) -> Arc<rustls::ClientConfig> {
     roots
         .add(CertificateDer::from_pem_file(certificate).unwrap())
         .unwrap();
-    Arc::new(
-        rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = rustls::client::Resumption::store(Arc::new(Sessions::default()));
+    Arc::new(config)
 }

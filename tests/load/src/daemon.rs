@@ -4,12 +4,13 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{cpu_us, memory_mib, now_ns};
+use crate::build::Build;
+use crate::process::{Written, cpu_us, memory_mib, now_ns, written};
 
 /// What is in flight ends within its time-outs, 9 seconds at most.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
@@ -17,16 +18,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 pub(crate) struct Daemon {
     child: Child,
     journal: PathBuf,
+    pub(crate) build: Build,
+    pub(crate) folder: PathBuf,
     pub(crate) started_ns: u64,
 }
 
 impl Daemon {
     /// Starts it in a folder that has its configuration. `level`: info, as it is shipped, or warn.
-    pub(crate) fn start(binary: &Path, folder: &Path, level: &str) -> Self {
+    pub(crate) fn start(build: &Build, folder: &Path, level: &str) -> Self {
         let journal = folder.join("journal");
         let file = File::create(&journal).unwrap();
         let started_ns = now_ns();
-        let child = Command::new(binary)
+        let child = build
+            .command()
             .args(["run", "--level", level, "--config"])
             .arg(folder.join("webhooks.toml"))
             .current_dir(folder)
@@ -38,13 +42,15 @@ impl Daemon {
         Self {
             child,
             journal,
+            build: build.clone(),
+            folder: folder.to_owned(),
             started_ns,
         }
     }
 
     /// Starts it and waits until it says that it follows the outbox; with the seconds that took.
-    pub(crate) fn start_ready(binary: &Path, folder: &Path) -> (Self, f64) {
-        let mut daemon = Self::start(binary, folder, "info");
+    pub(crate) fn start_ready(build: &Build, folder: &Path) -> (Self, f64) {
+        let mut daemon = Self::start(build, folder, "info");
         let seconds = daemon.wait_line("ready: following", Duration::from_secs(60));
         (daemon, seconds)
     }
@@ -54,7 +60,11 @@ impl Daemon {
     }
 
     pub(crate) fn cpu_us(&self) -> f64 {
-        cpu_us(self.pid()) as f64
+        cpu_us(self.pid())
+    }
+
+    pub(crate) fn written(&self) -> Written {
+        written(self.pid())
     }
 
     /// Resident memory now, in MiB.

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 /// One line each: date, machine, kernel, versions.
-pub(crate) fn describe(binary: &std::path::Path) -> Vec<String> {
+pub(crate) fn describe() -> Vec<String> {
     let memory = first_line("/proc/meminfo", "MemTotal").unwrap_or_default();
     vec![
         format!("- date: {}", said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])),
@@ -21,7 +21,6 @@ pub(crate) fn describe(binary: &std::path::Path) -> Vec<String> {
                 .unwrap_or_default()
                 .trim()
         ),
-        format!("- {}", said(&binary.display().to_string(), &["--version"])),
         format!("- rustc: {}", said("rustc", &["--version"])),
         format!(
             "- SQLite: {} in the bench, sqlite3 {}",
@@ -40,7 +39,8 @@ pub(crate) fn date() -> String {
     said("date", &["-u", "+%Y-%m-%d-%H%M"])
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+/// The first line that a program says.
+pub(crate) fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or("unknown".into(), |output| {
         String::from_utf8_lossy(&output.stdout)

@@ -2,26 +2,30 @@
 //!
 //! It starts the real release binary with real files on disk, and a receiver in a process of its
 //! own (this binary with a hidden argument). Where a figure is a rate, the ceiling is measured in
-//! the same run, in turn with it. Every load is bounded in count and time and stays on loopback.
+//! the same run, in turn with it; and so is another build, where one is to be compared. Every load is bounded in count and time and stays on loopback.
 //! Leaves out whatever needs more than one machine: networks with latency, loss or real peers.
 
 mod arguments;
 mod bare;
 mod bench;
+mod build;
 mod certificate;
 mod config;
 mod daemon;
+mod drive;
 mod figure;
 mod http;
 mod log;
 mod machine;
+mod measure;
 mod outbox;
+mod pairs;
 mod process;
 mod receiver;
 mod report;
 mod rows;
+mod sessions;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -62,17 +66,15 @@ fn measure(options: &arguments::Options) -> ExitCode {
     for row in rows::ALL.iter().filter(|row| options.wants(row.name)) {
         eprintln!("{}: {}", row.name, row.about);
         let row_begun = Instant::now();
-        let ran = catch_unwind(AssertUnwindSafe(|| (row.run)(&mut bench)));
-        let lines = ran.unwrap_or_else(|panic| report::failed(row, panic.as_ref()));
-        for line in &lines {
-            eprintln!("  {}", line.text());
-        }
+        let measured = drive::drive(&mut bench, row);
         let raw = bench.take_raw();
-        report.add(row.name, lines, raw, row_begun.elapsed());
+        for line in report.add(row, measured, &raw, row_begun.elapsed()) {
+            eprintln!("  {line}");
+        }
         bench.end_row();
     }
     println!("{}", report.table());
-    match report.write(&bench, begun.elapsed()) {
+    match report.write(begun.elapsed()) {
         Ok(path) => println!("written: {}", path.display()),
         Err(error) => eprintln!("the run was not written: {error}"),
     }

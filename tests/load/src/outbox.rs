@@ -4,16 +4,17 @@
 //! `webhooksd schema outbox` prints.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use crate::build::Build;
 use crate::http::data;
+use crate::measure::Pace;
 use crate::process::now_ns;
 
 /// Opens an outbox, and makes it where there is none.
-pub(crate) fn open(binary: &Path, folder: &Path, synchronous: &str) -> Connection {
+pub(crate) fn open(build: &Build, folder: &Path, synchronous: &str) -> Connection {
     let path = folder.join("outbox.db");
     let new = !path.exists();
     let connection = Connection::open(path).unwrap();
@@ -25,14 +26,15 @@ pub(crate) fn open(binary: &Path, folder: &Path, synchronous: &str) -> Connectio
         .pragma_update(None, "synchronous", synchronous)
         .unwrap();
     if new {
-        connection.execute_batch(&schema(binary, "outbox")).unwrap();
+        connection.execute_batch(&schema(build, "outbox")).unwrap();
     }
     connection
 }
 
 /// What `webhooksd schema` prints.
-pub(crate) fn schema(binary: &Path, which: &str) -> String {
-    let output = Command::new(binary)
+pub(crate) fn schema(build: &Build, which: &str) -> String {
+    let output = build
+        .command()
         .args(["schema", which])
         .output()
         .expect("webhooksd schema");
@@ -56,25 +58,20 @@ pub(crate) fn fill(connection: &Connection, event: &str, rows: u64) -> f64 {
 }
 
 /// Commits single rows at an even pace and returns each row's id and when its COMMIT returned.
-pub(crate) fn trickle(
-    connection: &Connection,
-    event: &str,
-    per_second: u64,
-    seconds: u64,
-) -> Vec<(i64, u64)> {
-    let data = data(event);
+pub(crate) fn trickle(connection: &Connection, pace: Pace) -> Vec<(i64, u64)> {
+    let data = data(pace.event);
     let mut insert = connection
         .prepare("INSERT INTO outbox (event, data) VALUES (?1, ?2)")
         .unwrap();
-    let (begun, period) = (now_ns(), 1_000_000_000 / per_second);
+    let (begun, period) = (now_ns(), 1_000_000_000 / pace.per_second);
     let mut committed = Vec::new();
-    for number in 0..per_second * seconds {
+    for number in 0..pace.per_second * pace.seconds {
         let due = begun + number * period;
         let wait = due.saturating_sub(now_ns());
         if wait > 0 {
             std::thread::sleep(Duration::from_nanos(wait));
         }
-        insert.execute(params![event, data]).unwrap();
+        insert.execute(params![pace.event, data]).unwrap();
         committed.push((connection.last_insert_rowid(), now_ns()));
     }
     committed

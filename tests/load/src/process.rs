@@ -1,7 +1,8 @@
 //! What the kernel says of a process: CPU time, memory. And the clock that all processes share.
 //!
-//! CPU time comes from /proc/PID/stat in ticks of 10 ms, which is fine over seconds; for the idle
-//! row the scheduler's own nanoseconds are read, thread by thread.
+//! CPU time comes from /proc/PID/stat in ticks of 10 ms, rounded down, and beside it from the
+//! scheduler's own nanoseconds, thread by thread, which forget the threads that have ended. Neither
+//! says too much, so the larger is the better one.
 
 use std::fs;
 
@@ -18,12 +19,33 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 /// User and system time of a process since its start, its ended threads included.
-pub(crate) fn cpu_us(pid: u32) -> u64 {
+pub(crate) fn cpu_us(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc/PID/stat");
     // The name may hold blanks; it ends at the last parenthesis.
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    ticks * TICK_US
+    ((ticks * TICK_US) as f64).max(threads_cpu_ns(pid) as f64 / 1e3)
+}
+
+/// What a process has written since its start, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// What write, writev and their like took, into files and whatever else.
+    pub(crate) calls: f64,
+    /// Pages of files that became dirty, whole.
+    pub(crate) pages: f64,
+}
+
+pub(crate) fn written(pid: u32) -> Written {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).expect("/proc/PID/io");
+    let number = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.expect("a line of /proc/PID/io").parse().unwrap()
+    };
+    Written {
+        calls: number("wchar: "),
+        pages: number("write_bytes: "),
+    }
 }
 
 /// Time on a CPU of the threads that live, in nanoseconds.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
@@ -31,6 +32,7 @@ struct Seen {
     answered: AtomicU64,
     silent: AtomicU64,
     last_ns: AtomicU64,
+    resumed: AtomicU64,
     arrivals: Mutex<Vec<(i64, u64)>>,
 }
 
@@ -86,6 +88,10 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, seen: Arc<
                 None => serve(stream, &seen).await,
                 Some(acceptor) => {
                     if let Ok(stream) = acceptor.accept(stream).await {
+                        let kind = stream.get_ref().1.handshake_kind();
+                        if kind == Some(HandshakeKind::Resumed) {
+                            seen.resumed.fetch_add(1, Ordering::Relaxed);
+                        }
                         serve(stream, &seen).await;
                     }
                 }
@@ -187,14 +193,16 @@ fn obey(seen: &Seen) {
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("reset", _) => {
                 seen.answered.store(0, Ordering::Relaxed);
+                seen.resumed.store(0, Ordering::Relaxed);
                 seen.arrivals.lock().unwrap().clear();
                 println!("ok");
             }
             ("count", _) => println!(
-                "{} {} {}",
+                "{} {} {} {}",
                 seen.answered.load(Ordering::Acquire),
                 seen.silent.load(Ordering::Relaxed),
-                seen.last_ns.load(Ordering::Relaxed)
+                seen.last_ns.load(Ordering::Relaxed),
+                seen.resumed.load(Ordering::Relaxed)
             ),
             ("arrivals", path) => {
                 let mut text = String::new();
@@ -219,6 +227,8 @@ pub(crate) struct Count {
     pub(crate) silent: u64,
     /// When the last one was answered.
     pub(crate) last_ns: u64,
+    /// TLS handshakes since the last reset that resumed a session.
+    pub(crate) resumed: u64,
 }
 
 /// The receiver's process, from outside.
@@ -276,6 +286,7 @@ impl Receiver {
             answered: numbers[0],
             silent: numbers[1],
             last_ns: numbers[2],
+            resumed: numbers[3],
         }
     }
 
@@ -292,7 +303,7 @@ impl Receiver {
 
     /// CPU microseconds that the receiver has used since its start.
     pub(crate) fn cpu_us(&self) -> f64 {
-        cpu_us(self.child.id()) as f64
+        cpu_us(self.child.id())
     }
 
     /// Waits until a number of requests hang; says how many do in the end.

@@ -1,173 +1,143 @@
 //! A backlog as fast as it goes: kept connections, new ones, TLS, ten webhooks.
 //!
-//! The bare loop and the daemon take turns. The daemon's time runs from the start of its process
-//! until its last attempt is in the log, and its journal is written as it is shipped.
+//! The bare loop goes before the daemon in each round. The daemon's time runs from the start of its
+//! process until its last attempt is in the log, and its journal is written as it is shipped.
 
-use super::{Config, Line, Webhook};
-use crate::bare::{self, Bare};
-use crate::bench::{Bench, Delivered};
-use crate::figure::{median, ratios, spread};
+use super::{Config, Round, Webhook, one};
+use crate::bare;
+use crate::bench::Bench;
+use crate::figure::Figure;
+use crate::measure::{Delivered, Load};
 
-/// A backlog lasts a second, and so does what disturbs it on a virtual machine: two rounds more than
-/// asked for make the median a steady one.
-const MORE_ROUNDS: usize = 2;
+const OF_BARE: &str = "of the bare loop's rate";
 
-struct Rounds {
-    bare: Vec<Bare>,
-    daemon: Vec<Delivered>,
+pub(crate) fn plain(bench: &Bench) -> Load {
+    Load::new(one(bench), bench.count(100_000, 20_000))
 }
 
-impl Rounds {
-    fn ratio(&self) -> Vec<f64> {
-        let daemon: Vec<f64> = self.daemon.iter().map(|round| round.per_second).collect();
-        let bare: Vec<f64> = self.bare.iter().map(|round| round.per_second).collect();
-        ratios(&daemon, &bare)
-    }
+/// A connection for each request: half of the rows takes as long.
+pub(crate) fn plain_close(bench: &Bench) -> Load {
+    let mut load = closing(plain(bench));
+    load.events /= 2;
+    load
+}
 
-    fn cpu_us(&self) -> Vec<f64> {
-        self.daemon.iter().map(|round| round.cpu_us).collect()
-    }
+pub(crate) fn secure(bench: &Bench) -> Load {
+    let mut load = plain(bench);
+    let webhook = &mut load.config.webhooks[0];
+    webhook.url = bench.tls_url("ok");
+    webhook.ca_file = Some(bench.files.certificate.clone());
+    load
+}
 
-    fn line(&self, what: &str, least: f64) -> Line {
-        let ratio = self.ratio();
-        let rate: Vec<f64> = self.daemon.iter().map(|round| round.per_second).collect();
-        let figure = format!(
-            "{} of the bare loop: {} deliveries/s, {} µs CPU each",
-            spread(&ratio, 2),
-            spread(&rate, 0),
-            spread(&self.cpu_us(), 1)
-        );
-        Line::new(
-            what,
-            &format!("≥ {least:.2} of the bare loop"),
-            figure,
-            median(&ratio) >= least,
-        )
+/// A handshake for each request: a tenth of the rows takes longer.
+pub(crate) fn secure_close(bench: &Bench) -> Load {
+    let mut load = closing(secure(bench));
+    load.events /= 10;
+    load
+}
+
+fn closing(mut load: Load) -> Load {
+    load.config.webhooks[0].keep_alive = false;
+    load
+}
+
+pub(crate) fn ten(bench: &Bench) -> Load {
+    let url = bench.url("ok");
+    let webhooks = (0..10).map(|n| Webhook::new(&format!("main-{n}"), &url, "tick"));
+    Load {
+        config: Config::new(webhooks.collect()),
+        events: bench.count(10_000, 2_000),
+        fan_out: 10,
     }
 }
 
-struct Load<'a> {
-    url: &'a str,
-    close: bool,
-    config: &'a Config,
-    events: u64,
-    deliveries: u64,
+/// Requests a second of the bare loop for such a load.
+pub(crate) fn bare(bench: &mut Bench, load: fn(&Bench) -> Load) -> f64 {
+    let load = load(bench);
+    let (webhook, deliveries) = (&load.config.webhooks[0], load.deliveries());
+    bench.receiver.reset();
+    let before_us = bench.receiver.cpu_us();
+    let bare = bare::measure(webhook, deliveries, &bench.files.certificate);
+    let seen = received(bench, before_us, deliveries);
+    let (rate, cpu_us) = (bare.per_second, bare.cpu_us);
+    bench.note(format!(
+        "bare loop: {rate:.0}/s, {cpu_us:.1} µs CPU each; {seen}"
+    ));
+    rate
 }
 
-fn rounds(bench: &mut Bench, load: &Load<'_>) -> Rounds {
-    let mut rounds = Rounds {
-        bare: Vec::new(),
-        daemon: Vec::new(),
-    };
-    for _ in 0..bench.options.rounds + MORE_ROUNDS {
-        let certificate = bench.files.certificate.clone();
-        let before_us = bench.receiver.cpu_us();
-        let bare = bare::measure(load.url, load.deliveries, load.close, &certificate);
-        let receiver_us = (bench.receiver.cpu_us() - before_us) / load.deliveries as f64;
-        bench.note(format!(
-            "bare loop: {:.0}/s, {:.1} µs CPU each; the receiver {receiver_us:.1} µs",
-            bare.per_second, bare.cpu_us
-        ));
-        let daemon = bench.fresh_backlog(load.config, load.events, load.deliveries, "info");
-        bench.note(said(&daemon));
-        rounds.bare.push(bare);
-        rounds.daemon.push(daemon);
+/// The backlog's round: the daemon, and what its log has for a delivery.
+fn daemon(bench: &mut Bench, round: &Round<'_>, load: &Load) -> (Delivered, f64) {
+    let before_us = bench.receiver.cpu_us();
+    let (daemon, logged) = bench.fresh_backlog(round.build, load, "info");
+    let seen = received(bench, before_us, load.deliveries());
+    bench.note(format!("daemon: {daemon}; {seen}"));
+    (daemon, logged)
+}
+
+/// What a load was for the receiver.
+fn received(bench: &mut Bench, before_us: f64, deliveries: u64) -> String {
+    let cpu_us = (bench.receiver.cpu_us() - before_us) / deliveries as f64;
+    match bench.receiver.count().resumed {
+        0 => format!("the receiver {cpu_us:.1} µs"),
+        resumed => format!("the receiver {cpu_us:.1} µs, {resumed} TLS sessions resumed"),
     }
-    rounds
 }
 
-fn said(daemon: &Delivered) -> String {
-    format!(
-        "daemon: {:.0}/s, {:.1} µs CPU each, peak {:.0} MiB",
-        daemon.per_second, daemon.cpu_us, daemon.peak_mib
-    )
-}
-
-pub(crate) fn keep_alive(bench: &mut Bench) -> Vec<Line> {
-    let (url, events) = (bench.url("ok"), bench.count(100_000, 20_000));
-    let config = Config::new(vec![Webhook::new("main", &url, "tick")]);
-    let load = Load {
-        url: &url,
-        close: false,
-        config: &config,
-        events,
-        deliveries: events,
-    };
-    let rounds = rounds(bench, &load);
-    let mut quiet = Vec::new();
-    for _ in 0..bench.options.rounds {
-        let daemon = bench.fresh_backlog(&config, events, events, "warn");
-        bench.note(format!("--level warn: {}", said(&daemon)));
-        quiet.push(daemon);
-    }
-    let cpu_us = rounds.cpu_us();
-    let quiet_rate: Vec<f64> = quiet.iter().map(|round| round.per_second).collect();
-    let quiet_cpu: Vec<f64> = quiet.iter().map(|round| round.cpu_us).collect();
-    vec![
-        rounds.line(
-            &format!("backlog of {events} rows, one webhook, keep-alive, all logged"),
-            0.60,
-        ),
-        Line::new(
-            "its CPU per delivery",
-            "≤ 45 µs",
-            format!("{} µs", spread(&cpu_us, 1)),
-            median(&cpu_us) <= 45.0,
-        ),
-        Line::aside(
-            "the same with --level warn",
-            format!(
-                "{} deliveries/s, {} µs CPU each",
-                spread(&quiet_rate, 0),
-                spread(&quiet_cpu, 1)
-            ),
-        ),
+/// Its usual figures; the first is the one that a row is held to.
+fn figures(round: &Round<'_>, daemon: &Delivered) -> [Figure; 4] {
+    [
+        round.of_ceiling(daemon.per_second, OF_BARE),
+        daemon.rate(""),
+        daemon.cpu(""),
+        daemon.peak(""),
     ]
 }
 
-pub(crate) fn close(bench: &mut Bench) -> Vec<Line> {
-    let (url, events) = (bench.url("ok"), bench.count(100_000, 20_000));
-    let mut webhook = Webhook::new("main", &url, "tick");
-    webhook.keep_alive = false;
-    let config = Config::new(vec![webhook]);
-    let load = Load {
-        url: &url,
-        close: true,
-        config: &config,
-        events,
-        deliveries: events,
-    };
-    vec![rounds(bench, &load).line(&format!("{events} rows, Connection: close"), 0.85)]
+/// What the disk bears of a delivery, beside its body.
+fn bytes(daemon: &Delivered, logged: f64) -> impl Iterator<Item = Figure> {
+    let logged = Figure::new("log.db per delivery, without bodies", logged, "B", 0);
+    std::iter::once(logged).chain(daemon.written())
 }
 
-pub(crate) fn tls(bench: &mut Bench) -> Vec<Line> {
-    let (url, events) = (bench.tls_url("ok"), bench.count(100_000, 20_000));
-    let mut webhook = Webhook::new("main", &url, "tick");
-    webhook.ca_file = Some(bench.files.certificate.clone());
-    let config = Config::new(vec![webhook]);
-    let load = Load {
-        url: &url,
-        close: false,
-        config: &config,
-        events,
-        deliveries: events,
-    };
-    vec![rounds(bench, &load).line(&format!("{events} rows, TLS, keep-alive"), 0.60)]
+pub(crate) fn keep_alive(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let load = plain(bench);
+    let (daemon, logged) = daemon(bench, round, &load);
+    let (quiet, _) = bench.fresh_backlog(round.build, &load, "warn");
+    bench.note(format!("--level warn: {quiet}"));
+    let [of_bare, rate, cpu, peak] = figures(round, &daemon);
+    let mut figures = vec![of_bare.at_least(0.60), rate, cpu.at_most(45.0), peak];
+    figures.extend(bytes(&daemon, logged));
+    figures.extend([quiet.rate("--level warn"), quiet.cpu("--level warn")]);
+    figures
 }
 
-pub(crate) fn fan_out(bench: &mut Bench) -> Vec<Line> {
-    let (url, events) = (bench.url("ok"), bench.count(10_000, 2_000));
-    let webhooks = (0..10).map(|n| Webhook::new(&format!("main-{n}"), &url, "tick"));
-    let config = Config::new(webhooks.collect());
-    let load = Load {
-        url: &url,
-        close: false,
-        config: &config,
-        events,
-        deliveries: events * 10,
-    };
-    vec![rounds(bench, &load).line(
-        &format!("{events} events to 10 webhooks each, in deliveries"),
-        0.60,
-    )]
+pub(crate) fn close(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let load = plain_close(bench);
+    let (daemon, _) = daemon(bench, round, &load);
+    let [of_bare, rate, cpu, peak] = figures(round, &daemon);
+    vec![of_bare.at_least(0.85), rate, cpu, peak]
+}
+
+pub(crate) fn tls(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let load = secure(bench);
+    let (daemon, _) = daemon(bench, round, &load);
+    let [of_bare, rate, cpu, peak] = figures(round, &daemon);
+    vec![of_bare.at_least(0.60), rate, cpu, peak]
+}
+
+pub(crate) fn tls_close(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let load = secure_close(bench);
+    let (daemon, _) = daemon(bench, round, &load);
+    figures(round, &daemon).into()
+}
+
+pub(crate) fn fan_out(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let load = ten(bench);
+    let (daemon, logged) = daemon(bench, round, &load);
+    let [of_bare, rate, cpu, peak] = figures(round, &daemon);
+    let mut figures = vec![of_bare.at_least(0.60), rate, cpu, peak];
+    figures.extend(bytes(&daemon, logged));
+    figures
 }

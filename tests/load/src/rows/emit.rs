@@ -12,66 +12,60 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Config, Line, Webhook};
+use super::{Config, Round, Webhook, one};
 use crate::bench::Bench;
+use crate::build::Build;
 use crate::daemon::Daemon;
-use crate::figure::{median, ratios, spread};
+use crate::figure::Figure;
 use crate::http::data;
 use crate::outbox;
 
 /// Events in one POST.
 const POST_EVENTS: usize = 1_000;
 
-pub(crate) fn emit(bench: &mut Bench) -> Vec<Line> {
-    let events = bench.count(1_000_000, 100_000);
-    let files = bench.fresh();
-    write_lines(&files, events);
-    let (mut imports, mut emits, mut loops) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..bench.options.rounds {
-        let import = events as f64 / import(bench, &files);
-        let emit = events as f64 / emit_lines(bench, &files, events);
-        bench.note(format!(
-            "sqlite3 .import: {import:.0}/s; emit -: {emit:.0}/s"
-        ));
-        imports.push(import);
-        emits.push(emit);
-        if round == 0 {
-            let folder = bench.fresh();
-            let seconds = outbox::fill(
-                &outbox::open(&bench.binary, &folder, "NORMAL"),
-                "tick",
-                events,
-            );
-            loops.push(events as f64 / seconds);
-            bench.note(format!(
-                "bare insert loop: {:.0}/s",
-                events as f64 / seconds
-            ));
-            std::fs::remove_dir_all(folder).unwrap();
-        }
+/// Files of the row, which are the same in all rounds.
+const NDJSON: &str = "events.ndjson";
+const CSV: &str = "events.csv";
+
+fn events(bench: &Bench) -> u64 {
+    bench.count(1_000_000, 100_000)
+}
+
+pub(crate) fn emit(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let events = events(bench);
+    let rate = events as f64 / emit_lines(bench, round.build, events);
+    bench.note(format!("emit -: {rate:.0}/s"));
+    let mut figures = vec![
+        round
+            .of_ceiling(rate, "of the rate of sqlite3 .import")
+            .at_least(0.5),
+        Figure::new("events", rate, "/s", 0),
+    ];
+    figures.extend(socket(bench, round.build, events / 10));
+    figures
+}
+
+/// Events a second that sqlite3 imports; before the first round also those of the insert loop.
+pub(crate) fn import(bench: &mut Bench) -> f64 {
+    let (events, files) = (events(bench), bench.common());
+    if !files.join(CSV).exists() {
+        write_lines(&files, events);
+        let folder = bench.fresh();
+        let outbox = outbox::open(&bench.builds[0], &folder, "NORMAL");
+        let rate = events as f64 / outbox::fill(&outbox, "tick", events);
+        drop(outbox);
+        bench.note(format!("bare insert loop: {rate:.0}/s"));
+        std::fs::remove_dir_all(folder).unwrap();
     }
-    let ratio = ratios(&emits, &imports);
-    let figure = format!(
-        "{}: {} events/s; bare insert loop {:.0}/s",
-        spread(&ratio, 2),
-        spread(&emits, 0),
-        median(&loops)
-    );
-    vec![
-        Line::new(
-            format!("emit - of {events} events of 1 KiB"),
-            "≥ 0.5 of sqlite3 .import",
-            figure,
-            median(&ratio) >= 0.5,
-        ),
-        socket(bench, events / 10),
-    ]
+    let rate = events as f64 / import_csv(bench, &files);
+    bench.note(format!("sqlite3 .import: {rate:.0}/s"));
+    rate
 }
 
 fn write_lines(folder: &Path, events: u64) {
     let data = data("tick");
-    let mut json = BufWriter::new(File::create(folder.join("events.ndjson")).unwrap());
-    let mut csv = BufWriter::new(File::create(folder.join("events.csv")).unwrap());
+    let mut json = BufWriter::new(File::create(folder.join(NDJSON)).unwrap());
+    let mut csv = BufWriter::new(File::create(folder.join(CSV)).unwrap());
     let quoted = data.replace('"', "\"\"");
     for number in 1..=events {
         writeln!(json, r#"{{"event":"tick","data":{data}}}"#).unwrap();
@@ -82,18 +76,15 @@ fn write_lines(folder: &Path, events: u64) {
 }
 
 /// Seconds that sqlite3 takes.
-fn import(bench: &mut Bench, files: &Path) -> f64 {
+fn import_csv(bench: &mut Bench, files: &Path) -> f64 {
     let folder = bench.fresh();
-    drop(outbox::open(&bench.binary, &folder, "NORMAL"));
+    drop(outbox::open(&bench.builds[0], &folder, "NORMAL"));
     let begun = Instant::now();
     let status = Command::new("sqlite3")
         .arg(folder.join("outbox.db"))
         .args([
             "PRAGMA synchronous=NORMAL",
-            &format!(
-                ".import --csv {} outbox",
-                files.join("events.csv").display()
-            ),
+            &format!(".import --csv {} outbox", files.join(CSV).display()),
         ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -106,15 +97,16 @@ fn import(bench: &mut Bench, files: &Path) -> f64 {
 }
 
 /// Seconds that `webhooksd emit -` takes, without a daemon.
-fn emit_lines(bench: &mut Bench, files: &Path, events: u64) -> f64 {
+fn emit_lines(bench: &mut Bench, build: &Build, events: u64) -> f64 {
     let folder = bench.fresh();
-    Config::new(vec![Webhook::new("main", bench.url("ok"), "tick")]).write(&folder);
-    drop(outbox::open(&bench.binary, &folder, "NORMAL"));
+    one(bench).write(&folder);
+    drop(outbox::open(build, &folder, "NORMAL"));
     let begun = Instant::now();
-    let status = Command::new(&bench.binary)
+    let status = build
+        .command()
         .args(["emit", "-", "--config"])
         .arg(folder.join("webhooks.toml"))
-        .stdin(File::open(files.join("events.ndjson")).unwrap())
+        .stdin(File::open(bench.common().join(NDJSON)).unwrap())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -132,18 +124,18 @@ fn emit_lines(bench: &mut Bench, files: &Path, events: u64) -> f64 {
 }
 
 /// POST /events with NDJSON, where the daemon has a socket. No webhook wants the events.
-fn socket(bench: &mut Bench, events: u64) -> Line {
-    let what = format!("POST /events, NDJSON, {POST_EVENTS} of {events} events at a time");
+fn socket(bench: &mut Bench, build: &Build, events: u64) -> Vec<Figure> {
     let folder = bench.fresh();
     let mut config = Config::new(vec![Webhook::new("main", bench.url("ok"), "nothing")]);
     config.socket = true;
     config.write(&folder);
-    let (daemon, _) = Daemon::start_ready(&bench.binary, &folder);
+    let (daemon, _) = Daemon::start_ready(build, &folder);
     std::thread::sleep(Duration::from_millis(200));
     // The path may be longer than a socket's address; relative to the folder it is not.
     let place = format!("/proc/{}/cwd/s", daemon.pid());
     let Ok(mut stream) = UnixStream::connect(place) else {
-        return Line::aside(what, "this binary has no socket");
+        bench.note("this binary has no socket");
+        return Vec::new();
     };
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -153,7 +145,7 @@ fn socket(bench: &mut Bench, events: u64) -> Line {
         "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    let begun = Instant::now();
+    let (begun, before_us) = (Instant::now(), daemon.cpu_us());
     for _ in 0..events as usize / POST_EVENTS {
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body.as_bytes()).unwrap();
@@ -161,9 +153,15 @@ fn socket(bench: &mut Bench, events: u64) -> Line {
         assert_eq!(status, "202", "the answer to POST /events");
     }
     let rate = events as f64 / begun.elapsed().as_secs_f64();
-    bench.note(format!("POST /events: {rate:.0}/s"));
+    let cpu_us = (daemon.cpu_us() - before_us) / events as f64;
+    bench.note(format!(
+        "POST /events, {POST_EVENTS} of {events} at a time: {rate:.0}/s, {cpu_us:.1} µs CPU each"
+    ));
     daemon.stop();
-    Line::aside(what, format!("{rate:.0} events/s"))
+    vec![
+        Figure::new("events by POST of NDJSON", rate, "/s", 0),
+        Figure::new("CPU per event by POST", cpu_us, "µs", 1),
+    ]
 }
 
 /// Reads one answer with a Content-Length; returns its status.

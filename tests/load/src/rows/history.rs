@@ -1,36 +1,40 @@
 //! A log with a past: five million attempts in it, or a million that are to go.
 //!
-//! The past is multiplied from one real delivery by SQL. Ten deliveries share a body, so that five
-//! million take some 4 GB instead of 9. Throughput is compared with an empty log's, in turn.
+//! The past is multiplied from one real delivery by SQL, once for each build, which keeps it in all
+//! rounds. Ten deliveries share a body, so that five million take some 4 GB instead of 9. Throughput
+//! is compared with an empty log's, in turn.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Config, Line, Webhook, timed};
-use crate::bench::{Bench, Delivered};
+use super::{Config, Round, Webhook, one};
+use crate::bench::Bench;
+use crate::build::Build;
 use crate::daemon::Daemon;
-use crate::figure::{median, ratios, spread};
+use crate::figure::{Figure, median, spread};
 use crate::log::{Growth, Log, grow};
+use crate::measure::{Delivered, Load, Pace};
 use crate::process::write_back;
 
 const DAY_MS: i64 = 86_400_000;
 const FAN_OUT: i64 = 10;
+const OF_EMPTY: &str = "of the rate with an empty log";
 
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
 
-fn config(bench: &Bench) -> Config {
-    Config::new(vec![Webhook::new("main", bench.url("ok"), "tick")])
+fn load(bench: &Bench) -> Load {
+    Load::new(one(bench), bench.count(50_000, 20_000))
 }
 
 /// A folder whose log has such a past.
-fn grown(bench: &mut Bench, growth: &Growth) -> PathBuf {
+fn grown(bench: &mut Bench, build: &Build, config: Config, growth: &Growth) -> PathBuf {
     let folder = bench.fresh();
-    config(bench).write(&folder);
-    let (_, daemon) = bench.backlog(&folder, 1, 1, "info");
+    config.write(&folder);
+    let (_, daemon) = bench.backlog(build, &folder, &Load::new(config, 1), "info");
     daemon.stop();
     let begun = Instant::now();
     grow(&folder, growth, now_ms());
@@ -44,65 +48,67 @@ fn grown(bench: &mut Bench, growth: &Growth) -> PathBuf {
     folder
 }
 
-fn said(delivered: &Delivered) -> String {
-    format!(
-        "{:.0}/s, {:.1} µs CPU each",
-        delivered.per_second, delivered.cpu_us
-    )
-}
-
-pub(crate) fn history(bench: &mut Bench) -> Vec<Line> {
-    let (attempts, events) = (bench.options.history, bench.count(50_000, 20_000));
+pub(crate) fn kept(bench: &mut Bench, build: &Build) -> PathBuf {
     let growth = Growth {
-        attempts,
+        attempts: bench.options.history,
         fan_out: FAN_OUT,
         ages_ms: (20 * DAY_MS, DAY_MS),
         expired: false,
     };
-    let folder = grown(bench, &growth);
-    let config = config(bench);
-    let (mut empty, mut full) = (Vec::new(), Vec::new());
-    for _ in 0..bench.options.rounds {
-        let delivered = bench.fresh_backlog(&config, events, events, "info");
-        bench.note(format!("empty log: {}", said(&delivered)));
-        empty.push(delivered.per_second);
-        let (delivered, daemon) = bench.backlog(&folder, events, events, "info");
-        daemon.stop();
-        bench.note(format!(
-            "{attempts} attempts in the log: {}",
-            said(&delivered)
-        ));
-        full.push(delivered.per_second);
-    }
-    let ratio = ratios(&full, &empty);
-    let (daemon, ready) = Daemon::start_ready(&bench.binary, &folder);
-    bench.note(format!("ready in {ready:.3} s"));
-    let what = format!("{attempts} attempts in the log");
-    let mut lines = vec![Line::new(
-        &what,
-        "throughput ≥ 0.8 of empty",
-        format!("{}: {} deliveries/s", spread(&ratio, 2), spread(&full, 0)),
-        median(&ratio) >= 0.8,
-    )];
-    lines.extend(["logs", "status"].map(|name| command(bench, &folder, name, &what)));
+    let config = one(bench);
+    grown(bench, build, config, &growth)
+}
+
+/// A backlog with an empty log, then one with the past; the daemon of that still runs.
+fn both(bench: &mut Bench, round: &Round<'_>, what: &str) -> ([Figure; 3], Daemon) {
+    let load = load(bench);
+    let (empty, _) = bench.fresh_backlog(round.build, &load, "info");
+    bench.note(format!("empty log: {empty}"));
+    let (full, daemon) = bench.backlog(round.build, round.past(), &load, "info");
+    bench.note(format!("{what}: {full}"));
+    (figures(&empty, &full), daemon)
+}
+
+fn figures(empty: &Delivered, full: &Delivered) -> [Figure; 3] {
+    let of_empty = full.per_second / empty.per_second;
+    [
+        Figure::new(OF_EMPTY, of_empty, "", 2).at_least(0.8),
+        full.rate(""),
+        full.cpu(""),
+    ]
+}
+
+pub(crate) fn history(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let what = format!("{} attempts in the log", bench.options.history);
+    let (figures, daemon) = both(bench, round, &what);
     daemon.stop();
-    lines
+    let (daemon, ready) = Daemon::start_ready(round.build, round.past());
+    bench.note(format!("ready in {ready:.3} s"));
+    let mut figures = Vec::from(figures);
+    figures.push(Figure::new("ready after a start", ready * 1_000.0, "ms", 0));
+    figures.extend(
+        ["logs", "status"]
+            .into_iter()
+            .filter_map(|name| command(bench, round, name)),
+    );
+    daemon.stop();
+    figures
 }
 
 /// Times a command, where the binary has it.
-fn command(bench: &mut Bench, folder: &Path, name: &str, what: &str) -> Line {
+fn command(bench: &mut Bench, round: &Round<'_>, name: &str) -> Option<Figure> {
     let run = |arguments: &[&str]| {
-        let mut command = Command::new(&bench.binary);
-        command.arg(name).args(arguments).current_dir(folder);
+        let mut command = round.build.command();
+        command.arg(name).args(arguments).current_dir(round.past());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    let what = format!("{what}: webhooksd {name}");
     if !run(&["--help"]) {
-        return Line::aside(what, "this binary has no such command");
+        bench.note(format!("this binary has no command {name}"));
+        return None;
     }
     let (mut times, mut worked) = (Vec::new(), true);
     for _ in 0..5 {
@@ -110,69 +116,58 @@ fn command(bench: &mut Bench, folder: &Path, name: &str, what: &str) -> Line {
         worked &= run(&[]);
         times.push(begun.elapsed().as_secs_f64() * 1_000.0);
     }
-    bench.note(format!(
-        "webhooksd {name}: {} ms, exit code 0: {worked}",
-        spread(&times, 1)
-    ));
-    Line::new(
-        what,
-        "under 100 ms",
-        format!("{} ms", spread(&times, 1)),
-        worked && median(&times) < 100.0,
-    )
+    bench.note(format!("webhooksd {name}: {} ms", spread(&times, 1)));
+    let figure = Figure::new(format!("webhooksd {name}"), median(&times), "ms", 1);
+    Some(figure.at_most(100.0).fault_unless(worked, "IT FAILED"))
 }
 
-pub(crate) fn sweep(bench: &mut Bench) -> Vec<Line> {
-    let attempts = i64::try_from(bench.count(1_000_000, 200_000)).unwrap();
-    let (events, seconds) = (bench.count(50_000, 20_000), bench.count(6, 3));
+fn expired_attempts(bench: &Bench) -> i64 {
+    i64::try_from(bench.count(1_000_000, 200_000)).unwrap()
+}
+
+/// Beside the webhook of the backlogs one whose arrivals are noted: a webhook that came later would
+/// not get what was written before.
+pub(crate) fn expired(bench: &mut Bench, build: &Build) -> PathBuf {
     let growth = Growth {
-        attempts,
+        attempts: expired_attempts(bench),
         fan_out: FAN_OUT,
         ages_ms: (50 * DAY_MS, 31 * DAY_MS),
         expired: true,
     };
-    let folder = grown(bench, &growth);
-    let config = config(bench);
-    let (mut empty, mut swept) = (Vec::new(), Vec::new());
-    for _ in 0..bench.options.rounds {
-        let delivered = bench.fresh_backlog(&config, events, events, "info");
-        bench.note(format!("empty log: {}", said(&delivered)));
-        empty.push(delivered.per_second);
-        let before = remaining(&folder, attempts);
-        let (delivered, daemon) = bench.backlog(&folder, events, events, "info");
-        let after = remaining(&folder, attempts);
-        daemon.stop();
-        bench.note(format!(
-            "while rows are swept ({before} to {after} left): {}",
-            said(&delivered)
-        ));
-        swept.push(delivered.per_second);
-    }
-    timed(bench).write(&folder);
-    let (daemon, _) = Daemon::start_ready(&bench.binary, &folder);
-    let before = remaining(&folder, attempts);
-    let latency = bench.latency(&folder, 200, seconds, "NORMAL");
-    let after = remaining(&folder, attempts);
-    drop(daemon);
+    let mut config = one(bench);
+    let timed = Webhook::new("healthy", bench.url("timed"), "single");
+    config.webhooks.push(timed);
+    grown(bench, build, config, &growth)
+}
+
+pub(crate) fn sweep(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    let (attempts, seconds) = (expired_attempts(bench), bench.count(4, 3));
+    let (figures, daemon) = both(bench, round, "while rows are swept");
+    daemon.stop();
+    let (daemon, _) = Daemon::start_ready(round.build, round.past());
+    let before = remaining(round.past(), attempts);
+    let pace = Pace {
+        event: "single",
+        ..Pace::new(200, seconds)
+    };
+    let latency = bench.latency(&daemon, pace);
+    let after = remaining(round.past(), attempts);
+    // Killed, it would send again in the next round what it has not logged.
+    daemon.stop();
     bench.note(format!(
         "200 events/s while rows are swept ({before} to {after} left): {latency}"
     ));
-    let ratio = ratios(&swept, &empty);
-    let what = format!("{attempts} expired attempts being swept");
-    vec![
-        Line::new(
-            &what,
-            "throughput ≥ 0.8 of empty",
-            format!("{}: {} deliveries/s", spread(&ratio, 2), spread(&swept, 0)),
-            median(&ratio) >= 0.8,
-        ),
-        Line::new(
-            format!("{what}: latency at 200 events/s"),
-            "p99 ≤ 25 ms",
-            format!("{latency}; {} rows went meanwhile", before - after),
-            latency.p99_ms <= 25.0 && latency.missing == 0 && before > after,
-        ),
-    ]
+    let swept = (before - after) as f64 / seconds as f64;
+    let mut figures = Vec::from(figures);
+    figures.extend([
+        latency.p50("200 events/s"),
+        latency
+            .p99("200 events/s")
+            .at_most(25.0)
+            .fault_unless(before > after, "NOTHING WAS SWEPT"),
+        Figure::new("rows swept meanwhile", swept, "/s", 0),
+    ]);
+    figures
 }
 
 /// Rows of the past that the sweep has not reached: it goes by id, attempts first, then deliveries.

@@ -2,30 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Config, Line, Webhook};
+use super::{Round, one};
 use crate::bench::Bench;
 use crate::daemon::Daemon;
-use crate::process::threads_cpu_ns;
+use crate::figure::Figure;
 
-pub(crate) fn idle(bench: &mut Bench) -> Vec<Line> {
+pub(crate) fn idle(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
     let seconds = bench.count(20, 5);
-    let config = Config::new(vec![Webhook::new("main", bench.url("ok"), "tick")]);
     let folder = bench.fresh();
-    config.write(&folder);
-    let (daemon, _) = Daemon::start_ready(&bench.binary, &folder);
+    one(bench).write(&folder);
+    let (daemon, _) = Daemon::start_ready(round.build, &folder);
     std::thread::sleep(Duration::from_secs(2));
-    let (begun, before_ns) = (Instant::now(), threads_cpu_ns(daemon.pid()));
+    let (begun, before_us) = (Instant::now(), daemon.cpu_us());
     std::thread::sleep(Duration::from_secs(seconds));
-    let used_ns = threads_cpu_ns(daemon.pid()).saturating_sub(before_ns) as f64;
-    let percent = used_ns / begun.elapsed().as_nanos() as f64 * 100.0;
+    let used_us = daemon.cpu_us() - before_us;
+    let percent = used_us / begun.elapsed().as_micros() as f64 * 100.0;
     let rss_mib = daemon.rss_mib();
     daemon.stop();
-    let figure = format!("{percent:.3} % CPU, {rss_mib:.1} MiB RSS over {seconds} s");
-    bench.note(&figure);
-    vec![Line::new(
-        "idle",
-        "≤ 0.1 % CPU, ≤ 16 MiB RSS",
-        figure,
-        percent <= 0.1 && rss_mib <= 16.0,
-    )]
+    bench.note(format!(
+        "{percent:.3} % CPU, {rss_mib:.1} MiB RSS over {seconds} s"
+    ));
+    vec![
+        Figure::new("CPU", percent, "%", 3).at_most(0.1),
+        Figure::new("RSS", rss_mib, "MiB", 1).at_most(16.0),
+    ]
 }

@@ -3,54 +3,56 @@
 //! One thread commits single rows in WAL mode; the receiver notes the time. Both clocks are the
 //! machine's monotonic one. The connection is kept, as it is by two of the three dialects.
 
-use super::{Line, middle, timed};
-use crate::bench::{Bench, Latency};
+use super::{Round, timed};
+use crate::bench::Bench;
 use crate::daemon::Daemon;
+use crate::figure::Figure;
+use crate::measure::{Latency, Pace};
 
-/// Rounds with NORMAL and FULL in turn; the daemon runs through all of them.
-fn rounds(bench: &mut Bench, per_second: u64, seconds: u64) -> (Latency, Latency) {
+/// The application with synchronous=NORMAL, then with FULL, beside one daemon.
+fn round(bench: &mut Bench, round: &Round<'_>, pace: Pace) -> (Latency, Latency) {
     let folder = bench.fresh();
     timed(bench).write(&folder);
-    let (daemon, _) = Daemon::start_ready(&bench.binary, &folder);
-    bench.latency(&folder, per_second, 1, "NORMAL");
-    let (mut normal, mut full) = (Vec::new(), Vec::new());
-    for _ in 0..bench.options.rounds {
-        for (synchronous, rounds) in [("NORMAL", &mut normal), ("FULL", &mut full)] {
-            let latency = bench.latency(&folder, per_second, seconds, synchronous);
-            bench.note(format!(
-                "{per_second}/s, synchronous={synchronous}: {latency}"
-            ));
-            rounds.push(latency);
-        }
-    }
+    let (daemon, _) = Daemon::start_ready(round.build, &folder);
+    bench.latency(&daemon, Pace { seconds: 1, ..pace });
+    let both = ["NORMAL", "FULL"].map(|synchronous| {
+        let pace = Pace {
+            synchronous,
+            ..pace
+        };
+        let latency = bench.latency(&daemon, pace);
+        bench.note(format!(
+            "{}/s, synchronous={synchronous}: {latency}",
+            pace.per_second
+        ));
+        latency
+    });
     daemon.stop();
-    (middle(&normal), middle(&full))
+    both.into()
 }
 
-fn lines(per_second: u64, normal: Latency, full: Latency, reach: &str, hit: bool) -> Vec<Line> {
+const FULL: &str = "synchronous=FULL";
+
+pub(crate) fn trickle(bench: &mut Bench, turn: &Round<'_>) -> Vec<Figure> {
+    let seconds = bench.count(6, 4);
+    let (normal, full) = round(bench, turn, Pace::new(50, seconds));
     vec![
-        Line::new(
-            format!("COMMIT to arrival, {per_second} events/s"),
-            reach,
-            normal.to_string(),
-            hit && normal.missing == 0,
-        ),
-        Line::aside(
-            "the same, the application with synchronous=FULL",
-            full.to_string(),
-        ),
+        normal.p50("").at_most(0.8),
+        normal.p99("").at_most(3.0),
+        normal.cpu(""),
+        full.p50(FULL),
+        full.p99(FULL),
     ]
 }
 
-pub(crate) fn trickle(bench: &mut Bench) -> Vec<Line> {
-    let seconds = bench.count(6, 4);
-    let (normal, full) = rounds(bench, 50, seconds);
-    let hit = normal.p50_ms <= 0.8 && normal.p99_ms <= 3.0;
-    lines(50, normal, full, "p50 ≤ 0.8 ms, p99 ≤ 3 ms", hit)
-}
-
-pub(crate) fn stream(bench: &mut Bench) -> Vec<Line> {
+pub(crate) fn stream(bench: &mut Bench, turn: &Round<'_>) -> Vec<Figure> {
     let seconds = bench.count(4, 3);
-    let (normal, full) = rounds(bench, 5_000, seconds);
-    lines(5_000, normal, full, "p99 ≤ 25 ms", normal.p99_ms <= 25.0)
+    let (normal, full) = round(bench, turn, Pace::new(5_000, seconds));
+    vec![
+        normal.p50(""),
+        normal.p99("").at_most(25.0),
+        normal.cpu(""),
+        full.p50(FULL),
+        full.p99(FULL),
+    ]
 }
