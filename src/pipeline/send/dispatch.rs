@@ -121,7 +121,7 @@ impl<T: Transport> Dispatch<T> {
         self.log.runtime().bounds
     }
 
-    /// What outboxes are opened with.
+    /// What the outbox is opened with.
     pub(crate) fn vfs(&self) -> Vfs {
         self.log.runtime().vfs
     }

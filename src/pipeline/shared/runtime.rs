@@ -25,7 +25,7 @@ pub struct Runtime {
     pub(crate) handle: Handle,
     /// How large bounds are.
     pub(crate) bounds: Bounds,
-    /// What outboxes are opened with.
+    /// What replays and retention open the outbox with: the same as who follows it.
     pub(crate) vfs: Vfs,
     /// Calls that may block are made inline, between two of these.
     pub(crate) inline: Option<fn() -> Pause>,
