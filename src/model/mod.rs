@@ -4,8 +4,6 @@
 //! the values that the floors above hand to each other. Every type says its units in its names:
 //! `_ms` is UNIX milliseconds or a span of them, `_us` is microseconds.
 
-#[cfg(test)]
-pub(crate) mod alone;
 pub(crate) mod attempt;
 pub(crate) mod clock;
 pub(crate) mod crash;
@@ -17,6 +15,7 @@ mod host;
 mod kind;
 pub(crate) mod print;
 pub(crate) mod url;
+mod vfs;
 pub(crate) mod webhook;
 
 pub(crate) use attempt::{
@@ -30,5 +29,6 @@ pub(crate) use headers::Headers;
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
 pub(crate) use url::Url;
+pub(crate) use vfs::Vfs;
 pub use webhook::{Dialect, Webhook};
 pub(crate) use webhook::{Pattern, Secret, Unwanted};

@@ -16,7 +16,7 @@ use super::row::{Judge, length_fault, name_fault, time_fault};
 use super::table::{self, Table};
 use super::wal::Keeper;
 use super::{Error, connect};
-use crate::model::crash;
+use crate::model::{Vfs, crash};
 
 /// How long a call waits for the application's transactions.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -147,13 +147,9 @@ impl Sql {
 }
 
 impl Appender {
-    /// Opens the outbox at `path`, which must have a proper table.
-    ///
-    /// # Errors
-    ///
-    /// As [`Tail::open`](super::Tail::open).
-    pub fn open(path: &Path, max_data_bytes: usize) -> Result<Self, Error> {
-        let connection = connect::to_write(path)?;
+    /// [`Appender::open`], by that VFS.
+    pub(crate) fn open_by(vfs: Vfs, path: &Path, max_data_bytes: usize) -> Result<Self, Error> {
+        let connection = connect::to_write(path, vfs)?;
         let schema =
             schema_version(&connection).map_err(|source| connect::open_error(path, source))?;
         let table = table::inspect(&connection, path)?;
@@ -169,7 +165,7 @@ impl Appender {
         };
         Ok(Self {
             connection,
-            keeper: Keeper::open(path)?,
+            keeper: Keeper::open(path, vfs)?,
             path: path.to_owned(),
             table,
             judge,

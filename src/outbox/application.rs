@@ -6,18 +6,42 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::model::alone;
+use crate::model::Vfs;
 
-fn open(path: &Path) -> Connection {
+/// Where the database is, and the VFS that it is opened with.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    path: &'a Path,
+    vfs: Vfs,
+}
+
+impl<'a> From<&'a PathBuf> for At<'a> {
+    fn from(path: &'a PathBuf) -> Self {
+        (path, Vfs::default()).into()
+    }
+}
+
+impl<'a> From<(&'a PathBuf, Vfs)> for At<'a> {
+    fn from((path, vfs): (&'a PathBuf, Vfs)) -> Self {
+        Self { path, vfs }
+    }
+}
+
+fn open(At { path, vfs }: At<'_>) -> Connection {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags_and_vfs(path, flags, alone::vfs()).unwrap()
+    Connection::open_with_flags_and_vfs(path, flags, vfs.0).unwrap()
 }
 
 /// Adds a row that the table's CHECKs would refuse, as a table without them lets in. Returns its id.
-pub(crate) fn write_unchecked(path: &Path, event: &str, data: &str, time_ms: i64) -> i64 {
-    let application = open(path);
+pub(crate) fn write_unchecked<'a>(
+    at: impl Into<At<'a>>,
+    event: &str,
+    data: &str,
+    time_ms: i64,
+) -> i64 {
+    let application = open(at.into());
     let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";
     application.execute_batch(past_the_rules).unwrap();
     let insert = "INSERT INTO outbox (event, data, time) VALUES (?1, ?2, ?3)";
@@ -28,20 +52,20 @@ pub(crate) fn write_unchecked(path: &Path, event: &str, data: &str, time_ms: i64
 }
 
 /// Runs statements of the application's own.
-pub(crate) fn run(path: &Path, sql: &str) {
-    open(path).execute_batch(sql).unwrap();
+pub(crate) fn run<'a>(at: impl Into<At<'a>>, sql: &str) {
+    open(at.into()).execute_batch(sql).unwrap();
 }
 
 /// Gives a row other data.
-pub(crate) fn mend(path: &Path, id: i64, data: &str) {
-    let application = open(path);
+pub(crate) fn mend<'a>(at: impl Into<At<'a>>, id: i64, data: &str) {
+    let application = open(at.into());
     let update = "UPDATE outbox SET data = ?2 WHERE id = ?1";
     assert_eq!(application.execute(update, params![id, data]).unwrap(), 1);
 }
 
 /// The ids of the rows behind `after`.
-pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
-    let application = open(path);
+pub(crate) fn ids_after<'a>(at: impl Into<At<'a>>, after: i64) -> Vec<i64> {
+    let application = open(at.into());
     let sql = "SELECT id FROM outbox WHERE id > ?1 ORDER BY id";
     let mut statement = application.prepare(sql).unwrap();
     let ids = statement.query_map([after], |row| row.get(0)).unwrap();
@@ -49,12 +73,14 @@ pub(crate) fn ids_after(path: &Path, after: i64) -> Vec<i64> {
 }
 
 /// Makes a copy of the outbox as it is now.
-pub(crate) fn back_up(path: &Path, copy: &Path) {
-    let application = open(path);
-    let copy = copy.to_str().unwrap();
-    application.execute("VACUUM INTO ?1", [copy]).unwrap();
+pub(crate) fn back_up<'a>(at: impl Into<At<'a>>, copy: &Path) {
+    let at = at.into();
+    let application = open(at);
+    application
+        .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+        .unwrap();
     drop(application);
-    let copied = open(Path::new(copy));
+    let copied = open(At { path: copy, ..at });
     let mode = "PRAGMA journal_mode = WAL";
     copied.query_row(mode, [], |_| Ok(())).unwrap();
 }
@@ -85,8 +111,8 @@ pub(crate) struct Set<'a> {
 }
 
 /// Changes the rows with these ids.
-pub(crate) fn update(path: &Path, ids: &[i64], set: Set<'_>) {
-    let mut application = unchecked(path);
+pub(crate) fn update<'a>(at: impl Into<At<'a>>, ids: &[i64], set: Set<'_>) {
+    let mut application = unchecked(at.into());
     let transaction = application.transaction().unwrap();
     let sql = "UPDATE outbox SET event = coalesce(?2, event), tenant = coalesce(?4, tenant),
                  data = CASE WHEN ?3 IS NULL THEN data ELSE json_object('changed', ?3, 'id', id) END,
@@ -109,46 +135,54 @@ pub(crate) fn update(path: &Path, ids: &[i64], set: Set<'_>) {
 }
 
 /// Writes an event, or changes the row that has its key. Returns the id.
-pub(crate) fn upsert(path: &Path, event: &str, data: &str, time_ms: i64, key: &str) -> i64 {
+pub(crate) fn upsert<'a>(
+    at: impl Into<At<'a>>,
+    event: &str,
+    data: &str,
+    time_ms: i64,
+    key: &str,
+) -> i64 {
     let sql = "INSERT INTO outbox (event, data, time, key) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (key) DO UPDATE SET event = excluded.event, data = excluded.data,
                  time = excluded.time RETURNING id";
     let row = params![event, data, time_ms, key];
-    unchecked(path)
+    unchecked(at.into())
         .query_row(sql, row, |row| row.get(0))
         .unwrap()
 }
 
 /// Makes the table anew with its rows, as migrations do. Returns the highest id, which its counter
 /// stands at then.
-pub(crate) fn rebuild(path: &Path) -> i64 {
+pub(crate) fn rebuild<'a>(at: impl Into<At<'a>>) -> i64 {
     let (table, trigger) = super::SCHEMA.split_once("CREATE TRIGGER").unwrap();
     let table = table.replacen("TABLE outbox", "TABLE rebuilt", 1);
     let sql = format!(
         "BEGIN; {table} INSERT INTO rebuilt SELECT * FROM outbox; DROP TABLE outbox;
          ALTER TABLE rebuilt RENAME TO outbox; CREATE TRIGGER {trigger} COMMIT;"
     );
-    let application = unchecked(path);
+    let application = unchecked(at.into());
     application.execute_batch(&sql).unwrap();
     let last = "SELECT coalesce(max(id), 0) FROM outbox";
     application.query_row(last, [], |row| row.get(0)).unwrap()
 }
 
 /// Empties the table and sets its counter back, by SQL or by making it anew.
-pub(crate) fn empty(path: &Path, anew: bool) {
+pub(crate) fn empty<'a>(at: impl Into<At<'a>>, anew: bool) {
     let sql = if anew {
         format!("BEGIN; DROP TABLE outbox; {} COMMIT;", super::SCHEMA)
     } else {
         "BEGIN; DELETE FROM outbox; UPDATE sqlite_sequence SET seq = 0 WHERE name = 'outbox'; COMMIT;"
             .to_owned()
     };
-    unchecked(path).execute_batch(&sql).unwrap();
+    unchecked(at.into()).execute_batch(&sql).unwrap();
 }
 
 /// The latest time of a row.
-pub(crate) fn newest_ms(path: &Path) -> Option<i64> {
+pub(crate) fn newest_ms<'a>(at: impl Into<At<'a>>) -> Option<i64> {
     let newest = "SELECT max(time) FROM outbox";
-    open(path).query_row(newest, [], |row| row.get(0)).unwrap()
+    open(at.into())
+        .query_row(newest, [], |row| row.get(0))
+        .unwrap()
 }
 
 /// How rows are replaced.
@@ -171,8 +205,13 @@ pub(crate) struct Written<'a> {
 }
 
 /// Deletes rows and writes others. Returns their ids.
-pub(crate) fn refill(path: &Path, how: &Refill, rows: &[Written<'_>], time_ms: i64) -> Vec<i64> {
-    let application = unchecked(path);
+pub(crate) fn refill<'a>(
+    at: impl Into<At<'a>>,
+    how: &Refill,
+    rows: &[Written<'_>],
+    time_ms: i64,
+) -> Vec<i64> {
+    let application = unchecked(at.into());
     let run = |sql: &str| application.execute_batch(sql).unwrap();
     if how.at_once {
         run("BEGIN IMMEDIATE");
@@ -195,8 +234,8 @@ pub(crate) fn refill(path: &Path, how: &Refill, rows: &[Written<'_>], time_ms: i
     ids
 }
 
-fn unchecked(path: &Path) -> Connection {
-    let application = open(path);
+fn unchecked(at: At<'_>) -> Connection {
+    let application = open(at);
     let past_the_rules = "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF";
     application.execute_batch(past_the_rules).unwrap();
     application

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Error, other_name};
-use crate::model::other_kind;
+use crate::model::{Vfs, other_kind};
 
 /// How long opening waits for a connection that holds the database, a recovery for instance.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,10 +39,10 @@ impl Identity {
 
 /// A connection that reads only. What a crash left half done is taken back first, with the right to
 /// write where there is one: only so can it be read at all.
-pub(super) fn to_read(path: &Path) -> Result<Connection, Error> {
+pub(super) fn to_read(path: &Path, vfs: Vfs) -> Result<Connection, Error> {
     spare_the_owner(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = open(path, flags)?;
+    let connection = open(path, flags, vfs)?;
     let set_up = || -> rusqlite::Result<()> {
         // Else SQLite plans each look anew, for the cursor that is bound to it differs: three
         // quarters of what a look costs.
@@ -51,15 +51,15 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, Error> {
     };
     set_up().map_err(|source| open_error(path, source))?;
     match look(&connection).map_err(|source| open_error(path, source)) {
-        Err(error) if !(error.is_unfinished() && finish(path).is_ok()) => Err(error),
+        Err(error) if !(error.is_unfinished() && finish(path, vfs).is_ok()) => Err(error),
         _ => Ok(connection),
     }
 }
 
 /// Takes back a transaction that a crash of the application left half done in its rollback journal,
 /// as the application's own next look would (<https://sqlite.org/lockingv3.html#hot_journals>).
-pub(super) fn finish(path: &Path) -> Result<(), Error> {
-    look(&to_write(path)?).map_err(|source| open_error(path, source))
+pub(super) fn finish(path: &Path, vfs: Vfs) -> Result<(), Error> {
+    look(&to_write(path, vfs)?).map_err(|source| open_error(path, source))
 }
 
 /// Whether this user has the rights for that.
@@ -74,10 +74,10 @@ pub(super) fn look(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// A connection that writes; the file must be there.
-pub(super) fn to_write(path: &Path) -> Result<Connection, Error> {
+pub(super) fn to_write(path: &Path, vfs: Vfs) -> Result<Connection, Error> {
     spare_the_owner(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = open(path, flags)?;
+    let connection = open(path, flags, vfs)?;
     // Who copies the WAL is decided in `wal`.
     connection
         .execute_batch("PRAGMA wal_autocheckpoint = 0")
@@ -94,13 +94,9 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, Error> {
     }
 }
 
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+fn open(path: &Path, flags: OpenFlags, vfs: Vfs) -> Result<Connection, Error> {
     let open_error = |source| open_error(path, source);
-    #[cfg(test)]
-    let opened = Connection::open_with_flags_and_vfs(path, flags, crate::model::alone::vfs());
-    #[cfg(not(test))]
-    let opened = Connection::open_with_flags(path, flags);
-    let connection = opened.map_err(open_error)?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, vfs.0).map_err(open_error)?;
     connection.busy_timeout(OPEN_PATIENCE).map_err(open_error)?;
     Ok(connection)
 }

@@ -29,6 +29,7 @@ mod json;
 mod look;
 mod mend;
 mod names;
+mod opening;
 mod order;
 mod prune;
 mod row;

@@ -75,6 +75,7 @@ pub(crate) fn other_name(path: &Path) -> Option<OtherName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Vfs;
     use crate::outbox::{Error, Pruner, Tail, create_if_missing};
 
     #[test]
@@ -92,7 +93,7 @@ mod tests {
             assert_eq!(other_name(name), Some(OtherName::Links(2)), "{name:?}");
             for error in [
                 Tail::open(name, 1).map(drop).unwrap_err(),
-                Pruner::open(name).map(drop).unwrap_err(),
+                Pruner::open(name, Vfs::default()).map(drop).unwrap_err(),
             ] {
                 assert!(matches!(error, Error::OtherName { .. }), "{error}");
                 assert!(error.hint().unwrap().contains("-samefile"), "{error}");

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::wal::Keeper;
 use super::{Error, connect, table};
-use crate::model::crash;
+use crate::model::{Vfs, crash};
 
 /// How long a call waits for the application's transaction to end before it gives way.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -85,15 +85,15 @@ impl Pruner {
     /// # Errors
     ///
     /// As [`Tail::open`](super::Tail::open).
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let connection = connect::to_write(path)?;
+    pub(crate) fn open(path: &Path, vfs: Vfs) -> Result<Self, Error> {
+        let connection = connect::to_write(path, vfs)?;
         table::inspect(&connection, path)?;
         connection
             .busy_timeout(PATIENCE)
             .map_err(|source| connect::open_error(path, source))?;
         Ok(Self {
             connection,
-            keeper: Keeper::open(path)?,
+            keeper: Keeper::open(path, vfs)?,
             path: path.to_owned(),
         })
     }
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn the_oldest_go_in_small_batches_and_a_writer_goes_first() {
         let (_folder, path, app) = outbox();
-        let mut pruner = Pruner::open(&path).unwrap();
+        let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
         assert_eq!(
             pruner.delete((0, 7), 3, || Ok(true)).unwrap(),
             rows(3, Some(3))
@@ -328,7 +328,7 @@ mod tests {
         ] {
             let (_folder, path, app) = outbox();
             app.execute_batch(&sql).unwrap();
-            let mut pruner = Pruner::open(&path).unwrap();
+            let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
             let Pruned::Rows(first) = pruner.delete((0, 9), 5, || Ok(true)).unwrap() else {
                 panic!("{sql}: busy");
             };
@@ -352,7 +352,7 @@ mod tests {
             "CREATE TRIGGER mine BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'kept'); END",
         )
         .unwrap();
-        let mut pruner = Pruner::open(&path).unwrap();
+        let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
         let Pruned::Rows(chunk) = pruner.delete((0, 10), 30, || Ok(true)).unwrap() else {
             panic!("busy");
         };
@@ -367,7 +367,7 @@ mod tests {
         let sql =
             "CREATE TRIGGER mine AFTER DELETE ON outbox BEGIN SELECT only_the_app(OLD.id); END";
         app.execute_batch(sql).unwrap();
-        let error = Pruner::open(&path)
+        let error = Pruner::open(&path, Vfs::default())
             .unwrap()
             .delete((0, 10), 30, || Ok(true))
             .unwrap_err();

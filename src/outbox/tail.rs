@@ -18,6 +18,7 @@ use super::definition::Definition;
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
 use super::{Error, Finding, inspect, journal};
+use crate::model::Vfs;
 
 /// How many waiting rows are counted one by one, some 30 ms; beyond, the ids are subtracted.
 const COUNTED_ROWS: i64 = 100_000;
@@ -49,7 +50,8 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Tail {
     pub(super) connection: Connection,
-    path: PathBuf,
+    pub(super) path: PathBuf,
+    pub(super) vfs: Vfs,
     /// The rollback journal, beside the real file.
     journal: PathBuf,
     identity: Identity,
@@ -117,20 +119,14 @@ impl Select {
 }
 
 impl Tail {
-    /// Opens the outbox at `path`, which must have a proper table.
-    ///
-    /// `max_data_bytes` is the longest `data` that makes an event. A table without `tenant` serves:
-    /// its events have none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Find`], [`Error::Open`], and those that say what is wrong with the table.
-    pub fn open(path: &Path, max_data_bytes: usize) -> Result<Self, Error> {
+    /// [`Tail::open`], by that VFS.
+    pub(crate) fn open_by(vfs: Vfs, path: &Path, max_data_bytes: usize) -> Result<Self, Error> {
         // Taken first: if the file is exchanged meanwhile, `replaced` says so, wrongly at worst.
         let identity = Identity::of(path)?;
-        let connection = connect::to_read(path)?;
+        let connection = connect::to_read(path, vfs)?;
         let table = table::inspect(&connection, path)?;
-        Self::over(connection, path, identity, table, max_data_bytes)
+        let tail = Self::over(connection, path, identity, table, max_data_bytes)?;
+        Ok(Self { vfs, ..tail })
     }
 
     /// Over a connection that has seen the table already.
@@ -151,6 +147,7 @@ impl Tail {
         Ok(Self {
             connection,
             path: path.to_owned(),
+            vfs: Vfs::default(),
             journal: journal::path_of(path),
             identity,
             companions: Companions::of(path),
@@ -164,15 +161,6 @@ impl Tail {
             name: None,
             vouched: None,
         })
-    }
-
-    /// Takes back what a crash of the application left half done, so that reading works again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Open`]: this user may not write the file.
-    pub fn finish(&self) -> Result<(), Error> {
-        connect::finish(&self.path)
     }
 
     /// Takes another limit for the longest `data` that makes an event.

@@ -25,6 +25,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, InterruptHandle, Transaction, TransactionBehavior, ffi};
 
 use super::{Error, connect};
+use crate::model::Vfs;
 
 /// A WAL of which so much is not in the file yet, 16 MiB of common pages, is copied after a commit of
 /// ours. It is four times what an application's SQLite begins at by itself, so that it goes first.
@@ -43,6 +44,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Keeper {
     path: PathBuf,
+    vfs: Vfs,
     /// `None` while a thread has it.
     connection: Option<Connection>,
     holding: Option<Holding>,
@@ -70,10 +72,11 @@ impl fmt::Debug for Holding {
 
 impl Keeper {
     /// For the database at `path`.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, vfs: Vfs) -> Result<Self, Error> {
         Ok(Self {
             path: path.to_owned(),
-            connection: Some(open(path)?),
+            vfs,
+            connection: Some(open(path, vfs)?),
             holding: None,
             long: false,
         })
@@ -120,9 +123,8 @@ impl Keeper {
     fn hold_if_needed(&mut self) -> rusqlite::Result<bool> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                open(&self.path).map_err(|_lost_with_its_thread| failure(ffi::SQLITE_CANTOPEN))?
-            }
+            None => open(&self.path, self.vfs)
+                .map_err(|_lost_with_its_thread| failure(ffi::SQLITE_CANTOPEN))?,
         };
         let state = state(self.connection.insert(connection))?;
         self.long = state.left >= LONG_PAGES;
@@ -206,7 +208,7 @@ pub(crate) fn backfill(path: &Path) -> Result<bool, Error> {
     if !wal_of(path).exists() {
         return Ok(true);
     }
-    let connection = open(path)?;
+    let connection = open(path, Vfs::default())?;
     connect::look(&connection).map_err(open_error)?;
     let state = passive(&connection).map_err(open_error)?;
     Ok(state.left == 0)
@@ -221,8 +223,8 @@ pub(super) fn wal_of(path: &Path) -> PathBuf {
 }
 
 /// A connection that only copies, and waits for nobody.
-fn open(path: &Path) -> Result<Connection, Error> {
-    let connection = connect::to_write(path)?;
+fn open(path: &Path, vfs: Vfs) -> Result<Connection, Error> {
+    let connection = connect::to_write(path, vfs)?;
     connection
         .busy_timeout(Duration::ZERO)
         .map_err(|source| connect::open_error(path, source))?;

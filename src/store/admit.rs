@@ -7,6 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::insert::{Made, bodies_are_there, insert};
 use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
@@ -22,13 +23,16 @@ const COLUMNS: i64 = 1 << 62;
 /// Beside the id of a print from before the outbox was seen empty, whose id is negative in memory.
 const FORMER: i64 = 1 << 61;
 
+/// The step of who reads the cursor.
+const READ_CURSOR: &str = "read the cursor";
+
 impl Store {
     /// How far the outbox has been taken in; `None` in a log that never was told.
     ///
     /// # Errors
     /// The log can't be read.
     pub fn cursor(&mut self) -> Result<Option<Cursor>, Error> {
-        read_cursor(&self.connection)
+        read_cursor(&self.connection).doing_with(&self.faults, READ_CURSOR)
     }
 
     /// Sets the cursor by itself: at the start of a new log, or after the outbox went back.
@@ -137,11 +141,11 @@ impl Reader {
     /// # Errors
     /// The log can't be read.
     pub(super) fn known(&self) -> Result<Option<Cursor>, Error> {
-        read_cursor(&self.connection)
+        read_cursor(&self.connection).doing(READ_CURSOR)
     }
 }
 
-fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
+fn read_cursor(connection: &Connection) -> rusqlite::Result<Option<Cursor>> {
     connection
         .prepare_cached("SELECT generation, event_id, fingerprints, time FROM cursor")
         .and_then(|mut statement| {
@@ -156,7 +160,6 @@ fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
                 })
                 .optional()
         })
-        .doing("read the cursor")
 }
 
 fn reject(

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::error::Doing;
+use super::faults::{DoingWith as _, Faults, Opening};
 use super::place::Place;
 use super::{Error, Store, connect};
 use crate::model::crash;
@@ -79,6 +79,7 @@ pub struct Synchronised {
 #[derive(Debug)]
 pub struct Checkpointer {
     connection: Connection,
+    faults: Faults,
     place: Place,
 }
 
@@ -88,9 +89,17 @@ impl Checkpointer {
     /// # Errors
     /// The file can't be opened.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let connection = connect::checkpointer(path)?;
-        let place = Place::of(path);
-        Ok(Self { connection, place })
+        Self::open_with(Opening::default(), path)
+    }
+
+    /// The same, by another VFS or with faults.
+    pub(crate) fn open_with(opening: Opening, path: &Path) -> Result<Self, Error> {
+        let connection = connect::checkpointer(path, opening.vfs)?;
+        Ok(Self {
+            connection,
+            faults: opening.faults,
+            place: Place::of(path),
+        })
     }
 
     /// How long the WAL is; copies nothing, some microseconds.
@@ -98,7 +107,11 @@ impl Checkpointer {
     /// # Errors
     /// The log can't be read.
     pub fn state(&mut self) -> Result<WalState, Error> {
-        checkpoint(&self.connection, "PRAGMA wal_checkpoint(NOOP)")
+        checkpoint(
+            &self.connection,
+            &self.faults,
+            "PRAGMA wal_checkpoint(NOOP)",
+        )
     }
 
     /// Copies the WAL into the file beside the writer, which begins by having the disk keep the WAL:
@@ -138,7 +151,11 @@ impl Checkpointer {
     /// # Errors
     /// The log can't be read or written; the WAL keeps what it has.
     pub fn passive(&mut self) -> Result<WalState, Error> {
-        checkpoint(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")
+        checkpoint(
+            &self.connection,
+            &self.faults,
+            "PRAGMA wal_checkpoint(PASSIVE)",
+        )
     }
 }
 
@@ -150,7 +167,11 @@ impl Store {
     /// The log can't be read or written; the WAL keeps what it has.
     pub fn checkpoint(&mut self) -> Result<WalState, Error> {
         crash::point("synchronise", "before the WAL starts over");
-        checkpoint(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")
+        checkpoint(
+            &self.connection,
+            &self.faults,
+            "PRAGMA wal_checkpoint(PASSIVE)",
+        )
     }
 }
 
@@ -168,7 +189,7 @@ impl Store {
     }
 }
 
-fn checkpoint(connection: &Connection, pragma: &str) -> Result<WalState, Error> {
+fn checkpoint(connection: &Connection, faults: &Faults, pragma: &str) -> Result<WalState, Error> {
     // A row of busy, pages, copied pages; both -1 where the file is in no WAL mode.
     let row: Option<(i64, i64)> = connection
         .prepare_cached(pragma)
@@ -177,7 +198,7 @@ fn checkpoint(connection: &Connection, pragma: &str) -> Result<WalState, Error> 
                 .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
                 .optional()
         })
-        .doing("copy the WAL into the file")?;
+        .doing_with(faults, "copy the WAL into the file")?;
     let (pages, copied) = row.unwrap_or((0, 0));
     Ok(WalState {
         pages: u64::try_from(pages).unwrap_or(0),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, OpenFlags};
 
-use super::error::{Doing as _, Error};
-use crate::model::other_kind;
+use super::error::Error;
+use crate::model::{Vfs, other_kind};
 
 /// A row of 2.5 KiB wastes a third of the default page of 4096 bytes.
 pub(super) const PAGE_BYTES: i64 = 8192;
@@ -36,8 +36,8 @@ const READER_BUSY: Duration = Duration::from_secs(2);
 const STATEMENTS: usize = 64;
 
 /// The connection of the one writer.
-pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+pub(super) fn writer(path: &Path, vfs: Vfs) -> Result<Connection, Error> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     set_up_writer(&connection).map_err(|source| Error::open(path, source))?;
     Ok(connection)
 }
@@ -74,8 +74,8 @@ pub(super) fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// A second connection, for checkpoints.
-pub(super) fn checkpointer(path: &Path) -> Result<Connection, Error> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+pub(super) fn checkpointer(path: &Path, vfs: Vfs) -> Result<Connection, Error> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     let set_up = || -> rusqlite::Result<()> {
         connection.busy_timeout(Duration::ZERO)?;
         connection.pragma_update(None, "cache_size", -CHECKPOINTER_CACHE_KIB)?;
@@ -87,7 +87,7 @@ pub(super) fn checkpointer(path: &Path) -> Result<Connection, Error> {
 
 /// A connection that can't write.
 pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Vfs::default())?;
     connection
         .busy_timeout(READER_BUSY)
         .map_err(|source| Error::open(path, source))?;
@@ -95,14 +95,11 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
 }
 
 /// Without `SQLITE_OPEN_CREATE`, and never more than one thread at a time on a connection.
-fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
+fn open(path: &Path, access: OpenFlags, vfs: Vfs) -> Result<Connection, Error> {
     is_plain(path)?;
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    #[cfg(test)]
-    let opened = Connection::open_with_flags_and_vfs(path, flags, crate::model::alone::vfs());
-    #[cfg(not(test))]
-    let opened = Connection::open_with_flags(path, flags);
-    opened.map_err(|source| Error::open(path, source))
+    Connection::open_with_flags_and_vfs(path, flags, vfs.0)
+        .map_err(|source| Error::open(path, source))
 }
 
 /// Refuses a log in whose place, or a companion's, is something else than a plain file. SQLite opens the
@@ -131,10 +128,12 @@ fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.file_control(None::<&str>, FileControl::PersistWal(&mut on))
 }
 
+/// The step of who asks for it.
+pub(super) const DATA_VERSION: &str = "ask whether somebody else wrote";
+
 /// Another number than before says that another connection committed since.
-pub(super) fn data_version(connection: &Connection) -> Result<i64, Error> {
+pub(super) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("PRAGMA data_version")
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .doing("ask whether somebody else wrote")
 }

@@ -8,6 +8,7 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::{Error, Reader, Store, insert};
 use crate::model::{Due, Fanned, Origin};
 
@@ -131,7 +132,7 @@ impl Store {
                 "{REPLAY} WHERE finished_at IS NULL ORDER BY id LIMIT 1"
             ))
             .and_then(|mut s| s.query_row([], replay).optional())
-            .doing("look for replays")
+            .doing_with(&self.faults, "look for replays")
     }
 
     /// One step of a replay: the deliveries of `events`, and where to go on. The cursor stays.

@@ -271,17 +271,13 @@ impl std::error::Error for Error {
     }
 }
 
-/// Names the step of a failed call.
+/// Names the step of a failed call: a reader's, or what no fault may come after.
 pub(super) trait Doing<T> {
     fn doing(self, step: &'static str) -> Result<T, Error>;
 }
 
 impl<T> Doing<T> for rusqlite::Result<T> {
     fn doing(self, step: &'static str) -> Result<T, Error> {
-        #[cfg(test)]
-        let this = self.and_then(|value| super::faults::trip(step).map(|()| value));
-        #[cfg(not(test))]
-        let this = self;
-        this.map_err(|source| Error::Step { step, source })
+        self.map_err(|source| Error::Step { step, source })
     }
 }

@@ -1,60 +1,69 @@
-//! Faults of the log on purpose, for simulations: a call fails as a locked or full file makes it fail.
+//! How a log is opened: by which VFS, and with what faults; the product's has none.
 //!
-//! Every step of a call asks [`trip`] after it was done and before its transaction commits, so a
-//! fault leaves nothing behind, as SQLite promises of its own. A watch is told of every commit, at
-//! once, with nothing between the two. Schedule and watch belong to one thread: tests beside it see
-//! neither.
+//! A simulation has steps fail as a locked or full file makes them fail. Every step of a call of the
+//! writer's or the checkpointer's asks, after it was done and before its transaction commits, so a fault
+//! leaves nothing behind, as SQLite promises of its own. Of every commit it is told at once, with nothing
+//! between the two. Left out: readers, who change nothing, and what fails when.
 
-use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
 
 use rusqlite::ffi;
 
-/// What goes wrong.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Trouble {
-    /// Somebody else holds the write lock.
-    Busy,
-    /// The disk is full.
-    Full,
-    /// The disk fails.
-    Disk,
+use super::error::{Doing as _, Error};
+use crate::model::Vfs;
+
+/// What a log is opened with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opening {
+    pub(crate) vfs: Vfs,
+    pub(crate) faults: Faults,
 }
 
-type Schedule = Box<dyn FnMut(&'static str) -> Option<Trouble>>;
-type Watch = Box<dyn FnMut(&'static str)>;
+/// What makes steps fail; the default nothing does.
+#[derive(Clone, Default)]
+pub(crate) struct Faults(pub(crate) Option<Arc<dyn Inject>>);
 
-thread_local! {
-    static SCHEDULE: RefCell<Option<Schedule>> = const { RefCell::new(None) };
-    static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
+/// Decides what fails.
+pub(crate) trait Inject: Send + Sync {
+    /// The result code of SQLite's that a step fails with though it was done; `None` where it does not.
+    fn fails(&self, step: &'static str) -> Option<i32>;
+
+    /// A transaction of that step was committed.
+    fn committed(&self, step: &'static str);
 }
 
-/// Has this thread's calls fail as the schedule says; `None` ends it.
-pub(crate) fn schedule(schedule: Option<Schedule>) {
-    SCHEDULE.set(schedule);
-}
-
-/// Has this thread's commits told, each by its step; `None` ends it.
-pub(crate) fn watch(watch: Option<Watch>) {
-    WATCH.set(watch);
-}
-
-/// A transaction of that step was committed.
-pub(super) fn committed(step: &'static str) {
-    WATCH.with_borrow_mut(|watch| {
-        if let Some(watch) = watch {
-            watch(step);
+impl Faults {
+    /// Fails where it is to.
+    fn trip(&self, step: &'static str) -> rusqlite::Result<()> {
+        match self.0.as_ref().and_then(|inject| inject.fails(step)) {
+            None => Ok(()),
+            Some(code) => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
         }
-    });
+    }
+
+    /// A transaction of that step was committed.
+    pub(super) fn committed(&self, step: &'static str) {
+        if let Some(inject) = &self.0 {
+            inject.committed(step);
+        }
+    }
 }
 
-/// Fails where the schedule says so.
-pub(super) fn trip(step: &'static str) -> rusqlite::Result<()> {
-    let trouble = SCHEDULE.with_borrow_mut(|schedule| schedule.as_mut()?(step));
-    let code = match trouble {
-        None => return Ok(()),
-        Some(Trouble::Busy) => ffi::SQLITE_BUSY,
-        Some(Trouble::Full) => ffi::SQLITE_FULL,
-        Some(Trouble::Disk) => ffi::SQLITE_IOERR,
-    };
-    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+/// Names the step of a failed call of the writer's or the checkpointer's, which may be made to fail.
+pub(super) trait DoingWith<T> {
+    fn doing_with(self, faults: &Faults, step: &'static str) -> Result<T, Error>;
+}
+
+impl<T> DoingWith<T> for rusqlite::Result<T> {
+    fn doing_with(self, faults: &Faults, step: &'static str) -> Result<T, Error> {
+        self.and_then(|value| faults.trip(step).map(|()| value))
+            .doing(step)
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Faults" } else { "None" })
+    }
 }

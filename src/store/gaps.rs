@@ -6,7 +6,7 @@
 
 use rusqlite::{Transaction, params};
 
-use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::{Error, Store};
 use crate::model::Cursor;
 
@@ -28,7 +28,7 @@ impl Store {
                 let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
                 rows.collect()
             })
-            .doing("read the gaps of the outbox")
+            .doing_with(&self.faults, "read the gaps of the outbox")
     }
 }
 

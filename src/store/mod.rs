@@ -16,8 +16,7 @@ mod connect;
 mod control;
 mod create;
 mod error;
-#[cfg(test)]
-pub(crate) mod faults;
+mod faults;
 mod gaps;
 mod insert;
 mod look;
@@ -43,6 +42,8 @@ mod writer;
 pub(crate) use checkpoint::{Checkpointer, WalState};
 pub(crate) use control::{Again, Ended, NotAgain, Replay};
 pub(crate) use error::Error;
+#[cfg(test)]
+pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use look::{Look, look};
 pub(crate) use outlook::LastFailure;
 #[cfg(test)]

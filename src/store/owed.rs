@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::Row;
 
-use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::insert::Made;
 use super::{Error, Store};
 use crate::model::{Dialect, Due, Origin, Owed};
@@ -34,7 +34,7 @@ impl Store {
                 // What only a hand can have made is left alone.
                 Ok(read?.into_iter().flatten().collect())
             });
-        found.doing("read what is owed")
+        found.doing_with(&self.faults, "read what is owed")
     }
 
     /// Makes the deliveries of what is owed and was not paid yet. Every one is due at once.

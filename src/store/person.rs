@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use crate::model::alone;
+use crate::model::Vfs;
 
 /// A delivery as it stands in the log.
 #[derive(Clone, Debug)]
@@ -44,8 +44,13 @@ pub(crate) struct Person(Connection);
 
 impl Person {
     pub(crate) fn new(log: &Path) -> Self {
+        Self::by(Vfs::default(), log)
+    }
+
+    /// The same, by another VFS.
+    pub(crate) fn by(vfs: Vfs, log: &Path) -> Self {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags_and_vfs(log, flags, alone::vfs()).unwrap();
+        let connection = Connection::open_with_flags_and_vfs(log, flags, vfs.0).unwrap();
         connection.set_prepared_statement_cache_capacity(32);
         // Else each look is planned anew, for the id that is bound to it differs.
         connection

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::passes::ClampPass;
 use super::{Error, Store};
 use crate::model::{Dialect, Due, Origin};
@@ -66,7 +66,7 @@ impl Store {
             skip,
             &mut broken,
         )
-        .doing(STEP)?;
+        .doing_with(&self.faults, STEP)?;
         if !broken.is_empty() {
             self.transact("fail unreadable deliveries", |t| {
                 let mut fail = t.prepare_cached(
@@ -99,7 +99,7 @@ impl Store {
                 s.query_row(params![webhook, after_ms], |row| row.get(0))
                     .optional()
             })
-            .doing("ask when the next delivery is due")
+            .doing_with(&self.faults, "ask when the next delivery is due")
     }
 
     /// The names of the webhooks that have pending deliveries, in order: one seek each.
@@ -109,8 +109,8 @@ impl Store {
     pub fn pending_webhooks(&mut self) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         let mut last = String::new();
-        while let Some(name) =
-            pending_after(&self.connection, &last).doing("list webhooks with pending deliveries")?
+        while let Some(name) = pending_after(&self.connection, &last)
+            .doing_with(&self.faults, "list webhooks with pending deliveries")?
         {
             last.clone_from(&name);
             names.push(name);
@@ -183,7 +183,7 @@ impl Store {
                 }
             }
         };
-        let more = pass().doing(STEP)?;
+        let more = pass().doing_with(&self.faults, STEP)?;
         if !late.is_empty() {
             self.transact("bring deliveries forward", |t| {
                 let mut update = t.prepare_cached(
@@ -221,7 +221,7 @@ impl Store {
             let names = statement.query_map(params![last_seen, newest], |row| row.get(0))?;
             Ok((newest, names.collect::<rusqlite::Result<_>>()?))
         };
-        read().doing("look for redeliveries")
+        read().doing_with(&self.faults, "look for redeliveries")
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::connect::{self, data_version};
+use super::connect::{self, DATA_VERSION, data_version};
 use super::error::Doing;
 use super::{Error, schema};
 
@@ -60,6 +60,6 @@ impl Reader {
     /// # Errors
     /// The log can't be read.
     pub(crate) fn data_version(&self) -> Result<i64, Error> {
-        data_version(&self.connection)
+        data_version(&self.connection).doing(DATA_VERSION)
     }
 }

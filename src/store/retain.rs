@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::passes::{Mark, Pass, STAGE_COUNT, SweepPass};
 use super::{Error, Store};
 use crate::model::crash;
@@ -87,7 +87,7 @@ impl Store {
             .connection
             .prepare_cached("SELECT max(time) FROM mark WHERE time <= ?1")
             .and_then(|mut s| s.query_row([now_ms], |row| row.get(0)))
-            .doing("read the newest mark")?;
+            .doing_with(&self.faults, "read the newest mark")?;
         if newest.is_some_and(|time| now_ms - time < MARK_EVERY_MS) {
             return Ok(false);
         }
@@ -122,7 +122,7 @@ impl Store {
                      AND m.time - (SELECT max(p.time) FROM mark p WHERE p.time < m.time) > ?1)",
             )
             .and_then(|mut s| s.query_row([LEAP_MS, LEAP_WAIT_MS], |row| row.get(0)))
-            .doing("compare the newest marks")
+            .doing_with(&self.faults, "compare the newest marks")
     }
 
     /// How far the outbox had been taken in by `before_ms`, as `(generation, id)`: rows up to that
@@ -139,7 +139,7 @@ impl Store {
                 s.query_row([before_ms], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()
             })
-            .doing("read an old mark")
+            .doing_with(&self.faults, "read an old mark")
     }
 
     /// Deletes one chunk of what is older than `before_ms`, looking at no more than `max_rows` rows,
@@ -158,7 +158,8 @@ impl Store {
             Some(pass) => self.sweep_chunk(pass, before_ms, limit)?,
             None => self.expire_rollup(limit)?,
         };
-        let vacuumed = give_pages_back(&self.connection).doing("give free pages back")?;
+        let vacuumed =
+            give_pages_back(&self.connection).doing_with(&self.faults, "give free pages back")?;
         self.unsynced |= vacuumed.is_some();
         swept.more |= vacuumed == Some(true);
         Ok(swept)
@@ -180,7 +181,7 @@ impl Store {
             .connection
             .prepare_cached(work.chunk_end)
             .and_then(|mut s| s.query_row(params![ids.0, ids.1, limit], |row| row.get(0)))
-            .doing("look for old rows")?;
+            .doing_with(&self.faults, "look for old rows")?;
         let (stage, after_id) = end.map_or((pass.stage + 1, 0), |end| (pass.stage, end));
         let rows = match end {
             Some(end) => self.transact("delete old rows", |t| {
@@ -205,7 +206,7 @@ impl Store {
                    FROM mark WHERE time <= ?1 ORDER BY time DESC LIMIT 1",
             )
             .and_then(|mut s| s.query_row([before_ms], read_mark).optional())
-            .doing("read an old mark")?;
+            .doing_with(&self.faults, "read an old mark")?;
         Ok(mark
             .filter(|mark| Some(mark.time) != self.sweep.done)
             .map(|mark| Pass {

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::error::Doing;
+use super::faults::DoingWith as _;
 use super::tally::{SPANS, Tally, start_of};
 use super::{Error, Store, Swept};
 use crate::model::LOG_EDGES_MS;
@@ -98,7 +98,7 @@ impl Store {
             }
             Ok(())
         };
-        read().doing("count the attempts since the last roll-up")?;
+        read().doing_with(&self.faults, "count the attempts since the last roll-up")?;
         if tally.attempt_id > 0 {
             self.tally = tally;
             self.flush(now_ms)?;
@@ -123,7 +123,7 @@ impl Store {
                     s.query_row(params![span.name, span.keep_ms], |row| row.get(0))
                         .optional()
                 })
-                .doing(STEP)?;
+                .doing_with(&self.faults, STEP)?;
             let Some(edge) = edge else { continue };
             swept.rows += self.transact(STEP, |t| {
                 t.prepare_cached(
@@ -141,7 +141,7 @@ impl Store {
     fn synchronous(&self, level: &str) -> Result<(), Error> {
         self.connection
             .pragma_update(None, "synchronous", level)
-            .doing("set how commits reach the disk")
+            .doing_with(&self.faults, "set how commits reach the disk")
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connect::{self, data_version};
+use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
+use super::faults::{DoingWith as _, Faults, Opening};
 use super::passes::{ClampPass, SweepPass};
 use super::tally::Tally;
 use super::{create, schema};
@@ -18,6 +19,8 @@ use crate::model::crash;
 #[derive(Debug)]
 pub struct Store {
     pub(super) connection: Connection,
+    /// None, but in a simulation.
+    pub(super) faults: Faults,
     /// The roll-up of what was recorded since the last flush.
     pub(super) tally: Tally,
     /// Whether something was committed that is not known to be on disk. Every commit raises it.
@@ -37,12 +40,19 @@ impl Store {
     /// # Errors
     /// The file can't be made or opened, is no log, is corrupt, or was written by a newer version.
     pub fn open(path: &Path, now_ms: i64) -> Result<Self, Error> {
+        Self::open_with(Opening::default(), path, now_ms)
+    }
+
+    /// The same, by another VFS or with faults.
+    pub(crate) fn open_with(opening: Opening, path: &Path, now_ms: i64) -> Result<Self, Error> {
+        let Opening { vfs, faults } = opening;
         create::create(path)?;
-        let mut connection = connect::writer(path)?;
+        let mut connection = connect::writer(path, vfs)?;
         schema::migrate(&mut connection, path)?;
-        let data_version = data_version(&connection)?;
+        let data_version = data_version(&connection).doing_with(&faults, DATA_VERSION)?;
         let mut store = Self {
             connection,
+            faults,
             tally: Tally::default(),
             unsynced: true,
             data_version,
@@ -59,7 +69,7 @@ impl Store {
     /// # Errors
     /// The log can't be read.
     pub fn changed(&mut self) -> Result<bool, Error> {
-        let now = data_version(&self.connection)?;
+        let now = data_version(&self.connection).doing_with(&self.faults, DATA_VERSION)?;
         Ok(std::mem::replace(&mut self.data_version, now) != now)
     }
 
@@ -70,7 +80,7 @@ impl Store {
     pub fn release_memory(&self) -> Result<(), Error> {
         self.connection
             .release_memory()
-            .doing("give the page cache back")
+            .doing_with(&self.faults, "give the page cache back")
     }
 
     /// Whether something was committed that is not known to be on disk.
@@ -94,7 +104,7 @@ impl Store {
                 s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                     .collect()
             })
-            .doing("count deliveries")
+            .doing_with(&self.faults, "count deliveries")
     }
 
     /// Attempts in the log, for the pipeline's tests.
@@ -102,7 +112,7 @@ impl Store {
     pub(crate) fn attempts(&self) -> Result<i64, Error> {
         self.connection
             .query_row("SELECT count(*) FROM attempt", [], |row| row.get(0))
-            .doing("count attempts")
+            .doing_with(&self.faults, "count attempts")
     }
 
     /// Runs `work` in one write transaction; nothing of it stays where it fails.
@@ -115,16 +125,13 @@ impl Store {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .doing(step)?;
-        let value = work(&transaction).doing(step)?;
+            .doing_with(&self.faults, step)?;
+        let value = work(&transaction).doing_with(&self.faults, step)?;
         crash::point(step, crash::BEFORE_COMMIT);
-        // Not `doing`: a simulated fault must come before the commit, never in place of its success.
-        transaction
-            .commit()
-            .map_err(|source| Error::Step { step, source })?;
+        // Without the faults: a simulated one must come before the commit, never in place of its success.
+        transaction.commit().doing(step)?;
         crash::point(step, crash::COMMITTED);
-        #[cfg(test)]
-        super::faults::committed(step);
+        self.faults.committed(step);
         self.unsynced = true;
         Ok(value)
     }

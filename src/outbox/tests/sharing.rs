@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::{MAX_DATA_BYTES, Outbox, app, insert, outbox};
-use crate::model::Clock;
+use crate::model::{Clock, Vfs};
 use crate::outbox::wal::Keeper;
 use crate::outbox::{
     Appender, Backfill, NewEvent, Pruned, Pruner, Tail, backfill, connect, create_if_missing,
@@ -90,7 +90,7 @@ fn checkpoint_under_way(path: &Path) -> (SyncSender<()>, JoinHandle<()>) {
 fn beside_a_checkpoint_no_commit_makes_the_wal_start_over() {
     let (outbox, _app) = copied_outbox();
     let before = run_of(&outbox.path);
-    let mut pruner = Pruner::open(&outbox.path).unwrap();
+    let mut pruner = Pruner::open(&outbox.path, Vfs::default()).unwrap();
     let mut appender = Appender::open(&outbox.path, MAX_DATA_BYTES).unwrap();
     let (end, thread) = checkpoint_under_way(&outbox.path);
     assert_eq!(
@@ -129,8 +129,8 @@ fn beside_a_checkpoint_of_a_wal_that_goes_on_commits_do_too() {
 #[test]
 fn no_checkpoint_begins_from_a_transaction_s_start_to_the_release() {
     let (outbox, app) = copied_outbox();
-    let writer = connect::to_write(&outbox.path).unwrap();
-    let mut keeper = Keeper::open(&outbox.path).unwrap();
+    let writer = connect::to_write(&outbox.path, Vfs::default()).unwrap();
+    let mut keeper = Keeper::open(&outbox.path, Vfs::default()).unwrap();
     for _ in 0..3 {
         let transaction = keeper.begin(&writer, 1).unwrap();
         insert(&transaction);
@@ -229,7 +229,7 @@ fn a_database_without_a_wal_is_left_alone() {
     assert!(pages > 0 && pages == copied);
     let (end, thread) = checkpoint_under_way(&path);
     let appended = std::thread::spawn(move || appender.append(&[event("{}".into())]).unwrap());
-    let mut pruner = Pruner::open(&path).unwrap();
+    let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
     assert_eq!(pruner.delete((0, 1), 1, || Ok(true)).unwrap(), Pruned::Busy);
     assert!(!appended.is_finished());
     drop(end);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::Cursor;
+use crate::model::{Cursor, Vfs};
 use crate::outbox::{self, Finding, Kept, Pruned, Pruner, Tail};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
@@ -146,9 +146,11 @@ impl<T: Transport> Dispatch<T> {
             let chunk = self.clock.instant();
             let (path, cursor) = (retention.outbox.clone(), cursor.clone());
             let limits = ((after, up_to), self.bounds().of(CHUNK_ROWS));
-            let max_data_bytes = self.max_data_bytes();
+            let (max_data_bytes, vfs) = (self.max_data_bytes(), self.vfs());
             let deleted = self
-                .with_blocking(move || prune(&path, max_data_bytes, limits, (&cursor, now_ms)))
+                .with_blocking(move || {
+                    prune((&path, vfs), max_data_bytes, limits, (&cursor, now_ms))
+                })
                 .await;
             match deleted {
                 Ok(Pruned::Rows(done)) => {
@@ -222,18 +224,18 @@ fn finding_of(kept: &Kept, outbox: &Path) -> Finding {
 /// Deletes a chunk of rows between those ids, unless the outbox was put back and the intake has not seen
 /// it yet: their ids may have been given again by now, to rows that nobody took.
 pub(crate) fn prune(
-    path: &Path,
+    (path, vfs): (&Path, Vfs),
     max_data_bytes: usize,
     (between, rows): ((i64, i64), usize),
     (cursor, now_ms): (&Cursor, i64),
 ) -> Result<Pruned, outbox::Error> {
-    let mut pruner = Pruner::open(path)?;
+    let mut pruner = Pruner::open(path, vfs)?;
     // Opened once, when first asked: a chunk of rows that the application keeps is asked for row by row.
     let mut opened = None;
     pruner.delete(between, rows, || {
         let tail = match opened.take() {
             Some(tail) => tail,
-            None => Tail::open(path, max_data_bytes)?,
+            None => Tail::open_by(vfs, path, max_data_bytes)?,
         };
         is_in_order(opened.insert(tail), cursor, now_ms)
     })

@@ -191,7 +191,8 @@ impl<T: Transport> Dispatch<T> {
 
     fn replay_tail(&self) -> Result<Tail, outbox::Error> {
         let path = self.retention.borrow().outbox.clone();
-        Tail::open(&path, self.max_data_bytes.load(Ordering::Relaxed))
+        let max_data_bytes = self.max_data_bytes.load(Ordering::Relaxed);
+        Tail::open_by(self.vfs(), &path, max_data_bytes)
     }
 
     /// Works replays off, one after the other, until the pipeline stops.

@@ -19,7 +19,7 @@ use super::pacing::Pacer;
 use super::permits::Permits;
 use super::results::Results;
 use super::waiters::Waiters;
-use crate::model::{Attempt, Clock, Due, Verdict};
+use crate::model::{Attempt, Clock, Due, Verdict, Vfs};
 use crate::pipeline::shared::{Bounds, Counters, Log, LogGuard, Pace, Retention, Routes, Runtime};
 use crate::store::Store;
 use crate::transport::Transport;
@@ -119,6 +119,11 @@ impl<T: Transport> Dispatch<T> {
     /// How large bounds are.
     pub(crate) fn bounds(&self) -> Bounds {
         self.log.runtime().bounds
+    }
+
+    /// What the outbox is opened with.
+    pub(crate) fn vfs(&self) -> Vfs {
+        self.log.runtime().vfs
     }
 
     /// Runs one short call that may block.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use tokio::runtime::Handle;
 
-use crate::model::{Due, Webhook};
+use crate::model::{Due, Vfs, Webhook};
 
 /// What goes by before a call that is made inline, and after it.
 type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -25,6 +25,8 @@ pub struct Runtime {
     pub(crate) handle: Handle,
     /// How large bounds are.
     pub(crate) bounds: Bounds,
+    /// What replays and retention open the outbox with: the same as who follows it.
+    pub(crate) vfs: Vfs,
     /// Calls that may block are made inline, between two of these.
     pub(crate) inline: Option<fn() -> Pause>,
     /// Told of each delivery before its request.
@@ -50,6 +52,7 @@ impl From<Handle> for Runtime {
         Self {
             handle,
             bounds: Bounds::default(),
+            vfs: Vfs::default(),
             inline: None,
             sending: None,
         }

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::book::Book;
 use super::chance::Chance;
 use super::endpoints::Endpoints;
+use super::hooks::VFS;
 use super::life::lock;
 use super::subscriptions::MAX_DATA_BYTES;
 use crate::outbox::Tail;
@@ -83,7 +84,8 @@ impl Follower {
     fn look(&mut self, always: bool) -> Result<Step<Arc<str>>, IntakeError> {
         self.intake.limit_data();
         if (always || self.intake.has_more()) && self.intake.tail.replaced() {
-            let tail = Tail::open(&self.path, MAX_DATA_BYTES).map_err(IntakeError::Outbox)?;
+            let tail =
+                Tail::open_by(VFS, &self.path, MAX_DATA_BYTES).map_err(IntakeError::Outbox)?;
             self.intake.tail = tail;
             self.verify = true;
         }

@@ -19,8 +19,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::chance::Chance;
-use crate::model::{Due, Webhook};
+use crate::model::{Due, Vfs, Webhook};
 use crate::pipeline::shared::{Bounds, Runtime};
+
+/// A week's databases are no other process's business. By this SQLite keeps their locks and the index of
+/// their WAL in its memory and asks the kernel for none, which was a seventh of the week's time.
+/// Connections of the process still lock each other out as ever.
+pub(super) const VFS: Vfs = Vfs("unix-excl");
 
 /// What the hooks of a thread do.
 pub(super) struct Hooks {
@@ -68,6 +73,7 @@ pub(super) fn set(hooks: Option<Hooks>) {
 pub(super) fn runtime() -> Runtime {
     Runtime {
         bounds: Bounds(within),
+        vfs: VFS,
         inline: Some(|| Box::pin(pause().wait())),
         sending: Some(sending),
         ..Handle::current().into()

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::book::{Book, FLOOR};
 use super::endpoints::Endpoints;
 use super::follower::{Follower, Line};
-use super::hooks;
+use super::hooks::{self, VFS};
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
 use super::world::Files;
@@ -54,14 +54,14 @@ impl Life {
         subscriptions: &Subscriptions,
         pace: Pace,
     ) -> Result<Self, store::Error> {
-        let mut tail = Tail::open(&files.outbox, MAX_DATA_BYTES).unwrap();
-        let mut store = Store::open(&files.log, clock.now_ms())?;
+        let mut tail = Tail::open_by(VFS, &files.outbox, MAX_DATA_BYTES).unwrap();
+        let mut store = Store::open_with(files.opening.clone(), &files.log, clock.now_ms())?;
         // Kept through the lives, for opening a log is dear.
         lock(book)
             .person
-            .get_or_insert_with(|| Person::new(&files.log));
+            .get_or_insert_with(|| Person::by(VFS, &files.log));
         let cursor = cursor(&mut tail, &mut store, clock, book)?;
-        let checkpointer = Checkpointer::open(&files.log)?;
+        let checkpointer = Checkpointer::open_with(files.opening.clone(), &files.log)?;
         let endpoints = Endpoints { book: book.clone() };
         let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, hooks::runtime());
         dispatch.clamp().await?;

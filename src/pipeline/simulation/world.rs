@@ -19,14 +19,14 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::chance::Chance;
 use super::endpoints::Mood;
-use super::hooks::{self, Death, Hooks};
+use super::hooks::{self, Death, Hooks, VFS};
 use super::life::{Life, lock};
 use super::rows::OutboxRow;
 use super::subscriptions::Subscriptions;
-use crate::model::{Clock, alone};
+use crate::model::{Clock, Vfs};
 use crate::outbox::{Appender, application, create_if_missing};
 use crate::pipeline::Pace;
-use crate::store::faults::{self, Trouble};
+use crate::store::{Faults, Inject, Opening};
 
 const START_MS: i64 = 1_731_576_737_000;
 const MINUTE_MS: i64 = 60_000;
@@ -37,10 +37,11 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// over long before so many more.
 const PEACE_MS: i64 = 6 * DAY_MS;
 
-/// Where the databases are.
+/// Where the databases are, and how the log is opened.
 pub(super) struct Files {
     pub(super) outbox: PathBuf,
     pub(super) log: PathBuf,
+    pub(super) opening: Opening,
     copy: PathBuf,
     _folder: TempDir,
 }
@@ -66,11 +67,29 @@ enum Kind {
     Peace,
 }
 
-/// When the log fails, and how often; shared with the schedule of the faults.
+/// When the log fails, and how often; shared with the faults.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trying {
     until_ms: i64,
     in_thousand: u64,
+}
+
+/// What goes wrong, by its result code (<https://sqlite.org/rescode.html>).
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    /// Somebody else holds the write lock.
+    Busy = 5,
+    /// The disk is full.
+    Full = 13,
+    /// The disk fails.
+    Disk = 10,
+}
+
+/// Faults of the log in their time, with the steps that they hit by chance; and who is told of commits.
+struct Troubles {
+    trying: Arc<Mutex<Trying>>,
+    book: Arc<Mutex<Book>>,
+    chance: Mutex<Chance>,
 }
 
 struct World {
@@ -93,7 +112,6 @@ struct World {
 
 /// Runs one seed.
 pub(super) fn run(seed: u64) -> Run {
-    alone::set(true);
     let mut world = World::new(seed);
     let hooks = Hooks {
         seed,
@@ -102,12 +120,6 @@ pub(super) fn run(seed: u64) -> Run {
         crash: Arc::default(),
     };
     hooks::set(Some(hooks));
-    faults::schedule(Some(schedule(&world, Chance::new(seed, 3))));
-    let watching = world.book.clone();
-    faults::watch(Some(Box::new(move |step| {
-        lock(&watching).committed(step);
-        hooks::committed();
-    })));
     while !world.is_over() && lock(&world.book).mono_ms() < 7 * DAY_MS {
         let kind = if world.chance.in_thousand(500) {
             Kind::Busy
@@ -119,10 +131,7 @@ pub(super) fn run(seed: u64) -> Run {
     if !world.is_over() {
         world.live(Kind::Peace);
     }
-    faults::schedule(None);
-    faults::watch(None);
     hooks::set(None);
-    alone::set(false);
     let mut book = lock(&world.book);
     Run {
         digest: book.trace.digest,
@@ -136,16 +145,15 @@ pub(super) fn run(seed: u64) -> Run {
     }
 }
 
-/// Faults in their time, with the steps that they hit by chance.
-fn schedule(world: &World, mut chance: Chance) -> Box<dyn FnMut(&'static str) -> Option<Trouble>> {
-    let (trying, book) = (world.trying.clone(), world.book.clone());
-    Box::new(move |step| {
-        let trying = *trying.lock();
+impl Inject for Troubles {
+    fn fails(&self, step: &'static str) -> Option<i32> {
+        let trying = *self.trying.lock();
         if trying.in_thousand == 0 {
             return None;
         }
         // The book may be in use by who looks at the log; then nothing fails.
-        let mut book = book.try_lock()?;
+        let mut book = self.book.try_lock()?;
+        let mut chance = self.chance.lock();
         let now_ms = book.mono_ms();
         if now_ms >= trying.until_ms || !chance.in_thousand(trying.in_thousand) {
             return None;
@@ -164,8 +172,20 @@ fn schedule(world: &World, mut chance: Chance) -> Box<dyn FnMut(&'static str) ->
             Trouble::Full => "log full",
             Trouble::Disk => "log disk fails",
         });
-        Some(trouble)
-    })
+        Some(trouble as i32)
+    }
+
+    fn committed(&self, step: &'static str) {
+        lock(&self.book).committed(step);
+        hooks::committed();
+    }
+}
+
+impl Files {
+    /// The outbox as the application opens it.
+    fn outbox(&self) -> (&PathBuf, Vfs) {
+        (&self.outbox, VFS)
+    }
 }
 
 impl World {
@@ -178,20 +198,30 @@ impl World {
             tempfile::tempdir().unwrap()
         };
         let at = |name| folder.path().join(name);
+        let book = Arc::new(Mutex::new(Book::new(Chance::new(seed, 4))));
+        let trying = Arc::default();
+        let troubles = Troubles {
+            trying: Arc::clone(&trying),
+            book: book.clone(),
+            chance: Mutex::new(Chance::new(seed, 3)),
+        };
         let files = Files {
             outbox: at("outbox.db"),
             log: at("log.db"),
+            opening: Opening {
+                vfs: VFS,
+                faults: Faults(Some(Arc::new(troubles))),
+            },
             copy: at("copy.db"),
             _folder: folder,
         };
         create_if_missing(&files.outbox).unwrap();
-        let book = Book::new(Chance::new(seed, 4));
         Self {
             subscriptions: Subscriptions::any(&mut chance),
             chance,
             files,
-            book: Arc::new(Mutex::new(book)),
-            trying: Arc::default(),
+            book,
+            trying,
             application: None,
             copied: None,
             wall_ms: START_MS,
@@ -404,7 +434,7 @@ impl World {
             book.broke(&format!("at the end {debts:?} is still owed"));
         }
         let after = book.person().cursor().map_or(0, |(_, id)| id);
-        let left = application::ids_after(&self.files.outbox, after);
+        let left = application::ids_after(self.files.outbox(), after);
         let untaken = book.untaken.len();
         if !left.is_empty() || untaken > 0 {
             book.broke(&format!(

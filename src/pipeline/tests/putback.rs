@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::world::{Act, START_MS, World, webhook};
-use crate::model::{Cursor, Dialect};
+use crate::model::{Cursor, Dialect, Vfs};
 use crate::outbox::{Appender, NewEvent, Pruned, Tail, application, create_if_missing};
 use crate::pipeline::log::prune;
 use crate::pipeline::send::Dispatch;
@@ -195,7 +195,7 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     this.put_back();
     this.write(&["d"]);
     let pruned = prune(
-        &this.outbox,
+        (&this.outbox, Vfs::default()),
         MAX_DATA_BYTES,
         ((0, 3), 200),
         (&cursor, START_MS),
@@ -204,7 +204,7 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     assert_eq!(pruned, Pruned::Kept, "the counter is behind the cursor");
     this.write(&["e", "f"]);
     let pruned = prune(
-        &this.outbox,
+        (&this.outbox, Vfs::default()),
         MAX_DATA_BYTES,
         ((0, 3), 200),
         (&cursor, START_MS),
@@ -214,7 +214,7 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     assert_eq!(application::ids_after(&this.outbox, 0), [1, 2, 3, 4]);
     let cursor = settle_at(&mut this.tail(), 4, 1, START_MS).unwrap();
     let pruned = prune(
-        &this.outbox,
+        (&this.outbox, Vfs::default()),
         MAX_DATA_BYTES,
         ((0, 3), 200),
         (&cursor, START_MS),

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::model::Vfs;
 
 #[test]
 fn every_file_is_closed_to_others_and_outlives_the_daemon() {
@@ -49,7 +50,7 @@ fn a_newer_log_is_refused_and_left_alone() {
 fn migrations_are_applied_once_each_and_one_that_fails_leaves_the_shape_before() {
     let log = Log::new();
     create::create(&log.path).unwrap();
-    let mut connection = connect::writer(&log.path).unwrap();
+    let mut connection = connect::writer(&log.path, Vfs::default()).unwrap();
     let good = [
         "CREATE TABLE a (x)",
         "ALTER TABLE a ADD COLUMN y; INSERT INTO a VALUES (1, 2)",

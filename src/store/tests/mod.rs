@@ -3,6 +3,7 @@
 //! What is shared here makes admissions and attempts as the pipeline does. Time is what a test says
 //! it is, but for the view `health`, which asks SQLite for the time.
 
+mod faulty;
 mod files;
 mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.

@@ -59,7 +59,7 @@ impl World {
 
     /// Whether what is written now is surely later than all that was, and nothing else is in question.
     fn can_be_told(&self, now_ms: i64) -> bool {
-        let newest_ms = application::newest_ms(&self.files.outbox);
+        let newest_ms = application::newest_ms(self.files.outbox());
         let book = lock(&self.book);
         now_ms >= self.latest_ms.max(1)
             && newest_ms.is_none_or(|newest_ms| newest_ms < now_ms)
@@ -68,7 +68,7 @@ impl World {
     }
 
     fn give_newest_again(&mut self, chance: &mut Chance, now_ms: i64) {
-        let ids = application::ids_after(&self.files.outbox, 0);
+        let ids = application::ids_after(self.files.outbox(), 0);
         if ids.len() < 2 {
             return;
         }
@@ -118,7 +118,7 @@ impl World {
                 key: row.key.as_deref(),
             })
             .collect();
-        let ids = application::refill(&self.files.outbox, refill, &written, now_ms);
+        let ids = application::refill(self.files.outbox(), refill, &written, now_ms);
         let mut book = lock(&self.book);
         let mut all = book.rows.clone();
         all.retain(|id, _| *id <= refill.after);

@@ -30,7 +30,7 @@ impl World {
         self.numbers += 1;
         let prefix = format!("changed-{}-", self.numbers);
         let set = self.any_columns(&prefix, now_ms.max(0));
-        application::update(&self.files.outbox, ids, set);
+        application::update(self.files.outbox(), ids, set);
         let mut book = lock(&self.book);
         for id in ids {
             let row = book.rows.get_mut(id).unwrap();
@@ -117,7 +117,7 @@ impl World {
             let event = *self.chance.of(&EVENTS);
             let data = format!("{{\"n\":{number}}}");
             let now_ms = clock.now_ms().max(0);
-            let id = application::upsert(&self.files.outbox, event, &data, now_ms, &key);
+            let id = application::upsert(self.files.outbox(), event, &data, now_ms, &key);
             let mut book = lock(&self.book);
             // It may have been deleted by age, and its number in the book with it.
             if let Some(row) = book.rows.get_mut(&id) {
@@ -140,7 +140,7 @@ impl World {
 
     /// A migration makes the table anew.
     pub(super) fn rebuild(&mut self) {
-        let last = application::rebuild(&self.files.outbox);
+        let last = application::rebuild(self.files.outbox());
         let mut book = lock(&self.book);
         // Where the newest rows were deleted, their ids are given anew.
         book.put_back |= last < book.cursor.1;
@@ -151,7 +151,7 @@ impl World {
     /// The application empties its table, and begins to count anew.
     pub(super) fn empty(&mut self) {
         let anew = self.chance.in_thousand(500);
-        application::empty(&self.files.outbox, anew);
+        application::empty(self.files.outbox(), anew);
         let mut book = lock(&self.book);
         book.restored(BTreeMap::new());
         book.emptied = true;

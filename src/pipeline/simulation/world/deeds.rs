@@ -3,6 +3,7 @@
 //! How much of it, and to whom, is drawn from the world's chance; when it happens is the life's.
 //! What is done is written into the book, which judges what the product makes of it.
 
+use super::super::hooks::VFS;
 use super::super::life::{Life, lock};
 use super::super::rows::OutboxRow;
 use super::super::subscriptions::{EVENTS, MAX_DATA_BYTES, TENANTS};
@@ -46,7 +47,7 @@ impl World {
         let path = &self.files.outbox;
         let application = self
             .application
-            .get_or_insert_with(|| Appender::open(path, MAX_DATA_BYTES).unwrap());
+            .get_or_insert_with(|| Appender::open_by(VFS, path, MAX_DATA_BYTES).unwrap());
         let appended = application.append(&events).unwrap();
         let mut book = lock(&self.book);
         for (answer, row) in appended.into_iter().zip(rows) {
@@ -67,7 +68,7 @@ impl World {
             _ => format!("{}{}", "[".repeat(1_200), "]".repeat(1_200)),
         };
         let event = *self.chance.of(&EVENTS);
-        let id = application::write_unchecked(&self.files.outbox, event, &data, clock.now_ms());
+        let id = application::write_unchecked(self.files.outbox(), event, &data, clock.now_ms());
         let row = OutboxRow {
             number: self.numbers,
             event: event.into(),
@@ -148,7 +149,7 @@ impl World {
     /// Somebody backs the outbox up.
     pub(super) fn copy(&mut self) {
         drop(std::fs::remove_file(&self.files.copy));
-        application::back_up(&self.files.outbox, &self.files.copy);
+        application::back_up(self.files.outbox(), &self.files.copy);
         let mut book = lock(&self.book);
         self.copied = Some(book.rows.clone());
         book.note("the outbox is copied");
