@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Print};
+use super::{DeliveryId, Dialect, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The delivery's id in the log.
-    pub id: i64,
+    pub id: DeliveryId,
     /// The outbox id of its event.
     pub event_id: i64,
     /// The event's name.
@@ -138,7 +138,7 @@ impl Owed {
     #[must_use]
     pub fn due(&self, webhook: &Arc<str>, origin: Origin, now_ms: i64) -> Due {
         Due {
-            id: 0,
+            id: DeliveryId::NONE,
             event_id: self.event_id,
             event: self.event.clone(),
             webhook: webhook.clone(),

@@ -14,10 +14,12 @@ mod durations;
 pub(crate) mod event;
 pub(crate) mod headers;
 mod host;
+mod ids;
 mod kind;
 pub(crate) mod print;
 pub(crate) mod url;
 pub(crate) mod webhook;
+mod window;
 
 pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
@@ -27,8 +29,10 @@ pub(crate) use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected
 pub(crate) use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;
+pub(crate) use ids::DeliveryId;
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
 pub(crate) use url::Url;
 pub use webhook::{Dialect, Webhook};
 pub(crate) use webhook::{Pattern, Secret, Unwanted};
+pub(crate) use window::{IdRange, TimeWindow};

@@ -187,7 +187,7 @@ fn is_newer(row: &WebhookRow, known: &Known) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Event, Pattern, Rejected};
+    use crate::model::{DeliveryId, Event, Pattern, Rejected};
     use crate::store::{EventTrace, RejectedTrace};
 
     /// Event 7 of tenant `acme`, in the outbox, taken by a daemon that knows the webhook `w`.
@@ -219,7 +219,7 @@ mod tests {
 
     fn delivery(webhook: &str, id: i64, origin: &str) -> DeliveryTrace {
         DeliveryTrace {
-            id,
+            id: DeliveryId::new(id),
             generation: 1,
             event: "a-1".into(),
             webhook: webhook.into(),
@@ -342,13 +342,13 @@ mod tests {
         let Fate::Delivery { trace, sends } = &all[0].fate else {
             panic!("{all:?}");
         };
-        assert_eq!((trace.id, *sends), (4, None), "a test is sent once");
+        assert_eq!((trace.id.get(), *sends), (4, None), "a test is sent once");
         assert_eq!(all[1].fate, Fate::NotSent(Reason::AnothersTest));
         known.trace.deliveries.remove(0);
         let Fate::Delivery { trace, sends } = &each(&webhooks, &known)[0].fate else {
             panic!("the delivery is not told of");
         };
-        assert_eq!(trace.id, 2);
+        assert_eq!(trace.id.get(), 2);
         assert!(sends.is_some_and(|sends| sends > 1));
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::{Error, Reader, Store, insert};
-use crate::model::{Due, Fanned, Origin};
+use crate::model::{DeliveryId, Due, Fanned, IdRange, Origin, TimeWindow};
 
 /// Deliveries that came to an end without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum NotAgain {
 }
 
 /// A new delivery's id and its webhook, or why there is none.
-pub(crate) type Again = Result<(i64, String), NotAgain>;
+pub(crate) type Again = Result<(DeliveryId, String), NotAgain>;
 
 /// A replay, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Store {
     /// The log can't be written: then none was made.
     pub fn redeliver(
         &mut self,
-        ids: &[i64],
+        ids: &[DeliveryId],
         is_served: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Again>, Error> {
         self.transact("redeliver", |t| {
@@ -175,7 +175,7 @@ impl Store {
 
 fn redeliver(
     t: &Transaction<'_>,
-    id: i64,
+    id: DeliveryId,
     is_served: &dyn Fn(&str) -> bool,
 ) -> rusqlite::Result<Again> {
     let found: Option<(String, String)> = t
@@ -262,7 +262,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn newest_delivery(&self) -> Result<i64, Error> {
+    pub(crate) fn newest_delivery(&self) -> Result<DeliveryId, Error> {
         self.connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM delivery")
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
@@ -283,8 +283,8 @@ impl Reader {
             .doing("look for the oldest pending delivery")
     }
 
-    /// A webhook's deliveries that ended so within `from_ms..to_ms` and were not sent again since:
-    /// up to `max_rows` ids above `after`, none above `up_to`, in their order.
+    /// A webhook's deliveries that ended so within `window` and were not sent again since: up to
+    /// `max_rows` of these ids, in their order.
     ///
     /// # Errors
     /// The log can't be read.
@@ -292,20 +292,27 @@ impl Reader {
         &self,
         how: Ended,
         webhook: &str,
-        (from_ms, to_ms): (i64, i64),
-        (after, up_to): (i64, i64),
+        window: TimeWindow,
+        ids: IdRange<DeliveryId>,
         max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
+    ) -> Result<Vec<DeliveryId>, Error> {
         let sql = format!(
             "SELECT d.id FROM delivery d INDEXED BY delivery_ended WHERE {} ORDER BY d.id LIMIT ?6",
             how.condition()
         );
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let read = || -> rusqlite::Result<Vec<i64>> {
+        let read = || -> rusqlite::Result<Vec<DeliveryId>> {
             self.connection
                 .prepare_cached(&sql)?
                 .query_map(
-                    params![webhook, after, up_to, from_ms, to_ms, limit],
+                    params![
+                        webhook,
+                        ids.after,
+                        ids.up_to,
+                        window.from_ms,
+                        window.to_ms,
+                        limit
+                    ],
                     |row| row.get(0),
                 )?
                 .collect()
@@ -321,8 +328,8 @@ impl Reader {
         &self,
         how: Ended,
         webhook: &str,
-        (from_ms, to_ms): (i64, i64),
-        up_to: i64,
+        window: TimeWindow,
+        up_to: DeliveryId,
     ) -> Result<i64, Error> {
         let sql = format!(
             "SELECT count(*) FROM delivery d INDEXED BY delivery_ended WHERE {}",
@@ -331,7 +338,10 @@ impl Reader {
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut s| {
-                s.query_row(params![webhook, 0, up_to, from_ms, to_ms], |row| row.get(0))
+                s.query_row(
+                    params![webhook, 0, up_to, window.from_ms, window.to_ms],
+                    |row| row.get(0),
+                )
             })
             .doing("count what can be sent again")
     }

@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::Error;
 use super::rows::{Insert, Values};
-use crate::model::{Dialect, Due, Fanned, Origin, Owed};
+use crate::model::{DeliveryId, Dialect, Due, Fanned, Origin, Owed};
 
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
@@ -76,7 +76,7 @@ impl Made {
             values.add(payload_id)
         };
         let first = DELIVERY.all(t, &templates, bind)?;
-        let numbered = (first..).zip(templates);
+        let numbered = (first..).map(DeliveryId::new).zip(templates);
         Ok(numbered.map(|(id, (due, _))| Due { id, ..due }).collect())
     }
 

@@ -19,6 +19,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod faults;
 mod gaps;
+mod ids;
 mod insert;
 mod look;
 mod outlook;

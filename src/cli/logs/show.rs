@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::screen::{Look, Screen};
 use super::super::table::{Cell, Column, Layout, longest};
 use super::super::{Failure, text, when};
+use crate::model::DeliveryId;
 use crate::query::Attempts;
 use crate::store::{LogRow, LogText};
 
@@ -55,7 +56,7 @@ struct Line<'a> {
     webhook: &'a str,
     event: Option<&'a str>,
     event_id: Option<i64>,
-    delivery_id: i64,
+    delivery_id: DeliveryId,
     attempt: i64,
     outcome: &'a str,
     status: Option<i64>,

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::Dialect;
+use crate::model::{DeliveryId, Dialect};
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -32,7 +32,7 @@ pub(crate) struct EventTrace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryTrace {
     /// Its id.
-    pub id: i64,
+    pub id: DeliveryId,
     /// Counts the times that the outbox was exchanged.
     pub generation: i64,
     /// The event's name.

@@ -9,7 +9,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::Pattern;
+use crate::model::{DeliveryId, Pattern};
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -57,7 +57,7 @@ pub(crate) struct LogRow {
     /// The outbox id of the event.
     pub event_id: Option<i64>,
     /// The delivery it was made for.
-    pub delivery_id: i64,
+    pub delivery_id: DeliveryId,
     /// 1 for the first.
     pub attempt: i64,
     /// `delivered`, `retry`, `failed`.
@@ -279,7 +279,7 @@ fn passes(
     let Some(pattern) = &filter.event else {
         return Ok(true);
     };
-    let delivery_id: i64 = row.get(4)?;
+    let delivery_id: DeliveryId = row.get(4)?;
     let matches = events.query_row([delivery_id], |row| {
         Ok(pattern.matches(row.get_ref(0)?.as_str()?))
     });

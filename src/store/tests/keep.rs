@@ -67,7 +67,7 @@ fn what_is_old_goes_and_pending_work_stays_with_its_body_and_space_is_given_back
     let due = store
         .due("a", NOW + 9_999 * HOUR, 9, usize::MAX, &|_| false)
         .unwrap();
-    assert_eq!((due[0].id, due[0].body.len()), (99, 40_000));
+    assert_eq!((due[0].id.get(), due[0].body.len()), (99, 40_000));
     store.checkpoint().unwrap();
     let lean = std::fs::metadata(&log.path).unwrap().len();
     assert!(lean * 3 < full, "{lean} of {full}");
@@ -113,7 +113,7 @@ fn ids_do_not_start_again_when_the_log_is_empty() {
         .admit_all(&admission(4..=4, &["a"]), NOW)
         .unwrap()
         .remove(0);
-    assert_eq!(due.id, 4);
+    assert_eq!(due.id.get(), 4);
     store
         .record(&[attempt(&due, NOW, Verdict::Delivered)])
         .unwrap();

@@ -158,11 +158,13 @@ fn redelivery_by_insert_while_the_daemon_runs() {
     assert_eq!(log.ask::<i64>("SELECT count(*) FROM failed"), 0);
 
     let now = Clock::system().now_ms();
-    let again = store.due("b", now, 9, usize::MAX, &|id| id == 4).unwrap();
+    let again = store
+        .due("b", now, 9, usize::MAX, &|id| id.get() == 4)
+        .unwrap();
     assert_eq!(again.len(), 1);
     let due = &again[0];
     assert_eq!(
-        (due.id, due.origin, due.attempts),
+        (due.id.get(), due.origin, due.attempts),
         (5, Origin::Redelivery, 0)
     );
     assert_eq!(

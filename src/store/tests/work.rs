@@ -1,6 +1,7 @@
 //! Admitting, the queue, and what an attempt does to a delivery.
 
 use super::*;
+use crate::model::{DeliveryId, IdRange, TimeWindow};
 use crate::store::queue::Clamped;
 
 fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
@@ -10,7 +11,7 @@ fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
 }
 
 fn ids(dues: &[Due]) -> Vec<i64> {
-    dues.iter().map(|due| due.id).collect()
+    dues.iter().map(|due| due.id.get()).collect()
 }
 
 fn state(log: &Log, id: i64) -> String {
@@ -95,7 +96,9 @@ fn due_keeps_its_order_and_its_bounds() {
     assert_eq!(ids(&all(&mut store, "a", NOW)), [2, 3, 5, 6]);
     assert_eq!(ids(&all(&mut store, "a", NOW + 50)), [2, 3, 5, 6, 4, 1]);
     assert!(all(&mut store, "a", NOW - 1).is_empty() && all(&mut store, "b", NOW).is_empty());
-    let some = store.due("a", NOW, 2, usize::MAX, &|id| id == 3).unwrap();
+    let some = store
+        .due("a", NOW, 2, usize::MAX, &|id| id.get() == 3)
+        .unwrap();
     assert_eq!(ids(&some), [2, 5]);
     let body = first[0].body.len();
     assert_eq!(
@@ -183,7 +186,7 @@ fn a_clock_step_brings_forward_only_what_is_too_late() {
         .unwrap();
     let retries: Vec<_> = dues
         .iter()
-        .map(|due| attempt(due, NOW, Verdict::RetryAt(NOW + 1000 * due.id)))
+        .map(|due| attempt(due, NOW, Verdict::RetryAt(NOW + 1000 * due.id.get())))
         .collect();
     store.record(&retries).unwrap();
     // The webhook b has openboxes-lift, whose longest delay here is longer.
@@ -317,26 +320,31 @@ fn what_ended_is_listed_once_and_sent_again_by_its_rules() {
         .collect();
     store.record(&failed).unwrap();
     let reader = Reader::open(&log.path).unwrap();
-    let (all, how) = ((0, i64::MAX), Ended::Failed);
-    let list = |after| reader.ended(how, "a", all, (after, 99), 2).unwrap();
+    let (how, to_ms, id) = (Ended::Failed, i64::MAX, DeliveryId::new);
+    let all = TimeWindow { from_ms: 0, to_ms };
+    let list = |after| {
+        let ids = IdRange {
+            after: id(after),
+            up_to: id(99),
+        };
+        let ids = reader.ended(how, "a", all, ids, 2).unwrap();
+        ids.into_iter().map(DeliveryId::get).collect::<Vec<_>>()
+    };
     assert_eq!((list(0), list(2), list(3)), (vec![1, 2], vec![3], vec![]));
-    assert_eq!(
-        reader.count_ended(how, "a", (0, NOW), 99).unwrap(),
-        0,
-        "ended later"
-    );
-    let answers = store.redeliver(&[1, 4, 9], &|name| name == "a").unwrap();
+    let before = TimeWindow { to_ms: NOW, ..all };
+    let count = |how, window| reader.count_ended(how, "a", window, id(99)).unwrap();
+    assert_eq!(count(how, before), 0, "ended later");
+    let answers = store
+        .redeliver(&[1, 4, 9].map(id), &|name| name == "a")
+        .unwrap();
     let expected = [
-        Ok((5, "a".to_owned())),
+        Ok((id(5), "a".to_owned())),
         Err(NotAgain::Pending),
         Err(NotAgain::Unknown),
     ];
     assert_eq!(answers, expected);
     assert_eq!(list(0), [2, 3], "taken up");
-    let unserved = store.redeliver(&[2], &|_| false).unwrap();
+    let unserved = store.redeliver(&[id(2)], &|_| false).unwrap();
     assert_eq!(unserved, [Err(NotAgain::Unserved)]);
-    assert_eq!(
-        reader.count_ended(Ended::Cancelled, "a", all, 99).unwrap(),
-        0
-    );
+    assert_eq!(count(Ended::Cancelled, all), 0);
 }

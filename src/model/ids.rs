@@ -1,0 +1,46 @@
+//! Ids: a type for each kind, so that none can stand for another, for a time or for a count.
+//!
+//! Each is the number of its column and costs no more than that. What can be done with an id has a
+//! name here: there is no arithmetic on the type. How one is bound to a statement and written as JSON
+//! is left to the floors that know of those (`store::ids`, `query::ids`).
+
+use std::fmt;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {$(
+        $(#[$doc])+
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(transparent)]
+        pub struct $name(i64);
+
+        impl $name {
+            /// The id of that number.
+            #[must_use]
+            pub const fn new(number: i64) -> Self {
+                Self(number)
+            }
+
+            /// Its number, as the column has it.
+            #[must_use]
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// A delivery's, in the log: `delivery.id`. They grow with time.
+    DeliveryId,
+}
+
+impl DeliveryId {
+    /// No delivery's: of one that is not written yet, and below all others.
+    pub const NONE: Self = Self(0);
+}
