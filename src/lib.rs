@@ -73,7 +73,7 @@ pub mod tested {
     pub use crate::dialect::{body, event_id_text, request, row_id_of};
     pub use crate::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
     pub use crate::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS, is_name};
-    pub use crate::model::{Clock, Dialect, Event, Webhook};
+    pub use crate::model::{Clock, Dialect, Event, EventId, Webhook};
     pub use crate::outbox::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
     pub use crate::pipeline::{Change, Dispatch, Pace, Retention};
     pub use crate::query::About;

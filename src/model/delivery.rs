@@ -1,10 +1,11 @@
 //! A delivery: one event for one webhook, from admission to its last attempt.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeliveryId, Dialect, Print};
+use super::{DeliveryId, Dialect, EventId, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Due {
     /// The delivery's id in the log.
     pub id: DeliveryId,
     /// The outbox id of its event.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
     /// The webhook's name.
@@ -78,9 +79,12 @@ pub struct Cursor {
     /// given out a second time are other events in the log.
     pub generation: i64,
     /// The id of the last row taken; 0 before the first.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// What is known of some rows at and behind `event_id`, newest first: `(id, print)`.
-    pub fingerprints: Vec<(i64, Print)>,
+    pub fingerprints: Vec<(EventId, Print)>,
+    /// The same of rows from before the outbox was last seen empty, newest first: by them a backup is
+    /// known that is put back after that.
+    pub former: Vec<(EventId, Print)>,
     /// When the outbox was last known to be in order up to here, UNIX milliseconds: a row that takes
     /// the id of one of these is written later.
     pub time_ms: i64,
@@ -90,7 +94,7 @@ pub struct Cursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The row's id.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The row's event name, as far as it is text; cut to 255 characters.
     pub event: String,
     /// Why, for people.
@@ -103,7 +107,7 @@ pub struct Rejected {
 #[derive(Clone, Debug)]
 pub struct Fanned {
     /// The outbox id.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
     /// One body for each dialect that is wanted.
@@ -120,7 +124,7 @@ pub struct Owed {
     /// The event's generation.
     pub generation: i64,
     /// The outbox id.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
     /// The wire contract of the body.
@@ -160,6 +164,6 @@ pub struct Admission {
     pub rejected: Vec<Rejected>,
     /// Where the outbox has been taken in to, once this is committed.
     pub cursor: Cursor,
-    /// The ids up to there of which there was no row: `(first, last)`, the lowest first.
-    pub gaps: Vec<(i64, i64)>,
+    /// The ids up to there of which there was no row, the lowest first.
+    pub gaps: Vec<RangeInclusive<EventId>>,
 }

@@ -36,8 +36,33 @@ macro_rules! ids {
 }
 
 ids! {
+    /// An event's, which is its row's in the outbox: `outbox.id`, and `event_id` in the log.
+    EventId,
     /// A delivery's, in the log: `delivery.id`. They grow with time.
     DeliveryId,
+}
+
+impl EventId {
+    /// No event's: before the first, for the outbox begins at 1.
+    pub const NONE: Self = Self(0);
+
+    /// The one behind it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The one that is so many before it, whether there is such a row or not.
+    #[must_use]
+    pub const fn back(self, rows: i64) -> Self {
+        Self(self.0.saturating_sub(rows))
+    }
+
+    /// How many ids it is behind another; negative where it is before it.
+    #[must_use]
+    pub const fn distance_from(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
+    }
 }
 
 impl DeliveryId {

@@ -30,6 +30,7 @@ pub(crate) use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;
 pub(crate) use ids::DeliveryId;
+pub use ids::EventId;
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
 pub(crate) use url::Url;

@@ -3,10 +3,13 @@
 //! Questions of who wonders whether it was put back, emptied, or given rows out of turn. What follows
 //! from the answers is the pipeline's.
 
+use std::ops::RangeInclusive;
+
 use super::Error;
 use super::definition::Definition;
 use super::guards;
 use super::tail::{Tail, each};
+use crate::model::{EventId, IdRange};
 
 impl Tail {
     /// The highest id up to that one that a row has.
@@ -14,8 +17,8 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn newest_up_to(&mut self, id: i64) -> Result<Option<i64>, Error> {
-        self.number("SELECT max(id) FROM main.outbox WHERE id <= ?1", [id])
+    pub fn newest_up_to(&mut self, id: EventId) -> Result<Option<EventId>, Error> {
+        self.id("SELECT max(id) FROM main.outbox WHERE id <= ?1", [id])
     }
 
     /// Whether every row there is has a time later than `time_ms`. Ends at the first that has not.
@@ -48,13 +51,13 @@ impl Tail {
     /// [`Error::Read`].
     pub fn ids_between(
         &mut self,
-        first: i64,
-        last: i64,
+        between: &RangeInclusive<EventId>,
         max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
+    ) -> Result<Vec<EventId>, Error> {
         let sql = "SELECT id FROM main.outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         let mut ids = Vec::new();
+        let (first, last) = (between.start(), between.end());
         each(&self.connection, sql, (first, last, limit), |row| {
             ids.push(row.get(0)?);
             Ok(true)
@@ -69,9 +72,13 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn ids(&mut self, after: i64, last: i64, mut to: impl FnMut(i64)) -> Result<(), Error> {
+    pub(crate) fn ids(
+        &mut self,
+        ids: IdRange<EventId>,
+        mut to: impl FnMut(EventId),
+    ) -> Result<(), Error> {
         let sql = "SELECT id FROM main.outbox WHERE +id > ?1 AND +id <= ?2";
-        each(&self.connection, sql, (after, last), |row| {
+        each(&self.connection, sql, (ids.after, ids.up_to), |row| {
             to(row.get(0)?);
             Ok(true)
         })
@@ -88,9 +95,9 @@ impl Tail {
     pub fn ids_later_than(
         &mut self,
         time_ms: i64,
-        last: i64,
+        last: EventId,
         max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
+    ) -> Result<Vec<EventId>, Error> {
         let sql = "SELECT id FROM main.outbox
                    WHERE id <= ?1 AND typeof(time) = 'integer' AND time > ?2 ORDER BY id LIMIT ?3";
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);

@@ -18,6 +18,7 @@ use super::definition::Definition;
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
 use super::{Error, Finding, inspect, journal};
+use crate::model::EventId;
 
 /// How many waiting rows are counted one by one, some 30 ms; beyond, the ids are subtracted.
 const COUNTED_ROWS: i64 = 100_000;
@@ -28,7 +29,7 @@ pub struct Batch {
     /// The rows.
     pub rows: Vec<Row>,
     /// The keys of those that have one, `(id, key)`.
-    pub keys: Vec<(i64, Box<str>)>,
+    pub keys: Vec<(EventId, Box<str>)>,
     /// There may be more behind them: read again at once.
     pub more: bool,
 }
@@ -190,7 +191,12 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`]; a busy one means to come again at the next gap.
-    pub fn read(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
+    pub fn read(
+        &mut self,
+        after: EventId,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<Batch, Error> {
         let was_altered = std::mem::take(&mut self.altered);
         let mut batch = self.batch(after, max_rows, max_bytes);
         // The columns may be others now: what was read by the old ones is read again.
@@ -244,7 +250,7 @@ impl Tail {
         Ok(Some(findings))
     }
 
-    fn batch(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
+    fn batch(&mut self, after: EventId, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
         let max_rows = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
         let limits = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes());
         let params = (limits.0, limits.1, after, max_rows);
@@ -284,7 +290,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn row(&mut self, id: i64) -> Result<Option<Row>, Error> {
+    pub fn row(&mut self, id: EventId) -> Result<Option<Row>, Error> {
         Ok(self.row_and_key(id)?.map(|(row, _)| row))
     }
 
@@ -293,7 +299,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn row_and_key(&mut self, id: i64) -> Result<Option<Keyed>, Error> {
+    pub fn row_and_key(&mut self, id: EventId) -> Result<Option<Keyed>, Error> {
         let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
         let mut found = None;
         let sizes = (&self.connection, &*self.select.sizes);
@@ -313,12 +319,12 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn sequence(&mut self) -> Result<i64, Error> {
+    pub fn sequence(&mut self) -> Result<EventId, Error> {
         let sql = "SELECT max(
                coalesce((SELECT max(seq) FROM main.sqlite_sequence
                          WHERE name = 'outbox' COLLATE NOCASE AND typeof(seq) = 'integer'), 0),
                coalesce((SELECT max(id) FROM main.outbox), 0))";
-        self.number(sql, ()).map(Option::unwrap_or_default)
+        self.id(sql, ()).map(Option::unwrap_or_default)
     }
 
     /// The rows with ids above `after`.
@@ -326,14 +332,14 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn waiting(&mut self, after: i64) -> Result<Waiting, Error> {
+    pub fn waiting(&mut self, after: EventId) -> Result<Waiting, Error> {
         let sql = "SELECT count(*) FROM (SELECT 1 FROM main.outbox WHERE id > ?1 LIMIT ?2)";
         let counted = self.number(sql, (after, COUNTED_ROWS))?.unwrap_or(0);
         let count = if counted < COUNTED_ROWS {
             counted
         } else {
-            let last = self.number("SELECT max(id) FROM main.outbox", ())?;
-            last.unwrap_or(0).saturating_sub(after).max(counted)
+            let last = self.id("SELECT max(id) FROM main.outbox", ())?;
+            last.unwrap_or_default().distance_from(after).max(counted)
         };
         let oldest_ms = self.oldest_ms(after)?;
         Ok(Waiting { count, oldest_ms })
@@ -345,7 +351,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn oldest_ms(&mut self, after: i64) -> Result<Option<i64>, Error> {
+    pub fn oldest_ms(&mut self, after: EventId) -> Result<Option<i64>, Error> {
         let sql = "SELECT CASE WHEN typeof(time) = 'integer' THEN time END FROM main.outbox
                    WHERE id > ?1 ORDER BY id LIMIT 1";
         self.number(sql, (after,))
@@ -360,10 +366,10 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn first_at_or_after(&mut self, time_ms: i64) -> Result<Option<i64>, Error> {
+    pub fn first_at_or_after(&mut self, time_ms: i64) -> Result<Option<EventId>, Error> {
         let sql = "SELECT id FROM main.outbox
                    WHERE typeof(time) = 'integer' AND time >= ?1 ORDER BY id LIMIT 1";
-        self.number(sql, (time_ms,))
+        self.id(sql, (time_ms,))
     }
 
     /// Whether the database changed since the last [`read`](Self::read) that came to the end.
@@ -416,6 +422,10 @@ impl Tail {
             .and_then(|mut statement| statement.query_row(params, |row| row.get(0)).optional())
             .map(Option::flatten)
             .map_err(|source| self.read_error(source))
+    }
+
+    pub(super) fn id(&self, sql: &str, params: impl Params) -> Result<Option<EventId>, Error> {
+        Ok(self.number(sql, params)?.map(EventId::new))
     }
 
     pub(super) fn read_error(&self, source: rusqlite::Error) -> Error {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, EventId};
 
 macro_rules! numbers {
     ($($id:ty),+ $(,)?) => {$(
@@ -20,4 +20,4 @@ macro_rules! numbers {
     )+};
 }
 
-numbers!(DeliveryId);
+numbers!(EventId, DeliveryId);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::Event;
+use crate::model::{Event, EventId};
 use crate::outbox::{self, Row};
 use crate::store::EventTrace;
 
@@ -25,7 +25,7 @@ pub(crate) enum Remark {
 /// An event, as far as outbox and log know it.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) id: i64,
+    pub(super) id: EventId,
     /// The row of the outbox, where it is still there.
     pub(super) row: Option<Row>,
     /// The row under that id is another than the event that is told of here.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::known::Known;
 use crate::dialect::sends;
-use crate::model::{Dialect, Unwanted, Webhook};
+use crate::model::{Dialect, EventId, Unwanted, Webhook};
 use crate::outbox::Row;
 use crate::store::{DeliveryTrace, WebhookRow};
 
@@ -62,7 +62,7 @@ pub(crate) enum Reason {
         of_webhook: Vec<String>,
     },
     /// The daemon has taken the events up to this one.
-    NotYet(i64),
+    NotYet(EventId),
     /// The daemon took the webhook in after the event.
     NewWebhook,
     /// The webhook became active after the event.
@@ -70,7 +70,7 @@ pub(crate) enum Reason {
         /// When, UNIX milliseconds.
         since_ms: i64,
         /// The last event that had been taken by then.
-        after_event_id: i64,
+        after_event_id: EventId,
     },
     /// The log keeps no trace of it, and nothing of today explains it.
     NoTrace,
@@ -136,7 +136,7 @@ fn why_not(webhook: &Webhook, known: &Known) -> Reason {
         return told(unwanted, webhook, known);
     }
     if !taken {
-        return Reason::NotYet(known.trace.cursor.map_or(0, |(_, id)| id));
+        return Reason::NotYet(known.trace.cursor.map_or(EventId::NONE, |(_, id)| id));
     }
     let mut rows = known.trace.webhooks.iter();
     match rows.find(|row| row.name == *webhook.name) {
@@ -197,12 +197,12 @@ mod tests {
             state: "active".into(),
             since_ms: 1,
             generation: 1,
-            after_event_id: 3,
+            after_event_id: EventId::new(3),
         };
         Known {
-            id: 7,
+            id: EventId::new(7),
             row: Some(Row::Event(Event {
-                id: 7,
+                id: EventId::new(7),
                 name: "a-1".into(),
                 data: "{}".into(),
                 time_ms: 5,
@@ -210,7 +210,7 @@ mod tests {
             })),
             other: false,
             trace: EventTrace {
-                cursor: Some((1, 9)),
+                cursor: Some((1, EventId::new(9))),
                 webhooks: vec![row],
                 ..EventTrace::default()
             },
@@ -248,14 +248,16 @@ mod tests {
     fn what_keeps_an_event_that_is_wanted_is_told_by_what_the_log_knows() {
         let w = Webhook::sample("w", "http://h/");
         assert_eq!(why(&w, |_| {}), Reason::NoTrace);
-        let not_yet = why(&w, |known| known.trace.cursor = Some((1, 6)));
-        assert_eq!(not_yet, Reason::NotYet(6));
+        let not_yet = why(&w, |known| known.trace.cursor = Some((1, EventId::new(6))));
+        assert_eq!(not_yet, Reason::NotYet(EventId::new(6)));
         let no_log = why(&w, |known| known.trace = EventTrace::default());
-        assert_eq!(no_log, Reason::NotYet(0));
+        assert_eq!(no_log, Reason::NotYet(EventId::NONE));
         let new = why(&w, |known| known.trace.webhooks.clear());
         assert_eq!(new, Reason::NewWebhook);
-        let since = why(&w, |known| known.trace.webhooks[0].after_event_id = 7);
-        let (since_ms, after_event_id) = (1, 7);
+        let (since_ms, after_event_id) = (1, EventId::new(7));
+        let since = why(&w, |known| {
+            known.trace.webhooks[0].after_event_id = after_event_id;
+        });
         assert_eq!(
             since,
             Reason::ActiveSince {
@@ -264,7 +266,7 @@ mod tests {
             }
         );
         let another_generation = why(&w, |known| {
-            known.trace.webhooks[0].after_event_id = 7;
+            known.trace.webhooks[0].after_event_id = after_event_id;
             known.trace.webhooks[0].generation = 0;
         });
         assert_eq!(another_generation, Reason::NoTrace);
@@ -301,7 +303,7 @@ mod tests {
         w.active = false;
         let reason = || "data is no JSON".to_owned();
         let rejected = Rejected {
-            event_id: 7,
+            event_id: EventId::new(7),
             event: "a-1".into(),
             reason: reason(),
             time_ms: 5,

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::{Error, Reader, Store, insert};
-use crate::model::{DeliveryId, Due, Fanned, IdRange, Origin, TimeWindow};
+use crate::model::{DeliveryId, Due, EventId, Fanned, IdRange, Origin, TimeWindow};
 
 /// Deliveries that came to an end without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub struct Replay {
     /// Events of that pattern only.
     pub event: Option<String>,
     /// The first outbox id that has not been looked at.
-    pub next_id: i64,
+    pub next_id: EventId,
     /// The last outbox id that belongs to it.
-    pub last_id: i64,
+    pub last_id: EventId,
     /// Deliveries that were to be made when it was asked for.
     pub matched: i64,
     /// Deliveries made.
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn next_test_id(&mut self, now_ms: i64) -> Result<i64, Error> {
+    pub fn next_test_id(&mut self, now_ms: i64) -> Result<EventId, Error> {
         self.transact("give an id to a test", |t| {
             t.prepare_cached(
                 "INSERT INTO test_event (one, event_id) VALUES (1, ?1)
@@ -141,7 +141,7 @@ impl Store {
     pub fn replay_step(
         &mut self,
         replay: &Replay,
-        next_id: i64,
+        next_id: EventId,
         events: &[Fanned],
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
@@ -250,7 +250,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn cursor(&self) -> Result<i64, Error> {
+    pub(crate) fn cursor(&self) -> Result<EventId, Error> {
         self.connection
             .prepare_cached("SELECT event_id FROM cursor")
             .and_then(|mut s| s.query_row([], |row| row.get(0)).optional())

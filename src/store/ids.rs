@@ -6,7 +6,7 @@
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, EventId};
 
 macro_rules! integers {
     ($($id:ty),+ $(,)?) => {$(
@@ -24,4 +24,4 @@ macro_rules! integers {
     )+};
 }
 
-integers!(DeliveryId);
+integers!(EventId, DeliveryId);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::screen::{Look, Screen};
 use super::super::table::{Cell, Column, Layout, longest};
 use super::super::{Failure, text, when};
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, EventId};
 use crate::query::Attempts;
 use crate::store::{LogRow, LogText};
 
@@ -55,7 +55,7 @@ struct Line<'a> {
     time: &'a str,
     webhook: &'a str,
     event: Option<&'a str>,
-    event_id: Option<i64>,
+    event_id: Option<EventId>,
     delivery_id: DeliveryId,
     attempt: i64,
     outcome: &'a str,
@@ -192,7 +192,7 @@ fn cells(row: &LogRow, short: bool) -> Vec<Cell> {
         Cell::new(time, Look::Dim),
         row.webhook.as_str().into(),
         text::line(row.event.as_deref().unwrap_or("-")).into(),
-        number(row.event_id).into(),
+        number(row.event_id.map(EventId::get)).into(),
         row.delivery_id.to_string().into(),
         row.attempt.to_string().into(),
         when::took(row.duration_ms).into(),

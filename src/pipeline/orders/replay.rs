@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::chunks::CHUNK_ROWS;
 use super::refused::Refused;
-use crate::model::{Cursor, Event, Fanned, Pattern, crash};
+use crate::model::{Cursor, Event, EventId, Fanned, Pattern, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
@@ -76,14 +76,14 @@ impl Wanted {
 /// One chunk that was read.
 struct Chunk {
     events: Vec<Event>,
-    next_id: i64,
+    next_id: EventId,
     ended: bool,
 }
 
 /// A step's result: the lanes that got something, whether it was the last, and how long it took.
 struct Stepped<E> {
     lanes: Vec<Arc<Lane<E>>>,
-    next_id: i64,
+    next_id: EventId,
     ended: bool,
     took: Duration,
 }
@@ -120,7 +120,7 @@ impl<T: Transport> Dispatch<T> {
         let (mut replay, pruned) = self
             .with_blocking(move || {
                 let marked = mark.filter(|(generation, _)| *generation == cursor.generation);
-                this.survey(&wanted, &cursor, marked.map_or(0, |(_, id)| id))
+                this.survey(&wanted, &cursor, marked.map_or(EventId::NONE, |(_, id)| id))
             })
             .await
             .map_err(Refused::Outbox)?;
@@ -155,13 +155,14 @@ impl<T: Transport> Dispatch<T> {
         &self,
         wanted: &Wanted,
         cursor: &Cursor,
-        taken_before: i64,
+        taken_before: EventId,
     ) -> Result<(Replay, i64), outbox::Error> {
         let mut tail = self.replay_tail()?;
         let routes = wanted.routes(&self.routes());
         let first = tail.first_at_or_after(wanted.since_ms)?;
-        let oldest = tail.read(0, 1, 1)?.rows.first().map(row_id);
-        let pruned = oldest.map_or(cursor.event_id, |id| id - 1) - taken_before;
+        let oldest = tail.read(EventId::NONE, 1, 1)?.rows.first().map(row_id);
+        let gone = oldest.map_or(cursor.event_id, |id| id.back(1));
+        let pruned = gone.distance_from(taken_before);
         let mut replay = Replay {
             id: 0,
             generation: cursor.generation,
@@ -169,7 +170,7 @@ impl<T: Transport> Dispatch<T> {
             until_ms: wanted.until_ms,
             webhook: wanted.webhook.clone(),
             event: wanted.event.clone(),
-            next_id: first.unwrap_or(cursor.event_id + 1),
+            next_id: first.unwrap_or(cursor.event_id.next()),
             last_id: cursor.event_id,
             matched: 0,
             done: 0,
@@ -336,7 +337,7 @@ impl<T: Transport> Dispatch<T> {
 }
 
 /// The deliveries of a chunk, as far as one transaction goes, and the id to go on at.
-fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, i64) {
+fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, EventId) {
     let (mut events, mut deliveries) = (Vec::new(), 0);
     for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
         let Some(fanned) = routes.fan_out(event) else {
@@ -351,10 +352,10 @@ fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, i64
     (events, chunk.next_id)
 }
 
-fn read(tail: &mut Tail, next_id: i64, last_id: i64) -> Result<Chunk, outbox::Error> {
-    let batch = tail.read(next_id - 1, READ.0, READ.1)?;
+fn read(tail: &mut Tail, next_id: EventId, last_id: EventId) -> Result<Chunk, outbox::Error> {
+    let batch = tail.read(next_id.back(1), READ.0, READ.1)?;
     let beyond = batch.rows.last().is_none_or(|row| row_id(row) >= last_id);
-    let next_id = batch.rows.last().map_or(next_id, |row| row_id(row) + 1);
+    let next_id = batch.rows.last().map_or(next_id, |row| row_id(row).next());
     let events = batch.rows.into_iter().filter_map(|row| match row {
         Row::Event(event) if event.id <= last_id => Some(event),
         Row::Event(_) | Row::Unsendable(_) => None,
@@ -366,7 +367,7 @@ fn read(tail: &mut Tail, next_id: i64, last_id: i64) -> Result<Chunk, outbox::Er
     })
 }
 
-fn row_id(row: &Row) -> i64 {
+fn row_id(row: &Row) -> EventId {
     match row {
         Row::Event(event) => event.id,
         Row::Unsendable(row) => row.event_id,

@@ -316,6 +316,6 @@ fn cursor(
     }
     let mut book = lock(book);
     book.goes_on_at(settled.cursor());
-    book.cursor_is_right(settled.cursor().event_id);
+    book.cursor_is_right(settled.cursor().event_id.get());
     Ok(settled.cursor().clone())
 }

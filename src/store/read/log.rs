@@ -9,7 +9,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::{DeliveryId, Pattern};
+use crate::model::{DeliveryId, EventId, Pattern};
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -55,7 +55,7 @@ pub(crate) struct LogRow {
     /// The event's name; `None` where the delivery is gone.
     pub event: Option<String>,
     /// The outbox id of the event.
-    pub event_id: Option<i64>,
+    pub event_id: Option<EventId>,
     /// The delivery it was made for.
     pub delivery_id: DeliveryId,
     /// 1 for the first.

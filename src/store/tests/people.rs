@@ -168,7 +168,7 @@ fn redelivery_by_insert_while_the_daemon_runs() {
         (5, Origin::Redelivery, 0)
     );
     assert_eq!(
-        (&due.body, due.dialect, due.event_id),
+        (&due.body, due.dialect, due.event_id.get()),
         (&dues[1].body, dues[1].dialect, 1)
     );
     assert!((now - 60_000..=now).contains(&due.due_at_ms));

@@ -1,7 +1,7 @@
 //! Admitting, the queue, and what an attempt does to a delivery.
 
 use super::*;
-use crate::model::{DeliveryId, IdRange, TimeWindow};
+use crate::model::{DeliveryId, EventId, IdRange, TimeWindow};
 use crate::store::queue::Clamped;
 
 fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
@@ -28,7 +28,7 @@ fn what_is_admitted_is_due_with_the_same_bytes_also_after_a_crash() {
     assert_eq!(store.cursor().unwrap(), None);
     let mut batch = admission(1..=2, &["a", "b"]);
     batch.rejected.push(Rejected {
-        event_id: 2,
+        event_id: EventId::new(2),
         event: "x".into(),
         reason: "bad JSON".into(),
         time_ms: 0,
@@ -64,7 +64,7 @@ fn a_batch_that_fails_leaves_the_cursor_where_it_was() {
     batch.events[1].webhooks.push(("b".into(), 9));
     assert!(matches!(
         store.admit_all(&batch, NOW),
-        Err(Error::NoBody { event_id: 9 })
+        Err(Error::NoBody { event_id }) if event_id.get() == 9
     ));
 
     store
@@ -252,15 +252,18 @@ fn webhooks_are_registered_with_where_they_began() {
 fn a_test_has_an_id_that_never_comes_again() {
     let log = Log::new();
     let mut store = log.open();
-    assert_eq!(store.next_test_id(NOW).unwrap(), NOW);
-    assert_eq!(store.next_test_id(NOW).unwrap(), NOW + 1);
+    assert_eq!(store.next_test_id(NOW).unwrap(), EventId::new(NOW));
+    assert_eq!(store.next_test_id(NOW).unwrap(), EventId::new(NOW + 1));
     assert_eq!(
         store.next_test_id(NOW - 50).unwrap(),
-        NOW + 2,
+        EventId::new(NOW + 2),
         "a clock that went back"
     );
     drop(store);
-    assert_eq!(log.open().next_test_id(NOW - 50).unwrap(), NOW + 3);
+    assert_eq!(
+        log.open().next_test_id(NOW - 50).unwrap(),
+        EventId::new(NOW + 3)
+    );
 }
 
 #[test]
@@ -276,8 +279,8 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
         until_ms: None,
         webhook: None,
         event: Some("story-*".into()),
-        next_id: 1,
-        last_id: 3,
+        next_id: EventId::new(1),
+        last_id: EventId::new(3),
         matched: 3,
         done: 0,
         finished: false,
@@ -285,7 +288,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     replay.id = store.begin_replay(&replay, NOW).unwrap();
     assert_eq!(store.unfinished_replay().unwrap().unwrap(), replay);
     let dues = store
-        .replay_step(&replay, 3, &admitted.events[..2], NOW)
+        .replay_step(&replay, EventId::new(3), &admitted.events[..2], NOW)
         .unwrap();
     assert!(
         dues.iter()
@@ -293,9 +296,11 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     );
     let mut lacking = admitted.events[2].clone();
     lacking.bodies.clear();
-    store.replay_step(&replay, 4, &[lacking], NOW).unwrap_err();
+    store
+        .replay_step(&replay, EventId::new(4), &[lacking], NOW)
+        .unwrap_err();
     let seen = store.unfinished_replay().unwrap().unwrap();
-    assert_eq!((seen.next_id, seen.done), (3, 2));
+    assert_eq!((seen.next_id.get(), seen.done), (3, 2));
     store.finish_replay(replay.id, NOW).unwrap();
     assert_eq!(store.unfinished_replay().unwrap(), None);
     assert!(
