@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeliveryId, Dialect, EventId, Print};
+use super::{DeliveryId, Dialect, EventId, PayloadId, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ pub struct Owed {
     /// The wire contract of the body.
     pub dialect: Dialect,
     /// The body's id in the log.
-    pub payload_id: i64,
+    pub payload_id: PayloadId,
     /// The webhooks that get it.
     pub webhooks: Vec<Arc<str>>,
     /// The body.

@@ -40,6 +40,8 @@ ids! {
     EventId,
     /// A delivery's, in the log: `delivery.id`. They grow with time.
     DeliveryId,
+    /// A payload's, in the log: `payload.id`.
+    PayloadId,
 }
 
 impl EventId {
@@ -67,5 +69,10 @@ impl EventId {
 
 impl DeliveryId {
     /// No delivery's: of one that is not written yet, and below all others.
+    pub const NONE: Self = Self(0);
+}
+
+impl PayloadId {
+    /// No payload's: of one that is not written yet.
     pub const NONE: Self = Self(0);
 }

@@ -29,8 +29,8 @@ pub(crate) use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected
 pub(crate) use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;
-pub(crate) use ids::DeliveryId;
 pub use ids::EventId;
+pub(crate) use ids::{DeliveryId, PayloadId};
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
 pub(crate) use url::Url;

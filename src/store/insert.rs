@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::Error;
 use super::rows::{Insert, Values};
-use crate::model::{DeliveryId, Dialect, Due, Fanned, Origin, Owed};
+use crate::model::{DeliveryId, Dialect, Due, Fanned, Origin, Owed, PayloadId};
 
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
@@ -62,9 +62,9 @@ impl Made {
     pub(super) fn deliveries(
         &self,
         t: &Transaction<'_>,
-        templates: Vec<(Due, i64)>,
+        templates: Vec<(Due, PayloadId)>,
     ) -> rusqlite::Result<Vec<Due>> {
-        let bind = |(due, payload_id): &(Due, i64), values: &mut Values<'_, '_>| {
+        let bind = |(due, payload_id): &(Due, PayloadId), values: &mut Values<'_, '_>| {
             values.add(self.generation)?;
             values.add(due.event_id)?;
             values.add(&due.event)?;
@@ -124,7 +124,7 @@ impl Made {
             values.add(ToSqlOutput::Borrowed(ValueRef::Text(&debt.body)))
         };
         let first = PAYLOAD.all(t, &owed, bind)?;
-        for (debt, id) in owed.iter_mut().zip(first..) {
+        for (debt, id) in owed.iter_mut().zip((first..).map(PayloadId::new)) {
             debt.payload_id = id;
         }
         Ok(owed)
@@ -137,7 +137,7 @@ impl Made {
             event_id: event.event_id,
             event: event.event.clone(),
             dialect,
-            payload_id: 0,
+            payload_id: PayloadId::NONE,
             webhooks: Vec::new(),
             body: body.clone(),
         }
