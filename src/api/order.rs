@@ -17,7 +17,7 @@ use super::activity::Activity;
 use super::answer::{self, Answer, Denial};
 use super::fields::Fields;
 use crate::model::event::is_name;
-use crate::model::{Attempt, DeliveryId, IdRange, Pattern, TimeWindow};
+use crate::model::{Attempt, DeliveryId, IdRange, Pattern, ReplayId, TimeWindow};
 use crate::pipeline::{Dispatch, Refused, Tested, Wanted, chain};
 use crate::store::{self, Ended, NotAgain, Reader};
 use crate::transport::Client;
@@ -326,7 +326,7 @@ impl Api {
 
     pub(super) async fn replay_state(&self, id: &str) -> Result<Answer, Denial> {
         let path = self.about.log.clone();
-        let id = id.parse().unwrap_or(0);
+        let id = id.parse().map_or(ReplayId::NONE, ReplayId::new);
         let read = move || Reader::open(&path)?.replay(id);
         let replay = self.dispatch.with_blocking(read).await;
         let replay = replay.map_err(|error| broken(&error))?;

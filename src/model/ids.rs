@@ -7,22 +7,22 @@
 use std::fmt;
 
 macro_rules! ids {
-    ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {$(
+    ($($(#[$doc:meta])+ $vis:vis $name:ident),+ $(,)?) => {$(
         $(#[$doc])+
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(transparent)]
-        pub struct $name(i64);
+        $vis struct $name(i64);
 
         impl $name {
             /// The id of that number.
             #[must_use]
-            pub const fn new(number: i64) -> Self {
+            $vis const fn new(number: i64) -> Self {
                 Self(number)
             }
 
             /// Its number, as the column has it.
             #[must_use]
-            pub const fn get(self) -> i64 {
+            $vis const fn get(self) -> i64 {
                 self.0
             }
         }
@@ -37,11 +37,15 @@ macro_rules! ids {
 
 ids! {
     /// An event's, which is its row's in the outbox: `outbox.id`, and `event_id` in the log.
-    EventId,
+    pub EventId,
     /// A delivery's, in the log: `delivery.id`. They grow with time.
-    DeliveryId,
+    pub DeliveryId,
     /// A payload's, in the log: `payload.id`.
-    PayloadId,
+    pub PayloadId,
+    /// An attempt's, in the log: `attempt.id`. They grow in the order in which attempts ended.
+    pub(crate) AttemptId,
+    /// A replay's, in the log: `replay.id`.
+    pub ReplayId,
 }
 
 impl EventId {
@@ -74,5 +78,15 @@ impl DeliveryId {
 
 impl PayloadId {
     /// No payload's: of one that is not written yet.
+    pub const NONE: Self = Self(0);
+}
+
+impl AttemptId {
+    /// No attempt's: before the first.
+    pub(crate) const NONE: Self = Self(0);
+}
+
+impl ReplayId {
+    /// No replay's: of one that is not written down yet.
     pub const NONE: Self = Self(0);
 }

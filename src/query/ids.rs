@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{DeliveryId, EventId};
+use crate::model::{AttemptId, DeliveryId, EventId, ReplayId};
 
 macro_rules! numbers {
     ($($id:ty),+ $(,)?) => {$(
@@ -20,4 +20,4 @@ macro_rules! numbers {
     )+};
 }
 
-numbers!(EventId, DeliveryId);
+numbers!(EventId, DeliveryId, AttemptId, ReplayId);

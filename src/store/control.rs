@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::{Error, Reader, Store, insert};
-use crate::model::{DeliveryId, Due, EventId, Fanned, IdRange, Origin, TimeWindow};
+use crate::model::{DeliveryId, Due, EventId, Fanned, IdRange, Origin, ReplayId, TimeWindow};
 
 /// Deliveries that came to an end without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub(crate) type Again = Result<(DeliveryId, String), NotAgain>;
 /// A replay, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// Its id; 0 before it has one.
-    pub id: i64,
+    /// Its id.
+    pub id: ReplayId,
     /// The generation of the outbox that its ids belong to.
     pub generation: i64,
     /// Events from that UNIX millisecond on.
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn begin_replay(&mut self, replay: &Replay, now_ms: i64) -> Result<i64, Error> {
+    pub fn begin_replay(&mut self, replay: &Replay, now_ms: i64) -> Result<ReplayId, Error> {
         self.transact("begin a replay", |t| {
             t.prepare_cached(
                 "INSERT INTO replay (created_at, generation, since, until, webhook, event, next_id,
@@ -118,6 +118,7 @@ impl Store {
                 replay.last_id,
                 replay.matched,
             ])
+            .map(ReplayId::new)
         })
     }
 
@@ -162,11 +163,11 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn finish_replay(&mut self, id: i64, now_ms: i64) -> Result<(), Error> {
+    pub fn finish_replay(&mut self, id: ReplayId, now_ms: i64) -> Result<(), Error> {
         self.transact("finish a replay", |t| {
             t.execute(
                 "UPDATE replay SET finished_at = ?2 WHERE id = ?1",
-                [id, now_ms],
+                params![id, now_ms],
             )
             .map(drop)
         })
@@ -239,7 +240,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn replay(&self, id: i64) -> Result<Option<Replay>, Error> {
+    pub(crate) fn replay(&self, id: ReplayId) -> Result<Option<Replay>, Error> {
         self.connection
             .prepare_cached(&format!("{REPLAY} WHERE id = ?1"))
             .and_then(|mut s| s.query_row([id], replay).optional())

@@ -6,7 +6,7 @@
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
-use crate::model::{DeliveryId, EventId, PayloadId};
+use crate::model::{AttemptId, DeliveryId, EventId, PayloadId, ReplayId};
 
 macro_rules! integers {
     ($($id:ty),+ $(,)?) => {$(
@@ -24,4 +24,4 @@ macro_rules! integers {
     )+};
 }
 
-integers!(EventId, DeliveryId, PayloadId);
+integers!(EventId, DeliveryId, PayloadId, AttemptId, ReplayId);

@@ -34,6 +34,6 @@ pub(super) struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) time: i64,
-    /// The highest ids, in the order of the stages.
+    /// The highest ids, in the order of the stages; plain numbers, for each is of a kind of its own.
     pub(super) ids: [i64; STAGE_COUNT],
 }

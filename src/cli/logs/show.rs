@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::screen::{Look, Screen};
 use super::super::table::{Cell, Column, Layout, longest};
 use super::super::{Failure, text, when};
-use crate::model::{DeliveryId, EventId};
+use crate::model::{AttemptId, DeliveryId, EventId};
 use crate::query::Attempts;
 use crate::store::{LogRow, LogText};
 
@@ -51,7 +51,7 @@ pub(super) struct Show {
 #[derive(Serialize)]
 struct Line<'a> {
     v: u8,
-    id: i64,
+    id: AttemptId,
     time: &'a str,
     webhook: &'a str,
     event: Option<&'a str>,
@@ -108,7 +108,7 @@ impl Show {
     }
 
     /// Shows the attempts with these ids, in this order; those that retention has taken are left out.
-    pub(super) fn rows(&mut self, attempts: &Attempts, ids: &[i64]) -> Result<(), Failure> {
+    pub(super) fn rows(&mut self, attempts: &Attempts, ids: &[AttemptId]) -> Result<(), Failure> {
         for some in ids.chunks(LAID_OUT) {
             let rows = attempts.rows(some)?;
             if self.json || self.verbose {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::chunks::CHUNK_ROWS;
 use super::refused::Refused;
-use crate::model::{Cursor, Event, EventId, Fanned, Pattern, crash};
+use crate::model::{Cursor, Event, EventId, Fanned, Pattern, ReplayId, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
@@ -42,7 +42,7 @@ pub struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its id; `None` where it was only counted.
-    pub id: Option<i64>,
+    pub id: Option<ReplayId>,
     /// Deliveries to be made.
     pub matched: i64,
     /// Events since then that are no longer in the outbox, as far as the log's hourly marks tell.
@@ -136,7 +136,7 @@ impl<T: Transport> Dispatch<T> {
                 })
                 .await
                 .map_err(Refused::Store)?;
-            tracing::info!(replay = written.id, matched, "replay begun");
+            tracing::info!(replay = written.id.get(), matched, "replay begun");
             return Ok(Found {
                 id: Some(written.id),
                 matched,
@@ -164,7 +164,7 @@ impl<T: Transport> Dispatch<T> {
         let gone = oldest.map_or(cursor.event_id, |id| id.back(1));
         let pruned = gone.distance_from(taken_before);
         let mut replay = Replay {
-            id: 0,
+            id: ReplayId::NONE,
             generation: cursor.generation,
             since_ms: wanted.since_ms,
             until_ms: wanted.until_ms,
@@ -273,7 +273,7 @@ impl<T: Transport> Dispatch<T> {
                 self.with_store(move |this, store| store.finish_replay(id, this.clock.now_ms()))
                     .await
                     .map_err(Trouble::Store)?;
-                tracing::info!(replay = id, "replay finished");
+                tracing::info!(replay = id.get(), "replay finished");
                 return Ok(());
             }
             self.let_others_through(&lanes, took).await;
@@ -310,7 +310,7 @@ impl<T: Transport> Dispatch<T> {
             let cursor = log.cursor().map_err(Trouble::Store)?.unwrap_or_default();
             if cursor.generation != replay.generation {
                 tracing::warn!(
-                    replay = replay.id,
+                    replay = replay.id.get(),
                     "the outbox was put back or exchanged: its ids mean other events now, and the \
                      replay ends here"
                 );

@@ -1,7 +1,7 @@
 //! Admitting, the queue, and what an attempt does to a delivery.
 
 use super::*;
-use crate::model::{DeliveryId, EventId, IdRange, TimeWindow};
+use crate::model::{DeliveryId, EventId, IdRange, ReplayId, TimeWindow};
 use crate::store::queue::Clamped;
 
 fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
@@ -273,7 +273,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     let admitted = admission(1..=3, &["a"]);
     store.admit_all(&admitted, NOW).unwrap();
     let mut replay = Replay {
-        id: 0,
+        id: ReplayId::NONE,
         generation: 3,
         since_ms: 0,
         until_ms: None,
@@ -306,7 +306,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     assert!(
         Reader::open(&log.path)
             .unwrap()
-            .replay(1)
+            .replay(replay.id)
             .unwrap()
             .unwrap()
             .finished
