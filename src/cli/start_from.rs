@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::{Ended, Failure, say, when};
 use crate::config::{self, SecretsWanted};
 use crate::daemon::{Lock, make_own_outbox};
-use crate::model::{Clock, EventId};
+use crate::model::{Clock, EventId, Generation};
 use crate::outbox::Tail;
 use crate::pipeline::settle_at;
 use crate::store::Store;
@@ -72,7 +72,9 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
         Place::Time(ms) => tail.first_at_or_after(ms)?.map_or(last, |id| id.back(1)),
     };
     let mut store = Store::open(&config.log.path, clock.now_ms())?;
-    let generation = store.cursor()?.map_or(0, |known| known.generation + 1);
+    let generation = store
+        .cursor()?
+        .map_or(Generation::FIRST, |known| known.generation.next());
     let cursor = settle_at(&mut tail, after, generation, clock.now_ms())?;
     store.set_cursor(&cursor, clock.now_ms())?;
     store.flush(clock.now_ms())?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeliveryId, Dialect, EventId, PayloadId, Print};
+use super::{DeliveryId, Dialect, EventId, Generation, PayloadId, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Due {
 pub struct Cursor {
     /// Grows by one each time the outbox was found to have been put back or exchanged, so that ids
     /// given out a second time are other events in the log.
-    pub generation: i64,
+    pub generation: Generation,
     /// The id of the last row taken; 0 before the first.
     pub event_id: EventId,
     /// What is known of some rows at and behind `event_id`, newest first: `(id, print)`.
@@ -122,7 +122,7 @@ pub struct Owed {
     /// Its id in the log.
     pub id: i64,
     /// The event's generation.
-    pub generation: i64,
+    pub generation: Generation,
     /// The outbox id.
     pub event_id: EventId,
     /// The event's name.

@@ -1,4 +1,5 @@
-//! Ids: a type for each kind, so that none can stand for another, for a time or for a count.
+//! Ids and generations: a type for each kind, so that none can stand for another, for a time or for a
+//! count.
 //!
 //! Each is the number of its column and costs no more than that. What can be done with an id has a
 //! name here: there is no arithmetic on the type. How one is bound to a statement and written as JSON
@@ -46,6 +47,9 @@ ids! {
     pub(crate) AttemptId,
     /// A replay's, in the log: `replay.id`.
     pub ReplayId,
+    /// How often the outbox was found to have been put back or exchanged: an event's id means one event
+    /// within a generation, and may mean another in the next.
+    pub Generation,
 }
 
 impl EventId {
@@ -89,4 +93,15 @@ impl AttemptId {
 impl ReplayId {
     /// No replay's: of one that is not written down yet.
     pub const NONE: Self = Self(0);
+}
+
+impl Generation {
+    /// That of an outbox in a new log.
+    pub const FIRST: Self = Self(0);
+
+    /// The one behind it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) use durations::{LOG_EDGES_MS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;
 pub use ids::EventId;
-pub(crate) use ids::{AttemptId, DeliveryId, PayloadId, ReplayId};
+pub(crate) use ids::{AttemptId, DeliveryId, Generation, PayloadId, ReplayId};
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
 pub(crate) use url::Url;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{Event, EventId};
+use crate::model::{Event, EventId, Generation};
 use crate::outbox::{self, Row};
 use crate::store::EventTrace;
 
@@ -19,7 +19,7 @@ pub(crate) enum Remark {
     HadTheId(String),
     /// An event of that name had the id in that generation, before the outbox was put back or its
     /// counter set back.
-    Earlier(String, i64),
+    Earlier(String, Generation),
 }
 
 /// An event, as far as outbox and log know it.

@@ -187,7 +187,7 @@ fn is_newer(row: &WebhookRow, known: &Known) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeliveryId, Event, Pattern, Rejected};
+    use crate::model::{DeliveryId, Event, Generation, Pattern, Rejected};
     use crate::store::{EventTrace, RejectedTrace};
 
     /// Event 7 of tenant `acme`, in the outbox, taken by a daemon that knows the webhook `w`.
@@ -196,7 +196,7 @@ mod tests {
             name: "w".into(),
             state: "active".into(),
             since_ms: 1,
-            generation: 1,
+            generation: Generation::new(1),
             after_event_id: EventId::new(3),
         };
         Known {
@@ -210,7 +210,7 @@ mod tests {
             })),
             other: false,
             trace: EventTrace {
-                cursor: Some((1, EventId::new(9))),
+                cursor: Some((Generation::new(1), EventId::new(9))),
                 webhooks: vec![row],
                 ..EventTrace::default()
             },
@@ -220,7 +220,7 @@ mod tests {
     fn delivery(webhook: &str, id: i64, origin: &str) -> DeliveryTrace {
         DeliveryTrace {
             id: DeliveryId::new(id),
-            generation: 1,
+            generation: Generation::new(1),
             event: "a-1".into(),
             webhook: webhook.into(),
             dialect: "bold-cms".into(),
@@ -248,7 +248,9 @@ mod tests {
     fn what_keeps_an_event_that_is_wanted_is_told_by_what_the_log_knows() {
         let w = Webhook::sample("w", "http://h/");
         assert_eq!(why(&w, |_| {}), Reason::NoTrace);
-        let not_yet = why(&w, |known| known.trace.cursor = Some((1, EventId::new(6))));
+        let not_yet = why(&w, |known| {
+            known.trace.cursor = Some((Generation::new(1), EventId::new(6)))
+        });
         assert_eq!(not_yet, Reason::NotYet(EventId::new(6)));
         let no_log = why(&w, |known| known.trace = EventTrace::default());
         assert_eq!(no_log, Reason::NotYet(EventId::NONE));
@@ -267,7 +269,7 @@ mod tests {
         );
         let another_generation = why(&w, |known| {
             known.trace.webhooks[0].after_event_id = after_event_id;
-            known.trace.webhooks[0].generation = 0;
+            known.trace.webhooks[0].generation = Generation::FIRST;
         });
         assert_eq!(another_generation, Reason::NoTrace);
     }
@@ -318,7 +320,7 @@ mod tests {
                 event: "a-1".into(),
                 reason: reason(),
                 time_ms: 8,
-                generation: 1,
+                generation: Generation::new(1),
             });
         });
         let (reason, time_ms) = (reason(), 8);

@@ -10,7 +10,9 @@ use super::error::Doing;
 use super::insert::{Made, bodies_are_there, insert};
 use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
-use crate::model::{Admission, Cursor, Due, EventId, Fanned, Origin, Owed, Print, Rejected};
+use crate::model::{
+    Admission, Cursor, Due, EventId, Fanned, Generation, Origin, Owed, Print, Rejected,
+};
 
 /// The id and the print of a row.
 type Known = (EventId, Print);
@@ -80,7 +82,7 @@ impl Store {
     /// The log can't be written: then none was.
     pub fn set_aside(
         &mut self,
-        generation: i64,
+        generation: Generation,
         rows: &[Rejected],
         unless_traced: bool,
         now_ms: i64,
@@ -122,7 +124,7 @@ impl Store {
     /// The log can't be written: then nothing of it is in the log.
     pub fn add(
         &mut self,
-        generation: i64,
+        generation: Generation,
         events: &[Fanned],
         origin: Origin,
         now_ms: i64,
@@ -166,7 +168,7 @@ fn read_cursor(connection: &Connection) -> Result<Option<Cursor>, Error> {
 
 fn reject(
     t: &Transaction<'_>,
-    generation: i64,
+    generation: Generation,
     rejected: &[Rejected],
     now_ms: i64,
 ) -> rusqlite::Result<()> {

@@ -9,7 +9,9 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::{Error, Reader, Store, insert};
-use crate::model::{DeliveryId, Due, EventId, Fanned, IdRange, Origin, ReplayId, TimeWindow};
+use crate::model::{
+    DeliveryId, Due, EventId, Fanned, Generation, IdRange, Origin, ReplayId, TimeWindow,
+};
 
 /// Deliveries that came to an end without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct Replay {
     /// Its id.
     pub id: ReplayId,
     /// The generation of the outbox that its ids belong to.
-    pub generation: i64,
+    pub generation: Generation,
     /// Events from that UNIX millisecond on.
     pub since_ms: i64,
     /// Events before that UNIX millisecond.

@@ -76,6 +76,7 @@ pub(super) fn close(t: &Transaction<'_>, id: EventId) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Generation;
 
     /// No name of the product's: it is no point to die at.
     const TRY: &str = "try";
@@ -89,7 +90,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(&folder.path().join("l.db"), 0).unwrap();
         let cursor = |generation, event_id| Cursor {
-            generation,
+            generation: Generation::new(generation),
             event_id: EventId::new(event_id),
             ..Cursor::default()
         };

@@ -6,7 +6,7 @@
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
-use crate::model::{AttemptId, DeliveryId, EventId, PayloadId, ReplayId};
+use crate::model::{AttemptId, DeliveryId, EventId, Generation, PayloadId, ReplayId};
 
 macro_rules! integers {
     ($($id:ty),+ $(,)?) => {$(
@@ -24,4 +24,6 @@ macro_rules! integers {
     )+};
 }
 
-integers!(EventId, DeliveryId, PayloadId, AttemptId, ReplayId);
+integers!(
+    EventId, DeliveryId, PayloadId, AttemptId, ReplayId, Generation
+);

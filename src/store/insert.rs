@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::Error;
 use super::rows::{Insert, Values};
-use crate::model::{DeliveryId, Dialect, Due, Fanned, Origin, Owed, PayloadId};
+use crate::model::{DeliveryId, Dialect, Due, Fanned, Generation, Origin, Owed, PayloadId};
 
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
@@ -36,7 +36,7 @@ pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
 /// Makes every delivery of these events.
 pub(super) fn insert(
     t: &Transaction<'_>,
-    generation: i64,
+    generation: Generation,
     events: &[Fanned],
     origin: Origin,
     now_ms: i64,
@@ -52,7 +52,7 @@ pub(super) fn insert(
 
 /// How pending deliveries are made that are due at once.
 pub(super) struct Made {
-    pub(super) generation: i64,
+    pub(super) generation: Generation,
     pub(super) origin: Origin,
     pub(super) now_ms: i64,
 }

@@ -264,14 +264,14 @@ pub(crate) fn journal_settled(settled: &Settled, was: EventId) {
         Settled::Back(cursor) => tracing::warn!(
             from = cursor.event_id.get(),
             was = was.get(),
-            generation = cursor.generation,
+            generation = cursor.generation.get(),
             "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
              newest row that is still the same; events behind it are sent again"
         ),
         Settled::Emptied(cursor, count) => tracing::warn!(
             was = was.get(),
             count,
-            generation = cursor.generation,
+            generation = cursor.generation.get(),
             "the outbox was emptied and its counter set back (or it was made anew): all that is in it \
              came after that, so it is taken from its beginning"
         ),

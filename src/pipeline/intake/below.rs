@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::IntakeError;
-use crate::model::{Cursor, EventId, IdRange, Rejected};
+use crate::model::{Cursor, EventId, Generation, IdRange, Rejected};
 use crate::outbox::{Row, Tail};
 use crate::pipeline::send::Dispatch;
 use crate::transport::Transport;
@@ -96,7 +96,7 @@ fn place_number(place: usize) -> i64 {
 /// The ids of a look.
 #[derive(Debug)]
 struct Seen {
-    generation: i64,
+    generation: Generation,
     /// The cursor's place then.
     last: EventId,
     ids: Ids,
@@ -110,7 +110,7 @@ pub(super) struct Below {
     seen: Option<Seen>,
     /// Where the cursor was when the rows were last known to be in order: generation, id, and that
     /// moment in UNIX milliseconds.
-    since: (i64, EventId, i64),
+    since: (Generation, EventId, i64),
     /// Somebody committed since the last look.
     asked: bool,
     /// Not sooner than that.

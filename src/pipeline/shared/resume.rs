@@ -12,7 +12,7 @@
 
 use super::evidence::{SLACK_MS, Sight, Witness, is_a_clocks};
 use super::fingerprint::{Known, former, is_of, print, thin};
-use crate::model::{Cursor, EventId, Print};
+use crate::model::{Cursor, EventId, Generation, Print};
 use crate::outbox::{Error, Tail, Waiting};
 
 /// Events older than this, in a log that is new, are somebody's decision to send.
@@ -139,7 +139,7 @@ pub(crate) fn resettle(
     let looked = Looked::new(tail, &cursor, now_ms)?;
     let known = looked.known;
     let again = |event_id, fingerprints, former| Cursor {
-        generation: cursor.generation + 1,
+        generation: cursor.generation.next(),
         event_id,
         fingerprints,
         former,
@@ -337,7 +337,7 @@ pub(crate) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Resu
 pub(crate) fn settle_at(
     tail: &mut Tail,
     event_id: EventId,
-    generation: i64,
+    generation: Generation,
     now_ms: i64,
 ) -> Result<Cursor, Error> {
     let first = event_id

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::dialect;
-use crate::model::{Cursor, EventId, Print};
+use crate::model::{Cursor, EventId, Generation, Print};
 use crate::outbox::application::{self, Set};
 use crate::outbox::{Appender, NewEvent, Row, Tail, create_if_missing};
 use crate::pipeline::shared::resettle;
@@ -43,7 +43,13 @@ impl Case {
         let path = folder.path().join("outbox.db");
         create_if_missing(&path).unwrap();
         write(&path, 1..=rows, BEGIN_MS, data);
-        let cursor = settle_at(&mut open(&path), EventId::new(rows), 0, TAKEN_MS).unwrap();
+        let cursor = settle_at(
+            &mut open(&path),
+            EventId::new(rows),
+            Generation::FIRST,
+            TAKEN_MS,
+        )
+        .unwrap();
         Self {
             copy: folder.path().join("copy.db"),
             _folder: folder,
@@ -100,7 +106,7 @@ impl Case {
             (near..=after).contains(&cursor.event_id.get()),
             "{cursor:?}"
         );
-        assert_eq!(cursor.generation, 1);
+        assert_eq!(cursor.generation.get(), 1);
     }
 
     #[track_caller]
@@ -110,7 +116,7 @@ impl Case {
             panic!("{what}, {runs}: {settled:?}");
         };
         assert_eq!(
-            (cursor.generation, cursor.event_id.get()),
+            (cursor.generation.get(), cursor.event_id.get()),
             (0, ROWS),
             "{what}"
         );
@@ -294,7 +300,13 @@ fn an_upsert_by_key_is_no_step_back() {
     let case = Case::new();
     application::upsert(&case.path, "e", "{}", TAKEN_MS - 1, "k");
     let mut case = case;
-    case.cursor = settle_at(&mut open(&case.path), EventId::new(ROWS + 1), 0, TAKEN_MS).unwrap();
+    case.cursor = settle_at(
+        &mut open(&case.path),
+        EventId::new(ROWS + 1),
+        Generation::FIRST,
+        TAKEN_MS,
+    )
+    .unwrap();
     let id = application::upsert(&case.path, "f", "{\"v\":2}", NOW_MS - 1, "k");
     assert_eq!(id, ROWS + 1);
     for runs in [true, false] {
@@ -327,7 +339,13 @@ fn a_backup_put_back_is_found_among_rows_that_were_changed() {
     write(&case.path, 1..=10, TAKEN_MS - HOUR_MS / 2, |n| {
         format!("[{n}]")
     });
-    let taken = settle_at(&mut open(&case.path), EventId::new(ROWS + 10), 0, TAKEN_MS).unwrap();
+    let taken = settle_at(
+        &mut open(&case.path),
+        EventId::new(ROWS + 10),
+        Generation::FIRST,
+        TAKEN_MS,
+    )
+    .unwrap();
     // Of what is in the copy, all has another tenant and other data by the time it is put back.
     application::restore(&case.path, &case.copy);
     case.change(
@@ -373,7 +391,7 @@ fn a_counter_set_back_with_nothing_there_or_only_new_rows_is_gone_on_with() {
                 let Ok(Settled::Emptied(cursor, count)) = &settled else {
                     panic!("{anew}, {written}, {runs}: {settled:?}");
                 };
-                assert_eq!((cursor.generation, cursor.event_id.get()), (1, 0));
+                assert_eq!((cursor.generation.get(), cursor.event_id.get()), (1, 0));
                 assert_eq!((*count, cursor.fingerprints.len()), (written, 0));
             }
         }

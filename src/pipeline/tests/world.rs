@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::model::{
     Admission, Answer, Class, Clock, Cursor, Dialect, Event, EventId, Exchange, Failure, Fault,
-    Owed, Phases, Request, Webhook,
+    Generation, Owed, Phases, Request, Webhook,
 };
 use crate::pipeline::{Change, Directed, Dispatch, Pace, Retention};
 use crate::store::{self, Checkpointer, Store};
@@ -240,7 +240,7 @@ impl World {
                     .filter_map(|id| routes.fan_out(&event(EventId::new(id))))
                     .collect();
                 let cursor = Cursor {
-                    generation: 0,
+                    generation: Generation::FIRST,
                     event_id: EventId::new(last),
                     fingerprints: Vec::new(),
                     former: Vec::new(),

@@ -1,7 +1,7 @@
 //! Retention, and the roll-up through crashes.
 
 use super::*;
-use crate::model::EventId;
+use crate::model::{EventId, Generation};
 
 const HOUR: i64 = 3_600_000;
 
@@ -131,7 +131,7 @@ fn marks_are_hourly_and_tell_how_far_the_outbox_was() {
     store.set_cursor(&cursor(9), NOW).unwrap();
     assert!(store.mark(NOW + HOUR).unwrap());
     assert_eq!(store.outbox_mark(NOW - 1).unwrap(), None);
-    let event = |id| Some((3, EventId::new(id)));
+    let event = |id| Some((Generation::new(3), EventId::new(id)));
     assert_eq!(store.outbox_mark(NOW + HOUR - 1).unwrap(), event(5));
     assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), event(9));
     // The clock goes back a day: marks of times to come are none.

@@ -23,7 +23,7 @@ use super::*;
 use crate::model::print::Columns;
 use crate::model::{
     Admission, Answer, Attempt, Class, Cursor, Dialect, Due, EventId, Exchange, Failure, Fanned,
-    Phases, Print, Rejected, Url, Verdict,
+    Generation, Phases, Print, Rejected, Url, Verdict,
 };
 
 const NOW: i64 = 1_700_000_000_123;
@@ -66,7 +66,7 @@ impl Log {
 
 fn cursor(event_id: i64) -> Cursor {
     Cursor {
-        generation: 3,
+        generation: Generation::new(3),
         event_id: EventId::new(event_id),
         fingerprints: vec![
             (

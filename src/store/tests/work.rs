@@ -1,7 +1,7 @@
 //! Admitting, the queue, and what an attempt does to a delivery.
 
 use super::*;
-use crate::model::{DeliveryId, EventId, IdRange, ReplayId, TimeWindow};
+use crate::model::{DeliveryId, EventId, Generation, IdRange, ReplayId, TimeWindow};
 use crate::store::queue::Clamped;
 
 fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
@@ -274,7 +274,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     store.admit_all(&admitted, NOW).unwrap();
     let mut replay = Replay {
         id: ReplayId::NONE,
-        generation: 3,
+        generation: Generation::new(3),
         since_ms: 0,
         until_ms: None,
         webhook: None,

@@ -2,7 +2,7 @@
 //! back after the outbox was seen empty.
 
 use super::{BEGIN_MS, Case, HOUR_MS, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write};
-use crate::model::EventId;
+use crate::model::{EventId, Generation};
 use crate::outbox::application::{self, Set};
 use crate::pipeline::shared::{is_same, resettle, thin};
 use crate::pipeline::{Refusal, Settled, settle_at};
@@ -84,7 +84,10 @@ fn a_step_back_leaves_prints_enough_to_see_what_comes_next() {
         let Ok(Settled::Back(cursor)) = &settled else {
             panic!("{after}: {settled:?}");
         };
-        assert_eq!((cursor.event_id, cursor.generation), (left, generation + 1));
+        assert_eq!(
+            (cursor.event_id, cursor.generation),
+            (left, generation.next())
+        );
     }
 }
 
@@ -146,7 +149,7 @@ fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
                 (near..=after).contains(&cursor.event_id.get()),
                 "{cursor:?}"
             );
-            assert_eq!(cursor.generation, generation + 1);
+            assert_eq!(cursor.generation, generation.next());
         }
     }
 }
@@ -167,6 +170,12 @@ fn old_rows_that_nobody_knows_after_the_outbox_was_seen_empty_are_a_persons_to_d
     );
     // One connection saw that they were written, and a person may have decided.
     assert!(matches!(case.settled(true), Ok(Settled::Same(_))));
-    case.cursor = settle_at(&mut open(&case.path), EventId::NONE, 2, NOW_MS).unwrap();
+    case.cursor = settle_at(
+        &mut open(&case.path),
+        EventId::NONE,
+        Generation::new(2),
+        NOW_MS,
+    )
+    .unwrap();
     assert!(matches!(case.settled(false), Ok(Settled::Same(_))));
 }
