@@ -357,21 +357,6 @@ impl Tail {
         self.number(sql, (after,))
     }
 
-    /// The id of the first row, in the order of the ids, whose `time` is `time_ms` or later.
-    ///
-    /// Times need not grow with ids. From this row on is everything that happened since then, and
-    /// possibly some that happened before but was written after it: rather too much than too little.
-    /// Without an index it reads from the beginning, over a million rows a second.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn first_at_or_after(&mut self, time_ms: i64) -> Result<Option<EventId>, Error> {
-        let sql = "SELECT id FROM main.outbox
-                   WHERE typeof(time) = 'integer' AND time >= ?1 ORDER BY id LIMIT 1";
-        self.id(sql, (time_ms,))
-    }
-
     /// Whether the database changed since the last [`read`](Self::read) that came to the end.
     ///
     /// Costs some 4 µs. It stays true until a read succeeds and has no `more`, so that a change is
@@ -422,10 +407,6 @@ impl Tail {
             .and_then(|mut statement| statement.query_row(params, |row| row.get(0)).optional())
             .map(Option::flatten)
             .map_err(|source| self.read_error(source))
-    }
-
-    pub(super) fn id(&self, sql: &str, params: impl Params) -> Result<Option<EventId>, Error> {
-        Ok(self.number(sql, params)?.map(EventId::new))
     }
 
     pub(super) fn read_error(&self, source: rusqlite::Error) -> Error {

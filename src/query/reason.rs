@@ -249,7 +249,7 @@ mod tests {
         let w = Webhook::sample("w", "http://h/");
         assert_eq!(why(&w, |_| {}), Reason::NoTrace);
         let not_yet = why(&w, |known| {
-            known.trace.cursor = Some((Generation::new(1), EventId::new(6)))
+            known.trace.cursor = Some((Generation::new(1), EventId::new(6)));
         });
         assert_eq!(not_yet, Reason::NotYet(EventId::new(6)));
         let no_log = why(&w, |known| known.trace = EventTrace::default());

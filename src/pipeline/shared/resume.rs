@@ -164,10 +164,8 @@ pub(crate) fn resettle(
         && !(cursor.fingerprints.is_empty() && cursor.former.is_empty());
     if begins && tells && !steady {
         // Not the rows of before, and older than the outbox was seen empty.
-        let oldest_ms = tail
-            .oldest_ms(EventId::NONE)?
-            .filter(|time_ms| is_a_clocks(*time_ms));
-        if oldest_ms.is_some_and(|time_ms| time_ms < cursor.time_ms - OLD_MS) {
+        let is_older = |ms| is_a_clocks(ms) && ms < cursor.time_ms - OLD_MS;
+        if tail.oldest_ms(EventId::NONE)?.is_some_and(is_older) {
             return Ok(Err(foreign(tail.waiting(EventId::NONE)?)));
         }
     }
