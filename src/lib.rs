@@ -35,7 +35,7 @@
 //! | 2 | `store` | the log in domain words | rusqlite |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | httparse, rustls, tokio-rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
-//! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
+//! | 0 | `model` | event, webhook, delivery, attempt, their ids, clock; crash points | http, jiff; rustix (to crash) |
 //!
 //! At home on every floor from 2 up: bytes, `parking_lot` (locks that no panic poisons, and a fair one for the log).
 //!

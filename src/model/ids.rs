@@ -105,3 +105,27 @@ impl Generation {
         Self(self.0.saturating_add(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_costs_and_shows_what_its_number_does() {
+        assert_eq!(size_of::<EventId>(), size_of::<i64>());
+        assert_eq!(EventId::new(1_024).to_string(), "1024");
+        assert_eq!(
+            format!("{:>5}|{:<3}|", EventId::new(-7), DeliveryId::new(7)),
+            "   -7|7  |"
+        );
+    }
+
+    #[test]
+    fn no_step_leaves_the_numbers_there_are() {
+        let (first, last) = (EventId::new(i64::MIN), EventId::new(i64::MAX));
+        assert_eq!((last.next(), first.back(1)), (last, first));
+        assert_eq!(EventId::NONE.next().back(1), EventId::NONE);
+        assert_eq!(EventId::new(9).distance_from(EventId::new(12)), -3);
+        assert_eq!(last.distance_from(first), i64::MAX);
+    }
+}

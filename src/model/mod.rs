@@ -1,4 +1,4 @@
-//! The nouns: event, webhook, delivery, attempt, and the clock they are timed by.
+//! The nouns: event, webhook, delivery, attempt, their ids, and the clock they are timed by.
 //!
 //! Floor 0 of the house. Nothing here does I/O, knows SQL, HTTP, TOML or a retry policy; these are
 //! the values that the floors above hand to each other. Every type says its units in its names:

@@ -61,7 +61,7 @@ impl Tail {
             .map_err(|source| self.read_error(source))
     }
 
-    /// Up to `max_rows` ids from `first` to `last`, the lowest first.
+    /// Up to `max_rows` ids of those that rows have, the lowest first.
     ///
     /// # Errors
     ///
@@ -83,8 +83,8 @@ impl Tail {
         Ok(ids)
     }
 
-    /// Gives the ids above `after` up to `last`, in no order. Reads an index where there is one, for
-    /// the rows take long: a tenth of a second for a million.
+    /// Gives those of these ids that rows have, in no order. Reads an index where there is one, for the
+    /// rows take long: a tenth of a second for a million.
     ///
     /// # Errors
     ///
