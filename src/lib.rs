@@ -35,7 +35,7 @@
 //! | 2 | `store` | the log in domain words | rusqlite |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | httparse, rustls, tokio-rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
-//! | 0 | `model` | event, webhook, delivery, attempt, clock; crash points | http, jiff; rustix (to crash) |
+//! | 0 | `model` | event, webhook, delivery, attempt, their ids, clock; crash points | http, jiff; rustix (to crash) |
 //!
 //! At home on every floor from 2 up: bytes, `parking_lot` (locks that no panic poisons, and a fair one for the log).
 //!
@@ -73,7 +73,7 @@ pub mod tested {
     pub use crate::dialect::{body, event_id_text, request, row_id_of};
     pub use crate::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
     pub use crate::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS, is_name};
-    pub use crate::model::{Clock, Dialect, Event, Webhook};
+    pub use crate::model::{Clock, Dialect, Event, EventId, Webhook};
     pub use crate::outbox::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
     pub use crate::pipeline::{Change, Dispatch, Pace, Retention};
     pub use crate::query::About;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::model::crash;
+use crate::model::{EventId, crash};
 use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail};
 use crate::pipeline::{Dispatch, chain};
 use crate::transport::Client;
@@ -58,7 +58,7 @@ pub(super) enum Mode {
 }
 
 /// What came of each event.
-pub(super) type Ids = Vec<Result<i64, Refusal>>;
+pub(super) type Ids = Vec<Result<EventId, Refusal>>;
 
 struct Order {
     events: Vec<NewEvent>,
@@ -402,7 +402,7 @@ fn judge(
     faults
 }
 
-fn id_of(appended: Appended) -> Result<i64, Refusal> {
+fn id_of(appended: Appended) -> Result<EventId, Refusal> {
     match appended {
         Appended::New(id) | Appended::Again(id) => Ok(id),
         Appended::Conflict(id) => Err(Refusal::Conflict(format!(

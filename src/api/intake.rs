@@ -18,6 +18,7 @@ use super::answer::{self, Answer, Denial};
 use super::append::{Mode, Refusal};
 use super::body::SMALL_BYTES;
 use super::item;
+use crate::model::EventId;
 use crate::outbox::NewEvent;
 
 /// The media types of lines of JSON: none is registered, and these are in use.
@@ -49,7 +50,7 @@ impl Api {
         let events = events.map_err(|words| answer::denial(StatusCode::BAD_REQUEST, &words))?;
         self.counts.asked(events.len());
         let ids = self.append.append(events, Mode::Whole).await;
-        let ids = ids.and_then(|ids| ids.into_iter().collect::<Result<Vec<i64>, _>>());
+        let ids = ids.and_then(|ids| ids.into_iter().collect::<Result<Vec<EventId>, _>>());
         match ids {
             Ok(ids) => Ok(answer::json_text(StatusCode::ACCEPTED, accepted(&ids))),
             Err(refusal) => Err(refused(&refusal)),
@@ -64,7 +65,7 @@ fn is_ndjson(content_type: &[u8]) -> bool {
     LINES.iter().any(|name| essence.eq_ignore_ascii_case(name))
 }
 
-fn accepted(ids: &[i64]) -> String {
+fn accepted(ids: &[EventId]) -> String {
     let mut text = String::with_capacity(12 + ids.len() * 8);
     text.push_str(r#"{"ids":["#);
     for (place, id) in ids.iter().enumerate() {
@@ -224,7 +225,10 @@ mod tests {
 
     #[test]
     fn ids_are_in_order() {
-        assert_eq!(accepted(&[3, 1]), r#"{"ids":[3,1]}"#);
+        assert_eq!(
+            accepted(&[EventId::new(3), EventId::new(1)]),
+            r#"{"ids":[3,1]}"#
+        );
         assert_eq!(accepted(&[]), r#"{"ids":[]}"#);
     }
 }

@@ -16,6 +16,7 @@ use super::append::{Mode, Refusal};
 use super::body::SMALL_BYTES;
 use super::limits::LAST_WORDS;
 use super::{Api, item};
+use crate::model::EventId;
 use crate::outbox::NewEvent;
 
 /// A connection's limits are its activity's; see there.
@@ -125,7 +126,7 @@ impl Api {
     }
 }
 
-fn in_words(id: Result<i64, Refusal>) -> Result<i64, String> {
+fn in_words(id: Result<EventId, Refusal>) -> Result<EventId, String> {
     id.map_err(|refusal| match refusal {
         Refusal::Item(words) | Refusal::Conflict(words) | Refusal::Busy(words) => words,
     })

@@ -17,7 +17,7 @@ use super::activity::Activity;
 use super::answer::{self, Answer, Denial};
 use super::fields::Fields;
 use crate::model::event::is_name;
-use crate::model::{Attempt, Pattern};
+use crate::model::{Attempt, DeliveryId, IdRange, Pattern, ReplayId, TimeWindow};
 use crate::pipeline::{Dispatch, Refused, Tested, Wanted, chain};
 use crate::store::{self, Ended, NotAgain, Reader};
 use crate::transport::Client;
@@ -49,7 +49,7 @@ impl TestOrder {
 }
 
 struct RedeliverOrder {
-    ids: Option<Vec<i64>>,
+    ids: Option<Vec<DeliveryId>>,
     failed: bool,
     cancelled: bool,
     webhook: Option<String>,
@@ -71,7 +71,9 @@ impl RedeliverOrder {
         ];
         let order = Fields::of(text(bytes)?, AN_ORDER, known)?;
         Ok(Self {
-            ids: order.wholes("ids")?,
+            ids: order
+                .wholes("ids")?
+                .map(|ids| ids.into_iter().map(DeliveryId::new).collect()),
             failed: order.is_true("failed")?,
             cancelled: order.is_true("cancelled")?,
             webhook: order.text("webhook")?,
@@ -202,8 +204,8 @@ impl Api {
             let (status, words) = not_again(NotAgain::Unknown);
             answer::denial(status, words)
         };
-        let id: i64 = id.parse().or(Err(unknown()))?;
-        let answers = self.dispatch.redeliver(vec![id]).await;
+        let id = id.parse().or(Err(unknown()))?;
+        let answers = self.dispatch.redeliver(vec![DeliveryId::new(id)]).await;
         let answers = answers.map_err(|error| broken(&error))?;
         match answers.into_iter().next() {
             Some((_, Ok(new))) => Ok(answer::value(
@@ -268,7 +270,10 @@ impl Api {
                     .collect()
             }
         };
-        let window = (order.since.unwrap_or(0), order.until.unwrap_or(FOREVER_MS));
+        let window = TimeWindow {
+            from_ms: order.since.unwrap_or(0),
+            to_ms: order.until.unwrap_or(FOREVER_MS),
+        };
         let path = self.about.log.clone();
         let survey = move || -> Result<Filter, store::Error> {
             let reader = Reader::open(&path)?;
@@ -282,8 +287,10 @@ impl Api {
                 how,
                 webhooks,
                 window,
-                up_to,
-                after: 0,
+                ids: IdRange {
+                    after: DeliveryId::NONE,
+                    up_to,
+                },
                 matched,
             })
         };
@@ -319,7 +326,7 @@ impl Api {
 
     pub(super) async fn replay_state(&self, id: &str) -> Result<Answer, Denial> {
         let path = self.about.log.clone();
-        let id = id.parse().unwrap_or(0);
+        let id = id.parse().map_or(ReplayId::NONE, ReplayId::new);
         let read = move || Reader::open(&path)?.replay(id);
         let replay = self.dispatch.with_blocking(read).await;
         let replay = replay.map_err(|error| broken(&error))?;
@@ -335,7 +342,7 @@ impl Api {
 
 /// Where the ids of an order come from.
 enum Source {
-    Ids(Vec<i64>),
+    Ids(Vec<DeliveryId>),
     Filter(Filter),
 }
 
@@ -344,26 +351,24 @@ struct Filter {
     reader: Reader,
     how: Ended,
     webhooks: Vec<String>,
-    window: (i64, i64),
-    up_to: i64,
-    after: i64,
+    window: TimeWindow,
+    ids: IdRange<DeliveryId>,
     matched: i64,
 }
 
 impl Filter {
     /// The next ids; none at the end. Blocks.
-    fn next(&mut self, rows: usize) -> Result<Vec<i64>, store::Error> {
+    fn next(&mut self, rows: usize) -> Result<Vec<DeliveryId>, store::Error> {
         while let Some(webhook) = self.webhooks.last() {
-            let place = (self.after, self.up_to);
             let ids = self
                 .reader
-                .ended(self.how, webhook, self.window, place, rows)?;
+                .ended(self.how, webhook, self.window, self.ids, rows)?;
             if let Some(last) = ids.last() {
-                self.after = *last;
+                self.ids.after = *last;
                 return Ok(ids);
             }
             self.webhooks.pop();
-            self.after = 0;
+            self.ids.after = DeliveryId::NONE;
         }
         Ok(Vec::new())
     }
@@ -436,7 +441,7 @@ impl Again {
         Ok(())
     }
 
-    async fn chunk(&mut self, ids: Vec<i64>) -> Result<(), Option<String>> {
+    async fn chunk(&mut self, ids: Vec<DeliveryId>) -> Result<(), Option<String>> {
         if *self.dispatch.stopping().borrow() {
             return Err(Some("the daemon is stopping".into()));
         }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{Ended, Failure, note, note_in_place, say};
 use crate::api::item;
 use crate::config::{self, SecretsWanted};
-use crate::model::Clock;
+use crate::model::{Clock, EventId};
 use crate::outbox::{AppendError, Appended, Appender, NewEvent};
 use crate::transport;
 use stdin::{Lines, Next};
@@ -88,7 +88,7 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
     }
 }
 
-fn conflict(id: i64) -> Failure {
+fn conflict(id: EventId) -> Failure {
     Failure::text(format!(
         "key was given before, to event {id}, with other content; nothing was written"
     ))

@@ -13,7 +13,7 @@ use super::table::{Cell, Column, Layout};
 use super::{Ended, Failure, chain, load, note, text, when};
 use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
-use crate::model::{Clock, Dialect};
+use crate::model::{Clock, Dialect, EventId};
 use crate::query::{self, Remark, RowState, Story, Unknown};
 
 /// Says what became of an event
@@ -49,7 +49,7 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-fn remarked(remark: &Remark, id: i64) {
+fn remarked(remark: &Remark, id: EventId) {
     match remark {
         Remark::NoLog => note("there is no log yet: nothing was taken from the outbox"),
         Remark::NoOutbox(path) => note(format_args!(
@@ -69,7 +69,7 @@ fn remarked(remark: &Remark, id: i64) {
     }
 }
 
-fn unknown(why: Unknown, id: i64, typed: &str) -> Failure {
+fn unknown(why: Unknown, id: EventId, typed: &str) -> Failure {
     match why {
         Unknown::Row { passed } => {
             let failure = Failure::text(format!("neither outbox nor log knows event {id}"));

@@ -15,7 +15,7 @@ use super::screen::Progress;
 use super::when::{self, When};
 use super::{Ended, Failure, known_webhook, load, note, open_log, say, text};
 use crate::config::Config;
-use crate::model::Clock;
+use crate::model::{Clock, DeliveryId};
 
 /// Sends deliveries of the log again
 ///
@@ -67,7 +67,7 @@ struct Line {
 
 #[derive(Deserialize)]
 struct Refused {
-    delivery_id: i64,
+    delivery_id: DeliveryId,
     error: String,
 }
 

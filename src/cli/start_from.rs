@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::{Ended, Failure, say, when};
 use crate::config::{self, SecretsWanted};
 use crate::daemon::{Lock, make_own_outbox};
-use crate::model::Clock;
+use crate::model::{Clock, EventId, Generation};
 use crate::outbox::Tail;
 use crate::pipeline::settle_at;
 use crate::store::Store;
@@ -32,14 +32,14 @@ pub(super) struct Arguments {
 enum Place {
     Beginning,
     Now,
-    Id(i64),
+    Id(EventId),
     Time(i64),
 }
 
 fn parse(text: &str) -> Result<Place, String> {
     if let Ok(id) = text.parse::<i64>() {
         return if id > 0 {
-            Ok(Place::Id(id))
+            Ok(Place::Id(EventId::new(id)))
         } else {
             Err("ids begin at 1".into())
         };
@@ -62,17 +62,19 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
     let last = tail.sequence()?;
     let after = match arguments.place {
-        Place::Beginning => 0,
+        Place::Beginning => EventId::NONE,
         Place::Now => last,
-        Place::Id(id) if id > last + 1 => {
+        Place::Id(id) if id > last.next() => {
             let text = format!("the outbox ends at id {last}: it can't begin at {id}");
             return Err(Failure::text(text).code(2));
         }
-        Place::Id(id) => id - 1,
-        Place::Time(ms) => tail.first_at_or_after(ms)?.map_or(last, |id| id - 1),
+        Place::Id(id) => id.back(1),
+        Place::Time(ms) => tail.first_at_or_after(ms)?.map_or(last, |id| id.back(1)),
     };
     let mut store = Store::open(&config.log.path, clock.now_ms())?;
-    let generation = store.cursor()?.map_or(0, |known| known.generation + 1);
+    let generation = store
+        .cursor()?
+        .map_or(Generation::FIRST, |known| known.generation.next());
     let cursor = settle_at(&mut tail, after, generation, clock.now_ms())?;
     store.set_cursor(&cursor, clock.now_ms())?;
     store.flush(clock.now_ms())?;
@@ -91,7 +93,7 @@ mod tests {
     fn places() {
         assert_eq!(parse("beginning"), Ok(Place::Beginning));
         assert_eq!(parse("now"), Ok(Place::Now));
-        assert_eq!(parse("17"), Ok(Place::Id(17)));
+        assert_eq!(parse("17"), Ok(Place::Id(EventId::new(17))));
         for text in [
             "1970-01-02",
             "1970-01-02T00:00:00",

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::client::Client;
 use super::screen::{Look, Screen};
 use super::{Ended, Failure, known_webhook, load, open_log, shown, text, when};
+use crate::model::DeliveryId;
 
 /// Fires a sample event at a webhook, and prints request, answer and timing
 ///
@@ -45,7 +46,7 @@ struct Wanted<'a> {
 
 #[derive(Deserialize)]
 struct Tested {
-    delivery_id: i64,
+    delivery_id: DeliveryId,
     outcome: String,
     status: Option<i64>,
     error: Option<String>,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::claim::Claim;
 use crate::config::Config;
-use crate::model::Cursor;
+use crate::model::{Cursor, EventId, Generation};
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, IntakeError, Settled};
 use crate::store::{self, Store};
@@ -43,9 +43,9 @@ fn is_missing(config: &Config) -> bool {
 /// Whether the log has taken events of an outbox, as far as a look tells.
 pub(super) fn has_taken(config: &Config) -> bool {
     match store::look(&config.log.path) {
-        Ok(store::Look::Log(cursor)) => {
-            cursor.is_some_and(|known| (known.generation, known.event_id) != (0, 0))
-        }
+        Ok(store::Look::Log(cursor)) => cursor.is_some_and(|known| {
+            (known.generation, known.event_id) != (Generation::FIRST, EventId::NONE)
+        }),
         // There is one, and nobody knows better.
         Ok(store::Look::Closed) => true,
         Ok(store::Look::New) | Err(_) => false,
@@ -112,7 +112,9 @@ pub(super) fn settle(
     now_ms: i64,
 ) -> Result<Cursor, IntakeError> {
     let known = store.cursor().map_err(IntakeError::Store)?;
-    let was = known.as_ref().map_or(0, |cursor| cursor.event_id);
+    let was = known
+        .as_ref()
+        .map_or(EventId::NONE, |cursor| cursor.event_id);
     let settled = pipeline::settle(tail, known, now_ms)
         .map_err(IntakeError::Outbox)?
         .map_err(IntakeError::Refused)?;

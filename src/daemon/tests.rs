@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::judge::{Asked, judge};
 use super::*;
 use crate::config::LoadError;
+use crate::model::EventId;
 use crate::outbox::{self, application};
 use crate::pipeline::Refusal;
 use crate::transport;
@@ -148,10 +149,10 @@ const TRIALS: [Trial; 33] = [
         let path = folder.join("l.db");
         let mut store = Store::open(&path, 0).unwrap();
         let known = Cursor {
-            event_id: 9,
+            event_id: EventId::new(9),
             fingerprints: vec![
-                (9, crate::model::print::Print::Whole([7; 16])),
-                (8, crate::model::print::Print::Whole([7; 16])),
+                (EventId::new(9), crate::model::print::Print::Whole([7; 16])),
+                (EventId::new(8), crate::model::print::Print::Whole([7; 16])),
             ],
             ..Cursor::default()
         };

@@ -8,7 +8,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::event::MAX_ID;
-use crate::model::{Dialect, Event};
+use crate::model::{Dialect, Event, EventId};
 
 /// Crockford's base32, lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -28,7 +28,7 @@ const DIGEST_BITS: u32 = 27;
 #[must_use]
 pub(crate) fn digest(event: &Event) -> [u8; 32] {
     let mut hash = Sha256::new();
-    field(&mut hash, &event.id.to_be_bytes());
+    field(&mut hash, &event.id.get().to_be_bytes());
     field(&mut hash, &event.time_ms.to_be_bytes());
     field(&mut hash, event.name.as_bytes());
     match &event.tenant {
@@ -55,7 +55,7 @@ pub fn event_id_text(dialect: Dialect, event: &Event) -> String {
 
 pub(super) fn push_event_id(out: &mut String, dialect: Dialect, event: &Event) {
     match dialect {
-        Dialect::BoldCms => return out.push_str(itoa::Buffer::new().format(event.id)),
+        Dialect::BoldCms => return out.push_str(itoa::Buffer::new().format(event.id.get())),
         Dialect::BoldFactory => out.push_str("evt_"),
         Dialect::OpenboxesLift => out.push_str("evt-"),
     }
@@ -64,12 +64,13 @@ pub(super) fn push_event_id(out: &mut String, dialect: Dialect, event: &Event) {
 
 /// 48 bits of time, 53 bits of the row's id, the first 27 bits of the digest, highest bits first:
 /// so ids sort by time, and those of one millisecond in the order of their rows.
-fn push_ulid(out: &mut String, time_ms: i64, row_id: i64, digest: &[u8; 32]) {
+fn push_ulid(out: &mut String, time_ms: i64, row_id: EventId, digest: &[u8; 32]) {
     let low = |value: i64, bits: u32| u128::from(value.unsigned_abs()) & ((1 << bits) - 1);
     let [a, b, c, d, ..] = *digest;
     let tail = u128::from(u32::from_be_bytes([a, b, c, d]) >> (32 - DIGEST_BITS));
-    let value =
-        low(time_ms, 48) << (ID_BITS + DIGEST_BITS) | low(row_id, ID_BITS) << DIGEST_BITS | tail;
+    let value = low(time_ms, 48) << (ID_BITS + DIGEST_BITS)
+        | low(row_id.get(), ID_BITS) << DIGEST_BITS
+        | tail;
     for place in (0..ULID_CHARS).rev() {
         out.push(char::from(ALPHABET[(value >> (5 * place)) as usize & 31]));
     }
@@ -79,10 +80,10 @@ fn push_ulid(out: &mut String, time_ms: i64, row_id: i64, digest: &[u8; 32]) {
 /// id that [`event_id_text`] made. Upper case is taken too. Whether a row with that id is the same
 /// event is for the caller to see: write its id and compare.
 #[must_use]
-pub fn row_id_of(text: &str) -> Option<i64> {
+pub fn row_id_of(text: &str) -> Option<EventId> {
     let Some(ulid) = ["evt_", "evt-"].iter().find_map(|p| text.strip_prefix(p)) else {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        return digits.then(|| text.parse().ok())?.filter(is_row_id);
+        return digits.then(|| text.parse().ok())?.and_then(row_id);
     };
     if ulid.len() != ULID_CHARS || ulid.as_bytes()[0] > b'7' {
         return None;
@@ -93,12 +94,13 @@ pub fn row_id_of(text: &str) -> Option<i64> {
         let digit = ALPHABET.iter().position(|c| *c == lower)?;
         value = value << 5 | digit as u128;
     }
-    let row_id = value >> DIGEST_BITS & ((1 << ID_BITS) - 1);
-    i64::try_from(row_id).ok().filter(is_row_id)
+    let number = value >> DIGEST_BITS & ((1 << ID_BITS) - 1);
+    i64::try_from(number).ok().and_then(row_id)
 }
 
-fn is_row_id(id: &i64) -> bool {
-    (1..=MAX_ID).contains(id)
+fn row_id(number: i64) -> Option<EventId> {
+    let is_id = (1..=MAX_ID).contains(&number);
+    is_id.then(|| EventId::new(number))
 }
 
 #[cfg(test)]
@@ -138,7 +140,7 @@ mod tests {
     fn every_field_counts_and_none_runs_into_the_next() {
         let row = event(1, "ab", 2, "1");
         let changed: [fn(&mut Event); 7] = [
-            |e| e.id = 2,
+            |e| e.id = EventId::new(2),
             |e| e.time_ms = 3,
             |e| e.name = "abc".into(),
             |e| e.tenant = Some("".into()),
@@ -164,27 +166,40 @@ mod tests {
             push_ulid(&mut out, time_ms, row_id, &digest);
             out
         };
-        assert_eq!(ulid(0, 0, [0; 32]), "00000000000000000000000000");
+        assert_eq!(
+            ulid(0, EventId::NONE, [0; 32]),
+            "00000000000000000000000000"
+        );
         let all = (1 << 48) - 1;
-        assert_eq!(ulid(all, MAX_ID, [255; 32]), "7zzzzzzzzzzzzzzzzzzzzzzzzz");
-        assert_eq!(ulid(0, MAX_ID, [0; 32]), "0000000000zzzzzzzzzzw00000");
+        assert_eq!(
+            ulid(all, EventId::new(MAX_ID), [255; 32]),
+            "7zzzzzzzzzzzzzzzzzzzzzzzzz"
+        );
+        assert_eq!(
+            ulid(0, EventId::new(MAX_ID), [0; 32]),
+            "0000000000zzzzzzzzzzw00000"
+        );
         // Only the first 27 bits of the digest are in it.
         let mut rest = [255; 32];
         rest[..4].copy_from_slice(&[0, 0, 0, 31]);
-        assert_eq!(ulid(0, 0, rest), ulid(0, 0, [0; 32]));
+        assert_eq!(
+            ulid(0, EventId::NONE, rest),
+            ulid(0, EventId::NONE, [0; 32])
+        );
         rest[3] = 32;
-        assert_eq!(ulid(0, 0, rest), "00000000000000000000000001");
+        assert_eq!(ulid(0, EventId::NONE, rest), "00000000000000000000000001");
     }
 
     #[test]
     fn typed_ids() {
-        assert_eq!(row_id_of("1024"), Some(1024));
+        let row = Some(EventId::new(1024));
+        assert_eq!(row_id_of("1024"), row);
         let ulid = "01f3t5dhnm00000000403pttgq";
         for text in [
             format!("evt_{ulid}"),
             format!("evt-{}", ulid.to_uppercase()),
         ] {
-            assert_eq!(row_id_of(&text), Some(1024), "{text}");
+            assert_eq!(row_id_of(&text), row, "{text}");
         }
         for bad in [
             "",
@@ -215,7 +230,7 @@ mod tests {
             };
             prop_assert_eq!(id(a), id(a));
             prop_assert_eq!(a.cmp(&b), id(a).cmp(&id(b)));
-            prop_assert_eq!(row_id_of(&id(a)), Some(a.1));
+            prop_assert_eq!(row_id_of(&id(a)), Some(EventId::new(a.1)));
             prop_assert_eq!(id(a).len(), 30);
             prop_assert!(id(a).bytes().skip(4).all(|c| ALPHABET.contains(&c)));
         }

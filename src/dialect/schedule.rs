@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::model::Dialect;
+use crate::model::{DeliveryId, Dialect};
 
 const BOLD_CMS_SENDS: u32 = 4;
 const BOLD_CMS_DELAY_MS: i64 = 10_000;
@@ -72,7 +72,7 @@ pub(crate) fn sends(dialect: Dialect, max_attempts: u32) -> u32 {
 pub(super) fn delay_ms(
     dialect: Dialect,
     max_attempts: u32,
-    delivery_id: i64,
+    delivery_id: DeliveryId,
     attempt_number: u32,
 ) -> Option<i64> {
     if attempt_number >= sends(dialect, max_attempts) {
@@ -121,8 +121,8 @@ fn base_ms(dialect: Dialect, attempt_number: u32) -> i64 {
 }
 
 /// `SplitMix64` (Steele, Lea, Flood, 2014) of the two: neighbours in either get unlike values.
-fn hash(delivery_id: i64, attempt_number: u32) -> u64 {
-    let seed = delivery_id.cast_unsigned() ^ u64::from(attempt_number).rotate_left(40);
+fn hash(delivery_id: DeliveryId, attempt_number: u32) -> u64 {
+    let seed = delivery_id.get().cast_unsigned() ^ u64::from(attempt_number).rotate_left(40);
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -138,7 +138,7 @@ mod tests {
     /// The delays of a whole schedule, one fewer than there are sends.
     fn delays(dialect: Dialect, max_attempts: u32, delivery_id: i64) -> Vec<i64> {
         (1..)
-            .map_while(|n| delay_ms(dialect, max_attempts, delivery_id, n))
+            .map_while(|n| delay_ms(dialect, max_attempts, DeliveryId::new(delivery_id), n))
             .collect()
     }
 
@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn jitter_spreads_deliveries_over_the_tenth() {
-        let first = |id| delay_ms(Dialect::BoldFactory, 10, id, 1).unwrap() - 10_000;
+        let first =
+            |id| delay_ms(Dialect::BoldFactory, 10, DeliveryId::new(id), 1).unwrap() - 10_000;
         let spread: Vec<i64> = (1..=1_000).map(first).collect();
         assert_eq!(spread, (1..=1_000).map(first).collect::<Vec<_>>());
         for tenth in 0..10 {
@@ -179,7 +180,8 @@ mod tests {
     // Deliveries that failed together must not meet again at every retry.
     #[test]
     fn jitter_of_one_attempt_says_nothing_of_the_next() {
-        let at_the_hour = |id, n| delay_ms(Dialect::BoldFactory, 99, id, n).unwrap();
+        let at_the_hour =
+            |id, n| delay_ms(Dialect::BoldFactory, 99, DeliveryId::new(id), n).unwrap();
         let same = (1..=1_000).filter(|id| at_the_hour(*id, 10) == at_the_hour(*id, 11));
         assert!(same.count() < 10);
     }
@@ -204,7 +206,7 @@ mod tests {
         ) {
             let base = base_ms(Dialect::BoldFactory, number);
             prop_assert!((10_000..=3_600_000).contains(&base));
-            match delay_ms(Dialect::BoldFactory, max_attempts, id, number) {
+            match delay_ms(Dialect::BoldFactory, max_attempts, DeliveryId::new(id), number) {
                 None => prop_assert!(number >= max_attempts.max(1)),
                 Some(delay) => {
                     prop_assert!(number < max_attempts);
@@ -238,7 +240,8 @@ mod tests {
                 prop_assert_eq!(longest_delay_ms(dialect, 0), 0);
                 let longest = longest_delay_ms(dialect, number);
                 prop_assert!((0..=43_200_000).contains(&longest));
-                prop_assert!(delay_ms(dialect, max_attempts, id, number).is_none_or(|d| d > 0));
+                let delay = delay_ms(dialect, max_attempts, DeliveryId::new(id), number);
+                prop_assert!(delay.is_none_or(|d| d > 0));
             }
         }
     }

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::event::{MAX_ID, MAX_TIME_MS};
-use crate::model::{Dialect, Event, Secret, Webhook};
+use crate::model::{Dialect, Event, EventId, Secret, Webhook};
 
 pub(super) fn event(id: i64, name: &str, time_ms: i64, data: &str) -> Event {
     Event {
-        id,
+        id: EventId::new(id),
         name: name.into(),
         data: data.into(),
         time_ms,

@@ -48,7 +48,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Answer, Class, Dialect, Failure, Phases};
+    use crate::model::{Answer, Class, DeliveryId, Dialect, EventId, Failure, Phases};
 
     const NOW_MS: i64 = 1_619_007_030_964;
 
@@ -74,8 +74,8 @@ mod tests {
 
     fn due(dialect: Dialect, id: i64, number: u32) -> Due {
         Due {
-            id,
-            event_id: 1,
+            id: DeliveryId::new(id),
+            event_id: EventId::new(1),
             event: "e".into(),
             webhook: "w".into(),
             dialect,

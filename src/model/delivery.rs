@@ -1,10 +1,11 @@
 //! A delivery: one event for one webhook, from admission to its last attempt.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Print};
+use super::{DeliveryId, Dialect, EventId, Generation, PayloadId, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +45,9 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The delivery's id in the log.
-    pub id: i64,
+    pub id: DeliveryId,
     /// The outbox id of its event.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
     /// The webhook's name.
@@ -76,11 +77,14 @@ impl Due {
 pub struct Cursor {
     /// Grows by one each time the outbox was found to have been put back or exchanged, so that ids
     /// given out a second time are other events in the log.
-    pub generation: i64,
+    pub generation: Generation,
     /// The id of the last row taken; 0 before the first.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// What is known of some rows at and behind `event_id`, newest first: `(id, print)`.
-    pub fingerprints: Vec<(i64, Print)>,
+    pub fingerprints: Vec<(EventId, Print)>,
+    /// The same of rows from before the outbox was last seen empty, newest first: by them a backup is
+    /// known that is put back after that.
+    pub former: Vec<(EventId, Print)>,
     /// When the outbox was last known to be in order up to here, UNIX milliseconds: a row that takes
     /// the id of one of these is written later.
     pub time_ms: i64,
@@ -90,7 +94,7 @@ pub struct Cursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The row's id.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The row's event name, as far as it is text; cut to 255 characters.
     pub event: String,
     /// Why, for people.
@@ -103,7 +107,7 @@ pub struct Rejected {
 #[derive(Clone, Debug)]
 pub struct Fanned {
     /// The outbox id.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
     /// One body for each dialect that is wanted.
@@ -118,15 +122,15 @@ pub struct Owed {
     /// Its id in the log.
     pub id: i64,
     /// The event's generation.
-    pub generation: i64,
+    pub generation: Generation,
     /// The outbox id.
-    pub event_id: i64,
+    pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
     /// The wire contract of the body.
     pub dialect: Dialect,
     /// The body's id in the log.
-    pub payload_id: i64,
+    pub payload_id: PayloadId,
     /// The webhooks that get it.
     pub webhooks: Vec<Arc<str>>,
     /// The body.
@@ -138,7 +142,7 @@ impl Owed {
     #[must_use]
     pub fn due(&self, webhook: &Arc<str>, origin: Origin, now_ms: i64) -> Due {
         Due {
-            id: 0,
+            id: DeliveryId::NONE,
             event_id: self.event_id,
             event: self.event.clone(),
             webhook: webhook.clone(),
@@ -160,6 +164,6 @@ pub struct Admission {
     pub rejected: Vec<Rejected>,
     /// Where the outbox has been taken in to, once this is committed.
     pub cursor: Cursor,
-    /// The ids up to there of which there was no row: `(first, last)`, the lowest first.
-    pub gaps: Vec<(i64, i64)>,
+    /// The ids up to there of which there was no row, the lowest first.
+    pub gaps: Vec<RangeInclusive<EventId>>,
 }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use super::EventId;
+
 /// The largest id an event may have: 2^53 - 1, the largest integer that every JSON reader keeps exact.
 pub const MAX_ID: i64 = 9_007_199_254_740_991;
 
@@ -18,7 +20,7 @@ pub const MAX_DEPTH: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The row's id, 1 to [`MAX_ID`]; grows in commit order.
-    pub id: i64,
+    pub id: EventId,
     /// The event's name, 1 to 255 of `A-Z a-z 0-9 - _ . : /`.
     pub name: Arc<str>,
     /// The JSON text that the application wrote, to the byte.

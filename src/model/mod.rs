@@ -1,4 +1,4 @@
-//! The nouns: event, webhook, delivery, attempt, and the clock they are timed by.
+//! The nouns: event, webhook, delivery, attempt, their ids, and the clock they are timed by.
 //!
 //! Floor 0 of the house. Nothing here does I/O, knows SQL, HTTP, TOML or a retry policy; these are
 //! the values that the floors above hand to each other. Every type says its units in its names:
@@ -12,11 +12,13 @@ mod durations;
 pub(crate) mod event;
 pub(crate) mod headers;
 mod host;
+mod ids;
 mod kind;
 pub(crate) mod print;
 pub(crate) mod url;
 mod vfs;
 pub(crate) mod webhook;
+mod window;
 
 pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
@@ -26,9 +28,12 @@ pub(crate) use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected
 pub(crate) use durations::{LOG_BUCKETS, LOG_EDGES_MS, METRICS_BUCKETS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;
+pub use ids::EventId;
+pub(crate) use ids::{AttemptId, DeliveryId, Generation, PayloadId, ReplayId};
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
 pub(crate) use url::Url;
 pub(crate) use vfs::Vfs;
 pub use webhook::{Dialect, Webhook};
 pub(crate) use webhook::{Pattern, Secret, Unwanted};
+pub(crate) use window::{IdRange, TimeWindow};

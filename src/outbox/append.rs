@@ -16,7 +16,7 @@ use super::row::{Judge, length_fault, name_fault, time_fault};
 use super::table::{self, Table};
 use super::wal::Keeper;
 use super::{Error, connect};
-use crate::model::{Vfs, crash};
+use crate::model::{EventId, Vfs, crash};
 
 /// How long a call waits for the application's transactions.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,11 +48,11 @@ pub struct NewEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It was added, with this id.
-    New(i64),
+    New(EventId),
     /// Its key was seen with the same content, and this id.
-    Again(i64),
+    Again(EventId),
     /// Its key was seen with other content, and this id; it was not added.
-    Conflict(i64),
+    Conflict(EventId),
 }
 
 /// Why nothing was added.
@@ -72,7 +72,7 @@ pub enum AppendError {
         /// Which item, from 0.
         index: usize,
         /// The id of the event that has the key.
-        id: i64,
+        id: EventId,
     },
     /// The outbox failed.
     Outbox(Error),

@@ -44,6 +44,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::model::EventId;
     use crate::outbox::create_if_missing;
 
     fn names(folder: &Path) -> Vec<OsString> {
@@ -70,7 +71,7 @@ mod tests {
             let Look::Table(mut tail) = look(&path, 1).unwrap() else {
                 panic!("no table");
             };
-            assert_eq!(tail.sequence().unwrap(), i64::from(!at_rest));
+            assert_eq!(tail.sequence().unwrap(), EventId::new(i64::from(!at_rest)));
             drop(tail);
             assert_eq!(names(folder.path()), before);
         }

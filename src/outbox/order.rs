@@ -3,10 +3,15 @@
 //! Questions of who wonders whether it was put back, emptied, or given rows out of turn. What follows
 //! from the answers is the pipeline's.
 
+use std::ops::RangeInclusive;
+
+use rusqlite::Params;
+
 use super::Error;
 use super::definition::Definition;
 use super::guards;
 use super::tail::{Tail, each};
+use crate::model::{EventId, IdRange};
 
 impl Tail {
     /// The highest id up to that one that a row has.
@@ -14,8 +19,23 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn newest_up_to(&mut self, id: i64) -> Result<Option<i64>, Error> {
-        self.number("SELECT max(id) FROM main.outbox WHERE id <= ?1", [id])
+    pub fn newest_up_to(&mut self, id: EventId) -> Result<Option<EventId>, Error> {
+        self.id("SELECT max(id) FROM main.outbox WHERE id <= ?1", [id])
+    }
+
+    /// The id of the first row, in the order of the ids, whose `time` is `time_ms` or later.
+    ///
+    /// Times need not grow with ids. From this row on is everything that happened since then, and
+    /// possibly some that happened before but was written after it: rather too much than too little.
+    /// Without an index it reads from the beginning, over a million rows a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`].
+    pub fn first_at_or_after(&mut self, time_ms: i64) -> Result<Option<EventId>, Error> {
+        let sql = "SELECT id FROM main.outbox
+                   WHERE typeof(time) = 'integer' AND time >= ?1 ORDER BY id LIMIT 1";
+        self.id(sql, (time_ms,))
     }
 
     /// Whether every row there is has a time later than `time_ms`. Ends at the first that has not.
@@ -41,20 +61,20 @@ impl Tail {
             .map_err(|source| self.read_error(source))
     }
 
-    /// Up to `max_rows` ids from `first` to `last`, the lowest first.
+    /// Up to `max_rows` ids of those that rows have, the lowest first.
     ///
     /// # Errors
     ///
     /// [`Error::Read`].
     pub fn ids_between(
         &mut self,
-        first: i64,
-        last: i64,
+        between: &RangeInclusive<EventId>,
         max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
+    ) -> Result<Vec<EventId>, Error> {
         let sql = "SELECT id FROM main.outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         let mut ids = Vec::new();
+        let (first, last) = (between.start(), between.end());
         each(&self.connection, sql, (first, last, limit), |row| {
             ids.push(row.get(0)?);
             Ok(true)
@@ -63,15 +83,19 @@ impl Tail {
         Ok(ids)
     }
 
-    /// Gives the ids above `after` up to `last`, in no order. Reads an index where there is one, for
-    /// the rows take long: a tenth of a second for a million.
+    /// Gives those of these ids that rows have, in no order. Reads an index where there is one, for the
+    /// rows take long: a tenth of a second for a million.
     ///
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn ids(&mut self, after: i64, last: i64, mut to: impl FnMut(i64)) -> Result<(), Error> {
+    pub(crate) fn ids(
+        &mut self,
+        ids: IdRange<EventId>,
+        mut to: impl FnMut(EventId),
+    ) -> Result<(), Error> {
         let sql = "SELECT id FROM main.outbox WHERE +id > ?1 AND +id <= ?2";
-        each(&self.connection, sql, (after, last), |row| {
+        each(&self.connection, sql, (ids.after, ids.up_to), |row| {
             to(row.get(0)?);
             Ok(true)
         })
@@ -88,9 +112,9 @@ impl Tail {
     pub fn ids_later_than(
         &mut self,
         time_ms: i64,
-        last: i64,
+        last: EventId,
         max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
+    ) -> Result<Vec<EventId>, Error> {
         let sql = "SELECT id FROM main.outbox
                    WHERE id <= ?1 AND typeof(time) = 'integer' AND time > ?2 ORDER BY id LIMIT ?3";
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
@@ -123,5 +147,10 @@ impl Tail {
     #[must_use]
     pub fn vouched(&self) -> Option<i64> {
         self.vouched
+    }
+
+    /// The id that a statement asks for.
+    pub(super) fn id(&self, sql: &str, params: impl Params) -> Result<Option<EventId>, Error> {
+        Ok(self.number(sql, params)?.map(EventId::new))
     }
 }

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::wal::Keeper;
 use super::{Error, connect, table};
-use crate::model::{Vfs, crash};
+use crate::model::{EventId, IdRange, Vfs, crash};
 
 /// How long a call waits for the application's transaction to end before it gives way.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -45,7 +45,7 @@ pub(crate) struct Chunk {
     /// Rows that the application keeps.
     pub kept: Option<Kept>,
     /// The id behind which the next chunk begins; `None` where there are no more rows.
-    pub next: Option<i64>,
+    pub next: Option<EventId>,
 }
 
 /// Rows that can't be deleted.
@@ -54,13 +54,13 @@ pub(crate) struct Kept {
     /// How many.
     pub count: usize,
     /// The first of them.
-    pub first: i64,
+    pub first: EventId,
     /// What refused it.
     pub why: String,
 }
 
 impl Chunk {
-    fn keep(&mut self, id: i64, why: impl FnOnce() -> String) {
+    fn keep(&mut self, id: EventId, why: impl FnOnce() -> String) {
         let first = || Kept {
             count: 0,
             first: id,
@@ -98,7 +98,7 @@ impl Pruner {
         })
     }
 
-    /// Deletes the oldest rows with ids above `after` and up to `up_to`, at most `limit` of them,
+    /// Deletes the oldest rows with ids in `between`, at most `limit` of them,
     /// durably, where `wanted` says so once nobody else can write: what it sees is what is deleted. Those
     /// that the application keeps stay.
     ///
@@ -109,11 +109,11 @@ impl Pruner {
     /// [`Error::Prune`], and those of `wanted`.
     pub(crate) fn delete(
         &mut self,
-        (after, up_to): (i64, i64),
+        between: IdRange<EventId>,
         limit: usize,
         mut wanted: impl FnMut() -> Result<bool, Error>,
     ) -> Result<Pruned, Error> {
-        let deleted = self.chunk((after, up_to), limit, &mut wanted);
+        let deleted = self.chunk(between, limit, &mut wanted);
         self.keeper.release();
         self.keeper.copy_if_long();
         match deleted {
@@ -128,7 +128,7 @@ impl Pruner {
 
     fn chunk(
         &mut self,
-        (after, up_to): (i64, i64),
+        between: IdRange<EventId>,
         limit: usize,
         wanted: &mut dyn FnMut() -> Result<bool, Error>,
     ) -> Result<Pruned, Error> {
@@ -136,7 +136,7 @@ impl Pruner {
             path: self.path.clone(),
             source,
         };
-        let ids = self.ids(after, up_to, limit).map_err(prune_error)?;
+        let ids = self.ids(between, limit).map_err(prune_error)?;
         // A trigger that can't even be prepared refuses all rows alike: that is one error, told once.
         drop(
             self.connection
@@ -163,7 +163,7 @@ impl Pruner {
                 }
                 // The application writes again: the next call begins here.
                 Err(_) if chunk.deleted > 0 || chunk.kept.is_some() => {
-                    chunk.next = Some(first - 1);
+                    chunk.next = Some(first.back(1));
                     break;
                 }
                 Err(error) => return Err(error),
@@ -172,19 +172,19 @@ impl Pruner {
         Ok(Pruned::Rows(chunk))
     }
 
-    fn ids(&self, after: i64, up_to: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
+    fn ids(&self, between: IdRange<EventId>, limit: usize) -> rusqlite::Result<Vec<EventId>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = "SELECT id FROM main.outbox WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement
-            .query_map((after, up_to, limit), |row| row.get(0))?
+            .query_map((between.after, between.up_to, limit), |row| row.get(0))?
             .collect()
     }
 
     /// Deletes these rows or none of them; false where they are not wanted gone.
     fn delete_all(
         &mut self,
-        ids: &[i64],
+        ids: &[EventId],
         chunk: &mut Chunk,
         wanted: &mut dyn FnMut() -> Result<bool, Error>,
     ) -> Result<bool, Error> {
@@ -210,7 +210,10 @@ impl Pruner {
 }
 
 /// How many of the rows were deleted, and which a trigger kept without a word.
-fn delete_each(connection: &Connection, ids: &[i64]) -> rusqlite::Result<(usize, Vec<i64>)> {
+fn delete_each(
+    connection: &Connection,
+    ids: &[EventId],
+) -> rusqlite::Result<(usize, Vec<EventId>)> {
     let (mut deleted, mut skipped) = (0, Vec::new());
     let mut delete = connection.prepare_cached(DELETE)?;
     let mut look = connection.prepare_cached("SELECT 1 FROM main.outbox WHERE id = ?1")?;
@@ -265,8 +268,13 @@ mod tests {
         Pruned::Rows(Chunk {
             deleted,
             kept: None,
-            next,
+            next: next.map(EventId::new),
         })
+    }
+
+    fn between(after: i64, up_to: i64) -> IdRange<EventId> {
+        let (after, up_to) = (EventId::new(after), EventId::new(up_to));
+        IdRange { after, up_to }
     }
 
     #[test]
@@ -274,28 +282,33 @@ mod tests {
         let (_folder, path, app) = outbox();
         let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
         assert_eq!(
-            pruner.delete((0, 7), 3, || Ok(true)).unwrap(),
+            pruner.delete(between(0, 7), 3, || Ok(true)).unwrap(),
             rows(3, Some(3))
         );
         assert_eq!(ids(&app), [4, 5, 6, 7, 8, 9, 10]);
         app.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert_eq!(pruner.delete((0, 7), 3, || Ok(true)).unwrap(), Pruned::Busy);
+        assert_eq!(
+            pruner.delete(between(0, 7), 3, || Ok(true)).unwrap(),
+            Pruned::Busy
+        );
         app.execute_batch("COMMIT").unwrap();
         assert_eq!(
-            pruner.delete((3, 7), 30, || Ok(true)).unwrap(),
+            pruner.delete(between(3, 7), 30, || Ok(true)).unwrap(),
             rows(4, None)
         );
         assert_eq!(
-            pruner.delete((0, 7), 30, || Ok(true)).unwrap(),
+            pruner.delete(between(0, 7), 30, || Ok(true)).unwrap(),
             rows(0, None)
         );
         assert_eq!(
-            pruner.delete((0, i64::MAX), 30, || Ok(true)).unwrap(),
+            pruner
+                .delete(between(0, i64::MAX), 30, || Ok(true))
+                .unwrap(),
             rows(3, None)
         );
         app.execute(MANY, ()).unwrap();
         assert_eq!(ids(&app).first(), Some(&11), "an id was given again");
-        let all = (0, i64::MAX);
+        let all = between(0, i64::MAX);
         assert_eq!(pruner.delete(all, 30, || Ok(false)).unwrap(), Pruned::Kept);
         let looks_before_it_deletes = || {
             let busy = Connection::open(&path).unwrap();
@@ -329,18 +342,19 @@ mod tests {
             let (_folder, path, app) = outbox();
             app.execute_batch(&sql).unwrap();
             let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
-            let Pruned::Rows(first) = pruner.delete((0, 9), 5, || Ok(true)).unwrap() else {
+            let Pruned::Rows(first) = pruner.delete(between(0, 9), 5, || Ok(true)).unwrap() else {
                 panic!("{sql}: busy");
             };
-            assert_eq!((first.deleted, first.next), (4, Some(5)), "{sql}");
+            assert_eq!(first.deleted, 4, "{sql}");
+            assert_eq!(first.next.map(EventId::get), Some(5), "{sql}");
             let kept = first.kept.unwrap();
-            assert_eq!((kept.count, kept.first), (1, 3), "{sql}");
+            assert_eq!((kept.count, kept.first.get()), (1, 3), "{sql}");
             assert!(kept.why.contains(why), "{sql}: {}", kept.why);
-            let Pruned::Rows(second) = pruner.delete((5, 9), 5, || Ok(true)).unwrap() else {
+            let Pruned::Rows(second) = pruner.delete(between(5, 9), 5, || Ok(true)).unwrap() else {
                 panic!("{sql}: busy");
             };
             assert_eq!((second.deleted, second.next), (3, None), "{sql}");
-            assert_eq!(second.kept.map(|kept| kept.first), Some(8), "{sql}");
+            assert_eq!(second.kept.map(|kept| kept.first.get()), Some(8), "{sql}");
             assert_eq!(ids(&app), [3, 8, 10], "{sql}");
         }
     }
@@ -353,7 +367,7 @@ mod tests {
         )
         .unwrap();
         let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
-        let Pruned::Rows(chunk) = pruner.delete((0, 10), 30, || Ok(true)).unwrap() else {
+        let Pruned::Rows(chunk) = pruner.delete(between(0, 10), 30, || Ok(true)).unwrap() else {
             panic!("busy");
         };
         assert_eq!((chunk.deleted, chunk.next), (0, None));
@@ -369,7 +383,7 @@ mod tests {
         app.execute_batch(sql).unwrap();
         let error = Pruner::open(&path, Vfs::default())
             .unwrap()
-            .delete((0, 10), 30, || Ok(true))
+            .delete(between(0, 10), 30, || Ok(true))
             .unwrap_err();
         assert!(matches!(error, Error::Prune { .. }), "{error:?}");
         assert_eq!(ids(&app).len(), 10);

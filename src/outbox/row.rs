@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 
 use super::json;
 use crate::model::event::{MAX_ID, MAX_TIME_MS, is_name};
-use crate::model::{Event, Rejected};
+use crate::model::{Event, EventId, Rejected};
 
 /// The longest event name or tenant that is loaded, in octets of the database's encoding; a longer
 /// one breaks the rules in any case, and 255 characters of it are enough to show.
@@ -31,7 +31,7 @@ pub enum Row {
 impl Row {
     /// The row's id.
     #[must_use]
-    pub fn id(&self) -> i64 {
+    pub fn id(&self) -> EventId {
         match self {
             Self::Event(event) => event.id,
             Self::Unsendable(rejected) => rejected.event_id,
@@ -51,7 +51,7 @@ pub(super) struct Sized<'a> {
 /// The columns of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns<'a> {
-    pub(super) id: i64,
+    pub(super) id: EventId,
     pub(super) event: Sized<'a>,
     pub(super) data: Sized<'a>,
     /// NULL where it is no integer.
@@ -95,7 +95,7 @@ impl Judge {
     }
 
     fn event(self, columns: Columns<'_>, last: &mut Option<Arc<str>>) -> Result<Event, String> {
-        if !(1..=MAX_ID).contains(&columns.id) {
+        if !(1..=MAX_ID).contains(&columns.id.get()) {
             return Err(format!("id {} is not in 1 to {MAX_ID}", columns.id));
         }
         let name = text("event", columns.event)?;
@@ -245,7 +245,7 @@ mod tests {
 
     fn good() -> Columns<'static> {
         Columns {
-            id: 1,
+            id: EventId::new(1),
             event: column(ValueRef::Text(b"story-approve")),
             data: column(ValueRef::Text(b" {\"a\": 1} ")),
             time: ValueRef::Integer(1_700_000_000_000),
@@ -292,7 +292,7 @@ mod tests {
         for (columns, expected) in [
             (
                 Columns {
-                    id: MAX_ID + 1,
+                    id: EventId::new(MAX_ID + 1),
                     ..good()
                 },
                 "id 9007199254740992 is not in 1 to",
@@ -389,14 +389,14 @@ mod tests {
         ) {
             let value = |bytes| if blob { ValueRef::Blob(bytes) } else { ValueRef::Text(bytes) };
             let columns = Columns {
-                id,
+                id: EventId::new(id),
                 event: column(value(&name)),
                 data: column(value(&data)),
                 time: ValueRef::Integer(time),
                 tenant: column(value(&tenant)),
             };
             let row = JUDGE.row(columns, &mut None);
-            prop_assert_eq!(row.id(), id);
+            prop_assert_eq!(row.id().get(), id);
             if let Row::Event(event) = row {
                 prop_assert!(is_name(event.name.as_bytes()) && !blob);
                 prop_assert_eq!(event.data.as_bytes(), data.as_slice());

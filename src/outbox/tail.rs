@@ -18,7 +18,7 @@ use super::definition::Definition;
 use super::row::{Columns, Judge, LOADED_NAME_BYTES, Row, Sized};
 use super::table::{self, Table};
 use super::{Error, Finding, inspect, journal};
-use crate::model::Vfs;
+use crate::model::{EventId, Vfs};
 
 /// How many waiting rows are counted one by one, some 30 ms; beyond, the ids are subtracted.
 const COUNTED_ROWS: i64 = 100_000;
@@ -29,7 +29,7 @@ pub struct Batch {
     /// The rows.
     pub rows: Vec<Row>,
     /// The keys of those that have one, `(id, key)`.
-    pub keys: Vec<(i64, Box<str>)>,
+    pub keys: Vec<(EventId, Box<str>)>,
     /// There may be more behind them: read again at once.
     pub more: bool,
 }
@@ -178,7 +178,12 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`]; a busy one means to come again at the next gap.
-    pub fn read(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
+    pub fn read(
+        &mut self,
+        after: EventId,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<Batch, Error> {
         let was_altered = std::mem::take(&mut self.altered);
         let mut batch = self.batch(after, max_rows, max_bytes);
         // The columns may be others now: what was read by the old ones is read again.
@@ -232,7 +237,7 @@ impl Tail {
         Ok(Some(findings))
     }
 
-    fn batch(&mut self, after: i64, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
+    fn batch(&mut self, after: EventId, max_rows: usize, max_bytes: usize) -> Result<Batch, Error> {
         let max_rows = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
         let limits = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes());
         let params = (limits.0, limits.1, after, max_rows);
@@ -272,7 +277,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn row(&mut self, id: i64) -> Result<Option<Row>, Error> {
+    pub fn row(&mut self, id: EventId) -> Result<Option<Row>, Error> {
         Ok(self.row_and_key(id)?.map(|(row, _)| row))
     }
 
@@ -281,7 +286,7 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn row_and_key(&mut self, id: i64) -> Result<Option<Keyed>, Error> {
+    pub fn row_and_key(&mut self, id: EventId) -> Result<Option<Keyed>, Error> {
         let params = (LOADED_NAME_BYTES, self.judge.loaded_data_bytes(), id);
         let mut found = None;
         let sizes = (&self.connection, &*self.select.sizes);
@@ -301,12 +306,12 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn sequence(&mut self) -> Result<i64, Error> {
+    pub fn sequence(&mut self) -> Result<EventId, Error> {
         let sql = "SELECT max(
                coalesce((SELECT max(seq) FROM main.sqlite_sequence
                          WHERE name = 'outbox' COLLATE NOCASE AND typeof(seq) = 'integer'), 0),
                coalesce((SELECT max(id) FROM main.outbox), 0))";
-        self.number(sql, ()).map(Option::unwrap_or_default)
+        self.id(sql, ()).map(Option::unwrap_or_default)
     }
 
     /// The rows with ids above `after`.
@@ -314,14 +319,14 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn waiting(&mut self, after: i64) -> Result<Waiting, Error> {
+    pub fn waiting(&mut self, after: EventId) -> Result<Waiting, Error> {
         let sql = "SELECT count(*) FROM (SELECT 1 FROM main.outbox WHERE id > ?1 LIMIT ?2)";
         let counted = self.number(sql, (after, COUNTED_ROWS))?.unwrap_or(0);
         let count = if counted < COUNTED_ROWS {
             counted
         } else {
-            let last = self.number("SELECT max(id) FROM main.outbox", ())?;
-            last.unwrap_or(0).saturating_sub(after).max(counted)
+            let last = self.id("SELECT max(id) FROM main.outbox", ())?;
+            last.unwrap_or_default().distance_from(after).max(counted)
         };
         let oldest_ms = self.oldest_ms(after)?;
         Ok(Waiting { count, oldest_ms })
@@ -333,25 +338,10 @@ impl Tail {
     /// # Errors
     ///
     /// [`Error::Read`].
-    pub fn oldest_ms(&mut self, after: i64) -> Result<Option<i64>, Error> {
+    pub fn oldest_ms(&mut self, after: EventId) -> Result<Option<i64>, Error> {
         let sql = "SELECT CASE WHEN typeof(time) = 'integer' THEN time END FROM main.outbox
                    WHERE id > ?1 ORDER BY id LIMIT 1";
         self.number(sql, (after,))
-    }
-
-    /// The id of the first row, in the order of the ids, whose `time` is `time_ms` or later.
-    ///
-    /// Times need not grow with ids. From this row on is everything that happened since then, and
-    /// possibly some that happened before but was written after it: rather too much than too little.
-    /// Without an index it reads from the beginning, over a million rows a second.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Read`].
-    pub fn first_at_or_after(&mut self, time_ms: i64) -> Result<Option<i64>, Error> {
-        let sql = "SELECT id FROM main.outbox
-                   WHERE typeof(time) = 'integer' AND time >= ?1 ORDER BY id LIMIT 1";
-        self.number(sql, (time_ms,))
     }
 
     /// Whether the database changed since the last [`read`](Self::read) that came to the end.

@@ -2,6 +2,7 @@
 //!
 //! Ids first and rows afterwards, so that who shows many of them holds few at a time.
 
+use crate::model::AttemptId;
 use crate::store::{Error, LogFilter, LogRow, LogText, Newest, Reader};
 
 /// Rows that are looked through at a time while following.
@@ -12,7 +13,7 @@ pub(crate) struct Attempts {
     reader: Reader,
     filter: LogFilter,
     /// The last attempt that was looked at.
-    last: i64,
+    last: AttemptId,
     /// The log's version at the last look that found nothing more.
     version: Option<i64>,
 }
@@ -21,7 +22,7 @@ pub(crate) struct Attempts {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fresh {
     /// Their ids, the oldest first.
-    pub ids: Vec<i64>,
+    pub ids: Vec<AttemptId>,
     /// There may be more at once.
     pub more: bool,
 }
@@ -33,7 +34,7 @@ impl Attempts {
         Self {
             reader,
             filter,
-            last: 0,
+            last: AttemptId::NONE,
             version: None,
         }
     }
@@ -46,7 +47,7 @@ impl Attempts {
         // Asked first: what is made meanwhile is at worst looked at twice, never left out.
         let last = self.reader.newest_id()?;
         let newest = self.reader.newest(&self.filter, count)?;
-        self.last = last.max(newest.ids.last().copied().unwrap_or(0));
+        self.last = last.max(newest.ids.last().copied().unwrap_or_default());
         Ok(newest)
     }
 
@@ -73,7 +74,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn rows(&self, ids: &[i64]) -> Result<Vec<LogRow>, Error> {
+    pub(crate) fn rows(&self, ids: &[AttemptId]) -> Result<Vec<LogRow>, Error> {
         let mut rows = Vec::with_capacity(ids.len());
         for id in ids {
             rows.extend(self.reader.attempt(*id)?);
@@ -85,7 +86,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn text(&self, id: i64) -> Result<Option<LogText>, Error> {
+    pub(crate) fn text(&self, id: AttemptId) -> Result<Option<LogText>, Error> {
         self.reader.attempt_text(id)
     }
 }

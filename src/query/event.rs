@@ -9,7 +9,7 @@ use super::known::{Known, Remark};
 use super::log::{is_there, log};
 use super::reason::{self, OfWebhook};
 use crate::config::Config;
-use crate::model::Event;
+use crate::model::{Event, EventId};
 use crate::outbox::{Row, Tail};
 use crate::store::{self, EventTrace};
 
@@ -51,7 +51,7 @@ pub(crate) enum RowState {
 #[derive(Debug)]
 pub(crate) struct Story {
     /// The id of its row.
-    pub id: i64,
+    pub id: EventId,
     /// Its name, where one is known.
     pub name: Option<String>,
     /// What its row is.
@@ -87,7 +87,7 @@ fn told(known: Known, config: &Config) -> Story {
 ///
 /// # Errors
 /// The log can't be read. An outbox that can't be read is a remark.
-pub(crate) fn explain(config: &Config, id: i64, text: &str) -> Result<Explained, store::Error> {
+pub(crate) fn explain(config: &Config, id: EventId, text: &str) -> Result<Explained, store::Error> {
     let mut remarks = Vec::new();
     let log = log(config)?;
     if log.is_none() {
@@ -112,7 +112,7 @@ pub(crate) fn explain(config: &Config, id: i64, text: &str) -> Result<Explained,
     Ok(Explained { remarks, story })
 }
 
-fn outbox_row(config: &Config, id: i64, remarks: &mut Vec<Remark>) -> Option<Row> {
+fn outbox_row(config: &Config, id: EventId, remarks: &mut Vec<Remark>) -> Option<Row> {
     let path = &config.outbox.path;
     if !is_there(path) {
         remarks.push(Remark::NoOutbox(path.clone()));

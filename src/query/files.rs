@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::about::About;
+use crate::model::EventId;
 use crate::outbox::Tail;
 use crate::pipeline::Dispatch;
 use crate::store::{Count, LastFailure, Reader};
@@ -52,9 +53,9 @@ pub(crate) struct Files {
     /// The active webhook that failed last, by a reading in brief.
     pub last_failure: Option<LastFailure>,
     /// The last event that was taken in.
-    pub cursor: Option<i64>,
+    pub cursor: Option<EventId>,
     /// The highest id of the outbox; `None` where it could not be read.
-    pub newest: Option<i64>,
+    pub newest: Option<EventId>,
     /// Rows that were set aside in the last day.
     pub aside: Option<i64>,
     /// The log's size.
@@ -71,7 +72,7 @@ impl Files {
     /// Events of the outbox that were not taken in yet.
     #[must_use]
     pub(crate) fn lag(&self) -> Option<i64> {
-        Some(self.newest?.saturating_sub(self.cursor?).max(0))
+        Some(self.newest?.distance_from(self.cursor?).max(0))
     }
 
     /// What somebody should see to, as the files say it.

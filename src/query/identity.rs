@@ -6,7 +6,7 @@
 
 use super::known::{Known, Remark};
 use crate::dialect::{body, event_id_text};
-use crate::model::{Dialect, Event};
+use crate::model::{Dialect, Event, Generation};
 use crate::store::{DeliveryTrace, Error, Reader};
 
 /// Leaves of outbox and log what is of one event: the one that was asked for, and by its number the
@@ -53,7 +53,7 @@ pub(super) fn settle(
 }
 
 /// Tells of the event that had the id in that generation.
-fn tell_of(known: &mut Known, generation: i64) {
+fn tell_of(known: &mut Known, generation: Generation) {
     let trace = &mut known.trace;
     let of = |deliveries: &[DeliveryTrace]| deliveries.iter().any(|d| d.generation == generation);
     if !of(&trace.deliveries) && of(&trace.earlier) {
@@ -105,7 +105,7 @@ fn forget(known: &mut Known, remarks: &mut Vec<Remark>) {
     known.trace.rejected = None;
 }
 
-fn generation_of(known: &Known) -> i64 {
+fn generation_of(known: &Known) -> Generation {
     let delivery = known.trace.deliveries.first().map(|d| d.generation);
     let rejected = known.trace.rejected.as_ref().map(|r| r.generation);
     delivery.or(rejected).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::Event;
+use crate::model::{Event, EventId, Generation};
 use crate::outbox::{self, Row};
 use crate::store::EventTrace;
 
@@ -19,13 +19,13 @@ pub(crate) enum Remark {
     HadTheId(String),
     /// An event of that name had the id in that generation, before the outbox was put back or its
     /// counter set back.
-    Earlier(String, i64),
+    Earlier(String, Generation),
 }
 
 /// An event, as far as outbox and log know it.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) id: i64,
+    pub(super) id: EventId,
     /// The row of the outbox, where it is still there.
     pub(super) row: Option<Row>,
     /// The row under that id is another than the event that is told of here.

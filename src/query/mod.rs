@@ -11,6 +11,7 @@ mod event;
 mod files;
 mod health;
 mod identity;
+mod ids;
 mod known;
 mod log;
 mod reason;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::known::Known;
 use crate::dialect::sends;
-use crate::model::{Dialect, Unwanted, Webhook};
+use crate::model::{Dialect, EventId, Unwanted, Webhook};
 use crate::outbox::Row;
 use crate::store::{DeliveryTrace, WebhookRow};
 
@@ -62,7 +62,7 @@ pub(crate) enum Reason {
         of_webhook: Vec<String>,
     },
     /// The daemon has taken the events up to this one.
-    NotYet(i64),
+    NotYet(EventId),
     /// The daemon took the webhook in after the event.
     NewWebhook,
     /// The webhook became active after the event.
@@ -70,7 +70,7 @@ pub(crate) enum Reason {
         /// When, UNIX milliseconds.
         since_ms: i64,
         /// The last event that had been taken by then.
-        after_event_id: i64,
+        after_event_id: EventId,
     },
     /// The log keeps no trace of it, and nothing of today explains it.
     NoTrace,
@@ -136,7 +136,7 @@ fn why_not(webhook: &Webhook, known: &Known) -> Reason {
         return told(unwanted, webhook, known);
     }
     if !taken {
-        return Reason::NotYet(known.trace.cursor.map_or(0, |(_, id)| id));
+        return Reason::NotYet(known.trace.cursor.map_or(EventId::NONE, |(_, id)| id));
     }
     let mut rows = known.trace.webhooks.iter();
     match rows.find(|row| row.name == *webhook.name) {
@@ -187,7 +187,7 @@ fn is_newer(row: &WebhookRow, known: &Known) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Event, Pattern, Rejected};
+    use crate::model::{DeliveryId, Event, Generation, Pattern, Rejected};
     use crate::store::{EventTrace, RejectedTrace};
 
     /// Event 7 of tenant `acme`, in the outbox, taken by a daemon that knows the webhook `w`.
@@ -196,13 +196,13 @@ mod tests {
             name: "w".into(),
             state: "active".into(),
             since_ms: 1,
-            generation: 1,
-            after_event_id: 3,
+            generation: Generation::new(1),
+            after_event_id: EventId::new(3),
         };
         Known {
-            id: 7,
+            id: EventId::new(7),
             row: Some(Row::Event(Event {
-                id: 7,
+                id: EventId::new(7),
                 name: "a-1".into(),
                 data: "{}".into(),
                 time_ms: 5,
@@ -210,7 +210,7 @@ mod tests {
             })),
             other: false,
             trace: EventTrace {
-                cursor: Some((1, 9)),
+                cursor: Some((Generation::new(1), EventId::new(9))),
                 webhooks: vec![row],
                 ..EventTrace::default()
             },
@@ -219,8 +219,8 @@ mod tests {
 
     fn delivery(webhook: &str, id: i64, origin: &str) -> DeliveryTrace {
         DeliveryTrace {
-            id,
-            generation: 1,
+            id: DeliveryId::new(id),
+            generation: Generation::new(1),
             event: "a-1".into(),
             webhook: webhook.into(),
             dialect: "bold-cms".into(),
@@ -248,14 +248,18 @@ mod tests {
     fn what_keeps_an_event_that_is_wanted_is_told_by_what_the_log_knows() {
         let w = Webhook::sample("w", "http://h/");
         assert_eq!(why(&w, |_| {}), Reason::NoTrace);
-        let not_yet = why(&w, |known| known.trace.cursor = Some((1, 6)));
-        assert_eq!(not_yet, Reason::NotYet(6));
+        let not_yet = why(&w, |known| {
+            known.trace.cursor = Some((Generation::new(1), EventId::new(6)));
+        });
+        assert_eq!(not_yet, Reason::NotYet(EventId::new(6)));
         let no_log = why(&w, |known| known.trace = EventTrace::default());
-        assert_eq!(no_log, Reason::NotYet(0));
+        assert_eq!(no_log, Reason::NotYet(EventId::NONE));
         let new = why(&w, |known| known.trace.webhooks.clear());
         assert_eq!(new, Reason::NewWebhook);
-        let since = why(&w, |known| known.trace.webhooks[0].after_event_id = 7);
-        let (since_ms, after_event_id) = (1, 7);
+        let (since_ms, after_event_id) = (1, EventId::new(7));
+        let since = why(&w, |known| {
+            known.trace.webhooks[0].after_event_id = after_event_id;
+        });
         assert_eq!(
             since,
             Reason::ActiveSince {
@@ -264,8 +268,8 @@ mod tests {
             }
         );
         let another_generation = why(&w, |known| {
-            known.trace.webhooks[0].after_event_id = 7;
-            known.trace.webhooks[0].generation = 0;
+            known.trace.webhooks[0].after_event_id = after_event_id;
+            known.trace.webhooks[0].generation = Generation::FIRST;
         });
         assert_eq!(another_generation, Reason::NoTrace);
     }
@@ -301,7 +305,7 @@ mod tests {
         w.active = false;
         let reason = || "data is no JSON".to_owned();
         let rejected = Rejected {
-            event_id: 7,
+            event_id: EventId::new(7),
             event: "a-1".into(),
             reason: reason(),
             time_ms: 5,
@@ -316,7 +320,7 @@ mod tests {
                 event: "a-1".into(),
                 reason: reason(),
                 time_ms: 8,
-                generation: 1,
+                generation: Generation::new(1),
             });
         });
         let (reason, time_ms) = (reason(), 8);
@@ -342,13 +346,13 @@ mod tests {
         let Fate::Delivery { trace, sends } = &all[0].fate else {
             panic!("{all:?}");
         };
-        assert_eq!((trace.id, *sends), (4, None), "a test is sent once");
+        assert_eq!((trace.id.get(), *sends), (4, None), "a test is sent once");
         assert_eq!(all[1].fate, Fate::NotSent(Reason::AnothersTest));
         known.trace.deliveries.remove(0);
         let Fate::Delivery { trace, sends } = &each(&webhooks, &known)[0].fate else {
             panic!("the delivery is not told of");
         };
-        assert_eq!(trace.id, 2);
+        assert_eq!(trace.id.get(), 2);
         assert!(sends.is_some_and(|sends| sends > 1));
     }
 }

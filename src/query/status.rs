@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::about::About;
 use super::files::{Files, Pending, Reading};
-use crate::model::Webhook;
 use crate::model::clock::utc;
+use crate::model::{EventId, Webhook};
 use crate::pipeline::{Dispatch, Snapshot};
 use crate::transport::Transport;
 
@@ -100,9 +100,9 @@ pub(crate) struct Outbox {
     #[serde(default)]
     pub path: String,
     /// The last event that was taken in.
-    pub cursor: Option<i64>,
+    pub cursor: Option<EventId>,
     /// The last there is.
-    pub newest: Option<i64>,
+    pub newest: Option<EventId>,
     /// How many were not taken in yet.
     pub lag: Option<i64>,
 }
@@ -290,8 +290,8 @@ mod tests {
                 count: 7,
                 since_ms: None,
             }]),
-            cursor: Some(4),
-            newest: Some(9),
+            cursor: Some(EventId::new(4)),
+            newest: Some(EventId::new(9)),
             ..Files::default()
         };
         let mut inactive = Webhook::sample("a", "http://h/");

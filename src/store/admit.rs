@@ -11,7 +11,12 @@ use super::faults::DoingWith as _;
 use super::insert::{Made, bodies_are_there, insert};
 use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
-use crate::model::{Admission, Cursor, Due, Fanned, Origin, Owed, Print, Rejected};
+use crate::model::{
+    Admission, Cursor, Due, EventId, Fanned, Generation, Origin, Owed, Print, Rejected,
+};
+
+/// The id and the print of a row.
+type Known = (EventId, Print);
 
 /// `(id, print)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
 const FINGERPRINT_BYTES: usize = 24;
@@ -20,7 +25,7 @@ const FINGERPRINT_BYTES: usize = 24;
 /// It takes such an id for that of a row which is gone, as the outbox's own ids are smaller.
 const COLUMNS: i64 = 1 << 62;
 
-/// Beside the id of a print from before the outbox was seen empty, whose id is negative in memory.
+/// Beside the id of a print from before the outbox was seen empty.
 const FORMER: i64 = 1 << 61;
 
 /// The step of who reads the cursor.
@@ -81,7 +86,7 @@ impl Store {
     /// The log can't be written: then none was.
     pub fn set_aside(
         &mut self,
-        generation: i64,
+        generation: Generation,
         rows: &[Rejected],
         unless_traced: bool,
         now_ms: i64,
@@ -123,7 +128,7 @@ impl Store {
     /// The log can't be written: then nothing of it is in the log.
     pub fn add(
         &mut self,
-        generation: i64,
+        generation: Generation,
         events: &[Fanned],
         origin: Origin,
         now_ms: i64,
@@ -151,10 +156,12 @@ fn read_cursor(connection: &Connection) -> rusqlite::Result<Option<Cursor>> {
         .and_then(|mut statement| {
             statement
                 .query_row([], |row| {
+                    let (fingerprints, former) = unpack(row.get_ref(2)?.as_bytes()?);
                     Ok(Cursor {
                         generation: row.get(0)?,
                         event_id: row.get(1)?,
-                        fingerprints: unpack(row.get_ref(2)?.as_bytes()?),
+                        fingerprints,
+                        former,
                         time_ms: row.get(3)?,
                     })
                 })
@@ -164,7 +171,7 @@ fn read_cursor(connection: &Connection) -> rusqlite::Result<Option<Cursor>> {
 
 fn reject(
     t: &Transaction<'_>,
-    generation: i64,
+    generation: Generation,
     rejected: &[Rejected],
     now_ms: i64,
 ) -> rusqlite::Result<()> {
@@ -193,21 +200,22 @@ fn write_cursor(t: &Transaction<'_>, cursor: &Cursor, now_ms: i64) -> rusqlite::
     .execute(params![
         cursor.generation,
         cursor.event_id,
-        pack(&cursor.fingerprints),
+        pack(&cursor.fingerprints, &cursor.former),
         now_ms
     ])?;
     Ok(())
 }
 
-fn pack(fingerprints: &[(i64, Print)]) -> Vec<u8> {
-    let mut blob = Vec::with_capacity(fingerprints.len() * FINGERPRINT_BYTES);
-    for (id, print) in fingerprints {
-        let former = if *id < 0 { FORMER } else { 0 };
+fn pack(current: &[Known], former: &[Known]) -> Vec<u8> {
+    let mut blob = Vec::with_capacity((current.len() + former.len()) * FINGERPRINT_BYTES);
+    let current = current.iter().map(|known| (known, 0));
+    let former = former.iter().map(|known| (known, FORMER));
+    for ((id, print), former) in current.chain(former) {
         let (columns, bytes) = match print {
             Print::Columns(columns) => (COLUMNS, columns.to_bytes()),
             Print::Whole(digest) => (0, *digest),
         };
-        let id = id.abs() | former | columns;
+        let id = id.get() | former | columns;
         blob.extend_from_slice(&id.to_le_bytes());
         blob.extend_from_slice(&bytes);
     }
@@ -215,22 +223,30 @@ fn pack(fingerprints: &[(i64, Print)]) -> Vec<u8> {
 }
 
 /// An odd end, which only a hand can have made, is left out: one fingerprint less is still safe.
-fn unpack(blob: &[u8]) -> Vec<(i64, Print)> {
+fn unpack(blob: &[u8]) -> (Vec<Known>, Vec<Known>) {
     let (rows, _) = blob.as_chunks::<FINGERPRINT_BYTES>();
-    rows.iter()
-        .filter_map(|row| {
-            let (id, bytes) = row.split_first_chunk::<8>()?;
-            let (id, bytes) = (i64::from_le_bytes(*id), bytes.try_into().ok()?);
-            let print = if id & COLUMNS == 0 {
-                Print::Whole(bytes)
-            } else {
-                Print::Columns(Columns::from_bytes(bytes))
-            };
-            let place = id & !(COLUMNS | FORMER);
-            let former = id & FORMER != 0;
-            Some((if former { -place } else { place }, print))
-        })
-        .collect()
+    let (mut current, mut former) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let Some((id, bytes)) = row.split_first_chunk::<8>() else {
+            continue;
+        };
+        let Ok(bytes) = bytes.try_into() else {
+            continue;
+        };
+        let id = i64::from_le_bytes(*id);
+        let print = if id & COLUMNS == 0 {
+            Print::Whole(bytes)
+        } else {
+            Print::Columns(Columns::from_bytes(bytes))
+        };
+        let prints = if id & FORMER == 0 {
+            &mut current
+        } else {
+            &mut former
+        };
+        prints.push((EventId::new(id & !(COLUMNS | FORMER)), print));
+    }
+    (current, former)
 }
 
 #[cfg(test)]
@@ -241,12 +257,10 @@ mod tests {
     fn prints_come_back_as_they_were_former_ones_too() {
         let columns = Print::Columns(Columns::from_bytes([7; 16]));
         let whole = Print::Whole([9; 16]);
-        let prints = [
-            (9_007_199_254_740_991, columns),
-            (3, whole),
-            (-9_007_199_254_740_991, columns),
-            (-2, whole),
-        ];
-        assert_eq!(unpack(&pack(&prints)), prints);
+        let of = |id, print| (EventId::new(id), print);
+        let current = vec![of(9_007_199_254_740_991, columns), of(3, whole)];
+        let former = vec![of(9_007_199_254_740_991, columns), of(2, whole)];
+        let packed = pack(&current, &former);
+        assert_eq!(unpack(&packed), (current, former));
     }
 }

@@ -10,7 +10,9 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::error::Doing;
 use super::faults::DoingWith as _;
 use super::{Error, Reader, Store, insert};
-use crate::model::{Due, Fanned, Origin};
+use crate::model::{
+    DeliveryId, Due, EventId, Fanned, Generation, IdRange, Origin, ReplayId, TimeWindow,
+};
 
 /// Deliveries that came to an end without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +35,15 @@ pub enum NotAgain {
 }
 
 /// A new delivery's id and its webhook, or why there is none.
-pub(crate) type Again = Result<(i64, String), NotAgain>;
+pub(crate) type Again = Result<(DeliveryId, String), NotAgain>;
 
 /// A replay, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// Its id; 0 before it has one.
-    pub id: i64,
+    /// Its id.
+    pub id: ReplayId,
     /// The generation of the outbox that its ids belong to.
-    pub generation: i64,
+    pub generation: Generation,
     /// Events from that UNIX millisecond on.
     pub since_ms: i64,
     /// Events before that UNIX millisecond.
@@ -51,9 +53,9 @@ pub struct Replay {
     /// Events of that pattern only.
     pub event: Option<String>,
     /// The first outbox id that has not been looked at.
-    pub next_id: i64,
+    pub next_id: EventId,
     /// The last outbox id that belongs to it.
-    pub last_id: i64,
+    pub last_id: EventId,
     /// Deliveries that were to be made when it was asked for.
     pub matched: i64,
     /// Deliveries made.
@@ -71,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn next_test_id(&mut self, now_ms: i64) -> Result<i64, Error> {
+    pub fn next_test_id(&mut self, now_ms: i64) -> Result<EventId, Error> {
         self.transact("give an id to a test", |t| {
             t.prepare_cached(
                 "INSERT INTO test_event (one, event_id) VALUES (1, ?1)
@@ -89,7 +91,7 @@ impl Store {
     /// The log can't be written: then none was made.
     pub fn redeliver(
         &mut self,
-        ids: &[i64],
+        ids: &[DeliveryId],
         is_served: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Again>, Error> {
         self.transact("redeliver", |t| {
@@ -101,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn begin_replay(&mut self, replay: &Replay, now_ms: i64) -> Result<i64, Error> {
+    pub fn begin_replay(&mut self, replay: &Replay, now_ms: i64) -> Result<ReplayId, Error> {
         self.transact("begin a replay", |t| {
             t.prepare_cached(
                 "INSERT INTO replay (created_at, generation, since, until, webhook, event, next_id,
@@ -119,6 +121,7 @@ impl Store {
                 replay.last_id,
                 replay.matched,
             ])
+            .map(ReplayId::new)
         })
     }
 
@@ -142,7 +145,7 @@ impl Store {
     pub fn replay_step(
         &mut self,
         replay: &Replay,
-        next_id: i64,
+        next_id: EventId,
         events: &[Fanned],
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
@@ -163,11 +166,11 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn finish_replay(&mut self, id: i64, now_ms: i64) -> Result<(), Error> {
+    pub fn finish_replay(&mut self, id: ReplayId, now_ms: i64) -> Result<(), Error> {
         self.transact("finish a replay", |t| {
             t.execute(
                 "UPDATE replay SET finished_at = ?2 WHERE id = ?1",
-                [id, now_ms],
+                params![id, now_ms],
             )
             .map(drop)
         })
@@ -176,7 +179,7 @@ impl Store {
 
 fn redeliver(
     t: &Transaction<'_>,
-    id: i64,
+    id: DeliveryId,
     is_served: &dyn Fn(&str) -> bool,
 ) -> rusqlite::Result<Again> {
     let found: Option<(String, String)> = t
@@ -240,7 +243,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn replay(&self, id: i64) -> Result<Option<Replay>, Error> {
+    pub(crate) fn replay(&self, id: ReplayId) -> Result<Option<Replay>, Error> {
         self.connection
             .prepare_cached(&format!("{REPLAY} WHERE id = ?1"))
             .and_then(|mut s| s.query_row([id], replay).optional())
@@ -251,7 +254,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn cursor(&self) -> Result<i64, Error> {
+    pub(crate) fn cursor(&self) -> Result<EventId, Error> {
         self.connection
             .prepare_cached("SELECT event_id FROM cursor")
             .and_then(|mut s| s.query_row([], |row| row.get(0)).optional())
@@ -263,7 +266,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn newest_delivery(&self) -> Result<i64, Error> {
+    pub(crate) fn newest_delivery(&self) -> Result<DeliveryId, Error> {
         self.connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM delivery")
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
@@ -284,8 +287,8 @@ impl Reader {
             .doing("look for the oldest pending delivery")
     }
 
-    /// A webhook's deliveries that ended so within `from_ms..to_ms` and were not sent again since:
-    /// up to `max_rows` ids above `after`, none above `up_to`, in their order.
+    /// A webhook's deliveries that ended so within `window` and were not sent again since: up to
+    /// `max_rows` of these ids, in their order.
     ///
     /// # Errors
     /// The log can't be read.
@@ -293,20 +296,27 @@ impl Reader {
         &self,
         how: Ended,
         webhook: &str,
-        (from_ms, to_ms): (i64, i64),
-        (after, up_to): (i64, i64),
+        window: TimeWindow,
+        ids: IdRange<DeliveryId>,
         max_rows: usize,
-    ) -> Result<Vec<i64>, Error> {
+    ) -> Result<Vec<DeliveryId>, Error> {
         let sql = format!(
             "SELECT d.id FROM delivery d INDEXED BY delivery_ended WHERE {} ORDER BY d.id LIMIT ?6",
             how.condition()
         );
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let read = || -> rusqlite::Result<Vec<i64>> {
+        let read = || -> rusqlite::Result<Vec<DeliveryId>> {
             self.connection
                 .prepare_cached(&sql)?
                 .query_map(
-                    params![webhook, after, up_to, from_ms, to_ms, limit],
+                    params![
+                        webhook,
+                        ids.after,
+                        ids.up_to,
+                        window.from_ms,
+                        window.to_ms,
+                        limit
+                    ],
                     |row| row.get(0),
                 )?
                 .collect()
@@ -322,8 +332,8 @@ impl Reader {
         &self,
         how: Ended,
         webhook: &str,
-        (from_ms, to_ms): (i64, i64),
-        up_to: i64,
+        window: TimeWindow,
+        up_to: DeliveryId,
     ) -> Result<i64, Error> {
         let sql = format!(
             "SELECT count(*) FROM delivery d INDEXED BY delivery_ended WHERE {}",
@@ -332,7 +342,10 @@ impl Reader {
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut s| {
-                s.query_row(params![webhook, 0, up_to, from_ms, to_ms], |row| row.get(0))
+                s.query_row(
+                    params![webhook, 0, up_to, window.from_ms, window.to_ms],
+                    |row| row.get(0),
+                )
             })
             .doing("count what can be sent again")
     }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, ffi};
 
+use crate::model::EventId;
+
 /// What helps where the disk is full.
 const FREE_SPACE: &str = "free some space; nothing is lost, and work goes on by itself";
 
@@ -85,7 +87,7 @@ pub enum Error {
     /// A delivery was to be written without a body.
     NoBody {
         /// The outbox id of its event.
-        event_id: i64,
+        event_id: EventId,
     },
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::Error;
 use super::rows::{Insert, Values};
-use crate::model::{Dialect, Due, Fanned, Origin, Owed};
+use crate::model::{DeliveryId, Dialect, Due, Fanned, Generation, Origin, Owed, PayloadId};
 
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
@@ -36,7 +36,7 @@ pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
 /// Makes every delivery of these events.
 pub(super) fn insert(
     t: &Transaction<'_>,
-    generation: i64,
+    generation: Generation,
     events: &[Fanned],
     origin: Origin,
     now_ms: i64,
@@ -52,7 +52,7 @@ pub(super) fn insert(
 
 /// How pending deliveries are made that are due at once.
 pub(super) struct Made {
-    pub(super) generation: i64,
+    pub(super) generation: Generation,
     pub(super) origin: Origin,
     pub(super) now_ms: i64,
 }
@@ -62,9 +62,9 @@ impl Made {
     pub(super) fn deliveries(
         &self,
         t: &Transaction<'_>,
-        templates: Vec<(Due, i64)>,
+        templates: Vec<(Due, PayloadId)>,
     ) -> rusqlite::Result<Vec<Due>> {
-        let bind = |(due, payload_id): &(Due, i64), values: &mut Values<'_, '_>| {
+        let bind = |(due, payload_id): &(Due, PayloadId), values: &mut Values<'_, '_>| {
             values.add(self.generation)?;
             values.add(due.event_id)?;
             values.add(&due.event)?;
@@ -76,7 +76,7 @@ impl Made {
             values.add(payload_id)
         };
         let first = DELIVERY.all(t, &templates, bind)?;
-        let numbered = (first..).zip(templates);
+        let numbered = (first..).map(DeliveryId::new).zip(templates);
         Ok(numbered.map(|(id, (due, _))| Due { id, ..due }).collect())
     }
 
@@ -124,7 +124,7 @@ impl Made {
             values.add(ToSqlOutput::Borrowed(ValueRef::Text(&debt.body)))
         };
         let first = PAYLOAD.all(t, &owed, bind)?;
-        for (debt, id) in owed.iter_mut().zip(first..) {
+        for (debt, id) in owed.iter_mut().zip((first..).map(PayloadId::new)) {
             debt.payload_id = id;
         }
         Ok(owed)
@@ -137,7 +137,7 @@ impl Made {
             event_id: event.event_id,
             event: event.event.clone(),
             dialect,
-            payload_id: 0,
+            payload_id: PayloadId::NONE,
             webhooks: Vec::new(),
             body: body.clone(),
         }

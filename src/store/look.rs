@@ -79,6 +79,7 @@ fn unchanging(path: &Path) -> Result<Connection, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EventId;
     use crate::store::Store;
 
     fn names(folder: &Path) -> Vec<std::ffi::OsString> {
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(names(folder.path()).len(), 0);
         let mut store = Store::open(&path, 0).unwrap();
         let cursor = Cursor {
-            event_id: 7,
+            event_id: EventId::new(7),
             ..Cursor::default()
         };
         assert!(matches!(look(&path), Ok(Look::Log(None))));
@@ -107,7 +108,7 @@ mod tests {
             let Ok(Look::Log(Some(known))) = look(&path) else {
                 panic!("no cursor");
             };
-            assert_eq!(known.event_id, 7);
+            assert_eq!(known.event_id, EventId::new(7));
             assert_eq!(names(folder.path()), before);
         }
         fs::write(

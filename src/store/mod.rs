@@ -18,6 +18,7 @@ mod create;
 mod error;
 mod faults;
 mod gaps;
+mod ids;
 mod insert;
 mod look;
 mod outlook;

@@ -2,6 +2,8 @@
 //!
 //! Left out: what a pass does (`queue`, `retain`).
 
+use crate::model::DeliveryId;
+
 /// Tables that a pass of the retention goes through.
 pub(super) const STAGE_COUNT: usize = 5;
 
@@ -10,7 +12,7 @@ pub(super) const STAGE_COUNT: usize = 5;
 pub(super) struct ClampPass {
     pub(super) webhook: Option<String>,
     pub(super) due_at: i64,
-    pub(super) id: i64,
+    pub(super) id: DeliveryId,
 }
 
 /// Where the pass of [`super::Store::sweep`] is. After a restart it begins anew, which costs little.
@@ -32,6 +34,6 @@ pub(super) struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) time: i64,
-    /// The highest ids, in the order of the stages.
+    /// The highest ids, in the order of the stages; plain numbers, for each is of a kind of its own.
     pub(super) ids: [i64; STAGE_COUNT],
 }

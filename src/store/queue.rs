@@ -14,7 +14,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::faults::DoingWith as _;
 use super::passes::ClampPass;
 use super::{Error, Store};
-use crate::model::{Dialect, Due, Origin};
+use crate::model::{DeliveryId, Dialect, Due, Origin};
 
 /// Pending rows of a webhook that are due, in the order they are sent in, from the index alone.
 pub(super) const DUE: &str = "SELECT id FROM delivery INDEXED BY delivery_pending
@@ -54,7 +54,7 @@ impl Store {
         now_ms: i64,
         max_rows: usize,
         max_bytes: usize,
-        skip: &dyn Fn(i64) -> bool,
+        skip: &dyn Fn(DeliveryId) -> bool,
     ) -> Result<Vec<Due>, Error> {
         const STEP: &str = "read due deliveries";
         let mut broken = Vec::new();
@@ -155,13 +155,13 @@ impl Store {
         let mut pass = || -> rusqlite::Result<bool> {
             loop {
                 let webhook = match place.webhook.take() {
-                    Some(webhook) if place.id > 0 => webhook,
+                    Some(webhook) if place.id > DeliveryId::NONE => webhook,
                     before => {
                         let before = before.unwrap_or_default();
                         let Some(next) = pending_after(&self.connection, &before)? else {
                             return Ok(false);
                         };
-                        (place.due_at, place.id) = (now_ms.saturating_add(1), 0);
+                        (place.due_at, place.id) = (now_ms.saturating_add(1), DeliveryId::NONE);
                         next
                     }
                 };
@@ -175,7 +175,7 @@ impl Store {
                 if seen == left {
                     return Ok(true);
                 }
-                place.id = 0;
+                place.id = DeliveryId::NONE;
                 // A webhook without such a delivery costs as much as a row.
                 left = left.saturating_sub(seen + 1);
                 if left == 0 {
@@ -230,8 +230,8 @@ fn read_due(
     webhook: &str,
     now_ms: i64,
     (max_rows, max_bytes): (usize, usize),
-    skip: &dyn Fn(i64) -> bool,
-    broken: &mut Vec<i64>,
+    skip: &dyn Fn(DeliveryId) -> bool,
+    broken: &mut Vec<DeliveryId>,
 ) -> rusqlite::Result<Vec<Due>> {
     let name: Arc<str> = webhook.into();
     let mut ids = connection.prepare_cached(DUE)?;
@@ -260,7 +260,7 @@ fn read_due(
 /// The delivery, or `None` where it is not whole.
 fn load_due(
     load: &mut CachedStatement<'_>,
-    id: i64,
+    id: DeliveryId,
     webhook: &Arc<str>,
 ) -> rusqlite::Result<Option<Due>> {
     let mut rows = load.query([id])?;
@@ -292,7 +292,7 @@ fn pending_after(connection: &Connection, name: &str) -> rusqlite::Result<Option
 }
 
 struct Late<'a> {
-    id: i64,
+    id: DeliveryId,
     due_at: i64,
     dialect: &'a str,
     attempts: u32,

@@ -11,7 +11,7 @@ use rusqlite::{Transaction, params};
 
 use super::rows::{Insert, Values};
 use super::{Error, Store};
-use crate::model::{Attempt, Verdict};
+use crate::model::{Attempt, AttemptId, Verdict};
 
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
@@ -59,12 +59,12 @@ impl Store {
 }
 
 /// Returns the id of the last row.
-fn insert(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<i64> {
+fn insert(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<AttemptId> {
     let mut peers = Peers::default();
     ATTEMPT.all(t, attempts, |attempt, values| {
         bind(attempt, values, &mut peers)
     })?;
-    Ok(t.last_insert_rowid())
+    Ok(AttemptId::new(t.last_insert_rowid()))
 }
 
 /// The last peer in words: to write an address down is 2 % of what is computed for a delivery, and most

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::faults::DoingWith as _;
 use super::passes::{Mark, Pass, STAGE_COUNT, SweepPass};
 use super::{Error, Store};
-use crate::model::crash;
+use crate::model::{EventId, Generation, crash};
 
 /// Marks are this far apart, and so the window is at most this much longer than it says.
 const MARK_EVERY_MS: i64 = 3_600_000;
@@ -130,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be read.
-    pub fn outbox_mark(&mut self, before_ms: i64) -> Result<Option<(i64, i64)>, Error> {
+    pub fn outbox_mark(&mut self, before_ms: i64) -> Result<Option<(Generation, EventId)>, Error> {
         self.connection
             .prepare_cached(
                 "SELECT generation, event_id FROM mark WHERE time <= ?1 ORDER BY time DESC LIMIT 1",

@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::faults::DoingWith as _;
 use super::tally::{SPANS, Tally, start_of};
 use super::{Error, Store, Swept};
-use crate::model::LOG_EDGES_MS;
+use crate::model::{AttemptId, LOG_EDGES_MS};
 
 static ADD: LazyLock<String> = LazyLock::new(|| {
     let mut columns = String::from("attempts, failures");
@@ -76,11 +76,11 @@ impl Store {
     pub(super) fn catch_up(&mut self, now_ms: i64) -> Result<(), Error> {
         let mut tally = Tally::default();
         let mut read = || -> rusqlite::Result<()> {
-            let counted: i64 = self
+            let counted: AttemptId = self
                 .connection
                 .query_row("SELECT attempt_id FROM rolled_up", [], |row| row.get(0))
                 .optional()?
-                .unwrap_or(0);
+                .unwrap_or_default();
             let mut statement = self.connection.prepare(
                 "SELECT id, webhook, time, duration_us, outcome = 'delivered', error
                    FROM attempt WHERE id > ?1 ORDER BY id",
@@ -99,7 +99,7 @@ impl Store {
             Ok(())
         };
         read().doing_with(&self.faults, "count the attempts since the last roll-up")?;
-        if tally.attempt_id > 0 {
+        if tally.attempt_id > AttemptId::NONE {
             self.tally = tally;
             self.flush(now_ms)?;
         }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
+use crate::model::{AttemptId, LOG_BUCKETS, LOG_EDGES_MS};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -53,12 +53,12 @@ pub(super) struct Tally {
     pub(super) counts: HashMap<(i64, Arc<str>), Counts>,
     pub(super) last: HashMap<Arc<str>, Last>,
     /// The id of the last attempt in it; 0 where there is none.
-    pub(super) attempt_id: i64,
+    pub(super) attempt_id: AttemptId,
 }
 
 impl Tally {
     pub(super) fn is_empty(&self) -> bool {
-        self.attempt_id == 0
+        self.attempt_id == AttemptId::NONE
     }
 
     /// Counts one attempt.
@@ -87,7 +87,7 @@ impl Tally {
     }
 
     /// Says which attempt was the last that [`Self::add`] counted.
-    pub(super) fn counted_to(&mut self, attempt_id: i64) {
+    pub(super) fn counted_to(&mut self, attempt_id: AttemptId) {
         self.attempt_id = self.attempt_id.max(attempt_id);
     }
 }

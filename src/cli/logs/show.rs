@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::screen::{Look, Screen};
 use super::super::table::{Cell, Column, Layout, longest};
 use super::super::{Failure, text, when};
+use crate::model::{AttemptId, DeliveryId, EventId};
 use crate::query::Attempts;
 use crate::store::{LogRow, LogText};
 
@@ -50,12 +51,12 @@ pub(super) struct Show {
 #[derive(Serialize)]
 struct Line<'a> {
     v: u8,
-    id: i64,
+    id: AttemptId,
     time: &'a str,
     webhook: &'a str,
     event: Option<&'a str>,
-    event_id: Option<i64>,
-    delivery_id: i64,
+    event_id: Option<EventId>,
+    delivery_id: DeliveryId,
     attempt: i64,
     outcome: &'a str,
     status: Option<i64>,
@@ -107,7 +108,7 @@ impl Show {
     }
 
     /// Shows the attempts with these ids, in this order; those that retention has taken are left out.
-    pub(super) fn rows(&mut self, attempts: &Attempts, ids: &[i64]) -> Result<(), Failure> {
+    pub(super) fn rows(&mut self, attempts: &Attempts, ids: &[AttemptId]) -> Result<(), Failure> {
         for some in ids.chunks(LAID_OUT) {
             let rows = attempts.rows(some)?;
             if self.json || self.verbose {
@@ -191,7 +192,7 @@ fn cells(row: &LogRow, short: bool) -> Vec<Cell> {
         Cell::new(time, Look::Dim),
         row.webhook.as_str().into(),
         text::line(row.event.as_deref().unwrap_or("-")).into(),
-        number(row.event_id).into(),
+        number(row.event_id.map(EventId::get)).into(),
         row.delivery_id.to_string().into(),
         row.attempt.to_string().into(),
         when::took(row.duration_ms).into(),

@@ -1,6 +1,6 @@
 //! Rows that come through webhooksd itself: what is added, what is refused, and in which words.
 
-use super::{BARE, MAX_DATA_BYTES, app, database, insert, outbox};
+use super::{BARE, MAX_DATA_BYTES, app, database, id, insert, outbox};
 use crate::outbox::{AppendError, Appended, Appender, Error, NewEvent, Row, Tail};
 
 fn event(data: &str) -> NewEvent {
@@ -28,10 +28,10 @@ fn events_are_added_in_order_with_all_they_say_or_the_time_of_now() {
         ..keyed("k", " {} ")
     };
     let answers = appender.append(&[said, event("1")]).unwrap();
-    assert_eq!(answers, [Appended::New(1), Appended::New(2)]);
+    assert_eq!(answers, [Appended::New(id(1)), Appended::New(id(2))]);
     assert_eq!(appender.append(&[]).unwrap(), []);
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
-    let rows = tail.read(0, 10, 1_000).unwrap().rows;
+    let rows = tail.read(id(0), 10, 1_000).unwrap().rows;
     let [Row::Event(first), Row::Event(second)] = rows.as_slice() else {
         panic!("{rows:?}")
     };
@@ -40,7 +40,7 @@ fn events_are_added_in_order_with_all_they_say_or_the_time_of_now() {
     let now_ms = crate::model::Clock::system().now_ms();
     assert!((now_ms - 60_000..=now_ms).contains(&second.time_ms));
     assert_eq!(second.tenant, None);
-    assert_eq!(tail.sequence().unwrap(), 2);
+    assert_eq!(tail.sequence().unwrap(), id(2));
 }
 
 #[test]
@@ -59,10 +59,10 @@ fn a_key_adds_its_event_once() {
     assert_eq!(
         append(&[keyed("a", "1"), keyed("a", "1"), timed(7), keyed("a", "9")]),
         [
-            Appended::New(1),
-            Appended::Again(1),
-            Appended::New(2),
-            Appended::Conflict(1)
+            Appended::New(id(1)),
+            Appended::Again(id(1)),
+            Appended::New(id(2)),
+            Appended::Conflict(id(1))
         ]
     );
     assert_eq!(
@@ -75,12 +75,12 @@ fn a_key_adds_its_event_once() {
             keyed("c", "1")
         ]),
         [
-            Appended::Again(2),
-            Appended::Again(2),
-            Appended::Conflict(2),
-            Appended::Conflict(1),
-            Appended::Conflict(1),
-            Appended::New(3)
+            Appended::Again(id(2)),
+            Appended::Again(id(2)),
+            Appended::Conflict(id(2)),
+            Appended::Conflict(id(1)),
+            Appended::Conflict(id(1)),
+            Appended::New(id(3))
         ]
     );
 }
@@ -101,7 +101,7 @@ fn a_key_that_many_give_at_once_adds_its_event_once() {
     });
     assert_eq!(added, 50);
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
-    assert_eq!(tail.waiting(0).unwrap().count, 50);
+    assert_eq!(tail.waiting(id(0)).unwrap().count, 50);
 }
 
 #[test]
@@ -112,16 +112,17 @@ fn all_or_nothing_means_nothing_on_a_conflict() {
     let error = appender
         .append_all(&[event("1"), keyed("a", "2")])
         .unwrap_err();
-    assert!(matches!(error, AppendError::Conflict { index: 1, id: 1 }));
+    let is_of = |found| found == id(1);
+    assert!(matches!(error, AppendError::Conflict { index: 1, id } if is_of(id)));
     assert_eq!(
         error.to_string(),
         "item 2: key was given before, to event 1, with other content"
     );
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
-    assert_eq!(tail.waiting(0).unwrap().count, 1);
+    assert_eq!(tail.waiting(id(0)).unwrap().count, 1);
     assert_eq!(
         appender.append_all(&[event("1")]).unwrap(),
-        [Appended::New(2)]
+        [Appended::New(id(2))]
     );
 }
 
@@ -163,7 +164,7 @@ fn a_bad_item_is_named_and_nothing_is_added() {
         assert_eq!(error.to_string(), format!("item 2: {message}"));
     }
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
-    assert_eq!(tail.sequence().unwrap(), 0);
+    assert_eq!(tail.sequence().unwrap(), id(0));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn a_table_of_the_applications_takes_what_it_has_columns_for() {
     );
     appender.append(&[event("1")]).unwrap();
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
-    let row = tail.row(1).unwrap().unwrap();
+    let row = tail.row(id(1)).unwrap().unwrap();
     assert!(matches!(row, Row::Event(_)), "{row:?}");
 }
 
@@ -228,5 +229,5 @@ fn a_hundred_thousand_events_are_one_call() {
     let mut appender = Appender::open(&outbox.path, MAX_DATA_BYTES).unwrap();
     let events: Vec<_> = (0..100_000).map(|n| keyed(&n.to_string(), "{}")).collect();
     let answers = appender.append(&events).unwrap();
-    assert_eq!(answers.last(), Some(&Appended::New(100_000)));
+    assert_eq!(answers.last(), Some(&Appended::New(id(100_000))));
 }

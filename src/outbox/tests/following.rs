@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{BARE, MAX_DATA_BYTES, Outbox, app, database, ids, insert, outbox};
-use crate::model::Clock;
+use crate::model::{Clock, EventId};
 use crate::outbox::{Burst, Error, Tail, Wake, Waker, Watch};
 
 /// As long as the longest gap of a burst: what takes longer is the slow poll.
@@ -80,7 +80,7 @@ fn follow(mut tail: Tail, mut watch: Watch, report: &Sender<Seen>) {
 fn take_in(tail: &mut Tail, last: &mut i64, report: impl Fn(i64)) -> Result<(), Error> {
     let mut more = tail.changed()?;
     while more {
-        let batch = tail.read(*last, 100, 100_000)?;
+        let batch = tail.read(EventId::new(*last), 100, 100_000)?;
         for id in ids(&batch.rows) {
             *last = id;
             report(id);

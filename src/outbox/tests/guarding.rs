@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{MAX_DATA_BYTES, Outbox, app, database, insert, outbox};
+use super::{MAX_DATA_BYTES, Outbox, app, database, id, insert, outbox};
 use crate::outbox::{
     AppendError, Appender, Error, Finding, NewEvent, Row, SCHEMA, Tail, create_if_missing, inspect,
 };
@@ -325,24 +325,24 @@ fn a_guard_that_goes_while_the_outbox_is_read_is_found_by_the_next_read() {
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
     assert_eq!(tail.findings().unwrap(), Some(vec![]));
     insert(&app);
-    tail.read(0, 10, 1_000).unwrap();
+    tail.read(id(0), 10, 1_000).unwrap();
     app.execute_batch("CREATE TABLE mine (a)").unwrap();
-    tail.read(0, 10, 1_000).unwrap();
+    tail.read(id(0), 10, 1_000).unwrap();
     assert_eq!(
         tail.findings().unwrap(),
         None,
         "the outbox's own is the same"
     );
     app.execute_batch("DROP TRIGGER outbox_id").unwrap();
-    tail.read(0, 10, 1_000).unwrap();
+    tail.read(id(0), 10, 1_000).unwrap();
     let found = tail.findings().unwrap().unwrap();
     assert!(texts(&found).contains("outbox_id"), "{found:?}");
     app.execute_batch(found[0].hint.as_ref().unwrap()).unwrap();
-    tail.read(0, 10, 1_000).unwrap();
+    tail.read(id(0), 10, 1_000).unwrap();
     assert_eq!(tail.findings().unwrap(), Some(vec![]));
     rebuild(&app, &SCHEMA.replace(" AUTOINCREMENT", ""));
     assert_eq!(
-        tail.read(0, 10, 1_000).unwrap().rows.len(),
+        tail.read(id(0), 10, 1_000).unwrap().rows.len(),
         1,
         "rows are read all the same"
     );
@@ -373,7 +373,7 @@ fn columns_that_come_and_go_are_read_and_written_from_the_next_row_on() {
     let mut tail = Tail::open(&outbox.path, MAX_DATA_BYTES).unwrap();
     let mut appender = Appender::open(&outbox.path, MAX_DATA_BYTES).unwrap();
     let tenants = |tail: &mut Tail| -> Vec<Option<String>> {
-        let batch = tail.read(0, 10, 1_000).unwrap();
+        let batch = tail.read(id(0), 10, 1_000).unwrap();
         let tenant = |row: &Row| match row {
             Row::Event(event) => event.tenant.as_ref().map(ToString::to_string),
             Row::Unsendable(rejected) => panic!("{rejected:?}"),

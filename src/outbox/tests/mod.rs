@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{AppendError, Appender, Error, Pruner, Row, Tail, Waker, Watch, create_if_missing};
+use crate::model::EventId;
 
 /// A table as an application might make it, without a rule on anything.
 const BARE: &str =
@@ -63,8 +64,12 @@ fn insert(app: &Connection) -> i64 {
     app.last_insert_rowid()
 }
 
+fn id(number: i64) -> EventId {
+    EventId::new(number)
+}
+
 fn ids(rows: &[Row]) -> Vec<i64> {
-    rows.iter().map(Row::id).collect()
+    rows.iter().map(|row| row.id().get()).collect()
 }
 
 #[test]

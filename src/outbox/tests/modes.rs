@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{BARE, MAX_DATA_BYTES, app, database, insert};
+use crate::model::EventId;
 use crate::outbox::{Burst, Tail, Wake, Watch};
 
 /// Far more than an event takes; it is waited for, so nothing depends on it.
@@ -23,7 +24,7 @@ fn every_mode_s_commit_is_seen_in_the_burst_behind_its_event() {
         let (mut watch, _waker) = Watch::new(&outbox.path).unwrap();
         let (mut last, mut burst) = (1, Burst::new(false));
         tail.changed().unwrap();
-        assert_eq!(tail.read(0, 10, 1_000).unwrap().rows.len(), 1);
+        assert_eq!(tail.read(EventId::NONE, 10, 1_000).unwrap().rows.len(), 1);
         for id in 2..5 {
             assert_eq!(insert(&app), id);
             assert_eq!(watch.wait(LONG).unwrap(), Wake::File, "{mode}: no event");
@@ -34,7 +35,8 @@ fn every_mode_s_commit_is_seen_in_the_burst_behind_its_event() {
                     "{mode}: only the slow poll would see {id}"
                 );
                 if !tail.being_written() && tail.changed().unwrap() {
-                    last += i64::try_from(tail.read(last, 10, 1_000).unwrap().rows.len()).unwrap();
+                    let batch = tail.read(EventId::new(last), 10, 1_000).unwrap();
+                    last += i64::try_from(batch.rows.len()).unwrap();
                 }
                 if watch.wait(burst.gap()).unwrap() == Wake::Quiet {
                     burst.advance();

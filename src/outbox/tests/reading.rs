@@ -4,7 +4,7 @@
 
 use rusqlite::Connection;
 
-use super::{BARE, MAX_DATA_BYTES, Outbox, app, database, ids, insert, outbox};
+use super::{BARE, MAX_DATA_BYTES, Outbox, app, database, id, ids, insert, outbox};
 use crate::outbox::{Batch, Error, Row, Tail, Waiting};
 
 const ALL: usize = usize::MAX;
@@ -84,7 +84,7 @@ fn bad_rows_are_set_aside_and_those_behind_them_read() {
         insert(&app);
     }
     let mut tail = tail(&outbox);
-    let batch = tail.read(0, ALL, ALL).unwrap();
+    let batch = tail.read(id(0), ALL, ALL).unwrap();
     assert!(!batch.more);
     let reasons = reasons(&batch);
     assert_eq!(reasons.len(), 2 * bad.len());
@@ -96,7 +96,7 @@ fn bad_rows_are_set_aside_and_those_behind_them_read() {
     for row in batch.rows {
         assert_eq!(tail.row(row.id()).unwrap(), Some(row));
     }
-    assert_eq!(tail.row(1_000).unwrap(), None);
+    assert_eq!(tail.row(id(1_000)).unwrap(), None);
 }
 
 #[test]
@@ -115,11 +115,11 @@ fn ids_out_of_range_are_set_aside() {
         app.execute(&sql, ()).unwrap();
     }
     let mut tail = tail(&outbox);
-    let batch = tail.read(0, ALL, ALL).unwrap();
+    let batch = tail.read(id(0), ALL, ALL).unwrap();
     let good: Vec<_> = reasons(&batch).iter().map(Option::is_none).collect();
     assert_eq!(good, [true, true, false, false]);
-    assert_eq!(tail.read(i64::MIN, ALL, ALL).unwrap().rows.len(), 6);
-    assert_eq!(tail.sequence().unwrap(), i64::MAX);
+    assert_eq!(tail.read(id(i64::MIN), ALL, ALL).unwrap().rows.len(), 6);
+    assert_eq!(tail.sequence().unwrap(), id(i64::MAX));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_database_in_utf_16_is_measured_in_utf_8() {
     add(&format!("\"{}\"", "é".repeat(499)));
     add(&format!("\"{}\"", "é".repeat(500)));
     add(&"x".repeat(2_000));
-    let batch = tail(&outbox).read(0, ALL, ALL).unwrap();
+    let batch = tail(&outbox).read(id(0), ALL, ALL).unwrap();
     let more = ", more than max_data_bytes = 1000";
     let reasons: Vec<_> = reasons(&batch)
         .into_iter()
@@ -171,14 +171,14 @@ fn a_batch_is_bounded_in_rows_and_bytes_and_says_whether_to_go_on() {
         let batch = tail.read(after, rows, bytes).unwrap();
         (ids(&batch.rows), batch.more)
     };
-    assert_eq!(read(0, 2, ALL), (vec![1, 2], true));
-    assert_eq!(read(2, 4, ALL), (vec![3, 4, 5], false));
-    assert_eq!(read(0, 0, ALL), (vec![1], true));
+    assert_eq!(read(id(0), 2, ALL), (vec![1, 2], true));
+    assert_eq!(read(id(2), 4, ALL), (vec![3, 4, 5], false));
+    assert_eq!(read(id(0), 0, ALL), (vec![1], true));
     // Each row has two bytes of data.
-    assert_eq!(read(0, ALL, 3), (vec![1, 2], true));
-    assert_eq!(read(0, ALL, 0), (vec![1], true));
-    assert_eq!(read(5, ALL, ALL), (vec![], false));
-    assert_eq!(read(i64::MAX, ALL, ALL), (vec![], false));
+    assert_eq!(read(id(0), ALL, 3), (vec![1, 2], true));
+    assert_eq!(read(id(0), ALL, 0), (vec![1], true));
+    assert_eq!(read(id(5), ALL, ALL), (vec![], false));
+    assert_eq!(read(id(i64::MAX), ALL, ALL), (vec![], false));
 }
 
 #[test]
@@ -190,9 +190,9 @@ fn no_transaction_is_left_open_even_with_more_to_read() {
     }
     let mut tail = tail(&outbox);
     assert!(tail.changed().unwrap());
-    assert!(tail.read(0, 2, ALL).unwrap().more);
-    tail.row(1).unwrap();
-    tail.waiting(0).unwrap();
+    assert!(tail.read(id(0), 2, ALL).unwrap().more);
+    tail.row(id(1)).unwrap();
+    tail.waiting(id(0)).unwrap();
     tail.first_at_or_after(0).unwrap();
     let busy = |mode: &str| -> bool {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
@@ -208,19 +208,19 @@ fn a_change_is_kept_until_a_read_comes_to_the_end() {
     let app = app(&outbox.path);
     let mut tail = tail(&outbox);
     assert!(tail.changed().unwrap(), "nothing was read yet");
-    tail.read(0, ALL, ALL).unwrap();
+    tail.read(id(0), ALL, ALL).unwrap();
     assert!(!tail.changed().unwrap());
     insert(&app);
     insert(&app);
     assert!(tail.changed().unwrap());
     app.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    assert!(tail.read(0, ALL, ALL).unwrap_err().is_busy());
+    assert!(tail.read(id(0), ALL, ALL).unwrap_err().is_busy());
     assert!(tail.changed().is_err_and(|error| error.is_busy()));
     app.execute_batch("ROLLBACK").unwrap();
     assert!(tail.changed().unwrap(), "the busy read has lost the change");
-    assert!(tail.read(0, 1, ALL).unwrap().more);
+    assert!(tail.read(id(0), 1, ALL).unwrap().more);
     assert!(tail.changed().unwrap(), "there was more");
-    assert_eq!(ids(&tail.read(1, ALL, ALL).unwrap().rows), [2]);
+    assert_eq!(ids(&tail.read(id(1), ALL, ALL).unwrap().rows), [2]);
     assert!(!tail.changed().unwrap());
 }
 
@@ -229,22 +229,22 @@ fn positions_by_sequence_count_and_time() {
     let outbox = outbox();
     let app = app(&outbox.path);
     let mut tail = tail(&outbox);
-    assert_eq!(tail.sequence().unwrap(), 0);
-    assert_eq!(tail.waiting(0).unwrap(), Waiting::default());
+    assert_eq!(tail.sequence().unwrap(), id(0));
+    assert_eq!(tail.waiting(id(0)).unwrap(), Waiting::default());
     assert_eq!(tail.first_at_or_after(0).unwrap(), None);
     for time in [100, 300, 200, 400] {
         let sql = "INSERT INTO outbox (event, data, time) VALUES ('a', '1', ?1)";
         app.execute(sql, (time,)).unwrap();
     }
     let waiting = |count, oldest_ms| Waiting { count, oldest_ms };
-    assert_eq!(tail.waiting(0).unwrap(), waiting(4, Some(100)));
-    assert_eq!(tail.waiting(2).unwrap(), waiting(2, Some(200)));
-    assert_eq!(tail.waiting(4).unwrap(), waiting(0, None));
-    assert_eq!(tail.first_at_or_after(150).unwrap(), Some(2));
-    assert_eq!(tail.first_at_or_after(301).unwrap(), Some(4));
+    assert_eq!(tail.waiting(id(0)).unwrap(), waiting(4, Some(100)));
+    assert_eq!(tail.waiting(id(2)).unwrap(), waiting(2, Some(200)));
+    assert_eq!(tail.waiting(id(4)).unwrap(), waiting(0, None));
+    assert_eq!(tail.first_at_or_after(150).unwrap(), Some(id(2)));
+    assert_eq!(tail.first_at_or_after(301).unwrap(), Some(id(4)));
     assert_eq!(tail.first_at_or_after(401).unwrap(), None);
     app.execute("DELETE FROM outbox WHERE id > 1", ()).unwrap();
-    assert_eq!(tail.sequence().unwrap(), 4);
+    assert_eq!(tail.sequence().unwrap(), id(4));
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn a_long_backlog_is_counted_by_its_ids() {
     app.execute("DELETE FROM outbox WHERE id = 1000", ())
         .unwrap();
     let mut tail = tail(&outbox);
-    assert_eq!(tail.waiting(0).unwrap().count, 100_005);
-    assert_eq!(tail.waiting(900).unwrap().count, 99_104);
+    assert_eq!(tail.waiting(id(0)).unwrap().count, 100_005);
+    assert_eq!(tail.waiting(id(900)).unwrap().count, 99_104);
 }
 
 #[test]
@@ -268,12 +268,12 @@ fn a_time_that_is_no_integer_is_no_position() {
     let sql = "INSERT INTO outbox (event, data, time) VALUES ('a', '1', 'x'), ('a', '1', 5)";
     app.execute(sql, ()).unwrap();
     let mut tail = tail(&outbox);
-    assert_eq!(tail.first_at_or_after(0).unwrap(), Some(2));
+    assert_eq!(tail.first_at_or_after(0).unwrap(), Some(id(2)));
     let unknown = Waiting {
         count: 2,
         oldest_ms: None,
     };
-    assert_eq!(tail.waiting(0).unwrap(), unknown);
+    assert_eq!(tail.waiting(id(0)).unwrap(), unknown);
 }
 
 #[test]
@@ -315,9 +315,9 @@ fn rows_before_a_damaged_page_are_read() {
     bytes[page..page + 512].fill(0xff);
     std::fs::write(&outbox.path, bytes).unwrap();
     let mut tail = tail(&outbox);
-    let batch = tail.read(0, ALL, ALL).unwrap();
+    let batch = tail.read(id(0), ALL, ALL).unwrap();
     let last = batch.rows.last().unwrap().id();
-    assert!(batch.more && last > 100 && last < 1_000, "{last}");
+    assert!(batch.more && last > id(100) && last < id(1_000), "{last}");
     assert!(tail.read(last, ALL, ALL).unwrap_err().is_corrupt());
 }
 
@@ -337,7 +337,7 @@ fn another_file_under_the_path_is_noticed() {
     assert!(tail.replaced());
     std::fs::remove_file(&outbox.path).unwrap();
     assert!(tail.replaced());
-    assert_eq!(tail.read(0, ALL, ALL).unwrap().rows.len(), 1);
+    assert_eq!(tail.read(id(0), ALL, ALL).unwrap().rows.len(), 1);
 }
 
 #[test]
@@ -359,5 +359,5 @@ fn what_a_crash_left_half_done_is_taken_back() {
     std::fs::copy(whole.path.with_extension("db-journal"), &journal).unwrap();
     assert!(journal.metadata().unwrap().len() > 512);
     let mut tail = Tail::open(&path, 1_000).unwrap();
-    assert_eq!(ids(&tail.read(0, ALL, ALL).unwrap().rows), [1]);
+    assert_eq!(ids(&tail.read(id(0), ALL, ALL).unwrap().rows), [1]);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::{MAX_DATA_BYTES, Outbox, app, insert, outbox};
-use crate::model::{Clock, Vfs};
+use crate::model::{Clock, EventId, IdRange, Vfs};
 use crate::outbox::wal::Keeper;
 use crate::outbox::{
     Appender, Backfill, NewEvent, Pruned, Pruner, Tail, backfill, connect, create_if_missing,
@@ -31,6 +31,11 @@ fn the_sqlite_inside_is_none_whose_checkpoints_lose_commits() {
 }
 
 /// What a checkpoint says: whether somebody was in the way, pages in the WAL, and those copied.
+const FIRST: IdRange<EventId> = IdRange {
+    after: EventId::NONE,
+    up_to: EventId::new(1),
+};
+
 type Said = (bool, i64, i64);
 
 fn ask(app: &Connection, mode: &str) -> Said {
@@ -93,21 +98,15 @@ fn beside_a_checkpoint_no_commit_makes_the_wal_start_over() {
     let mut pruner = Pruner::open(&outbox.path, Vfs::default()).unwrap();
     let mut appender = Appender::open(&outbox.path, MAX_DATA_BYTES).unwrap();
     let (end, thread) = checkpoint_under_way(&outbox.path);
-    assert_eq!(
-        pruner.delete((0, 1), 10, || Ok(true)).unwrap(),
-        Pruned::Busy
-    );
+    assert_eq!(pruner.delete(FIRST, 10, || Ok(true)).unwrap(), Pruned::Busy);
     let appended = std::thread::spawn(move || appender.append(&[event("{}".into())]).unwrap());
-    assert_eq!(
-        pruner.delete((0, 1), 10, || Ok(true)).unwrap(),
-        Pruned::Busy
-    );
+    assert_eq!(pruner.delete(FIRST, 10, || Ok(true)).unwrap(), Pruned::Busy);
     assert_eq!(run_of(&outbox.path), before);
     assert!(!appended.is_finished());
     drop(end);
     thread.join().unwrap();
     assert_eq!(appended.join().unwrap().len(), 1);
-    let pruned = pruner.delete((0, 1), 10, || Ok(true)).unwrap();
+    let pruned = pruner.delete(FIRST, 10, || Ok(true)).unwrap();
     assert!(
         matches!(&pruned, Pruned::Rows(chunk) if chunk.deleted == 1),
         "{pruned:?}"
@@ -230,7 +229,7 @@ fn a_database_without_a_wal_is_left_alone() {
     let (end, thread) = checkpoint_under_way(&path);
     let appended = std::thread::spawn(move || appender.append(&[event("{}".into())]).unwrap());
     let mut pruner = Pruner::open(&path, Vfs::default()).unwrap();
-    assert_eq!(pruner.delete((0, 1), 1, || Ok(true)).unwrap(), Pruned::Busy);
+    assert_eq!(pruner.delete(FIRST, 1, || Ok(true)).unwrap(), Pruned::Busy);
     assert!(!appended.is_finished());
     drop(end);
     thread.join().unwrap();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::batch::Intake;
 use super::error::IntakeError;
 use super::follow::{Claim, Follow, Followed, Follower};
-use crate::model::Cursor;
+use crate::model::{Cursor, EventId};
 use crate::outbox::{self, Finding, Tail, Trace, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
@@ -68,7 +68,7 @@ fn wait<T: Transport>(
     let (pulse, standing) = (&dispatch.counters.intake, &dispatch.counters.standing);
     // Where there was an outbox, it is worth saying so: its file may have been lost.
     let known = dispatch.store().cursor().ok().flatten();
-    let taken = known.map_or(0, |cursor| cursor.event_id);
+    let taken = known.map_or(EventId::NONE, |cursor| cursor.event_id);
     let (mut seen, mut looks): (Option<Trace>, u32) = (None, 0);
     while !follow.stop.load(Ordering::Acquire) {
         let now = Trace::of(path);
@@ -107,10 +107,10 @@ fn is_worth_waiting(error: &outbox::Error) -> bool {
     error.is_awaited() || error.may_pass() || unfinished
 }
 
-fn waits_for(error: &outbox::Error, taken: i64) -> Finding {
+fn waits_for(error: &outbox::Error, taken: EventId) -> Finding {
     let mut finding = Finding::of(error, true);
     let of_which = match taken {
-        0 => String::new(),
+        EventId::NONE => String::new(),
         taken => format!(", of which events up to {taken} were taken"),
     };
     finding.text = format!("waiting for the outbox{of_which}: {}", finding.text);

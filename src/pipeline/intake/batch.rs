@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::below::Below;
 use super::error::IntakeError;
-use crate::model::{Admission, Clock, Cursor, Owed, Rejected, crash};
+use crate::model::{Admission, Clock, Cursor, EventId, Owed, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Pulse;
@@ -254,24 +254,24 @@ impl<T: Transport> Intake<T> {
 }
 
 /// Says where to go on and why, where that is not where the log `was`.
-pub(crate) fn journal_settled(settled: &Settled, was: i64) {
+pub(crate) fn journal_settled(settled: &Settled, was: EventId) {
     match settled {
         Settled::Same(_) | Settled::Fresh(_) => {}
         Settled::Updated(cursor) => tracing::debug!(
-            event_id = cursor.event_id,
+            event_id = cursor.event_id.get(),
             "rows that were taken have been changed in the outbox since; they stay taken"
         ),
         Settled::Back(cursor) => tracing::warn!(
-            from = cursor.event_id,
-            was,
-            generation = cursor.generation,
+            from = cursor.event_id.get(),
+            was = was.get(),
+            generation = cursor.generation.get(),
             "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
              newest row that is still the same; events behind it are sent again"
         ),
         Settled::Emptied(cursor, count) => tracing::warn!(
-            was,
+            was = was.get(),
             count,
-            generation = cursor.generation,
+            generation = cursor.generation.get(),
             "the outbox was emptied and its counter set back (or it was made anew): all that is in it \
              came after that, so it is taken from its beginning"
         ),
@@ -281,7 +281,7 @@ pub(crate) fn journal_settled(settled: &Settled, was: i64) {
 /// What rows become, as far as one transaction of at most so many deliveries goes, and how many rows that is.
 fn admission(
     routes: &Routes,
-    (rows, keys): (&[Row], &[(i64, Box<str>)]),
+    (rows, keys): (&[Row], &[(EventId, Box<str>)]),
     cursor: &Cursor,
     most: usize,
 ) -> (Admission, usize) {
@@ -306,14 +306,15 @@ fn admission(
                 rejected.push(row.clone());
             }
         }
-        if last > before + 1 {
-            gaps.push((before + 1, last - 1));
+        if last > before.next() {
+            gaps.push(before.next()..=last.back(1));
         }
         taken += 1;
     }
     let cursor = Cursor {
         event_id: last,
         fingerprints: thin(&cursor.fingerprints, &rows[..taken], keys, last),
+        former: cursor.former.clone(),
         ..*cursor
     };
     (
@@ -329,7 +330,7 @@ fn admission(
 
 fn journal(row: &Rejected) {
     tracing::warn!(
-        event_id = row.event_id,
+        event_id = row.event_id.get(),
         event = row.event,
         reason = row.reason,
         "a row of the outbox can't be sent and was set aside in rejected"

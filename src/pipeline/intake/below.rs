@@ -16,12 +16,13 @@
 //! the schema's version, and that not once for each commit.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::IntakeError;
-use crate::model::{Cursor, Rejected};
+use crate::model::{Cursor, EventId, Generation, IdRange, Rejected};
 use crate::outbox::{Row, Tail};
 use crate::pipeline::send::Dispatch;
 use crate::transport::Transport;
@@ -44,17 +45,18 @@ const REASON: &str = "it was written with an id that is not above those taken be
 struct Ids(BTreeMap<i64, [u64; 8]>);
 
 impl Ids {
-    fn place(id: i64) -> (i64, usize, u64) {
+    fn place(id: EventId) -> (i64, usize, u64) {
+        let id = id.get();
         let within = usize::try_from(id & 511).unwrap_or_default();
         (id >> 9, within / 64, 1 << (within % 64))
     }
 
-    fn add(&mut self, id: i64) {
+    fn add(&mut self, id: EventId) {
         let (block, word, bit) = Self::place(id);
         self.0.entry(block).or_default()[word] |= bit;
     }
 
-    fn remove(&mut self, id: i64) {
+    fn remove(&mut self, id: EventId) {
         let (block, word, bit) = Self::place(id);
         if let Some(words) = self.0.get_mut(&block) {
             words[word] &= !bit;
@@ -62,7 +64,7 @@ impl Ids {
     }
 
     #[cfg(test)]
-    fn has(&self, id: i64) -> bool {
+    fn has(&self, id: EventId) -> bool {
         let (block, word, bit) = Self::place(id);
         self.0
             .get(&block)
@@ -70,7 +72,7 @@ impl Ids {
     }
 
     /// Those that `others` has not, in their order.
-    fn without(&self, others: &Self) -> Vec<i64> {
+    fn without(&self, others: &Self) -> Vec<EventId> {
         let mut ids = Vec::new();
         for (block, words) in &self.0 {
             let theirs = others.0.get(block);
@@ -78,7 +80,7 @@ impl Ids {
                 let mut left = word & !theirs.map_or(0, |words| words[place]);
                 while left != 0 {
                     let at = i64::from(left.trailing_zeros()) + 64 * place_number(place);
-                    ids.push((block << 9) + at);
+                    ids.push(EventId::new((block << 9) + at));
                     left &= left - 1;
                 }
             }
@@ -94,9 +96,9 @@ fn place_number(place: usize) -> i64 {
 /// The ids of a look.
 #[derive(Debug)]
 struct Seen {
-    generation: i64,
+    generation: Generation,
     /// The cursor's place then.
-    last: i64,
+    last: EventId,
     ids: Ids,
 }
 
@@ -108,7 +110,7 @@ pub(super) struct Below {
     seen: Option<Seen>,
     /// Where the cursor was when the rows were last known to be in order: generation, id, and that
     /// moment in UNIX milliseconds.
-    since: (i64, i64, i64),
+    since: (Generation, EventId, i64),
     /// Somebody committed since the last look.
     asked: bool,
     /// Not sooner than that.
@@ -178,7 +180,11 @@ impl Below {
             last,
             ids: Ids::default(),
         };
-        tail.ids(last.saturating_sub(WATCHED), last, |id| now.ids.add(id))
+        let watched = IdRange {
+            after: last.back(WATCHED),
+            up_to: last,
+        };
+        tail.ids(watched, |id| now.ids.add(id))
             .map_err(IntakeError::Outbox)?;
         let before = (self.seen.as_ref()).filter(|seen| seen.generation == now.generation);
         let mut found = match before {
@@ -214,14 +220,15 @@ fn look_at_gaps<T: Transport>(
     dispatch: &Dispatch<T>,
 ) -> Result<(), IntakeError> {
     let gaps = dispatch.store().gaps().map_err(IntakeError::Store)?;
-    for (mut first, last) in gaps.into_iter().filter(|gap| gap.1 <= cursor.event_id) {
+    let passed = |gap: &RangeInclusive<EventId>| *gap.end() <= cursor.event_id;
+    for mut gap in gaps.into_iter().filter(passed) {
         loop {
-            let found = (tail.ids_between(first, last, ASIDE)).map_err(IntakeError::Outbox)?;
+            let found = (tail.ids_between(&gap, ASIDE)).map_err(IntakeError::Outbox)?;
             if !found.is_empty() {
                 set_aside(tail, cursor, dispatch, &found, false)?;
             }
             match found.last() {
-                Some(id) if found.len() == ASIDE => first = id + 1,
+                Some(id) if found.len() == ASIDE => gap = id.next()..=*gap.end(),
                 _ => break,
             }
         }
@@ -234,7 +241,7 @@ fn set_aside<T: Transport>(
     tail: &mut Tail,
     cursor: &Cursor,
     dispatch: &Dispatch<T>,
-    ids: &[i64],
+    ids: &[EventId],
     unless_traced: bool,
 ) -> Result<(), IntakeError> {
     let mut rows = Vec::with_capacity(ids.len());
@@ -260,8 +267,8 @@ fn set_aside<T: Transport>(
         dispatch.counters.admitted(0, count);
         tracing::warn!(
             count,
-            first = ids.first(),
-            newest = cursor.event_id,
+            first = ids.first().map(|id| id.get()),
+            newest = cursor.event_id.get(),
             "rows were written with ids at or below the newest that was taken, and are not sent: the \
              trigger that refuses them is missing, or was (`webhooksd schema outbox` has it); they \
              were set aside in rejected"
@@ -284,11 +291,11 @@ mod tests {
         ) {
             let of = |ids: &std::collections::BTreeSet<i64>| {
                 let mut bits = Ids::default();
-                ids.iter().for_each(|id| bits.add(*id));
+                ids.iter().for_each(|id| bits.add(EventId::new(*id)));
                 bits
             };
             let (before, mut now) = (of(&old), of(&new));
-            let more: Vec<i64> = new.difference(&old).copied().collect();
+            let more: Vec<EventId> = new.difference(&old).copied().map(EventId::new).collect();
             prop_assert_eq!(now.without(&before), more.clone());
             for id in &more {
                 prop_assert!(now.has(*id));

@@ -157,7 +157,7 @@ fn journal(attempt: &Attempt) {
         ($level:ident, $text:literal, $($more:tt)*) => {
             tracing::$level!(
                 webhook = &*attempt.due.webhook, event = &*attempt.due.event,
-                event_id = attempt.due.event_id, delivery = attempt.due.id,
+                event_id = attempt.due.event_id.get(), delivery = attempt.due.id.get(),
                 attempt = attempt.number, outcome = attempt.outcome(), status, error,
                 duration_ms, $($more)* $text)
         };

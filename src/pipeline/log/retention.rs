@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Cursor, Vfs};
+use crate::model::{Cursor, EventId, IdRange, Vfs};
 use crate::outbox::{self, Finding, Kept, Pruned, Pruner, Tail};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
@@ -138,14 +138,14 @@ impl<T: Transport> Dispatch<T> {
         let up_to = marked.min(cursor.event_id);
         let cursor = Arc::new(cursor);
         let (mut rows, begun) = (0, self.clock.instant());
-        let (mut after, mut kept): (i64, Option<Kept>) = (0, None);
+        let (mut after, mut kept): (EventId, Option<Kept>) = (EventId::NONE, None);
         let ended = loop {
             if self.is_stopping() {
                 return Ok(());
             }
             let chunk = self.clock.instant();
             let (path, cursor) = (retention.outbox.clone(), cursor.clone());
-            let limits = ((after, up_to), self.bounds().of(CHUNK_ROWS));
+            let limits = (IdRange { after, up_to }, self.bounds().of(CHUNK_ROWS));
             let (max_data_bytes, vfs) = (self.max_data_bytes(), self.vfs());
             let deleted = self
                 .with_blocking(move || {
@@ -226,7 +226,7 @@ fn finding_of(kept: &Kept, outbox: &Path) -> Finding {
 pub(crate) fn prune(
     (path, vfs): (&Path, Vfs),
     max_data_bytes: usize,
-    (between, rows): ((i64, i64), usize),
+    (between, rows): (IdRange<EventId>, usize),
     (cursor, now_ms): (&Cursor, i64),
 ) -> Result<Pruned, outbox::Error> {
     let mut pruner = Pruner::open(path, vfs)?;

@@ -5,19 +5,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::model::DeliveryId;
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::store::{self, Again, NotAgain};
 use crate::transport::Transport;
 
 /// A redelivery's answer, with the id that was asked for.
-pub(crate) type Asked = (i64, Result<i64, NotAgain>);
+pub(crate) type Asked = (DeliveryId, Result<DeliveryId, NotAgain>);
 
 impl<T: Transport> Dispatch<T> {
     /// Makes deliveries once more, with the same bytes, and has them sent.
     ///
     /// # Errors
     /// The log can't be written: then none was made.
-    pub async fn redeliver(self: &Arc<Self>, ids: Vec<i64>) -> Result<Vec<Asked>, store::Error> {
+    pub async fn redeliver(
+        self: &Arc<Self>,
+        ids: Vec<DeliveryId>,
+    ) -> Result<Vec<Asked>, store::Error> {
         let begun = self.clock.instant();
         // Lanes are told in the same call: who asked may be gone when it returns, and this future too.
         let (answers, lanes) = self
@@ -31,7 +35,7 @@ impl<T: Transport> Dispatch<T> {
         if answers.len() > 1 {
             self.let_others_through(&lanes, took).await;
         }
-        let asked = |(id, answer): (i64, Again)| (id, answer.map(|(new, _)| new));
+        let asked = |(id, answer): (DeliveryId, Again)| (id, answer.map(|(new, _)| new));
         Ok(answers.into_iter().map(asked).collect())
     }
 

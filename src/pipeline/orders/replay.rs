@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::chunks::CHUNK_ROWS;
 use super::refused::Refused;
-use crate::model::{Cursor, Event, Fanned, Pattern, crash};
+use crate::model::{Cursor, Event, EventId, Fanned, Pattern, ReplayId, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
@@ -42,7 +42,7 @@ pub struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its id; `None` where it was only counted.
-    pub id: Option<i64>,
+    pub id: Option<ReplayId>,
     /// Deliveries to be made.
     pub matched: i64,
     /// Events since then that are no longer in the outbox, as far as the log's hourly marks tell.
@@ -76,14 +76,14 @@ impl Wanted {
 /// One chunk that was read.
 struct Chunk {
     events: Vec<Event>,
-    next_id: i64,
+    next_id: EventId,
     ended: bool,
 }
 
 /// A step's result: the lanes that got something, whether it was the last, and how long it took.
 struct Stepped<E> {
     lanes: Vec<Arc<Lane<E>>>,
-    next_id: i64,
+    next_id: EventId,
     ended: bool,
     took: Duration,
 }
@@ -120,7 +120,7 @@ impl<T: Transport> Dispatch<T> {
         let (mut replay, pruned) = self
             .with_blocking(move || {
                 let marked = mark.filter(|(generation, _)| *generation == cursor.generation);
-                this.survey(&wanted, &cursor, marked.map_or(0, |(_, id)| id))
+                this.survey(&wanted, &cursor, marked.map_or(EventId::NONE, |(_, id)| id))
             })
             .await
             .map_err(Refused::Outbox)?;
@@ -136,7 +136,7 @@ impl<T: Transport> Dispatch<T> {
                 })
                 .await
                 .map_err(Refused::Store)?;
-            tracing::info!(replay = written.id, matched, "replay begun");
+            tracing::info!(replay = written.id.get(), matched, "replay begun");
             return Ok(Found {
                 id: Some(written.id),
                 matched,
@@ -155,21 +155,22 @@ impl<T: Transport> Dispatch<T> {
         &self,
         wanted: &Wanted,
         cursor: &Cursor,
-        taken_before: i64,
+        taken_before: EventId,
     ) -> Result<(Replay, i64), outbox::Error> {
         let mut tail = self.replay_tail()?;
         let routes = wanted.routes(&self.routes());
         let first = tail.first_at_or_after(wanted.since_ms)?;
-        let oldest = tail.read(0, 1, 1)?.rows.first().map(row_id);
-        let pruned = oldest.map_or(cursor.event_id, |id| id - 1) - taken_before;
+        let oldest = tail.read(EventId::NONE, 1, 1)?.rows.first().map(row_id);
+        let gone = oldest.map_or(cursor.event_id, |id| id.back(1));
+        let pruned = gone.distance_from(taken_before);
         let mut replay = Replay {
-            id: 0,
+            id: ReplayId::NONE,
             generation: cursor.generation,
             since_ms: wanted.since_ms,
             until_ms: wanted.until_ms,
             webhook: wanted.webhook.clone(),
             event: wanted.event.clone(),
-            next_id: first.unwrap_or(cursor.event_id + 1),
+            next_id: first.unwrap_or(cursor.event_id.next()),
             last_id: cursor.event_id,
             matched: 0,
             done: 0,
@@ -273,7 +274,7 @@ impl<T: Transport> Dispatch<T> {
                 self.with_store(move |this, store| store.finish_replay(id, this.clock.now_ms()))
                     .await
                     .map_err(Trouble::Store)?;
-                tracing::info!(replay = id, "replay finished");
+                tracing::info!(replay = id.get(), "replay finished");
                 return Ok(());
             }
             self.let_others_through(&lanes, took).await;
@@ -310,7 +311,7 @@ impl<T: Transport> Dispatch<T> {
             let cursor = log.cursor().map_err(Trouble::Store)?.unwrap_or_default();
             if cursor.generation != replay.generation {
                 tracing::warn!(
-                    replay = replay.id,
+                    replay = replay.id.get(),
                     "the outbox was put back or exchanged: its ids mean other events now, and the \
                      replay ends here"
                 );
@@ -337,7 +338,7 @@ impl<T: Transport> Dispatch<T> {
 }
 
 /// The deliveries of a chunk, as far as one transaction goes, and the id to go on at.
-fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, i64) {
+fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, EventId) {
     let (mut events, mut deliveries) = (Vec::new(), 0);
     for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
         let Some(fanned) = routes.fan_out(event) else {
@@ -352,10 +353,10 @@ fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, i64
     (events, chunk.next_id)
 }
 
-fn read(tail: &mut Tail, next_id: i64, last_id: i64) -> Result<Chunk, outbox::Error> {
-    let batch = tail.read(next_id - 1, READ.0, READ.1)?;
+fn read(tail: &mut Tail, next_id: EventId, last_id: EventId) -> Result<Chunk, outbox::Error> {
+    let batch = tail.read(next_id.back(1), READ.0, READ.1)?;
     let beyond = batch.rows.last().is_none_or(|row| row_id(row) >= last_id);
-    let next_id = batch.rows.last().map_or(next_id, |row| row_id(row) + 1);
+    let next_id = batch.rows.last().map_or(next_id, |row| row_id(row).next());
     let events = batch.rows.into_iter().filter_map(|row| match row {
         Row::Event(event) if event.id <= last_id => Some(event),
         Row::Event(_) | Row::Unsendable(_) => None,
@@ -367,7 +368,7 @@ fn read(tail: &mut Tail, next_id: i64, last_id: i64) -> Result<Chunk, outbox::Er
     })
 }
 
-fn row_id(row: &Row) -> i64 {
+fn row_id(row: &Row) -> EventId {
     match row {
         Row::Event(event) => event.id,
         Row::Unsendable(row) => row.event_id,

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::refused::Refused;
 use crate::dialect;
-use crate::model::{Attempt, Dialect, Event, Fanned, Origin, Webhook};
+use crate::model::{Attempt, DeliveryId, Dialect, Event, Fanned, Origin, Webhook};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::LogGuard;
 use crate::transport::Transport;
@@ -23,12 +23,12 @@ const TEST_WAIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Tested {
     /// The delivery that was made for it.
-    pub delivery_id: i64,
+    pub delivery_id: DeliveryId,
     /// Its attempt; `None` where it was not made in time.
     pub attempt: Option<Attempt>,
 }
 
-type Begun = (i64, oneshot::Receiver<Attempt>);
+type Begun = (DeliveryId, oneshot::Receiver<Attempt>);
 
 impl<T: Transport> Dispatch<T> {
     /// Tries a webhook out: one attempt, logged, with the dialect's own sample unless an event's

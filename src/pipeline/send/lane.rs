@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::pacing::{UNANSWERED, UNHEARD};
-use crate::model::{Due, Url, Webhook};
+use crate::model::{DeliveryId, Due, Url, Webhook};
 use crate::pipeline::shared::Bounds;
 use crate::pipeline::shared::counters::Tally;
 
@@ -52,7 +52,7 @@ pub(crate) struct State<E> {
     /// The most rows in it.
     queue_rows: usize,
     bytes: usize,
-    held: HashSet<i64>,
+    held: HashSet<DeliveryId>,
     /// Requests in flight, or just about to be.
     pub(crate) active: usize,
     /// Bytes of their bodies.
@@ -231,12 +231,12 @@ impl<E> State<E> {
     }
 
     /// Lets go of a delivery whose attempt is in the log.
-    pub(crate) fn release(&mut self, id: i64) {
+    pub(crate) fn release(&mut self, id: DeliveryId) {
         self.held.remove(&id);
     }
 
     /// Whether this process has that delivery in hand.
-    pub(crate) fn holds(&self, id: i64) -> bool {
+    pub(crate) fn holds(&self, id: DeliveryId) -> bool {
         self.held.contains(&id)
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, State, Taken};
+use crate::model::DeliveryId;
 use crate::transport::Transport;
 
 /// Bytes of bodies in flight for all the webhooks together. A webhook may have a quarter of what is left
@@ -39,7 +40,7 @@ pub(super) struct Permit<T: Transport> {
     dispatch: Arc<Dispatch<T>>,
     pub(super) lane: Arc<Lane<T::Endpoint>>,
     /// The delivery that this process would hold for ever if the worker came to no end with it.
-    in_hand: Option<i64>,
+    in_hand: Option<DeliveryId>,
     /// Bytes of the body in flight.
     flying: Option<usize>,
     given_back: bool,

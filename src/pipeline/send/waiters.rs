@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::model::Attempt;
+use crate::model::{Attempt, DeliveryId};
 
 /// Attempts that somebody waits for.
 #[derive(Default)]
 pub(crate) struct Waiters {
     count: AtomicUsize,
-    waiting: Mutex<HashMap<i64, oneshot::Sender<Attempt>>>,
+    waiting: Mutex<HashMap<DeliveryId, oneshot::Sender<Attempt>>>,
 }
 
 impl Waiters {
-    pub(crate) fn watch(&self, delivery: i64) -> oneshot::Receiver<Attempt> {
+    pub(crate) fn watch(&self, delivery: DeliveryId) -> oneshot::Receiver<Attempt> {
         let (tell, told) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         // Those who gave up waiting have no other end.

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::standing::Standing;
-use crate::model::{Attempt, Clock, Fault, METRICS_BUCKETS, METRICS_EDGES_MS, Verdict};
+use crate::model::{Attempt, Clock, DeliveryId, Fault, METRICS_BUCKETS, METRICS_EDGES_MS, Verdict};
 
 /// Between two journal lines about faults of our own machine, which would come by the thousand.
 const FAULT_LINE_MS: i64 = 10_000;
@@ -149,12 +149,12 @@ impl Counters {
         self.appends.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn fault(&self, clock: &Clock, webhook: &str, delivery: i64, fault: &Fault) {
+    pub(crate) fn fault(&self, clock: &Clock, webhook: &str, delivery: DeliveryId, fault: &Fault) {
         let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
         let (now_ms, last_ms) = (clock.now_ms(), self.fault_line_ms.load(Ordering::Relaxed));
         if (now_ms - last_ms).abs() >= FAULT_LINE_MS {
             self.fault_line_ms.store(now_ms, Ordering::Relaxed);
-            tracing::warn!(step = "make an attempt", webhook, delivery, %fault, faults,
+            tracing::warn!(step = "make an attempt", webhook, delivery = delivery.get(), %fault, faults,
                 "this machine can't send at the moment; the delivery waits and loses no try");
         }
     }

@@ -156,7 +156,7 @@ impl Witness<'_> {
     /// Whether no other of several known rows has this data.
     fn is_alone(&self, columns: &Columns) -> bool {
         let (mut all, mut alike) = (0, 0);
-        for (_, print) in &self.cursor.fingerprints {
+        for (_, print) in self.cursor.fingerprints.iter().chain(&self.cursor.former) {
             if let Print::Columns(other) = print {
                 all += 1;
                 alike += usize::from(other.data == columns.data);

@@ -126,7 +126,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dialect, Pattern, Url};
+    use crate::model::{Dialect, EventId, Pattern, Url};
 
     fn webhook(name: &str, tenants: Option<&[&str]>) -> Arc<Webhook> {
         Arc::new(Webhook {
@@ -158,7 +158,7 @@ mod tests {
         let tenants = [None, Some("globex"), Some("initech"), Some("globex"), None];
         for (id, tenant) in (1..).zip(tenants) {
             let event = Event {
-                id,
+                id: EventId::new(id),
                 name: name.clone(),
                 data: "1".into(),
                 time_ms: 0,

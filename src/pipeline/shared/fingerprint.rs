@@ -6,27 +6,27 @@
 //! the newest row that is still the one that was taken. What a print that differs means is judged
 //! by `evidence`.
 //!
-//! Where the outbox was emptied, its former prints are kept behind the new ones, under their ids with
-//! the sign turned: by them a backup is known that is put back after that.
+//! Where the outbox was emptied, its former prints are kept beside the new ones: by them a backup is
+//! known that is put back after that.
+
+use std::cmp::Reverse;
 
 use crate::dialect;
 use crate::model::event::MAX_TIME_MS;
 use crate::model::print::{Columns, Print};
+use crate::model::{Cursor, EventId};
 use crate::outbox::Row;
 
 /// The id and the print of a row.
-pub(crate) type Known = (i64, Print);
+pub(crate) type Known = (EventId, Print);
 
 /// So many former prints are kept, which reach as far back as four thousand million rows.
 const FORMER: usize = 64;
 
-/// The prints that are left of these where their rows are gone, and ids begin anew.
-pub(crate) fn former(prints: &[Known]) -> Vec<Known> {
-    let mut former: Vec<Known> = prints
-        .iter()
-        .map(|(id, print)| (-id.abs(), *print))
-        .collect();
-    former.sort_by_key(|(id, _)| *id);
+/// The former prints that are left of a cursor where its rows are gone, and ids begin anew.
+pub(crate) fn former(cursor: &Cursor) -> Vec<Known> {
+    let mut former: Vec<Known> = [&*cursor.fingerprints, &*cursor.former].concat();
+    former.sort_by_key(|(id, _)| Reverse(*id));
     former.truncate(FORMER);
     former
 }
@@ -93,8 +93,8 @@ fn hash(bytes: &[u8]) -> u32 {
 pub(crate) fn thin(
     old: &[Known],
     batch: &[Row],
-    keys: &[(i64, Box<str>)],
-    cursor_id: i64,
+    keys: &[(EventId, Box<str>)],
+    cursor_id: EventId,
 ) -> Vec<Known> {
     // Only rows near a power of two can be kept, so only of those are prints made.
     let wanted = |back: usize| (back + 1).is_power_of_two();
@@ -110,11 +110,10 @@ pub(crate) fn thin(
             (row.id(), print(row, key))
         })
         .collect();
-    let (current, former) = old.split_at(old.partition_point(|(id, _)| *id > 0));
-    kept.extend(current.iter().filter(|(id, _)| *id <= cursor_id));
-    kept.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    kept.extend(old.iter().filter(|(id, _)| *id <= cursor_id));
+    kept.sort_by_key(|(id, _)| Reverse(*id));
     kept.dedup_by_key(|(id, _)| *id);
-    let distance = |id: i64| (cursor_id - id).max(0).checked_ilog2();
+    let distance = |id| cursor_id.distance_from(id).max(0).checked_ilog2();
     let mut thinned: Vec<Known> = Vec::with_capacity(kept.len());
     for (place, entry) in kept.iter().enumerate() {
         let same =
@@ -124,7 +123,6 @@ pub(crate) fn thin(
             thinned.push(*entry);
         }
     }
-    thinned.extend(former);
     thinned
 }
 
@@ -136,7 +134,7 @@ mod tests {
 
     fn event(id: i64) -> Event {
         Event {
-            id,
+            id: EventId::new(id),
             name: "e".into(),
             data: "{}".into(),
             time_ms: id,
@@ -175,7 +173,7 @@ mod tests {
     fn a_row_that_was_set_aside_is_known_again_whatever_the_limits_are_by_now() {
         let aside = |time_ms, reason: &str| {
             Row::Unsendable(Rejected {
-                event_id: 1,
+                event_id: EventId::new(1),
                 event: "e".into(),
                 reason: reason.into(),
                 time_ms,
@@ -209,13 +207,13 @@ mod tests {
                 let ids = cursor + 1..=cursor + size;
                 let rows: Vec<Row> = ids.map(event).map(Row::Event).collect();
                 cursor += size;
-                prints = thin(&prints, &rows, &[], cursor);
+                prints = thin(&prints, &rows, &[], EventId::new(cursor));
             }
-            prop_assert_eq!(prints[0].0, cursor);
+            prop_assert_eq!(prints[0].0.get(), cursor);
             prop_assert!(prints.len() <= 2 + 2 * 54);
             let mut far = 4;
             while far < cursor {
-                prop_assert!(prints.iter().any(|(id, _)| (far / 4..=far).contains(&(cursor - id))),
+                prop_assert!(prints.iter().any(|(id, _)| (far / 4..=far).contains(&(cursor - id.get()))),
                     "nothing between {} and {far} behind {cursor}: {:?}", far / 4, prints);
                 far *= 4;
             }

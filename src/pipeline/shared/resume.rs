@@ -12,7 +12,7 @@
 
 use super::evidence::{SLACK_MS, Sight, Witness, is_a_clocks};
 use super::fingerprint::{Known, former, is_of, print, thin};
-use crate::model::{Cursor, Print};
+use crate::model::{Cursor, EventId, Generation, Print};
 use crate::outbox::{Error, Tail, Waiting};
 
 /// Events older than this, in a log that is new, are somebody's decision to send.
@@ -93,11 +93,11 @@ pub(crate) enum Refusal {
         /// The time of the oldest, UNIX milliseconds; `None` without a proper one.
         oldest_ms: Option<i64>,
         /// Where the log is.
-        cursor: i64,
+        cursor: EventId,
         /// When it was last in order, UNIX milliseconds.
         since_ms: i64,
         /// The outbox's counter, where it stands below the log's place.
-        counter: Option<i64>,
+        counter: Option<EventId>,
     },
 }
 
@@ -111,10 +111,10 @@ pub(crate) fn settle(
     now_ms: i64,
 ) -> Result<Result<Settled, Refusal>, Error> {
     let Some(cursor) = known else {
-        return Ok(match tail.oldest_ms(0)? {
+        return Ok(match tail.oldest_ms(EventId::NONE)? {
             // To count many takes longer than all the rest of a start, so it is done only to refuse.
             Some(oldest_ms) if oldest_ms < now_ms - OLD_MS => Err(Refusal::OldEvents {
-                count: tail.waiting(0)?.count,
+                count: tail.waiting(EventId::NONE)?.count,
                 oldest_ms,
             }),
             _ => Ok(Settled::Fresh(Cursor::default())),
@@ -138,16 +138,17 @@ pub(crate) fn resettle(
     let lost = sequence < cursor.event_id;
     let looked = Looked::new(tail, &cursor, now_ms)?;
     let known = looked.known;
-    let again = |event_id, fingerprints| Cursor {
-        generation: cursor.generation + 1,
+    let again = |event_id, fingerprints, former| Cursor {
+        generation: cursor.generation.next(),
         event_id,
         fingerprints,
+        former,
         time_ms: now_ms,
     };
     if known.is_none()
         && let Some(fingerprints) = returned(tail, &cursor)?
     {
-        let cursor = again(fingerprints[0].0, near(tail, &fingerprints)?);
+        let cursor = again(fingerprints[0].0, near(tail, &fingerprints)?, Vec::new());
         return Ok(Ok(Settled::Back(cursor)));
     }
     let foreign = |waiting: Waiting| Refusal::Foreign {
@@ -159,12 +160,13 @@ pub(crate) fn resettle(
     };
     // Times before the clock was set back tell nothing of what is new.
     let tells = now_ms >= cursor.time_ms;
-    let begins = cursor.event_id == 0 && !cursor.fingerprints.is_empty();
+    let begins = cursor.event_id == EventId::NONE
+        && !(cursor.fingerprints.is_empty() && cursor.former.is_empty());
     if begins && tells && !steady {
         // Not the rows of before, and older than the outbox was seen empty.
-        let oldest_ms = tail.oldest_ms(0)?.filter(|time_ms| is_a_clocks(*time_ms));
-        if oldest_ms.is_some_and(|time_ms| time_ms < cursor.time_ms - OLD_MS) {
-            return Ok(Err(foreign(tail.waiting(0)?)));
+        let is_older = |ms| is_a_clocks(ms) && ms < cursor.time_ms - OLD_MS;
+        if tail.oldest_ms(EventId::NONE)?.is_some_and(is_older) {
+            return Ok(Err(foreign(tail.waiting(EventId::NONE)?)));
         }
     }
     if !lost {
@@ -189,13 +191,14 @@ pub(crate) fn resettle(
     }
     if let Some((place, _)) = known {
         let fingerprints = near(tail, &cursor.fingerprints[place..])?;
-        let cursor = again(cursor.fingerprints[place].0, fingerprints);
+        let former = cursor.former.clone();
+        let cursor = again(cursor.fingerprints[place].0, fingerprints, former);
         return Ok(Ok(Settled::Back(cursor)));
     }
-    let waiting = tail.waiting(0)?;
+    let waiting = tail.waiting(EventId::NONE)?;
     if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms - SLACK_MS)?) {
         let since_ms = cursor.time_ms;
-        let mut cursor = again(0, former(&cursor.fingerprints));
+        let mut cursor = again(EventId::NONE, Vec::new(), former(&cursor));
         if waiting.count > 0 {
             cursor.time_ms = since_ms;
         }
@@ -214,8 +217,8 @@ fn near(tail: &mut Tail, prints: &[Known]) -> Result<Vec<Known>, Error> {
     // The ends of each distance; between them `thin` would keep none.
     for distance in 0..NEAR_DISTANCES {
         for back in [1 << distance, (2 << distance) - 1] {
-            // Ids of no counter are left out: below 0 a print is a former one.
-            if let Some(id) = tail.newest_up_to(at - back)?.filter(|id| *id > 0)
+            // Ids of no counter are left out.
+            if let Some(id) = (tail.newest_up_to(at.back(back))?).filter(|id| *id > EventId::NONE)
                 && let Some((row, key)) = tail.row_and_key(id)?
             {
                 near.push((id, print(&row, key.as_deref())));
@@ -230,11 +233,8 @@ fn near(tail: &mut Tail, prints: &[Known]) -> Result<Vec<Known>, Error> {
 /// The prints up to the newest row that was taken before the outbox was seen empty and is back, to the
 /// byte. A time that is no clock's tells nothing: such a row may have been written again.
 fn returned(tail: &mut Tail, cursor: &Cursor) -> Result<Option<Vec<Known>>, Error> {
-    for (place, (id, kept)) in cursor.fingerprints.iter().enumerate() {
-        if *id >= 0 {
-            continue;
-        }
-        let Some((row, key)) = tail.row_and_key(-id)? else {
+    for (place, (id, kept)) in cursor.former.iter().enumerate() {
+        let Some((row, key)) = tail.row_and_key(*id)? else {
             continue;
         };
         let key = key.as_deref();
@@ -242,8 +242,7 @@ fn returned(tail: &mut Tail, cursor: &Cursor) -> Result<Option<Vec<Known>>, Erro
             continue;
         };
         if is_of(kept, &row, key) == Some(true) && is_a_clocks(now.time_ms) {
-            let back = cursor.fingerprints[place..].iter();
-            let mut back: Vec<Known> = back.map(|(id, print)| (-id, *print)).collect();
+            let mut back = cursor.former[place..].to_vec();
             back.dedup_by_key(|(id, _)| *id);
             return Ok(Some(back));
         }
@@ -270,9 +269,6 @@ impl Looked {
             prints: Vec::new(),
         };
         for (place, kept) in cursor.fingerprints.iter().enumerate() {
-            if kept.0 < 0 {
-                break;
-            }
             // A row that is gone was pruned unless the whole tail is.
             let Some((row, key)) = tail.row_and_key(kept.0)? else {
                 continue;
@@ -310,9 +306,6 @@ impl Looked {
 /// The outbox can't be read.
 pub(crate) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
     for (id, kept) in &cursor.fingerprints {
-        if *id < 0 {
-            break;
-        }
         if let Some((row, key)) = tail.row_and_key(*id)? {
             // A row that can't be compared is looked at together with the others.
             return Ok(is_of(kept, &row, key.as_deref()) == Some(true));
@@ -340,19 +333,20 @@ pub(crate) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Resu
 /// The outbox can't be read.
 pub(crate) fn settle_at(
     tail: &mut Tail,
-    event_id: i64,
-    generation: i64,
+    event_id: EventId,
+    generation: Generation,
     now_ms: i64,
 ) -> Result<Cursor, Error> {
     let first = event_id
-        .saturating_sub(i64::try_from(SETTLE_ROWS).unwrap_or(i64::MAX))
-        .max(0);
+        .back(i64::try_from(SETTLE_ROWS).unwrap_or(i64::MAX))
+        .max(EventId::NONE);
     let batch = tail.read(first, SETTLE_ROWS, usize::MAX)?;
     let behind = batch.rows.partition_point(|row| row.id() <= event_id);
     Ok(Cursor {
         generation,
         event_id,
         fingerprints: thin(&[], &batch.rows[..behind], &batch.keys, event_id),
+        former: Vec::new(),
         time_ms: now_ms,
     })
 }

@@ -215,7 +215,7 @@ impl Book {
 
     /// A request begins.
     pub(super) fn begin(&mut self, to: &Arc<str>, sending: &Sending, body: &Bytes, act: &str) {
-        let (due, id) = (&sending.due, sending.due.id);
+        let (due, id) = (&sending.due, sending.due.id.get());
         if self
             .sent
             .get(&id)

@@ -109,7 +109,7 @@ impl Transport for Endpoints {
     async fn send(&self, to: &Arc<str>, request: &Request) -> Result<Exchange, Fault> {
         let sending = hooks::sent();
         hooks::alive().await;
-        let id = sending.due.id;
+        let id = sending.due.id.get();
         let act = {
             let mut book = self.book();
             let mood = book.mood(to);

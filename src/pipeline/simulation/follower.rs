@@ -100,7 +100,7 @@ impl Follower {
                 book.note(&format!("back from {} to {}", was.event_id, now.event_id));
             }
             if always {
-                book.cursor_is_right(now.event_id);
+                book.cursor_is_right(now.event_id.get());
             }
         }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;

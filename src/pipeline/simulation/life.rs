@@ -17,7 +17,7 @@ use super::hooks::{self, VFS};
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
 use super::world::Files;
-use crate::model::{Clock, Cursor, Dialect};
+use crate::model::{Clock, Cursor, Dialect, Generation};
 use crate::outbox::Tail;
 use crate::pipeline::send::QUEUE_ROWS;
 use crate::pipeline::{Dispatch, Intake, IntakeError, Pace, Settled, settle};
@@ -296,7 +296,9 @@ fn cursor(
     book: &Mutex<Book>,
 ) -> Result<Cursor, store::Error> {
     let known = store.cursor()?;
-    let generation = known.as_ref().map_or(0, |cursor| cursor.generation);
+    let generation = known
+        .as_ref()
+        .map_or(Generation::FIRST, |cursor| cursor.generation);
     let now_ms = clock.now_ms();
     let settled = match settle(tail, known, now_ms).unwrap() {
         Ok(settled) => settled,
@@ -306,7 +308,7 @@ fn cursor(
             // Rows of an outbox that was seen empty at a later hour of the clock: a person is asked.
             book.put_back |= book.turned_back && book.cursor.1 == 0;
             Settled::Fresh(Cursor {
-                generation: generation + 1,
+                generation: generation.next(),
                 ..Cursor::default()
             })
         }
@@ -316,6 +318,6 @@ fn cursor(
     }
     let mut book = lock(book);
     book.goes_on_at(settled.cursor());
-    book.cursor_is_right(settled.cursor().event_id);
+    book.cursor_is_right(settled.cursor().event_id.get());
     Ok(settled.cursor().clone())
 }

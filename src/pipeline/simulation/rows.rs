@@ -89,8 +89,8 @@ impl Book {
 
     /// Where the intake thinks that the cursor is.
     pub(super) fn goes_on_at(&mut self, cursor: &Cursor) {
-        if self.cursor != (cursor.generation, cursor.event_id) {
-            let (kept, id) = (self.cursor, cursor.event_id);
+        let (kept, id) = (self.cursor, cursor.event_id.get());
+        if kept != (cursor.generation.get(), id) {
             self.broke(&format!("the log's cursor is {kept:?} and not {id}"));
         }
     }

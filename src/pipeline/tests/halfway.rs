@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{Act, World, webhook};
-use crate::model::{Clock, Dialect, Webhook};
+use crate::model::{Clock, DeliveryId, Dialect, Webhook};
 use crate::pipeline::{Change, Retention};
 use crate::store::person::Person;
 
@@ -130,7 +130,7 @@ async fn what_was_asked_for_is_done_though_nobody_waits_for_the_answer() {
     world.admit(1).await;
     world.settled().await;
     let (begun, at_once) = (world.clock.instant(), Duration::ZERO);
-    let again = world.dispatch.redeliver(vec![1]);
+    let again = world.dispatch.redeliver(vec![DeliveryId::new(1)]);
     let answer = tokio::time::timeout(at_once, again).await;
     assert!(answer.is_err(), "the answer was waited for");
     let test = world.dispatch.test("w", None, None);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::world::{Act, START_MS, World, webhook};
-use crate::model::{Cursor, Dialect, Vfs};
+use crate::model::{Cursor, Dialect, EventId, Generation, IdRange, Vfs};
 use crate::outbox::{Appender, NewEvent, Pruned, Tail, application, create_if_missing};
 use crate::pipeline::log::prune;
 use crate::pipeline::send::Dispatch;
@@ -101,6 +101,12 @@ impl Putback {
     }
 }
 
+/// The rows that are to be pruned.
+const FIRST: IdRange<EventId> = IdRange {
+    after: EventId::NONE,
+    up_to: EventId::new(3),
+};
+
 /// Takes all in that is there.
 fn drain(intake: &mut Intake<Scripted>) {
     while let Step::Taken(_) = intake.step().unwrap() {}
@@ -191,13 +197,19 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     this.write(&["a"]);
     this.back_up();
     this.write(&["b", "c"]);
-    let cursor = settle_at(&mut this.tail(), 3, 0, START_MS).unwrap();
+    let cursor = settle_at(
+        &mut this.tail(),
+        EventId::new(3),
+        Generation::FIRST,
+        START_MS,
+    )
+    .unwrap();
     this.put_back();
     this.write(&["d"]);
     let pruned = prune(
         (&this.outbox, Vfs::default()),
         MAX_DATA_BYTES,
-        ((0, 3), 200),
+        (FIRST, 200),
         (&cursor, START_MS),
     )
     .unwrap();
@@ -206,17 +218,23 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     let pruned = prune(
         (&this.outbox, Vfs::default()),
         MAX_DATA_BYTES,
-        ((0, 3), 200),
+        (FIRST, 200),
         (&cursor, START_MS),
     )
     .unwrap();
     assert_eq!(pruned, Pruned::Kept, "other rows have the ids");
     assert_eq!(application::ids_after(&this.outbox, 0), [1, 2, 3, 4]);
-    let cursor = settle_at(&mut this.tail(), 4, 1, START_MS).unwrap();
+    let cursor = settle_at(
+        &mut this.tail(),
+        EventId::new(4),
+        Generation::new(1),
+        START_MS,
+    )
+    .unwrap();
     let pruned = prune(
         (&this.outbox, Vfs::default()),
         MAX_DATA_BYTES,
-        ((0, 3), 200),
+        (FIRST, 200),
         (&cursor, START_MS),
     )
     .unwrap();

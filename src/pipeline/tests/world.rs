@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::model::{
-    Admission, Answer, Class, Clock, Cursor, Dialect, Event, Exchange, Failure, Fault, Owed,
-    Phases, Request, Webhook,
+    Admission, Answer, Class, Clock, Cursor, Dialect, Event, EventId, Exchange, Failure, Fault,
+    Generation, Owed, Phases, Request, Webhook,
 };
 use crate::pipeline::{Change, Directed, Dispatch, Pace, Retention};
 use crate::store::{self, Checkpointer, Store};
@@ -237,12 +237,13 @@ impl World {
                 };
                 let routes = dispatch.routes();
                 let events = (first..=last)
-                    .filter_map(|id| routes.fan_out(&event(id)))
+                    .filter_map(|id| routes.fan_out(&event(EventId::new(id))))
                     .collect();
                 let cursor = Cursor {
-                    generation: 0,
-                    event_id: last,
+                    generation: Generation::FIRST,
+                    event_id: EventId::new(last),
                     fingerprints: Vec::new(),
+                    former: Vec::new(),
                     time_ms: now_ms,
                 };
                 let admission = Admission {

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::Dialect;
+use crate::model::{DeliveryId, Dialect, EventId, Generation};
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -17,7 +17,7 @@ const MAX_DELIVERIES: i64 = 20_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventTrace {
     /// The generation and the last event that was taken in; `None` where the log is new.
-    pub cursor: Option<(i64, i64)>,
+    pub cursor: Option<(Generation, EventId)>,
     /// Its deliveries in the newest generation that has some, the newest first.
     pub deliveries: Vec<DeliveryTrace>,
     /// Those of the generations before, in which its id may have been another event's.
@@ -32,9 +32,9 @@ pub(crate) struct EventTrace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryTrace {
     /// Its id.
-    pub id: i64,
+    pub id: DeliveryId,
     /// Counts the times that the outbox was exchanged.
-    pub generation: i64,
+    pub generation: Generation,
     /// The event's name.
     pub event: String,
     /// The webhook's name.
@@ -67,7 +67,7 @@ pub(crate) struct RejectedTrace {
     /// When, UNIX milliseconds.
     pub time_ms: i64,
     /// Counts the times that the outbox was exchanged.
-    pub generation: i64,
+    pub generation: Generation,
 }
 
 /// A webhook that the daemon knows or knew.
@@ -80,9 +80,9 @@ pub(crate) struct WebhookRow {
     /// Since when, UNIX milliseconds.
     pub since_ms: i64,
     /// The generation at that time.
-    pub generation: i64,
+    pub generation: Generation,
     /// The last event that had been taken in by then.
-    pub after_event_id: i64,
+    pub after_event_id: EventId,
 }
 
 impl Reader {
@@ -90,7 +90,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn event(&self, event_id: i64) -> Result<EventTrace, Error> {
+    pub(crate) fn event(&self, event_id: EventId) -> Result<EventTrace, Error> {
         let read = || -> rusqlite::Result<EventTrace> {
             let connection = &self.connection;
             let all = deliveries(connection, event_id)?;
@@ -119,8 +119,8 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn bodies(
         &self,
-        generation: i64,
-        event_id: i64,
+        generation: Generation,
+        event_id: EventId,
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
             self.connection
@@ -129,7 +129,7 @@ impl Reader {
                        SELECT payload_id FROM delivery WHERE generation = ?1 AND event_id = ?2)
                      GROUP BY dialect",
                 )?
-                .query_map([generation, event_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map((generation, event_id), |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         };
         read().doing("read an event's bodies")
@@ -142,10 +142,10 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn generation_of_body(
         &self,
-        event_id: i64,
+        event_id: EventId,
         dialect: Dialect,
         text: &str,
-    ) -> Result<Option<Option<i64>>, Error> {
+    ) -> Result<Option<Option<Generation>>, Error> {
         self.connection
             .prepare_cached(
                 "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
@@ -171,7 +171,7 @@ impl Reader {
     }
 }
 
-fn deliveries(connection: &Connection, event_id: i64) -> rusqlite::Result<Vec<DeliveryTrace>> {
+fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Vec<DeliveryTrace>> {
     let one = |row: &Row<'_>| {
         Ok(DeliveryTrace {
             id: row.get(0)?,
@@ -204,15 +204,15 @@ fn deliveries(connection: &Connection, event_id: i64) -> rusqlite::Result<Vec<De
 /// Why it was set aside, unless it has deliveries of a later generation: then that was another row.
 fn rejected(
     connection: &Connection,
-    event_id: i64,
-    delivered: Option<i64>,
+    event_id: EventId,
+    delivered: Option<Generation>,
 ) -> rusqlite::Result<Option<RejectedTrace>> {
     connection
         .prepare_cached(
             "SELECT event, reason, time, generation FROM rejected
               WHERE event_id = ?1 AND generation >= ?2 ORDER BY id DESC LIMIT 1",
         )?
-        .query_row([event_id, delivered.unwrap_or(0)], |row| {
+        .query_row((event_id, delivered.unwrap_or_default()), |row| {
             Ok(RejectedTrace {
                 event: row.get(0)?,
                 reason: row.get(1)?,

@@ -9,7 +9,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::Pattern;
+use crate::model::{AttemptId, DeliveryId, EventId, Pattern};
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -37,7 +37,7 @@ pub(crate) struct LogFilter {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Newest {
     /// The attempts' ids, the oldest first.
-    pub ids: Vec<i64>,
+    pub ids: Vec<AttemptId>,
     /// Where the search stopped before the end of the log, because it had looked through enough:
     /// the time of the last attempt looked at, UNIX milliseconds.
     pub stopped_at_ms: Option<i64>,
@@ -47,7 +47,7 @@ pub(crate) struct Newest {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LogRow {
     /// The attempt's id; grows in the order made.
-    pub id: i64,
+    pub id: AttemptId,
     /// When it began, ISO 8601 UTC with milliseconds.
     pub time: String,
     /// The webhook's name.
@@ -55,9 +55,9 @@ pub(crate) struct LogRow {
     /// The event's name; `None` where the delivery is gone.
     pub event: Option<String>,
     /// The outbox id of the event.
-    pub event_id: Option<i64>,
+    pub event_id: Option<EventId>,
     /// The delivery it was made for.
-    pub delivery_id: i64,
+    pub delivery_id: DeliveryId,
     /// 1 for the first.
     pub attempt: i64,
     /// `delivered`, `retry`, `failed`.
@@ -129,7 +129,7 @@ impl Reader {
     pub(crate) fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
         let step = "look for the newest attempts";
         let from_id = match filter.since_ms {
-            None => 0,
+            None => AttemptId::NONE,
             Some(ms) => first_id(&self.connection, ms - OUT_OF_ORDER_MS).doing(step)?,
         };
         let mut newest = search(&self.connection, filter, count, from_id).doing(step)?;
@@ -144,11 +144,11 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn after(
         &self,
-        id: i64,
+        id: AttemptId,
         filter: &LogFilter,
         looked_through: usize,
-    ) -> Result<(Vec<i64>, i64), Error> {
-        let read = || -> rusqlite::Result<(Vec<i64>, i64)> {
+    ) -> Result<(Vec<AttemptId>, AttemptId), Error> {
+        let read = || -> rusqlite::Result<(Vec<AttemptId>, AttemptId)> {
             let (mut ids, mut last) = (Vec::new(), id);
             let mut statement = self.connection.prepare_cached(
                 "SELECT id, webhook, outcome, time, delivery_id FROM attempt
@@ -177,7 +177,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn newest_id(&self) -> Result<i64, Error> {
+    pub(crate) fn newest_id(&self) -> Result<AttemptId, Error> {
         self.connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM attempt")
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
@@ -188,7 +188,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn attempt(&self, id: i64) -> Result<Option<LogRow>, Error> {
+    pub(crate) fn attempt(&self, id: AttemptId) -> Result<Option<LogRow>, Error> {
         let sql = format!("{COLUMNS} WHERE id = ?1");
         self.connection
             .prepare_cached(&sql)
@@ -200,7 +200,7 @@ impl Reader {
     ///
     /// # Errors
     /// The log can't be read.
-    pub(crate) fn attempt_text(&self, id: i64) -> Result<Option<LogText>, Error> {
+    pub(crate) fn attempt_text(&self, id: AttemptId) -> Result<Option<LogText>, Error> {
         let text = |row: &Row<'_>| {
             Ok(LogText {
                 request_headers: lossy(row, 0)?.unwrap_or_default(),
@@ -225,7 +225,7 @@ fn search(
     connection: &Connection,
     filter: &LogFilter,
     count: usize,
-    from_id: i64,
+    from_id: AttemptId,
 ) -> rusqlite::Result<Newest> {
     let mut newest = Newest::default();
     if count == 0 {
@@ -279,7 +279,7 @@ fn passes(
     let Some(pattern) = &filter.event else {
         return Ok(true);
     };
-    let delivery_id: i64 = row.get(4)?;
+    let delivery_id: DeliveryId = row.get(4)?;
     let matches = events.query_row([delivery_id], |row| {
         Ok(pattern.matches(row.get_ref(0)?.as_str()?))
     });
@@ -293,7 +293,7 @@ fn events(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
 
 /// The first id, in their order, whose attempt is of that time or later; one above the last where
 /// there is none. Times are taken to grow with the ids.
-fn first_id(connection: &Connection, time_ms: i64) -> rusqlite::Result<i64> {
+fn first_id(connection: &Connection, time_ms: i64) -> rusqlite::Result<AttemptId> {
     let (mut low, mut high): (i64, i64) = connection.query_row(
         "SELECT coalesce((SELECT min(id) FROM attempt), 0),
                 coalesce((SELECT max(id) FROM attempt), 0) + 1",
@@ -312,7 +312,7 @@ fn first_id(connection: &Connection, time_ms: i64) -> rusqlite::Result<i64> {
             _ => high = middle,
         }
     }
-    Ok(low)
+    Ok(AttemptId::new(low))
 }
 
 fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
@@ -382,7 +382,7 @@ mod tests {
             let found = first_id(&attempts(&rows), sought).unwrap();
             // Every row from there on is late enough, and none before it.
             for (id, time) in rows {
-                prop_assert_eq!(id >= found, time >= sought);
+                prop_assert_eq!(id >= found.get(), time >= sought);
             }
         }
     }

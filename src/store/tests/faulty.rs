@@ -58,7 +58,7 @@ fn a_fault_comes_before_the_commit_and_leaves_nothing_and_every_commit_is_told()
     store.set_cursor(&cursor(7), NOW).unwrap();
     assert_eq!(*noted.asked.lock().unwrap(), ["set the cursor"; 2]);
     assert_eq!(*noted.committed.lock().unwrap(), ["set the cursor"]);
-    assert_eq!(store.cursor().unwrap().unwrap().event_id, 7);
+    assert_eq!(store.cursor().unwrap().unwrap().event_id.get(), 7);
     noted.fail(1);
     assert!(checkpointer.passive().unwrap_err().is_full());
     noted.fail(1);

@@ -1,6 +1,7 @@
 //! Retention, and the roll-up through crashes.
 
 use super::*;
+use crate::model::{EventId, Generation};
 
 const HOUR: i64 = 3_600_000;
 
@@ -31,7 +32,7 @@ fn old_work(store: &mut Store) {
         event.bodies[0].1 = vec![b' '; 40_000].into();
     }
     batch.rejected.push(Rejected {
-        event_id: 101,
+        event_id: EventId::new(101),
         event: "e".into(),
         reason: "r".into(),
         time_ms: 0,
@@ -67,7 +68,7 @@ fn what_is_old_goes_and_pending_work_stays_with_its_body_and_space_is_given_back
     let due = store
         .due("a", NOW + 9_999 * HOUR, 9, usize::MAX, &|_| false)
         .unwrap();
-    assert_eq!((due[0].id, due[0].body.len()), (99, 40_000));
+    assert_eq!((due[0].id.get(), due[0].body.len()), (99, 40_000));
     store.checkpoint().unwrap();
     let lean = std::fs::metadata(&log.path).unwrap().len();
     assert!(lean * 3 < full, "{lean} of {full}");
@@ -113,7 +114,7 @@ fn ids_do_not_start_again_when_the_log_is_empty() {
         .admit_all(&admission(4..=4, &["a"]), NOW)
         .unwrap()
         .remove(0);
-    assert_eq!(due.id, 4);
+    assert_eq!(due.id.get(), 4);
     store
         .record(&[attempt(&due, NOW, Verdict::Delivered)])
         .unwrap();
@@ -130,11 +131,12 @@ fn marks_are_hourly_and_tell_how_far_the_outbox_was() {
     store.set_cursor(&cursor(9), NOW).unwrap();
     assert!(store.mark(NOW + HOUR).unwrap());
     assert_eq!(store.outbox_mark(NOW - 1).unwrap(), None);
-    assert_eq!(store.outbox_mark(NOW + HOUR - 1).unwrap(), Some((3, 5)));
-    assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), Some((3, 9)));
+    let event = |id| Some((Generation::new(3), EventId::new(id)));
+    assert_eq!(store.outbox_mark(NOW + HOUR - 1).unwrap(), event(5));
+    assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), event(9));
     // The clock goes back a day: marks of times to come are none.
     assert!(store.mark(NOW - 24 * HOUR).unwrap());
-    assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), Some((3, 9)));
+    assert_eq!(store.outbox_mark(NOW + HOUR).unwrap(), event(9));
     assert_eq!(log.ask::<i64>("SELECT count(*) FROM mark"), 1);
 }
 

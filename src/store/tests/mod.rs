@@ -23,8 +23,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::model::print::Columns;
 use crate::model::{
-    Admission, Answer, Attempt, Class, Cursor, Dialect, Due, Exchange, Failure, Fanned, Phases,
-    Print, Rejected, Url, Verdict,
+    Admission, Answer, Attempt, Class, Cursor, Dialect, Due, EventId, Exchange, Failure, Fanned,
+    Generation, Phases, Print, Rejected, Url, Verdict,
 };
 
 const NOW: i64 = 1_700_000_000_123;
@@ -67,12 +67,16 @@ impl Log {
 
 fn cursor(event_id: i64) -> Cursor {
     Cursor {
-        generation: 3,
-        event_id,
+        generation: Generation::new(3),
+        event_id: EventId::new(event_id),
         fingerprints: vec![
-            (event_id, Print::Columns(Columns::from_bytes([7; 16]))),
-            (1, Print::Whole([255; 16])),
+            (
+                EventId::new(event_id),
+                Print::Columns(Columns::from_bytes([7; 16])),
+            ),
+            (EventId::new(1), Print::Whole([255; 16])),
         ],
+        former: Vec::new(),
         time_ms: NOW,
     }
 }
@@ -81,7 +85,7 @@ fn cursor(event_id: i64) -> Cursor {
 fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission {
     let last = *ids.end();
     let events = ids.map(|event_id| Fanned {
-        event_id,
+        event_id: EventId::new(event_id),
         event: "story-approve".into(),
         bodies: vec![
             (Dialect::BoldCms, format!("{{\"cms\":{event_id}}}").into()),

@@ -121,7 +121,8 @@ fn the_log_reads_as_documented_beside_the_daemon_and_after_it() {
          2|2023-11-14T22:13:20.124Z|b|story-approve|1|2|1|failed||refused|12.345|\
          https://h.example/x|Host: h.example|{\"lift\":\"\u{e4}\"}||null|1.5|127.0.0.1:443";
     let rows = Reader::open(&log.path).unwrap().log(2).unwrap();
-    assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 3]);
+    let ids: Vec<i64> = rows.iter().map(|row| row.id.get()).collect();
+    assert_eq!(ids, [2, 3]);
     assert_eq!(rows[1].time, "2023-11-14T22:13:20.125Z");
     for output in read(&log, sql) {
         assert_eq!(output, expected);
@@ -158,15 +159,17 @@ fn redelivery_by_insert_while_the_daemon_runs() {
     assert_eq!(log.ask::<i64>("SELECT count(*) FROM failed"), 0);
 
     let now = Clock::system().now_ms();
-    let again = store.due("b", now, 9, usize::MAX, &|id| id == 4).unwrap();
+    let again = store
+        .due("b", now, 9, usize::MAX, &|id| id.get() == 4)
+        .unwrap();
     assert_eq!(again.len(), 1);
     let due = &again[0];
     assert_eq!(
-        (due.id, due.origin, due.attempts),
+        (due.id.get(), due.origin, due.attempts),
         (5, Origin::Redelivery, 0)
     );
     assert_eq!(
-        (&due.body, due.dialect, due.event_id),
+        (&due.body, due.dialect, due.event_id.get()),
         (&dues[1].body, dues[1].dialect, 1)
     );
     assert!((now - 60_000..=now).contains(&due.due_at_ms));

@@ -1,6 +1,7 @@
 //! Admitting, the queue, and what an attempt does to a delivery.
 
 use super::*;
+use crate::model::{DeliveryId, EventId, Generation, IdRange, ReplayId, TimeWindow};
 use crate::store::queue::Clamped;
 
 fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
@@ -10,7 +11,7 @@ fn all(store: &mut Store, webhook: &str, now_ms: i64) -> Vec<Due> {
 }
 
 fn ids(dues: &[Due]) -> Vec<i64> {
-    dues.iter().map(|due| due.id).collect()
+    dues.iter().map(|due| due.id.get()).collect()
 }
 
 fn state(log: &Log, id: i64) -> String {
@@ -27,7 +28,7 @@ fn what_is_admitted_is_due_with_the_same_bytes_also_after_a_crash() {
     assert_eq!(store.cursor().unwrap(), None);
     let mut batch = admission(1..=2, &["a", "b"]);
     batch.rejected.push(Rejected {
-        event_id: 2,
+        event_id: EventId::new(2),
         event: "x".into(),
         reason: "bad JSON".into(),
         time_ms: 0,
@@ -63,7 +64,7 @@ fn a_batch_that_fails_leaves_the_cursor_where_it_was() {
     batch.events[1].webhooks.push(("b".into(), 9));
     assert!(matches!(
         store.admit_all(&batch, NOW),
-        Err(Error::NoBody { event_id: 9 })
+        Err(Error::NoBody { event_id }) if event_id.get() == 9
     ));
 
     store
@@ -95,7 +96,9 @@ fn due_keeps_its_order_and_its_bounds() {
     assert_eq!(ids(&all(&mut store, "a", NOW)), [2, 3, 5, 6]);
     assert_eq!(ids(&all(&mut store, "a", NOW + 50)), [2, 3, 5, 6, 4, 1]);
     assert!(all(&mut store, "a", NOW - 1).is_empty() && all(&mut store, "b", NOW).is_empty());
-    let some = store.due("a", NOW, 2, usize::MAX, &|id| id == 3).unwrap();
+    let some = store
+        .due("a", NOW, 2, usize::MAX, &|id| id.get() == 3)
+        .unwrap();
     assert_eq!(ids(&some), [2, 5]);
     let body = first[0].body.len();
     assert_eq!(
@@ -183,7 +186,7 @@ fn a_clock_step_brings_forward_only_what_is_too_late() {
         .unwrap();
     let retries: Vec<_> = dues
         .iter()
-        .map(|due| attempt(due, NOW, Verdict::RetryAt(NOW + 1000 * due.id)))
+        .map(|due| attempt(due, NOW, Verdict::RetryAt(NOW + 1000 * due.id.get())))
         .collect();
     store.record(&retries).unwrap();
     // The webhook b has openboxes-lift, whose longest delay here is longer.
@@ -249,15 +252,18 @@ fn webhooks_are_registered_with_where_they_began() {
 fn a_test_has_an_id_that_never_comes_again() {
     let log = Log::new();
     let mut store = log.open();
-    assert_eq!(store.next_test_id(NOW).unwrap(), NOW);
-    assert_eq!(store.next_test_id(NOW).unwrap(), NOW + 1);
+    assert_eq!(store.next_test_id(NOW).unwrap(), EventId::new(NOW));
+    assert_eq!(store.next_test_id(NOW).unwrap(), EventId::new(NOW + 1));
     assert_eq!(
         store.next_test_id(NOW - 50).unwrap(),
-        NOW + 2,
+        EventId::new(NOW + 2),
         "a clock that went back"
     );
     drop(store);
-    assert_eq!(log.open().next_test_id(NOW - 50).unwrap(), NOW + 3);
+    assert_eq!(
+        log.open().next_test_id(NOW - 50).unwrap(),
+        EventId::new(NOW + 3)
+    );
 }
 
 #[test]
@@ -267,14 +273,14 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     let admitted = admission(1..=3, &["a"]);
     store.admit_all(&admitted, NOW).unwrap();
     let mut replay = Replay {
-        id: 0,
-        generation: 3,
+        id: ReplayId::NONE,
+        generation: Generation::new(3),
         since_ms: 0,
         until_ms: None,
         webhook: None,
         event: Some("story-*".into()),
-        next_id: 1,
-        last_id: 3,
+        next_id: EventId::new(1),
+        last_id: EventId::new(3),
         matched: 3,
         done: 0,
         finished: false,
@@ -282,7 +288,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     replay.id = store.begin_replay(&replay, NOW).unwrap();
     assert_eq!(store.unfinished_replay().unwrap().unwrap(), replay);
     let dues = store
-        .replay_step(&replay, 3, &admitted.events[..2], NOW)
+        .replay_step(&replay, EventId::new(3), &admitted.events[..2], NOW)
         .unwrap();
     assert!(
         dues.iter()
@@ -290,15 +296,17 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     );
     let mut lacking = admitted.events[2].clone();
     lacking.bodies.clear();
-    store.replay_step(&replay, 4, &[lacking], NOW).unwrap_err();
+    store
+        .replay_step(&replay, EventId::new(4), &[lacking], NOW)
+        .unwrap_err();
     let seen = store.unfinished_replay().unwrap().unwrap();
-    assert_eq!((seen.next_id, seen.done), (3, 2));
+    assert_eq!((seen.next_id.get(), seen.done), (3, 2));
     store.finish_replay(replay.id, NOW).unwrap();
     assert_eq!(store.unfinished_replay().unwrap(), None);
     assert!(
         Reader::open(&log.path)
             .unwrap()
-            .replay(1)
+            .replay(replay.id)
             .unwrap()
             .unwrap()
             .finished
@@ -317,26 +325,31 @@ fn what_ended_is_listed_once_and_sent_again_by_its_rules() {
         .collect();
     store.record(&failed).unwrap();
     let reader = Reader::open(&log.path).unwrap();
-    let (all, how) = ((0, i64::MAX), Ended::Failed);
-    let list = |after| reader.ended(how, "a", all, (after, 99), 2).unwrap();
+    let (how, to_ms, id) = (Ended::Failed, i64::MAX, DeliveryId::new);
+    let all = TimeWindow { from_ms: 0, to_ms };
+    let list = |after| {
+        let ids = IdRange {
+            after: id(after),
+            up_to: id(99),
+        };
+        let ids = reader.ended(how, "a", all, ids, 2).unwrap();
+        ids.into_iter().map(DeliveryId::get).collect::<Vec<_>>()
+    };
     assert_eq!((list(0), list(2), list(3)), (vec![1, 2], vec![3], vec![]));
-    assert_eq!(
-        reader.count_ended(how, "a", (0, NOW), 99).unwrap(),
-        0,
-        "ended later"
-    );
-    let answers = store.redeliver(&[1, 4, 9], &|name| name == "a").unwrap();
+    let before = TimeWindow { to_ms: NOW, ..all };
+    let count = |how, window| reader.count_ended(how, "a", window, id(99)).unwrap();
+    assert_eq!(count(how, before), 0, "ended later");
+    let answers = store
+        .redeliver(&[1, 4, 9].map(id), &|name| name == "a")
+        .unwrap();
     let expected = [
-        Ok((5, "a".to_owned())),
+        Ok((id(5), "a".to_owned())),
         Err(NotAgain::Pending),
         Err(NotAgain::Unknown),
     ];
     assert_eq!(answers, expected);
     assert_eq!(list(0), [2, 3], "taken up");
-    let unserved = store.redeliver(&[2], &|_| false).unwrap();
+    let unserved = store.redeliver(&[id(2)], &|_| false).unwrap();
     assert_eq!(unserved, [Err(NotAgain::Unserved)]);
-    assert_eq!(
-        reader.count_ended(Ended::Cancelled, "a", all, 99).unwrap(),
-        0
-    );
+    assert_eq!(count(Ended::Cancelled, all), 0);
 }

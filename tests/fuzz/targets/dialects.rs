@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use webhooksd::tested::{self, SecretsWanted, Surroundings};
-use webhooksd::tested::{Dialect, Event, Webhook};
+use webhooksd::tested::{Dialect, Event, EventId, Webhook};
 use webhooksd::tested::{MAX_DEPTH, MAX_ID, MAX_TIME_MS};
 
 use super::parts;
@@ -26,7 +26,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let (secret, header, path) = (next(), next(), next());
     let time: i64 = time.parse().unwrap_or(MAX_TIME_MS);
     let event = Event {
-        id: time.rotate_left(17).rem_euclid(MAX_ID) + 1,
+        id: EventId::new(time.rotate_left(17).rem_euclid(MAX_ID) + 1),
         name: named(&name).into(),
         data: json(data).into(),
         time_ms: time.rem_euclid(MAX_TIME_MS + 1),
@@ -142,7 +142,7 @@ fn envelope(dialect: Dialect, event: &Event, body: &Bytes) {
         assert_eq!(read.v1.event.name, *event.name);
         assert_eq!(
             (read.v1.event.id, read.v1.event.time),
-            (event.id, event.time_ms)
+            (event.id.get(), event.time_ms)
         );
         return;
     }

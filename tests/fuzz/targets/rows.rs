@@ -8,8 +8,8 @@ use std::cell::RefCell;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params};
-use webhooksd::tested::Event;
 use webhooksd::tested::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
+use webhooksd::tested::{Event, EventId};
 use webhooksd::tested::{MAX_TIME_MS, is_name};
 
 use super::{MARKER, folder, obeys, parts};
@@ -262,10 +262,10 @@ impl Outbox {
         insert
             .execute(params![event, data, time, tenant, key])
             .ok()?;
-        let id = self.connection.last_insert_rowid();
+        let id = EventId::new(self.connection.last_insert_rowid());
         let row = self.tail.row(id).unwrap().expect("the row is there");
         assert_eq!(row.id(), id);
-        let batch = self.tail.read(id - 1, 10, 10).unwrap();
+        let batch = self.tail.read(id.back(1), 10, 10).unwrap();
         assert_eq!(batch.rows, std::slice::from_ref(&row));
         Some(row)
     }

@@ -54,7 +54,7 @@ impl World {
             let Appended::New(id) = answer else {
                 panic!("{answer:?}");
             };
-            book.wrote(id, row);
+            book.wrote(id.get(), row);
         }
         book.note(&format!("wrote {count}"));
         book.count("writes");

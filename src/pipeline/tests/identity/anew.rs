@@ -4,6 +4,7 @@
 use super::{
     BEGIN_MS, Case, HOUR_MS, MAX_DATA_BYTES, NOW_MS, ROWS, SECOND_MS, TAKEN_MS, open, write,
 };
+use crate::model::{EventId, Generation};
 use crate::outbox::application::{self, Set};
 use crate::pipeline::shared::{is_same, resettle, thin};
 use crate::pipeline::{Refusal, Settled, settle_at};
@@ -23,9 +24,9 @@ fn while_running_ids_that_are_given_anew_in_one_transaction_are_taken() {
         let settled = case.settled(true);
         match settled {
             Ok(Settled::Emptied(ref cursor, count)) if after == 0 => {
-                assert_eq!((cursor.event_id, count), (0, written));
+                assert_eq!((cursor.event_id.get(), count), (0, written));
             }
-            Ok(Settled::Back(ref cursor)) if after > 0 => assert!(cursor.event_id <= after),
+            Ok(Settled::Back(ref cursor)) if after > 0 => assert!(cursor.event_id.get() <= after),
             _ => panic!("{after}, {written}: {settled:?}"),
         }
     }
@@ -112,7 +113,7 @@ fn rows_that_were_changed_before_hide_no_id_that_is_given_anew() {
     let Ok(Settled::Back(cursor)) = &settled else {
         panic!("{settled:?}");
     };
-    assert!(cursor.event_id < 20, "{cursor:?}");
+    assert!(cursor.event_id.get() < 20, "{cursor:?}");
 }
 
 /// Prints are few far behind; where the outbox was put back so far, new ones are made.
@@ -125,7 +126,7 @@ fn a_step_back_leaves_prints_enough_to_see_what_comes_next() {
         };
         let (at, generation) = (cursor.event_id, cursor.generation);
         case.cursor = cursor;
-        let left = at - 2;
+        let left = at.back(2);
         application::run(
             &case.path,
             &format!(
@@ -139,7 +140,10 @@ fn a_step_back_leaves_prints_enough_to_see_what_comes_next() {
         let Ok(Settled::Back(cursor)) = &settled else {
             panic!("{after}: {settled:?}");
         };
-        assert_eq!((cursor.event_id, cursor.generation), (left, generation + 1));
+        assert_eq!(
+            (cursor.event_id, cursor.generation),
+            (left, generation.next())
+        );
     }
 }
 
@@ -176,10 +180,16 @@ fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
                 case.cursor = emptied;
                 if between > 0 {
                     case.write_new(between);
-                    let batch = open(&case.path).read(0, 100, usize::MAX).unwrap();
-                    case.cursor.event_id = between;
-                    case.cursor.fingerprints =
-                        thin(&case.cursor.fingerprints, &batch.rows, &batch.keys, between);
+                    let batch = open(&case.path)
+                        .read(EventId::NONE, 100, usize::MAX)
+                        .unwrap();
+                    case.cursor.event_id = EventId::new(between);
+                    case.cursor.fingerprints = thin(
+                        &case.cursor.fingerprints,
+                        &batch.rows,
+                        &batch.keys,
+                        EventId::new(between),
+                    );
                 }
             }
             let generation = case.cursor.generation;
@@ -191,8 +201,11 @@ fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
                 panic!("{after}, {between}, {written}, {steps}: {settled:?}");
             };
             let near = after - (ROWS - after) * 3;
-            assert!((near..=after).contains(&cursor.event_id), "{cursor:?}");
-            assert_eq!(cursor.generation, generation + 1);
+            assert!(
+                (near..=after).contains(&cursor.event_id.get()),
+                "{cursor:?}"
+            );
+            assert_eq!(cursor.generation, generation.next());
         }
     }
 }
@@ -213,6 +226,12 @@ fn old_rows_that_nobody_knows_after_the_outbox_was_seen_empty_are_a_persons_to_d
     );
     // One connection saw that they were written, and a person may have decided.
     assert!(matches!(case.settled(true), Ok(Settled::Same(_))));
-    case.cursor = settle_at(&mut open(&case.path), 0, 2, NOW_MS).unwrap();
+    case.cursor = settle_at(
+        &mut open(&case.path),
+        EventId::NONE,
+        Generation::new(2),
+        NOW_MS,
+    )
+    .unwrap();
     assert!(matches!(case.settled(false), Ok(Settled::Same(_))));
 }
