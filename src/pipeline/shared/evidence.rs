@@ -5,7 +5,7 @@
 //! anew; that is. Each row says what it can:
 //!
 //! - An equal `key` is the same event; an equal `time` the same insert, for a later one is later;
-//!   an equal `data`, where no other known row has the like, the same row with another time.
+//!   an equal `data` the same row, where the time is none that a new one would have.
 //! - A time before the year 2000 (0, seconds) or of a whole day (a date) is no clock's, and says little.
 //! - A row of which nothing is equal is **strange**.
 //!
@@ -17,7 +17,11 @@
 //!   put back, and strange rows were changed; but where all of them, or the newest several, are later than
 //!   the outbox was last in order, or none is known and new ones are behind, a counter was set back and ids were given anew. Not
 //!   so by one statement that wrote the same time and data into all, or into the newest alone.
-//! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE.
+//! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE; so it is
+//!   in rows of which each has data of its own, where rows behind them are known, and one connection
+//!   saw it or their times are one and the same; and wherever the times are in no order, or moved by one
+//!   span. In order, they are new events with the data of former ones, as an application writes that
+//!   began anew.
 //! - Times that were all moved by the same span, out of where a new insert's would be, were changed.
 //!
 //! What stays ambiguous, and falls on sending again rather than on losing: with the daemon stopped (or
@@ -76,6 +80,8 @@ pub(super) struct Strange {
     data: u32,
     /// All but the time is equal.
     retimed: bool,
+    /// The same, and no other known row has that data: it may be the row that was taken.
+    alone: bool,
 }
 
 impl Sight {
@@ -109,6 +115,7 @@ impl Witness<'_> {
                 now_ms: now.time_ms,
                 data: now.data,
                 retimed: false,
+                alone: false,
             })),
             Print::Whole(_) => Some(Sight::Changed),
         }
@@ -129,14 +136,16 @@ impl Witness<'_> {
         if was.data != 0 && self.says_nothing(now) {
             return None;
         }
-        if same_data && (self.is_alone(was) || !self.may_be_new(now.time_ms)) {
+        if same_data && !self.may_be_new(now.time_ms) {
             return Some(Sight::Changed);
         }
+        let retimed = same_data && (was.key, was.rest) == (now.key, now.rest);
         Some(Sight::Strange(Strange {
             was_ms: Some(was.time_ms),
             now_ms: now.time_ms,
             data: now.data,
-            retimed: same_data && (was.key, was.rest) == (now.key, now.rest),
+            retimed,
+            alone: retimed && self.is_alone(was),
         }))
     }
 
@@ -165,6 +174,29 @@ impl Witness<'_> {
         all > 1 && alike == 1
     }
 
+    /// Whether rows that were not known again, newest first, are the ones that were taken, each with
+    /// another time and nothing else. Applications that begin anew write the same data once more, so
+    /// several that stand in the order of their times are new, unless one connection saw rows behind
+    /// them stay.
+    pub(super) fn were_retimed(unknown: &[Sight], known: bool, steady: bool) -> bool {
+        let mut rows = Vec::with_capacity(unknown.len());
+        for sight in unknown {
+            match sight {
+                Sight::Strange(Strange {
+                    was_ms: Some(was_ms),
+                    now_ms,
+                    alone: true,
+                    ..
+                }) => rows.push((*was_ms, *now_ms)),
+                _ => return false,
+            }
+        }
+        let is_one = |of: fn(&(i64, i64)) -> i64| rows.iter().all(|row| of(row) == of(&rows[0]));
+        let moved = is_one(|(was, now)| now - was) && !is_one(|(was, _)| *was);
+        let as_written = rows.is_sorted_by(|newer, older| newer.1 >= older.1);
+        moved || !as_written || known && (steady || is_one(|(_, now)| *now))
+    }
+
     /// Whether rows that were not known again, newest first, were changed all the same. `known`:
     /// there is one behind them that is known again; `waiting`: there are rows that were not taken.
     pub(super) fn were_changed(&self, unknown: &[Sight], known: bool, waiting: bool) -> bool {
@@ -183,7 +215,9 @@ impl Witness<'_> {
             times.push((was_ms, row.now_ms));
             retimed &= row.retimed;
         }
-        if retimed && times.iter().all(|(_, now)| *now == times[0].1) {
+        // What was written at one time before may have been written at one time again.
+        let at_once = times.len() > 1 && times.iter().all(|(was, _)| *was == times[0].0);
+        if retimed && (known || !at_once) && times.iter().all(|(_, now)| *now == times[0].1) {
             return true;
         }
         let stopped = |(was, now): &(i64, i64)| is_a_clocks(*was) && !is_a_clocks(*now);

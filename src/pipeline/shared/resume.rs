@@ -183,7 +183,8 @@ pub(crate) fn resettle(
             now_ms,
         };
         let (rows, is_known) = (&looked.unknown, known.is_some());
-        let changed = witness.were_changed(rows, is_known, waiting);
+        let changed = witness.were_changed(rows, is_known, waiting)
+            || Witness::were_retimed(rows, is_known, steady);
         let anew = !steady || witness.were_written_anew(rows, is_known, waiting);
         if !refilled && (changed || !anew) {
             return Ok(Ok(looked.updated(cursor, now_ms)));
