@@ -22,22 +22,24 @@
 //!
 //! # The floors
 //!
-//! Imports point down, never sideways. Each outside crate has one home.
+//! Imports point down; on a floor, `daemon` may ask `api` and nobody else his neighbour. Each outside crate
+//! has its homes, and nobody else may know it. A test holds both, and this table.
 //!
 //! | floor | module | what it does | crates that live there |
 //! |---|---|---|---|
-//! | 6 | `cli` | one file per command; the only place that prints | clap (and `clap_complete`, `clap_mangen`), ureq, tracing-subscriber, tempfile, rustix, nix |
-//! | 5 | `daemon`, `api` | configuration → running pipeline; what other programs send and ask | rustix, listenfd, nix, sd-notify; hyper |
-//! | 4 | `query` | what people ask of outbox, log and pipeline, answered as values | |
-//! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | tracing |
-//! | 2 | `config` | text → typed with spans → meant, or every diagnostic | toml |
-//! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix |
-//! | 2 | `store` | the log in domain words | rusqlite |
-//! | 2 | `transport` | one POST: request in, outcome and timings out | httparse, rustls, tokio-rustls, flate2, `dns_lookup`, rustix (error numbers; sockets, asked directly) |
-//! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | hmac, sha2 |
-//! | 0 | `model` | event, webhook, delivery, attempt, their ids, clock; crash points | http, jiff; rustix (to crash) |
+//! | 6 | `cli` | one file per command; the only place that prints | bytes, clap, `clap_complete`, `clap_mangen`, http, http-body-util, hyper, hyper-util, itoa, jiff, nix, `parking_lot`, rustix, serde, `serde_json`, tempfile, tokio, tracing, tracing-subscriber, unicode-width, ureq |
+//! | 5 | `daemon`, `api` | configuration → running pipeline; what other programs send and ask | bytes, http, http-body-util, hyper, hyper-util, listenfd, nix, `parking_lot`, rustix, sd-notify, serde, `serde_json`, tempfile, tokio, tracing |
+//! | 4 | `query` | what people ask of outbox, log and pipeline, answered as values | `parking_lot`, serde, `serde_json`, tokio |
+//! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | bytes, `parking_lot`, `serde_json`, tempfile, tokio, tracing |
+//! | 2 | `config` | text → typed with spans → meant, or every diagnostic | tempfile, toml |
+//! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix, serde, `serde_json`, tempfile, tokio |
+//! | 2 | `store` | the log in domain words | bytes, rusqlite, rustix, tempfile |
+//! | 2 | `transport` | one POST: request in, outcome and timings out | bytes, dns-lookup, flate2, httparse, `parking_lot`, rustix, rustls, rustls-native-certs, `serde_json`, tokio, tokio-rustls |
+//! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | bytes, hmac, itoa, jiff, `serde_json`, sha2 |
+//! | 0 | `model` | event, webhook, delivery, attempt, their ids, clock; crash points | bytes, http, jiff, rustix, tokio |
 //!
-//! At home on every floor from 2 up: bytes, `parking_lot` (locks that no panic poisons, and a fair one for the log).
+//! `parking_lot` has locks that no panic poisons, and a fair one for the log. hyper serves the socket and the
+//! receivers of `demo` and `listen`; it sends nothing. tempfile is the tests' but for `cli`, jiff in `dialect` too.
 //!
 //! # What is deliberately absent
 //!

@@ -11,12 +11,12 @@
 //! | `timestamp.rs` | UTC to the second |
 //! | `headers.rs` | the request: every header, in order |
 //! | `sign.rs` | HMAC-SHA256 in hex |
-//! | `schedule.rs` | when to try again, and when to stop |
+//! | `schedule.rs` | time-outs, when to try again, and when to stop |
 //! | `verdict.rs` | what counts as success, and the words for what does not |
 //!
 //! Left out: which URLs a dialect takes (`config` checks them) and how time-outs are kept
 //! (`transport`). A further vendor is a variant of [`crate::model::Dialect`]: every `match` below
-//! then fails to compile until the contract is whole.
+//! then fails to compile; the comparisons that a compiler can't show are in CONTRIBUTING.md.
 
 mod envelope;
 mod headers;

@@ -1,8 +1,9 @@
 //! The nouns: event, webhook, delivery, attempt, their ids, and the clock they are timed by.
 //!
-//! Floor 0 of the house. Nothing here does I/O, knows SQL, HTTP, TOML or a retry policy; these are
-//! the values that the floors above hand to each other. Every type says its units in its names:
-//! `_ms` is UNIX milliseconds or a span of them, `_us` is microseconds.
+//! Floor 0 of the house. Nothing here does I/O, knows SQL, HTTP, TOML or a retry policy, but for the crash
+//! points, which end the process, and the clock; these are the values that the floors above hand to each
+//! other. Every type says its units in its names: `_ms` is UNIX milliseconds or a span of them, `_us` is
+//! microseconds.
 
 pub(crate) mod attempt;
 pub(crate) mod clock;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// time-outs of 3 s let a machine begin.
 const APART: Duration = Duration::from_micros(125);
 
-/// Pacer that are this near begin at once: the timer counts in milliseconds.
+/// Turns that are this near begin at once: the timer counts in milliseconds.
 const NEAR: Duration = Duration::from_millis(1);
 
 /// Attempts in a row without an answer after which a webhook takes turns. A reset now and then is

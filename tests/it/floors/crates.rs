@@ -124,3 +124,41 @@ fn each_outside_crate_has_a_home() {
     let known: BTreeSet<String> = HOMES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(dependencies(&manifest), known);
 }
+
+/// The rows of the table in `src/lib.rs`: modules, and the crates that are said to live there.
+fn rows(library: &str) -> Vec<(Vec<String>, BTreeSet<String>)> {
+    let cell = |text: &str| -> Vec<String> {
+        let names = text.split(',').map(|name| name.trim().trim_matches('`'));
+        let names = names.filter(|name| !name.is_empty());
+        names.map(|name| name.replace('-', "_")).collect()
+    };
+    let lines = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! |"));
+    let cells = lines.map(|line| line.split('|').collect::<Vec<_>>());
+    cells
+        .filter(|cells| cells[0].trim().parse::<u8>().is_ok())
+        .map(|cells| (cell(cells[1]), cell(cells[3]).into_iter().collect()))
+        .collect()
+}
+
+#[test]
+fn the_map_says_where_each_crate_lives() {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let rows = rows(&std::fs::read_to_string(library).unwrap());
+    assert_eq!(
+        rows.iter().map(|(modules, _)| modules.len()).sum::<usize>(),
+        11
+    );
+    for (modules, said) in rows {
+        let lives = |home: &&str| {
+            let module = home.split('/').next().unwrap();
+            !home.ends_with("/tests") && modules.iter().any(|name| name == module)
+        };
+        let homes = HOMES
+            .iter()
+            .filter(|(_, homes)| homes.iter().any(|home| lives(&home)));
+        let homes: BTreeSet<String> = homes.map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(said, homes, "{modules:?}");
+    }
+}
