@@ -22,10 +22,11 @@ use crate::model::EventId;
 use crate::outbox::NewEvent;
 
 /// The media types of lines of JSON: none is registered, and these are in use.
-const LINES: [&[u8]; 3] = [
+const LINES: [&[u8]; 4] = [
     b"application/x-ndjson",
     b"application/ndjson",
     b"application/jsonl",
+    b"application/jsonlines",
 ];
 
 /// The most events of a request. They are one transaction, and the application and the other clients
@@ -87,8 +88,7 @@ fn refused(refusal: &Refusal) -> Denial {
 
 /// The events of a text, or why there are none.
 fn parse(bytes: &[u8], is_lines: bool) -> Result<Vec<NewEvent>, String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("the body is no UTF-8 from byte {} on", error.valid_up_to()))?;
+    let text = item::text("the body", bytes)?;
     let numbered = |(place, text): (usize, &str)| {
         if place == MAX_EVENTS {
             return Err(format!(
@@ -112,7 +112,26 @@ fn parse(bytes: &[u8], is_lines: bool) -> Result<Vec<NewEvent>, String> {
         let items = items.and_then(|items| reader.end().map(|()| items));
         return items.map_err(|error| fault.unwrap_or_else(|| error.to_string()));
     }
-    Ok(vec![numbered((0, text))?])
+    if text.trim_ascii().is_empty() {
+        return Err("the body is empty: an event is a JSON object".to_owned());
+    }
+    let one = numbered((0, text)).map_err(|words| {
+        let hint = if has_more(text) { SEVERAL } else { "" };
+        words + hint
+    })?;
+    Ok(vec![one])
+}
+
+/// What helps where a body of several events is said to be one.
+const SEVERAL: &str =
+    ": several events are a JSON array, or lines with Content-Type: application/x-ndjson";
+
+/// Whether a whole JSON value is followed by another object.
+fn has_more(text: &str) -> bool {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let whole = values.next().is_some_and(|value| value.is_ok());
+    let rest = text.get(values.byte_offset()..).unwrap_or_default();
+    whole && rest.trim_ascii_start().starts_with('{')
 }
 
 /// Reads the items of an array one by one, for a text can have thirty times more of them than events.
@@ -187,8 +206,27 @@ mod tests {
             let error = names(&broken, false).unwrap_err();
             assert!(error.contains(" at line 1 column "), "{error}");
         }
-        assert!(names(&format!("{one}\n{two}"), false).is_err());
-        assert!(parse(b"{\"event\":\"\xff\"}", false).is_err());
+    }
+
+    #[test]
+    fn what_is_no_body_of_events_is_said_with_what_would_be_one() {
+        let one = r#"{"event":"a","data":1}"#;
+        for two in [format!("{one}\n{one}\n"), format!("{one}{one}")] {
+            let error = names(&two, false).unwrap_err();
+            assert!(
+                error.contains("Content-Type: application/x-ndjson"),
+                "{error}"
+            );
+        }
+        let error = names(&format!("{one} x"), false).unwrap_err();
+        assert!(!error.contains("ndjson"), "{error}");
+        for empty in ["", " \r\n"] {
+            let error = names(empty, false).unwrap_err();
+            assert_eq!(error, "the body is empty: an event is a JSON object");
+        }
+        // Counted from 1, as `emit -` counts.
+        let error = parse(b"{\"event\":\"\xff\"}", false).unwrap_err();
+        assert_eq!(error, "the body is not UTF-8 from byte 11 on");
     }
 
     #[test]
@@ -210,15 +248,11 @@ mod tests {
             b"application/ndjson",
             b" application/JSONL ;charset=\"utf-8\"",
             b"application/jsonl",
+            b"application/jsonlines",
         ] {
             assert!(is_ndjson(name));
         }
-        for name in [
-            &b"application/json"[..],
-            b"application/jsonlines",
-            b"text/ndjson",
-            b"",
-        ] {
+        for name in [&b"application/json"[..], b"text/ndjson", b""] {
             assert!(!is_ndjson(name));
         }
     }

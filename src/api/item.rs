@@ -27,6 +27,17 @@ pub fn parse(text: &str) -> Result<NewEvent, String> {
     })
 }
 
+/// The bytes as text.
+///
+/// # Errors
+/// From which byte on they are none, the first being 1, as people count columns.
+pub fn text<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to() + 1;
+        format!("{what} is not UTF-8 from byte {at} on")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,11 +133,8 @@ fn in_words(id: Result<EventId, Refusal>) -> Result<EventId, String> {
 }
 
 fn parse(lines: &[u8]) -> Vec<Result<NewEvent, String>> {
-    let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let lines = lines.filter(|line| !line.is_empty());
-    let event = |line| match std::str::from_utf8(line) {
-        Ok(text) => item::parse(text),
-        Err(_) => Err("the line is no UTF-8".to_owned()),
-    };
+    let lines = lines.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.trim_ascii().is_empty());
+    let event = |line| item::parse(item::text("the line", line)?.trim_ascii());
     lines.map(event).collect()
 }

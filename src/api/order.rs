@@ -16,6 +16,7 @@ use super::Api;
 use super::activity::Activity;
 use super::answer::{self, Answer, Denial};
 use super::fields::Fields;
+use super::item;
 use crate::model::event::is_name;
 use crate::model::{Attempt, DeliveryId, IdRange, Pattern, ReplayId, TimeWindow};
 use crate::pipeline::{Dispatch, Refused, Tested, Wanted, chain};
@@ -114,7 +115,7 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     if bytes.trim_ascii().is_empty() {
         return Ok("{}");
     }
-    std::str::from_utf8(bytes).or(Err("the body is no UTF-8".to_owned()))
+    item::text("the body", bytes)
 }
 
 fn bad(words: &str) -> Denial {

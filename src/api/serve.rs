@@ -16,7 +16,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -271,6 +272,9 @@ where
     if scope == Scope::All && first[0] == b'{' {
         return lines::serve(api, stream, activity, &mut stop).await;
     }
+    if !may_begin(first[0]) {
+        return refuse(stream, first[0]).await;
+    }
     let service =
         service_fn(|request| route::answer(api.clone(), scope, activity.clone(), request));
     let mut http = http1::Builder::new();
@@ -293,6 +297,41 @@ where
         }
     };
     ended.map_err(io::Error::other)
+}
+
+/// Whether a request may begin so: with a method, or with the blank lines that clients may send before.
+fn may_begin(first: u8) -> bool {
+    first.is_ascii_alphabetic() || matches!(first, b'\r' | b'\n')
+}
+
+/// Says to who sends neither what is taken here. HTTP's own refusal would have no words.
+async fn refuse<S>(stream: &mut Stream<S>, first: u8) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let words = format!(
+        "a connection sends HTTP requests, or lines with one JSON object each, from its first byte on; \
+         this one begins with \"{}\"",
+        first.escape_ascii()
+    );
+    let body = format!("{}\n", json!({ "error": words }));
+    let head = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).await?;
+    stream.shutdown().await?;
+    // A close with bytes unread would cost a client by TCP the answer.
+    let rest = async {
+        while stream
+            .read(&mut [0; 4 << 10])
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
+    };
+    drop(tokio::time::timeout(LAST_WORDS, rest).await);
+    Ok(())
 }
 
 /// A stream whose first byte was looked at, and whose reads are counted.

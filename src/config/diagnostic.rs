@@ -53,23 +53,40 @@ impl Diagnostic {
             excerpt: None,
         }
     }
+
+    /// Without its severity, for where that is said already.
+    pub(crate) fn bare(&self) -> impl fmt::Display {
+        Bare(self)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, severity: &str) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some((line, column)) = self.place {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {severity}{}", self.message)?;
+        if let (Some(excerpt), Some((line, _))) = (&self.excerpt, self.place) {
+            excerpt.write(f, line)?;
+        }
+        write!(f, "\n   = {}", self.fix)
+    }
+}
+
+struct Bare<'a>(&'a Diagnostic);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "")
+    }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
         };
-        f.write_str(&self.file)?;
-        if let Some((line, column)) = self.place {
-            write!(f, ":{line}:{column}")?;
-        }
-        write!(f, ": {severity}: {}", self.message)?;
-        if let (Some(excerpt), Some((line, _))) = (&self.excerpt, self.place) {
-            excerpt.write(f, line)?;
-        }
-        write!(f, "\n   = {}", self.fix)
+        self.write(f, severity)
     }
 }
 

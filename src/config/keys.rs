@@ -146,9 +146,14 @@ impl Keys {
         self.find(name).map_or(name, |key| key.example)
     }
 
+    /// The key that the unknown `name` is a slip of.
+    pub(super) fn near(&self, name: &str) -> Option<&'static str> {
+        nearest(name, self.keys.iter().map(|key| key.name))
+    }
+
     /// What somebody who typed the unknown `name` may have wanted.
     pub(super) fn advice(&self, name: &str) -> String {
-        if let Some(near) = nearest(name, self.keys.iter().map(|key| key.name)) {
+        if let Some(near) = self.near(name) {
             return format!("did you mean {near}?");
         }
         let lower = name.to_ascii_lowercase();

@@ -80,8 +80,12 @@ impl<'t, 'i> Section<'t, 'i> {
             .map_or_else(|| self.at.clone(), |(_, value)| value.span())
     }
 
-    /// Notes that a key which must be there is not.
+    /// Notes that a key which must be there is not. A slip of it was noted already, with what is meant.
     pub(super) fn missing(&self, key: &'static str, found: &mut Findings) {
+        let mut names = self.table.keys().map(|name| name.get_ref());
+        if names.any(|name| self.keys.find(name).is_none() && self.keys.near(name) == Some(key)) {
+            return;
+        }
         found.error(
             self.at.clone(),
             format!("this {} has no {key}", self.keys.title),

@@ -169,6 +169,19 @@ fn all_errors_are_found_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn a_slip_of_a_key_is_one_error() {
+    let text = HOOK.replace("events", "evnts");
+    let (errors, report) = refused(parse_plain(&text));
+    assert_eq!(errors, 1, "{report}");
+    assert!(report.contains("did you mean events?"), "{report}");
+    assert!(!report.contains("has no events"), "{report}");
+    // A key that is no slip of the missing one is an error beside it.
+    let text = HOOK.replace("events", "topics");
+    let (errors, report) = refused(parse_plain(&text));
+    assert_eq!(errors, 2, "{report}");
+}
+
+#[test]
 fn a_place_is_line_and_column_in_characters() {
     let report = hook("headers = { \"\u{e4}\" = 'x' }\nulr = 1").unwrap_err();
     let places: Vec<_> = report.diagnostics.iter().map(|d| d.place).collect();
@@ -178,6 +191,11 @@ fn a_place_is_line_and_column_in_characters() {
     assert!(
         text.contains("\n    6 | ulr = ...\n      | ^^^\n   = did you mean url?"),
         "{text}"
+    );
+    let bare = report.diagnostics[1].bare().to_string();
+    assert!(
+        bare.starts_with("webhooks.toml:6:1: unknown key \"ulr\""),
+        "{bare}"
     );
 }
 

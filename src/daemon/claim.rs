@@ -53,7 +53,7 @@ impl Claim {
             Err(Taken::Failed(error)) => {
                 claimed.lock = None;
                 if claimed.without.as_ref() != Some(&place) {
-                    tracing::warn!(step = "lock the outbox", lock = %place.display(), %error,
+                    tracing::warn!(step = "lock the outbox", lock = &*place.to_string_lossy(), %error,
                         "a second daemon on this outbox would not be noticed");
                     claimed.without = Some(place);
                 }

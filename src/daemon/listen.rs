@@ -48,7 +48,7 @@ impl Drop for OwnSocket {
     fn drop(&mut self) {
         let same = identity(&self.path).is_ok_and(|now| now == self.identity);
         if same && let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(socket = %self.path.display(), %error, "the socket's file stays");
+            tracing::warn!(socket = &*self.path.to_string_lossy(), %error, "the socket's file stays");
         }
     }
 }
@@ -120,7 +120,7 @@ fn compare(passed: &UnixListener, socket: Option<&Socket>) {
         return;
     };
     if path != Some(&socket.path) {
-        tracing::warn!(passed = ?path, configured = %socket.path.display(),
+        tracing::warn!(passed = ?path, configured = &*socket.path.to_string_lossy(),
             "systemd passed another socket than [socket] path; it wins");
     }
     let Some(data) = path.and_then(|path| std::fs::metadata(path).ok()) else {
@@ -220,7 +220,10 @@ fn make_room(path: &Path) -> Result<(), Error> {
             path: path.to_owned(),
         }),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            tracing::info!(socket = %path.display(), "a crash left the socket's file: replaced");
+            tracing::info!(
+                socket = &*path.to_string_lossy(),
+                "a crash left the socket's file: replaced"
+            );
             std::fs::remove_file(path).map_err(failed)
         }
         // A full backlog, for one, is somebody's.

@@ -133,9 +133,16 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
         }
     };
     tracing::info!(
-        outbox = %config.outbox.path.display(), log = %config.log.path.display(),
-        webhooks = config.webhooks.len(), version = env!("CARGO_PKG_VERSION"),
-        "{}", if running.awaits { "ready: waiting for the outbox" } else { "ready: following the outbox" }
+        outbox = &*config.outbox.path.to_string_lossy(),
+        log = &*config.log.path.to_string_lossy(),
+        webhooks = config.webhooks.len(),
+        version = env!("CARGO_PKG_VERSION"),
+        "{}",
+        if running.awaits {
+            "ready: waiting for the outbox"
+        } else {
+            "ready: following the outbox"
+        }
     );
     crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());

@@ -23,7 +23,7 @@ const STATE_FOLDERS: &str = "STATE_DIRECTORY";
 /// # Errors
 /// It can't be made.
 pub(crate) fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
-    if owns_outbox(config) && !(is_missing(config) && has_taken(config)) {
+    if owns_outbox(config) && !(is_missing(config) && may_have_taken(config)) {
         outbox::create_if_missing(&config.outbox.path)
     } else {
         Ok(false)
@@ -33,7 +33,7 @@ pub(crate) fn make_own_outbox(config: &Config) -> Result<bool, outbox::Error> {
 /// Whether a start would make the outbox.
 #[must_use]
 pub(crate) fn makes_outbox(config: &Config) -> bool {
-    is_missing(config) && owns_outbox(config) && !has_taken(config)
+    is_missing(config) && owns_outbox(config) && !may_have_taken(config)
 }
 
 fn is_missing(config: &Config) -> bool {
@@ -42,14 +42,23 @@ fn is_missing(config: &Config) -> bool {
 
 /// Whether the log has taken events of an outbox, as far as a look tells.
 pub(super) fn has_taken(config: &Config) -> bool {
-    match store::look(&config.log.path) {
-        Ok(store::Look::Log(cursor)) => cursor.is_some_and(|known| {
+    looked(config).unwrap_or(false)
+}
+
+/// As [`has_taken`], but a log that can't be read may have.
+fn may_have_taken(config: &Config) -> bool {
+    looked(config).unwrap_or(true)
+}
+
+fn looked(config: &Config) -> Result<bool, store::Error> {
+    Ok(match store::look(&config.log.path)? {
+        store::Look::Log(cursor) => cursor.is_some_and(|known| {
             (known.generation, known.event_id) != (Generation::FIRST, EventId::NONE)
         }),
         // There is one, and nobody knows better.
-        Ok(store::Look::Closed) => true,
-        Ok(store::Look::New) | Err(_) => false,
-    }
+        store::Look::Closed => true,
+        store::Look::New => false,
+    })
 }
 
 /// Whether a missing outbox would be webhooksd's own.
@@ -91,7 +100,10 @@ impl Opening {
     pub(super) fn open(&self) -> Result<Tail, outbox::Error> {
         let path = &self.config.outbox.path;
         if make_own_outbox(&self.config)? {
-            tracing::warn!(outbox = %path.display(), "there was no outbox: an empty one was made");
+            tracing::warn!(
+                outbox = &*path.to_string_lossy(),
+                "there was no outbox: an empty one was made"
+            );
         }
         let tail = Tail::open(path, self.config.outbox.max_data_bytes)?;
         self.claim.hold(path)?;

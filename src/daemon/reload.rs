@@ -11,7 +11,7 @@ use super::fixed::Fixed;
 use super::judge::{Asked, judge};
 use super::{Error, limits, notify};
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, LoadError, Severity};
 use crate::model::{Webhook, crash};
 use crate::pipeline::{Change, Directed, Dispatch, Retention, chain};
 use crate::transport::{Client, Endpoint};
@@ -94,7 +94,7 @@ async fn reload(
         Err(error) => {
             counters.reloaded(false);
             let report = report(&error);
-            report.lines().for_each(|line| tracing::error!("{line}"));
+            journal_error(&error, &report);
             tracing::error!("the configuration was not reloaded: the running one stays");
             Err(report)
         }
@@ -132,8 +132,23 @@ async fn try_reload(
 /// Says what the configuration may not mean.
 pub(super) fn journal_warnings(config: &Config) {
     for warning in &config.warnings {
-        let text = warning.to_string();
-        text.lines().for_each(|line| tracing::warn!("{line}"));
+        tracing::warn!("{}", warning.bare());
+    }
+}
+
+/// Says why there is no reload, each error of the file for itself, with its lines.
+fn journal_error(error: &Error, report: &str) {
+    let Error::Config(LoadError::Report(all)) = error else {
+        return tracing::error!("{report}");
+    };
+    for one in &all.diagnostics {
+        match one.severity {
+            Severity::Error => tracing::error!("{}", one.bare()),
+            Severity::Warning => tracing::warn!("{}", one.bare()),
+        }
+    }
+    if all.more > 0 {
+        tracing::error!("and {} more", all.more);
     }
 }
 

@@ -268,8 +268,9 @@ impl Error {
                 Some(SHARE.to_owned())
             }
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Some(
-                "it is never altered or made anew: restore it from a backup, or recover it with \
-                 sqlite3's .recover; what the log knows of it is compared at the next start"
+                "it is never altered or made anew: restore it from a backup, or save what can be \
+                 read by .dump of sqlite3, or .recover of one newer than Debian 12's (see \
+                 webhooksd-databases(7)); what the log knows of it is compared at the next start"
                     .to_owned(),
             ),
             (ErrorCode::DatabaseBusy, _) => Some(

@@ -15,9 +15,10 @@ use crate::model::EventId;
 const FREE_SPACE: &str = "free some space; nothing is lost, and work goes on by itself";
 
 /// What there is to do where a log has come to its end.
-const ITS_END: &str = "it is never made anew by itself: restore it from a backup, recover it with \
-                       sqlite3's .recover, or move it away with its -wal and -shm to begin a new \
-                       log; `webhooksd start-from` then says where in the outbox";
+const ITS_END: &str = "it is never made anew by itself: restore it from a backup, save what can be \
+                       read by .dump of sqlite3, or .recover of one newer than Debian 12's (see \
+                       webhooksd-databases(7)), or move it away with its -wal and -shm to begin a \
+                       new log; `webhooksd start-from` then says where in the outbox";
 
 /// Why a step with the log failed.
 #[derive(Debug)]

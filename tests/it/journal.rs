@@ -303,3 +303,18 @@ fn a_refused_start_leaves_no_socket() {
     assert_eq!(daemon.wait(SOON), Some(0));
     assert!(!world.path("s").exists());
 }
+
+/// A path is somebody's text too: what stands behind a newline in it is no line of the journal.
+#[test]
+fn a_path_with_a_newline_is_told_on_one_line() {
+    let world = World::bare(&[hook("w", "http://127.0.0.1:9/")]);
+    let toml = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let odd = toml.replace("\"log.db\"", "\"odd\\nlog.db\"");
+    assert_ne!(odd, toml);
+    world.write("webhooks.toml", odd);
+    let daemon = world.start();
+    daemon.wait_journal("odd\\nlog.db");
+    let journal = daemon.journal();
+    assert!(!journal.contains("odd\nlog.db"), "{journal}");
+    daemon.stop();
+}

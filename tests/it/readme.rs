@@ -6,6 +6,7 @@
 //! what the tests have. The C# snippet is compiled by nobody here. What only root may do is read by
 //! the shell and not run.
 
+mod first;
 mod limits;
 mod page;
 
@@ -34,7 +35,7 @@ const BLOCKS: [(&str, &str, usize); 16] = [
     ("Install", "sh", 2),
     (CONFIGURE, "toml", 1),
     (CONFIGURE, "sh", 1),
-    (OWN_DATABASE, "sh", 1),
+    (OWN_DATABASE, "sh", 2),
     (OWN_DATABASE, "sql", 1),
     (OWN_DATABASE, "python", 1),
     (OWN_DATABASE, "php", 1),
@@ -118,7 +119,7 @@ fn application() -> tempfile::TempDir {
         "CREATE TABLE story (id INTEGER PRIMARY KEY, state TEXT);
          INSERT INTO story VALUES (7, 'draft');",
     );
-    let made = one(OWN_DATABASE, "sh");
+    let made = under(OWN_DATABASE, "sh").remove(0);
     if need("sqlite3") {
         shell(folder.path(), &made);
     } else {
@@ -178,6 +179,16 @@ fn every_command_and_file_it_names_is_there() {
     for sure in ["run", "check", "emit", "schema", "start-from"] {
         assert!(named.contains(sure), "{sure} in {named:?}");
     }
+    let text = page::text();
+    let (_, table) = text.split_once("\n## The commands\n").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    for command in ["run", "check", "emit", "demo", "schema", "start-from"] {
+        let row = format!("\n| `webhooksd {command}");
+        assert!(
+            table.contains(&row),
+            "{command} is in no row of the commands"
+        );
+    }
     for word in &named {
         run(Path::new("/"), &["webhooksd", word, "--help"]);
     }
@@ -202,6 +213,14 @@ fn the_configuration_checks() {
     let said = succeeded(&output);
     assert!(said.contains("2 webhooks, no errors\n"), "{said}");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    // The secrets are closed to others, and what is made next is not by that.
+    let mode = |name: &str| {
+        let made = std::fs::metadata(folder.path().join(name)).unwrap();
+        std::os::unix::fs::PermissionsExt::mode(&made.permissions()) & 0o777
+    };
+    assert_eq!(mode("search-index.key"), 0o600);
+    shell(folder.path(), &format!("umask 022\n{steps}\ntouch app.db"));
+    assert_eq!(mode("app.db"), 0o644);
 }
 
 #[test]
@@ -222,6 +241,10 @@ fn an_event_is_written_with_the_data_in_sql_and_in_each_language() {
     };
     app_db(&folder, &one(OWN_DATABASE, "sql"));
     wrote("SQL");
+    // Also where nothing but the outbox is there.
+    let bare = tempfile::tempdir().unwrap();
+    app_db(&bare, &run(bare.path(), &["webhooksd", "schema", "outbox"]));
+    app_db(&bare, &one(OWN_DATABASE, "sql"));
     for (program, name, language) in [("python3", "a.py", "python"), ("php", "a.php", "php")] {
         if language == "php" && !has_php() {
             continue;

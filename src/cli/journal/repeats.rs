@@ -5,8 +5,11 @@
 //! lines of a priority in 30 s and drops the rest, whatever they say. So of one warning for one webhook
 //! some are written in ten seconds, and then one line says how many more there were. The log has each.
 //!
-//! A warning that names neither a webhook nor an event is about the daemon, and is written; but all
-//! together are bounded too, so that ten thousand webhooks can't do what one can't.
+//! All together are bounded too, so that ten thousand webhooks can't do what one can't.
+//!
+//! A warning that names neither a webhook nor an event is about the daemon, its files or its
+//! configuration, and is said once. Those have a room of their own, in which repeats are told by their
+//! text: no flood about deliveries can use it up.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,9 +31,15 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Written of one warning for one webhook in that time.
 const EACH: u64 = 20;
 
-/// Warnings written in that time in all. With as many summaries it is 8,000 in any 30 s, and journald
-/// takes 10,000.
-const ALL: u64 = 1_000;
+/// Warnings about deliveries and events written in that time, of all webhooks.
+const ABOUT_EVENTS: usize = 600;
+
+/// Warnings about the daemon written in that time.
+const ABOUT_DAEMON: usize = 500;
+
+/// Texts that are counted one by one where there is no room left for a line of theirs. The lines of both
+/// rooms with their summaries are 9,608 in any 30 s, which four windows may touch; journald takes 10,000.
+const TEXTS: usize = 100;
 
 /// What has been warned of lately.
 pub(super) struct Repeats {
@@ -42,7 +51,14 @@ pub(super) struct Repeats {
 struct Window {
     /// When its first warning came.
     begun: Option<Instant>,
-    written: u64,
+    events: Room,
+    daemon: Room,
+}
+
+/// What was warned of, of one kind.
+#[derive(Default)]
+struct Room {
+    written: usize,
     seen: HashMap<(Identifier, String), Seen>,
     /// Those that no entry counts.
     others: u64,
@@ -53,6 +69,34 @@ struct Seen {
     written: u64,
     more: u64,
     about: About,
+}
+
+impl Room {
+    /// Whether the warning is to be written in a room for so many lines; where not, it is counted.
+    fn admits(&mut self, place: Identifier, about: About, room: usize) -> bool {
+        let full = self.written >= room;
+        // Of webhooks there are many; of texts that name none as many as the code has.
+        let (name, spare) = if about.webhook.is_empty() {
+            (about.message.clone(), TEXTS)
+        } else {
+            (about.webhook.clone(), 0)
+        };
+        let key = (place, name);
+        let known = self.seen.contains_key(&key);
+        if full && !known && (spare == 0 || self.seen.len() >= room + spare) {
+            self.others += 1;
+            return false;
+        }
+        let seen = self.seen.entry(key).or_default();
+        if full || seen.written >= EACH {
+            seen.more += 1;
+            seen.about = about;
+            return false;
+        }
+        seen.written += 1;
+        self.written += 1;
+        true
+    }
 }
 
 impl Repeats {
@@ -70,29 +114,15 @@ impl Repeats {
         }
         let mut about = About::default();
         event.record(&mut about);
+        let place = event.metadata().callsite();
         let now = self.clock.instant();
         let mut window = self.lock();
         window.begun.get_or_insert(now);
-        let full = window.written >= ALL;
-        if !about.repeats {
-            window.written += u64::from(!full);
-            window.others += u64::from(full);
-            return !full;
+        if about.repeats {
+            window.events.admits(place, about, ABOUT_EVENTS)
+        } else {
+            window.daemon.admits(place, about, ABOUT_DAEMON)
         }
-        let key = (event.metadata().callsite(), about.webhook.clone());
-        if full && !window.seen.contains_key(&key) {
-            window.others += 1;
-            return false;
-        }
-        let seen = window.seen.entry(key).or_default();
-        if full || seen.written >= EACH {
-            seen.more += 1;
-            seen.about = about;
-            return false;
-        }
-        seen.written += 1;
-        window.written += 1;
-        true
     }
 
     /// How long until what was counted is to be told, if anything was warned of.
@@ -111,42 +141,51 @@ impl Repeats {
         // It may have waited for a reader.
         let lasted = self.clock.instant().saturating_duration_since(begun);
         let seconds = lasted.as_secs_f64().ceil().max(1.0);
-        let mut told: Vec<_> = window.seen.into_values().filter(|s| s.more > 0).collect();
-        told.sort_by(|a, b| (b.more, &a.about.webhook).cmp(&(a.more, &b.about.webhook)));
-        let one = |Seen { more, about, .. }: Seen| {
-            let About {
-                webhook,
-                message,
-                given_up,
-                ..
-            } = about;
-            let of = if webhook.is_empty() {
-                String::new()
-            } else {
-                format!(" of webhook \"{webhook}\"")
-            };
-            let place = if given_up {
-                ", and the view failed has them"
-            } else {
-                ""
-            };
-            let text = format!("and {more} more{of} in the last {seconds} s: {message}{place}");
-            let fields = [("more", json!(more)), ("webhook", json!(webhook))];
-            voice.warning(&text, &fields)
-        };
-        let mut lines: Vec<_> = told.into_iter().map(one).collect();
-        if window.others > 0 {
-            let more = window.others;
-            let text = format!(
-                "and {more} more warnings in the last {seconds} s, of more webhooks than are told apart"
-            );
-            lines.push(voice.warning(&text, &[("more", json!(more))]));
+        let mut lines = Vec::new();
+        for (room, of) in [
+            (window.daemon, "about webhooksd itself"),
+            (window.events, "of more webhooks than are told apart"),
+        ] {
+            let mut told: Vec<_> = room.seen.into_values().filter(|s| s.more > 0).collect();
+            told.sort_by(|a, b| (b.more, &a.about.webhook).cmp(&(a.more, &b.about.webhook)));
+            lines.extend(told.into_iter().map(|seen| seen.summary(voice, seconds)));
+            if room.others > 0 {
+                let more = room.others;
+                let text = format!("and {more} more warnings in the last {seconds} s, {of}");
+                lines.push(voice.warning(&text, &[("more", json!(more))]));
+            }
         }
         lines
     }
 
     fn lock(&self) -> MutexGuard<'_, Window> {
         self.window.lock()
+    }
+}
+
+impl Seen {
+    /// The line that tells of what was not written.
+    fn summary(self, voice: &Voice, seconds: f64) -> Vec<u8> {
+        let Self { more, about, .. } = self;
+        let About {
+            webhook,
+            message,
+            given_up,
+            ..
+        } = about;
+        let of = if webhook.is_empty() {
+            String::new()
+        } else {
+            format!(" of webhook \"{webhook}\"")
+        };
+        let place = if given_up {
+            ", and the view failed has them"
+        } else {
+            ""
+        };
+        let text = format!("and {more} more{of} in the last {seconds} s: {message}{place}");
+        let fields = [("more", json!(more)), ("webhook", json!(webhook))];
+        voice.warning(&text, &fields)
     }
 }
 

@@ -77,7 +77,10 @@ fn wait<T: Transport>(
             match open() {
                 Ok((tail, cursor)) => {
                     standing.set(Matter::Awaited, Vec::new());
-                    tracing::info!(outbox = %path.display(), "the outbox is there: following it");
+                    tracing::info!(
+                        outbox = &*path.to_string_lossy(),
+                        "the outbox is there: following it"
+                    );
                     return Ok(Some(Intake::new(dispatch.clone(), tail, cursor)));
                 }
                 Err(IntakeError::Outbox(error)) if is_worth_waiting(&error) => {

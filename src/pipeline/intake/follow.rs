@@ -192,13 +192,17 @@ impl<T: Transport> Follower<T> {
         self.aimed = self.intake.clock().instant();
         let seen = self.watch.see(&self.path);
         self.burst = Burst::new(self.watch.is_blind());
-        let outbox = self.path.display();
+        let outbox = &*self.path.to_string_lossy();
         match seen {
-            Ok(()) if self.polls => tracing::info!(%outbox, "the outbox is watched again"),
+            Ok(()) if self.polls => tracing::info!(outbox, "the outbox is watched again"),
             Err(cause) if !self.polls => {
                 let (error, hint) = (chain(&cause), cause.hint());
-                tracing::warn!(%outbox, error, hint,
-                    "the outbox can't be watched: it is looked at 40 times a second instead");
+                tracing::warn!(
+                    outbox,
+                    error,
+                    hint,
+                    "the outbox can't be watched: it is looked at 40 times a second instead"
+                );
             }
             _ => {}
         }
@@ -304,7 +308,10 @@ impl<T: Transport> Follower<T> {
 
     /// Goes on in the file that is under the path now.
     fn follow_on(&mut self) -> Result<(), IntakeError> {
-        tracing::warn!(outbox = %self.path.display(), "the outbox was replaced: opening it anew");
+        tracing::warn!(
+            outbox = &*self.path.to_string_lossy(),
+            "the outbox was replaced: opening it anew"
+        );
         self.reopen()
     }
 
@@ -337,7 +344,10 @@ impl<T: Transport> Follower<T> {
 
     fn beat(&self) {
         if self.intake.pulse().beat(self.intake.clock()) {
-            tracing::info!(outbox = %self.path.display(), "events are taken in again");
+            tracing::info!(
+                outbox = &*self.path.to_string_lossy(),
+                "events are taken in again"
+            );
         }
     }
 
@@ -350,7 +360,10 @@ impl<T: Transport> Follower<T> {
             IntakeError::Outbox(cause)
                 if cause.is_unfinished() && self.intake.tail.finish().is_ok() =>
             {
-                tracing::warn!(outbox = %self.path.display(), "the application crashed in a transaction, which was taken back");
+                tracing::warn!(
+                    outbox = &*self.path.to_string_lossy(),
+                    "the application crashed in a transaction, which was taken back"
+                );
                 Ok(TROUBLE)
             }
             IntakeError::Outbox(cause) => {
@@ -363,8 +376,12 @@ impl<T: Transport> Follower<T> {
                 self.spoilt |= cause.is_corrupt();
                 let (error, hint) = (chain(cause), cause.hint());
                 if pulse.trouble(clock, error.clone(), patience_ms) {
-                    tracing::warn!(outbox = %self.path.display(), error, hint,
-                        "the outbox can't be read; trying again");
+                    tracing::warn!(
+                        outbox = &*self.path.to_string_lossy(),
+                        error,
+                        hint,
+                        "the outbox can't be read; trying again"
+                    );
                 }
                 Ok(wait)
             }

@@ -198,6 +198,15 @@ fn every_command_has_a_manual_page() {
         "{logs}"
     );
     assert_eq!(logs.matches(".nf").count(), logs.matches(".fi").count());
+    for (name, title) in [
+        ("databases", "WEBHOOKSD-DATABASES 7"),
+        ("log", "WEBHOOKSD-LOG 7"),
+        ("service", "WEBHOOKSD.SERVICE 8"),
+        ("webhooks.toml", "WEBHOOKS.TOML 5"),
+    ] {
+        let page = made(&["man", name]);
+        assert!(page.contains(&format!("\n.Dt {title}\n")), "{page:.200}");
+    }
     let folder = tempfile::tempdir().unwrap();
     made(&["man", "--to", folder.path().to_str().unwrap()]);
     for name in [

@@ -86,11 +86,11 @@ fn delivered() -> (World, Receiver) {
 #[test]
 fn a_damaged_log_is_refused_with_a_way_out_and_left_as_it_is() {
     let kinds: [(&str, Damage, &str); 6] = [
-        ("header", header, ".recover"),
-        ("pages", pages, ".recover"),
-        ("truncated", truncated, ".recover"),
-        ("emptied", emptied, ".recover"),
-        ("text", text, ".recover"),
+        ("header", header, ".dump"),
+        ("pages", pages, "webhooksd-databases(7)"),
+        ("truncated", truncated, ".dump"),
+        ("emptied", emptied, ".dump"),
+        ("text", text, ".dump"),
         (
             "of another program",
             of_another_program,
@@ -196,9 +196,9 @@ fn a_database_of_another_program_keeps_its_wal_too() {
 #[test]
 fn a_damaged_outbox_is_refused_with_a_way_out_and_left_as_it_is() {
     let kinds: [(&str, Damage, &str); 3] = [
-        ("header", header, ".recover"),
-        ("truncated", truncated, ".recover"),
-        ("text", text, ".recover"),
+        ("header", header, ".dump of sqlite3"),
+        ("truncated", truncated, "webhooksd-databases(7)"),
+        ("text", text, ".dump"),
     ];
     for (kind, damage, way_out) in kinds {
         let (world, receiver) = delivered();
@@ -211,6 +211,17 @@ fn a_damaged_outbox_is_refused_with_a_way_out_and_left_as_it_is() {
         assert!(before == after, "{kind}: the file was altered");
         assert_eq!(receiver.count(), 50, "{kind}");
     }
+}
+
+/// What the log of a lost outbox took, nobody can tell here: an empty one in its place would hide it.
+#[test]
+fn where_the_log_can_not_be_read_no_outbox_is_made() {
+    let world = World::bare(&[hook("w", "http://127.0.0.1:9/")]);
+    world.write("log.db", "no database at all".repeat(500).as_bytes());
+    refused(&world, "log.db");
+    let emitted = world.command(&["emit", "e"]);
+    assert_ne!(emitted.code, Some(0), "{}", emitted.stderr);
+    assert!(!world.path("outbox.db").exists());
 }
 
 /// A database that lost its table is as one whose application has not made it yet: nothing says which.
@@ -323,7 +334,7 @@ fn an_outbox_damaged_while_running_is_told_and_followed_again_once_it_is_mended(
     not_well(&world, "malformed");
     let journal = daemon.journal();
     assert!(
-        journal.contains("the outbox can't be read") && journal.contains(".recover"),
+        journal.contains("the outbox can't be read") && journal.contains(".dump"),
         "{journal}"
     );
     overwrite(&world, "outbox.db", 0, &whole);
@@ -361,7 +372,7 @@ fn a_log_damaged_while_running_ends_the_daemon_and_loses_nothing_that_the_outbox
     );
     let words = daemon.journal();
     assert!(
-        words.contains("malformed") && words.contains(".recover"),
+        words.contains("malformed") && words.contains(".dump"),
         "{words}"
     );
     refused(&world, "log.db");

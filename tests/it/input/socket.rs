@@ -150,6 +150,31 @@ fn what_breaks_http_is_refused_and_stores_nothing() {
     daemon.stop();
 }
 
+/// Lines that do not begin as an event's do, and what else is neither they nor HTTP.
+#[test]
+fn what_is_neither_http_nor_lines_is_told_what_is_taken() {
+    let (world, daemon) = started("http://127.0.0.1:9/");
+    for bytes in [
+        " {\"event\":\"a\",\"data\":1}\n",
+        "[1]\n",
+        "7\n",
+        "\u{feff}{}\n",
+    ] {
+        let answer = said(&world, bytes.as_bytes());
+        assert_eq!(statuses(&answer), ["400"], "{bytes}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let words = body["error"].as_str().unwrap();
+        assert!(words.contains("one JSON object"), "{words}");
+        assert_eq!(rows(&world), 0);
+    }
+    // A line's bytes are counted as those of a body and of `emit -`.
+    let answer = said(&world, b"{\"event\":\"\xff\"}\n");
+    let words = "the line is not UTF-8 from byte 11 on";
+    assert_eq!(answer, format!("{{\"error\":\"{words}\"}}\n"));
+    daemon.stop();
+}
+
 #[test]
 fn both_lengths_are_one_request_and_end_the_connection_or_are_refused() {
     let (world, daemon) = started("http://127.0.0.1:9/");

@@ -82,6 +82,18 @@ fn the_reload_command_has_the_daemon_say_what_is_wrong_with_a_file() {
         assert!(errors.contains("webhooks.toml:"), "{errors}");
     }
     daemon.wait_journal("the configuration was not reloaded");
+    let journal = daemon.journal();
+    assert!(
+        journal.contains(" error: webhooks.toml:") || journal.contains(" error: /"),
+        "{journal}"
+    );
+    for line in journal.lines() {
+        assert!(
+            !line.trim().is_empty() && !line.ends_with("error: "),
+            "{journal}"
+        );
+        assert!(line.matches("error: ").count() < 2, "{journal}");
+    }
     let status = curl(&world, "/status", &[]).json();
     assert_eq!(status["daemon"]["last_reload_failed"], true);
     assert_eq!(

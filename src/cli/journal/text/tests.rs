@@ -56,14 +56,20 @@ where
         mut line: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        line.write_str(match *event.metadata().level() {
+        let priority = match *event.metadata().level() {
             Level::ERROR => "<3>",
             Level::WARN => "<4>",
             Level::INFO => "<6>",
             _ => "<7>",
-        })?;
-        context.format_fields(line.by_ref(), event)?;
-        line.write_char('\n')
+        };
+        let mut fields = String::new();
+        context.format_fields(Writer::new(&mut fields), event)?;
+        for (place, part) in fields.split('\n').enumerate() {
+            if place == 0 || !part.trim().is_empty() {
+                writeln!(line, "{priority}{part}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -178,6 +184,21 @@ fn a_line_without_systemd_begins_with_time_and_word() {
     }
     assert_eq!(lines.lines().count(), 3);
     assert_eq!(ours(Level::WARN, false, told).lines().count(), 2);
+}
+
+#[test]
+fn a_text_of_several_lines_has_one_time_and_level_and_no_blank_line() {
+    let told = || tracing::warn!("webhooks.toml:2:1: unknown key\n\n  2 | a = 1\n   = remove it\n");
+    assert_eq!(
+        ours(Level::INFO, true, told),
+        "<4>webhooks.toml:2:1: unknown key\n<4>  2 | a = 1\n<4>   = remove it\n"
+    );
+    let line = ours(Level::INFO, false, told);
+    let (_, line) = line.split_once(' ').unwrap();
+    assert_eq!(
+        line,
+        "warning: webhooks.toml:2:1: unknown key\n  2 | a = 1\n   = remove it\n"
+    );
 }
 
 #[test]
