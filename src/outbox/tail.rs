@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Params, StatementStatus};
@@ -369,6 +369,14 @@ impl Tail {
     #[must_use]
     pub fn replaced(&self) -> bool {
         Identity::of(&self.path).ok() != Some(self.identity)
+    }
+
+    /// When the file was made, UNIX milliseconds, where its file system says so: an UPDATE makes none.
+    #[must_use]
+    pub fn made_ms(&self) -> Option<i64> {
+        let made = self.path.metadata().ok()?.created().ok()?;
+        let since = made.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     /// Looks whether the `-wal` and `-shm` of this connection are still the database's. Where they

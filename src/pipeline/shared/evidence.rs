@@ -22,6 +22,8 @@
 //!   saw it or their times are one and the same; and wherever the times are in no order, or moved by one
 //!   span. In order, they are new events with the data of former ones, as an application writes that
 //!   began anew.
+//! - In a file that was made after the outbox was last in order, where no row is known and all are later
+//!   than that, all are new, whatever the pattern.
 //! - Times that were all moved by the same span, out of where a new insert's would be, were changed.
 //!
 //! What stays ambiguous, and falls on sending again rather than on losing: with the daemon stopped (or

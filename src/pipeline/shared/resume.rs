@@ -176,8 +176,11 @@ pub(crate) fn resettle(
             (false, _) => {}
         }
         let waiting = tail.waiting(cursor.event_id)?.count > 0;
-        let refilled =
-            steady && known.is_none() && tells && waiting && tail.all_later_than(cursor.time_ms)?;
+        let is_new = |ms| cursor.time_ms < ms && ms <= now_ms;
+        let refilled = known.is_none()
+            && tells
+            && (steady && waiting || tail.made_ms().is_some_and(is_new))
+            && tail.all_later_than(cursor.time_ms)?;
         let witness = Witness {
             cursor: &cursor,
             now_ms,

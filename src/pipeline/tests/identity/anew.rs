@@ -7,7 +7,7 @@ use super::{
 use crate::model::{EventId, Generation};
 use crate::outbox::application::{self, Set};
 use crate::pipeline::shared::{is_same, resettle, thin};
-use crate::pipeline::{Refusal, Settled, settle_at};
+use crate::pipeline::{Refusal, Settled, settle, settle_at};
 
 /// Of what one connection saw, which nobody put back: only times and data tell.
 #[test]
@@ -337,4 +337,32 @@ fn old_rows_that_nobody_knows_after_the_outbox_was_seen_empty_are_a_persons_to_d
     )
     .unwrap();
     assert!(matches!(case.settled(false), Ok(Settled::Same(_))));
+}
+
+/// An application whose files were removed writes the same events again, all at one time.
+#[test]
+fn a_file_that_was_made_since_holds_new_events_alone() {
+    let remade = |behind_ms: i64| {
+        let mut case = Case::new();
+        let made_ms = open(&case.path).made_ms();
+        let Some(made_ms) = made_ms else {
+            println!("SKIPPED: this file system keeps no time of a file's making");
+            return None;
+        };
+        case.cursor.time_ms = made_ms + behind_ms;
+        let late_ms = case.cursor.time_ms + SECOND_MS;
+        application::run(&case.path, &format!("UPDATE outbox SET time = {late_ms}"));
+        Some(settle(&mut open(&case.path), Some(case.cursor), made_ms + HOUR_MS).unwrap())
+    };
+    let since = remade(-SECOND_MS);
+    assert!(
+        matches!(since, None | Some(Ok(Settled::Emptied(_, ROWS)))),
+        "{since:?}"
+    );
+    // One that is as old as the events that were taken was merely changed.
+    let before = remade(SECOND_MS);
+    assert!(
+        matches!(before, None | Some(Ok(Settled::Updated(_)))),
+        "{before:?}"
+    );
 }
