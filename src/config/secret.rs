@@ -189,15 +189,17 @@ fn note_odd_ends(bytes: &[u8], what: &str, given: &Given<&str>, found: &mut Find
 /// What stands unseen at the ends of a secret's text.
 fn odd_ends(text: &str) -> Vec<&'static str> {
     const MARK: char = '\u{feff}';
-    let unseen = |c: char| {
-        c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}')
-    };
+    if !text.is_empty() && text.chars().all(|c| c == '\0') {
+        return vec!["is nothing but zero bytes"];
+    }
     let mut odd = Vec::new();
     if text.starts_with(MARK) {
         odd.push("begins with a byte-order mark (U+FEFF)");
     }
     let text = text.trim_start_matches(MARK);
-    if text.starts_with(unseen) {
+    if text.starts_with('\0') {
+        odd.push("begins with a zero byte");
+    } else if text.starts_with(is_unseen) {
         odd.push("begins with a blank, or another character that nobody sees");
     }
     match text.chars().next_back() {
@@ -205,12 +207,35 @@ fn odd_ends(text: &str) -> Vec<&'static str> {
             odd.push("ends with a newline, and only one at a file's end is dropped");
         }
         Some(MARK) => odd.push("ends with a byte-order mark (U+FEFF)"),
-        Some(c) if unseen(c) => {
+        Some('\0') => odd.push("ends with a zero byte"),
+        Some(c) if is_unseen(c) => {
             odd.push("ends with a blank, or another character that nobody sees");
         }
         _ => {}
     }
     odd
+}
+
+/// Whether a character leaves nothing to be seen: blanks, and what joins, parts, turns or varies others.
+fn is_unseen(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{ffa0}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// Text as some editors of Windows save it: a mark, and every other byte of ASCII is 0.

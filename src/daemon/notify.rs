@@ -9,6 +9,7 @@
 //! Without systemd all of it does nothing. The protocol is `sd_notify(3)`; the socket is a file or,
 //! with `@`, a name in the abstract namespace, which containers' managers and supervisors use.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -50,7 +51,7 @@ pub(super) async fn tell(
     about: About,
 ) -> Result<(), store::Error> {
     let mut stop = dispatch.stopping();
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if manager().is_none() {
         drop(stop.wait_for(|stop| *stop).await);
         return Ok(());
     }
@@ -129,11 +130,20 @@ fn is_told(states: &[NotifyState<'_>]) -> bool {
     }
 }
 
+/// The socket of who wants to be told. A name of nothing is none.
+fn manager() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())
+}
+
 fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+    let Some(name) = manager() else {
         return Ok(());
     };
     let address = match name.as_bytes() {
+        [b'v', b's', b'o', b'c', b'k', b':', ..] => {
+            let words = "NOTIFY_SOCKET is a vsock address, which webhooksd does not support";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, words));
+        }
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(&name)?,
     };

@@ -24,7 +24,7 @@ use super::timeout::ReusableTimeout;
 use super::tls::Tls;
 use crate::dialect::{self, Timeouts};
 use crate::model::clock::micros;
-use crate::model::{Answer, Clock, Dialect, Exchange, Failure, Fault, Request, Webhook};
+use crate::model::{Answer, Class, Clock, Dialect, Exchange, Failure, Fault, Request, Webhook};
 
 /// Connections that wait for their peer to close them, in all; more are closed at once. At 200 ms
 /// each that is five thousand new connections a second.
@@ -205,20 +205,7 @@ impl Client {
         let exchange = connection.exchange(&ask, asked, &mut trace.phases);
         let answer = match exchange.await {
             Ok(answer) => answer,
-            Err(error) => {
-                let is_late = matches!(error, http1::Error::Late);
-                let (peer, progress) = (connection.peer(), connection.progress());
-                let limit = to.timeouts.response;
-                let error = answering(&to.target.host, peer, progress, limit, error);
-                let is_dead = progress.kept && progress.heard == 0 && !is_late;
-                return Err(match error {
-                    AttemptError::Endpoint(failure) if is_dead => {
-                        let sent = progress.sent > 0;
-                        Unanswered::Dead(Dead { failure, sent })
-                    }
-                    error => Unanswered::Error(error),
-                });
-            }
+            Err(error) => return Err(to.unanswered(&connection, asked, error)),
         };
         if let Some(flaw) = &answer.flaw {
             trace.add_note(flaw);
@@ -307,6 +294,30 @@ impl Endpoint {
         let now = self.clock.instant();
         self.look_at_names(pool, now);
         pool.sweep(now)
+    }
+
+    /// What comes of a request without an answer, and of the connections that were idle meanwhile.
+    fn unanswered(
+        &self,
+        connection: &Connection,
+        asked: Instant,
+        error: http1::Error,
+    ) -> Unanswered {
+        let (peer, progress) = (connection.peer(), connection.progress());
+        let is_late = matches!(error, http1::Error::Late);
+        let limit = self.timeouts.response;
+        let failure = match answering(&self.target.host, peer, progress, limit, error) {
+            AttemptError::Endpoint(failure) if progress.kept && progress.heard == 0 => failure,
+            error => return Unanswered::Error(error),
+        };
+        if let (Some(pool), Class::ResponseTimeout) = (&self.pool, failure.class) {
+            pool.doubt(peer, asked);
+        }
+        if is_late {
+            return Unanswered::Error(AttemptError::Endpoint(failure));
+        }
+        let sent = progress.sent > 0;
+        Unanswered::Dead(Dead { failure, sent })
     }
 
     /// Closes the idle connections to what is no address of the host any more, and has the name looked

@@ -3,7 +3,7 @@
 //! The newest is used first, so that the others grow old and leave when the load falls. There is no
 //! timer per connection: the old ones go when the pool is used, and when it is swept. A connection is
 //! looked at once more before it is handed out; one that its peer closed meanwhile is passed over, and
-//! teaches how long the next ones may idle. Once a second at most it is asked whether the peers are
+//! teaches how long the next ones may idle. Where one meets silence, those that were idle beside it go. Once a second at most it is asked whether the peers are
 //! still addresses of the endpoint's name.
 
 use std::collections::VecDeque;
@@ -121,13 +121,26 @@ impl Pool {
 
     /// Closes what is connected to none of these addresses.
     pub(super) fn keep_to(&self, addresses: &[SocketAddr]) {
+        self.keep_those(|idle| {
+            let mut peer = idle.connection.peer();
+            peer.set_port(0);
+            addresses.contains(&peer)
+        });
+    }
+
+    /// Closes what was idle beside a connection to that peer, taken at that instant, on which a request
+    /// met silence: whoever forgot the one on the way (a NAT, a balancer) has forgotten those too. What
+    /// has answered since is good.
+    pub(super) fn doubt(&self, peer: SocketAddr, taken: Instant) {
+        self.keep_those(|idle| idle.connection.peer() != peer || idle.since > taken);
+    }
+
+    fn keep_those(&self, stays: impl Fn(&Idle) -> bool) {
         let mut away = Vec::new();
         let mut stay = VecDeque::new();
         let mut state = self.state();
         for idle in std::mem::take(&mut state.idle) {
-            let mut peer = idle.connection.peer();
-            peer.set_port(0);
-            if addresses.contains(&peer) {
+            if stays(&idle) {
                 stay.push_back(idle);
             } else {
                 away.push(idle);

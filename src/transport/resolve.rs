@@ -156,10 +156,9 @@ impl Resolver {
                 match (why.cause, old) {
                     (Cause::Failed | Cause::Ours, Some(old)) => Ok(old),
                     (Cause::Ours, None) => Err(AttemptError::Local(Fault(why.text))),
-                    (Cause::Failed, None) | (Cause::NoSuchName, _) => Err(AttemptError::new(
-                        Class::Name,
-                        format!("the name \"{name}\" does not resolve: {}", why.text),
-                    )),
+                    (Cause::Failed, None) | (Cause::NoSuchName, _) => {
+                        Err(AttemptError::new(Class::Name, unresolved(name, &why)))
+                    }
                 }
             }
         }
@@ -258,6 +257,17 @@ impl Resolver {
         });
         state.waiting.push_back(name);
         Ok(receiver)
+    }
+}
+
+/// Why a name has no addresses, in words.
+fn unresolved(name: &str, why: &Unresolved) -> String {
+    // No name has a `%`: behind it is the interface of an address.
+    match name.split_once('%') {
+        Some((address, interface)) if why.cause == Cause::NoSuchName => {
+            format!("this machine has no interface \"{interface}\" to reach {address} by")
+        }
+        _ => format!("the name \"{name}\" does not resolve: {}", why.text),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod der;
 mod itself;
+mod pem;
 mod words;
 
 use std::sync::{Arc, Weak};
@@ -117,18 +118,20 @@ impl Trust {
     /// Adds the certificates of a PEM text.
     fn add_all(&mut self, pem: &[u8]) -> Result<(), String> {
         let mut count = 0_usize;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
+        let plain = pem::plain(pem);
+        for certificate in CertificateDer::pem_slice_iter(&plain) {
             count += 1;
             let certificate = certificate.map_err(|error| {
                 format!("certificate {count} is no PEM: {}", words::no_pem(&error))
             })?;
-            self.add(certificate).map_err(|error| {
+            let certificate = der::first(&certificate).unwrap_or(&certificate);
+            self.add(certificate.into()).map_err(|error| {
                 let words = words::any(&error);
                 format!("certificate {count} can't be used: {words}")
             })?;
         }
         if count == 0 {
-            return Err("there is no certificate in it".into());
+            return Err(pem::what_else(&plain).into());
         }
         Ok(())
     }

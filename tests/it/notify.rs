@@ -144,3 +144,22 @@ fn a_manager_that_is_not_there_is_complained_of_once() {
     );
     daemon.stop();
 }
+
+#[test]
+fn an_empty_name_is_no_manager() {
+    let world = World::new(&[hook("crm", Receiver::ok().url("/"))]);
+    let mut daemon = world.start_in(&[("NOTIFY_SOCKET", "".as_ref())]);
+    // Else it would have been told of the end at the latest.
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait(SOON), Some(0));
+    let journal = daemon.journal();
+    assert!(!journal.contains("can't be told"), "{journal}");
+}
+
+#[test]
+fn a_manager_behind_vsock_is_named_as_not_supported() {
+    let world = World::new(&[hook("crm", Receiver::ok().url("/"))]);
+    let daemon = world.start_in(&[("NOTIFY_SOCKET", "vsock:2:1234".as_ref())]);
+    daemon.wait_journal("NOTIFY_SOCKET is a vsock address, which webhooksd does not support");
+    daemon.stop();
+}

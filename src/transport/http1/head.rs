@@ -11,7 +11,7 @@ use httparse::{ParserConfig, Response, Status};
 use super::body::Body;
 use super::error::Error;
 use super::facts::HeaderFacts;
-use super::lenient::{self, Found, Lenient};
+use super::lenient::{self, End, Found, Lenient};
 use crate::model::Headers;
 use crate::transport::keep_alive::Keep;
 
@@ -63,7 +63,7 @@ impl HeadReader {
     pub(in crate::transport) fn take(&mut self, new: &[u8]) -> Result<Option<Reply>, Error> {
         let before = self.came.len();
         if before == 0 {
-            return match self.scan(new, false)? {
+            return match self.scan(new, End::NotYet)? {
                 Scan::Reply(reply) => Ok(Some(reply)),
                 Scan::More(used) => {
                     self.came
@@ -73,12 +73,12 @@ impl HeadReader {
             };
         }
         self.came.extend_from_slice(new);
-        let fresh = self.came.get(before.saturating_sub(2)..);
+        let fresh = self.came.get(before.saturating_sub(3)..);
         if self.came.len() < HEAD_BYTES && !fresh.is_some_and(has_empty_line) {
             return Ok(None);
         }
         let mut came = std::mem::take(&mut self.came);
-        match self.scan(&came, false)? {
+        match self.scan(&came, End::NotYet)? {
             Scan::Reply(reply) => Ok(Some(reply)),
             Scan::More(used) => {
                 came.drain(..used);
@@ -91,14 +91,18 @@ impl HeadReader {
     /// The answer, where nothing more of it will come; else the reason for that, or a better one.
     pub(in crate::transport) fn end(mut self, reason: Error) -> Result<Reply, Error> {
         let came = std::mem::take(&mut self.came);
-        match self.scan(&came, true) {
+        let end = match reason {
+            Error::Closed => End::Clean,
+            _ => End::Broken,
+        };
+        match self.scan(&came, end) {
             Ok(Scan::Reply(reply)) => Ok(reply),
             Ok(Scan::More(_)) | Err(Error::Closed) => Err(reason),
             Err(better) => Err(better),
         }
     }
 
-    fn scan(&mut self, bytes: &[u8], ended: bool) -> Result<Scan, Error> {
+    fn scan(&mut self, bytes: &[u8], end: End) -> Result<Scan, Error> {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
@@ -112,8 +116,9 @@ impl HeadReader {
                     Proper::More => {}
                 }
             }
+            let ended = end != End::NotYet;
             if self.flaw.is_some() || ended && matches!(found, Found::More) {
-                found = lenient::find(rest, ended);
+                found = lenient::find(rest, end);
             }
             match found {
                 Found::Head(head) if head.length <= HEAD_BYTES => {
@@ -160,7 +165,9 @@ fn has_empty_line(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     // What stands behind the last line feed has not ended.
     lines.next_back();
-    lines.skip(1).any(|line| matches!(line, b"" | b"\r"))
+    lines
+        .skip(1)
+        .any(|line| matches!(line, b"" | b"\r" | b"\r\r"))
 }
 
 /// Reads what is proper HTTP/1.

@@ -1,7 +1,7 @@
 //! Heads that are not proper HTTP, or break off: read as far as they can be.
 //!
 //! An answer whose status line came has answered, whatever follows it: a line without a colon, a
-//! control character, nothing at all. Its lines are kept for the log, and what can be understood of
+//! control character, nothing at all, not even its own end. Its lines are kept for the log, and what can be understood of
 //! them tells where its body ends. What has no status line is no answer here either, interim ones
 //! don't count, and the limits of size and time are the same. Nothing can follow such an answer: its
 //! connection is not used again.
@@ -32,17 +32,30 @@ pub(super) struct Lenient {
     pub(super) is_cut: bool,
 }
 
-/// Reads what came of an answer; `ended`: nothing more will.
-pub(super) fn find(came: &[u8], ended: bool) -> Found {
+/// Whether more may come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    NotYet,
+    /// The peer closed the connection.
+    Clean,
+    /// It broke.
+    Broken,
+}
+
+/// Reads what came of an answer.
+pub(super) fn find(came: &[u8], end: End) -> Found {
+    let ended = end != End::NotYet;
     let unfinished = if ended { Found::Nothing } else { Found::More };
     let mut rest = came;
     while let Some(after) = rest.strip_prefix(b"\r\n").or(rest.strip_prefix(b"\n")) {
         rest = after;
     }
-    let Some(status) = status(rest) else {
+    let is_all = end == End::Clean;
+    let Some(status) = status(rest, is_all) else {
         return Found::Nothing;
     };
-    let (Some(status), Some((_, mut rest))) = (status, line(rest)) else {
+    let after = line(rest).map(|(_, after)| after);
+    let (Some(status), Some(mut rest)) = (status, after.or(is_all.then_some(&[]))) else {
         return unfinished;
     };
     let mut lines = Vec::new();
@@ -102,37 +115,45 @@ fn read(lines: &[&[u8]]) -> (Headers, HeaderFacts) {
 }
 
 /// The status that a line says; the inner `None`: the line has only begun. The outer: it is no
-/// status line.
-fn status(came: &[u8]) -> Option<Option<u16>> {
-    const FORM: [&[u8]; 13] = [
-        b"H",
-        b"T",
-        b"T",
-        b"P",
-        b"/",
-        b"1",
-        b".",
-        b"01",
-        b" ",
-        b"123456789",
-        b"0123456789",
-        b"0123456789",
-        b" \r\n",
-    ];
-    let fits = |(byte, some): (&u8, &&[u8])| some.contains(byte);
-    if !came.iter().zip(&FORM).all(fits) {
+/// status line. What stands between its parts may be any blanks (RFC 9112, 4), and the version any of
+/// HTTP/1. Where nothing more comes, three digits may be the end.
+fn status(came: &[u8], ended: bool) -> Option<Option<u16>> {
+    const DIGITS: [&[u8]; 3] = [b"123456789", b"0123456789", b"0123456789"];
+    let mut begin = came.iter().zip(b"HTTP/1.");
+    if !begin.all(|(is, should)| is == should) {
         return None;
     }
-    let Some(digits) = came.get(9..12).filter(|_| came.len() >= FORM.len()) else {
+    let Some((version, rest)) = came.get(7..).and_then(<[u8]>::split_first) else {
         return Some(None);
     };
+    let blanks = rest.iter().take_while(|byte| is_blank(**byte)).count();
+    let after = rest.get(blanks..)?;
+    if !version.is_ascii_digit() || blanks == 0 && !after.is_empty() {
+        return None;
+    }
+    if !after.iter().zip(DIGITS).all(|(is, some)| some.contains(is)) {
+        return None;
+    }
+    let is_over = match after.get(DIGITS.len()) {
+        Some(next) if is_blank(*next) || *next == b'\n' => true,
+        Some(_) => return None,
+        None => ended,
+    };
     let value = |status, digit: &u8| status * 10 + u16::from(digit - b'0');
-    Some(Some(digits.iter().fold(0, value)))
+    let digits = after.get(..DIGITS.len()).filter(|_| is_over);
+    Some(digits.map(|digits| digits.iter().fold(0, value)))
 }
 
-/// The next line without its end, and what follows it; `None`: it has no end yet.
+/// What may stand for a space in a status line: a tab, a form feed, a lone CR.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\x0b' | b'\x0c' | b'\r')
+}
+
+/// The next line without its end, and what follows it; `None`: it has no end yet. Who writes CR LF as
+/// text has each LF made CR LF once more.
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = bytes.split_at_checked(at)?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     Some((line.strip_suffix(b"\r").unwrap_or(line), rest.get(1..)?))
 }

@@ -127,12 +127,16 @@ fn chunks_are_taken_apart_as_far_as_they_go() {
 #[test]
 fn what_has_no_status_line_is_nothing() {
     for came in [
-        "HTTP/1.1 200",
-        "HTTP/1.1 200 OK",
+        "HTTP/1.1 20",
         "HTTP/1.1 2x0 OK\r\n\r\n",
         "HTTP/1.1 099 Low\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
-        "HTTP/1.2 200 OK\r\n\r\n",
+        "HTTP/1.x 200 OK\r\n\r\n",
+        "HTTP/1.1200 OK\r\n\r\n",
+        "HTTP/1.1 200OK\r\n\r\n",
+        "HTTP/1.1 2 00\r\n\r\n",
+        "HTTP/1.1\n200 OK\r\n\r\n",
+        "HTTP/1.1 103 Hints",
         "HTTP/2 200\r\n\r\n",
         "http/1.1 200 OK\r\n\r\n",
         "200 OK\r\n\r\n",
@@ -144,6 +148,71 @@ fn what_has_no_status_line_is_nothing() {
     let unfinished = |came: &[u8]| matches!(HeadReader::default().take(came), Ok(None));
     assert!(unfinished(b"HTTP/1.1 20") && unfinished(b"HTTP/1.1 200 OK\r\nbad\r\n"));
     assert!(!unfinished(b"HTTP/1.1 20x") && !unfinished(b"SSH-2.0"));
+    assert!(unfinished(b"HTTP/1.1 204") && unfinished(b"HTTP/1.1 204 No Content"));
+    assert!(unfinished(b"HTTP/1.1 \t2") && unfinished(b"HTTP/1.1\r"));
+}
+
+/// RFC 9112, 4: a recipient may take any blanks for the space.
+#[test]
+fn a_status_line_may_be_parted_by_any_blanks() {
+    for line in [
+        "HTTP/1.1  204 No Content",
+        "HTTP/1.1\t204 No Content",
+        "HTTP/1.1 \t 204\tNo Content",
+        "HTTP/1.1 204\r",
+        "HTTP/1.1 204\t",
+        "HTTP/1.2 204 No Content",
+        "HTTP/1.9\x0b204\x0cNo Content",
+    ] {
+        let came = format!("{line}\r\nA: b\r\n\r\n");
+        let expected = Some((204, "a: b".to_owned(), String::new(), false));
+        for size in [1, 2, came.len()] {
+            assert_eq!(pieces(came.as_bytes(), size), expected, "{came:?} {size}");
+        }
+    }
+}
+
+#[test]
+fn a_status_line_that_the_peer_closed_behind_has_answered() {
+    for came in [
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "HTTP/1.1 200 OK\r",
+    ] {
+        let expected = Some((200, String::new(), String::new(), true));
+        assert_eq!(read(came.as_bytes()), expected, "{came:?}");
+        // Not where the connection broke: more may have been on its way.
+        let mut reader = HeadReader::default();
+        assert!(matches!(reader.take(came.as_bytes()), Ok(None)));
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(matches!(reader.end(Error::Io(broken)), Err(Error::Io(_))));
+    }
+    let mut reader = HeadReader::default();
+    assert!(matches!(reader.take(b"HTTP/1.1 200 OK"), Ok(None)));
+    let reply = reader.end(Error::Closed).ok().unwrap();
+    assert!(reply.keep.is_none());
+    assert_eq!(
+        reply.flaw.as_deref(),
+        Some("the answer ended within its head")
+    );
+}
+
+/// CR LF, written as text where each LF becomes CR LF. The connection stays open, so the end of the head
+/// has to be seen.
+#[test]
+fn lines_may_end_in_two_carriage_returns() {
+    let head = "HTTP/1.1 200 OK\r\r\nA: b\r\r\nContent-Length: 2\r\r\n\r\r\n";
+    for size in 1..=head.len() {
+        let mut reader = HeadReader::default();
+        let mut pieces = head.as_bytes().chunks(size);
+        let reply = pieces.find_map(|some| reader.take(some).unwrap());
+        let mut reply = reply.expect("the head has ended");
+        assert_eq!(reply.headers.lines(), "a: b\ncontent-length: 2", "{size}");
+        assert!(reply.keep.is_none() && reply.flaw.is_some());
+        reply.body.feed(b"ok");
+        assert!(reply.body.is_whole);
+    }
 }
 
 #[test]

@@ -280,7 +280,7 @@ async fn a_connection_has_no_more_requests_than_its_peer_wants() {
 }
 
 /// A connection of that birth, and its other end.
-async fn connection(born: Instant) -> (Box<Connection>, TcpStream) {
+pub(super) async fn connection(born: Instant) -> (Box<Connection>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = listener.local_addr().unwrap();
     let stream = TcpStream::connect(to).await.unwrap();

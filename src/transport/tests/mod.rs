@@ -12,6 +12,7 @@ mod moved;
 mod names;
 mod odd;
 mod secure;
+mod silent;
 mod stale;
 mod trouble;
 mod trust;

@@ -11,6 +11,18 @@ use super::super::look_up::Refusal;
 use super::super::resolve::Resolver;
 use super::*;
 
+/// The system itself.
+#[tokio::test]
+async fn an_interface_that_is_not_there_is_named() {
+    let client = client();
+    let to = client
+        .endpoint(&webhook("http://[fe80::1%25no-such-nic]/"))
+        .unwrap();
+    let (class, text) = failed(send(&client, &to).await);
+    let words = "this machine has no interface \"no-such-nic\" to reach fe80::1 by";
+    assert_eq!((class, text.as_str()), (Class::Name, words));
+}
+
 const HOME: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A system whose look-ups of names that start with `slow` hang until the gate opens.

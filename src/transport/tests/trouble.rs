@@ -66,7 +66,7 @@ async fn the_peer_closes_before_and_amid_its_answer() {
         text.ends_with("closed the connection without an answer"),
         "{text}"
     );
-    let (class, text) = failed(told("HTTP/1.1 200 OK").await);
+    let (class, text) = failed(told("HTTP/1.1 20").await);
     assert_eq!(class, Class::Closed);
     assert!(text.ends_with("before its answer was whole"), "{text}");
 }

@@ -36,6 +36,9 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// 1.3.6.1.5.5.7.3.1
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 
+/// 1.2.840.113549.1.7.2
+const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+
 /// Reads a certificate.
 pub(super) fn facts(der: &[u8]) -> Option<Facts> {
     let mut certificate = Der(Der(der).expect(SEQUENCE)?);
@@ -83,6 +86,31 @@ fn extension_of(extension: &[u8], facts: &mut Facts) -> Option<()> {
         _ => {}
     }
     Some(())
+}
+
+/// The element that some DER begins with, without what follows it: OpenSSL writes whom it trusts a
+/// certificate for behind that.
+pub(super) fn first(der: &[u8]) -> Option<&[u8]> {
+    let mut rest = Der(der);
+    rest.expect(SEQUENCE)?;
+    der.get(..der.len() - rest.0.len())
+}
+
+/// The kind of a PKCS #7 or PKCS #12 structure, by the identifier that it begins with.
+pub(super) fn container(der: &[u8]) -> Option<Container> {
+    let mut content = Der(Der(der).expect(SEQUENCE)?);
+    match content.next()? {
+        (OBJECT, SIGNED_DATA) => Some(Container::Pkcs7),
+        (INTEGER, [3]) => Some(Container::Pkcs12),
+        _ => None,
+    }
+}
+
+/// What holds certificates without being one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Container {
+    Pkcs7,
+    Pkcs12,
 }
 
 /// What is left of some DER.

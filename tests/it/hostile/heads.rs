@@ -159,14 +159,12 @@ const NO_STATUS_LINES: &[(&str, &str)] = &[
     ("http2-preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ("http2-version", "HTTP/2 200\r\n\r\n"),
     ("http20-version", "HTTP/2.0 200 OK\r\n\r\n"),
-    ("http12-version", "HTTP/1.2 200 OK\r\n\r\n"),
     ("http09-version", "HTTP/0.9 200 OK\r\n\r\n"),
     ("http09-body", "<html><body>It works!</body></html>\r\n"),
     ("no-version", "200 OK\r\n\r\n"),
     ("icecast", "ICY 200 OK\r\n\r\n"),
     ("lower-case", "http/1.1 200 OK\r\n\r\n"),
     ("space-before", " HTTP/1.1 200 OK\r\n\r\n"),
-    ("two-spaces", "HTTP/1.1  200 OK\r\n\r\n"),
     ("no-space", "HTTP/1.1200 OK\r\n\r\n"),
     ("status-empty", "HTTP/1.1 \r\n\r\n"),
     ("status-missing", "HTTP/1.1\r\n\r\n"),
@@ -182,6 +180,10 @@ const NO_STATUS_LINES: &[(&str, &str)] = &[
 
 /// Heads that are wrong behind a good status line: its status counts.
 const STATUS_LINES: &[(&str, &str)] = &[
+    ("http12-version", "HTTP/1.2 200 OK\r\n\r\n"),
+    ("two-spaces", "HTTP/1.1  200 OK\r\n\r\n"),
+    ("tab", "HTTP/1.1 200\tOK\r\n\r\n"),
+    ("two-returns", "HTTP/1.1 200 OK\r\r\nX: 1\r\r\n\r\r\n"),
     ("reason-with-nul", "HTTP/1.1 200 O\0K\r\n\r\n"),
     ("name-with-nul", "HTTP/1.1 200 OK\r\nX-\0: 1\r\n\r\n"),
     ("name-with-space", "HTTP/1.1 200 OK\r\nX Y: 1\r\n\r\n"),

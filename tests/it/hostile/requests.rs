@@ -183,7 +183,12 @@ fn answers_cut_off_at_every_byte() {
 }
 
 fn cut_off_everywhere(answer: &'static [u8], reset: bool) {
-    let status_line = answer.windows(2).position(|w| w == b"\r\n").unwrap() + 2;
+    // Where the peer closes and nothing breaks, the status is enough of its line.
+    let answered_from = if reset {
+        answer.windows(2).position(|w| w == b"\r\n").unwrap() + 2
+    } else {
+        b"HTTP/1.1 200".len()
+    };
     let peer = Peer::start(act(move |stream| {
         // A byte that is left unread turns the close into a reset.
         let body = take_request_but(stream, usize::from(reset));
@@ -211,7 +216,7 @@ fn cut_off_everywhere(answer: &'static [u8], reset: bool) {
     for row in &rows {
         let count: usize = row[0].parse().unwrap();
         let (outcome, status, class) = (row[1].as_str(), row[2].as_str(), row[3].as_str());
-        if count >= status_line {
+        if count >= answered_from {
             assert_eq!(
                 (outcome, status, class),
                 ("delivered", "200", "NULL"),
