@@ -5,7 +5,7 @@
 //! anew; that is. Each row says what it can:
 //!
 //! - An equal `key` is the same event; an equal `time` the same insert, for a later one is later;
-//!   an equal `data` the same row, where the time is none that a new one would have.
+//!   an equal `data`, where no other known row has the like, the same row with another time.
 //! - A time before the year 2000 (0, seconds) or of a whole day (a date) is no clock's, and says little.
 //! - A row of which nothing is equal is **strange**.
 //!
@@ -17,13 +17,10 @@
 //!   put back, and strange rows were changed; but where all of them, or the newest several, are later than
 //!   the outbox was last in order, or none is known and new ones are behind, a counter was set back and ids were given anew. Not
 //!   so by one statement that wrote the same time and data into all, or into the newest alone.
-//! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE; so it is
-//!   in rows of which each has data of its own, where rows behind them are known, and one connection
-//!   saw it or their times are one and the same; and wherever the times are in no order, or moved by one
-//!   span. In order, they are new events with the data of former ones, as an application writes that
-//!   began anew.
-//! - In a file that was made after the outbox was last in order, where no row is known and all are later
-//!   than that, all are new, whatever the pattern.
+//! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE.
+//! - An application that begins anew writes the same data once more. So data alone makes nothing known where
+//!   the counter is certainly back, nor in a file that was made after the outbox was last in order, where
+//!   no row is known and all are later than that.
 //! - Times that were all moved by the same span, out of where a new insert's would be, were changed.
 //!
 //! What stays ambiguous, and falls on sending again rather than on losing: with the daemon stopped (or
@@ -31,7 +28,8 @@
 //! new `time` *and* new `data`; the like of events that all have the same `data`, with a new time
 //! between then and now; of rows whose time is no clock's, `data` changed in the newest but not in
 //! all; while running, new `time` and new `data` in several rows, of each row its own. What falls the
-//! other way: the newest row alone deleted and its id given anew between two looks; events that are
+//! other way: the data of taken rows once more, under their ids, in the same file with the counter where
+//! it was; the newest row alone deleted and its id given anew between two looks; events that are
 //! alike, time too or in but one row, in the place of just as many; and a row that can't be sent and whose
 //! time is no clock's, under the id of one that was taken: it says nothing either way, and is not set
 //! aside where no other row tells.
@@ -58,6 +56,14 @@ pub(super) fn is_a_clocks(time_ms: i64) -> bool {
     time_ms >= YEAR_2000_MS && time_ms % DAY_MS != 0
 }
 
+/// How many different times rows had before; of each the time then and now.
+fn different(times: &[(i64, i64)]) -> usize {
+    let mut different: Vec<i64> = times.iter().map(|(was, _)| *was).collect();
+    different.sort_unstable();
+    different.dedup();
+    different.len()
+}
+
 /// What the row of a print is by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight {
@@ -82,8 +88,6 @@ pub(super) struct Strange {
     data: u32,
     /// All but the time is equal.
     retimed: bool,
-    /// The same, and no other known row has that data: it may be the row that was taken.
-    alone: bool,
 }
 
 impl Sight {
@@ -97,6 +101,8 @@ impl Sight {
 pub(super) struct Witness<'a> {
     pub(super) cursor: &'a Cursor,
     pub(super) now_ms: i64,
+    /// Data alone makes no row known whose time may be a new one's.
+    pub(super) strict: bool,
 }
 
 impl Witness<'_> {
@@ -117,7 +123,6 @@ impl Witness<'_> {
                 now_ms: now.time_ms,
                 data: now.data,
                 retimed: false,
-                alone: false,
             })),
             Print::Whole(_) => Some(Sight::Changed),
         }
@@ -138,16 +143,15 @@ impl Witness<'_> {
         if was.data != 0 && self.says_nothing(now) {
             return None;
         }
-        if same_data && !self.may_be_new(now.time_ms) {
+        let known_by_data = !self.strict && self.is_alone(was);
+        if same_data && (known_by_data || !self.may_be_new(now.time_ms)) {
             return Some(Sight::Changed);
         }
-        let retimed = same_data && (was.key, was.rest) == (now.key, now.rest);
         Some(Sight::Strange(Strange {
             was_ms: Some(was.time_ms),
             now_ms: now.time_ms,
             data: now.data,
-            retimed,
-            alone: retimed && self.is_alone(was),
+            retimed: same_data && (was.key, was.rest) == (now.key, now.rest),
         }))
     }
 
@@ -174,29 +178,6 @@ impl Witness<'_> {
             }
         }
         all > 1 && alike == 1
-    }
-
-    /// Whether rows that were not known again, newest first, are the ones that were taken, each with
-    /// another time and nothing else. Applications that begin anew write the same data once more, so
-    /// several that stand in the order of their times are new, unless one connection saw rows behind
-    /// them stay.
-    pub(super) fn were_retimed(unknown: &[Sight], known: bool, steady: bool) -> bool {
-        let mut rows = Vec::with_capacity(unknown.len());
-        for sight in unknown {
-            match sight {
-                Sight::Strange(Strange {
-                    was_ms: Some(was_ms),
-                    now_ms,
-                    alone: true,
-                    ..
-                }) => rows.push((*was_ms, *now_ms)),
-                _ => return false,
-            }
-        }
-        let is_one = |of: fn(&(i64, i64)) -> i64| rows.iter().all(|row| of(row) == of(&rows[0]));
-        let moved = is_one(|(was, now)| now - was) && !is_one(|(was, _)| *was);
-        let as_written = rows.is_sorted_by(|newer, older| newer.1 >= older.1);
-        moved || !as_written || known && (steady || is_one(|(_, now)| *now))
     }
 
     /// Whether rows that were not known again, newest first, were changed all the same. `known`:
@@ -229,10 +210,7 @@ impl Witness<'_> {
         let shift = |(was, now): &(i64, i64)| now - was;
         let moved = times.windows(2).all(|two| shift(&two[0]) == shift(&two[1]));
         let out = |(_, now): &(i64, i64)| !self.may_be_new(*now);
-        let mut different: Vec<i64> = times.iter().map(|(was, _)| *was).collect();
-        different.sort_unstable();
-        different.dedup();
-        moved && different.len() >= SHIFTED && times.iter().any(out)
+        moved && different(&times) >= SHIFTED && times.iter().any(out)
     }
 
     /// Whether rows that were not known again, and not changed by a pattern, got their ids anew though

@@ -136,7 +136,13 @@ pub(crate) fn resettle(
 ) -> Result<Result<Settled, Refusal>, Error> {
     let sequence = tail.sequence()?;
     let lost = sequence < cursor.event_id;
-    let looked = Looked::new(tail, &cursor, now_ms)?;
+    // Times before the clock was set back tell nothing of what is new.
+    let tells = now_ms >= cursor.time_ms;
+    let mut looked = Looked::new(tail, &cursor, now_ms, true)?;
+    let begun_anew = !lost && tells && looked.begun_anew(tail, &cursor, now_ms)?;
+    if !lost && !begun_anew {
+        looked = Looked::new(tail, &cursor, now_ms, false)?;
+    }
     let known = looked.known;
     let again = |event_id, fingerprints, former| Cursor {
         generation: cursor.generation.next(),
@@ -158,8 +164,6 @@ pub(crate) fn resettle(
         since_ms: cursor.time_ms,
         counter: lost.then_some(sequence),
     };
-    // Times before the clock was set back tell nothing of what is new.
-    let tells = now_ms >= cursor.time_ms;
     let begins = cursor.event_id == EventId::NONE
         && !(cursor.fingerprints.is_empty() && cursor.former.is_empty());
     if begins && tells && !steady {
@@ -169,25 +173,22 @@ pub(crate) fn resettle(
             return Ok(Err(foreign(tail.waiting(EventId::NONE)?)));
         }
     }
-    if !lost {
+    if !lost && !begun_anew {
         match (looked.unknown.is_empty(), known) {
             (true, None | Some((_, Sight::Same))) => return Ok(Ok(Settled::Same(cursor))),
             (true, Some(_)) => return Ok(Ok(looked.updated(cursor, now_ms))),
             (false, _) => {}
         }
         let waiting = tail.waiting(cursor.event_id)?.count > 0;
-        let is_new = |ms| cursor.time_ms < ms && ms <= now_ms;
-        let refilled = known.is_none()
-            && tells
-            && (steady && waiting || tail.made_ms().is_some_and(is_new))
-            && tail.all_later_than(cursor.time_ms)?;
+        let refilled =
+            steady && known.is_none() && tells && waiting && tail.all_later_than(cursor.time_ms)?;
         let witness = Witness {
             cursor: &cursor,
             now_ms,
+            strict: false,
         };
         let (rows, is_known) = (&looked.unknown, known.is_some());
-        let changed = witness.were_changed(rows, is_known, waiting)
-            || Witness::were_retimed(rows, is_known, steady);
+        let changed = witness.were_changed(rows, is_known, waiting);
         let anew = !steady || witness.were_written_anew(rows, is_known, waiting);
         if !refilled && (changed || !anew) {
             return Ok(Ok(looked.updated(cursor, now_ms)));
@@ -265,8 +266,12 @@ struct Looked {
 }
 
 impl Looked {
-    fn new(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<Self, Error> {
-        let witness = Witness { cursor, now_ms };
+    fn new(tail: &mut Tail, cursor: &Cursor, now_ms: i64, strict: bool) -> Result<Self, Error> {
+        let witness = Witness {
+            cursor,
+            now_ms,
+            strict,
+        };
         let mut looked = Self {
             unknown: Vec::new(),
             known: None,
@@ -289,6 +294,15 @@ impl Looked {
             looked.unknown.push(sight);
         }
         Ok(looked)
+    }
+
+    /// Whether the file and all that is in it came after the outbox was last in order.
+    fn begun_anew(&self, tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<bool, Error> {
+        let is_since = |ms| cursor.time_ms < ms && ms <= now_ms;
+        Ok(self.known.is_none()
+            && !self.unknown.is_empty()
+            && tail.made_ms().is_some_and(is_since)
+            && tail.all_later_than(cursor.time_ms)?)
     }
 
     /// The same place, with the prints of what was looked at: of these very looks, for by another
