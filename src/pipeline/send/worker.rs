@@ -60,6 +60,11 @@ impl<T: Transport> Dispatch<T> {
     /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
     /// yet is better left for the next start.
     async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
+        // Once more, now that this worker is counted: a stop before that may have counted none, and
+        // nobody records any more.
+        if self.is_stopping() {
+            return false;
+        }
         if lane.takes_turns()
             && let Some(turn) = self.pacer.take(self.clock.instant())
             && !Box::pin(self.wait_for(turn)).await

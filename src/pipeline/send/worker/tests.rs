@@ -81,3 +81,13 @@ async fn what_is_let_go_of_during_a_refill_is_looked_for_after_it() {
     assert_eq!(looked_for, Some((NOW_MS, "w".into())));
     assert!(lane.lock().came_due(NOW_MS), "no refill would begin");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_the_stop_did_not_count_begins_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dispatch = dispatch(&folder);
+    let (lane, _taken) = in_hand();
+    assert!(dispatch.may_begin(&lane).await);
+    dispatch.stop();
+    assert!(!dispatch.may_begin(&lane).await);
+}
