@@ -157,6 +157,8 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
             Some(ended) = running.loops.join_next() => break loop_ended(ended),
+            // Who accepts connections ends before the stop by a panic only.
+            Some(_) = running.served.join_next() => break Err(Error::Panicked),
             error = append_ended(&mut running.appending) => break Err(error),
         }
     };
