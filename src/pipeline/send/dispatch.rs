@@ -329,6 +329,9 @@ pub(crate) struct InUse {
 
 #[cfg(test)]
 impl<T: Transport> Dispatch<T> {
+    /// How long [`Dispatch::drained`] waits at most.
+    pub(crate) const DRAIN: Duration = DRAIN;
+
     pub(crate) fn capacity_in_use(&self) -> InUse {
         InUse {
             permits: self.permits.used(),
