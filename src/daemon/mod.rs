@@ -23,6 +23,7 @@ mod patience;
 mod refusal;
 mod reload;
 mod second;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -44,7 +45,7 @@ pub(crate) use opening::{make_own_outbox, makes_outbox};
 use crate::api::{self, Api, Appending};
 use crate::config::Config;
 use crate::model::{Clock, Cursor, crash};
-use crate::outbox::{self, Tail};
+use crate::outbox::Tail;
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::query;
 use crate::store::{self, Checkpointer, Store};
@@ -55,15 +56,6 @@ use listen::{Listeners, OwnSocket};
 use opening::Opening;
 use patience::Patience;
 use reload::Reload;
-
-/// What a blocked thread, such as one that waits for a name server, may delay the exit.
-const EXIT: Duration = Duration::from_millis(200);
-
-/// How long the last results may wait for a log that does not take them.
-const RECORD: Duration = Duration::from_secs(5);
-
-/// How long the exit may wait for the outbox's file to be made whole: a WAL is 4 to 16 MiB mostly.
-const WHOLE: Duration = Duration::from_secs(5);
 
 /// Idle connections past their time are closed at this pace.
 const SWEEP_IDLE: Duration = Duration::from_secs(5);
@@ -89,7 +81,7 @@ pub(crate) fn run(config_path: &Path) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let ended = runtime.block_on(serve(config_path, judged, client));
-    runtime.shutdown_timeout(EXIT);
+    runtime.shutdown_timeout(stop::EXIT);
     ended
 }
 
@@ -164,6 +156,8 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
             () = reload.step() => {}
             followed = &mut running.followed => break followed_on(followed),
             Some(ended) = running.loops.join_next() => break loop_ended(ended),
+            // Who accepts connections ends before the stop by a panic only.
+            Some(_) = running.served.join_next() => break Err(Error::Panicked),
             error = append_ended(&mut running.appending) => break Err(error),
         }
     };
@@ -347,6 +341,8 @@ async fn sweep_idle(dispatch: Arc<Dispatch<Client>>) -> Result<(), store::Error>
     Ok(())
 }
 
+/// Stops what runs; `ended` is why. Each wait has its bound, and what does not end in time keeps nothing
+/// that comes behind it from being done.
 async fn stop(
     mut running: Running,
     signals: &mut Signals,
@@ -370,25 +366,32 @@ async fn stop(
     let finished = async {
         let in_flight = dispatch.drained().await;
         crash::point("stop", "in flight ended");
-        let lost = tokio::time::timeout(RECORD, dispatch.recorded()).await;
+        let lost = tokio::time::timeout(stop::RECORD, dispatch.recorded()).await;
+        while running.served.join_next().await.is_some() {}
+        stop::append_stopped(running.appending).await?;
+        // The loop that is told may have failed already; its own result says so below.
+        let _told: Result<(), ()> = running.stopped.send(());
+        match tokio::time::timeout(stop::LOOPS, loops_ended(running.loops)).await {
+            Ok(result) => result?,
+            // The recorder waits for what is in flight, and for a log that takes no results.
+            Err(_) if in_flight > 0 || lost != Ok(0) => {}
+            Err(_) => tracing::warn!(
+                step = "synchronise the log",
+                hint = "what was recorded is in its WAL; a crash of the machine may lose the last of it",
+                "it takes too long; not waited for"
+            ),
+        }
+        crash::point("stop", "synchronised");
+        if ended.is_ok() {
+            let left = stop::leave_whole(running.outbox, running.followed);
+            // What takes longer stays in the WAL, where it is as safe.
+            drop(tokio::time::timeout(stop::WHOLE, left).await);
+        }
         if lost != Ok(0) {
             return Err(Error::Unrecorded);
         }
         if in_flight > 0 {
             return Err(Error::Undrained { in_flight });
-        }
-        while running.served.join_next().await.is_some() {}
-        append_stopped(running.appending).await?;
-        // The loop that is told may have failed already; its own result says so below.
-        let _told: Result<(), ()> = running.stopped.send(());
-        while let Some(ended) = running.loops.join_next().await {
-            loop_result(ended)?;
-        }
-        crash::point("stop", "synchronised");
-        if ended.is_ok() {
-            let left = leave_whole(running.outbox, running.followed);
-            // What takes longer stays in the WAL, where it is as safe.
-            drop(tokio::time::timeout(WHOLE, left).await);
         }
         Ok(())
     };
@@ -404,15 +407,12 @@ async fn stop(
     ended.and(finished)
 }
 
-/// Copies the outbox's WAL into its file, as the last connection to a database does that may write.
-/// Ours of the intake only reads, so that the file alone would lack what the application wrote last.
-async fn leave_whole(path: PathBuf, followed: oneshot::Receiver<Followed>) {
-    if !followed.is_terminated() {
-        // The intake's last word, with which its connection is closed; it was told to stop.
-        drop(followed.await);
+/// Waits for the loops, which were told to stop. The first that failed says why.
+async fn loops_ended(mut loops: JoinSet<Result<(), store::Error>>) -> Result<(), Error> {
+    while let Some(ended) = loops.join_next().await {
+        loop_result(ended)?;
     }
-    // Who may not write the file, or has a reader that needs the old state, keeps the WAL.
-    drop(tokio::task::spawn_blocking(move || outbox::backfill(&path)).await);
+    Ok(())
 }
 
 /// The thread that appends ends before the stop by a panic only. Never ends where there is none.
@@ -424,18 +424,6 @@ async fn append_ended(appending: &mut Option<Appending>) -> Error {
             Error::Panicked
         }
         None => std::future::pending().await,
-    }
-}
-
-/// Waits for the thread that appends, where it runs still: nobody asks it any more.
-async fn append_stopped(appending: Option<Appending>) -> Result<(), Error> {
-    let Some(mut thread) = appending else {
-        return Ok(());
-    };
-    match tokio::time::timeout(RECORD, thread.ended()).await {
-        Ok(false) => Err(Error::Panicked),
-        // One that waits for the application still has answered nobody, and may be left.
-        Ok(true) | Err(_) => Ok(()),
     }
 }
 

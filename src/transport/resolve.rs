@@ -10,6 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,7 +290,15 @@ impl Shared {
     /// A thread's life: look-ups until none waits.
     fn work(&self) {
         while let Some(name) = self.next() {
-            let outcome = self.ask(&name);
+            // Whoever waits is to hear of a panic, and the thread is counted as long as it lives.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.ask(&name))).unwrap_or_else(|_| {
+                Err(Unresolved {
+                    text: format!(
+                        "resolve \"{name}\": the look-up panicked; this is a defect of webhooksd"
+                    ),
+                    cause: Cause::Ours,
+                })
+            });
             self.state().land(&name, outcome, self.clock.instant());
         }
     }

@@ -3,8 +3,7 @@
 //! At most a few entries for each webhook, however many retries wait: the earliest due time that is
 //! known. It reads nothing; `log/refill.rs` works it off.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -17,7 +16,8 @@ type Entry = (i64, Arc<str>);
 
 /// When lanes have rows due, and which run low.
 pub(crate) struct Calendar<E> {
-    entries: Mutex<BinaryHeap<Reverse<Entry>>>,
+    /// Each once: a later time is entered again after every earlier one that came between.
+    entries: Mutex<BTreeSet<Entry>>,
     low: Mutex<Vec<Arc<Lane<E>>>>,
     changed: Notify,
 }
@@ -35,9 +35,7 @@ impl<E> Default for Calendar<E> {
 impl<E> Calendar<E> {
     /// Notes that rows of the lane are due then.
     pub(crate) fn enter(&self, at_ms: i64, lane: &Lane<E>) {
-        self.entries
-            .lock()
-            .push(Reverse((at_ms, lane.name.clone())));
+        self.entries.lock().insert((at_ms, lane.name.clone()));
         self.changed.notify_one();
     }
 
@@ -64,15 +62,35 @@ impl<E> Calendar<E> {
     /// Takes an entry whose time has come.
     pub(crate) fn come_due(&self, now_ms: i64) -> Option<(i64, Arc<str>)> {
         let mut entries = self.entries.lock();
-        let Reverse((at_ms, _)) = entries.peek()?;
+        let (at_ms, _) = entries.first()?;
         if *at_ms > now_ms {
             return None;
         }
-        entries.pop().map(|Reverse(entry)| entry)
+        entries.pop_first()
     }
 
     pub(crate) fn next_ms(&self) -> Option<i64> {
         let entries = self.entries.lock();
-        entries.peek().map(|Reverse((at_ms, _))| *at_ms)
+        entries.first().map(|(at_ms, _)| *at_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::shared::Bounds;
+
+    #[test]
+    fn a_far_time_that_is_entered_after_each_near_one_is_there_once() {
+        let calendar = Calendar::<()>::default();
+        let lane = Lane::new("w".into(), Bounds::default());
+        for near_ms in 0..1_000 {
+            calendar.enter(near_ms, &lane);
+            assert_eq!(calendar.come_due(near_ms), Some((near_ms, "w".into())));
+            calendar.enter(3_600_000, &lane);
+        }
+        assert_eq!(calendar.next_ms(), Some(3_600_000));
+        assert!(calendar.come_due(3_600_000).is_some());
+        assert_eq!(calendar.next_ms(), None);
     }
 }

@@ -179,7 +179,8 @@ impl<T: Transport> Dispatch<T> {
     /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.workers.load(Ordering::Relaxed)
+        // Whoever reads none sees what the last has left, its result among it.
+        self.workers.load(Ordering::Acquire)
     }
 
     /// Queues what was just admitted, under the lock of the commit, so that no refill can come between
@@ -328,6 +329,9 @@ pub(crate) struct InUse {
 
 #[cfg(test)]
 impl<T: Transport> Dispatch<T> {
+    /// How long [`Dispatch::drained`] waits at most.
+    pub(crate) const DRAIN: Duration = DRAIN;
+
     pub(crate) fn capacity_in_use(&self) -> InUse {
         InUse {
             permits: self.permits.used(),

@@ -60,6 +60,11 @@ impl<T: Transport> Dispatch<T> {
     /// Waits until an attempt may begin; false where the pipeline stops first, for what was not sent
     /// yet is better left for the next start.
     async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
+        // Once more, now that this worker is counted: a stop before that may have counted none, and
+        // nobody records any more.
+        if self.is_stopping() {
+            return false;
+        }
         if lane.takes_turns()
             && let Some(turn) = self.pacer.take(self.clock.instant())
             && !Box::pin(self.wait_for(turn)).await
@@ -85,10 +90,12 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Has the log looked at for what was let go of: while it was in hand no refill saw it, and where
-    /// it is still pending, one has to.
-    fn have_looked_at(&self, lane: &Arc<Lane<T::Endpoint>>, state: &mut State<T::Endpoint>) {
-        if state.target.is_some() && state.came_due(self.clock.now_ms()) {
-            self.calendar.list(lane);
+    /// it is still pending, one has to. By the calendar, for a refill that is under way and has passed
+    /// it over would end with the lane off the list.
+    fn have_looked_at(&self, lane: &Lane<T::Endpoint>, state: &mut State<T::Endpoint>) {
+        let now_ms = self.clock.now_ms();
+        if state.note_due(now_ms) {
+            self.calendar.enter(now_ms, lane);
         }
     }
 
@@ -173,6 +180,9 @@ impl<T: Transport> Dispatch<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 struct Panicked;
 

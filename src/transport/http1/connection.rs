@@ -266,8 +266,11 @@ impl Connection {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.progress.sent += n;
+            self.progress.is_held = true;
         }
-        Pin::new(&mut self.wire).poll_flush(cx)
+        ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+        self.progress.is_held = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Reads some bytes, none at the end, and hands them over.

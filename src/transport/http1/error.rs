@@ -18,6 +18,8 @@ pub(in crate::transport) struct Progress {
     pub(in crate::transport) sent: usize,
     /// Bytes of the answer that came.
     pub(in crate::transport) heard: usize,
+    /// Some of what the connection took has not left it, as TLS may keep.
+    pub(super) is_held: bool,
     /// The peer takes no more: the rest of the request is dropped, for its answer may be there.
     pub(super) torn: bool,
     /// Whether it was a reset that tore it; reading then finds the end only.
@@ -40,7 +42,7 @@ impl Progress {
 
     /// Whether the request is out whole and the connection never refused a byte.
     pub(in crate::transport) fn is_whole(&self) -> bool {
-        !self.torn && self.sent == self.length
+        !self.torn && self.sent == self.length && !self.is_held
     }
 
     /// Whether nothing has gone out that a peer which has had a request before could answer.

@@ -93,7 +93,16 @@ impl HeaderFacts {
         let is_over = self.closes || is_http_1_0 && !self.keeps || status == 101;
         // Whoever says both is of two minds on where the answer ends (RFC 9112, 6.1).
         let is_clear = self.is_chunked.is_none() || self.length == Length::Unsaid;
-        let is_kept = !is_over && is_clear;
+        // Nothing is read behind these, so what they announce would be taken for the next answer; with
+        // 304 a length is that of an answer with 200 (RFC 9110, 8.6).
+        let announces = match status {
+            204 => {
+                self.is_chunked.is_some() || !matches!(self.length, Length::Unsaid | Length::Is(0))
+            }
+            304 => self.is_chunked.is_some(),
+            _ => false,
+        };
+        let is_kept = !is_over && is_clear && !announces;
         is_kept.then(|| self.hint.keep()).flatten()
     }
 }

@@ -286,3 +286,35 @@ fn what_is_odd_ends_its_connection() {
         assert!(reply.body.into_bytes().starts_with(b"hi"), "{came:?}");
     }
 }
+
+#[test]
+fn an_answer_without_a_body_that_announces_one_ends_its_connection() {
+    for (head, is_kept) in [
+        ("204 No Content\r\n", true),
+        ("204 No Content\r\nContent-Length: 0\r\n", true),
+        ("204 No Content\r\nContent-Length: 2\r\n", false),
+        ("204 No Content\r\nContent-Length: 0, 2\r\n", false),
+        ("204 No Content\r\nTransfer-Encoding: chunked\r\n", false),
+        ("304 Not Modified\r\nContent-Length: 2\r\n", true),
+        ("304 Not Modified\r\nTransfer-Encoding: chunked\r\n", false),
+    ] {
+        let came = format!("HTTP/1.1 {head}\r\n");
+        let reply = HeadReader::default().take(came.as_bytes()).unwrap();
+        let reply = reply.unwrap();
+        assert!(reply.body.ends_clearly(), "{head}");
+        assert_eq!(reply.keep.is_some(), is_kept, "{head}");
+    }
+}
+
+#[test]
+fn empty_lines_before_an_answer_are_not_kept() {
+    // More than a head may have.
+    let before = "\r\n".repeat(HEAD_BYTES);
+    for interim in ["", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let came = format!("{interim}{before}HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
+        for size in [1, 2, 3, 4_096, came.len()] {
+            let read = pieces(came.as_bytes(), size);
+            assert_eq!(read, Some((200, "a: b".into(), String::new(), false)));
+        }
+    }
+}

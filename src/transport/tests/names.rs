@@ -46,6 +46,7 @@ impl System {
             self.opened.wait_while(&mut gate, |open| !*open);
         }
         self.under_way.fetch_sub(1, Ordering::SeqCst);
+        assert!(!name.starts_with("panic"), "on purpose");
         if self.down.load(Ordering::SeqCst) {
             return Err(io::Error::other("the server is down").into());
         }
@@ -147,6 +148,25 @@ async fn a_failure_is_not_kept_and_says_why() {
     system.down.store(false, Ordering::SeqCst);
     resolver.resolve("h.example").await.unwrap();
     assert_eq!(system.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_look_up_that_panics_is_a_fault_and_costs_no_thread() {
+    let (system, resolver) = resolver();
+    // More than there are threads.
+    for n in 0..20 {
+        let asked = resolver.resolve("panic.example");
+        let Ok(answer) = tokio::time::timeout(Duration::from_secs(10), asked).await else {
+            panic!("nobody asks any more, after {n}");
+        };
+        let Err(AttemptError::Local(Fault(text))) = answer else {
+            panic!("resolved");
+        };
+        assert!(text.contains("panicked"), "{text}");
+    }
+    resolver.resolve("h.example").await.unwrap();
+    assert_eq!(system.asked(), 21);
+    assert_eq!(resolver.names(), 1);
 }
 
 /// Time is paused here: there is no socket, and the look-ups of these names take none.

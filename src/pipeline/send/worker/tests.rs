@@ -1,0 +1,93 @@
+//! What a worker does with a delivery that it does not send, step by step: no loop runs beside it.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use crate::model::{
+    Clock, DeliveryId, Dialect, Due, EventId, Exchange, Fault, Origin, Request, Webhook,
+};
+use crate::pipeline::Pace;
+use crate::pipeline::send::Dispatch;
+use crate::pipeline::send::lane::{Lane, Taken, Target};
+use crate::pipeline::shared::Bounds;
+use crate::store::Store;
+use crate::transport::Transport;
+
+const NOW_MS: i64 = 1_731_576_737_000;
+
+/// Sends nothing.
+struct Nowhere;
+
+impl Transport for Nowhere {
+    type Endpoint = ();
+
+    async fn send(&self, (): &(), _: &Request) -> Result<Exchange, Fault> {
+        Err(Fault("nothing is sent here".into()))
+    }
+}
+
+fn dispatch(folder: &TempDir) -> Arc<Dispatch<Nowhere>> {
+    let store = Store::open(&folder.path().join("log.db"), NOW_MS).unwrap();
+    let clock = Clock::follow_tokio(NOW_MS);
+    let runtime = Handle::current().into();
+    Dispatch::new(store, Nowhere, clock, Pace::default(), runtime)
+}
+
+fn target() -> Option<Arc<Target<()>>> {
+    let webhook = Arc::new(Webhook::sample("w", "http://127.0.0.1:9/hook"));
+    Some(Arc::new(Target {
+        url: webhook.url.clone().into(),
+        webhook,
+        endpoint: (),
+    }))
+}
+
+/// A lane with one delivery in hand.
+fn in_hand() -> (Arc<Lane<()>>, Taken<()>) {
+    let lane = Arc::new(Lane::new("w".into(), Bounds::default()));
+    let mut state = lane.lock();
+    state.direct(target());
+    state.push(Due {
+        id: DeliveryId::new(1),
+        event_id: EventId::new(1),
+        event: "e".into(),
+        webhook: "w".into(),
+        dialect: Dialect::BoldCms,
+        origin: Origin::Event,
+        attempts: 0,
+        due_at_ms: NOW_MS,
+        body: "{}".into(),
+    });
+    let taken = state.take().unwrap();
+    drop(state);
+    (lane, taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_let_go_of_during_a_refill_is_looked_for_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dispatch = dispatch(&folder);
+    let (lane, taken) = in_hand();
+    lane.lock().direct(None);
+    lane.lock().direct(target());
+    // A refill has read the log, and passed over what was in hand.
+    assert!(lane.lock().came_due(NOW_MS));
+    dispatch.put_back(&lane, taken);
+    assert!(!lane.lock().holds(DeliveryId::new(1)));
+    dispatch.queue(&dispatch.store(), &lane, Vec::new(), false);
+    let looked_for = dispatch.calendar.come_due(NOW_MS);
+    assert_eq!(looked_for, Some((NOW_MS, "w".into())));
+    assert!(lane.lock().came_due(NOW_MS), "no refill would begin");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_the_stop_did_not_count_begins_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dispatch = dispatch(&folder);
+    let (lane, _taken) = in_hand();
+    assert!(dispatch.may_begin(&lane).await);
+    dispatch.stop();
+    assert!(!dispatch.may_begin(&lane).await);
+}
