@@ -77,7 +77,7 @@ pub mod tested {
     pub use crate::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS, is_name};
     pub use crate::model::{Clock, Dialect, Event, EventId, Webhook};
     pub use crate::outbox::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
-    pub use crate::pipeline::{Change, Dispatch, Pace, Retention};
+    pub use crate::pipeline::{Dispatch, Pace, PipelineConfig, Retention};
     pub use crate::query::About;
     pub use crate::store::Store;
     pub use crate::transport::Client;

@@ -22,7 +22,7 @@ use super::activity::{Activity, Phase};
 pub(super) type Answer = Response<Either<Full<Bytes>, Lines>>;
 
 /// A refusal with its answer, boxed for it is large.
-pub(super) type Denial = Box<Answer>;
+pub(super) type HttpError = Box<Answer>;
 
 /// The media type of Prometheus's text format, version 0.0.4.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -94,12 +94,12 @@ fn error(status: StatusCode, words: &str) -> Answer {
 }
 
 /// A refusal with its words.
-pub(super) fn denial(status: StatusCode, words: &str) -> Denial {
+pub(super) fn denial(status: StatusCode, words: &str) -> HttpError {
     Box::new(error(status, words))
 }
 
 /// The method is not one of those that the path takes.
-pub(super) fn not_allowed(allow: &'static str) -> Denial {
+pub(super) fn not_allowed(allow: &'static str) -> HttpError {
     let mut answer = error(
         StatusCode::METHOD_NOT_ALLOWED,
         &format!("this path takes {allow}"),

@@ -39,7 +39,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Why an event, or a request, was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum NotAppended {
     /// It breaks a rule.
     Item(String),
     /// Its key was seen with other content.
@@ -58,14 +58,14 @@ pub(super) enum Mode {
 }
 
 /// What came of each event.
-pub(super) type Ids = Vec<Result<EventId, Refusal>>;
+pub(super) type Ids = Vec<Result<EventId, NotAppended>>;
 
 struct Order {
     events: Vec<NewEvent>,
     mode: Mode,
     since: Instant,
     _waits: Waits,
-    answer: oneshot::Sender<Result<Ids, Refusal>>,
+    answer: oneshot::Sender<Result<Ids, NotAppended>>,
 }
 
 impl Order {
@@ -79,7 +79,7 @@ impl Order {
         self.events.iter().map(|event| event.data.len()).sum()
     }
 
-    fn reply(self, answer: Result<Ids, Refusal>) {
+    fn reply(self, answer: Result<Ids, NotAppended>) {
         // A client that has gone is told nothing; what was durable stays so.
         drop(self.answer.send(answer));
     }
@@ -145,7 +145,11 @@ impl Append {
     }
 
     /// Appends, and waits until it is durable.
-    pub(super) async fn append(&self, events: Vec<NewEvent>, mode: Mode) -> Result<Ids, Refusal> {
+    pub(super) async fn append(
+        &self,
+        events: Vec<NewEvent>,
+        mode: Mode,
+    ) -> Result<Ids, NotAppended> {
         let (answer, answered) = oneshot::channel();
         let order = Order {
             events,
@@ -164,8 +168,8 @@ impl Append {
     }
 }
 
-fn busy(words: &str) -> Refusal {
-    Refusal::Busy(words.into())
+fn busy(words: &str) -> NotAppended {
+    NotAppended::Busy(words.into())
 }
 
 /// The thread's own.
@@ -229,7 +233,7 @@ impl Desk {
 
     /// Refuses where the outbox's companions are no longer those that are open: the intake sees the
     /// same, and ends the daemon unless they come back.
-    fn check_companions(&self) -> Result<(), Refusal> {
+    fn check_companions(&self) -> Result<(), NotAppended> {
         let Some((tail, appender)) = &self.outbox else {
             return Ok(());
         };
@@ -241,7 +245,7 @@ impl Desk {
     }
 
     /// Opens the outbox that is under the path now.
-    fn open(&mut self) -> Result<(), Refusal> {
+    fn open(&mut self) -> Result<(), NotAppended> {
         self.check_companions()?;
         let max_data_bytes = self.dispatch.max_data_bytes();
         if let Some((_, appender)) = self.outbox.as_mut().filter(|(tail, _)| !tail.replaced()) {
@@ -260,7 +264,10 @@ impl Desk {
 
     /// One transaction for the batch, or one for its only order. An order that breaks a rule leaves
     /// the batch's transaction before it is tried again.
-    fn commit(&mut self, batch: &mut [Order]) -> Result<Vec<Result<Ids, Refusal>>, Refusal> {
+    fn commit(
+        &mut self,
+        batch: &mut [Order],
+    ) -> Result<Vec<Result<Ids, NotAppended>>, NotAppended> {
         let Some((_, appender)) = &mut self.outbox else {
             return Err(busy("the outbox is not open"));
         };
@@ -271,10 +278,10 @@ impl Desk {
                 Ok(appended) => Ok(vec![Ok(appended.into_iter().map(id_of).collect())]),
                 Err(AppendError::Outbox(error)) => Err(refusal(&error)),
                 Err(error @ AppendError::Item { .. }) => {
-                    Ok(vec![Err(Refusal::Item(error.to_string()))])
+                    Ok(vec![Err(NotAppended::Item(error.to_string()))])
                 }
                 Err(error @ AppendError::Conflict { .. }) => {
-                    Ok(vec![Err(Refusal::Conflict(error.to_string()))])
+                    Ok(vec![Err(NotAppended::Conflict(error.to_string()))])
                 }
             };
         }
@@ -313,8 +320,8 @@ fn together(
     events: &[NewEvent],
     sizes: &[usize],
     modes: &[Mode],
-) -> Result<Vec<Result<Ids, Refusal>>, outbox::Error> {
-    let mut faults: Vec<Option<Refusal>> = vec![None; events.len()];
+) -> Result<Vec<Result<Ids, NotAppended>>, outbox::Error> {
+    let mut faults: Vec<Option<NotAppended>> = vec![None; events.len()];
     let appended = match appender.append(events) {
         Ok(appended) => appended,
         Err(AppendError::Outbox(error)) => return Err(error),
@@ -373,7 +380,7 @@ fn judge(
     events: &[NewEvent],
     sizes: &[usize],
     modes: &[Mode],
-) -> Vec<Option<Refusal>> {
+) -> Vec<Option<NotAppended>> {
     let mut faults = Vec::with_capacity(events.len());
     let mut rest = events;
     for (size, mode) in sizes.iter().zip(modes) {
@@ -381,7 +388,7 @@ fn judge(
         rest = others;
         let fault_of = |(index, event): (usize, &NewEvent)| {
             let (field, reason) = appender.check(event).err()?;
-            Some(Refusal::Item(match mode {
+            Some(NotAppended::Item(match mode {
                 Mode::Whole => AppendError::Item {
                     index,
                     field,
@@ -402,21 +409,21 @@ fn judge(
     faults
 }
 
-fn id_of(appended: Appended) -> Result<EventId, Refusal> {
+fn id_of(appended: Appended) -> Result<EventId, NotAppended> {
     match appended {
         Appended::New(id) | Appended::Again(id) => Ok(id),
-        Appended::Conflict(id) => Err(Refusal::Conflict(format!(
+        Appended::Conflict(id) => Err(NotAppended::Conflict(format!(
             "key was given before, to event {id}, with other content"
         ))),
     }
 }
 
 /// The outbox's trouble, with its causes, for the client.
-fn refusal(error: &outbox::Error) -> Refusal {
+fn refusal(error: &outbox::Error) -> NotAppended {
     let words = chain(error);
     tracing::warn!(
         error = words,
         "the outbox does not take events from the socket"
     );
-    Refusal::Busy(words)
+    NotAppended::Busy(words)
 }

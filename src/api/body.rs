@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::activity::{Activity, Phase};
-use super::answer::{self, Denial};
+use super::answer::{self, HttpError};
 use super::item;
 
 /// A body up to this size takes no turn: 512 connections hold 32 MiB of such at most.
@@ -47,7 +47,7 @@ impl Api {
         &self,
         request: Request<Incoming>,
         activity: &Activity,
-    ) -> Result<Whole, Denial> {
+    ) -> Result<Whole, HttpError> {
         self.body(request, activity, self.max_events_bytes()).await
     }
 
@@ -56,7 +56,7 @@ impl Api {
         &self,
         request: Request<Incoming>,
         activity: &Activity,
-    ) -> Result<Whole, Denial> {
+    ) -> Result<Whole, HttpError> {
         self.body(request, activity, MAX_ORDER_BYTES).await
     }
 
@@ -65,7 +65,7 @@ impl Api {
         request: Request<Incoming>,
         activity: &Activity,
         limit: usize,
-    ) -> Result<Whole, Denial> {
+    ) -> Result<Whole, HttpError> {
         let waits = request.headers().contains_key(hyper::header::EXPECT);
         let mut body = request.into_body();
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -111,7 +111,7 @@ impl Api {
     }
 }
 
-fn too_large(limit: usize) -> Denial {
+fn too_large(limit: usize) -> HttpError {
     answer::denial(
         StatusCode::PAYLOAD_TOO_LARGE,
         &format!("the body is larger than {limit} bytes"),

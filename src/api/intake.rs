@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use super::activity::Activity;
-use super::answer::{self, Answer, Denial};
-use super::append::{Mode, Refusal};
+use super::answer::{self, Answer, HttpError};
+use super::append::{Mode, NotAppended};
 use super::body::SMALL_BYTES;
 use super::item;
 use crate::model::EventId;
@@ -38,7 +38,7 @@ impl Api {
         &self,
         request: Request<Incoming>,
         activity: &Activity,
-    ) -> Result<Answer, Denial> {
+    ) -> Result<Answer, HttpError> {
         let content_type = request.headers().get(CONTENT_TYPE);
         let is_lines = content_type.is_some_and(|value| is_ndjson(value.as_bytes()));
         let whole = self.events_body(request, activity).await?;
@@ -78,11 +78,11 @@ fn accepted(ids: &[EventId]) -> String {
     text
 }
 
-fn refused(refusal: &Refusal) -> Denial {
+fn refused(refusal: &NotAppended) -> HttpError {
     match refusal {
-        Refusal::Item(words) => answer::denial(StatusCode::BAD_REQUEST, words),
-        Refusal::Conflict(words) => answer::denial(StatusCode::CONFLICT, words),
-        Refusal::Busy(words) => answer::denial(StatusCode::SERVICE_UNAVAILABLE, words),
+        NotAppended::Item(words) => answer::denial(StatusCode::BAD_REQUEST, words),
+        NotAppended::Conflict(words) => answer::denial(StatusCode::CONFLICT, words),
+        NotAppended::Busy(words) => answer::denial(StatusCode::SERVICE_UNAVAILABLE, words),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::activity::{Activity, Phase};
-use super::append::{Mode, Refusal};
+use super::append::{Mode, NotAppended};
 use super::body::SMALL_BYTES;
 use super::limits::LAST_WORDS;
 use super::{Api, item};
@@ -126,9 +126,9 @@ impl Api {
     }
 }
 
-fn in_words(id: Result<EventId, Refusal>) -> Result<EventId, String> {
+fn in_words(id: Result<EventId, NotAppended>) -> Result<EventId, String> {
     id.map_err(|refusal| match refusal {
-        Refusal::Item(words) | Refusal::Conflict(words) | Refusal::Busy(words) => words,
+        NotAppended::Item(words) | NotAppended::Conflict(words) | NotAppended::Busy(words) => words,
     })
 }
 

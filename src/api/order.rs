@@ -14,13 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Api;
 use super::activity::Activity;
-use super::answer::{self, Answer, Denial};
+use super::answer::{self, Answer, HttpError};
 use super::fields::Fields;
 use super::item;
 use crate::model::event::is_name;
 use crate::model::{Attempt, DeliveryId, IdRange, Pattern, ReplayId, TimeWindow};
-use crate::pipeline::{Dispatch, Refused, Tested, Wanted, chain};
-use crate::store::{self, Ended, NotAgain, Reader};
+use crate::pipeline::{Dispatch, OrderError, Tested, Wanted, chain};
+use crate::store::{self, Ended, Reader, RedeliverError};
 use crate::transport::Client;
 
 /// A client that reads none of its lines for so long has gone.
@@ -118,34 +118,34 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     item::text("the body", bytes)
 }
 
-fn bad(words: &str) -> Denial {
+fn bad(words: &str) -> HttpError {
     answer::denial(StatusCode::BAD_REQUEST, words)
 }
 
-fn broken(error: &dyn std::error::Error) -> Denial {
+fn broken(error: &dyn std::error::Error) -> HttpError {
     answer::denial(StatusCode::SERVICE_UNAVAILABLE, &chain(error))
 }
 
-fn refused(webhook: &str, refused: &Refused) -> Denial {
+fn refused(webhook: &str, refused: &OrderError) -> HttpError {
     match refused {
-        Refused::Unknown => answer::denial(
+        OrderError::Unknown => answer::denial(
             StatusCode::NOT_FOUND,
             &format!("no webhook is called {webhook:?}"),
         ),
-        Refused::Inactive => answer::denial(
+        OrderError::Inactive => answer::denial(
             StatusCode::CONFLICT,
             &format!("webhook {webhook:?} is inactive"),
         ),
-        Refused::Store(error) => broken(error),
-        Refused::Outbox(error) => broken(error),
+        OrderError::Store(error) => broken(error),
+        OrderError::Outbox(error) => broken(error),
     }
 }
 
-fn not_again(why: NotAgain) -> (StatusCode, &'static str) {
+fn not_again(why: RedeliverError) -> (StatusCode, &'static str) {
     match why {
-        NotAgain::Unknown => (StatusCode::NOT_FOUND, "no delivery has that id"),
-        NotAgain::Pending => (StatusCode::CONFLICT, "that delivery is still pending"),
-        NotAgain::Unserved => (
+        RedeliverError::Unknown => (StatusCode::NOT_FOUND, "no delivery has that id"),
+        RedeliverError::Pending => (StatusCode::CONFLICT, "that delivery is still pending"),
+        RedeliverError::Unserved => (
             StatusCode::CONFLICT,
             "its webhook is inactive or has left the configuration",
         ),
@@ -154,7 +154,7 @@ fn not_again(why: NotAgain) -> (StatusCode, &'static str) {
 
 impl Api {
     /// A place among the orders at work.
-    pub(super) fn order_place(&self) -> Result<OwnedSemaphorePermit, Denial> {
+    pub(super) fn order_place(&self) -> Result<OwnedSemaphorePermit, HttpError> {
         let place = Arc::clone(&self.orders).try_acquire_owned();
         place.or(Err(answer::denial(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -162,7 +162,7 @@ impl Api {
         )))
     }
 
-    pub(super) async fn reload(&self) -> Result<Answer, Denial> {
+    pub(super) async fn reload(&self) -> Result<Answer, HttpError> {
         let stopping = || answer::denial(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
         let (tell, told) = oneshot::channel();
         self.reload.send(tell).await.or(Err(stopping()))?;
@@ -177,7 +177,7 @@ impl Api {
         Ok(answer::value(StatusCode::OK, &done))
     }
 
-    pub(super) async fn test(&self, webhook: &str, body: &[u8]) -> Result<Answer, Denial> {
+    pub(super) async fn test(&self, webhook: &str, body: &[u8]) -> Result<Answer, HttpError> {
         let order = TestOrder::of(body).map_err(|words| bad(&words))?;
         if let Some(event) = &order.event
             && !is_name(event.as_bytes())
@@ -200,9 +200,9 @@ impl Api {
         Ok(answer::value(StatusCode::OK, &of_attempt(&attempt)))
     }
 
-    pub(super) async fn redeliver_one(&self, id: &str) -> Result<Answer, Denial> {
+    pub(super) async fn redeliver_one(&self, id: &str) -> Result<Answer, HttpError> {
         let unknown = || {
-            let (status, words) = not_again(NotAgain::Unknown);
+            let (status, words) = not_again(RedeliverError::Unknown);
             answer::denial(status, words)
         };
         let id = id.parse().or(Err(unknown()))?;
@@ -226,7 +226,7 @@ impl Api {
         body: &[u8],
         activity: &Arc<Activity>,
         place: OwnedSemaphorePermit,
-    ) -> Result<Answer, Denial> {
+    ) -> Result<Answer, HttpError> {
         let order = RedeliverOrder::of(body).map_err(|words| bad(&words))?;
         let source = self.source(&order).await?;
         let (send, lines) = mpsc::channel(LINES);
@@ -242,7 +242,7 @@ impl Api {
     }
 
     /// What an order of redeliveries is about.
-    async fn source(self: &Arc<Self>, order: &RedeliverOrder) -> Result<Source, Denial> {
+    async fn source(self: &Arc<Self>, order: &RedeliverOrder) -> Result<Source, HttpError> {
         let how = match (&order.ids, order.failed, order.cancelled) {
             (Some(ids), false, false) => {
                 if order.webhook.is_some() || order.since.is_some() || order.until.is_some() {
@@ -299,7 +299,7 @@ impl Api {
         filter.map(Source::Filter).map_err(|error| broken(&error))
     }
 
-    pub(super) async fn replay(&self, body: &[u8]) -> Result<Answer, Denial> {
+    pub(super) async fn replay(&self, body: &[u8]) -> Result<Answer, HttpError> {
         let order = ReplayOrder::of(body).map_err(|words| bad(&words))?;
         if order.event.as_ref().is_some_and(String::is_empty) {
             return Err(bad("event: a pattern is not empty"));
@@ -325,7 +325,7 @@ impl Api {
         Ok(answer::value(status, &told))
     }
 
-    pub(super) async fn replay_state(&self, id: &str) -> Result<Answer, Denial> {
+    pub(super) async fn replay_state(&self, id: &str) -> Result<Answer, HttpError> {
         let path = self.about.log.clone();
         let id = id.parse().map_or(ReplayId::NONE, ReplayId::new);
         let read = move || Reader::open(&path)?.replay(id);

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::activity::{Activity, Phase};
-use super::answer::{self, Answer, Denial};
+use super::answer::{self, Answer, HttpError};
 use super::body::Whole;
 
 /// What a listener gives access to.
@@ -50,7 +50,7 @@ impl Api {
         scope: Scope,
         request: Request<Incoming>,
         activity: &Arc<Activity>,
-    ) -> Result<Answer, Denial> {
+    ) -> Result<Answer, HttpError> {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         if scope == Scope::Metrics && parts != ["metrics"] {
@@ -106,14 +106,14 @@ impl Api {
         &self,
         request: Request<Incoming>,
         activity: &Arc<Activity>,
-    ) -> Result<(Whole, OwnedSemaphorePermit), Denial> {
+    ) -> Result<(Whole, OwnedSemaphorePermit), HttpError> {
         posts(&request)?;
         let whole = self.order_body(request, activity).await?;
         Ok((whole, self.order_place()?))
     }
 }
 
-fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), Denial> {
+fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), HttpError> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(answer::not_allowed("GET, HEAD"));
     }
@@ -121,13 +121,13 @@ fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), Denial>
     Ok(())
 }
 
-fn posts(request: &Request<Incoming>) -> Result<(), Denial> {
+fn posts(request: &Request<Incoming>) -> Result<(), HttpError> {
     if *request.method() != Method::POST {
         return Err(answer::not_allowed("POST"));
     }
     Ok(())
 }
 
-fn not_found() -> Denial {
+fn not_found() -> HttpError {
     answer::denial(StatusCode::NOT_FOUND, "there is nothing under this path")
 }

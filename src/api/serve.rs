@@ -51,7 +51,7 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// After an `accept` that failed for want of descriptors or memory.
-const TROUBLE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Between two lines about that in the journal.
 const TELL: Duration = Duration::from_secs(10);
@@ -104,12 +104,12 @@ impl Listener for TcpListener {
 }
 
 /// The places, and who has them.
-struct Places {
+struct Permits {
     free: Arc<Semaphore>,
     taken: Mutex<Vec<Arc<Activity>>>,
 }
 
-impl Places {
+impl Permits {
     /// A place, taken from another where none is free. Waits only while all others are being served.
     async fn take(&self, counts: &Counts) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
@@ -121,7 +121,7 @@ impl Places {
             }
             let place = Arc::clone(&self.free).acquire_owned();
             // Who was chosen may have become busy: then another one is, a little later.
-            if let Ok(place) = tokio::time::timeout(TROUBLE, place).await {
+            if let Ok(place) = tokio::time::timeout(RETRY_PAUSE, place).await {
                 return place.ok();
             }
         }
@@ -157,7 +157,7 @@ async fn serve(
     mut stop: watch::Receiver<bool>,
     listener: impl Listener,
 ) {
-    let places = Arc::new(Places {
+    let places = Arc::new(Permits {
         free: Arc::new(Semaphore::new(places)),
         taken: Mutex::default(),
     });
@@ -186,7 +186,7 @@ async fn serve(
                 }
                 // It may be for want of descriptors, of which an idle one has one.
                 places.evict();
-                tokio::time::sleep(TROUBLE).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
@@ -195,14 +195,14 @@ async fn serve(
 }
 
 /// Leaves its place also where the connection panics.
-struct Seat {
+struct Permit {
     api: Arc<Api>,
-    places: Arc<Places>,
+    places: Arc<Permits>,
     activity: Arc<Activity>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.api.counts.open.fetch_sub(1, Ordering::Relaxed);
         self.places.leave(&self.activity);
@@ -213,7 +213,7 @@ async fn connection<S>(
     api: Arc<Api>,
     scope: Scope,
     stream: S,
-    places: Arc<Places>,
+    places: Arc<Permits>,
     place: OwnedSemaphorePermit,
     stop: watch::Receiver<bool>,
 ) where
@@ -222,7 +222,7 @@ async fn connection<S>(
     let activity = Arc::new(Activity::new(api.dispatch.clock.clone()));
     places.enter(&activity);
     api.counts.open.fetch_add(1, Ordering::Relaxed);
-    let seat = Seat {
+    let seat = Permit {
         api: api.clone(),
         places,
         activity: activity.clone(),

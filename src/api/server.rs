@@ -10,12 +10,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::append::{Append, Appending};
 use super::counts::Counts;
 use super::limits::{LARGE_AT_A_TIME, ORDERS_AT_A_TIME};
-use crate::pipeline::{Directed, Dispatch};
+use crate::pipeline::{Applied, Dispatch};
 use crate::query::{About, Reading};
 use crate::transport::Client;
 
 /// An order to take the configuration in: the answer is what it did, or the report of its errors.
-pub type Reload = oneshot::Sender<Result<Directed, String>>;
+pub type Reload = oneshot::Sender<Result<Applied, String>>;
 
 /// What answers requests.
 pub struct Api {

@@ -8,7 +8,7 @@ use crate::config::{self, SecretsWanted};
 use crate::daemon::{Lock, make_own_outbox};
 use crate::model::{Clock, EventId, Generation};
 use crate::outbox::Tail;
-use crate::pipeline::settle_at;
+use crate::pipeline::cursor_at;
 use crate::store::Store;
 use crate::transport;
 
@@ -75,7 +75,7 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     let generation = store
         .cursor()?
         .map_or(Generation::FIRST, |known| known.generation.next());
-    let cursor = settle_at(&mut tail, after, generation, clock.now_ms())?;
+    let cursor = cursor_at(&mut tail, after, generation, clock.now_ms())?;
     store.set_cursor(&cursor, clock.now_ms())?;
     store.flush(clock.now_ms())?;
     let waiting = tail.waiting(after)?.count;

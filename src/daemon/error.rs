@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::model::clock::utc;
-use crate::pipeline::Refusal;
+use crate::pipeline::ResumeError;
 use crate::{config, outbox, store, transport};
 
 /// Why the daemon did not start, or ended.
@@ -83,7 +83,7 @@ pub(crate) enum Error {
         source: io::Error,
     },
     /// A person has to decide where to begin.
-    Refused(Refusal),
+    Refused(ResumeError),
     /// The runtime or a signal can't be set up.
     Runtime(io::Error),
     /// The system does not give the threads that are needed.
@@ -212,14 +212,14 @@ impl fmt::Display for Error {
     }
 }
 
-fn refused(refusal: Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn refused(refusal: ResumeError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match refusal {
-        Refusal::OldEvents { count, oldest_ms } => write!(
+        ResumeError::OldEvents { count, oldest_ms } => write!(
             f,
             "the log is new, but the outbox holds {count} events since {}",
             utc(oldest_ms)
         ),
-        Refusal::Foreign {
+        ResumeError::Foreign {
             count,
             oldest_ms,
             cursor,

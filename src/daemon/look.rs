@@ -244,7 +244,7 @@ impl<'a> Looking<'a> {
             draft.warning(Key::Outbox, message, RIGHT);
         }
         let Known::Cursor(cursor) = known else { return };
-        match pipeline::settle(&mut tail, cursor, Clock::system().now_ms()) {
+        match pipeline::resolve_cursor(&mut tail, cursor, Clock::system().now_ms()) {
             Ok(Ok(_)) => {}
             Ok(Err(refusal)) => note(draft, Key::Outbox, &Error::Refused(refusal)),
             Err(error) => note(draft, Key::Outbox, &Error::Outbox(error)),

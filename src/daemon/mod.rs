@@ -54,7 +54,7 @@ use hangup::{HangUp, HungUp};
 use judge::{Asked, Judged, judge};
 use listen::{Listeners, OwnSocket};
 use opening::Opening;
-use patience::Patience;
+use patience::StartupRetry;
 use reload::Reload;
 
 /// Idle connections past their time are closed at this pace.
@@ -173,7 +173,7 @@ async fn start(
     client: Client,
 ) -> Result<Running, Error> {
     let clock = Clock::system();
-    let mut patience = Patience::new(&clock);
+    let mut patience = StartupRetry::new(&clock);
     let lock = patience
         .until_done(async || Lock::take(&config.log.path))
         .await?;
@@ -203,7 +203,7 @@ async fn start(
             None => reload::endpoints(dispatch.transport(), config)?,
         };
         let change = reload::change(config, endpoints);
-        dispatch.direct(change).await.map_err(Error::Store)
+        dispatch.reconfigure(change).await.map_err(Error::Store)
     };
     reload::journal_cancelled(&patience.until_done(direct).await?);
     let mut loops = JoinSet::new();
@@ -300,7 +300,7 @@ fn open(
     let Some(mut tail) = tail else {
         return Ok((store, None));
     };
-    let cursor = opening::settle(&mut tail, &mut store, now_ms).map_err(intake_error)?;
+    let cursor = opening::resolve_cursor(&mut tail, &mut store, now_ms).map_err(intake_error)?;
     Ok((store, Some((tail, cursor))))
 }
 
@@ -321,7 +321,7 @@ fn follow(
     let open = move || {
         let mut tail = opening.open().map_err(IntakeError::Outbox)?;
         let now_ms = of_log.clock.now_ms();
-        let cursor = opening::settle(&mut tail, &mut of_log.store(), now_ms)?;
+        let cursor = opening::resolve_cursor(&mut tail, &mut of_log.store(), now_ms)?;
         Ok((tail, cursor))
     };
     pipeline::follow_later(dispatch.clone(), path, (open, claim), ended)

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::model::Clock;
-use crate::pipeline::{Dispatch, PARTS, Rounds};
+use crate::pipeline::{Dispatch, PARTS, Ticks};
 use crate::query::{About, Reading, Status};
 use crate::store::{self, Count};
 use crate::transport::Client;
@@ -55,7 +55,7 @@ pub(super) async fn tell(
         drop(stop.wait_for(|stop| *stop).await);
         return Ok(());
     }
-    while dispatch.rounds()[0].count == 0 {
+    while dispatch.ticks()[0].count == 0 {
         if ends_within(&mut stop, FIRST).await {
             return Ok(());
         }
@@ -71,7 +71,7 @@ pub(super) async fn tell(
     loop {
         // Without it the service would never be up.
         told = told || is_told(&[NotifyState::Ready]);
-        match progress.stands_still(&dispatch.rounds(), &dispatch.clock) {
+        match progress.stands_still(&dispatch.ticks(), &dispatch.clock) {
             None if watchdog.is_some() => say(&[NotifyState::Watchdog]),
             None => {}
             Some(part) => tracing::error!(
@@ -175,14 +175,14 @@ impl Progress {
     }
 
     /// The part that has stood still for too long, if one has.
-    fn stands_still(&mut self, rounds: &[Rounds; PARTS], clock: &Clock) -> Option<&'static str> {
+    fn stands_still(&mut self, ticks: &[Ticks; PARTS], clock: &Clock) -> Option<&'static str> {
         let now = clock.instant();
         let mut still = None;
-        for (rounds, (count, since)) in rounds.iter().zip(&mut self.seen) {
-            if !rounds.busy || rounds.count != *count {
-                (*count, *since) = (rounds.count, now);
+        for (ticks, (count, since)) in ticks.iter().zip(&mut self.seen) {
+            if !ticks.busy || ticks.count != *count {
+                (*count, *since) = (ticks.count, now);
             } else if now.saturating_duration_since(*since) >= STILL {
-                still = Some(rounds.part);
+                still = Some(ticks.part);
             }
         }
         still
@@ -249,8 +249,8 @@ mod tests {
     use crate::query::Files;
     use crate::store::LastFailure;
 
-    fn rounds(intake: u64, record: u64, busy: bool) -> [Rounds; PARTS] {
-        let of = |part, count, busy| Rounds { part, count, busy };
+    fn ticks(intake: u64, record: u64, busy: bool) -> [Ticks; PARTS] {
+        let of = |part, count, busy| Ticks { part, count, busy };
         [
             of("intake", intake, true),
             of("refill", intake, true),
@@ -264,21 +264,17 @@ mod tests {
         let clock = Clock::follow_tokio(1_000_000);
         let mut progress = Progress::new(&clock);
         let almost = STILL.saturating_sub(Duration::from_millis(1));
-        for (wait, rounds, expected) in [
-            (almost, rounds(0, 0, false), None),
-            (
-                Duration::from_millis(1),
-                rounds(0, 0, false),
-                Some("refill"),
-            ),
-            (Duration::ZERO, rounds(1, 0, false), None),
-            (almost, rounds(1, 0, true), None),
-            (almost, rounds(2, 0, true), Some("record")),
-            (Duration::ZERO, rounds(2, 1, true), None),
-            (STILL, rounds(3, 1, false), None),
+        for (wait, ticks, expected) in [
+            (almost, ticks(0, 0, false), None),
+            (Duration::from_millis(1), ticks(0, 0, false), Some("refill")),
+            (Duration::ZERO, ticks(1, 0, false), None),
+            (almost, ticks(1, 0, true), None),
+            (almost, ticks(2, 0, true), Some("record")),
+            (Duration::ZERO, ticks(2, 1, true), None),
+            (STILL, ticks(3, 1, false), None),
         ] {
             tokio::time::advance(wait).await;
-            assert_eq!(progress.stands_still(&rounds, &clock), expected);
+            assert_eq!(progress.stands_still(&ticks, &clock), expected);
         }
     }
 

@@ -12,7 +12,7 @@ use super::claim::Claim;
 use crate::config::Config;
 use crate::model::{Cursor, EventId, Generation};
 use crate::outbox::{self, Tail};
-use crate::pipeline::{self, IntakeError, Settled};
+use crate::pipeline::{self, IntakeError, Resume};
 use crate::store::{self, Store};
 
 /// Where the service manager has the service keep its files (`systemd.exec(5)`).
@@ -118,7 +118,7 @@ impl Opening {
 }
 
 /// Settles with the log where to go on.
-pub(super) fn settle(
+pub(super) fn resolve_cursor(
     tail: &mut Tail,
     store: &mut Store,
     now_ms: i64,
@@ -127,15 +127,15 @@ pub(super) fn settle(
     let was = known
         .as_ref()
         .map_or(EventId::NONE, |cursor| cursor.event_id);
-    let settled = pipeline::settle(tail, known, now_ms)
+    let settled = pipeline::resolve_cursor(tail, known, now_ms)
         .map_err(IntakeError::Outbox)?
         .map_err(IntakeError::Refused)?;
-    if !matches!(settled, Settled::Same(_)) {
+    if !matches!(settled, Resume::Same(_)) {
         let cursor = settled.cursor();
         store
             .set_cursor(cursor, settled.known_ms(now_ms))
             .map_err(IntakeError::Store)?;
-        pipeline::journal_settled(&settled, was);
+        pipeline::log_resume(&settled, was);
     }
     Ok(settled.cursor().clone())
 }

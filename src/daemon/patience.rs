@@ -17,13 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// One start's patience; what is left of it is for all of its steps.
-pub(super) struct Patience {
+pub(super) struct StartupRetry {
     clock: Clock,
     begun: tokio::time::Instant,
     waited: bool,
 }
 
-impl Patience {
+impl StartupRetry {
     pub(super) fn new(clock: &Clock) -> Self {
         Self {
             clock: clock.clone(),

@@ -13,7 +13,7 @@ use super::{Error, limits, notify};
 use crate::api;
 use crate::config::{Config, LoadError, Severity};
 use crate::model::{Webhook, crash};
-use crate::pipeline::{Change, Directed, Dispatch, Retention, chain};
+use crate::pipeline::{Applied, Dispatch, PipelineConfig, Retention, chain};
 use crate::transport::{Client, Endpoint};
 
 type Underway = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -81,7 +81,7 @@ async fn reload(
     path: PathBuf,
     fixed: Fixed,
     dispatch: Arc<Dispatch<Client>>,
-) -> Result<Directed, String> {
+) -> Result<Applied, String> {
     let counters = dispatch.clone();
     let counters = counters.counters();
     match try_reload(path, fixed, dispatch).await {
@@ -115,7 +115,7 @@ async fn try_reload(
     path: PathBuf,
     fixed: Fixed,
     dispatch: Arc<Dispatch<Client>>,
-) -> Result<Directed, Error> {
+) -> Result<Applied, Error> {
     let making = dispatch.clone();
     let change = dispatch
         .with_blocking(move || {
@@ -126,7 +126,7 @@ async fn try_reload(
             Ok(change(&judged.config, judged.endpoints))
         })
         .await?;
-    dispatch.direct(change).await.map_err(Error::Store)
+    dispatch.reconfigure(change).await.map_err(Error::Store)
 }
 
 /// Says what the configuration may not mean.
@@ -164,9 +164,9 @@ pub(super) fn endpoints(client: &Client, config: &Config) -> Result<Vec<Endpoint
 }
 
 /// What a configuration changes, with its endpoints.
-pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> Change<Endpoint> {
+pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfig<Endpoint> {
     let webhooks = config.webhooks.iter().cloned().map(Arc::new);
-    Change {
+    PipelineConfig {
         webhooks: webhooks.zip(endpoints).collect(),
         tenant: config.tenant.as_deref().map(Arc::from),
         max_in_flight: limits::in_flight(config.delivery.max_in_flight),
@@ -179,7 +179,7 @@ pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> Change<Endpoi
     }
 }
 
-pub(super) fn journal_cancelled(directed: &Directed) {
+pub(super) fn journal_cancelled(directed: &Applied) {
     for (webhook, cancelled) in &directed.cancelled {
         tracing::warn!(
             webhook = &**webhook,

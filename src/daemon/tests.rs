@@ -14,7 +14,7 @@ use super::*;
 use crate::config::LoadError;
 use crate::model::EventId;
 use crate::outbox::{self, application};
-use crate::pipeline::Refusal;
+use crate::pipeline::ResumeError;
 use crate::transport;
 
 /// What a trial keeps alive while it lasts.
@@ -226,8 +226,8 @@ fn of_start(error: &Error) -> Option<&'static str> {
         // Only systemd passes one.
         Error::Passed { .. } => None,
         Error::Metrics { .. } => Some("metrics"),
-        Error::Refused(Refusal::OldEvents { .. }) => Some("old events"),
-        Error::Refused(Refusal::Foreign { .. }) => Some("foreign events"),
+        Error::Refused(ResumeError::OldEvents { .. }) => Some("old events"),
+        Error::Refused(ResumeError::Foreign { .. }) => Some("foreign events"),
         // The machine's state at that moment. The threads are asked for by `check`, too.
         Error::Runtime(_) | Error::Threads(_) => None,
         // Ends of a daemon that did start.

@@ -6,7 +6,7 @@
 //! answer changes nothing: its status came first.
 
 use super::schedule::delay_ms;
-use crate::model::{Due, Exchange, Origin, Verdict};
+use crate::model::{Due, Exchange, Trigger, Verdict};
 
 /// What follows from the attempt that was due and ended at `now_ms`, and why it was no success.
 /// `max_attempts` is the webhook's. A test is sent once in every dialect: a person sees what came of it.
@@ -23,8 +23,8 @@ pub(crate) fn verdict(
         Err(failure) => failure.text.clone(),
     };
     let again = match due.origin {
-        Origin::Test => None,
-        Origin::Event | Origin::Redelivery | Origin::Replay => {
+        Trigger::Test => None,
+        Trigger::Event | Trigger::Redelivery | Trigger::Replay => {
             delay_ms(due.dialect, max_attempts, due.id, due.number())
         }
     };
@@ -79,7 +79,7 @@ mod tests {
             event: "e".into(),
             webhook: "w".into(),
             dialect,
-            origin: Origin::Event,
+            origin: Trigger::Event,
             attempts: number.saturating_sub(1),
             due_at_ms: 0,
             body: bytes::Bytes::new(),
@@ -95,7 +95,7 @@ mod tests {
     fn a_test_is_sent_once_in_every_dialect() {
         for dialect in Dialect::ALL {
             let test = Due {
-                origin: Origin::Test,
+                origin: Trigger::Test,
                 ..due(dialect, 7, 1)
             };
             let after = |result| verdict(&test, 10, &exchange(result), NOW_MS).0;

@@ -9,7 +9,7 @@ use super::{DeliveryId, Dialect, EventId, Generation, PayloadId, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Trigger {
     /// An event came through the outbox.
     Event,
     /// Somebody asked for a delivery of the log again; same bytes.
@@ -20,7 +20,7 @@ pub enum Origin {
     Test,
 }
 
-impl Origin {
+impl Trigger {
     /// The word in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -55,7 +55,7 @@ pub struct Due {
     /// The wire contract it was made with.
     pub dialect: Dialect,
     /// Why it was made.
-    pub origin: Origin,
+    pub origin: Trigger,
     /// Attempts made so far.
     pub attempts: u32,
     /// When the next attempt is due, UNIX milliseconds.
@@ -105,7 +105,7 @@ pub struct Rejected {
 
 /// An event with its bodies and the webhooks that want it.
 #[derive(Clone, Debug)]
-pub struct Fanned {
+pub struct FanOut {
     /// The outbox id.
     pub event_id: EventId,
     /// The event's name.
@@ -118,7 +118,7 @@ pub struct Fanned {
 
 /// Deliveries of one event that are still to be made, with the body they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct Deferred {
     /// Its id in the log.
     pub id: i64,
     /// The event's generation.
@@ -137,10 +137,10 @@ pub struct Owed {
     pub body: Bytes,
 }
 
-impl Owed {
+impl Deferred {
     /// Its delivery for a webhook, due now, without an id yet.
     #[must_use]
-    pub fn due(&self, webhook: &Arc<str>, origin: Origin, now_ms: i64) -> Due {
+    pub fn due(&self, webhook: &Arc<str>, origin: Trigger, now_ms: i64) -> Due {
         Due {
             id: DeliveryId::NONE,
             event_id: self.event_id,
@@ -159,7 +159,7 @@ impl Owed {
 #[derive(Clone, Debug)]
 pub struct Admission {
     /// The events that at least one webhook wants, in the order of their ids.
-    pub events: Vec<Fanned>,
+    pub events: Vec<FanOut>,
     /// The rows that can't be sent.
     pub rejected: Vec<Rejected>,
     /// Where the outbox has been taken in to, once this is committed.

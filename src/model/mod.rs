@@ -25,7 +25,7 @@ pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
 pub use clock::Clock;
-pub(crate) use delivery::{Admission, Cursor, Due, Fanned, Origin, Owed, Rejected};
+pub(crate) use delivery::{Admission, Cursor, Deferred, Due, FanOut, Rejected, Trigger};
 pub(crate) use durations::{LOG_BUCKETS, LOG_EDGES_MS, METRICS_BUCKETS, METRICS_EDGES_MS};
 pub use event::Event;
 pub(crate) use headers::Headers;

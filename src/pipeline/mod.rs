@@ -23,9 +23,9 @@ mod tests;
 #[cfg(test)]
 pub(crate) use intake::Step;
 pub(crate) use intake::{
-    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, journal_settled,
+    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, log_resume,
 };
-pub(crate) use orders::{PARTS, Refused, Rounds, Snapshot, Tested, Wanted, WebhookSnapshot};
+pub(crate) use orders::{OrderError, PARTS, Snapshot, Tested, Ticks, Wanted, WebhookSnapshot};
 pub use send::Dispatch;
-pub use shared::{Change, Pace, Retention};
-pub(crate) use shared::{Directed, Refusal, Settled, chain, settle, settle_at};
+pub(crate) use shared::{Applied, Resume, ResumeError, chain, cursor_at, resolve_cursor};
+pub use shared::{Pace, PipelineConfig, Retention};

@@ -104,7 +104,7 @@ pub(crate) fn explain(config: &Config, id: EventId, text: &str) -> Result<Explai
     let story = if !known.is_known() {
         let passed = known.is_taken();
         Err(Unknown::Row { passed })
-    } else if identity::settle(&mut known, text, log.as_ref(), &mut remarks)? {
+    } else if identity::resolve_cursor(&mut known, text, log.as_ref(), &mut remarks)? {
         Ok(told(known, config))
     } else {
         Err(Unknown::Text)

@@ -11,7 +11,7 @@ use crate::store::{DeliveryTrace, Error, Reader};
 
 /// Leaves of outbox and log what is of one event: the one that was asked for, and by its number the
 /// one that was taken. False for a string id that is nobody's here.
-pub(super) fn settle(
+pub(super) fn resolve_cursor(
     known: &mut Known,
     typed: &str,
     log: Option<&Reader>,

@@ -12,7 +12,7 @@ use super::insert::{Made, bodies_are_there, insert};
 use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
 use crate::model::{
-    Admission, Cursor, Due, EventId, Fanned, Generation, Origin, Owed, Print, Rejected,
+    Admission, Cursor, Deferred, Due, EventId, FanOut, Generation, Print, Rejected, Trigger,
 };
 
 /// The id and the print of a row.
@@ -53,7 +53,7 @@ impl Store {
 
     /// Takes one batch of the outbox in. Every delivery is due at once; they are returned in the
     /// order of the events and of their webhooks. What `later` says of a webhook's deliveries is
-    /// true is owed: [`Store::pay`] makes them.
+    /// true is owed: [`Store::materialize`] makes them.
     ///
     /// # Errors
     /// The log can't be written: then nothing of the batch is in it, and the cursor is where it was.
@@ -62,13 +62,13 @@ impl Store {
         admission: &Admission,
         later: &dyn Fn(&str) -> bool,
         now_ms: i64,
-    ) -> Result<(Vec<Due>, Vec<Owed>), Error> {
+    ) -> Result<(Vec<Due>, Vec<Deferred>), Error> {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
         self.transact("admit events", |t| {
             let made = Made {
                 generation,
-                origin: Origin::Event,
+                origin: Trigger::Event,
                 now_ms,
             };
             let made = made.fan_out(t, &admission.events, later)?;
@@ -129,8 +129,8 @@ impl Store {
     pub fn add(
         &mut self,
         generation: Generation,
-        events: &[Fanned],
-        origin: Origin,
+        events: &[FanOut],
+        origin: Trigger,
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
         bodies_are_there(events)?;

@@ -11,7 +11,7 @@ use super::error::Doing;
 use super::faults::DoingWith as _;
 use super::{Error, Reader, Store, insert};
 use crate::model::{
-    DeliveryId, Due, EventId, Fanned, Generation, IdRange, Origin, ReplayId, TimeWindow,
+    DeliveryId, Due, EventId, FanOut, Generation, IdRange, ReplayId, TimeWindow, Trigger,
 };
 
 /// Deliveries that came to an end without being delivered.
@@ -25,7 +25,7 @@ pub(crate) enum Ended {
 
 /// Why a delivery is not made once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAgain {
+pub enum RedeliverError {
     /// No delivery has that id.
     Unknown,
     /// It has not come to its end yet.
@@ -35,7 +35,7 @@ pub enum NotAgain {
 }
 
 /// A new delivery's id and its webhook, or why there is none.
-pub(crate) type Again = Result<(DeliveryId, String), NotAgain>;
+pub(crate) type Again = Result<(DeliveryId, String), RedeliverError>;
 
 /// A replay, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,12 +146,12 @@ impl Store {
         &mut self,
         replay: &Replay,
         next_id: EventId,
-        events: &[Fanned],
+        events: &[FanOut],
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
         insert::bodies_are_there(events)?;
         self.transact("replay events", |t| {
-            let dues = insert::insert(t, replay.generation, events, Origin::Replay, now_ms)?;
+            let dues = insert::insert(t, replay.generation, events, Trigger::Replay, now_ms)?;
             t.prepare_cached("UPDATE replay SET next_id = ?2, done = done + ?3 WHERE id = ?1")?
                 .execute(params![
                     replay.id,
@@ -187,13 +187,13 @@ fn redeliver(
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((state, webhook)) = found else {
-        return Ok(Err(NotAgain::Unknown));
+        return Ok(Err(RedeliverError::Unknown));
     };
     if state == "pending" {
-        return Ok(Err(NotAgain::Pending));
+        return Ok(Err(RedeliverError::Pending));
     }
     if !is_served(&webhook) {
-        return Ok(Err(NotAgain::Unserved));
+        return Ok(Err(RedeliverError::Unserved));
     }
     let row = t
         .prepare_cached("INSERT INTO redelivery (delivery_id) VALUES (?1)")?

@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::Error;
 use super::rows::{Insert, Values};
-use crate::model::{DeliveryId, Dialect, Due, Fanned, Generation, Origin, Owed, PayloadId};
+use crate::model::{Deferred, DeliveryId, Dialect, Due, FanOut, Generation, PayloadId, Trigger};
 
 const PAYLOAD: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
@@ -22,7 +22,7 @@ const DELIVERY: Insert = Insert {
     row: "(?, ?, ?, ?, ?, 'pending', ?, 0, ?, ?, ?)",
 };
 
-pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
+pub(super) fn bodies_are_there(events: &[FanOut]) -> Result<(), Error> {
     let lacking = events
         .iter()
         .find(|e| e.webhooks.iter().any(|(_, place)| *place >= e.bodies.len()));
@@ -37,8 +37,8 @@ pub(super) fn bodies_are_there(events: &[Fanned]) -> Result<(), Error> {
 pub(super) fn insert(
     t: &Transaction<'_>,
     generation: Generation,
-    events: &[Fanned],
-    origin: Origin,
+    events: &[FanOut],
+    origin: Trigger,
     now_ms: i64,
 ) -> rusqlite::Result<Vec<Due>> {
     let made = Made {
@@ -53,7 +53,7 @@ pub(super) fn insert(
 /// How pending deliveries are made that are due at once.
 pub(super) struct Made {
     pub(super) generation: Generation,
-    pub(super) origin: Origin,
+    pub(super) origin: Trigger,
     pub(super) now_ms: i64,
 }
 
@@ -83,9 +83,9 @@ impl Made {
     pub(super) fn fan_out(
         &self,
         t: &Transaction<'_>,
-        events: &[Fanned],
+        events: &[FanOut],
         later: &dyn Fn(&str) -> bool,
-    ) -> rusqlite::Result<(Vec<Due>, Vec<Owed>)> {
+    ) -> rusqlite::Result<(Vec<Due>, Vec<Deferred>)> {
         let mut owed = self.bodies(t, events)?;
         let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
         let mut debts = owed.as_mut_slice();
@@ -93,45 +93,45 @@ impl Made {
             let (of_event, others) = debts.split_at_mut(event.bodies.len());
             debts = others;
             for (webhook, place) in &event.webhooks {
-                let debt = &mut of_event[*place];
+                let deferred = &mut of_event[*place];
                 if later(webhook) {
-                    debt.webhooks.push(webhook.clone());
+                    deferred.webhooks.push(webhook.clone());
                 } else {
-                    let due = debt.due(webhook, self.origin, self.now_ms);
-                    dues.push((due, debt.payload_id));
+                    let due = deferred.due(webhook, self.origin, self.now_ms);
+                    dues.push((due, deferred.payload_id));
                 }
             }
         }
         let dues = self.deliveries(t, dues)?;
-        owed.retain(|debt| !debt.webhooks.is_empty());
+        owed.retain(|deferred| !deferred.webhooks.is_empty());
         write_owed(t, &mut owed)?;
         Ok((dues, owed))
     }
 
     /// Writes the bodies of events; what is owed of each is nothing so far.
-    fn bodies(&self, t: &Transaction<'_>, events: &[Fanned]) -> rusqlite::Result<Vec<Owed>> {
-        let mut owed: Vec<Owed> = Vec::with_capacity(events.len());
+    fn bodies(&self, t: &Transaction<'_>, events: &[FanOut]) -> rusqlite::Result<Vec<Deferred>> {
+        let mut owed: Vec<Deferred> = Vec::with_capacity(events.len());
         for event in events {
             for (dialect, body) in &event.bodies {
-                owed.push(self.debt(event, *dialect, body));
+                owed.push(self.deferred(event, *dialect, body));
             }
         }
-        let bind = |debt: &Owed, values: &mut Values<'_, '_>| {
+        let bind = |deferred: &Deferred, values: &mut Values<'_, '_>| {
             values.add(self.generation)?;
-            values.add(debt.event_id)?;
-            values.add(debt.dialect.name())?;
+            values.add(deferred.event_id)?;
+            values.add(deferred.dialect.name())?;
             // The bytes are JSON text; binding them as text spares a check and a copy.
-            values.add(ToSqlOutput::Borrowed(ValueRef::Text(&debt.body)))
+            values.add(ToSqlOutput::Borrowed(ValueRef::Text(&deferred.body)))
         };
         let first = PAYLOAD.all(t, &owed, bind)?;
-        for (debt, id) in owed.iter_mut().zip((first..).map(PayloadId::new)) {
-            debt.payload_id = id;
+        for (deferred, id) in owed.iter_mut().zip((first..).map(PayloadId::new)) {
+            deferred.payload_id = id;
         }
         Ok(owed)
     }
 
-    fn debt(&self, event: &Fanned, dialect: Dialect, body: &Bytes) -> Owed {
-        Owed {
+    fn deferred(&self, event: &FanOut, dialect: Dialect, body: &Bytes) -> Deferred {
+        Deferred {
             id: 0,
             generation: self.generation,
             event_id: event.event_id,
@@ -145,19 +145,19 @@ impl Made {
 }
 
 /// Writes debts down, and gives them their ids.
-fn write_owed(t: &Transaction<'_>, owed: &mut [Owed]) -> rusqlite::Result<()> {
+fn write_owed(t: &Transaction<'_>, owed: &mut [Deferred]) -> rusqlite::Result<()> {
     let mut statement = t.prepare_cached(
         "INSERT INTO owed (generation, event_id, event, dialect, payload_id, webhooks)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    for debt in owed {
-        debt.id = statement.insert(params![
-            debt.generation,
-            debt.event_id,
-            debt.event,
-            debt.dialect.name(),
-            debt.payload_id,
-            debt.webhooks.join("\n"),
+    for deferred in owed {
+        deferred.id = statement.insert(params![
+            deferred.generation,
+            deferred.event_id,
+            deferred.event,
+            deferred.dialect.name(),
+            deferred.payload_id,
+            deferred.webhooks.join("\n"),
         ])?;
     }
     Ok(())

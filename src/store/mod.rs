@@ -21,7 +21,6 @@ mod gaps;
 mod ids;
 mod insert;
 mod look;
-mod outlook;
 mod owed;
 mod passes;
 #[cfg(test)]
@@ -34,6 +33,7 @@ mod retain;
 mod rollup;
 mod rows;
 mod schema;
+mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -41,12 +41,11 @@ mod webhooks;
 mod writer;
 
 pub(crate) use checkpoint::{Checkpointer, WalState};
-pub(crate) use control::{Again, Ended, NotAgain, Replay};
+pub(crate) use control::{Again, Ended, RedeliverError, Replay};
 pub(crate) use error::Error;
 #[cfg(test)]
 pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use look::{Look, look};
-pub(crate) use outlook::LastFailure;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
@@ -55,6 +54,7 @@ pub(crate) use read::{
 };
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
+pub(crate) use summary::LastFailure;
 pub use writer::Store;
 
 use std::path::Path;

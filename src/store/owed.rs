@@ -13,14 +13,14 @@ use rusqlite::Row;
 use super::faults::DoingWith as _;
 use super::insert::Made;
 use super::{Error, Store};
-use crate::model::{Dialect, Due, Origin, Owed};
+use crate::model::{Deferred, Dialect, Due, Trigger};
 
 impl Store {
     /// Some of what is owed, the oldest first.
     ///
     /// # Errors
     /// The log can't be read, or holds what it can't hold.
-    pub fn owed(&mut self, rows: usize) -> Result<Vec<Owed>, Error> {
+    pub fn owed(&mut self, rows: usize) -> Result<Vec<Deferred>, Error> {
         let found = self
             .connection
             .prepare_cached(
@@ -41,21 +41,24 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written: then all of it is still owed.
-    pub fn pay(&mut self, owed: &[Owed], now_ms: i64) -> Result<Vec<Due>, Error> {
+    pub fn materialize(&mut self, owed: &[Deferred], now_ms: i64) -> Result<Vec<Due>, Error> {
         self.transact("make owed deliveries", |t| {
             let mut paid = t.prepare_cached("DELETE FROM owed WHERE id = ?1")?;
             let mut dues = Vec::new();
-            for debt in owed {
-                if paid.execute([debt.id])? == 0 {
+            for deferred in owed {
+                if paid.execute([deferred.id])? == 0 {
                     continue;
                 }
                 let made = Made {
-                    generation: debt.generation,
-                    origin: Origin::Event,
+                    generation: deferred.generation,
+                    origin: Trigger::Event,
                     now_ms,
                 };
-                let due = |webhook| debt.due(webhook, Origin::Event, now_ms);
-                let templates = debt.webhooks.iter().map(|w| (due(w), debt.payload_id));
+                let due = |webhook| deferred.due(webhook, Trigger::Event, now_ms);
+                let templates = deferred
+                    .webhooks
+                    .iter()
+                    .map(|w| (due(w), deferred.payload_id));
                 dues.extend(made.deliveries(t, templates.collect())?);
             }
             Ok(dues)
@@ -63,12 +66,12 @@ impl Store {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<Owed>> {
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<Deferred>> {
     let (dialect, names): (String, String) = (row.get(4)?, row.get(6)?);
     let Some(dialect) = Dialect::from_name(&dialect) else {
         return Ok(None);
     };
-    Ok(Some(Owed {
+    Ok(Some(Deferred {
         id: row.get(0)?,
         generation: row.get(1)?,
         event_id: row.get(2)?,

@@ -14,7 +14,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::faults::DoingWith as _;
 use super::passes::ClampPass;
 use super::{Error, Store};
-use crate::model::{DeliveryId, Dialect, Due, Origin};
+use crate::model::{DeliveryId, Dialect, Due, Trigger};
 
 /// Pending rows of a webhook that are due, in the order they are sent in, from the index alone.
 pub(super) const DUE: &str = "SELECT id FROM delivery INDEXED BY delivery_pending
@@ -274,7 +274,7 @@ fn load_due(
             event: row.get_ref(1).ok()?.as_str().ok()?.into(),
             webhook: webhook.clone(),
             dialect: Dialect::from_name(row.get_ref(2).ok()?.as_str().ok()?)?,
-            origin: Origin::from_name(row.get_ref(3).ok()?.as_str().ok()?)?,
+            origin: Trigger::from_name(row.get_ref(3).ok()?.as_str().ok()?)?,
             attempts: row.get(4).ok()?,
             due_at_ms: row.get(5).ok()?,
             body: Bytes::copy_from_slice(row.get_ref(6).ok()?.as_bytes().ok()?),

@@ -12,13 +12,13 @@ use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 const ADDRESSES: usize = 16;
 
 /// Why there are no addresses.
-pub(super) struct Refusal {
+pub(super) struct LookUpError {
     pub(super) error: io::Error,
     /// Whether that is the answer: the name is not there, or has no address.
     pub(super) no_such_name: bool,
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for LookUpError {
     /// A look-up that failed.
     fn from(error: io::Error) -> Self {
         Self {
@@ -29,14 +29,14 @@ impl From<io::Error> for Refusal {
 }
 
 /// What asks the system for a name, for addresses whose port says nothing. Scripted in tests.
-pub(super) type LookUp = dyn Fn(&str) -> Result<Vec<SocketAddr>, Refusal> + Send + Sync;
+pub(super) type LookUp = dyn Fn(&str) -> Result<Vec<SocketAddr>, LookUpError> + Send + Sync;
 
-pub(super) fn ask_system(name: &str) -> Result<Vec<SocketAddr>, Refusal> {
+pub(super) fn ask_system(name: &str) -> Result<Vec<SocketAddr>, LookUpError> {
     let hints = AddrInfoHints {
         socktype: SockType::Stream.into(),
         ..AddrInfoHints::default()
     };
-    let found = getaddrinfo(Some(name), None, Some(hints)).map_err(|error| Refusal {
+    let found = getaddrinfo(Some(name), None, Some(hints)).map_err(|error| LookUpError {
         no_such_name: matches!(
             error.kind(),
             LookupErrorKind::NoName | LookupErrorKind::NoData

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{AttemptError, is_ours, machine_is_out};
-use super::look_up::{LookUp, Refusal, ask_system, in_turn, reason};
+use super::look_up::{LookUp, LookUpError, ask_system, in_turn, reason};
 use super::standing::Standing;
 use crate::model::{Class, Clock, Fault};
 
@@ -325,7 +325,7 @@ impl Shared {
             Ok(addresses) => return Ok(in_turn(addresses).into()),
             Err(refusal) => refusal,
         };
-        let Refusal {
+        let LookUpError {
             error,
             no_such_name,
         } = refusal;

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 
 use super::below::Below;
 use super::error::IntakeError;
-use crate::model::{Admission, Clock, Cursor, EventId, Owed, Rejected, crash};
+use crate::model::{Admission, Clock, Cursor, Deferred, EventId, Rejected, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::counters::Pulse;
+use crate::pipeline::shared::counters::Heartbeat;
 use crate::pipeline::shared::standing::Standing;
-use crate::pipeline::shared::{Routes, Settled, is_same, resettle, thin};
+use crate::pipeline::shared::{Resume, Routes, is_same, resolve_again, thin};
 use crate::transport::Transport;
 
 /// Rows of the outbox in one batch: a millisecond's read.
@@ -45,10 +45,10 @@ pub(crate) struct Intake<T: Transport> {
     /// There is more behind the cursor than was admitted: the log refused it, or it was too much.
     more: bool,
     /// What was put off in the last step.
-    owed: Vec<Owed>,
+    owed: Vec<Deferred>,
     /// Where to go back to, which the log refused to be told. By the next look the outbox may have
     /// grown beyond the cursor again, and what it lost no longer be seen.
-    back: Option<Settled>,
+    back: Option<Resume>,
 }
 
 impl<T: Transport> Intake<T> {
@@ -76,7 +76,7 @@ impl<T: Transport> Intake<T> {
         &self.dispatch.clock
     }
 
-    pub(crate) fn pulse(&self) -> &Pulse {
+    pub(crate) fn heartbeat(&self) -> &Heartbeat {
         &self.dispatch.counters.intake
     }
 
@@ -110,7 +110,10 @@ impl<T: Transport> Intake<T> {
     /// Nothing was taken; the same call again is right once the cause is gone.
     pub(crate) fn step(&mut self) -> Result<Step<T::Endpoint>, IntakeError> {
         if !self.owed.is_empty() {
-            let paid = self.dispatch.pay(&self.owed).map_err(IntakeError::Store)?;
+            let paid = self
+                .dispatch
+                .materialize(&self.owed)
+                .map_err(IntakeError::Store)?;
             self.owed.clear();
             return Ok(Step::Taken(paid));
         }
@@ -133,9 +136,9 @@ impl<T: Transport> Intake<T> {
         // then there are events behind it that were never seen.
         if !is_same(&mut self.tail, &self.cursor).map_err(IntakeError::Outbox)? {
             match self.compare()? {
-                Settled::Same(_) | Settled::Fresh(_) => {}
+                Resume::Same(_) | Resume::Fresh(_) => {}
                 // The log has it with what is admitted now.
-                Settled::Updated(cursor) => self.cursor = cursor,
+                Resume::Updated(cursor) => self.cursor = cursor,
                 settled => {
                     self.go_on_at(settled)?;
                     return Ok(Step::Taken(Vec::new()));
@@ -159,7 +162,7 @@ impl<T: Transport> Intake<T> {
             }
             let now_ms = self.dispatch.clock.now_ms();
             admission.cursor.time_ms = now_ms;
-            let silent = self.dispatch.put_off(&admission.events);
+            let silent = self.dispatch.defer(&admission.events);
             let (dues, owed) = log
                 .admit(&admission, &|name| silent.contains(name), now_ms)
                 .map_err(IntakeError::Store)?;
@@ -211,15 +214,15 @@ impl<T: Transport> Intake<T> {
     }
 
     /// Where to go on by what the outbox holds now.
-    fn compare(&mut self) -> Result<Settled, IntakeError> {
+    fn compare(&mut self) -> Result<Resume, IntakeError> {
         let now_ms = self.dispatch.clock.now_ms();
         // Asked first: what is put back behind the question has another version by the next.
         let schema = self.tail.schema_version().map_err(IntakeError::Outbox)?;
         let steady = self.tail.vouched() == Some(schema);
         // From where it was to go back to, if the log does not know that yet: what led there may be
         // gone from the outbox by now, but where there is less of it still, it goes back further.
-        let from = self.back.as_ref().map_or(&self.cursor, Settled::cursor);
-        let settled = resettle(&mut self.tail, from.clone(), now_ms, steady)
+        let from = self.back.as_ref().map_or(&self.cursor, Resume::cursor);
+        let settled = resolve_again(&mut self.tail, from.clone(), now_ms, steady)
             .map_err(IntakeError::Outbox)?
             .map_err(IntakeError::Refused)?;
         self.tail.vouch(schema);
@@ -227,25 +230,25 @@ impl<T: Transport> Intake<T> {
     }
 
     /// Goes on there, once the log has been told.
-    fn go_on_at(&mut self, settled: Settled) -> Result<(), IntakeError> {
+    fn go_on_at(&mut self, settled: Resume) -> Result<(), IntakeError> {
         let now_ms = self.dispatch.clock.now_ms();
         let settled = match (settled, self.back.take()) {
-            (Settled::Same(_) | Settled::Fresh(_), None) => return Ok(()),
-            (Settled::Same(_) | Settled::Fresh(_), Some(back)) => back,
-            (Settled::Updated(cursor), Some(back)) => back.at(cursor),
+            (Resume::Same(_) | Resume::Fresh(_), None) => return Ok(()),
+            (Resume::Same(_) | Resume::Fresh(_), Some(back)) => back,
+            (Resume::Updated(cursor), Some(back)) => back.at(cursor),
             (settled, _) => settled,
         };
         let known_ms = settled.known_ms(now_ms);
         let told = self.dispatch.store().set_cursor(settled.cursor(), known_ms);
         match told {
             Ok(()) => {
-                journal_settled(&settled, self.cursor.event_id);
+                log_resume(&settled, self.cursor.event_id);
                 self.cursor = settled.cursor().clone();
                 Ok(())
             }
             Err(error) => {
                 // What was changed is seen again; what was lost may not be.
-                let goes_back = !matches!(settled, Settled::Updated(_));
+                let goes_back = !matches!(settled, Resume::Updated(_));
                 self.back = goes_back.then_some(settled);
                 Err(IntakeError::Store(error))
             }
@@ -254,21 +257,21 @@ impl<T: Transport> Intake<T> {
 }
 
 /// Says where to go on and why, where that is not where the log `was`.
-pub(crate) fn journal_settled(settled: &Settled, was: EventId) {
+pub(crate) fn log_resume(settled: &Resume, was: EventId) {
     match settled {
-        Settled::Same(_) | Settled::Fresh(_) => {}
-        Settled::Updated(cursor) => tracing::debug!(
+        Resume::Same(_) | Resume::Fresh(_) => {}
+        Resume::Updated(cursor) => tracing::debug!(
             event_id = cursor.event_id.get(),
             "rows that were taken have been changed in the outbox since; they stay taken"
         ),
-        Settled::Back(cursor) => tracing::warn!(
+        Resume::Back(cursor) => tracing::warn!(
             from = cursor.event_id.get(),
             was = was.get(),
             generation = cursor.generation.get(),
             "the outbox lost rows that were taken (a backup put back, or a power cut): going on at the \
              newest row that is still the same; events behind it are sent again"
         ),
-        Settled::Emptied(cursor, count) => tracing::warn!(
+        Resume::Emptied(cursor, count) => tracing::warn!(
             was = was.get(),
             count,
             generation = cursor.generation.get(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::outbox;
-use crate::pipeline::shared::Refusal;
+use crate::pipeline::shared::ResumeError;
 use crate::store;
 
 /// Why the intake can't go on.
@@ -16,7 +16,7 @@ pub(crate) enum IntakeError {
     /// The thread that follows the outbox can't be made.
     Thread(std::io::Error),
     /// The outbox is another one now.
-    Refused(Refusal),
+    Refused(ResumeError),
 }
 
 impl fmt::Display for IntakeError {

@@ -26,7 +26,7 @@ use crate::transport::Transport;
 const SLOW: Duration = Duration::from_millis(25);
 
 /// After trouble with the outbox or the log, before the next try.
-const TROUBLE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two verifications of the cursor when others commit and no row comes: an application may
 /// do so a thousand times a second in its own tables.
@@ -117,7 +117,7 @@ pub(super) struct Follower<T: Transport> {
     moved: bool,
     verified: Option<Instant>,
     /// The file was found to be damaged, and what of it is in memory may be, though it is mended.
-    spoilt: bool,
+    needs_reopen: bool,
     /// The file was opened, and its rows were not compared with the cursor yet.
     unknown: bool,
 }
@@ -155,7 +155,7 @@ impl<T: Transport> Follower<T> {
             unclaimed: false,
             moved: false,
             verified: None,
-            spoilt: false,
+            needs_reopen: false,
             unknown: true,
         };
         follower.aim();
@@ -167,7 +167,7 @@ impl<T: Transport> Follower<T> {
         while !self.stop.load(Ordering::Acquire) {
             let wait = match self.look(look) {
                 Ok(()) => {
-                    self.beat();
+                    self.tick();
                     self.burst.gap()
                 }
                 Err(error) => self.wait_out(error)?,
@@ -227,7 +227,7 @@ impl<T: Transport> Follower<T> {
         // After trouble too: what was read then is read anew, and not from a file that is gone.
         if (always || self.intake.has_more()) && self.intake.tail.replaced() {
             self.follow_on()?;
-        } else if always && self.spoilt {
+        } else if always && self.needs_reopen {
             self.reopen()?;
         }
         if always {
@@ -262,7 +262,7 @@ impl<T: Transport> Follower<T> {
                 }
             }
             any = true;
-            self.beat();
+            self.tick();
         }
         self.look_at_guards();
         self.moved = (self.moved || changed) && !any;
@@ -336,14 +336,14 @@ impl<T: Transport> Follower<T> {
         let tail =
             Tail::open(&self.path, self.intake.max_data_bytes()).map_err(IntakeError::Outbox)?;
         self.intake.tail = tail;
-        self.spoilt = false;
+        self.needs_reopen = false;
         self.unknown = true;
         self.aim();
         Ok(())
     }
 
-    fn beat(&self) {
-        if self.intake.pulse().beat(self.intake.clock()) {
+    fn tick(&self) {
+        if self.intake.heartbeat().tick(self.intake.clock()) {
             tracing::info!(
                 outbox = &*self.path.to_string_lossy(),
                 "events are taken in again"
@@ -353,7 +353,7 @@ impl<T: Transport> Follower<T> {
 
     /// How long to wait after trouble, or the trouble itself where waiting does not help.
     fn wait_out(&mut self, error: IntakeError) -> Result<Duration, IntakeError> {
-        let (pulse, clock) = (self.intake.pulse(), self.intake.clock());
+        let (heartbeat, clock) = (self.intake.heartbeat(), self.intake.clock());
         match &error {
             // This process can't see the outbox any more, the next one can.
             IntakeError::Outbox(outbox::Error::Unlinked { .. }) => Err(error),
@@ -364,18 +364,18 @@ impl<T: Transport> Follower<T> {
                     outbox = &*self.path.to_string_lossy(),
                     "the application crashed in a transaction, which was taken back"
                 );
-                Ok(TROUBLE)
+                Ok(RETRY_PAUSE)
             }
             IntakeError::Outbox(cause) => {
                 // An application's transaction is nothing to tell of, unless it takes long.
                 let (wait, patience_ms) = if cause.is_busy() {
                     (self.burst.gap(), TROUBLE_MS)
                 } else {
-                    (TROUBLE, 0)
+                    (RETRY_PAUSE, 0)
                 };
-                self.spoilt |= cause.is_corrupt();
+                self.needs_reopen |= cause.is_corrupt();
                 let (error, hint) = (chain(cause), cause.hint());
-                if pulse.trouble(clock, error.clone(), patience_ms) {
+                if heartbeat.trouble(clock, error.clone(), patience_ms) {
                     tracing::warn!(
                         outbox = &*self.path.to_string_lossy(),
                         error,
@@ -387,14 +387,14 @@ impl<T: Transport> Follower<T> {
             }
             IntakeError::Store(cause) if cause.is_transient() => {
                 let (error, hint) = (chain(cause), cause.hint());
-                if pulse.trouble(clock, error.clone(), 0) {
+                if heartbeat.trouble(clock, error.clone(), 0) {
                     tracing::warn!(
                         error,
                         hint,
                         "the log does not take events; they stay in the outbox"
                     );
                 }
-                Ok(TROUBLE)
+                Ok(RETRY_PAUSE)
             }
             IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => Err(error),
         }

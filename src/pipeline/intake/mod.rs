@@ -12,6 +12,6 @@ mod follow;
 pub(crate) use awaiting::follow_later;
 #[cfg(test)]
 pub(crate) use batch::Step;
-pub(crate) use batch::{Intake, journal_settled};
+pub(crate) use batch::{Intake, log_resume};
 pub(crate) use error::IntakeError;
 pub(crate) use follow::{Claim, Follow, Followed, follow};

@@ -51,8 +51,8 @@ impl<T: Transport> Dispatch<T> {
                     return Err(error);
                 }
                 let (text, hint) = (chain(&error), error.hint());
-                let pulse = &self.counters.record;
-                if pulse.trouble(&self.clock, text.clone(), 0) {
+                let heartbeat = &self.counters.record;
+                if heartbeat.trouble(&self.clock, text.clone(), 0) {
                     let waiting = self.results.unrecorded();
                     tracing::warn!(
                         step = "record attempts",
@@ -66,7 +66,7 @@ impl<T: Transport> Dispatch<T> {
                 pause = (pause * 2).min(RETRY.1);
                 batch = same;
             }
-            if self.counters.record.beat(&self.clock) {
+            if self.counters.record.tick(&self.clock) {
                 tracing::info!("the log takes results again");
             }
             last = self.clock.instant();

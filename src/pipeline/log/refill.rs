@@ -54,13 +54,13 @@ impl<T: Transport> Dispatch<T> {
             let round = self.round(&mut seen, &mut poll_at).await;
             let wait = match round {
                 Ok(wait) => {
-                    self.counters.refill.beat(&self.clock);
+                    self.counters.refill.tick(&self.clock);
                     wait
                 }
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
-                    let pulse = &self.counters.refill;
-                    if pulse.trouble(&self.clock, text.clone(), 0) {
+                    let heartbeat = &self.counters.refill;
+                    if heartbeat.trouble(&self.clock, text.clone(), 0) {
                         tracing::warn!(
                             step = "read due deliveries",
                             error = text,

@@ -33,14 +33,14 @@ impl<T: Transport> Dispatch<T> {
             match synchronised {
                 Ok(state) => {
                     self.watch_wal(state);
-                    if self.counters.durable.beat(&self.clock) {
+                    if self.counters.durable.tick(&self.clock) {
                         tracing::info!("the log is synchronised again");
                     }
                 }
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
-                    let pulse = &self.counters.durable;
-                    if pulse.trouble(&self.clock, text.clone(), 0) {
+                    let heartbeat = &self.counters.durable;
+                    if heartbeat.trouble(&self.clock, text.clone(), 0) {
                         tracing::warn!(
                             step = "synchronise the log",
                             error = text,
@@ -116,7 +116,7 @@ impl<T: Transport> Dispatch<T> {
 
     /// Says that a reader holds the WAL, and has it looked at again until none does.
     fn watch_wal(&self, state: WalState) {
-        let (pulse, held) = (&self.counters.wal, state.held_bytes());
+        let (heartbeat, held) = (&self.counters.wal, state.held_bytes());
         self.counters.wal_held_bytes.store(held, Ordering::Relaxed);
         if held > 0 {
             let mib = held >> 20;
@@ -124,10 +124,10 @@ impl<T: Transport> Dispatch<T> {
                 "the -wal of the log is {mib} MiB long and can't start over: a program keeps a \
                  transaction open in the log; `fuser` on the -wal lists who has it open"
             );
-            if pulse.trouble(&self.clock, text.clone(), 0) {
+            if heartbeat.trouble(&self.clock, text.clone(), 0) {
                 tracing::warn!("{text}");
             }
-        } else if pulse.beat(&self.clock) {
+        } else if heartbeat.tick(&self.clock) {
             tracing::info!("the -wal of the log starts over again");
         }
         if state.is_unfinished() || state.wants_cut() {

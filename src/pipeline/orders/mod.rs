@@ -3,14 +3,14 @@
 //! Each goes the way that events go: a row in the log, which is then sent. Status only looks.
 
 mod chunks;
+mod error;
 mod redeliver;
-mod refused;
 mod reload;
 mod replay;
 mod status;
 mod test;
 
-pub(crate) use refused::Refused;
+pub(crate) use error::OrderError;
 pub(crate) use replay::Wanted;
-pub(crate) use status::{PARTS, Rounds, Snapshot, WebhookSnapshot};
+pub(crate) use status::{PARTS, Snapshot, Ticks, WebhookSnapshot};
 pub(crate) use test::Tested;

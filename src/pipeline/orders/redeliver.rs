@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::model::DeliveryId;
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::store::{self, Again, NotAgain};
+use crate::store::{self, Again, RedeliverError};
 use crate::transport::Transport;
 
 /// A redelivery's answer, with the id that was asked for.
-pub(crate) type Asked = (DeliveryId, Result<DeliveryId, NotAgain>);
+pub(crate) type Asked = (DeliveryId, Result<DeliveryId, RedeliverError>);
 
 impl<T: Transport> Dispatch<T> {
     /// Makes deliveries once more, with the same bytes, and has them sent.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{Webhook, crash};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::{Change, Directed, LogGuard, chain};
+use crate::pipeline::shared::{Applied, LogGuard, PipelineConfig, chain};
 use crate::store;
 use crate::transport::Transport;
 
@@ -38,10 +38,10 @@ impl<T: Transport> Dispatch<T> {
     ///
     /// # Errors
     /// The log can't be written: where that may pass, nothing was exchanged.
-    pub async fn direct(
+    pub async fn reconfigure(
         self: &Arc<Self>,
-        change: Change<T::Endpoint>,
-    ) -> Result<Directed, store::Error> {
+        change: PipelineConfig<T::Endpoint>,
+    ) -> Result<Applied, store::Error> {
         let active = change.webhooks.iter().filter(|(w, _)| w.active).count();
         let lanes = self
             .with_store(|this, log| this.exchange(log, change))
@@ -50,7 +50,7 @@ impl<T: Transport> Dispatch<T> {
         for lane in &lanes {
             self.fill(lane);
         }
-        let mut directed = Directed {
+        let mut directed = Applied {
             active,
             cancelled: Vec::new(),
         };
@@ -69,7 +69,7 @@ impl<T: Transport> Dispatch<T> {
         Ok(directed)
     }
 
-    async fn see_to_pending(self: &Arc<Self>, directed: &mut Directed) -> Result<(), store::Error> {
+    async fn see_to_pending(self: &Arc<Self>, directed: &mut Applied) -> Result<(), store::Error> {
         self.pay_all().await?;
         for name in self.unserved().await? {
             let cancelled = self.cancel_pending(name.clone()).await?;
@@ -84,7 +84,7 @@ impl<T: Transport> Dispatch<T> {
     fn exchange(
         &self,
         log: &mut LogGuard<'_>,
-        change: Change<T::Endpoint>,
+        change: PipelineConfig<T::Endpoint>,
     ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
         let registered: Vec<_> = change
             .webhooks

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::chunks::CHUNK_ROWS;
-use super::refused::Refused;
-use crate::model::{Cursor, Event, EventId, Fanned, Pattern, ReplayId, crash};
+use super::error::OrderError;
+use crate::model::{Cursor, Event, EventId, FanOut, Pattern, ReplayId, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
@@ -23,7 +23,7 @@ use crate::transport::Transport;
 const READ: (usize, usize) = (250, 1 << 20);
 
 /// After trouble with the outbox or the log.
-const TROUBLE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which events are wanted again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ struct Stepped<E> {
     took: Duration,
 }
 
-enum Trouble {
+enum StepError {
     Outbox(outbox::Error),
     Store(store::Error),
     /// The outbox was put back or replaced, and the intake has not seen it yet.
@@ -104,7 +104,7 @@ impl<T: Transport> Dispatch<T> {
         self: &Arc<Self>,
         wanted: Wanted,
         dry_run: bool,
-    ) -> Result<Found, Refused> {
+    ) -> Result<Found, OrderError> {
         if let Some(name) = &wanted.webhook {
             self.served(name)?;
         }
@@ -115,7 +115,7 @@ impl<T: Transport> Dispatch<T> {
                 Ok((cursor, store.outbox_mark(since_ms)?))
             })
             .await
-            .map_err(Refused::Store)?;
+            .map_err(OrderError::Store)?;
         let this = self.clone();
         let (mut replay, pruned) = self
             .with_blocking(move || {
@@ -123,7 +123,7 @@ impl<T: Transport> Dispatch<T> {
                 this.survey(&wanted, &cursor, marked.map_or(EventId::NONE, |(_, id)| id))
             })
             .await
-            .map_err(Refused::Outbox)?;
+            .map_err(OrderError::Outbox)?;
         let matched = replay.matched;
         if !dry_run {
             let written = self
@@ -135,7 +135,7 @@ impl<T: Transport> Dispatch<T> {
                     Ok(replay)
                 })
                 .await
-                .map_err(Refused::Store)?;
+                .map_err(OrderError::Store)?;
             tracing::info!(replay = written.id.get(), matched, "replay begun");
             return Ok(Found {
                 id: Some(written.id),
@@ -206,7 +206,7 @@ impl<T: Transport> Dispatch<T> {
             let next = self
                 .with_store(|_, store| store.unfinished_replay())
                 .await
-                .map_err(Trouble::Store);
+                .map_err(StepError::Store);
             let worked = match next {
                 Ok(Some(replay)) => self.work_off(replay).await,
                 Ok(None) => {
@@ -220,8 +220,8 @@ impl<T: Transport> Dispatch<T> {
             };
             match worked {
                 Ok(()) => continue,
-                Err(Trouble::Store(error)) if !error.is_transient() => return Err(error),
-                Err(Trouble::Store(error)) => {
+                Err(StepError::Store(error)) if !error.is_transient() => return Err(error),
+                Err(StepError::Store(error)) => {
                     tracing::warn!(
                         step = "replay events",
                         error = chain(&error),
@@ -229,8 +229,8 @@ impl<T: Transport> Dispatch<T> {
                     );
                 }
                 // The next try is in what is there then, or ends the replay.
-                Err(Trouble::Moved) => {}
-                Err(Trouble::Outbox(error)) => {
+                Err(StepError::Moved) => {}
+                Err(StepError::Outbox(error)) => {
                     tracing::warn!(
                         step = "read events to replay",
                         error = chain(&error),
@@ -238,18 +238,18 @@ impl<T: Transport> Dispatch<T> {
                     );
                 }
             }
-            drop(tokio::time::timeout(TROUBLE, stop.wait_for(|stop| *stop)).await);
+            drop(tokio::time::timeout(RETRY_PAUSE, stop.wait_for(|stop| *stop)).await);
         }
         Ok(())
     }
 
     /// One replay to its end, or to the stop.
-    async fn work_off(self: &Arc<Self>, mut replay: Replay) -> Result<(), Trouble> {
+    async fn work_off(self: &Arc<Self>, mut replay: Replay) -> Result<(), StepError> {
         let this = self.clone();
         let mut tail = self
             .with_blocking(move || this.replay_tail())
             .await
-            .map_err(Trouble::Outbox)?;
+            .map_err(StepError::Outbox)?;
         while !self.is_stopping() {
             let (this, mine) = (self.clone(), replay.clone());
             let (same, stepped) = self
@@ -273,7 +273,7 @@ impl<T: Transport> Dispatch<T> {
                 let id = replay.id;
                 self.with_store(move |this, store| store.finish_replay(id, this.clock.now_ms()))
                     .await
-                    .map_err(Trouble::Store)?;
+                    .map_err(StepError::Store)?;
                 tracing::info!(replay = id.get(), "replay finished");
                 return Ok(());
             }
@@ -287,15 +287,15 @@ impl<T: Transport> Dispatch<T> {
         &self,
         tail: &mut Tail,
         replay: &Replay,
-    ) -> Result<Stepped<T::Endpoint>, Trouble> {
-        let chunk = read(tail, replay.next_id, replay.last_id).map_err(Trouble::Outbox)?;
-        let cursor = self.store().cursor().map_err(Trouble::Store)?;
+    ) -> Result<Stepped<T::Endpoint>, StepError> {
+        let chunk = read(tail, replay.next_id, replay.last_id).map_err(StepError::Outbox)?;
+        let cursor = self.store().cursor().map_err(StepError::Store)?;
         // Asked after the rows were read: what they were read from, or something later, is looked at.
         let known = cursor.unwrap_or_default();
         if tail.replaced()
-            || !is_in_order(tail, &known, self.clock.now_ms()).map_err(Trouble::Outbox)?
+            || !is_in_order(tail, &known, self.clock.now_ms()).map_err(StepError::Outbox)?
         {
-            return Err(Trouble::Moved);
+            return Err(StepError::Moved);
         }
         crash::point("replay events", "chunk read");
         let wanted = Wanted::of(replay);
@@ -308,7 +308,7 @@ impl<T: Transport> Dispatch<T> {
                 continue;
             }
             let begun = self.clock.instant();
-            let cursor = log.cursor().map_err(Trouble::Store)?.unwrap_or_default();
+            let cursor = log.cursor().map_err(StepError::Store)?.unwrap_or_default();
             if cursor.generation != replay.generation {
                 tracing::warn!(
                     replay = replay.id.get(),
@@ -324,7 +324,7 @@ impl<T: Transport> Dispatch<T> {
             }
             let dues = log
                 .replay_step(replay, next_id, &events, self.clock.now_ms())
-                .map_err(Trouble::Store)?;
+                .map_err(StepError::Store)?;
             let lanes = self.offer(&log, dues);
             drop(log);
             return Ok(Stepped {
@@ -338,7 +338,7 @@ impl<T: Transport> Dispatch<T> {
 }
 
 /// The deliveries of a chunk, as far as one transaction goes, and the id to go on at.
-fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<Fanned>, EventId) {
+fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<FanOut>, EventId) {
     let (mut events, mut deliveries) = (Vec::new(), 0);
     for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
         let Some(fanned) = routes.fan_out(event) else {

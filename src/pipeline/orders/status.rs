@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::counters::{Counters, Pulse};
+use crate::pipeline::shared::counters::{Counters, Heartbeat};
 use crate::transport::Transport;
 
 /// The parts that are watched.
@@ -15,7 +15,7 @@ pub(crate) const PARTS: usize = 4;
 
 /// How often a part of the pipeline has come round since the start, well or in trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rounds {
+pub struct Ticks {
     /// What the part is called.
     pub part: &'static str,
     /// How often.
@@ -142,11 +142,11 @@ impl<T: Transport> Dispatch<T> {
 
     /// How often each part has come round, the one that follows the outbox first.
     #[must_use]
-    pub fn rounds(&self) -> [Rounds; PARTS] {
+    pub fn ticks(&self) -> [Ticks; PARTS] {
         let counters = &self.counters;
-        let of = |part, pulse: &Pulse, busy| Rounds {
+        let of = |part, heartbeat: &Heartbeat, busy| Ticks {
             part,
-            count: pulse.rounds.load(Ordering::Relaxed),
+            count: heartbeat.ticks.load(Ordering::Relaxed),
             busy,
         };
         [

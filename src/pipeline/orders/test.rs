@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::refused::Refused;
+use super::error::OrderError;
 use crate::dialect;
-use crate::model::{Attempt, DeliveryId, Dialect, Event, Fanned, Origin, Webhook};
+use crate::model::{Attempt, DeliveryId, Dialect, Event, FanOut, Trigger, Webhook};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::LogGuard;
 use crate::transport::Transport;
@@ -41,7 +41,7 @@ impl<T: Transport> Dispatch<T> {
         name: &str,
         event: Option<String>,
         data: Option<String>,
-    ) -> Result<Tested, Refused> {
+    ) -> Result<Tested, OrderError> {
         let webhook = self.served(name)?;
         let (sample_event, sample_data) = sample(webhook.dialect);
         let event = event.unwrap_or_else(|| sample_event.to_owned());
@@ -71,14 +71,14 @@ impl<T: Transport> Dispatch<T> {
         webhook: &Webhook,
         name: &str,
         data: String,
-    ) -> Result<Begun, Refused> {
+    ) -> Result<Begun, OrderError> {
         let now_ms = self.clock.now_ms();
         // Before anything is written, or it would be pending for a webhook that gets nothing.
         let lane = self
             .lane(&webhook.name)
             .filter(|_| self.is_served(&webhook.name));
-        let lane = lane.ok_or(Refused::Inactive)?;
-        let id = log.next_test_id(now_ms).map_err(Refused::Store)?;
+        let lane = lane.ok_or(OrderError::Inactive)?;
+        let id = log.next_test_id(now_ms).map_err(OrderError::Store)?;
         let event = Event {
             id,
             name: name.into(),
@@ -87,7 +87,7 @@ impl<T: Transport> Dispatch<T> {
             tenant: sample_tenant(webhook, self.routes().tenant.as_deref()),
         };
         let tenant = self.routes().tenant.clone();
-        let fanned = Fanned {
+        let fanned = FanOut {
             event_id: id,
             event: event.name.clone(),
             bodies: vec![(
@@ -96,11 +96,11 @@ impl<T: Transport> Dispatch<T> {
             )],
             webhooks: vec![(webhook.name.clone(), 0)],
         };
-        let cursor = log.cursor().map_err(Refused::Store)?.unwrap_or_default();
+        let cursor = log.cursor().map_err(OrderError::Store)?.unwrap_or_default();
         let dues = log
-            .add(cursor.generation, &[fanned], Origin::Test, now_ms)
-            .map_err(Refused::Store)?;
-        let due = dues.into_iter().next().ok_or(Refused::Inactive)?;
+            .add(cursor.generation, &[fanned], Trigger::Test, now_ms)
+            .map_err(OrderError::Store)?;
+        let due = dues.into_iter().next().ok_or(OrderError::Inactive)?;
         Ok((due.id, self.offer_first(log, &lane, due)))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
-use crate::model::{Fanned, Owed};
+use crate::model::{Deferred, FanOut};
 use crate::store;
 use crate::transport::Transport;
 
@@ -23,7 +23,7 @@ const READ_ROWS: usize = 64;
 impl<T: Transport> Dispatch<T> {
     /// The webhooks whose deliveries of these events are made later: those that don't answer, where
     /// they are many and somebody else waits.
-    pub(crate) fn put_off(&self, events: &[Fanned]) -> HashSet<Arc<str>> {
+    pub(crate) fn defer(&self, events: &[FanOut]) -> HashSet<Arc<str>> {
         let lanes = self.lanes.read();
         let mut silent: HashSet<Arc<str>> = HashSet::new();
         let (mut first, mut later) = (0, 0);
@@ -47,12 +47,12 @@ impl<T: Transport> Dispatch<T> {
     ///
     /// # Errors
     /// The log can't be written: then all of it is still owed.
-    pub(crate) fn pay(
+    pub(crate) fn materialize(
         self: &Arc<Self>,
-        owed: &[Owed],
+        owed: &[Deferred],
     ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
         let mut log = self.store();
-        let dues = log.pay(owed, self.clock.now_ms())?;
+        let dues = log.materialize(owed, self.clock.now_ms())?;
         let touched = self.offer(&log, dues);
         drop(log);
         for lane in &touched {
@@ -70,7 +70,7 @@ impl<T: Transport> Dispatch<T> {
                 return Ok(());
             }
             let this = self.clone();
-            self.with_blocking(move || this.pay(&owed)).await?;
+            self.with_blocking(move || this.materialize(&owed)).await?;
         }
     }
 }

@@ -63,7 +63,7 @@ pub struct Dispatch<T: Transport> {
 }
 
 impl<T: Transport> Dispatch<T> {
-    /// A dispatch without webhooks; [`Dispatch::direct`] gives it some.
+    /// A dispatch without webhooks; [`Dispatch::reconfigure`] gives it some.
     #[must_use]
     pub fn new(
         store: Store,

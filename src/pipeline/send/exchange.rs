@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Target};
-use crate::pipeline::shared::{Change, LogGuard, Routes};
+use crate::pipeline::shared::{LogGuard, PipelineConfig, Routes};
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
@@ -16,7 +16,7 @@ impl<T: Transport> Dispatch<T> {
     pub(crate) fn exchange_lanes(
         &self,
         _log: &LogGuard<'_>,
-        change: Change<T::Endpoint>,
+        change: PipelineConfig<T::Endpoint>,
     ) -> Vec<Arc<Lane<T::Endpoint>>> {
         let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
         self.permits.resize(change.max_in_flight);
@@ -59,7 +59,7 @@ impl<T: Transport> Dispatch<T> {
     fn direct_lane(&self, lane: &Lane<T::Endpoint>, target: Option<Arc<Target<T::Endpoint>>>) {
         let mut state = lane.lock();
         let before = state.queued_bytes();
-        state.direct(target);
+        state.reconfigure(target);
         self.queued_bytes
             .fetch_sub(before - state.queued_bytes(), Ordering::Relaxed);
     }

@@ -79,7 +79,7 @@ pub(crate) struct State<E> {
 }
 
 /// What a worker gets to send.
-pub(crate) struct Taken<E> {
+pub(crate) struct Leased<E> {
     pub(crate) due: Due,
     pub(crate) target: Arc<Target<E>>,
     /// The lane has just become one to be filled again.
@@ -178,7 +178,7 @@ impl<E> State<E> {
 
     /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
     /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
-    pub(crate) fn put_back(&mut self, taken: Taken<E>) -> bool {
+    pub(crate) fn put_back(&mut self, taken: Leased<E>) -> bool {
         let due = taken.due;
         if self.target.is_none() || taken.closed != self.closed {
             self.held.remove(&due.id);
@@ -191,7 +191,7 @@ impl<E> State<E> {
 
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
     /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
-    pub(crate) fn renew(&self, taken: &mut Taken<E>) -> bool {
+    pub(crate) fn renew(&self, taken: &mut Leased<E>) -> bool {
         if let Some(target) = &self.target
             && !Arc::ptr_eq(target, &taken.target)
         {
@@ -201,14 +201,14 @@ impl<E> State<E> {
     }
 
     /// The next delivery to send.
-    pub(crate) fn take(&mut self) -> Option<Taken<E>> {
+    pub(crate) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
         let due = self.queue.pop_front()?;
         self.bytes -= due.body.len();
         self.flying_bytes += due.body.len();
         self.taken += 1;
         let refill = self.more && self.list_if_low();
-        Some(Taken {
+        Some(Leased {
             due,
             target,
             refill,
@@ -288,7 +288,7 @@ impl<E> State<E> {
     }
 
     /// Directs the lane to a target, or closes it and lets go of what was queued.
-    pub(crate) fn direct(&mut self, target: Option<Arc<Target<E>>>) {
+    pub(crate) fn reconfigure(&mut self, target: Option<Arc<Target<E>>>) {
         self.target = target;
         if self.target.is_none() {
             self.closed = self.closed.wrapping_add(1);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
-use super::lane::{Lane, State, Taken};
+use super::lane::{Lane, Leased, State};
 use crate::model::DeliveryId;
 use crate::transport::Transport;
 
@@ -32,7 +32,7 @@ const SHIFT: Duration = Duration::from_millis(5);
 const PANIC_PAUSE_MS: i64 = 1_000;
 
 /// What a worker begins with, on one lane.
-pub(super) type Seat<T> = (Permit<T>, Taken<<T as Transport>::Endpoint>);
+pub(super) type Permitted<T> = (Permit<T>, Leased<<T as Transport>::Endpoint>);
 
 /// One request of a lane that may be in flight: one of the lane's, one of those that all webhooks share
 /// where it is above the lane's floor, the bytes of its body, and the delivery in hand.
@@ -65,7 +65,7 @@ impl<T: Transport> Permit<T> {
     }
 
     /// The next delivery of a worker that has its permit `since` then, or the permit given back.
-    pub(super) fn next(&mut self, since: Instant) -> Option<Taken<T::Endpoint>> {
+    pub(super) fn next(&mut self, since: Instant) -> Option<Leased<T::Endpoint>> {
         let dispatch = &self.dispatch;
         let shift_is_over = || dispatch.clock.instant() - since >= SHIFT;
         let mut state = self.lane.lock();
@@ -140,7 +140,7 @@ impl<T: Transport> Dispatch<T> {
         self.schedule(None, |seat| self.start(seat));
     }
 
-    pub(super) fn start(self: &Arc<Self>, seat: Seat<T>) {
+    pub(super) fn start(self: &Arc<Self>, seat: Permitted<T>) {
         self.workers.fetch_add(1, Ordering::Relaxed);
         let worker = Worker(self.clone());
         // Counted rather than joined: a set to join them from would be locked for each of them.
@@ -151,7 +151,7 @@ impl<T: Transport> Dispatch<T> {
     pub(super) fn schedule(
         self: &Arc<Self>,
         mut own: Option<&Arc<Lane<T::Endpoint>>>,
-        mut start: impl FnMut(Seat<T>),
+        mut start: impl FnMut(Permitted<T>),
     ) {
         // Who stands in line goes first, or a lane would take back the very permit that it gave up.
         loop {
@@ -173,7 +173,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Acquires one permit, for one delivery of a lane.
-    fn acquire(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) -> Option<Seat<T>> {
+    fn acquire(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) -> Option<Permitted<T>> {
         let mut state = lane.lock();
         let limit = state.target.as_ref()?.webhook.max_in_flight;
         if self.is_stopping() || state.queued() == 0 || state.active >= limit {
@@ -203,7 +203,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Takes a delivery out of the queue, to be sent.
-    fn take(&self, state: &mut State<T::Endpoint>) -> Option<Taken<T::Endpoint>> {
+    fn take(&self, state: &mut State<T::Endpoint>) -> Option<Leased<T::Endpoint>> {
         let taken = state.take()?;
         let bytes = taken.due.body.len();
         self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -17,11 +17,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
-use super::lane::{Lane, State, Taken};
+use super::lane::{Lane, Leased, State};
 use super::permits::FLOOR;
-use super::schedule::{Permit, Seat, Worker};
+use super::schedule::{Permit, Permitted, Worker};
 use crate::dialect;
-use crate::model::{Attempt, Due, Fault, Origin, crash};
+use crate::model::{Attempt, Due, Fault, Trigger, crash};
 use crate::transport::Transport;
 
 /// How long a worker waits after a fault of our own machine before it tries again.
@@ -29,7 +29,7 @@ const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
 impl<T: Transport> Worker<T> {
     /// Attempts in a row on one permit, and then on the next that can be had.
-    pub(super) async fn work(self, first: Seat<T>) {
+    pub(super) async fn work(self, first: Permitted<T>) {
         let dispatch = &self.0;
         let mut seat = Some(first);
         while let Some((mut permit, first)) = seat.take() {
@@ -77,7 +77,7 @@ impl<T: Transport> Dispatch<T> {
 
     /// Whether what was taken is to be sent, after all that was waited for since: its webhook may have
     /// become inactive, and what was pending for it been cancelled.
-    fn is_still_to_be_sent(&self, permit: &mut Permit<T>, taken: &mut Taken<T::Endpoint>) -> bool {
+    fn is_still_to_be_sent(&self, permit: &mut Permit<T>, taken: &mut Leased<T::Endpoint>) -> bool {
         let mut state = permit.lane.lock();
         if state.renew(taken) {
             return true;
@@ -106,7 +106,7 @@ impl<T: Transport> Dispatch<T> {
             .is_err()
     }
 
-    async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Taken<T::Endpoint>) {
+    async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Leased<T::Endpoint>) {
         let fault = match caught(self.attempt(&taken)).await {
             Ok(Ok(attempt)) => {
                 let lane = &permit.lane;
@@ -126,7 +126,7 @@ impl<T: Transport> Dispatch<T> {
         Box::pin(self.pause()).await;
     }
 
-    fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Taken<T::Endpoint>) {
+    fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Leased<T::Endpoint>) {
         let bytes = taken.due.body.len();
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut state = lane.lock();
@@ -143,8 +143,8 @@ impl<T: Transport> Dispatch<T> {
         drop(stopped);
     }
 
-    async fn attempt(&self, taken: &Taken<T::Endpoint>) -> Result<Attempt, Fault> {
-        let Taken { due, target, .. } = taken;
+    async fn attempt(&self, taken: &Leased<T::Endpoint>) -> Result<Attempt, Fault> {
+        let Leased { due, target, .. } = taken;
         crash::point("send", "taken");
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
@@ -164,7 +164,7 @@ impl<T: Transport> Dispatch<T> {
             body: Bytes::new(),
             ..*due
         };
-        if due.origin == Origin::Test {
+        if due.origin == Trigger::Test {
             kept.body = due.body.clone();
         }
         Ok(Attempt {

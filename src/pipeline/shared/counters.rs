@@ -31,25 +31,25 @@ pub struct Counters {
     pub(crate) reloads: AtomicU64,
     pub(crate) reload_failures: AtomicU64,
     pub(crate) last_reload_failed: AtomicBool,
-    pub(crate) intake: Pulse,
-    pub(crate) refill: Pulse,
-    pub(crate) record: Pulse,
-    pub(crate) durable: Pulse,
+    pub(crate) intake: Heartbeat,
+    pub(crate) refill: Heartbeat,
+    pub(crate) record: Heartbeat,
+    pub(crate) durable: Heartbeat,
     /// Of the thread that appends what comes over the socket.
-    pub(crate) append: Pulse,
+    pub(crate) append: Heartbeat,
     /// Requests that it has not answered.
     appends: AtomicU64,
     /// In trouble while a reader holds the log's WAL, which keeps nothing from moving.
-    pub(crate) wal: Pulse,
+    pub(crate) wal: Heartbeat,
     pub(crate) standing: Standing,
     pub(crate) wal_held_bytes: AtomicU64,
 }
 
 /// Whether a part moves, and what keeps it.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     /// How often it came round, well or in trouble.
-    pub(crate) rounds: AtomicU64,
+    pub(crate) ticks: AtomicU64,
     /// When it last came round, UNIX milliseconds; 0 before the first time.
     beat_ms: AtomicI64,
     /// Since when it is in trouble; 0 while it is not.
@@ -59,10 +59,10 @@ pub(crate) struct Pulse {
     trouble: parking_lot::Mutex<Option<String>>,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// The part came round, without trouble. Whether that ends trouble that the journal was told of.
-    pub(crate) fn beat(&self, clock: &Clock) -> bool {
-        self.rounds.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn tick(&self, clock: &Clock) -> bool {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(clock.now_ms(), Ordering::Relaxed);
         if self.trouble_ms.swap(0, Ordering::Relaxed) != 0 {
             *self.trouble.lock() = None;
@@ -74,7 +74,7 @@ impl Pulse {
     /// has lasted for `patience_ms`, and then once a minute.
     pub(crate) fn trouble(&self, clock: &Clock, text: String, patience_ms: i64) -> bool {
         let now_ms = clock.now_ms();
-        self.rounds.fetch_add(1, Ordering::Relaxed);
+        self.ticks.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(now_ms, Ordering::Relaxed);
         *self.trouble.lock() = Some(text);
         if self.trouble_ms.load(Ordering::Relaxed) == 0 {
@@ -142,7 +142,7 @@ impl Counters {
     /// The thread that appends came a step further.
     pub fn append_moved(&self, clock: &Clock) {
         // Its trouble with the outbox is the answer that its clients get.
-        let _: bool = self.append.beat(clock);
+        let _: bool = self.append.tick(clock);
     }
 
     pub(crate) fn append_is_busy(&self) -> bool {
@@ -193,38 +193,38 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_part_that_stands_still_or_is_in_trouble_for_long_complains() {
         let clock = Clock::follow_tokio(1_000_000);
-        let pulse = Pulse::default();
-        let complaint = |clock: &Clock| pulse.complaint("outbox", clock.now_ms(), true);
+        let heartbeat = Heartbeat::default();
+        let complaint = |clock: &Clock| heartbeat.complaint("outbox", clock.now_ms(), true);
         assert_eq!(complaint(&clock), None, "not begun yet");
-        pulse.beat(&clock);
+        heartbeat.tick(&clock);
         tokio::time::sleep(std::time::Duration::from_secs(9)).await;
         assert_eq!(complaint(&clock), None);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(complaint(&clock).unwrap(), "outbox: has not moved for 10 s");
-        pulse.trouble(&clock, "disk full".into(), 0);
+        heartbeat.trouble(&clock, "disk full".into(), 0);
         assert_eq!(complaint(&clock), None, "that may pass");
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        pulse.trouble(&clock, "disk full".into(), 0);
+        heartbeat.trouble(&clock, "disk full".into(), 0);
         assert_eq!(complaint(&clock).unwrap(), "disk full (for 5 s)");
-        pulse.beat(&clock);
+        heartbeat.tick(&clock);
         assert_eq!(complaint(&clock), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_journal_is_told_of_trouble_once_a_minute_and_of_its_end() {
         let clock = Clock::follow_tokio(1_000_000);
-        let pulse = Pulse::default();
+        let heartbeat = Heartbeat::default();
         let mut said = Vec::new();
         for second in 0..130 {
-            if pulse.trouble(&clock, "locked".into(), TROUBLE_MS) {
+            if heartbeat.trouble(&clock, "locked".into(), TROUBLE_MS) {
                 said.push(second);
             }
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
         assert_eq!(said, [5, 65, 125]);
-        assert!(pulse.beat(&clock), "the end of what was told is told");
-        assert!(!pulse.trouble(&clock, "locked".into(), TROUBLE_MS));
-        assert!(!pulse.beat(&clock), "of what was not is not");
-        assert!(pulse.trouble(&clock, "disk full".into(), 0));
+        assert!(heartbeat.tick(&clock), "the end of what was told is told");
+        assert!(!heartbeat.trouble(&clock, "locked".into(), TROUBLE_MS));
+        assert!(!heartbeat.tick(&clock), "of what was not is not");
+        assert!(heartbeat.trouble(&clock, "disk full".into(), 0));
     }
 }

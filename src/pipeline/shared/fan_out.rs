@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::dialect;
-use crate::model::{Event, Fanned, Webhook};
+use crate::model::{Event, FanOut, Webhook};
 
 /// How many event names are remembered. Far above what an application has; a hostile stream of
 /// ever new names empties the cache and costs a match each, never memory.
@@ -56,11 +56,11 @@ impl Routes {
     /// The webhooks that want the event, with one body for each dialect among them; `None` when
     /// nobody does.
     #[must_use]
-    pub(crate) fn fan_out(&self, event: &Event) -> Option<Fanned> {
+    pub(crate) fn fan_out(&self, event: &Event) -> Option<FanOut> {
         let matching = self.matching(&event.name);
         // Few want an event that many patterns match, where each has its tenant.
         let room = matching.len().min(ROOM);
-        let mut fanned = Fanned {
+        let mut fanned = FanOut {
             event_id: event.id,
             event: event.name.clone(),
             bodies: Vec::with_capacity(room.min(1)),

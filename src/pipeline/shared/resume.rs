@@ -26,7 +26,7 @@ const NEAR_DISTANCES: usize = 19;
 
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum Resume {
     /// The log is new, and so is the outbox: from its beginning.
     Fresh(Cursor),
     /// At the log's cursor.
@@ -41,7 +41,7 @@ pub(crate) enum Settled {
     Emptied(Cursor, i64),
 }
 
-impl Settled {
+impl Resume {
     /// The cursor to go on with.
     #[must_use]
     pub(crate) fn cursor(&self) -> &Cursor {
@@ -78,7 +78,7 @@ impl Settled {
 
 /// Why nothing may be sent before a person has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ResumeError {
     /// The log is new and the outbox is not.
     OldEvents {
         /// Events in the outbox.
@@ -105,22 +105,22 @@ pub(crate) enum Refusal {
 ///
 /// # Errors
 /// The outbox can't be read.
-pub(crate) fn settle(
+pub(crate) fn resolve_cursor(
     tail: &mut Tail,
     known: Option<Cursor>,
     now_ms: i64,
-) -> Result<Result<Settled, Refusal>, Error> {
+) -> Result<Result<Resume, ResumeError>, Error> {
     let Some(cursor) = known else {
         return Ok(match tail.oldest_ms(EventId::NONE)? {
             // To count many takes longer than all the rest of a start, so it is done only to refuse.
-            Some(oldest_ms) if oldest_ms < now_ms - OLD_MS => Err(Refusal::OldEvents {
+            Some(oldest_ms) if oldest_ms < now_ms - OLD_MS => Err(ResumeError::OldEvents {
                 count: tail.waiting(EventId::NONE)?.count,
                 oldest_ms,
             }),
-            _ => Ok(Settled::Fresh(Cursor::default())),
+            _ => Ok(Resume::Fresh(Cursor::default())),
         });
     };
-    resettle(tail, cursor, now_ms, false)
+    resolve_again(tail, cursor, now_ms, false)
 }
 
 /// Compares the cursor with the outbox. `steady`: this very connection has vouched for the rows, and
@@ -128,12 +128,12 @@ pub(crate) fn settle(
 ///
 /// # Errors
 /// The outbox can't be read.
-pub(crate) fn resettle(
+pub(crate) fn resolve_again(
     tail: &mut Tail,
     cursor: Cursor,
     now_ms: i64,
     steady: bool,
-) -> Result<Result<Settled, Refusal>, Error> {
+) -> Result<Result<Resume, ResumeError>, Error> {
     let sequence = tail.sequence()?;
     let lost = sequence < cursor.event_id;
     // Times before the clock was set back tell nothing of what is new.
@@ -155,9 +155,9 @@ pub(crate) fn resettle(
         && let Some(fingerprints) = returned(tail, &cursor)?
     {
         let cursor = again(fingerprints[0].0, near(tail, &fingerprints)?, Vec::new());
-        return Ok(Ok(Settled::Back(cursor)));
+        return Ok(Ok(Resume::Back(cursor)));
     }
-    let foreign = |waiting: Waiting| Refusal::Foreign {
+    let foreign = |waiting: Waiting| ResumeError::Foreign {
         count: waiting.count,
         oldest_ms: waiting.oldest_ms,
         cursor: cursor.event_id,
@@ -175,7 +175,7 @@ pub(crate) fn resettle(
     }
     if !lost && !begun_anew {
         match (looked.unknown.is_empty(), known) {
-            (true, None | Some((_, Sight::Same))) => return Ok(Ok(Settled::Same(cursor))),
+            (true, None | Some((_, Sight::Same))) => return Ok(Ok(Resume::Same(cursor))),
             (true, Some(_)) => return Ok(Ok(looked.updated(cursor, now_ms))),
             (false, _) => {}
         }
@@ -198,7 +198,7 @@ pub(crate) fn resettle(
         let fingerprints = near(tail, &cursor.fingerprints[place..])?;
         let former = cursor.former.clone();
         let cursor = again(cursor.fingerprints[place].0, fingerprints, former);
-        return Ok(Ok(Settled::Back(cursor)));
+        return Ok(Ok(Resume::Back(cursor)));
     }
     let waiting = tail.waiting(EventId::NONE)?;
     if waiting.count == 0 || (tells && tail.all_later_than(cursor.time_ms - SLACK_MS)?) {
@@ -207,7 +207,7 @@ pub(crate) fn resettle(
         if waiting.count > 0 {
             cursor.time_ms = since_ms;
         }
-        return Ok(Ok(Settled::Emptied(cursor, waiting.count)));
+        return Ok(Ok(Resume::Emptied(cursor, waiting.count)));
     }
     Ok(Err(foreign(waiting)))
 }
@@ -307,12 +307,12 @@ impl Looked {
 
     /// The same place, with the prints of what was looked at: of these very looks, for by another
     /// one the outbox may have been put back.
-    fn updated(&self, mut cursor: Cursor, now_ms: i64) -> Settled {
+    fn updated(&self, mut cursor: Cursor, now_ms: i64) -> Resume {
         for (place, print) in &self.prints {
             cursor.fingerprints[*place].1 = *print;
         }
         cursor.time_ms = now_ms;
-        Settled::Updated(cursor)
+        Resume::Updated(cursor)
     }
 }
 
@@ -338,18 +338,15 @@ pub(crate) fn is_same(tail: &mut Tail, cursor: &Cursor) -> Result<bool, Error> {
 /// # Errors
 /// The outbox can't be read.
 pub(crate) fn is_in_order(tail: &mut Tail, cursor: &Cursor, now_ms: i64) -> Result<bool, Error> {
-    let settled = resettle(tail, cursor.clone(), now_ms, false)?;
-    Ok(matches!(
-        settled,
-        Ok(Settled::Same(_) | Settled::Updated(_))
-    ))
+    let settled = resolve_again(tail, cursor.clone(), now_ms, false)?;
+    Ok(matches!(settled, Ok(Resume::Same(_) | Resume::Updated(_))))
 }
 
 /// A cursor set by hand: behind it is taken as done, what comes after it will be sent.
 ///
 /// # Errors
 /// The outbox can't be read.
-pub(crate) fn settle_at(
+pub(crate) fn cursor_at(
     tail: &mut Tail,
     event_id: EventId,
     generation: Generation,

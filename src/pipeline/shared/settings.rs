@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::model::Webhook;
 
 /// What a configuration asks of the pipeline, with its endpoints already made.
-pub struct Change<E> {
+pub struct PipelineConfig<E> {
     /// Every webhook of the file, with its endpoint.
     pub webhooks: Vec<(Arc<Webhook>, E)>,
     /// The tenant id that `openboxes-lift` sends.
@@ -24,7 +24,7 @@ pub struct Change<E> {
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directed {
+pub struct Applied {
     /// Webhooks that get events now.
     pub active: usize,
     /// Webhooks that lost pending deliveries, with their number.

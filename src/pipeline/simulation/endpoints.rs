@@ -1,22 +1,22 @@
 //! Endpoints by seed: healthy, slow, silent, dripping, refusing, flapping, resetting; and a machine
 //! of our own that can't send, or an attempt that panics.
 //!
-//! What they see and answer goes into the book, which judges it. No socket is opened.
+//! What they see and answer goes into the oracle, which judges it. No socket is opened.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::book::Book;
-use super::chance::Chance;
 use super::hooks;
+use super::oracle::Oracle;
+use super::rng::Rng;
 use crate::model::{Answer, Class, Exchange, Failure, Fault, Phases, Request};
 use crate::transport::Transport;
 
 /// How an endpoint is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(super) enum Behavior {
     Healthy,
     Slow,
     Silent,
@@ -32,37 +32,37 @@ pub(super) enum Mood {
     Panicky(u64),
 }
 
-impl Mood {
-    pub(super) fn any(chance: &mut Chance) -> Self {
-        match chance.from(0, 15) {
+impl Behavior {
+    pub(super) fn any(rng: &mut Rng) -> Self {
+        match rng.from(0, 15) {
             0..=5 => Self::Healthy,
             6 => Self::Slow,
             7 => Self::Silent,
             8 => Self::Dripping,
             9 => Self::Refusing,
-            10..=12 => Self::Flapping(chance.from(100, 900)),
+            10..=12 => Self::Flapping(rng.from(100, 900)),
             13 => Self::Resetting,
-            14 => Self::Faulty(chance.from(100, 900)),
-            _ => Self::Panicky(chance.from(100, 600)),
+            14 => Self::Faulty(rng.from(100, 900)),
+            _ => Self::Panicky(rng.from(100, 600)),
         }
     }
 
-    fn act(self, chance: &mut Chance) -> Act {
-        let quick = chance.from(0, 60);
+    fn act(self, rng: &mut Rng) -> Act {
+        let quick = rng.from(0, 60);
         let failure = |class, after_ms| Act::Fail(class, after_ms);
         match self {
-            Self::Healthy => Act::Answer(200 + u16::from(chance.in_thousand(300)) * 4, quick),
-            Self::Slow => Act::Answer(200, chance.from(1_000, 2_999)),
+            Self::Healthy => Act::Answer(200 + u16::from(rng.in_thousand(300)) * 4, quick),
+            Self::Slow => Act::Answer(200, rng.from(1_000, 2_999)),
             Self::Silent => failure(Class::ResponseTimeout, 3_000),
-            Self::Dripping if chance.in_thousand(500) => failure(Class::ResponseTimeout, 3_000),
-            Self::Dripping => Act::Answer(200, chance.from(3_000, 6_000)),
+            Self::Dripping if rng.in_thousand(500) => failure(Class::ResponseTimeout, 3_000),
+            Self::Dripping => Act::Answer(200, rng.from(3_000, 6_000)),
             Self::Refusing => failure(Class::Refused, 0),
-            Self::Flapping(parts) if chance.in_thousand(parts) => {
-                Act::Answer(*chance.of(&[500, 503, 429, 404, 302, 101]), quick)
+            Self::Flapping(parts) if rng.in_thousand(parts) => {
+                Act::Answer(*rng.of(&[500, 503, 429, 404, 302, 101]), quick)
             }
             Self::Resetting => failure(Class::Reset, quick),
-            Self::Faulty(parts) if chance.in_thousand(parts) => Act::Fault,
-            Self::Panicky(parts) if chance.in_thousand(parts) => Act::Panic,
+            Self::Faulty(parts) if rng.in_thousand(parts) => Act::Fault,
+            Self::Panicky(parts) if rng.in_thousand(parts) => Act::Panic,
             Self::Flapping(_) | Self::Faulty(_) | Self::Panicky(_) => Act::Answer(200, quick),
         }
     }
@@ -94,12 +94,12 @@ impl Act {
 
 /// The world outside, for one process life.
 pub(super) struct Endpoints {
-    pub(super) book: Arc<Mutex<Book>>,
+    pub(super) oracle: Arc<Mutex<Oracle>>,
 }
 
 impl Endpoints {
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock()
+    fn oracle(&self) -> MutexGuard<'_, Oracle> {
+        self.oracle.lock()
     }
 }
 
@@ -111,11 +111,11 @@ impl Transport for Endpoints {
         hooks::alive().await;
         let id = sending.due.id.get();
         let act = {
-            let mut book = self.book();
-            let mood = book.mood(to);
-            let act = mood.act(&mut book.chance);
-            book.begin(to, &sending, &request.body, &format!("{act:?}"));
-            book.count(act.name());
+            let mut oracle = self.oracle();
+            let mood = oracle.mood(to);
+            let act = mood.act(&mut oracle.rng);
+            oracle.begin(to, &sending, &request.body, &format!("{act:?}"));
+            oracle.count(act.name());
             act
         };
         let result = match act {
@@ -134,16 +134,16 @@ impl Transport for Endpoints {
                 Err(Failure { class, text })
             }
             Act::Fault => {
-                self.book().not_sent(id);
+                self.oracle().not_sent(id);
                 return Err(Fault("no descriptors".into()));
             }
             Act::Panic => {
-                self.book().not_sent(id);
+                self.oracle().not_sent(id);
                 // Past the panic hook, which would print.
                 std::panic::resume_unwind(Box::new("on purpose"));
             }
         };
-        self.book()
+        self.oracle()
             .end(id, result.as_ref().ok().map(|answer| answer.status));
         Ok(Exchange {
             result,

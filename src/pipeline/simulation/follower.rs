@@ -11,11 +11,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::book::Book;
-use super::chance::Chance;
 use super::endpoints::Endpoints;
 use super::hooks::VFS;
-use super::life::lock;
+use super::oracle::Oracle;
+use super::process::lock;
+use super::rng::Rng;
 use super::subscriptions::MAX_DATA_BYTES;
 use crate::outbox::Tail;
 use crate::pipeline::{Dispatch, Intake, IntakeError, Step};
@@ -24,7 +24,7 @@ use crate::pipeline::{Dispatch, Intake, IntakeError, Step};
 const BURST: Duration = Duration::from_millis(50);
 
 /// After trouble, before the next try.
-const TROUBLE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How the application and the actor reach it.
 #[derive(Clone, Default)]
@@ -37,9 +37,9 @@ pub(super) struct Line {
 pub(super) struct Follower {
     pub(super) intake: Intake<Endpoints>,
     pub(super) dispatch: Arc<Dispatch<Endpoints>>,
-    pub(super) book: Arc<Mutex<Book>>,
+    pub(super) oracle: Arc<Mutex<Oracle>>,
     pub(super) path: PathBuf,
-    pub(super) chance: Chance,
+    pub(super) rng: Rng,
     pub(super) verify: bool,
     /// Somebody committed since the rows were last compared, and no row came of it.
     pub(super) moved: bool,
@@ -61,15 +61,15 @@ impl Follower {
             let wait = match looked {
                 Ok(Step::Taken(_) | Step::Replaced) => continue,
                 Ok(Step::Drained) => poll,
-                Err(IntakeError::Store(error)) if error.is_transient() => TROUBLE,
-                Err(IntakeError::Outbox(error)) if error.is_busy() => TROUBLE,
+                Err(IntakeError::Store(error)) if error.is_transient() => RETRY_PAUSE,
+                Err(IntakeError::Outbox(error)) if error.is_busy() => RETRY_PAUSE,
                 Err(error) => return Err(error),
             };
             tokio::select! {
                 biased;
                 () = line.look.notified() => {
                     // A burst of looks at commits ends with one at the file.
-                    always = self.chance.in_thousand(500);
+                    always = self.rng.in_thousand(500);
                     wait_next = BURST;
                 }
                 () = tokio::time::sleep(wait.min(wait_next)) => {
@@ -89,29 +89,29 @@ impl Follower {
             self.intake.tail = tail;
             self.verify = true;
         }
-        self.verify |= self.chance.in_thousand(10);
+        self.verify |= self.rng.in_thousand(10);
         if self.verify {
             let was = self.intake.cursor().clone();
             self.intake.verify()?;
             self.verify = false;
-            let mut book = lock(&self.book);
+            let mut oracle = lock(&self.oracle);
             let now = self.intake.cursor();
             if *now != was {
-                book.note(&format!("back from {} to {}", was.event_id, now.event_id));
+                oracle.note(&format!("back from {} to {}", was.event_id, now.event_id));
             }
             if always {
-                book.cursor_is_right(now.event_id.get());
+                oracle.cursor_is_right(now.event_id.get());
             }
         }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
         let step = self.intake.step();
         self.moved = (self.moved || changed) && matches!(step, Ok(Step::Drained));
         // Not for each commit of the application's, but soon.
-        if self.moved && self.chance.in_thousand(700) {
+        if self.moved && self.rng.in_thousand(700) {
             self.intake.verify()?;
             self.moved = false;
         }
-        lock(&self.book).goes_on_at(self.intake.cursor());
+        lock(&self.oracle).goes_on_at(self.intake.cursor());
         step
     }
 }

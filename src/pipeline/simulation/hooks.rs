@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::chance::Chance;
+use super::rng::Rng;
 use crate::model::{Due, Vfs, Webhook};
 use crate::pipeline::shared::{Bounds, Runtime};
 
@@ -31,7 +31,7 @@ pub(super) const VFS: Vfs = Vfs("unix-excl");
 pub(super) struct Hooks {
     /// What decides by how much each bound is smaller.
     pub(super) seed: u64,
-    pub(super) chance: Chance,
+    pub(super) rng: Rng,
     /// When the process dies, if it does.
     pub(super) death: Option<Death>,
     /// Told when it does.
@@ -93,8 +93,8 @@ const SCALES: [usize; 8] = [1, 16, 64, 128, 256, 512, 1_024, 4_096];
 pub(super) fn within(bound: usize) -> usize {
     HOOKS.with_borrow(|hooks| {
         let seed = hooks.as_ref().unwrap().seed;
-        let mut chance = Chance::new(seed, bound as u64);
-        (bound / chance.of(&SCALES)).max(2)
+        let mut rng = Rng::new(seed, bound as u64);
+        (bound / rng.of(&SCALES)).max(2)
     })
 }
 
@@ -144,14 +144,14 @@ pub(super) async fn alive() {
 }
 
 /// Runs a life; where it died in a call of its own, the rest of it never comes.
-pub(super) async fn until_death<F: Future>(life: F) -> F::Output {
-    let mut life = pin!(life);
+pub(super) async fn until_death<F: Future>(process: F) -> F::Output {
+    let mut process = pin!(process);
     let mut dead = false;
     poll_fn(|cx| {
         if dead {
             return Poll::Pending;
         }
-        match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| process.as_mut().poll(cx))) {
             Ok(polled) => polled,
             Err(panic) if panic.is::<Died>() => {
                 dead = true;
@@ -183,11 +183,11 @@ fn pause() -> Pause {
             }
             Some(Death::AtCommit(_)) | None => {}
         }
-        match hooks.chance.from(0, 19) {
+        match hooks.rng.from(0, 19) {
             0..=11 => Pause::None,
             12..=15 => Pause::Yield,
-            16..=18 => Pause::Sleep(hooks.chance.from(1, 20)),
-            _ => Pause::Sleep(hooks.chance.from(20, 400)),
+            16..=18 => Pause::Sleep(hooks.rng.from(1, 20)),
+            _ => Pause::Sleep(hooks.rng.from(20, 400)),
         }
     })
 }

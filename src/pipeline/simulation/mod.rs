@@ -13,12 +13,12 @@
 //! Left out: the thread that follows the outbox, with its inotify; sockets; power cuts, which take
 //! back what was committed; and races of threads, for there is only one.
 
-mod book;
-mod chance;
 mod endpoints;
 mod follower;
 mod hooks;
-mod life;
+mod oracle;
+mod process;
+mod rng;
 mod rows;
 mod states;
 mod subscriptions;

@@ -1,11 +1,11 @@
-//! Rows of the outbox in the book: each is taken once, by exactly those who want it, or set aside.
+//! Rows of the outbox in the oracle: each is taken once, by exactly those who want it, or set aside.
 //!
 //! Rows are followed by a number of the simulation's own, for ids come back when an outbox is
 //! restored. Who wants what is decided here a second time, by simpler rules than the product's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::Book;
+use super::oracle::Oracle;
 use crate::model::{Cursor, Webhook};
 
 /// Of so few rows too little is known to tell that data is a row's own.
@@ -21,7 +21,7 @@ pub(super) struct OutboxRow {
     pub(super) key: Option<String>,
 }
 
-impl Book {
+impl Oracle {
     /// Events were admitted: the log's cursor went on, and what it passed is in the log with it.
     pub(super) fn admitted(&mut self) {
         let from = self.cursor;

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use super::book::{Book, Sent, Try};
+use super::oracle::{Oracle, Sent, Try};
 use super::vendors::delay_ms;
 use crate::model::Dialect;
 use crate::store::person::Attempted;
 
-impl Book {
+impl Oracle {
     /// The product committed a transaction of that step.
     pub(super) fn committed(&mut self, step: &'static str) {
         if self.person.is_none() || self.broken.is_some() {
@@ -118,10 +118,10 @@ impl Book {
         }
         for row in self.person().attempts_after(self.last_attempt) {
             self.last_attempt = row.id;
-            let life = self.life;
+            let process = self.process;
             let sent = self.sent.entry(row.delivery_id).or_default();
             let fits = |t: &&mut Try| {
-                !t.recorded && t.life == life && t.number == row.number && t.ended.is_some()
+                !t.recorded && t.process == process && t.number == row.number && t.ended.is_some()
             };
             let Some(seen) = sent.tries.iter_mut().find(fits) else {
                 self.broke(&format!(

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::chance::Chance;
+use super::rng::Rng;
 use crate::model::{Dialect, Pattern, Webhook};
-use crate::pipeline::{Change, Retention};
+use crate::pipeline::{PipelineConfig, Retention};
 
 /// The events of a simulated application.
 pub(super) const EVENTS: [&str; 4] = ["story-submit", "story-approve", "order.made", "user.gone"];
@@ -29,44 +29,44 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn any(chance: &mut Chance) -> Self {
+    pub(super) fn any(rng: &mut Rng) -> Self {
         let mut this = Self {
             webhooks: Vec::new(),
-            max_in_flight: chance.size(1, 6),
-            log_days: u32::try_from(chance.from(1, 3)).unwrap(),
-            outbox_days: u32::try_from(chance.from(0, 2)).unwrap(),
+            max_in_flight: rng.size(1, 6),
+            log_days: u32::try_from(rng.from(1, 3)).unwrap(),
+            outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
         };
-        for _ in 0..chance.from(2, 5) {
-            this.add(chance);
+        for _ in 0..rng.from(2, 5) {
+            this.add(rng);
         }
         this
     }
 
-    fn add(&mut self, chance: &mut Chance) {
-        let name = format!("w{}", chance.from(1, NAMES as u64));
+    fn add(&mut self, rng: &mut Rng) {
+        let name = format!("w{}", rng.from(1, NAMES as u64));
         if self.webhooks.iter().all(|w| *w.name != *name) {
-            self.webhooks.push(webhook(&name, chance));
+            self.webhooks.push(webhook(&name, rng));
         }
     }
 
     /// Somebody edits the file.
-    pub(super) fn edit(&mut self, chance: &mut Chance) {
-        for _ in 0..chance.from(1, 3) {
-            match chance.from(0, 6) {
+    pub(super) fn edit(&mut self, rng: &mut Rng) {
+        for _ in 0..rng.from(1, 3) {
+            match rng.from(0, 6) {
                 0 if self.webhooks.len() > 1 => {
-                    let place = chance.size(0, self.webhooks.len() - 1);
+                    let place = rng.size(0, self.webhooks.len() - 1);
                     self.webhooks.remove(place);
                 }
-                0 | 1 => self.add(chance),
-                2 => self.max_in_flight = chance.size(1, 6),
+                0 | 1 => self.add(rng),
+                2 => self.max_in_flight = rng.size(1, 6),
                 _ => {
-                    let place = chance.size(0, self.webhooks.len() - 1);
+                    let place = rng.size(0, self.webhooks.len() - 1);
                     let webhook = &mut self.webhooks[place];
-                    match chance.from(0, 4) {
+                    match rng.from(0, 4) {
                         0 | 1 => webhook.active = !webhook.active,
-                        2 => webhook.max_in_flight = limit(chance),
-                        3 => webhook.dialect = *chance.of(&Dialect::ALL),
-                        _ => webhook.max_attempts = u32::try_from(chance.from(1, 10)).unwrap(),
+                        2 => webhook.max_in_flight = limit(rng),
+                        3 => webhook.dialect = *rng.of(&Dialect::ALL),
+                        _ => webhook.max_attempts = u32::try_from(rng.from(1, 10)).unwrap(),
                     }
                 }
             }
@@ -74,9 +74,9 @@ impl Subscriptions {
     }
 
     /// The change that brings it into force.
-    pub(super) fn change(&self, outbox: &Path) -> Change<Arc<str>> {
+    pub(super) fn change(&self, outbox: &Path) -> PipelineConfig<Arc<str>> {
         let with_endpoint = |w: &Webhook| (Arc::new(w.clone()), w.name.clone());
-        Change {
+        PipelineConfig {
             webhooks: self.webhooks.iter().map(with_endpoint).collect(),
             tenant: Some("acme".into()),
             max_in_flight: self.max_in_flight,
@@ -90,11 +90,11 @@ impl Subscriptions {
     }
 }
 
-fn limit(chance: &mut Chance) -> usize {
-    *chance.of(&[1, 1, 2, 3, 5, 6, 8, 64])
+fn limit(rng: &mut Rng) -> usize {
+    *rng.of(&[1, 1, 2, 3, 5, 6, 8, 64])
 }
 
-fn webhook(name: &str, chance: &mut Chance) -> Webhook {
+fn webhook(name: &str, rng: &mut Rng) -> Webhook {
     let patterns = [
         &["*"][..],
         &["story-*"],
@@ -102,16 +102,16 @@ fn webhook(name: &str, chance: &mut Chance) -> Webhook {
         &["user.*"],
     ];
     Webhook {
-        events: chance
+        events: rng
             .of(&patterns)
             .iter()
             .map(|text| Pattern::new(text))
             .collect(),
-        dialect: *chance.of(&Dialect::ALL),
-        active: chance.in_thousand(900),
-        tenants: chance.in_thousand(200).then(|| vec!["acme".into()]),
-        max_in_flight: limit(chance),
-        max_attempts: u32::try_from(chance.from(1, 10)).unwrap(),
+        dialect: *rng.of(&Dialect::ALL),
+        active: rng.in_thousand(900),
+        tenants: rng.in_thousand(200).then(|| vec!["acme".into()]),
+        max_in_flight: limit(rng),
+        max_attempts: u32::try_from(rng.from(1, 10)).unwrap(),
         ..Webhook::sample(name, &format!("http://127.0.0.1:9/{name}"))
     }
 }

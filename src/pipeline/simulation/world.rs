@@ -1,9 +1,9 @@
 //! The world of one seed: a week of lives of the process, an application that writes, people who
 //! edit, redeliver and restore, clocks that jump, and a log that fails; then peace until all is done.
 
+mod actions;
 pub(super) mod anew;
 mod changes;
-mod deeds;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::book::Book;
-use super::chance::Chance;
-use super::endpoints::Mood;
+use super::endpoints::Behavior;
 use super::hooks::{self, Death, Hooks, VFS};
-use super::life::{Life, lock};
+use super::oracle::Oracle;
+use super::process::{Process, lock};
+use super::rng::Rng;
 use super::rows::OutboxRow;
 use super::subscriptions::Subscriptions;
 use crate::model::{Clock, Vfs};
@@ -76,7 +76,7 @@ struct Trying {
 
 /// What goes wrong, by its result code (<https://sqlite.org/rescode.html>).
 #[derive(Clone, Copy, Debug)]
-enum Trouble {
+enum InjectedFault {
     /// Somebody else holds the write lock.
     Busy = 5,
     /// The disk is full.
@@ -88,14 +88,14 @@ enum Trouble {
 /// Faults of the log in their time, with the steps that they hit by chance; and who is told of commits.
 struct Troubles {
     trying: Arc<Mutex<Trying>>,
-    book: Arc<Mutex<Book>>,
-    chance: Mutex<Chance>,
+    oracle: Arc<Mutex<Oracle>>,
+    rng: Mutex<Rng>,
 }
 
 struct World {
-    chance: Chance,
+    rng: Rng,
     files: Files,
-    book: Arc<Mutex<Book>>,
+    oracle: Arc<Mutex<Oracle>>,
     trying: Arc<Mutex<Trying>>,
     subscriptions: Subscriptions,
     application: Option<Appender>,
@@ -104,7 +104,7 @@ struct World {
     /// The latest that the clock showed before it was set back.
     latest_ms: i64,
     /// The chance of ids that are given again, in weeks that have them.
-    anew: Option<Chance>,
+    anew: Option<Rng>,
     numbers: u64,
     /// A reload failed and is to be asked for again.
     reload: bool,
@@ -115,13 +115,13 @@ pub(super) fn run(seed: u64) -> Run {
     let mut world = World::new(seed);
     let hooks = Hooks {
         seed,
-        chance: Chance::new(seed, 2),
+        rng: Rng::new(seed, 2),
         death: None,
         crash: Arc::default(),
     };
     hooks::set(Some(hooks));
-    while !world.is_over() && lock(&world.book).mono_ms() < 7 * DAY_MS {
-        let kind = if world.chance.in_thousand(500) {
+    while !world.is_over() && lock(&world.oracle).mono_ms() < 7 * DAY_MS {
+        let kind = if world.rng.in_thousand(500) {
             Kind::Busy
         } else {
             Kind::Quiet
@@ -132,16 +132,16 @@ pub(super) fn run(seed: u64) -> Run {
         world.live(Kind::Peace);
     }
     hooks::set(None);
-    let mut book = lock(&world.book);
+    let mut oracle = lock(&world.oracle);
     Run {
-        digest: book.trace.digest,
-        steps: book.trace.steps,
-        attempts: book.attempts,
-        counts: std::mem::take(&mut book.counts),
-        broken: book
+        digest: oracle.trace.digest,
+        steps: oracle.trace.steps,
+        attempts: oracle.attempts,
+        counts: std::mem::take(&mut oracle.counts),
+        broken: oracle
             .broken
             .take()
-            .map(|promise| (promise, book.trace.text())),
+            .map(|promise| (promise, oracle.trace.text())),
     }
 }
 
@@ -151,32 +151,36 @@ impl Inject for Troubles {
         if trying.in_thousand == 0 {
             return None;
         }
-        // The book may be in use by who looks at the log; then nothing fails.
-        let mut book = self.book.try_lock()?;
-        let mut chance = self.chance.lock();
-        let now_ms = book.mono_ms();
-        if now_ms >= trying.until_ms || !chance.in_thousand(trying.in_thousand) {
+        // The oracle may be in use by who looks at the log; then nothing fails.
+        let mut oracle = self.oracle.try_lock()?;
+        let mut rng = self.rng.lock();
+        let now_ms = oracle.mono_ms();
+        if now_ms >= trying.until_ms || !rng.in_thousand(trying.in_thousand) {
             return None;
         }
-        book.disturbed_ms = now_ms;
+        oracle.disturbed_ms = now_ms;
         if matches!(
             step,
             "read due deliveries" | "ask whether somebody else wrote"
         ) {
-            book.read_failed();
+            oracle.read_failed();
         }
-        let trouble = *chance.of(&[Trouble::Busy, Trouble::Full, Trouble::Disk]);
-        book.note(&format!("fault: {step}: {trouble:?}"));
-        book.count(match trouble {
-            Trouble::Busy => "log busy",
-            Trouble::Full => "log full",
-            Trouble::Disk => "log disk fails",
+        let trouble = *rng.of(&[
+            InjectedFault::Busy,
+            InjectedFault::Full,
+            InjectedFault::Disk,
+        ]);
+        oracle.note(&format!("fault: {step}: {trouble:?}"));
+        oracle.count(match trouble {
+            InjectedFault::Busy => "log busy",
+            InjectedFault::Full => "log full",
+            InjectedFault::Disk => "log disk fails",
         });
         Some(trouble as i32)
     }
 
     fn committed(&self, step: &'static str) {
-        lock(&self.book).committed(step);
+        lock(&self.oracle).committed(step);
         hooks::committed();
     }
 }
@@ -190,7 +194,7 @@ impl Files {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut chance = Chance::new(seed, 1);
+        let mut rng = Rng::new(seed, 1);
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() {
             tempfile::tempdir_in(memory).unwrap()
@@ -198,12 +202,12 @@ impl World {
             tempfile::tempdir().unwrap()
         };
         let at = |name| folder.path().join(name);
-        let book = Arc::new(Mutex::new(Book::new(Chance::new(seed, 4))));
+        let oracle = Arc::new(Mutex::new(Oracle::new(Rng::new(seed, 4))));
         let trying = Arc::default();
         let troubles = Troubles {
             trying: Arc::clone(&trying),
-            book: book.clone(),
-            chance: Mutex::new(Chance::new(seed, 3)),
+            oracle: oracle.clone(),
+            rng: Mutex::new(Rng::new(seed, 3)),
         };
         let files = Files {
             outbox: at("outbox.db"),
@@ -217,23 +221,23 @@ impl World {
         };
         create_if_missing(&files.outbox).unwrap();
         Self {
-            subscriptions: Subscriptions::any(&mut chance),
-            chance,
+            subscriptions: Subscriptions::any(&mut rng),
+            rng,
             files,
-            book,
+            oracle,
             trying,
             application: None,
             copied: None,
             wall_ms: START_MS,
             latest_ms: START_MS,
-            anew: anew::chance(seed),
+            anew: anew::rng(seed),
             numbers: 0,
             reload: false,
         }
     }
 
     fn is_over(&self) -> bool {
-        lock(&self.book).broken.is_some()
+        lock(&self.oracle).broken.is_some()
     }
 
     /// One life, from its start to its end, and the time until the next.
@@ -244,26 +248,26 @@ impl World {
             .build()
             .unwrap();
         let crash = Arc::new(Notify::new());
-        let dies = kind != Kind::Peace && self.chance.in_thousand(300);
+        let dies = kind != Kind::Peace && self.rng.in_thousand(300);
         let death = dies.then(|| {
-            if self.chance.in_thousand(400) {
-                Death::AtCommit(self.chance.from(1, 60))
+            if self.rng.in_thousand(400) {
+                Death::AtCommit(self.rng.from(1, 60))
             } else {
-                Death::InPause(self.chance.from(1, 400))
+                Death::InPause(self.rng.from(1, 400))
             }
         });
-        if self.chance.in_thousand(100) {
+        if self.rng.in_thousand(100) {
             // The last who closes a log copies its WAL into it.
-            lock(&self.book).person = None;
+            lock(&self.oracle).person = None;
         }
         hooks::with(|hooks| (hooks.death, hooks.crash) = (death, crash.clone()));
         runtime.block_on(async {
             let clock = Clock::follow_tokio(self.wall_ms);
             {
-                let mut book = lock(&self.book);
-                book.life += 1;
-                book.clock = Some((clock.clone(), Instant::now()));
-                book.note(&format!("begins: {kind:?}, ends by {death:?}"));
+                let mut oracle = lock(&self.oracle);
+                oracle.process += 1;
+                oracle.clock = Some((clock.clone(), Instant::now()));
+                oracle.note(&format!("begins: {kind:?}, ends by {death:?}"));
             }
             let orderly = tokio::select! {
                 biased;
@@ -271,25 +275,25 @@ impl World {
                 orderly = hooks::until_death(self.act(kind, &clock)) => orderly,
             };
             self.wall_ms = clock.now_ms();
-            let mut book = lock(&self.book);
-            book.note(if orderly { "stopped" } else { "crashed" });
-            book.count(if orderly { "stops" } else { "crashes" });
-            book.died(orderly);
+            let mut oracle = lock(&self.oracle);
+            oracle.note(if orderly { "stopped" } else { "crashed" });
+            oracle.count(if orderly { "stops" } else { "crashes" });
+            oracle.died(orderly);
         });
         drop(runtime);
-        let away_ms = match self.chance.from(0, 9) {
-            0 => self.chance.from(0, 36 * 3_600_000),
-            1..=3 => self.chance.from(0, 600_000),
-            _ => self.chance.from(0, 2_000),
+        let away_ms = match self.rng.from(0, 9) {
+            0 => self.rng.from(0, 36 * 3_600_000),
+            1..=3 => self.rng.from(0, 600_000),
+            _ => self.rng.from(0, 2_000),
         };
         let away_ms = i64::try_from(away_ms).unwrap();
-        lock(&self.book).before_ms += away_ms;
+        lock(&self.oracle).before_ms += away_ms;
         self.wall_ms += away_ms;
         if kind == Kind::Peace {
             return;
         }
         self.replace(self.wall_ms);
-        match self.chance.from(0, 99) {
+        match self.rng.from(0, 99) {
             _ if self.is_given_again() => {}
             0..=7 => self.restore(),
             8..=13 => self.change(self.wall_ms),
@@ -302,11 +306,11 @@ impl World {
     /// How often the loops look around. Not every second in quiet hours, for nothing is new then.
     fn pace(&mut self, kind: Kind) -> Pace {
         let (poll_ms, durable_ms, marks_ms) = match kind {
-            Kind::Busy => (*self.chance.of(&[500, 2_000, 5_000]), 1_000, HOUR_MS),
+            Kind::Busy => (*self.rng.of(&[500, 2_000, 5_000]), 1_000, HOUR_MS),
             Kind::Quiet => (
-                *self.chance.of(&[900_000, 1_800_000]),
-                *self.chance.of(&[1_000, 60_000]),
-                *self.chance.of(&[2 * HOUR_MS, 8 * HOUR_MS]),
+                *self.rng.of(&[900_000, 1_800_000]),
+                *self.rng.of(&[1_000, 60_000]),
+                *self.rng.of(&[2 * HOUR_MS, 8 * HOUR_MS]),
             ),
             Kind::Peace => (1_800_000, 60_000, 8 * HOUR_MS),
         };
@@ -324,70 +328,73 @@ impl World {
         if kind == Kind::Peace {
             self.make_peace();
         }
-        let started = Life::start(&self.files, &self.book, clock, &self.subscriptions, pace).await;
-        let mut life = match started {
-            Ok(life) => life,
+        let started =
+            Process::start(&self.files, &self.oracle, clock, &self.subscriptions, pace).await;
+        let mut process = match started {
+            Ok(process) => process,
             Err(error) => {
-                lock(&self.book).note(&format!("does not start: {error}"));
+                lock(&self.oracle).note(&format!("does not start: {error}"));
                 return false;
             }
         };
         self.reload = false;
-        let begun_ms = lock(&self.book).mono_ms();
+        let begun_ms = lock(&self.oracle).mono_ms();
         let lasts = match kind {
-            Kind::Busy => self.chance.from(20_000, 200_000),
-            Kind::Quiet => self.chance.from(6 * 3_600_000, 48 * 3_600_000),
+            Kind::Busy => self.rng.from(20_000, 200_000),
+            Kind::Quiet => self.rng.from(6 * 3_600_000, 48 * 3_600_000),
             Kind::Peace => u64::try_from(PEACE_MS).unwrap(),
         };
         let until_ms = begun_ms + i64::try_from(lasts).unwrap();
-        while !self.is_over() && lock(&self.book).mono_ms() < until_ms && !life.refused() {
+        while !self.is_over() && lock(&self.oracle).mono_ms() < until_ms && !process.refused() {
             let wait_ms = match kind {
-                Kind::Busy => self.chance.from(0, 20_000),
-                Kind::Quiet => self.chance.from(0, 4 * 3_600_000),
+                Kind::Busy => self.rng.from(0, 20_000),
+                Kind::Quiet => self.rng.from(0, 4 * 3_600_000),
                 Kind::Peace => 1_800_000,
             };
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-            life.check();
+            process.check();
             if kind == Kind::Peace {
-                let book = lock(&self.book);
-                if book.person().pending().is_empty() && book.person().debts().is_empty() {
+                let oracle = lock(&self.oracle);
+                if oracle.person().pending().is_empty() && oracle.person().debts().is_empty() {
                     break;
                 }
             } else {
-                self.happen(&mut life, clock, kind).await;
-                life.check();
+                self.happen(&mut process, clock, kind).await;
+                process.check();
             }
         }
         if kind == Kind::Peace {
             self.look_at_the_end();
         }
-        if self.chance.in_thousand(400) && kind != Kind::Peace {
+        if self.rng.in_thousand(400) && kind != Kind::Peace {
             return false;
         }
-        life.stop().await
+        process.stop().await
     }
 
     /// Faults end; endpoints answer or are dead for good.
     fn make_peace(&mut self) {
         self.trying.lock().in_thousand = 0;
-        let mut book = lock(&self.book);
-        book.note("peace");
+        let mut oracle = lock(&self.oracle);
+        oracle.note("peace");
         for n in 1..10 {
-            let mood =
-                *self
-                    .chance
-                    .of(&[Mood::Healthy, Mood::Healthy, Mood::Refusing, Mood::Silent]);
-            book.moods.insert(format!("w{n}"), mood);
+            let mood = *self.rng.of(&[
+                Behavior::Healthy,
+                Behavior::Healthy,
+                Behavior::Refusing,
+                Behavior::Silent,
+            ]);
+            oracle.moods.insert(format!("w{n}"), mood);
         }
     }
 
     /// One thing happens.
-    async fn happen(&mut self, life: &mut Life, clock: &Clock, kind: Kind) {
-        let now_ms = lock(&self.book).mono_ms();
+    async fn happen(&mut self, process: &mut Process, clock: &Clock, kind: Kind) {
+        let now_ms = lock(&self.oracle).mono_ms();
         let troubled = self.trying.lock().until_ms > now_ms;
-        let deed = match self.chance.from(0, 99) {
+        let deed = match self.rng.from(0, 99) {
             // Trouble on trouble: what comes while the log fails is what is easily forgotten.
-            40.. if troubled => *self.chance.of(&[0, 70, 70, 86, 87, 88, 93]),
+            40.. if troubled => *self.rng.of(&[0, 70, 70, 86, 87, 88, 93]),
             deed => deed,
         };
         self.replace(clock.now_ms());
@@ -397,15 +404,15 @@ impl World {
             40 | 41 => self.write(clock, 40),
             42..=44 => self.write_bad(clock),
             45..=61 => {
-                let name = format!("w{}", self.chance.from(1, 7));
-                let mood = Mood::any(&mut self.chance);
-                let mut book = lock(&self.book);
-                book.note(&format!("{name} is {mood:?}"));
-                book.moods.insert(name, mood);
+                let name = format!("w{}", self.rng.from(1, 7));
+                let mood = Behavior::any(&mut self.rng);
+                let mut oracle = lock(&self.oracle);
+                oracle.note(&format!("{name} is {mood:?}"));
+                oracle.moods.insert(name, mood);
             }
             62..=69 => {
-                self.subscriptions.edit(&mut self.chance);
-                self.reload(life).await;
+                self.subscriptions.edit(&mut self.rng);
+                self.reload(process).await;
             }
             70..=77 => self.redeliver(clock),
             78 | 79 => self.step_clock(clock),
@@ -416,31 +423,31 @@ impl World {
             91 => self.upsert(clock),
             92 => self.rebuild(),
             93 => self.empty(),
-            _ if self.reload => self.reload(life).await,
+            _ if self.reload => self.reload(process).await,
             _ => {}
         }
-        life.line.look.notify_one();
+        process.line.look.notify_one();
     }
 
     /// At the end nothing is pending, and everything came to its end.
     fn look_at_the_end(&self) {
-        let mut book = lock(&self.book);
-        book.observe();
-        if let Some(row) = book.person().pending().pop() {
-            book.broke(&format!("at the end {row:?} is still pending"));
+        let mut oracle = lock(&self.oracle);
+        oracle.observe();
+        if let Some(row) = oracle.person().pending().pop() {
+            oracle.broke(&format!("at the end {row:?} is still pending"));
         }
-        let debts = book.person().debts();
+        let debts = oracle.person().debts();
         if !debts.is_empty() {
-            book.broke(&format!("at the end {debts:?} is still owed"));
+            oracle.broke(&format!("at the end {debts:?} is still owed"));
         }
-        let after = book.person().cursor().map_or(0, |(_, id)| id);
+        let after = oracle.person().cursor().map_or(0, |(_, id)| id);
         let left = application::ids_after(self.files.outbox(), after);
-        let untaken = book.untaken.len();
+        let untaken = oracle.untaken.len();
         if !left.is_empty() || untaken > 0 {
-            book.broke(&format!(
+            oracle.broke(&format!(
                 "{untaken} rows were never taken, the cursor is at {after}, and behind it are {left:?}"
             ));
         }
-        book.look_at_every_delivery();
+        oracle.look_at_every_delivery();
     }
 }

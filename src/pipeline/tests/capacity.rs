@@ -55,7 +55,7 @@ async fn a_worker_that_panics_gives_back_all_it_had_and_its_delivery_is_sent() {
         _ => Act::Answer(200, 1),
     };
     let mut world = World::new(vec![hook(6)], script).await;
-    world.direct(vec![hook(6)], 2).await;
+    world.reconfigure(vec![hook(6)], 2).await;
     let panicked = Arc::new(AtomicBool::new(false));
     let journal = tracing::subscriber::set_default(PanicsOnce(panicked.clone()));
     world.data_bytes = 100;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::world::{Act, World, webhook};
 use crate::model::{Clock, DeliveryId, Dialect, Webhook};
-use crate::pipeline::{Change, Retention};
+use crate::pipeline::{PipelineConfig, Retention};
 use crate::store::person::Person;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -25,11 +25,11 @@ async fn two_hundred_to_one_that_says_nothing() -> (World, Webhook) {
 #[tokio::test(start_paused = true)]
 async fn what_was_cancelled_while_it_waited_for_its_turn_is_not_sent() {
     let (world, w) = two_hundred_to_one_that_says_nothing().await;
-    world.direct(Vec::new(), 4_096).await;
+    world.reconfigure(Vec::new(), 4_096).await;
     let begun = world.seen().len();
     assert!(begun < 200, "none waits");
     // It may be back before their turn comes.
-    world.direct(vec![w], 4_096).await;
+    world.reconfigure(vec![w], 4_096).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.seen().len(), begun, "a cancelled delivery was sent");
     assert_eq!(world.states().await, [("cancelled".to_owned(), 200)]);
@@ -38,14 +38,14 @@ async fn what_was_cancelled_while_it_waited_for_its_turn_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn what_waited_for_its_turn_goes_where_the_configuration_of_the_day_says() {
     let (world, w) = two_hundred_to_one_that_says_nothing().await;
-    let change = Change {
+    let change = PipelineConfig {
         webhooks: vec![(Arc::new(w), Arc::from("elsewhere"))],
         tenant: None,
         max_in_flight: 4_096,
         max_data_bytes: 1 << 20,
         retention: Retention::default(),
     };
-    world.dispatch.direct(change).await.unwrap();
+    world.dispatch.reconfigure(change).await.unwrap();
     let begun = world.seen().len();
     assert!(begun < 200, "none waits");
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -110,7 +110,7 @@ async fn a_test_of_a_webhook_that_has_just_become_inactive_leaves_nothing_pendin
         tokio::task::yield_now().await;
     }
     // What is in flight keeps its lane.
-    world.direct(Vec::new(), 4_096).await;
+    world.reconfigure(Vec::new(), 4_096).await;
     let begun = world
         .dispatch
         .with_store(move |this, store| this.begin_test(store, &w, "e", "{}".into()))

@@ -11,8 +11,8 @@ use crate::dialect;
 use crate::model::{Cursor, EventId, Generation, Print};
 use crate::outbox::application::{self, Set};
 use crate::outbox::{Appender, NewEvent, Row, Tail, create_if_missing};
-use crate::pipeline::shared::resettle;
-use crate::pipeline::{Refusal, Settled, settle, settle_at};
+use crate::pipeline::shared::resolve_again;
+use crate::pipeline::{Resume, ResumeError, cursor_at, resolve_cursor};
 
 const MAX_DATA_BYTES: usize = 4_096;
 const SECOND_MS: i64 = 1_000;
@@ -43,7 +43,7 @@ impl Case {
         let path = folder.path().join("outbox.db");
         create_if_missing(&path).unwrap();
         write(&path, 1..=rows, BEGIN_MS, data);
-        let cursor = settle_at(
+        let cursor = cursor_at(
             &mut open(&path),
             EventId::new(rows),
             Generation::FIRST,
@@ -85,12 +85,12 @@ impl Case {
     }
 
     /// Where a daemon goes on that starts, or one that runs.
-    fn settled(&self, runs: bool) -> Result<Settled, Refusal> {
+    fn settled(&self, runs: bool) -> Result<Resume, ResumeError> {
         let (mut tail, cursor) = (open(&self.path), self.cursor.clone());
         if runs {
-            resettle(&mut tail, cursor, NOW_MS, true).unwrap()
+            resolve_again(&mut tail, cursor, NOW_MS, true).unwrap()
         } else {
-            settle(&mut tail, Some(cursor), NOW_MS).unwrap()
+            resolve_cursor(&mut tail, Some(cursor), NOW_MS).unwrap()
         }
     }
 
@@ -98,7 +98,7 @@ impl Case {
     #[track_caller]
     fn goes_back(&self, after: i64) {
         let settled = self.settled(false);
-        let Ok(Settled::Back(cursor)) = settled else {
+        let Ok(Resume::Back(cursor)) = settled else {
             panic!("a backup after {after}: {settled:?}");
         };
         let near = after - (ROWS - after) * 3;
@@ -112,7 +112,7 @@ impl Case {
     #[track_caller]
     fn stays(&self, runs: bool, what: &str) {
         let settled = self.settled(runs);
-        let Ok(Settled::Same(cursor) | Settled::Updated(cursor)) = &settled else {
+        let Ok(Resume::Same(cursor) | Resume::Updated(cursor)) = &settled else {
             panic!("{what}, {runs}: {settled:?}");
         };
         assert_eq!(
@@ -121,8 +121,8 @@ impl Case {
             "{what}"
         );
         // And with the prints that it has then, a start knows the rows again.
-        let again = settle(&mut open(&self.path), Some(cursor.clone()), NOW_MS).unwrap();
-        assert!(matches!(again, Ok(Settled::Same(_))), "{what}: {again:?}");
+        let again = resolve_cursor(&mut open(&self.path), Some(cursor.clone()), NOW_MS).unwrap();
+        assert!(matches!(again, Ok(Resume::Same(_))), "{what}: {again:?}");
     }
 }
 
@@ -283,7 +283,7 @@ fn a_new_time_alone_is_no_step_back_though_all_events_are_alike() {
                     &format!("UPDATE outbox SET time = {TAKEN_MS} + {late_ms} WHERE id >= {from}"),
                 );
                 let settled = case.settled(runs);
-                let Ok(Settled::Updated(cursor)) = settled else {
+                let Ok(Resume::Updated(cursor)) = settled else {
                     panic!("{what} of {rows}, {runs}: {settled:?}");
                 };
                 case.cursor = Cursor {
@@ -300,7 +300,7 @@ fn an_upsert_by_key_is_no_step_back() {
     let case = Case::new();
     application::upsert(&case.path, "e", "{}", TAKEN_MS - 1, "k");
     let mut case = case;
-    case.cursor = settle_at(
+    case.cursor = cursor_at(
         &mut open(&case.path),
         EventId::new(ROWS + 1),
         Generation::FIRST,
@@ -311,7 +311,7 @@ fn an_upsert_by_key_is_no_step_back() {
     assert_eq!(id, ROWS + 1);
     for runs in [true, false] {
         let settled = case.settled(runs);
-        let updated = matches!(&settled, Ok(Settled::Updated(c)) if c.event_id.get() == id);
+        let updated = matches!(&settled, Ok(Resume::Updated(c)) if c.event_id.get() == id);
         assert!(updated, "{settled:?}");
     }
 }
@@ -339,7 +339,7 @@ fn a_backup_put_back_is_found_among_rows_that_were_changed() {
     write(&case.path, 1..=10, TAKEN_MS - HOUR_MS / 2, |n| {
         format!("[{n}]")
     });
-    let taken = settle_at(
+    let taken = cursor_at(
         &mut open(&case.path),
         EventId::new(ROWS + 10),
         Generation::FIRST,
@@ -356,8 +356,8 @@ fn a_backup_put_back_is_found_among_rows_that_were_changed() {
         },
     );
     case.write_new(15);
-    let settled = settle(&mut open(&case.path), Some(taken), NOW_MS).unwrap();
-    let back = matches!(&settled, Ok(Settled::Back(c)) if (30..=ROWS).contains(&c.event_id.get()));
+    let settled = resolve_cursor(&mut open(&case.path), Some(taken), NOW_MS).unwrap();
+    let back = matches!(&settled, Ok(Resume::Back(c)) if (30..=ROWS).contains(&c.event_id.get()));
     assert!(back, "{settled:?}");
 }
 
@@ -388,7 +388,7 @@ fn a_counter_set_back_with_nothing_there_or_only_new_rows_is_gone_on_with() {
                 application::empty(&case.path, anew);
                 case.write_new(written);
                 let settled = case.settled(runs);
-                let Ok(Settled::Emptied(cursor, count)) = &settled else {
+                let Ok(Resume::Emptied(cursor, count)) = &settled else {
                     panic!("{anew}, {written}, {runs}: {settled:?}");
                 };
                 assert_eq!((cursor.generation.get(), cursor.event_id.get()), (1, 0));
@@ -406,7 +406,7 @@ fn rows_that_are_not_all_new_and_not_known_are_a_persons_to_decide() {
         write(&case.path, 1..=1, BEGIN_MS - HOUR_MS, |_| "\"old\"".into());
         case.write_new(written);
         let settled = case.settled(false);
-        let Err(Refusal::Foreign { count, counter, .. }) = settled else {
+        let Err(ResumeError::Foreign { count, counter, .. }) = settled else {
             panic!("{settled:?}");
         };
         assert_eq!(count, written + 1);
@@ -417,12 +417,15 @@ fn rows_that_are_not_all_new_and_not_known_are_a_persons_to_decide() {
     let case = Case::new();
     application::empty(&case.path, false);
     case.write_new(3);
-    let set_back = settle(
+    let set_back = resolve_cursor(
         &mut open(&case.path),
         Some(case.cursor.clone()),
         TAKEN_MS - 1,
     );
-    assert!(matches!(set_back.unwrap(), Err(Refusal::Foreign { .. })));
+    assert!(matches!(
+        set_back.unwrap(),
+        Err(ResumeError::Foreign { .. })
+    ));
 }
 
 /// What can't be told falls on sending again.
@@ -449,7 +452,7 @@ fn the_prints_of_version_0_1_neither_resend_nor_hide_a_backup() {
     };
     let mut case = Case::new();
     old(&mut case);
-    assert!(matches!(case.settled(false), Ok(Settled::Same(_))));
+    assert!(matches!(case.settled(false), Ok(Resume::Same(_))));
     case.change(
         7,
         Set {
@@ -457,7 +460,7 @@ fn the_prints_of_version_0_1_neither_resend_nor_hide_a_backup() {
             ..NONE
         },
     );
-    assert!(matches!(case.settled(false), Ok(Settled::Updated(_))));
+    assert!(matches!(case.settled(false), Ok(Resume::Updated(_))));
     let mut taken = Case::new();
     old(&mut taken);
     let mut case = Case::put_back(30, 20);

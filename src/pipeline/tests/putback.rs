@@ -11,7 +11,7 @@ use crate::outbox::{Appender, NewEvent, Pruned, Tail, application, create_if_mis
 use crate::pipeline::log::prune;
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::tests::world::Scripted;
-use crate::pipeline::{Intake, IntakeError, Retention, Step, Wanted, settle_at};
+use crate::pipeline::{Intake, IntakeError, Retention, Step, Wanted, cursor_at};
 use crate::store::person::Person;
 
 const MAX_DATA_BYTES: usize = 4_096;
@@ -197,7 +197,7 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     this.write(&["a"]);
     this.back_up();
     this.write(&["b", "c"]);
-    let cursor = settle_at(
+    let cursor = cursor_at(
         &mut this.tail(),
         EventId::new(3),
         Generation::FIRST,
@@ -224,7 +224,7 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
     .unwrap();
     assert_eq!(pruned, Pruned::Kept, "other rows have the ids");
     assert_eq!(application::ids_after(&this.outbox, 0), [1, 2, 3, 4]);
-    let cursor = settle_at(
+    let cursor = cursor_at(
         &mut this.tail(),
         EventId::new(4),
         Generation::new(1),

@@ -163,7 +163,7 @@ async fn limits_of_a_webhook_and_of_all_are_kept() {
     let three = ["a", "b", "c"]
         .map(|name| webhook(name, Dialect::BoldCms))
         .to_vec();
-    world.direct(three, 5).await;
+    world.reconfigure(three, 5).await;
     world.admit(60).await;
     world.settled().await;
     assert_eq!(most.load(Ordering::SeqCst), 3 * 4 + 5);
@@ -181,11 +181,11 @@ async fn silent_endpoints_cost_a_healthy_one_nothing() {
         _ => Act::Silence,
     };
     let mut world = World::new(all.clone(), script).await;
-    world.direct(all, 40).await;
+    world.reconfigure(all, 40).await;
     for _ in 0..50 {
         let begun_ms = world.clock.now_ms();
         world.admit(1).await;
-        world.pay().await;
+        world.materialize().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         let newest = world
             .seen()
@@ -230,7 +230,7 @@ async fn who_stands_in_line_gets_the_place_that_another_gives_back() {
     let two = ["a", "b"].map(|name| webhook(name, Dialect::BoldCms));
     let mut world = World::new(two.to_vec(), |_, _| Act::Answer(200, 100)).await;
     // Four each are theirs; the one place above is for both in turn.
-    world.direct(two.to_vec(), 4).await;
+    world.reconfigure(two.to_vec(), 4).await;
     world.admit(400).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let seen = world.seen();
@@ -249,7 +249,7 @@ async fn who_stands_in_line_gets_the_place_that_another_gives_back() {
 async fn a_place_changes_hands_after_a_shift() {
     let two = ["a", "b"].map(|name| webhook(name, Dialect::BoldCms));
     let mut world = World::new(two.to_vec(), |_, _| Act::Answer(200, 1)).await;
-    world.direct(two.to_vec(), 1).await;
+    world.reconfigure(two.to_vec(), 1).await;
     world.admit(1_500).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let seen = world.seen();
@@ -318,10 +318,10 @@ async fn what_is_put_off_is_made_once() {
     let of_last = |world: &World| world.seen().len() - 4 * 21;
     assert_eq!(of_last(&world), 1, "the healthy one has it");
     assert_eq!(deliveries(&world.states().await), 4 * 21 + 1);
-    assert!(world.pay().await);
-    assert!(!world.pay().await, "a debt is paid once");
+    assert!(world.materialize().await);
+    assert!(!world.materialize().await, "a debt is paid once");
     // A reload pays too, and finds nothing.
-    world.direct(all, 100).await;
+    world.reconfigure(all, 100).await;
     assert_eq!(deliveries(&world.states().await), 5 * 21);
 }
 

@@ -35,7 +35,7 @@ async fn a_webhook_that_leaves_loses_what_was_pending_and_nothing_in_flight() {
     let mut world = World::new(both, |_, _| Act::Answer(200, 1_000)).await;
     world.admit(10).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let directed = world.direct(vec![stays], 4_096).await;
+    let directed = world.reconfigure(vec![stays], 4_096).await;
     assert_eq!(directed.active, 1);
     // Ten were pending; the two in flight are cancelled in the log until their answer says otherwise.
     assert_eq!(directed.cancelled, [("leaves".into(), 10)]);
@@ -70,9 +70,9 @@ async fn what_was_cancelled_while_in_hand_is_not_sent_by_the_webhook_that_came_b
     world.admit(1).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(world.seen().len(), 1);
-    let directed = world.direct(Vec::new(), 4_096).await;
+    let directed = world.reconfigure(Vec::new(), 4_096).await;
     assert_eq!(directed.cancelled, [("w".into(), 1)]);
-    world.direct(vec![w], 4_096).await;
+    world.reconfigure(vec![w], 4_096).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(world.seen().len(), 1, "it was cancelled");
     assert_eq!(world.states().await, [("cancelled".to_owned(), 1)]);

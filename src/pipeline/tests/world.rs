@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::model::{
-    Admission, Answer, Class, Clock, Cursor, Dialect, Event, EventId, Exchange, Failure, Fault,
-    Generation, Owed, Phases, Request, Webhook,
+    Admission, Answer, Class, Clock, Cursor, Deferred, Dialect, Event, EventId, Exchange, Failure,
+    Fault, Generation, Phases, Request, Webhook,
 };
-use crate::pipeline::{Change, Directed, Dispatch, Pace, Retention};
+use crate::pipeline::{Applied, Dispatch, Pace, PipelineConfig, Retention};
 use crate::store::{self, Checkpointer, Store};
 use crate::transport::Transport;
 
@@ -135,7 +135,7 @@ pub(super) struct World {
     stopped: oneshot::Sender<()>,
     events: i64,
     /// What the last admission put off.
-    pub(super) owed: Vec<Owed>,
+    pub(super) owed: Vec<Deferred>,
     /// Bytes of padding in each event's data.
     pub(super) data_bytes: usize,
 }
@@ -197,21 +197,25 @@ impl World {
             owed: Vec::new(),
             data_bytes: 0,
         };
-        world.direct(webhooks, 4_096).await;
+        world.reconfigure(webhooks, 4_096).await;
         world
     }
 
     /// Gives the pipeline other webhooks.
-    pub(super) async fn direct(&self, webhooks: Vec<Webhook>, max_in_flight: usize) -> Directed {
+    pub(super) async fn reconfigure(
+        &self,
+        webhooks: Vec<Webhook>,
+        max_in_flight: usize,
+    ) -> Applied {
         let with_endpoint = |w: Webhook| (Arc::new(w.clone()), w.name);
-        let change = Change {
+        let change = PipelineConfig {
             webhooks: webhooks.into_iter().map(with_endpoint).collect(),
             tenant: Some("acme".into()),
             max_in_flight,
             max_data_bytes: 1 << 20,
             retention: Retention::default(),
         };
-        self.dispatch.direct(change).await.unwrap()
+        self.dispatch.reconfigure(change).await.unwrap()
     }
 
     /// Admits so many events, as the intake does.
@@ -252,7 +256,7 @@ impl World {
                     cursor,
                     gaps: Vec::new(),
                 };
-                let silent = dispatch.put_off(&admission.events);
+                let silent = dispatch.defer(&admission.events);
                 let later = |name: &str| silent.contains(name);
                 let (dues, owed) = store.admit(&admission, &later, now_ms).unwrap();
                 (dispatch.offer(store, dues), owed)
@@ -265,10 +269,10 @@ impl World {
     }
 
     /// Makes what was put off, as the intake does next. True where that was something.
-    pub(super) async fn pay(&self) -> bool {
+    pub(super) async fn materialize(&self) -> bool {
         let (dispatch, owed) = (self.dispatch.clone(), self.owed.clone());
-        let pay = move || dispatch.pay(&owed).unwrap();
-        !self.dispatch.with_blocking(pay).await.is_empty()
+        let materialize = move || dispatch.materialize(&owed).unwrap();
+        !self.dispatch.with_blocking(materialize).await.is_empty()
     }
 
     /// The process dies: nothing is finished, recorded or told.

@@ -291,7 +291,7 @@ fn a_body_that_is_owed_outlives_its_days() {
     sweep(&mut store, NOW + 9_999 * HOUR);
     assert_eq!(counts(&log)[2], 1, "the one that nobody wants is gone");
     let left = store.owed(9).unwrap();
-    let dues = store.pay(&left, NOW + 9_999 * HOUR).unwrap();
+    let dues = store.materialize(&left, NOW + 9_999 * HOUR).unwrap();
     assert_eq!(dues.len(), 1);
     assert_eq!(dues[0].body, batch.events[0].bodies[0].1);
 }

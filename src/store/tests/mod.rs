@@ -23,7 +23,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::model::print::Columns;
 use crate::model::{
-    Admission, Answer, Attempt, Class, Cursor, Dialect, Due, EventId, Exchange, Failure, Fanned,
+    Admission, Answer, Attempt, Class, Cursor, Dialect, Due, EventId, Exchange, Failure, FanOut,
     Generation, Phases, Print, Rejected, Url, Verdict,
 };
 
@@ -84,7 +84,7 @@ fn cursor(event_id: i64) -> Cursor {
 /// One event for each id, for each of the webhooks.
 fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission {
     let last = *ids.end();
-    let events = ids.map(|event_id| Fanned {
+    let events = ids.map(|event_id| FanOut {
         event_id: EventId::new(event_id),
         event: "story-approve".into(),
         bodies: vec![

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 
 use super::need::need;
 use super::*;
-use crate::model::{Clock, Origin};
+use crate::model::{Clock, Trigger};
 
 /// What Debian's `sqlite3` says, or its error; `None` where there is none.
 fn shell(log: &Log, options: &[&str], sql: &str) -> Option<Result<String, String>> {
@@ -166,7 +166,7 @@ fn redelivery_by_insert_while_the_daemon_runs() {
     let due = &again[0];
     assert_eq!(
         (due.id.get(), due.origin, due.attempts),
-        (5, Origin::Redelivery, 0)
+        (5, Trigger::Redelivery, 0)
     );
     assert_eq!(
         (&due.body, due.dialect, due.event_id.get()),

@@ -292,7 +292,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
         .unwrap();
     assert!(
         dues.iter()
-            .all(|due| due.origin == crate::model::Origin::Replay)
+            .all(|due| due.origin == crate::model::Trigger::Replay)
     );
     let mut lacking = admitted.events[2].clone();
     lacking.bodies.clear();
@@ -344,12 +344,12 @@ fn what_ended_is_listed_once_and_sent_again_by_its_rules() {
         .unwrap();
     let expected = [
         Ok((id(5), "a".to_owned())),
-        Err(NotAgain::Pending),
-        Err(NotAgain::Unknown),
+        Err(RedeliverError::Pending),
+        Err(RedeliverError::Unknown),
     ];
     assert_eq!(answers, expected);
     assert_eq!(list(0), [2, 3], "taken up");
     let unserved = store.redeliver(&[id(2)], &|_| false).unwrap();
-    assert_eq!(unserved, [Err(NotAgain::Unserved)]);
+    assert_eq!(unserved, [Err(RedeliverError::Unserved)]);
     assert_eq!(count(Ended::Cancelled, all), 0);
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpSocket;
 
 use super::super::failure::AttemptError;
-use super::super::look_up::Refusal;
+use super::super::look_up::LookUpError;
 use super::super::resolve::{Current, Resolver};
 use super::*;
 
@@ -48,7 +48,7 @@ impl System {
             system.1 += 1;
             match system.0.clone() {
                 Says::Addresses(addresses) => Ok(addresses),
-                Says::NoSuchName => Err(Refusal {
+                Says::NoSuchName => Err(LookUpError {
                     error: io::Error::other("no such name"),
                     no_such_name: true,
                 }),

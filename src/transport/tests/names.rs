@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use super::super::failure::AttemptError;
-use super::super::look_up::Refusal;
+use super::super::look_up::LookUpError;
 use super::super::resolve::Resolver;
 use super::*;
 
@@ -37,7 +37,7 @@ struct System {
 }
 
 impl System {
-    fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Refusal> {
+    fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, LookUpError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);

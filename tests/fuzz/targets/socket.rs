@@ -21,7 +21,7 @@ use webhooksd::tested::Clock;
 use webhooksd::tested::SCHEMA;
 use webhooksd::tested::Store;
 use webhooksd::tested::{Api, Reload, item, serve_socket};
-use webhooksd::tested::{Change, Dispatch, Pace, Retention};
+use webhooksd::tested::{Dispatch, Pace, PipelineConfig, Retention};
 
 use super::folder;
 
@@ -125,14 +125,14 @@ async fn serve(folder: &tempfile::TempDir, stop: watch::Receiver<bool>) {
     let client = Client::new(clock.clone());
     let runtime = tokio::runtime::Handle::current();
     let dispatch = Dispatch::new(store, client, clock, Pace::default(), runtime.into());
-    let change = Change {
+    let change = PipelineConfig {
         webhooks: Vec::new(),
         tenant: None,
         max_in_flight: 16,
         max_data_bytes: MAX_DATA_BYTES,
         retention: Retention::default(),
     };
-    dispatch.direct(change).await.unwrap();
+    dispatch.reconfigure(change).await.unwrap();
     let (order, mut reloads) = mpsc::channel::<Reload>(16);
     tokio::spawn(async move {
         while let Some(answer) = reloads.recv().await {

@@ -6,11 +6,11 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::model::{
-    Clock, DeliveryId, Dialect, Due, EventId, Exchange, Fault, Origin, Request, Webhook,
+    Clock, DeliveryId, Dialect, Due, EventId, Exchange, Fault, Request, Trigger, Webhook,
 };
 use crate::pipeline::Pace;
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::send::lane::{Lane, Taken, Target};
+use crate::pipeline::send::lane::{Lane, Leased, Target};
 use crate::pipeline::shared::Bounds;
 use crate::store::Store;
 use crate::transport::Transport;
@@ -45,17 +45,17 @@ fn target() -> Option<Arc<Target<()>>> {
 }
 
 /// A lane with one delivery in hand.
-fn in_hand() -> (Arc<Lane<()>>, Taken<()>) {
+fn in_hand() -> (Arc<Lane<()>>, Leased<()>) {
     let lane = Arc::new(Lane::new("w".into(), Bounds::default()));
     let mut state = lane.lock();
-    state.direct(target());
+    state.reconfigure(target());
     state.push(Due {
         id: DeliveryId::new(1),
         event_id: EventId::new(1),
         event: "e".into(),
         webhook: "w".into(),
         dialect: Dialect::BoldCms,
-        origin: Origin::Event,
+        origin: Trigger::Event,
         attempts: 0,
         due_at_ms: NOW_MS,
         body: "{}".into(),
@@ -70,8 +70,8 @@ async fn what_is_let_go_of_during_a_refill_is_looked_for_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let dispatch = dispatch(&folder);
     let (lane, taken) = in_hand();
-    lane.lock().direct(None);
-    lane.lock().direct(target());
+    lane.lock().reconfigure(None);
+    lane.lock().reconfigure(target());
     // A refill has read the log, and passed over what was in hand.
     assert!(lane.lock().came_due(NOW_MS));
     dispatch.put_back(&lane, taken);

@@ -6,12 +6,12 @@
 //! and a time later than all; one taken row alone is never replaced; and between the deed and the
 //! product's look at it no clock is turned, no row is changed, and none comes that can't be sent.
 //!
-//! The book holds that each new row is taken, and that the cursor goes back only where ids of taken rows
+//! The oracle holds that each new row is taken, and that the cursor goes back only where ids of taken rows
 //! are given again. Rows between the newest print and those that were deleted are sent once more, which
 //! is no fault.
 
-use super::super::chance::Chance;
-use super::super::life::lock;
+use super::super::process::lock;
+use super::super::rng::Rng;
 use super::super::rows::OutboxRow;
 use super::super::subscriptions::{EVENTS, TENANTS};
 use super::World;
@@ -24,89 +24,82 @@ pub(in super::super) const FROM: u64 = 4_000_000_000;
 const MOST: usize = 20;
 
 /// The chance of such a week.
-pub(super) fn chance(seed: u64) -> Option<Chance> {
-    (seed >= FROM).then(|| Chance::new(seed, 9))
+pub(super) fn rng(seed: u64) -> Option<Rng> {
+    (seed >= FROM).then(|| Rng::new(seed, 9))
 }
 
 impl World {
     /// Whether ids were given again that the product has not looked at.
     pub(super) fn is_given_again(&self) -> bool {
-        lock(&self.book).given_again
+        lock(&self.oracle).given_again
     }
 
     /// Sometimes rows go, and others come in their place.
     pub(super) fn replace(&mut self, now_ms: i64) {
-        let Some(mut chance) = self.anew.take() else {
+        let Some(mut rng) = self.anew.take() else {
             return;
         };
-        if chance.in_thousand(60) && self.can_be_told(now_ms) {
-            if chance.in_thousand(500) {
-                let most = *chance.of(&[1, 10, 60]);
+        if rng.in_thousand(60) && self.can_be_told(now_ms) {
+            if rng.in_thousand(500) {
+                let most = *rng.of(&[1, 10, 60]);
                 let refill = Refill {
                     after: 0,
-                    set_back: chance.in_thousand(500),
+                    set_back: rng.in_thousand(500),
                     // By statements of their own the table is seen empty, which `empty` has.
                     at_once: true,
                 };
-                self.refill(&mut chance, &refill, 1, most, now_ms);
-                lock(&self.book).count("tables refilled");
+                self.refill(&mut rng, &refill, 1, most, now_ms);
+                lock(&self.oracle).count("tables refilled");
             } else {
-                self.give_newest_again(&mut chance, now_ms);
+                self.give_newest_again(&mut rng, now_ms);
             }
         }
-        self.anew = Some(chance);
+        self.anew = Some(rng);
     }
 
     /// Whether what is written now is surely later than all that was, and nothing else is in question.
     fn can_be_told(&self, now_ms: i64) -> bool {
         let newest_ms = application::newest_ms(self.files.outbox());
-        let book = lock(&self.book);
+        let oracle = lock(&self.oracle);
         now_ms >= self.latest_ms.max(1)
             && newest_ms.is_none_or(|newest_ms| newest_ms < now_ms)
-            && book.columns.is_empty()
-            && !book.given_again
+            && oracle.columns.is_empty()
+            && !oracle.given_again
     }
 
-    fn give_newest_again(&mut self, chance: &mut Chance, now_ms: i64) {
+    fn give_newest_again(&mut self, rng: &mut Rng, now_ms: i64) {
         let ids = application::ids_after(self.files.outbox(), 0);
         if ids.len() < 2 {
             return;
         }
-        let count = chance.size(2, ids.len().min(MOST));
+        let count = rng.size(2, ids.len().min(MOST));
         let deleted = &ids[ids.len() - count..];
-        let cursor = lock(&self.book).cursor.1;
+        let cursor = lock(&self.oracle).cursor.1;
         if deleted.iter().filter(|id| **id <= cursor).count() == 1 {
             return;
         }
         let refill = Refill {
             after: deleted[0] - 1,
             set_back: true,
-            at_once: chance.in_thousand(500),
+            at_once: rng.in_thousand(500),
         };
-        self.refill(chance, &refill, 0, 2 * count, now_ms);
-        lock(&self.book).count("newest rows given again");
+        self.refill(rng, &refill, 0, 2 * count, now_ms);
+        lock(&self.oracle).count("newest rows given again");
     }
 
-    fn refill(
-        &mut self,
-        chance: &mut Chance,
-        refill: &Refill,
-        least: usize,
-        most: usize,
-        now_ms: i64,
-    ) {
-        let count = chance.size(least, most);
+    fn refill(&mut self, rng: &mut Rng, refill: &Refill, least: usize, most: usize, now_ms: i64) {
+        let count = rng.size(least, most);
         let rows: Vec<OutboxRow> = (0..count)
             .map(|_| {
                 self.numbers += 1;
                 let number = self.numbers;
-                let tenant = chance.in_thousand(300).then(|| *chance.of(&TENANTS));
+                let tenant = rng.in_thousand(300).then(|| *rng.of(&TENANTS));
                 OutboxRow {
                     number,
-                    event: (*chance.of(&EVENTS)).into(),
+                    event: (*rng.of(&EVENTS)).into(),
                     tenant: tenant.map(Into::into),
                     bad: false,
-                    key: chance.in_thousand(200).then(|| format!("key-{number}")),
+                    key: rng.in_thousand(200).then(|| format!("key-{number}")),
                 }
             })
             .collect();
@@ -119,12 +112,12 @@ impl World {
             })
             .collect();
         let ids = application::refill(self.files.outbox(), refill, &written, now_ms);
-        let mut book = lock(&self.book);
-        let mut all = book.rows.clone();
+        let mut oracle = lock(&self.oracle);
+        let mut all = oracle.rows.clone();
         all.retain(|id, _| *id <= refill.after);
         all.extend(ids.iter().copied().zip(rows));
-        let again = refill.set_back && refill.after < book.cursor.1;
-        book.replaced(all, again);
-        book.note(&format!("{refill:?}, and {count} rows: {ids:?}"));
+        let again = refill.set_back && refill.after < oracle.cursor.1;
+        oracle.replaced(all, again);
+        oracle.note(&format!("{refill:?}, and {count} rows: {ids:?}"));
     }
 }

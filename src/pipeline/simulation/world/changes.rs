@@ -1,12 +1,12 @@
 //! What an application does to rows that it wrote: UPDATEs, upserts, rebuilds, a counter set back.
 //!
-//! The book holds that no UPDATE and no rebuild makes the cursor go back, and that every row that is
+//! The oracle holds that no UPDATE and no rebuild makes the cursor go back, and that every row that is
 //! there after a counter was set back is taken, also where rows up to the very place of the cursor or
 //! beyond it are written before the product looks.
 
 use std::collections::BTreeMap;
 
-use super::super::life::lock;
+use super::super::process::lock;
 use super::super::rows::OutboxRow;
 use super::super::subscriptions::{EVENTS, TENANTS};
 use super::{HOUR_MS, World};
@@ -17,13 +17,13 @@ impl World {
     /// The application changes rows: the newest, some, or all; a column, several, or every one.
     pub(super) fn change(&mut self, now_ms: i64) {
         let good: Vec<i64> = {
-            let book = lock(&self.book);
-            let good = book.rows.iter().filter(|(_, row)| !row.bad);
+            let oracle = lock(&self.oracle);
+            let good = oracle.rows.iter().filter(|(_, row)| !row.bad);
             good.map(|(id, _)| *id).collect()
         };
-        let last = match self.chance.from(0, 2) {
+        let last = match self.rng.from(0, 2) {
             0 => 1,
-            1 => self.chance.size(2, 20),
+            1 => self.rng.size(2, 20),
             _ => good.len(),
         };
         let ids = &good[good.len().saturating_sub(last)..];
@@ -31,9 +31,9 @@ impl World {
         let prefix = format!("changed-{}-", self.numbers);
         let set = self.any_columns(&prefix, now_ms.max(0));
         application::update(self.files.outbox(), ids, set);
-        let mut book = lock(&self.book);
+        let mut oracle = lock(&self.oracle);
         for id in ids {
-            let row = book.rows.get_mut(id).unwrap();
+            let row = oracle.rows.get_mut(id).unwrap();
             if let Some(event) = set.event {
                 row.event = event.into();
             }
@@ -51,14 +51,14 @@ impl World {
             ("key", set.key.is_some()),
         ];
         let changed = columns.iter().filter(|(_, changed)| *changed);
-        book.changed(&changed.map(|(column, _)| *column).collect());
-        book.note(&format!("changed {} rows: {set:?}", ids.len()));
-        book.count("rows changed");
+        oracle.changed(&changed.map(|(column, _)| *column).collect());
+        oracle.note(&format!("changed {} rows: {set:?}", ids.len()));
+        oracle.count("rows changed");
     }
 
     fn any_columns<'a>(&mut self, prefix: &'a str, now_ms: i64) -> Set<'a> {
         let none = Set::default();
-        let (event, tenant) = (*self.chance.of(&EVENTS), *self.chance.of(&TENANTS));
+        let (event, tenant) = (*self.rng.of(&EVENTS), *self.rng.of(&TENANTS));
         let all_but_time = Set {
             event: Some(event),
             data: Some(self.numbers),
@@ -66,7 +66,7 @@ impl World {
             key: Some(prefix),
             ..none
         };
-        let shift_ms = *self.chance.of(&[-HOUR_MS, -1, 1, HOUR_MS]);
+        let shift_ms = *self.rng.of(&[-HOUR_MS, -1, 1, HOUR_MS]);
         let kinds = [
             Set {
                 event: Some(event),
@@ -94,35 +94,36 @@ impl World {
                 ..all_but_time
             },
         ];
-        *self.chance.of(&kinds)
+        *self.rng.of(&kinds)
     }
 
     /// Events by key, of which some have been written before.
     pub(super) fn upsert(&mut self, clock: &Clock) {
         let keyed: Vec<String> = {
-            let book = lock(&self.book);
-            book.rows
+            let oracle = lock(&self.oracle);
+            oracle
+                .rows
                 .values()
                 .filter_map(|row| row.key.clone())
                 .collect()
         };
-        for _ in 0..self.chance.from(1, 3) {
+        for _ in 0..self.rng.from(1, 3) {
             self.numbers += 1;
             let number = self.numbers;
-            let key = if keyed.is_empty() || self.chance.in_thousand(300) {
+            let key = if keyed.is_empty() || self.rng.in_thousand(300) {
                 format!("key-{number}")
             } else {
-                self.chance.of(&keyed).clone()
+                self.rng.of(&keyed).clone()
             };
-            let event = *self.chance.of(&EVENTS);
+            let event = *self.rng.of(&EVENTS);
             let data = format!("{{\"n\":{number}}}");
             let now_ms = clock.now_ms().max(0);
             let id = application::upsert(self.files.outbox(), event, &data, now_ms, &key);
-            let mut book = lock(&self.book);
-            // It may have been deleted by age, and its number in the book with it.
-            if let Some(row) = book.rows.get_mut(&id) {
+            let mut oracle = lock(&self.oracle);
+            // It may have been deleted by age, and its number in the oracle with it.
+            if let Some(row) = oracle.rows.get_mut(&id) {
                 row.event = event.into();
-                book.changed(&["upsert"].into());
+                oracle.changed(&["upsert"].into());
             } else {
                 let row = OutboxRow {
                     number,
@@ -131,31 +132,31 @@ impl World {
                     bad: false,
                     key: Some(key),
                 };
-                book.wrote(id, row);
+                oracle.wrote(id, row);
             }
-            book.note(&format!("upserted {id}"));
-            book.count("rows upserted");
+            oracle.note(&format!("upserted {id}"));
+            oracle.count("rows upserted");
         }
     }
 
     /// A migration makes the table anew.
     pub(super) fn rebuild(&mut self) {
         let last = application::rebuild(self.files.outbox());
-        let mut book = lock(&self.book);
+        let mut oracle = lock(&self.oracle);
         // Where the newest rows were deleted, their ids are given anew.
-        book.put_back |= last < book.cursor.1;
-        book.note(&format!("the table is rebuilt, up to {last}"));
-        book.count("tables rebuilt");
+        oracle.put_back |= last < oracle.cursor.1;
+        oracle.note(&format!("the table is rebuilt, up to {last}"));
+        oracle.count("tables rebuilt");
     }
 
     /// The application empties its table, and begins to count anew.
     pub(super) fn empty(&mut self) {
-        let anew = self.chance.in_thousand(500);
+        let anew = self.rng.in_thousand(500);
         application::empty(self.files.outbox(), anew);
-        let mut book = lock(&self.book);
-        book.restored(BTreeMap::new());
-        book.emptied = true;
-        book.note("the table is emptied and its counter set back");
-        book.count("counters set back");
+        let mut oracle = lock(&self.oracle);
+        oracle.restored(BTreeMap::new());
+        oracle.emptied = true;
+        oracle.note("the table is emptied and its counter set back");
+        oracle.count("counters set back");
     }
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::model::{EventId, Generation};
 use crate::outbox::application::{self, Set};
-use crate::pipeline::shared::{is_same, resettle, thin};
-use crate::pipeline::{Refusal, Settled, settle, settle_at};
+use crate::pipeline::shared::{is_same, resolve_again, thin};
+use crate::pipeline::{Resume, ResumeError, cursor_at, resolve_cursor};
 
 /// Of what one connection saw, which nobody put back: only times and data tell.
 #[test]
@@ -23,10 +23,10 @@ fn while_running_ids_that_are_given_anew_in_one_transaction_are_taken() {
         case.write_new(written);
         let settled = case.settled(true);
         match settled {
-            Ok(Settled::Emptied(ref cursor, count)) if after == 0 => {
+            Ok(Resume::Emptied(ref cursor, count)) if after == 0 => {
                 assert_eq!((cursor.event_id.get(), count), (0, written));
             }
-            Ok(Settled::Back(ref cursor)) if after > 0 => assert!(cursor.event_id.get() <= after),
+            Ok(Resume::Back(ref cursor)) if after > 0 => assert!(cursor.event_id.get() <= after),
             _ => panic!("{after}, {written}: {settled:?}"),
         }
     }
@@ -35,7 +35,7 @@ fn while_running_ids_that_are_given_anew_in_one_transaction_are_taken() {
     application::empty(&case.path, false);
     case.write_new(1);
     let settled = case.settled(true);
-    assert!(matches!(settled, Ok(Settled::Emptied(_, 1))), "{settled:?}");
+    assert!(matches!(settled, Ok(Resume::Emptied(_, 1))), "{settled:?}");
 }
 
 /// Else all times were moved by one span, which is a pattern of an UPDATE.
@@ -53,7 +53,7 @@ fn the_data_of_former_events_hides_no_new_event() {
             application::run(&case.path, NOT_IN_RHYTHM);
             let settled = case.settled(runs);
             assert!(
-                matches!(settled, Ok(Settled::Emptied(_, count)) if count == written),
+                matches!(settled, Ok(Resume::Emptied(_, count)) if count == written),
                 "{written}, {runs}: {settled:?}"
             );
         }
@@ -88,7 +88,7 @@ fn a_new_time_alone_is_no_event() {
         case.write_new(waiting);
         let settled = case.settled(runs);
         assert!(
-            matches!(settled, Ok(Settled::Updated(_))),
+            matches!(settled, Ok(Resume::Updated(_))),
             "{time}, {newest}, {waiting}, {runs}: {settled:?}"
         );
     }
@@ -109,7 +109,7 @@ fn a_row_that_cant_be_sent_under_an_id_given_anew_is_new() {
             let settled = case.settled(runs);
             let expected = 1 + good;
             assert!(
-                matches!(settled, Ok(Settled::Emptied(_, count)) if count == expected),
+                matches!(settled, Ok(Resume::Emptied(_, count)) if count == expected),
                 "{before}, {good}, {runs}: {settled:?}"
             );
         }
@@ -119,7 +119,7 @@ fn a_row_that_cant_be_sent_under_an_id_given_anew_is_new() {
 #[test]
 fn a_taken_row_that_cant_be_sent_any_more_stays_taken() {
     // Its data alone was spoilt, in the newest or in all.
-    let spoilt = |newest: i64, time: &str| {
+    let needs_reopen = |newest: i64, time: &str| {
         let case = Case::new();
         let after = ROWS - newest;
         let data = format!("'\"{}\"'", "x".repeat(2 * MAX_DATA_BYTES));
@@ -132,17 +132,17 @@ fn a_taken_row_that_cant_be_sent_any_more_stays_taken() {
     for newest in [1, 5, ROWS] {
         for time in ["time", "0"] {
             for runs in [true, false] {
-                let settled = spoilt(newest, time).settled(runs);
+                let settled = needs_reopen(newest, time).settled(runs);
                 assert!(
-                    matches!(settled, Ok(Settled::Same(_) | Settled::Updated(_))),
+                    matches!(settled, Ok(Resume::Same(_) | Resume::Updated(_))),
                     "{newest}, {time}, {runs}: {settled:?}"
                 );
             }
         }
         // One statement, seen by who runs, gave all the same time.
-        let settled = spoilt(newest, "1731584000001").settled(true);
+        let settled = needs_reopen(newest, "1731584000001").settled(true);
         assert!(
-            matches!(settled, Ok(Settled::Same(_) | Settled::Updated(_))),
+            matches!(settled, Ok(Resume::Same(_) | Resume::Updated(_))),
             "{newest}: {settled:?}"
         );
     }
@@ -159,14 +159,14 @@ fn rows_that_were_changed_before_hide_no_id_that_is_given_anew() {
     };
     let ids: Vec<i64> = (20..=30).collect();
     application::update(&case.path, &ids, changed);
-    assert!(matches!(case.settled(true), Ok(Settled::Same(_))));
+    assert!(matches!(case.settled(true), Ok(Resume::Same(_))));
     application::run(
         &case.path,
         "DELETE FROM outbox WHERE id > 30; UPDATE sqlite_sequence SET seq = 30",
     );
     case.write_new(11);
     let settled = case.settled(true);
-    let Ok(Settled::Back(cursor)) = &settled else {
+    let Ok(Resume::Back(cursor)) = &settled else {
         panic!("{settled:?}");
     };
     assert!(cursor.event_id.get() < 20, "{cursor:?}");
@@ -177,7 +177,7 @@ fn rows_that_were_changed_before_hide_no_id_that_is_given_anew() {
 fn a_step_back_leaves_prints_enough_to_see_what_comes_next() {
     for after in [35, 30, 20, 10] {
         let mut case = Case::put_back(after, 0);
-        let Ok(Settled::Back(cursor)) = case.settled(false) else {
+        let Ok(Resume::Back(cursor)) = case.settled(false) else {
             panic!("a backup after {after}");
         };
         let (at, generation) = (cursor.event_id, cursor.generation);
@@ -192,8 +192,9 @@ fn a_step_back_leaves_prints_enough_to_see_what_comes_next() {
         let data = |n| format!("{{\"new\":{n}}}");
         write(&case.path, 1..=5, NOW_MS + SECOND_MS, data);
         let now_ms = NOW_MS + HOUR_MS;
-        let settled = resettle(&mut open(&case.path), case.cursor.clone(), now_ms, true).unwrap();
-        let Ok(Settled::Back(cursor)) = &settled else {
+        let settled =
+            resolve_again(&mut open(&case.path), case.cursor.clone(), now_ms, true).unwrap();
+        let Ok(Resume::Back(cursor)) = &settled else {
             panic!("{after}: {settled:?}");
         };
         assert_eq!(
@@ -215,9 +216,12 @@ fn times_that_are_a_little_or_much_too_early_hide_no_new_event() {
         case.settled(true)
     };
     let late = refilled(2 * SECOND_MS);
-    assert!(matches!(late, Ok(Settled::Emptied(_, 43))), "{late:?}");
+    assert!(matches!(late, Ok(Resume::Emptied(_, 43))), "{late:?}");
     let early = refilled(2 * HOUR_MS);
-    assert!(matches!(early, Err(Refusal::Foreign { .. })), "{early:?}");
+    assert!(
+        matches!(early, Err(ResumeError::Foreign { .. })),
+        "{early:?}"
+    );
 }
 
 #[test]
@@ -229,7 +233,7 @@ fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
             application::back_up(&backup.path, &case.copy);
             for _ in 0..steps {
                 application::empty(&case.path, false);
-                let Ok(Settled::Emptied(emptied, 0) | Settled::Same(emptied)) = case.settled(false)
+                let Ok(Resume::Emptied(emptied, 0) | Resume::Same(emptied)) = case.settled(false)
                 else {
                     panic!("not seen empty");
                 };
@@ -253,7 +257,7 @@ fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
             case.write_new(written);
             assert!(!is_same(&mut open(&case.path), &case.cursor).unwrap());
             let settled = case.settled(false);
-            let Ok(Settled::Back(cursor)) = &settled else {
+            let Ok(Resume::Back(cursor)) = &settled else {
                 panic!("{after}, {between}, {written}, {steps}: {settled:?}");
             };
             let near = after - (ROWS - after) * 3;
@@ -270,26 +274,26 @@ fn a_backup_that_is_put_back_after_the_outbox_was_seen_empty_is_known() {
 fn old_rows_that_nobody_knows_after_the_outbox_was_seen_empty_are_a_persons_to_decide() {
     let mut case = Case::new();
     application::empty(&case.path, false);
-    let Ok(Settled::Emptied(emptied, 0)) = case.settled(false) else {
+    let Ok(Resume::Emptied(emptied, 0)) = case.settled(false) else {
         panic!("not seen empty");
     };
     case.cursor = emptied;
     write(&case.path, 1..=3, BEGIN_MS - HOUR_MS, |n| format!("[{n}]"));
     let settled = case.settled(false);
     assert!(
-        matches!(settled, Err(Refusal::Foreign { count: 3, .. })),
+        matches!(settled, Err(ResumeError::Foreign { count: 3, .. })),
         "{settled:?}"
     );
     // One connection saw that they were written, and a person may have decided.
-    assert!(matches!(case.settled(true), Ok(Settled::Same(_))));
-    case.cursor = settle_at(
+    assert!(matches!(case.settled(true), Ok(Resume::Same(_))));
+    case.cursor = cursor_at(
         &mut open(&case.path),
         EventId::NONE,
         Generation::new(2),
         NOW_MS,
     )
     .unwrap();
-    assert!(matches!(case.settled(false), Ok(Settled::Same(_))));
+    assert!(matches!(case.settled(false), Ok(Resume::Same(_))));
 }
 
 /// An application whose files were removed writes the same events again, all at one time.
@@ -305,17 +309,17 @@ fn a_file_that_was_made_since_holds_new_events_alone() {
         case.cursor.time_ms = made_ms + behind_ms;
         let late_ms = case.cursor.time_ms + SECOND_MS;
         application::run(&case.path, &format!("UPDATE outbox SET time = {late_ms}"));
-        Some(settle(&mut open(&case.path), Some(case.cursor), made_ms + HOUR_MS).unwrap())
+        Some(resolve_cursor(&mut open(&case.path), Some(case.cursor), made_ms + HOUR_MS).unwrap())
     };
     let since = remade(-SECOND_MS);
     assert!(
-        matches!(since, None | Some(Ok(Settled::Emptied(_, ROWS)))),
+        matches!(since, None | Some(Ok(Resume::Emptied(_, ROWS)))),
         "{since:?}"
     );
     // One that is as old as the events that were taken was merely changed.
     let before = remade(SECOND_MS);
     assert!(
-        matches!(before, None | Some(Ok(Settled::Updated(_)))),
+        matches!(before, None | Some(Ok(Resume::Updated(_)))),
         "{before:?}"
     );
 }

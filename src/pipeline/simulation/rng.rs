@@ -5,14 +5,14 @@
 
 /// A stream of numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Chance(u64);
+pub(super) struct Rng(u64);
 
-impl Chance {
+impl Rng {
     /// The stream of that number of a seed.
     pub(super) fn new(seed: u64, stream: u64) -> Self {
-        let mut chance = Self(seed ^ stream.rotate_left(32));
-        chance.next();
-        chance
+        let mut rng = Self(seed ^ stream.rotate_left(32));
+        rng.next();
+        rng
     }
 
     fn next(&mut self) -> u64 {

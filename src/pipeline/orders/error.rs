@@ -10,7 +10,7 @@ use crate::transport::Transport;
 
 /// Why the pipeline does not do what was asked.
 #[derive(Debug)]
-pub enum Refused {
+pub enum OrderError {
     /// No webhook has that name.
     Unknown,
     /// The webhook gets nothing by today's configuration.
@@ -25,15 +25,15 @@ impl<T: Transport> Dispatch<T> {
     /// The webhook of that name, if it gets events.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] and [`Refused::Inactive`].
-    pub fn served(&self, name: &str) -> Result<Arc<Webhook>, Refused> {
+    /// [`OrderError::Unknown`] and [`OrderError::Inactive`].
+    pub fn served(&self, name: &str) -> Result<Arc<Webhook>, OrderError> {
         let routes = self.routes();
         let found = routes.webhooks().iter().find(|w| *w.name == *name);
-        let webhook = found.ok_or(Refused::Unknown)?;
+        let webhook = found.ok_or(OrderError::Unknown)?;
         if webhook.active {
             Ok(webhook.clone())
         } else {
-            Err(Refused::Inactive)
+            Err(OrderError::Inactive)
         }
     }
 }

@@ -10,17 +10,17 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::book::{Book, FLOOR};
 use super::endpoints::Endpoints;
 use super::follower::{Follower, Line};
 use super::hooks::{self, VFS};
+use super::oracle::{FLOOR, Oracle};
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
 use super::world::Files;
 use crate::model::{Clock, Cursor, Dialect, Generation};
 use crate::outbox::Tail;
 use crate::pipeline::send::QUEUE_ROWS;
-use crate::pipeline::{Dispatch, Intake, IntakeError, Pace, Settled, settle};
+use crate::pipeline::{Dispatch, Intake, IntakeError, Pace, Resume, resolve_cursor};
 use crate::store::person::Person;
 use crate::store::{self, Checkpointer, Store};
 
@@ -34,22 +34,22 @@ const LOST_MS: i64 = 20_000;
 const SLACK_MS: i64 = 15_000;
 
 /// A running process.
-pub(super) struct Life {
+pub(super) struct Process {
     pub(super) dispatch: Arc<Dispatch<Endpoints>>,
     pub(super) line: Line,
     clock: Clock,
-    book: Arc<Mutex<Book>>,
+    oracle: Arc<Mutex<Oracle>>,
     follower: JoinHandle<Result<(), IntakeError>>,
     loops: JoinSet<Result<(), store::Error>>,
     stopped: oneshot::Sender<()>,
     poll: Duration,
 }
 
-impl Life {
+impl Process {
     /// Starts in the daemon's order.
     pub(super) async fn start(
         files: &Files,
-        book: &Arc<Mutex<Book>>,
+        oracle: &Arc<Mutex<Oracle>>,
         clock: &Clock,
         subscriptions: &Subscriptions,
         pace: Pace,
@@ -57,28 +57,30 @@ impl Life {
         let mut tail = Tail::open_by(VFS, &files.outbox, MAX_DATA_BYTES).unwrap();
         let mut store = Store::open_with(files.opening.clone(), &files.log, clock.now_ms())?;
         // Kept through the lives, for opening a log is dear.
-        lock(book)
+        lock(oracle)
             .person
             .get_or_insert_with(|| Person::by(VFS, &files.log));
-        let cursor = cursor(&mut tail, &mut store, clock, book)?;
+        let cursor = cursor(&mut tail, &mut store, clock, oracle)?;
         let checkpointer = Checkpointer::open_with(files.opening.clone(), &files.log)?;
-        let endpoints = Endpoints { book: book.clone() };
+        let endpoints = Endpoints {
+            oracle: oracle.clone(),
+        };
         let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, hooks::runtime());
         dispatch.clamp().await?;
         let line = Line::default();
         let mut loops = JoinSet::new();
         let (stopped, ended) = oneshot::channel();
-        let chance = super::chance::Chance::new(lock(book).trace.digest, 7);
+        let rng = super::rng::Rng::new(lock(oracle).trace.digest, 7);
         let follower = Follower {
             intake: Intake::new(dispatch.clone(), tail, cursor),
             dispatch: dispatch.clone(),
-            book: book.clone(),
+            oracle: oracle.clone(),
             path: files.outbox.clone(),
-            chance,
+            rng,
             verify: true,
             moved: false,
         };
-        direct(&dispatch, book, subscriptions, files).await?;
+        reconfigure(&dispatch, oracle, subscriptions, files).await?;
         loops.spawn(dispatch.clone().record());
         loops.spawn(dispatch.clone().refill());
         loops.spawn(dispatch.clone().retain());
@@ -88,7 +90,7 @@ impl Life {
             dispatch,
             line,
             clock: clock.clone(),
-            book: book.clone(),
+            oracle: oracle.clone(),
             loops,
             stopped,
             poll: pace.poll,
@@ -96,12 +98,12 @@ impl Life {
     }
 
     /// Takes a configuration in.
-    pub(super) async fn direct(
+    pub(super) async fn reconfigure(
         &self,
         to: &Subscriptions,
         files: &Files,
     ) -> Result<(), store::Error> {
-        direct(&self.dispatch, &self.book, to, files).await
+        reconfigure(&self.dispatch, &self.oracle, to, files).await
     }
 
     /// Whether a person has to decide where to go on.
@@ -116,13 +118,13 @@ impl Life {
         self.dispatch.stop();
         let left = self.dispatch.drained().await;
         if left > 0 {
-            lock(&self.book).broke(&format!("{left} requests did not end before the stop"));
+            lock(&self.oracle).broke(&format!("{left} requests did not end before the stop"));
         }
         let lost = tokio::time::timeout(RECORD, self.dispatch.recorded()).await;
         if lost != Ok(0) {
-            let mut book = lock(&self.book);
-            if book.mono_ms() > book.disturbed_ms + LOST_MS {
-                book.broke(&format!("the stop lost {lost:?}, and the log was well"));
+            let mut oracle = lock(&self.oracle);
+            if oracle.mono_ms() > oracle.disturbed_ms + LOST_MS {
+                oracle.broke(&format!("the stop lost {lost:?}, and the log was well"));
             }
             return false;
         }
@@ -140,13 +142,13 @@ impl Life {
             let state = lane.lock();
             queued += state.queued_bytes();
             if state.queued() == 0 && !state.is_idle() {
-                lock(&self.book).broke(&format!("{name} holds deliveries after the stop"));
+                lock(&self.oracle).broke(&format!("{name} holds deliveries after the stop"));
             }
         }
         let counted = self.dispatch.capacity_in_use().queued_bytes;
         if counted != queued {
             let promise = format!("{queued} bytes are queued, and {counted} counted");
-            lock(&self.book).broke(&promise);
+            lock(&self.oracle).broke(&promise);
         }
         well
     }
@@ -154,11 +156,11 @@ impl Life {
     /// Looks whether everything is as promised at this moment.
     pub(super) fn check(&mut self) {
         let ended = self.loops.try_join_next();
-        let mut book = lock(&self.book);
+        let mut oracle = lock(&self.oracle);
         if let Some(ended) = ended {
-            book.broke(&format!("a loop ended: {ended:?}"));
+            oracle.broke(&format!("a loop ended: {ended:?}"));
         }
-        book.observe();
+        oracle.observe();
         let lanes = self.dispatch.all_lanes();
         let in_use = self.dispatch.capacity_in_use();
         let (mut above, mut queued, mut waiting) = (0, 0, Vec::new());
@@ -172,37 +174,37 @@ impl Life {
                 waiting.push(name.clone());
             }
             if state.queued() > hooks::within(QUEUE_ROWS) + state.active {
-                book.broke(&format!("{name} has {} rows in memory", state.queued()));
+                oracle.broke(&format!("{name} has {} rows in memory", state.queued()));
             }
         }
         if above != in_use.permits {
             let taken = in_use.permits;
-            book.broke(&format!("{taken} permits are taken, and {above} in use"));
+            oracle.broke(&format!("{taken} permits are taken, and {above} in use"));
         }
         let counted = self.dispatch.capacity_in_use().queued_bytes;
         if counted < queued || counted > 1 << 30 {
-            book.broke(&format!("{queued} bytes are queued, and {counted} counted"));
+            oracle.broke(&format!("{queued} bytes are queued, and {counted} counted"));
         }
         drop(lanes);
         if !waiting.is_empty() && in_use.is_permit_free {
-            book.broke(&format!("{waiting:?} stand in line, and a permit is free"));
+            oracle.broke(&format!("{waiting:?} stand in line, and a permit is free"));
         }
-        book.in_line(&waiting);
-        self.check_pending(&mut book);
+        oracle.in_line(&waiting);
+        self.check_pending(&mut oracle);
     }
 
-    fn check_pending(&self, book: &mut Book) {
+    fn check_pending(&self, oracle: &mut Oracle) {
         let late_ms = i64::try_from(self.poll.as_millis()).unwrap() + SLACK_MS;
-        let mono_ms = book.mono_ms();
-        if mono_ms < book.disturbed_ms + late_ms {
-            book.idle.clear();
+        let mono_ms = oracle.mono_ms();
+        if mono_ms < oracle.disturbed_ms + late_ms {
+            oracle.idle.clear();
             return;
         }
-        let mut idle = std::mem::take(&mut book.idle);
+        let mut idle = std::mem::take(&mut oracle.idle);
         let mut still = BTreeMap::new();
         let now_ms = self.clock.now_ms();
-        let places = self.dispatch.capacity_in_use().permits < book.above_floor;
-        for row in book.person().pending() {
+        let places = self.dispatch.capacity_in_use().permits < oracle.above_floor;
+        for row in oracle.person().pending() {
             let Some(lane) = self.dispatch.lane(&row.webhook) else {
                 continue;
             };
@@ -215,10 +217,12 @@ impl Life {
             let taken = state.taken;
             drop(state);
             let due_ms = row.due_at_ms.unwrap_or(i64::MAX);
-            let in_hand = (book.sent.get(&row.id)).is_some_and(|sent| sent.in_hand(book.life));
-            let waits = (book.sent.get(&row.id)).and_then(|sent| sent.waits_since(book.life));
+            let in_hand =
+                (oracle.sent.get(&row.id)).is_some_and(|sent| sent.in_hand(oracle.process));
+            let waits =
+                (oracle.sent.get(&row.id)).and_then(|sent| sent.waits_since(oracle.process));
             if let Some(since_ms) = waits.filter(|since_ms| since_ms + late_ms < mono_ms) {
-                book.broke(&format!(
+                oracle.broke(&format!(
                     "a result of {row:?} waits for the log since {since_ms}"
                 ));
             }
@@ -228,55 +232,55 @@ impl Life {
                 number => delay_ms(dialect, number) * 11 / 10,
             };
             if due_ms > now_ms + longest_ms + late_ms {
-                book.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
+                oracle.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
             }
             if room && !in_hand && due_ms + late_ms < now_ms && !still.contains_key(&row.webhook) {
                 let known = idle.remove(&row.webhook).filter(|(_, then)| *then == taken);
                 let (since_ms, _) = known.unwrap_or((mono_ms, taken));
                 if since_ms + late_ms < mono_ms {
                     let idle_ms = mono_ms - since_ms;
-                    book.broke(&format!(
+                    oracle.broke(&format!(
                         "{row:?} is due, there is room, and {idle_ms} ms go by"
                     ));
                 }
                 still.insert(row.webhook, (since_ms, taken));
             }
         }
-        book.idle = still;
+        oracle.idle = still;
     }
 }
 
-pub(super) fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock()
+pub(super) fn lock(oracle: &Mutex<Oracle>) -> MutexGuard<'_, Oracle> {
+    oracle.lock()
 }
 
-async fn direct(
+async fn reconfigure(
     dispatch: &Arc<Dispatch<Endpoints>>,
-    book: &Arc<Mutex<Book>>,
+    oracle: &Arc<Mutex<Oracle>>,
     to: &Subscriptions,
     files: &Files,
 ) -> Result<(), store::Error> {
     let webhooks: Vec<_> = to.webhooks.iter().cloned().map(Arc::new).collect();
     // Until the exchange the old limits hold, and after it what was begun under them may end.
-    let before = lock(book).above_floor.max(to.max_in_flight);
-    lock(book).limit(&webhooks, before, &active(dispatch));
-    lock(book).coming = Some(webhooks.clone());
-    let directed = dispatch.direct(to.change(&files.outbox)).await;
-    let mut book = lock(book);
-    book.coming = None;
-    book.count("reloads");
-    book.observe();
+    let before = lock(oracle).above_floor.max(to.max_in_flight);
+    lock(oracle).limit(&webhooks, before, &active(dispatch));
+    lock(oracle).coming = Some(webhooks.clone());
+    let directed = dispatch.reconfigure(to.change(&files.outbox)).await;
+    let mut oracle = lock(oracle);
+    oracle.coming = None;
+    oracle.count("reloads");
+    oracle.observe();
     let directed = directed?;
-    book.limit(&webhooks, to.max_in_flight, &active(dispatch));
-    book.note(&format!("directed: {directed:?}"));
+    oracle.limit(&webhooks, to.max_in_flight, &active(dispatch));
+    oracle.note(&format!("directed: {directed:?}"));
     if dispatch.webhooks() != webhooks {
-        book.broke("the configuration is not the one that was given");
+        oracle.broke("the configuration is not the one that was given");
     }
     let unserved = |row: &store::person::Delivery| {
         !(webhooks.iter()).any(|w| *w.name == *row.webhook && w.active)
     };
-    if let Some(row) = book.person().pending().into_iter().find(unserved) {
-        book.broke(&format!("{row:?} is pending and not served"));
+    if let Some(row) = oracle.person().pending().into_iter().find(unserved) {
+        oracle.broke(&format!("{row:?} is pending and not served"));
     }
     Ok(())
 }
@@ -293,31 +297,31 @@ fn cursor(
     tail: &mut Tail,
     store: &mut Store,
     clock: &Clock,
-    book: &Mutex<Book>,
+    oracle: &Mutex<Oracle>,
 ) -> Result<Cursor, store::Error> {
     let known = store.cursor()?;
     let generation = known
         .as_ref()
         .map_or(Generation::FIRST, |cursor| cursor.generation);
     let now_ms = clock.now_ms();
-    let settled = match settle(tail, known, now_ms).unwrap() {
+    let settled = match resolve_cursor(tail, known, now_ms).unwrap() {
         Ok(settled) => settled,
         Err(refusal) => {
-            let mut book = lock(book);
-            book.note(&format!("refused: {refusal:?}"));
+            let mut oracle = lock(oracle);
+            oracle.note(&format!("refused: {refusal:?}"));
             // Rows of an outbox that was seen empty at a later hour of the clock: a person is asked.
-            book.put_back |= book.turned_back && book.cursor.1 == 0;
-            Settled::Fresh(Cursor {
+            oracle.put_back |= oracle.turned_back && oracle.cursor.1 == 0;
+            Resume::Fresh(Cursor {
                 generation: generation.next(),
                 ..Cursor::default()
             })
         }
     };
-    if !matches!(settled, Settled::Same(_)) {
+    if !matches!(settled, Resume::Same(_)) {
         store.set_cursor(settled.cursor(), settled.known_ms(now_ms))?;
     }
-    let mut book = lock(book);
-    book.goes_on_at(settled.cursor());
-    book.cursor_is_right(settled.cursor().event_id.get());
+    let mut oracle = lock(oracle);
+    oracle.goes_on_at(settled.cursor());
+    oracle.cursor_is_right(settled.cursor().event_id.get());
     Ok(settled.cursor().clone())
 }

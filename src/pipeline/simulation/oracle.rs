@@ -1,4 +1,4 @@
-//! The book: what endpoints saw and what the log says, against what was promised.
+//! The oracle: what endpoints saw and what the log says, against what was promised.
 //!
 //! It knows the promises by itself and asks no rule of the product: the vendors' schedules are
 //! written down here a second time. The first promise that is broken ends the run. Deliveries are
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::chance::Chance;
-use super::endpoints::Mood;
+use super::endpoints::Behavior;
 use super::hooks;
 use super::hooks::Sending;
+use super::rng::Rng;
 use super::rows::OutboxRow;
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
@@ -38,7 +38,7 @@ pub(super) struct Try {
     pub(super) number: u32,
     /// How many there may be in all, by its webhook of the moment.
     pub(super) sends: u32,
-    pub(super) life: u32,
+    pub(super) process: u32,
     /// When it ended: monotonic time, and forward steps of the wall clock until then.
     pub(super) ended: Option<(i64, i64)>,
     /// The same by the wall clock.
@@ -60,26 +60,30 @@ pub(super) struct Sent {
 
 impl Sent {
     /// When the first result of this life ended that is not in the log.
-    pub(super) fn waits_since(&self, life: u32) -> Option<i64> {
-        let open = |t: &&Try| t.life == life && !t.recorded && t.ended.is_some();
+    pub(super) fn waits_since(&self, process: u32) -> Option<i64> {
+        let open = |t: &&Try| t.process == process && !t.recorded && t.ended.is_some();
         let first = self.tries.iter().find(open);
         first.and_then(|t| t.ended).map(|(ended_ms, _)| ended_ms)
     }
 
     /// Whether a request of this life is under way, or ended and is not in the log yet.
-    pub(super) fn in_hand(&self, life: u32) -> bool {
-        self.in_flight || self.tries.iter().any(|t| t.life == life && !t.recorded)
+    pub(super) fn in_hand(&self, process: u32) -> bool {
+        self.in_flight
+            || self
+                .tries
+                .iter()
+                .any(|t| t.process == process && !t.recorded)
     }
 }
 
-/// The book of one run.
-pub(super) struct Book {
+/// The oracle of one run.
+pub(super) struct Oracle {
     pub(super) trace: Trace,
     pub(super) broken: Option<String>,
-    pub(super) chance: Chance,
-    pub(super) moods: BTreeMap<String, Mood>,
+    pub(super) rng: Rng,
+    pub(super) moods: BTreeMap<String, Behavior>,
     pub(super) person: Option<Person>,
-    pub(super) life: u32,
+    pub(super) process: u32,
     pub(super) clock: Option<(Clock, Instant)>,
     /// Monotonic milliseconds before this life.
     pub(super) before_ms: i64,
@@ -136,15 +140,15 @@ pub(super) struct Book {
     failed: VecDeque<i64>,
 }
 
-impl Book {
-    pub(super) fn new(chance: Chance) -> Self {
+impl Oracle {
+    pub(super) fn new(rng: Rng) -> Self {
         Self {
             trace: Trace::new(),
             broken: None,
-            chance,
+            rng,
             moods: BTreeMap::new(),
             person: None,
-            life: 0,
+            process: 0,
             clock: None,
             before_ms: 0,
             forward_ms: 0,
@@ -181,8 +185,8 @@ impl Book {
 
     /// Monotonic milliseconds since the run began, through all lives.
     pub(super) fn mono_ms(&self) -> i64 {
-        let life = self.clock.as_ref();
-        self.before_ms + life.map_or(0, |(_, begun)| millis(begun.elapsed()))
+        let process = self.clock.as_ref();
+        self.before_ms + process.map_or(0, |(_, begun)| millis(begun.elapsed()))
     }
 
     pub(super) fn count(&mut self, what: &'static str) {
@@ -193,8 +197,8 @@ impl Book {
         if self.broken.is_some() {
             return;
         }
-        let (ms, life) = (self.mono_ms(), self.life);
-        self.trace.add(format!("{ms:>10} #{life} {step}"));
+        let (ms, process) = (self.mono_ms(), self.process);
+        self.trace.add(format!("{ms:>10} #{process} {step}"));
     }
 
     /// A promise was broken: the run ends soon.
@@ -205,8 +209,11 @@ impl Book {
         }
     }
 
-    pub(super) fn mood(&self, webhook: &str) -> Mood {
-        self.moods.get(webhook).copied().unwrap_or(Mood::Healthy)
+    pub(super) fn mood(&self, webhook: &str) -> Behavior {
+        self.moods
+            .get(webhook)
+            .copied()
+            .unwrap_or(Behavior::Healthy)
     }
 
     pub(super) fn person(&self) -> &Person {
@@ -250,7 +257,7 @@ impl Book {
         if let Err(promise) = self.next_try_is_right(id, due.dialect, body) {
             self.broke(&format!("delivery {id}, number {number}: {promise}"));
         }
-        let life = self.life;
+        let process = self.process;
         let sent = self.sent.entry(id).or_default();
         sent.webhook = to.to_string();
         sent.body.get_or_insert_with(|| body.clone());
@@ -258,7 +265,7 @@ impl Book {
         sent.tries.push(Try {
             number,
             sends,
-            life,
+            process,
             ended: None,
             ended_wall_ms: 0,
             status: None,
@@ -297,7 +304,7 @@ impl Book {
         if sent.state != "pending" {
             return Err(format!("is {}", sent.state));
         }
-        if sent.in_hand(self.life) {
+        if sent.in_hand(self.process) {
             return Err("has a result that is not in the log yet".into());
         }
         let Some(last) = sent.tries.iter().rfind(|t| t.recorded) else {
@@ -343,7 +350,7 @@ impl Book {
 
     /// Results of a webhook in this life that the log does not have.
     fn unrecorded_of(&self, webhook: &str) -> usize {
-        let waits = |t: &&Try| t.life == self.life && t.ended.is_some() && !t.recorded;
+        let waits = |t: &&Try| t.process == self.process && t.ended.is_some() && !t.recorded;
         let of = |sent: &Sent| sent.tries.iter().filter(waits).count();
         self.sent
             .values()
@@ -381,9 +388,9 @@ impl Book {
         if self.person.is_some() {
             self.observe();
         }
-        let life = self.life;
+        let process = self.process;
         let in_hand: Vec<i64> = (self.sent.iter())
-            .filter(|(_, sent)| sent.in_hand(life))
+            .filter(|(_, sent)| sent.in_hand(process))
             .map(|(id, _)| *id)
             .collect();
         if orderly && !in_hand.is_empty() {
@@ -427,7 +434,7 @@ impl Book {
         for name in waiting.iter().map(|name| name.to_string()) {
             let mine = self.above.get(&name).copied().unwrap_or_default();
             // An endpoint that our own machine can't reach keeps its places through pauses.
-            let odd = matches!(self.mood(&name), Mood::Faulty(_) | Mood::Panicky(_));
+            let odd = matches!(self.mood(&name), Behavior::Faulty(_) | Behavior::Panicky(_));
             let before = self
                 .waiting
                 .get(&name)
