@@ -138,11 +138,7 @@ pub(crate) fn resolve_again(
     let lost = sequence < cursor.event_id;
     // Times before the clock was set back tell nothing of what is new.
     let tells = now_ms >= cursor.time_ms;
-    let mut looked = Looked::new(tail, &cursor, now_ms, true)?;
-    let begun_anew = !lost && tells && looked.begun_anew(tail, &cursor, now_ms)?;
-    if !lost && !begun_anew {
-        looked = Looked::new(tail, &cursor, now_ms, false)?;
-    }
+    let (looked, begun_anew) = Looked::at(tail, &cursor, now_ms, lost)?;
     let known = looked.known;
     let again = |event_id, fingerprints, former| Cursor {
         generation: cursor.generation.next(),
@@ -195,9 +191,9 @@ pub(crate) fn resolve_again(
         }
     }
     if let Some((place, _)) = known {
-        let fingerprints = near(tail, &cursor.fingerprints[place..])?;
-        let former = cursor.former.clone();
-        let cursor = again(cursor.fingerprints[place].0, fingerprints, former);
+        let back = looked.back(&cursor, place);
+        let fingerprints = near(tail, &back)?;
+        let cursor = again(back[0].0, fingerprints, cursor.former.clone());
         return Ok(Ok(Resume::Back(cursor)));
     }
     let waiting = tail.waiting(EventId::NONE)?;
@@ -266,6 +262,24 @@ struct Looked {
 }
 
 impl Looked {
+    /// What the known rows are, and whether the file and all that is in it came after the outbox was last
+    /// in order. Data alone makes rows known only where neither that nor the counter speaks against it.
+    fn at(
+        tail: &mut Tail,
+        cursor: &Cursor,
+        now_ms: i64,
+        lost: bool,
+    ) -> Result<(Self, bool), Error> {
+        let strictly = Self::new(tail, cursor, now_ms, true)?;
+        if lost {
+            return Ok((strictly, false));
+        }
+        if now_ms >= cursor.time_ms && strictly.begun_anew(tail, cursor, now_ms)? {
+            return Ok((strictly, true));
+        }
+        Ok((Self::new(tail, cursor, now_ms, false)?, false))
+    }
+
     fn new(tail: &mut Tail, cursor: &Cursor, now_ms: i64, strict: bool) -> Result<Self, Error> {
         let witness = Witness {
             cursor,
@@ -303,6 +317,16 @@ impl Looked {
             && !self.unknown.is_empty()
             && tail.made_ms().is_some_and(is_since)
             && tail.all_later_than(cursor.time_ms)?)
+    }
+
+    /// The prints from a place on that is known again: of that as it is now, for it may have been changed,
+    /// and the next look is to compare with that.
+    fn back(&self, cursor: &Cursor, place: usize) -> Vec<Known> {
+        let mut back = cursor.fingerprints[place..].to_vec();
+        if let (Some((_, print)), Some(first)) = (self.prints.last(), back.first_mut()) {
+            first.1 = *print;
+        }
+        back
     }
 
     /// The same place, with the prints of what was looked at: of these very looks, for by another

@@ -44,7 +44,7 @@ use crate::model::Clock;
 const SEEDS: u64 = 1_000;
 
 /// Seeds that broke a promise before the product was mended.
-const BROKEN: [u64; 14] = [
+const BROKEN: [u64; 16] = [
     501_426,
     505_427,
     507_578,
@@ -53,12 +53,14 @@ const BROKEN: [u64; 14] = [
     508_605,
     1_831_333_775,
     2_200_001_687,
+    2_200_003_180,
     2_200_004_013,
     4_500_000_139,
     4_600_000_678,
     4_600_001_846,
     4_610_014_598,
     4_630_002_278,
+    4_630_003_391,
 ];
 
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.

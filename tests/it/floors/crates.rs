@@ -155,9 +155,7 @@ fn the_map_says_where_each_crate_lives() {
             let module = home.split('/').next().unwrap();
             !home.ends_with("/tests") && modules.iter().any(|name| name == module)
         };
-        let homes = HOMES
-            .iter()
-            .filter(|(_, homes)| homes.iter().any(|home| lives(&home)));
+        let homes = HOMES.iter().filter(|(_, homes)| homes.iter().any(lives));
         let homes: BTreeSet<String> = homes.map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(said, homes, "{modules:?}");
     }
