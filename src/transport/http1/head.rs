@@ -36,7 +36,7 @@ pub(in crate::transport) struct Reply {
 /// What was found in some bytes.
 enum Scan {
     Reply(Reply),
-    /// Nothing whole but interim answers and empty lines of so many bytes.
+    /// Nothing whole but interim answers of so many bytes.
     More(usize),
 }
 
@@ -61,11 +61,6 @@ pub(in crate::transport) struct HeadReader {
 impl HeadReader {
     /// Takes more of the answer, which is something. `None`: its head is not whole.
     pub(in crate::transport) fn take(&mut self, new: &[u8]) -> Result<Option<Reply>, Error> {
-        let mut new = new;
-        if self.came == b"\r" && new.first() == Some(&b'\n') {
-            self.came.clear();
-            new = new.get(1..).unwrap_or_default();
-        }
         let before = self.came.len();
         if before == 0 {
             return match self.scan(new, End::NotYet)? {
@@ -110,8 +105,7 @@ impl HeadReader {
     fn scan(&mut self, bytes: &[u8], end: End) -> Result<Scan, Error> {
         let mut used = 0;
         loop {
-            let rest = without_leading_lines(bytes.get(used..).unwrap_or_default());
-            used = bytes.len() - rest.len();
+            let rest = bytes.get(used..).unwrap_or_default();
             let mut found = Found::More;
             if self.flaw.is_none() {
                 match proper(rest) {
@@ -164,16 +158,6 @@ impl HeadReader {
 
 fn improper(flaw: &str) -> String {
     format!("the head of the answer is not proper HTTP: {flaw}")
-}
-
-/// Without the empty lines that may come before an answer. They are not kept: each would have all of
-/// them looked at again.
-fn without_leading_lines(bytes: &[u8]) -> &[u8] {
-    let mut rest = bytes;
-    while let Some(after) = rest.strip_prefix(b"\r\n").or(rest.strip_prefix(b"\n")) {
-        rest = after;
-    }
-    rest
 }
 
 /// Whether an empty line ends somewhere in these bytes.

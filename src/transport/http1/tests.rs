@@ -305,16 +305,3 @@ fn an_answer_without_a_body_that_announces_one_ends_its_connection() {
         assert_eq!(reply.keep.is_some(), is_kept, "{head}");
     }
 }
-
-#[test]
-fn empty_lines_before_an_answer_are_not_kept() {
-    // More than a head may have.
-    let before = "\r\n".repeat(HEAD_BYTES);
-    for interim in ["", "HTTP/1.1 100 Continue\r\n\r\n"] {
-        let came = format!("{interim}{before}HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
-        for size in [1, 2, 3, 4_096, came.len()] {
-            let read = pieces(came.as_bytes(), size);
-            assert_eq!(read, Some((200, "a: b".into(), String::new(), false)));
-        }
-    }
-}
