@@ -1,8 +1,8 @@
 //! Sending: a delivery is queued in its webhook's lane, gets a permit, and becomes an attempt.
 //!
 //! [`dispatch`] holds the lanes, [`schedule`] gives permits out, [`worker`] makes the attempts, and
-//! [`results`] keeps them for the log. Of the log `pending`
-//! counts what waits and `deferred` writes what was put off; all else that is read or recorded the wing `log` hands over.
+//! [`results`] keeps them for the log. Of the log `pending` counts what waits and `deferred` writes what was
+//! put off; all else that is read or recorded the wing `log` hands over.
 
 mod calendar;
 mod deferred;

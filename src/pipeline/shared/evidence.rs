@@ -15,8 +15,9 @@
 //!   is known again, strange ones were merely changed.
 //! - While one connection reads one database whose schema is the same ([`Tail::vouch`]), nothing was
 //!   put back, and strange rows were changed; but where all of them, or the newest several, are later than
-//!   the outbox was last in order, or none is known and new ones are behind, a counter was set back and ids were given anew. Not
-//!   so by one statement that wrote the same time and data into all, or into the newest alone.
+//!   the outbox was last in order, or none is known and new ones are behind, a counter was set back and
+//!   ids were given anew. Not so by one statement that wrote the same time and data into all, or into the
+//!   newest alone.
 //! - A new time alone, in the newest row or the same in all, and nothing behind, is an UPDATE.
 //! - An application that begins anew writes the same data once more. So data alone makes nothing known where
 //!   the counter is certainly back, nor in a file that was made after the outbox was last in order, where
