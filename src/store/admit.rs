@@ -65,13 +65,13 @@ impl Store {
     ) -> Result<(Vec<Due>, Vec<Deferred>), Error> {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
-        self.transact("admit events", |t| {
+        self.transact_by_heart("admit events", |t, books| {
             let made = Made {
                 generation,
                 origin: Trigger::Event,
                 now_ms,
             };
-            let made = made.fan_out(t, &admission.events, later)?;
+            let made = made.fan_out(t, books, &admission.events, later)?;
             reject(t, generation, &admission.rejected, now_ms)?;
             gaps::write(t, &admission.gaps)?;
             write_cursor(t, &admission.cursor, now_ms)?;
@@ -134,8 +134,8 @@ impl Store {
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
         bodies_are_there(events)?;
-        self.transact("add deliveries", |t| {
-            insert(t, generation, events, origin, now_ms)
+        self.transact_by_heart("add deliveries", |t, books| {
+            insert((t, books), generation, events, origin, now_ms)
         })
     }
 }

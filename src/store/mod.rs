@@ -11,6 +11,7 @@
 //! drop SQLite's POSIX locks (<https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>).
 
 mod admit;
+mod books;
 mod checkpoint;
 mod connect;
 mod control;
@@ -18,9 +19,11 @@ mod create;
 mod error;
 mod faults;
 mod gaps;
+mod headers;
 mod ids;
 mod insert;
 mod look;
+mod next;
 mod owed;
 mod passes;
 #[cfg(test)]
@@ -37,7 +40,9 @@ mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod webhooks;
+mod words;
 mod writer;
 
 pub(crate) use checkpoint::{Checkpointer, WalState};

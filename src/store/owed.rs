@@ -42,7 +42,7 @@ impl Store {
     /// # Errors
     /// The log can't be written: then all of it is still owed.
     pub fn materialize(&mut self, owed: &[Deferred], now_ms: i64) -> Result<Vec<Due>, Error> {
-        self.transact("make owed deliveries", |t| {
+        self.transact_by_heart("make owed deliveries", |t, books| {
             let mut paid = t.prepare_cached("DELETE FROM owed WHERE id = ?1")?;
             let mut dues = Vec::new();
             for deferred in owed {
@@ -55,11 +55,8 @@ impl Store {
                     now_ms,
                 };
                 let due = |webhook| deferred.due(webhook, Trigger::Event, now_ms);
-                let templates = deferred
-                    .webhooks
-                    .iter()
-                    .map(|w| (due(w), deferred.payload_id));
-                dues.extend(made.deliveries(t, templates.collect())?);
+                let templates = deferred.webhooks.iter().map(due).collect();
+                dues.extend(made.deliveries(t, books, templates)?);
             }
             Ok(dues)
         })

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::books::Books;
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
@@ -21,6 +22,8 @@ pub struct Store {
     pub(super) connection: Connection,
     /// None, but in a simulation.
     pub(super) faults: Faults,
+    /// What is known by heart of the tables of names and texts.
+    pub(super) books: Books,
     /// The roll-up of what was recorded since the last flush.
     pub(super) tally: Tally,
     /// Whether something was committed that is not known to be on disk. Every commit raises it.
@@ -53,6 +56,7 @@ impl Store {
         let mut store = Self {
             connection,
             faults,
+            books: Books::default(),
             tally: Tally::default(),
             unsynced: true,
             data_version,

@@ -123,7 +123,7 @@ fn a_delivery_that_cannot_be_read_stops_nobody() {
     store.admit_all(&admission(1..=3, &["a"]), NOW).unwrap();
     log.execute(
         "DELETE FROM payload WHERE id = (SELECT payload_id FROM delivery WHERE id = 1);
-         UPDATE delivery SET dialect = 'none' WHERE id = 2;",
+         UPDATE payload SET dialect = 'none' WHERE id = (SELECT payload_id FROM delivery WHERE id = 2);",
     )
     .unwrap();
     assert_eq!(ids(&all(&mut store, "a", NOW + 5)), [3]);
@@ -138,7 +138,7 @@ fn pending_webhooks_and_cancelling_in_chunks() {
     store
         .admit_all(&admission(1..=5, &["b", "a", "c"]), NOW)
         .unwrap();
-    assert_eq!(store.pending_webhooks().unwrap(), ["a", "b", "c"]);
+    assert_eq!(store.pending_webhooks().unwrap(), ["b", "a", "c"]);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 3);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 2);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 0);
@@ -190,9 +190,13 @@ fn a_clock_step_brings_forward_only_what_is_too_late() {
         .collect();
     store.record(&retries).unwrap();
     // The webhook b has openboxes-lift, whose longest delay here is longer.
-    let longest = |dialect: &str, attempts: u32| {
+    let longest = |dialect: Dialect, attempts: u32| {
         assert_eq!(attempts, 1);
-        if dialect == "bold-cms" { 2000 } else { 6000 }
+        if dialect == Dialect::BoldCms {
+            2000
+        } else {
+            6000
+        }
     };
     let (mut rows, mut calls) = (0, 0);
     loop {

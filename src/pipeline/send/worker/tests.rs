@@ -58,6 +58,8 @@ fn in_hand() -> (Arc<Lane<()>>, Leased<()>) {
         origin: Trigger::Event,
         attempts: 0,
         due_at_ms: NOW_MS,
+        created_at_ms: NOW_MS,
+        payload_id: crate::model::PayloadId::NONE,
         body: "{}".into(),
     });
     let taken = state.take().unwrap();
