@@ -147,12 +147,14 @@ impl Store {
         replay: &Replay,
         next_id: EventId,
         events: &[FanOut],
+        takes: insert::Takes<'_>,
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
         insert::bodies_are_there(events)?;
         self.transact_by_heart("replay events", |t, books| {
             let dues = insert::insert(
-                (t, books),
+                t,
+                (books, takes),
                 replay.generation,
                 events,
                 Trigger::Replay,

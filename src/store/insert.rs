@@ -17,10 +17,19 @@ const PAYLOAD: Insert = Insert {
     row: "(?, ?, ?, ?, ?, ?, ?)",
 };
 
+const QUEUED: Insert = Insert {
+    into: "INSERT OR ROLLBACK INTO queued (id, webhook_id, payload_id, origin, attempts, due_at, created_at)",
+    row: "(?, ?, ?, ?, 0, ?, ?)",
+};
+
 const PARKED: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)",
     row: "(?, ?, ?, ?, 0, ?, ?)",
 };
+
+/// Whether memory takes a delivery that is about to be made: asked once for each, in their order, under the
+/// log's lock. What it says yes to it has to take once that is committed.
+pub(crate) type Takes<'a> = &'a mut dyn FnMut(&Due) -> bool;
 
 pub(super) fn bodies_are_there(events: &[FanOut]) -> Result<(), Error> {
     let lacking = events
@@ -35,7 +44,8 @@ pub(super) fn bodies_are_there(events: &[FanOut]) -> Result<(), Error> {
 
 /// Makes every delivery of these events.
 pub(super) fn insert(
-    (t, books): (&Transaction<'_>, &mut Books),
+    t: &Transaction<'_>,
+    (books, takes): (&mut Books, Takes<'_>),
     generation: Generation,
     events: &[FanOut],
     origin: Trigger,
@@ -46,7 +56,7 @@ pub(super) fn insert(
         origin,
         now_ms,
     };
-    let (dues, _none) = made.fan_out(t, books, events, &|_| false)?;
+    let (dues, _none) = made.fan_out(t, (books, takes), events, &|_| false)?;
     Ok(dues)
 }
 
@@ -58,18 +68,20 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes deliveries. `id` of the templates is left out.
+    /// Makes deliveries: those that memory takes are queued, the others are parked. `id` of the templates is
+    /// left out.
     pub(super) fn deliveries(
         &self,
         t: &Transaction<'_>,
         books: &mut Books,
+        takes: Takes<'_>,
         mut dues: Vec<Due>,
     ) -> rusqlite::Result<Vec<Due>> {
         let first = next::delivery(t)?.get();
         for (due, id) in dues.iter_mut().zip(first..) {
             due.id = DeliveryId::new(id);
         }
-        let bind = |due: &Due, values: &mut Values<'_, '_>| {
+        let mut bind = |due: &&Due, values: &mut Values<'_, '_>| {
             values.add(due.id)?;
             values.add(books.webhook(t, &due.webhook)?)?;
             values.add(due.payload_id)?;
@@ -77,14 +89,16 @@ impl Made {
             values.add(self.now_ms)?;
             values.add(self.now_ms)
         };
-        PARKED.all(t, &dues, bind)?;
+        let (queued, parked): (Vec<&Due>, Vec<&Due>) = dues.iter().partition(|due| takes(due));
+        QUEUED.all(t, &queued, &mut bind)?;
+        PARKED.all(t, &parked, &mut bind)?;
         Ok(dues)
     }
 
     pub(super) fn fan_out(
         &self,
         t: &Transaction<'_>,
-        books: &mut Books,
+        (books, takes): (&mut Books, Takes<'_>),
         events: &[FanOut],
         later: &dyn Fn(&str) -> bool,
     ) -> rusqlite::Result<(Vec<Due>, Vec<Deferred>)> {
@@ -103,7 +117,7 @@ impl Made {
                 }
             }
         }
-        let dues = self.deliveries(t, books, dues)?;
+        let dues = self.deliveries(t, books, takes, dues)?;
         owed.retain(|deferred| !deferred.webhooks.is_empty());
         write_owed(t, &mut owed)?;
         Ok((dues, owed))

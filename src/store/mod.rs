@@ -23,6 +23,7 @@ mod headers;
 mod ids;
 mod insert;
 mod look;
+mod lost;
 mod next;
 mod owed;
 mod passes;
@@ -51,6 +52,7 @@ pub(crate) use error::Error;
 #[cfg(test)]
 pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use look::{Look, look};
+pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{

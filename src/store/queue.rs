@@ -60,6 +60,7 @@ impl Store {
         skip: &dyn Fn(DeliveryId) -> bool,
     ) -> Result<Vec<Due>, Error> {
         const STEP: &str = "read due deliveries";
+        self.park_lost()?;
         let mut broken = Vec::new();
         let dues = read_due(
             &self.connection,
@@ -91,6 +92,7 @@ impl Store {
     /// # Errors
     /// The log can't be read.
     pub fn next_due_after(&mut self, webhook: &str, after_ms: i64) -> Result<Option<i64>, Error> {
+        self.park_lost()?;
         self.connection
             .prepare_cached(NEXT_DUE)
             .and_then(|mut s| {
@@ -109,6 +111,7 @@ impl Store {
     /// # Errors
     /// The log can't be read.
     pub fn pending_webhooks(&mut self) -> Result<Vec<String>, Error> {
+        self.park_lost()?;
         let mut names = Vec::new();
         let mut last = 0;
         while let Some((id, name)) = pending_after(&self.connection, last)
@@ -126,6 +129,7 @@ impl Store {
     /// # Errors
     /// The log can't be written.
     pub fn cancel(&mut self, webhook: &str, max_rows: usize, now_ms: i64) -> Result<usize, Error> {
+        self.park_lost()?;
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         self.transact("cancel deliveries", |t| {
             let Some(webhook_id) = webhook_id(t, webhook)? else {
@@ -156,6 +160,7 @@ impl Store {
         max_rows: usize,
     ) -> Result<Clamped, Error> {
         const STEP: &str = "look for deliveries that are due too late";
+        self.park_lost()?;
         let mut left = max_rows.max(1);
         let mut late = Vec::new();
         let mut place = std::mem::take(&mut self.clamp);

@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_text_that_retention_took_is_written_again_when_it_is_used_again() {
         let (_folder, mut store) = store();
-        [1, 2].map(|at| row(&mut store, "a", at));
+        assert_eq!([1, 2].map(|at| row(&mut store, "a", at)), [None, Some(1)]);
         let used_at = |store: &Store| -> i64 {
             let sql = "SELECT used_at FROM text WHERE id = 1 AND text = 'a'";
             store
@@ -238,10 +238,13 @@ mod tests {
     #[test]
     fn what_is_known_is_bounded_and_what_is_used_stays_known() {
         let (_folder, mut store) = store();
-        [1, 2].map(|at| row(&mut store, "used", at));
+        assert_eq!(
+            [1, 2].map(|at| row(&mut store, "used", at)),
+            [None, Some(1)]
+        );
         for n in 0..3 * ROWS {
             let text = format!("{n}");
-            [1, 2].map(|at| row(&mut store, &text, at));
+            assert!([1, 2].map(|at| row(&mut store, &text, at))[1].is_some());
             if n % 1_000 == 0 {
                 assert_eq!(row(&mut store, "used", 2), Some(1));
             }

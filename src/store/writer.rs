@@ -10,6 +10,7 @@ use super::books::Books;
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
+use super::lost::Lost;
 use super::passes::{ClampPass, SweepPass};
 use super::tally::Tally;
 use super::{create, schema};
@@ -24,6 +25,8 @@ pub struct Store {
     pub(super) faults: Faults,
     /// What is known by heart of the tables of names and texts.
     pub(super) books: Books,
+    /// Whether something that is queued is in nobody's hands.
+    pub(super) lost: Lost,
     /// The roll-up of what was recorded since the last flush.
     pub(super) tally: Tally,
     /// Whether something was committed that is not known to be on disk. Every commit raises it.
@@ -57,12 +60,14 @@ impl Store {
             connection,
             faults,
             books: Books::default(),
+            lost: Lost::default(),
             tally: Tally::default(),
             unsynced: true,
             data_version,
             clamp: ClampPass::default(),
             sweep: SweepPass::default(),
         };
+        store.lost.tell();
         store.catch_up(now_ms)?;
         Ok(store)
     }

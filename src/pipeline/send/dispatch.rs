@@ -18,10 +18,11 @@ use super::lane::{Lane, QUEUE_BYTES, QUEUE_ROWS};
 use super::pacing::Pacer;
 use super::permits::Permits;
 use super::results::Results;
+use super::room::Room;
 use super::waiters::Waiters;
 use crate::model::{Attempt, Clock, Due, Verdict, Vfs};
 use crate::pipeline::shared::{Bounds, Counters, Log, LogGuard, Pace, Retention, Routes, Runtime};
-use crate::store::Store;
+use crate::store::{Lost, Store};
 use crate::transport::Transport;
 
 /// Bytes of bodies queued in memory for all the webhooks together. A webhook may queue a quarter of
@@ -60,6 +61,8 @@ pub struct Dispatch<T: Transport> {
     pub(super) flying_bytes: AtomicUsize,
     pub(super) workers: AtomicUsize,
     pub(super) last_ended: Notify,
+    /// Where lanes say that they let go of something.
+    pub(super) lost: Lost,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -73,6 +76,7 @@ impl<T: Transport> Dispatch<T> {
         runtime: Runtime,
     ) -> Arc<Self> {
         let results = Results::new(runtime.bounds);
+        let lost = store.lost();
         Arc::new(Self {
             made: (clock.now_ms(), clock.instant()),
             clock,
@@ -95,6 +99,7 @@ impl<T: Transport> Dispatch<T> {
             flying_bytes: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
             last_ended: Notify::new(),
+            lost,
         })
     }
 
@@ -183,32 +188,30 @@ impl<T: Transport> Dispatch<T> {
         self.workers.load(Ordering::Acquire)
     }
 
-    /// Queues what was just admitted, under the lock of the commit, so that no refill can come between
-    /// it and the queue. Returns the lanes to be filled once the lock is free.
-    pub(crate) fn offer(&self, _log: &LogGuard<'_>, dues: Vec<Due>) -> Vec<Arc<Lane<T::Endpoint>>> {
+    /// Queues what was just written, as was promised, under the lock of the commit, so that no refill can
+    /// come between it and the queue. Returns the lanes to be filled once the lock is free.
+    pub(crate) fn offer(
+        &self,
+        _log: &LogGuard<'_>,
+        room: Room<'_, T>,
+        dues: Vec<Due>,
+    ) -> Vec<Arc<Lane<T::Endpoint>>> {
         let lanes = self.lanes.read();
-        let mut touched: Vec<Arc<Lane<T::Endpoint>>> = Vec::new();
-        for due in dues {
+        for (due, promised) in dues.into_iter().zip(room.promises()) {
             let Some(lane) = lanes.get(&due.webhook) else {
                 continue;
             };
-            let most = self.share_bytes();
             let mut state = lane.lock();
-            let before = state.queued_bytes();
-            let refill = state.offer(due, most);
-            self.queued_bytes
-                .fetch_add(state.queued_bytes() - before, Ordering::Relaxed);
-            if !std::mem::replace(&mut state.touched, true) {
-                touched.push(lane.clone());
-            }
-            drop(state);
-            if refill {
+            if *promised {
+                self.queued_bytes
+                    .fetch_add(due.body.len(), Ordering::Relaxed);
+                state.push(due);
+            } else if state.left() {
+                drop(state);
                 self.calendar.list(lane);
             }
         }
-        for lane in &touched {
-            lane.lock().touched = false;
-        }
+        let mut touched = room.end();
         // Who answers goes first: a hundred connections to the others take their milliseconds.
         touched.sort_by_cached_key(|lane| lane.is_silent());
         touched
@@ -277,7 +280,7 @@ impl<T: Transport> Dispatch<T> {
             // A lane stays until the last of its results is here, so this never falls below none.
             lane.unrecorded.fetch_sub(1, Ordering::Relaxed);
             let mut state = lane.lock();
-            state.release(attempt.due.id);
+            state.recorded(attempt.due.id);
             if let Verdict::RetryAt(at_ms) = attempt.verdict
                 && state.note_due(at_ms)
             {

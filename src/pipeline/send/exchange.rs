@@ -28,9 +28,9 @@ impl<T: Transport> Dispatch<T> {
         let mut served: HashSet<Arc<str>> = HashSet::new();
         for (webhook, endpoint) in change.webhooks.into_iter().filter(|(w, _)| w.active) {
             served.insert(webhook.name.clone());
-            let lane = lanes
-                .entry(webhook.name.clone())
-                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds)));
+            let lane = lanes.entry(webhook.name.clone()).or_insert_with(|| {
+                Arc::new(Lane::new(webhook.name.clone(), bounds, self.lost.clone()))
+            });
             let url = Arc::new(webhook.url.clone());
             self.direct_lane(
                 lane,

@@ -17,6 +17,7 @@ use super::pacing::{UNANSWERED, UNHEARD};
 use crate::model::{DeliveryId, Due, Url, Webhook};
 use crate::pipeline::shared::Bounds;
 use crate::pipeline::shared::counters::Tally;
+use crate::store::Lost;
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
 pub(crate) const QUEUE_ROWS: usize = 2_048;
@@ -53,6 +54,12 @@ pub(crate) struct State<E> {
     queue_rows: usize,
     bytes: usize,
     held: HashSet<DeliveryId>,
+    /// Where to say that one of those was let go of without a record.
+    lost: Lost,
+    /// Rows and bytes that are promised to what is being written.
+    promised: (usize, usize),
+    /// Something of what is being written was turned away: nothing behind it is taken.
+    overflows: bool,
     /// Requests in flight, or just about to be.
     pub(crate) active: usize,
     /// Bytes of their bodies.
@@ -89,13 +96,16 @@ pub(crate) struct Leased<E> {
 }
 
 impl<E> Lane<E> {
-    pub(crate) fn new(name: Arc<str>, bounds: Bounds) -> Self {
+    pub(crate) fn new(name: Arc<str>, bounds: Bounds, lost: Lost) -> Self {
         let state = State {
             target: None,
             queue: VecDeque::new(),
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             held: HashSet::new(),
+            lost,
+            promised: (0, 0),
+            overflows: false,
             active: 0,
             flying_bytes: 0,
             short: false,
@@ -144,15 +154,29 @@ impl<E> Lane<E> {
 }
 
 impl<E> State<E> {
-    /// Queues a delivery that was just admitted, or leaves it in the log. True when the lane has
-    /// become one to be filled again.
-    pub(crate) fn offer(&mut self, due: Due, most_bytes: usize) -> bool {
-        if self.target.is_none() {
+    /// Promises to take a delivery of so many bytes that is about to be written, if there is room.
+    pub(crate) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
+        let rows = self.queue.len() + self.promised.0;
+        let full = rows >= self.queue_rows || self.bytes + self.promised.1 >= most_bytes;
+        if self.target.is_none() || self.more || self.overflows || full && rows > 0 {
+            self.overflows = true;
             return false;
         }
-        let full = self.queue.len() >= self.queue_rows || self.bytes >= most_bytes;
-        if !self.more && (!full || self.queue.is_empty()) {
-            self.push(due);
+        self.promised.0 += 1;
+        self.promised.1 += bytes;
+        true
+    }
+
+    /// What was promised has been taken, or was not written. Returns how many bytes it was.
+    pub(crate) fn keep_promises(&mut self) -> usize {
+        self.overflows = false;
+        std::mem::take(&mut self.promised).1
+    }
+
+    /// Takes note that a delivery was left in the log. True when the lane has become one to be filled
+    /// again.
+    pub(crate) fn left(&mut self) -> bool {
+        if self.target.is_none() {
             return false;
         }
         if !self.more {
@@ -181,7 +205,7 @@ impl<E> State<E> {
     pub(crate) fn put_back(&mut self, taken: Leased<E>) -> bool {
         let due = taken.due;
         if self.target.is_none() || taken.closed != self.closed {
-            self.held.remove(&due.id);
+            self.lose(due.id);
             return false;
         }
         self.bytes += due.body.len();
@@ -231,8 +255,14 @@ impl<E> State<E> {
     }
 
     /// Lets go of a delivery whose attempt is in the log.
-    pub(crate) fn release(&mut self, id: DeliveryId) {
+    pub(crate) fn recorded(&mut self, id: DeliveryId) {
         self.held.remove(&id);
+    }
+
+    /// Lets go of a delivery without a record: only the log knows what is to become of it.
+    pub(crate) fn lose(&mut self, id: DeliveryId) {
+        self.held.remove(&id);
+        self.lost.tell();
     }
 
     /// Whether this process has that delivery in hand.
@@ -292,8 +322,8 @@ impl<E> State<E> {
         self.target = target;
         if self.target.is_none() {
             self.closed = self.closed.wrapping_add(1);
-            for due in self.queue.drain(..) {
-                self.held.remove(&due.id);
+            while let Some(due) = self.queue.pop_front() {
+                self.lose(due.id);
             }
             self.bytes = 0;
             self.more = false;
@@ -314,7 +344,7 @@ mod tests {
 
     #[test]
     fn who_is_asked_often_and_says_nothing_takes_turns_until_it_answers() {
-        let lane = Lane::<()>::new("w".into(), Bounds::default());
+        let lane = Lane::<()>::new("w".into(), Bounds::default(), Lost::default());
         assert_eq!((0..UNHEARD).filter(|_| lane.takes_turns()).count(), 0);
         assert!(lane.takes_turns(), "none of 64 has been answered");
         lane.note_answer(true);

@@ -292,7 +292,13 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     replay.id = store.begin_replay(&replay, NOW).unwrap();
     assert_eq!(store.unfinished_replay().unwrap().unwrap(), replay);
     let dues = store
-        .replay_step(&replay, EventId::new(3), &admitted.events[..2], NOW)
+        .replay_step(
+            &replay,
+            EventId::new(3),
+            &admitted.events[..2],
+            &mut |_| false,
+            NOW,
+        )
         .unwrap();
     assert!(
         dues.iter()
@@ -301,7 +307,7 @@ fn a_replay_moves_with_its_deliveries_and_leaves_the_cursor() {
     let mut lacking = admitted.events[2].clone();
     lacking.bodies.clear();
     store
-        .replay_step(&replay, EventId::new(4), &[lacking], NOW)
+        .replay_step(&replay, EventId::new(4), &[lacking], &mut |_| false, NOW)
         .unwrap_err();
     let seen = store.unfinished_replay().unwrap().unwrap();
     assert_eq!((seen.next_id.get(), seen.done), (3, 2));

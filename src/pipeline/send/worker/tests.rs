@@ -46,7 +46,11 @@ fn target() -> Option<Arc<Target<()>>> {
 
 /// A lane with one delivery in hand.
 fn in_hand() -> (Arc<Lane<()>>, Leased<()>) {
-    let lane = Arc::new(Lane::new("w".into(), Bounds::default()));
+    let lane = Arc::new(Lane::new(
+        "w".into(),
+        Bounds::default(),
+        crate::store::Lost::default(),
+    ));
     let mut state = lane.lock();
     state.reconfigure(target());
     state.push(Due {
