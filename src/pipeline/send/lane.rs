@@ -322,6 +322,8 @@ impl<E> State<E> {
         self.target = target;
         if self.target.is_none() {
             self.closed = self.closed.wrapping_add(1);
+            // What is in flight, too: it is cancelled with the rest.
+            self.lost.tell();
             while let Some(due) = self.queue.pop_front() {
                 self.lose(due.id);
             }
