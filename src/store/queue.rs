@@ -105,8 +105,7 @@ impl Store {
             .doing_with(&self.faults, "ask when the next delivery is due")
     }
 
-    /// The names of the webhooks that have parked deliveries, in the order in which they were first heard
-    /// of: one seek each.
+    /// The names of the webhooks that have parked deliveries, in order: one seek each.
     ///
     /// # Errors
     /// The log can't be read.
@@ -120,6 +119,7 @@ impl Store {
             last = id;
             names.push(name);
         }
+        names.sort_unstable();
         Ok(names)
     }
 
@@ -160,6 +160,10 @@ impl Store {
         max_rows: usize,
     ) -> Result<Clamped, Error> {
         const STEP: &str = "look for deliveries that are due too late";
+        if self.clamp.webhook.is_none() {
+            // What is queued is in the index only once it is parked, and its due time is as wrong.
+            self.lost.tell();
+        }
         self.park_lost()?;
         let mut left = max_rows.max(1);
         let mut late = Vec::new();

@@ -89,8 +89,9 @@ fn a_log_of_the_shape_before_looks_the_same_and_its_work_goes_on() {
         ),
         "delivered2replayf5"
     );
-    let of_third = "SELECT group_concat(id || ' ' || event_id) FROM log WHERE delivery_id = 3";
-    assert_eq!(log.ask::<String>(of_third), "3 2,4 2", "ids go on");
+    let of_third =
+        "SELECT min(id) || ' ' || max(id) || ' ' || sum(event_id) FROM log WHERE delivery_id = 3";
+    assert_eq!(log.ask::<String>(of_third), "3 4 4", "ids go on");
 
     // What ended in the shape before is sent again with its bytes.
     log.execute("INSERT INTO redelivery (delivery_id) VALUES (2), (4)")

@@ -138,7 +138,7 @@ fn pending_webhooks_and_cancelling_in_chunks() {
     store
         .admit_all(&admission(1..=5, &["b", "a", "c"]), NOW)
         .unwrap();
-    assert_eq!(store.pending_webhooks().unwrap(), ["b", "a", "c"]);
+    assert_eq!(store.pending_webhooks().unwrap(), ["a", "b", "c"]);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 3);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 2);
     assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 0);
