@@ -227,7 +227,7 @@ impl World {
         let (touched, owed) = self
             .dispatch
             .with_store(move |dispatch, store| {
-                let now_ms = dispatch.clock.now_ms();
+                let now_ms = dispatch.clock().now_ms();
                 let event = |id| Event {
                     id,
                     name: "story-submit".into(),
