@@ -33,14 +33,14 @@ impl<T: Transport> Dispatch<T> {
             match synchronised {
                 Ok(state) => {
                     self.watch_wal(state);
-                    if self.counters.durable.tick(&self.clock) {
+                    if self.counters().durable.tick(self.clock()) {
                         tracing::info!("the log is synchronised again");
                     }
                 }
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
-                    let heartbeat = &self.counters.durable;
-                    if heartbeat.trouble(&self.clock, text.clone(), 0) {
+                    let heartbeat = &self.counters().durable;
+                    if heartbeat.trouble(self.clock(), text.clone(), 0) {
                         tracing::warn!(
                             step = "synchronise the log",
                             error = text,
@@ -53,15 +53,15 @@ impl<T: Transport> Dispatch<T> {
                 Err(error) => return Err(error),
             }
         }
-        self.with_store(|this, store| store.flush(this.clock.now_ms()))
+        self.with_store(|this, store| store.flush(this.clock().now_ms()))
             .await
     }
 
     /// Waits until a second after the next commit; true when the pipeline has stopped.
     async fn next_second(&self, ended: &mut oneshot::Receiver<()>) -> bool {
         let second = async {
-            self.log.unsynced().await;
-            tokio::time::sleep(self.pace.durable).await;
+            self.log().unsynced().await;
+            tokio::time::sleep(self.running().pace().durable).await;
         };
         tokio::select! {
             biased;
@@ -77,7 +77,7 @@ impl<T: Transport> Dispatch<T> {
         crash::point("synchronise", "begun");
         let rolled_up = self
             .with_store(|this, log| {
-                log.roll_up(this.clock.now_ms())?;
+                log.roll_up(this.clock().now_ms())?;
                 log.begin_sync();
                 Ok(())
             })
@@ -96,7 +96,7 @@ impl<T: Transport> Dispatch<T> {
         let rest = self.with_store(move |this, log| {
             if !done.durable {
                 log.not_synced();
-                log.flush(this.clock.now_ms())?;
+                log.flush(this.clock().now_ms())?;
             }
             if done.restart {
                 log.checkpoint()?;
@@ -116,22 +116,24 @@ impl<T: Transport> Dispatch<T> {
 
     /// Says that a reader holds the WAL, and has it looked at again until none does.
     fn watch_wal(&self, state: WalState) {
-        let (heartbeat, held) = (&self.counters.wal, state.held_bytes());
-        self.counters.wal_held_bytes.store(held, Ordering::Relaxed);
+        let (heartbeat, held) = (&self.counters().wal, state.held_bytes());
+        self.counters()
+            .wal_held_bytes
+            .store(held, Ordering::Relaxed);
         if held > 0 {
             let mib = held >> 20;
             let text = format!(
                 "the -wal of the log is {mib} MiB long and can't start over: a program keeps a \
                  transaction open in the log; `fuser` on the -wal lists who has it open"
             );
-            if heartbeat.trouble(&self.clock, text.clone(), 0) {
+            if heartbeat.trouble(self.clock(), text.clone(), 0) {
                 tracing::warn!("{text}");
             }
-        } else if heartbeat.tick(&self.clock) {
+        } else if heartbeat.tick(self.clock()) {
             tracing::info!("the -wal of the log starts over again");
         }
         if state.is_unfinished() || state.wants_cut() {
-            self.log.look_again();
+            self.log().look_again();
         }
     }
 }

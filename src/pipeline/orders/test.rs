@@ -72,7 +72,7 @@ impl<T: Transport> Dispatch<T> {
         name: &str,
         data: String,
     ) -> Result<Begun, OrderError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock().now_ms();
         // Before anything is written, or it would be pending for a webhook that gets nothing.
         let lane = self
             .lane(&webhook.name)

@@ -52,7 +52,7 @@ impl<T: Transport> Dispatch<T> {
         owed: &[Deferred],
     ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
         let mut log = self.store();
-        let mut room = self.room(&log);
+        let mut room = self.room_for_next(&log);
         let dues = log.materialize(owed, &mut |due| room.takes(due), self.clock.now_ms())?;
         let touched = self.offer(&log, room, dues);
         drop(log);

@@ -5,7 +5,6 @@
 //! refuses, the promises are void.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
@@ -24,7 +23,7 @@ pub(crate) struct Room<'a, T: Transport> {
 
 impl<T: Transport> Dispatch<T> {
     /// Room for what the next transaction writes: one at a time, under the log's lock.
-    pub(crate) fn room(&self, _log: &LogGuard<'_>) -> Room<'_, T> {
+    pub(crate) fn room_for_next(&self, _log: &LogGuard<'_>) -> Room<'_, T> {
         Room {
             dispatch: self,
             promises: Vec::new(),
@@ -47,12 +46,12 @@ impl<T: Transport> Room<'_, T> {
         let Some(lane) = lanes.get(&due.webhook) else {
             return false;
         };
-        let most_bytes = dispatch.share_bytes();
+        let most_bytes = dispatch.capacity.queue_share();
         let bytes = due.body.len();
         let mut state = lane.lock();
         let promised = state.promise(bytes, most_bytes);
         if promised {
-            dispatch.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+            dispatch.capacity.queue(bytes);
         }
         if !std::mem::replace(&mut state.touched, true) {
             self.lanes.push(lane.clone());
@@ -77,8 +76,7 @@ impl<T: Transport> Room<'_, T> {
             state.touched = false;
             let bytes = state.keep_promises();
             drop(state);
-            let queued = &self.dispatch.queued_bytes;
-            queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.dispatch.capacity.unqueue(bytes);
         }
     }
 }

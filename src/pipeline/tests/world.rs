@@ -227,7 +227,7 @@ impl World {
         let (touched, owed) = self
             .dispatch
             .with_store(move |dispatch, store| {
-                let now_ms = dispatch.clock.now_ms();
+                let now_ms = dispatch.clock().now_ms();
                 let event = |id| Event {
                     id,
                     name: "story-submit".into(),
@@ -258,7 +258,7 @@ impl World {
                 };
                 let silent = dispatch.defer(&admission.events);
                 let later = |name: &str| silent.contains(name);
-                let mut room = dispatch.room(store);
+                let mut room = dispatch.room_for_next(store);
                 let mut takes = |due: &Due| room.takes(due);
                 let made = store.admit(&admission, &later, &mut takes, now_ms);
                 let (dues, owed) = made.unwrap();
