@@ -4,6 +4,11 @@
 //! each in the text that is shared, and the view `log` puts the value in. A block that holds such words
 //! by itself, or whose value would not come back to the byte, is left as it is.
 
+use crate::model::clock::http_date_seconds;
+
+/// Hexadecimal digits of a signature.
+const DIGITS: usize = 64;
+
 /// Of a request's headers: writes what it shares into `shared`, and returns the signature. `None`: it is
 /// to be stored as it is. The length is that of the payload.
 pub(super) fn share_request(block: &str, shared: &mut String) -> Option<Option<[u8; 32]>> {
@@ -12,21 +17,21 @@ pub(super) fn share_request(block: &str, shared: &mut String) -> Option<Option<[
         return None;
     }
     let mut rest = block;
-    if let Some(at) = value_of(block, "Content-Length: ") {
-        let value = line(&block[at..]);
-        if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-            shared.push_str(&block[..at]);
-            shared.push_str("{length}");
-            rest = &block[at + value.len()..];
-        }
+    if let Some((before, value, after)) = around_value(block, "Content-Length: ")
+        && !value.is_empty()
+        && value.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        shared.push_str(before);
+        shared.push_str("{length}");
+        rest = after;
     }
-    let Some((at, signature)) = hex(rest) else {
+    let Some((before, signature, after)) = around_signature(rest) else {
         shared.push_str(rest);
         return Some(None);
     };
-    shared.push_str(&rest[..at]);
+    shared.push_str(before);
     shared.push_str("{signature}");
-    shared.push_str(&rest[at + 64..]);
+    shared.push_str(after);
     Some(Some(signature))
 }
 
@@ -34,53 +39,48 @@ pub(super) fn share_request(block: &str, shared: &mut String) -> Option<Option<[
 /// the attempt's begin. `None`: it has no such date, and is shared as it is.
 pub(super) fn share_answer(block: &str, started_at_ms: i64, shared: &mut String) -> Option<i64> {
     shared.clear();
-    let at = value_of(block, "date: ")?;
-    let value = line(&block[at..]);
-    let date = seconds(value)?;
+    let (before, value, after) = around_value(block, "date: ")?;
+    let date = http_date_seconds(value).filter(|seconds| *seconds >= 0)?;
     if block.contains("{date}") {
         return None;
     }
-    shared.push_str(&block[..at]);
+    shared.push_str(before);
     shared.push_str("{date}");
-    shared.push_str(&block[at + value.len()..]);
+    shared.push_str(after);
     Some(date - started_at_ms / 1000)
 }
 
-/// Where the value of a header begins, by its name with what follows that.
-fn value_of(block: &str, name: &str) -> Option<usize> {
+/// A header's value by its name with what follows that, between what stands before and behind it.
+fn around_value<'a>(block: &'a str, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let mut at = 0;
     for line in block.split('\n') {
-        if line.starts_with(name) {
-            return Some(at + name.len());
+        if let Some(value) = line.strip_prefix(name) {
+            let (before, rest) = block.split_at_checked(at + name.len())?;
+            let (value, after) = rest.split_at_checked(value.len())?;
+            return Some((before, value, after));
         }
         at += line.len() + 1;
     }
     None
 }
 
-fn line(rest: &str) -> &str {
-    rest.split('\n').next().unwrap_or(rest)
-}
-
-/// The first run of 64 lower-case hexadecimal digits, no more and no less: where it is, and its bytes.
-fn hex(text: &str) -> Option<(usize, [u8; 32])> {
-    let digit = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
-    let bytes = text.as_bytes();
-    let mut run = 0;
-    for at in 0..=bytes.len() {
-        if bytes.get(at).is_some_and(digit) {
-            run += 1;
-            continue;
-        }
-        if run == 64 {
-            let start = at - 64;
+/// The first run of 64 lower-case hexadecimal digits, no more and no less: its bytes, between what
+/// stands before and behind it.
+fn around_signature(text: &str) -> Option<(&str, [u8; 32], &str)> {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let mut at = 0;
+    for run in text.as_bytes().split(|byte| !is_digit(byte)) {
+        if run.len() == DIGITS {
+            let (before, rest) = text.split_at_checked(at)?;
+            let (digits, after) = rest.split_at_checked(DIGITS)?;
             let mut value = [0; 32];
-            for (byte, pair) in value.iter_mut().zip(bytes[start..at].chunks_exact(2)) {
-                *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
+            for (byte, pair) in value.iter_mut().zip(digits.as_bytes().as_chunks().0) {
+                let [high, low] = pair;
+                *byte = nibble(*high) << 4 | nibble(*low);
             }
-            return Some((start, value));
+            return Some((before, value, after));
         }
-        run = 0;
+        at += run.len() + 1;
     }
     None
 }
@@ -90,59 +90,6 @@ fn nibble(digit: u8) -> u8 {
         b'0'..=b'9' => digit - b'0',
         _ => digit.wrapping_sub(b'a').wrapping_add(10),
     }
-}
-
-/// The UNIX second of `Sat, 28 Nov 2026 17:11:20 GMT`, written in exactly that way
-/// (RFC 9110, section 5.6.7, IMF-fixdate) in the years 1970 to 9999.
-fn seconds(text: &str) -> Option<i64> {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    if text.len() != 29 || !text.is_ascii() || &text[25..] != " GMT" {
-        return None;
-    }
-    let marks = [
-        (3, ","),
-        (4, " "),
-        (7, " "),
-        (11, " "),
-        (16, " "),
-        (19, ":"),
-        (22, ":"),
-    ];
-    if marks.iter().any(|(at, mark)| &text[*at..=*at] != *mark) {
-        return None;
-    }
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = &text[from..to];
-        digits
-            .bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| digits.parse().ok())?
-    };
-    let (day, year) = (number(5, 7)?, number(12, 16)?);
-    let (hour, minute, second) = (number(17, 19)?, number(20, 22)?, number(23, 25)?);
-    let month = (0..12).find(|n| MONTHS[3 * n..3 * n + 3] == text[8..11])?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        1 => 28 + i64::from(leap),
-        3 | 5 | 8 | 10 => 30,
-        _ => 31,
-    };
-    if year < 1970 || day < 1 || day > length || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let days = days_before(year, month) + day - 1;
-    let weekday = usize::try_from(days.rem_euclid(7)).ok()?;
-    (DAYS[weekday] == &text[..3]).then_some(((days * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-/// Days from 1970 to the first of a month, which is counted from 0.
-fn days_before(year: i64, month: usize) -> i64 {
-    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let full = year - 1;
-    let leaps = full / 4 - full / 100 + full / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    365 * (year - 1970) + leaps + BEFORE[month] + i64::from(leap && month > 1)
 }
 
 #[cfg(test)]
@@ -165,7 +112,11 @@ mod tests {
         assert_eq!(shared, block("{length}", "{signature}"));
         assert_eq!(share_request(&block("86", ""), &mut shared), Some(None));
         assert_eq!(shared, block("{length}", ""));
-        for odd in [format!("{hex}0"), hex.to_uppercase(), hex[1..].to_owned()] {
+        for odd in [
+            format!("{hex}0"),
+            hex.to_uppercase(),
+            hex.chars().skip(1).collect(),
+        ] {
             assert_eq!(share_request(&block("8 6", &odd), &mut shared), Some(None));
             assert_eq!(shared, block("8 6", &odd));
         }
@@ -205,7 +156,7 @@ mod tests {
         let mut second = 0;
         while second < 253_402_300_800 {
             let text: String = write.query_row([second], |row| row.get(0)).unwrap();
-            assert_eq!(seconds(&text), Some(second), "{text}");
+            assert_eq!(http_date_seconds(&text), Some(second), "{text}");
             second += 86_400 * 13 + 45_296;
         }
     }

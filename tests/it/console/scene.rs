@@ -134,7 +134,7 @@ impl Scene {
         let id = ask("SELECT coalesce(max(id), 0) + 1 FROM delivery");
         log.execute(
             "INSERT INTO payload (id, generation, event_id, event, dialect, size, body) VALUES (?1, 0, ?2, ?3, 0, ?4, ?5)",
-            params![id, tried.event_id, tried.event, body.len() as i64, body],
+            params![id, tried.event_id, tried.event, i64::try_from(body.len()).unwrap(), body],
         )
         .unwrap();
         let outcome = match tried.outcome {
