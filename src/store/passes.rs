@@ -4,13 +4,13 @@
 
 use crate::model::DeliveryId;
 
-/// Tables that a pass of the retention goes through.
-pub(super) const STAGE_COUNT: usize = 5;
+/// Tables whose ids a mark knows.
+const MARKED: usize = 5;
 
 /// Where the pass of [`super::Store::clamp_due`] is: before `webhook`, or in it behind `(due_at, id)`.
 #[derive(Debug, Default)]
 pub(super) struct ClampPass {
-    pub(super) webhook: Option<String>,
+    pub(super) webhook: Option<i64>,
     pub(super) due_at: i64,
     pub(super) id: DeliveryId,
 }
@@ -26,6 +26,8 @@ pub(super) struct SweepPass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass {
     pub(super) mark: Mark,
+    /// Whether there were tables of the shape before when it began.
+    pub(super) with_earlier: bool,
     pub(super) stage: usize,
     /// Rows of the stage's table up to this id have been looked at.
     pub(super) after_id: i64,
@@ -34,6 +36,6 @@ pub(super) struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) time: i64,
-    /// The highest ids, in the order of the stages; plain numbers, for each is of a kind of its own.
-    pub(super) ids: [i64; STAGE_COUNT],
+    /// The highest ids, of attempts, deliveries, payloads, rejected, redeliveries; plain numbers, for each is of a kind of its own.
+    pub(super) ids: [i64; MARKED],
 }

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::books::Books;
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
+use super::lost::Lost;
 use super::passes::{ClampPass, SweepPass};
 use super::tally::Tally;
 use super::{create, schema};
@@ -21,6 +23,10 @@ pub struct Store {
     pub(super) connection: Connection,
     /// None, but in a simulation.
     pub(super) faults: Faults,
+    /// What is known by heart of the tables of names and texts.
+    pub(super) books: Books,
+    /// Whether something that is queued is in nobody's hands.
+    pub(super) lost: Lost,
     /// The roll-up of what was recorded since the last flush.
     pub(super) tally: Tally,
     /// Whether something was committed that is not known to be on disk. Every commit raises it.
@@ -53,12 +59,15 @@ impl Store {
         let mut store = Self {
             connection,
             faults,
+            books: Books::default(),
+            lost: Lost::default(),
             tally: Tally::default(),
             unsynced: true,
             data_version,
             clamp: ClampPass::default(),
             sweep: SweepPass::default(),
         };
+        store.lost.tell();
         store.catch_up(now_ms)?;
         Ok(store)
     }
@@ -113,6 +122,20 @@ impl Store {
         self.connection
             .query_row("SELECT count(*) FROM attempt", [], |row| row.get(0))
             .doing_with(&self.faults, "count attempts")
+    }
+
+    /// Runs `work` in one write transaction, with what is known by heart.
+    pub(super) fn transact_by_heart<T>(
+        &mut self,
+        step: &'static str,
+        work: impl FnOnce(&Transaction<'_>, &mut Books) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let mut books = std::mem::take(&mut self.books);
+        let done = self.transact(step, |t| work(t, &mut books));
+        if done.is_ok() {
+            self.books = books;
+        }
+        done
     }
 
     /// Runs `work` in one write transaction; nothing of it stays where it fails.

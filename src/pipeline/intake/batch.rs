@@ -162,10 +162,12 @@ impl<T: Transport> Intake<T> {
             let now_ms = self.dispatch.clock().now_ms();
             admission.cursor.time_ms = now_ms;
             let silent = self.dispatch.defer(&admission.events);
+            let mut room = self.dispatch.room_for_next(&log);
+            let later = |name: &str| silent.contains(name);
             let (dues, owed) = log
-                .admit(&admission, &|name| silent.contains(name), now_ms)
+                .admit(&admission, &later, &mut |due| room.takes(due), now_ms)
                 .map_err(IntakeError::Store)?;
-            let touched = self.dispatch.offer(&log, dues);
+            let touched = self.dispatch.offer(&log, room, dues);
             drop(log);
             crash::point("take events in", "offered");
             for lane in &touched {

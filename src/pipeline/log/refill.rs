@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::dialect;
 use crate::model::clock::millis;
-use crate::model::{Dialect, crash};
+use crate::model::crash;
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
@@ -200,16 +200,13 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// As of the log.
     pub async fn clamp(self: &Arc<Self>) -> Result<(), store::Error> {
-        let longest = |dialect: &str, attempts: u32| {
-            let dialect = Dialect::from_name(dialect).unwrap_or(Dialect::BoldCms);
-            dialect::longest_delay_ms(dialect, attempts)
-        };
         loop {
             let clamped = self
                 .with_store(move |this, store| {
+                    let now_ms = this.clock().now_ms();
                     store.clamp_due(
-                        this.clock().now_ms(),
-                        &longest,
+                        now_ms,
+                        &dialect::longest_delay_ms,
                         this.bounds().of(CHUNK_ROWS),
                     )
                 })

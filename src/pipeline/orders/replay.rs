@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::chunks::CHUNK_ROWS;
 use super::error::OrderError;
-use crate::model::{Cursor, Event, EventId, FanOut, Pattern, ReplayId, crash};
+use crate::model::{Cursor, Due, Event, EventId, FanOut, Pattern, ReplayId, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
@@ -321,10 +321,13 @@ impl<T: Transport> Dispatch<T> {
                     took: Duration::ZERO,
                 });
             }
+            let mut room = self.room_for_next(&log);
+            let mut takes = |due: &Due| room.takes(due);
+            let now_ms = self.clock().now_ms();
             let dues = log
-                .replay_step(replay, next_id, &events, self.clock().now_ms())
+                .replay_step(replay, next_id, &events, &mut takes, now_ms)
                 .map_err(StepError::Store)?;
-            let lanes = self.offer(&log, dues);
+            let lanes = self.offer(&log, room, dues);
             drop(log);
             return Ok(Stepped {
                 lanes,

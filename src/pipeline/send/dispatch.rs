@@ -181,36 +181,6 @@ impl<T: Transport> Dispatch<T> {
         self.capacity.workers()
     }
 
-    /// Queues what was just admitted, under the lock of the commit, so that no refill can come between
-    /// it and the queue. Returns the lanes to be filled once the lock is free.
-    pub(crate) fn offer(&self, log: &LogGuard<'_>, dues: Vec<Due>) -> Vec<Arc<Lane<T::Endpoint>>> {
-        let lanes = self.lanes.read();
-        let mut touched: Vec<Arc<Lane<T::Endpoint>>> = Vec::new();
-        for due in dues {
-            let Some(lane) = lanes.get(&due.webhook) else {
-                continue;
-            };
-            let most = self.capacity.queue_share();
-            let mut state = lane.lock();
-            let before = state.queued_bytes();
-            let refill = state.offer(log, due, most);
-            self.capacity.queue(state.queued_bytes() - before);
-            if !std::mem::replace(&mut state.touched, true) {
-                touched.push(lane.clone());
-            }
-            drop(state);
-            if refill {
-                self.calendar.list(lane);
-            }
-        }
-        for lane in &touched {
-            lane.lock().touched = false;
-        }
-        // Who answers goes first: a hundred connections to the others take their milliseconds.
-        touched.sort_by_cached_key(|lane| lane.is_silent());
-        touched
-    }
-
     /// Whether a lane's queue would soon overflow into the log.
     pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
         let share_bytes = self.capacity.queue_share();

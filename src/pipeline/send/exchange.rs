@@ -28,7 +28,7 @@ impl<T: Transport> Dispatch<T> {
             served.insert(webhook.name.clone());
             let lane = lanes
                 .entry(webhook.name.clone())
-                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds)));
+                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds, log.lost())));
             let url = Arc::new(webhook.url.clone());
             self.direct_lane(
                 log,

@@ -18,6 +18,7 @@ use super::pacing::{UNANSWERED, UNHEARD};
 use crate::model::{Attempt, DeliveryId, Due, Url, Webhook};
 use crate::pipeline::shared::counters::Tally;
 use crate::pipeline::shared::{Bounds, LogGuard};
+use crate::store::Lost;
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
 pub(crate) const QUEUE_ROWS: usize = 2_048;
@@ -54,6 +55,12 @@ pub(super) struct State<E> {
     queue_rows: usize,
     bytes: usize,
     held: HashSet<DeliveryId>,
+    /// Where to say that one of those was let go of without a record.
+    lost: Lost,
+    /// Rows and bytes that are promised to what is being written.
+    promised: (usize, usize),
+    /// Something of what is being written was turned away: nothing behind it is taken.
+    overflows: bool,
     /// Requests in flight, or just about to be.
     pub(super) active: usize,
     /// Bytes of their bodies.
@@ -113,13 +120,16 @@ pub(super) struct Leased<E> {
 }
 
 impl<E> Lane<E> {
-    pub(super) fn new(name: Arc<str>, bounds: Bounds) -> Self {
+    pub(super) fn new(name: Arc<str>, bounds: Bounds, lost: Lost) -> Self {
         let state = State {
             target: None,
             queue: VecDeque::new(),
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             held: HashSet::new(),
+            lost,
+            promised: (0, 0),
+            overflows: false,
             active: 0,
             flying_bytes: 0,
             short: false,
@@ -216,15 +226,29 @@ impl<E> Lane<E> {
 }
 
 impl<E> State<E> {
-    /// Queues a delivery that was just admitted, or leaves it in the log. True when the lane has
-    /// become one to be filled again.
-    pub(super) fn offer(&mut self, _log: &LogGuard<'_>, due: Due, most_bytes: usize) -> bool {
-        if self.target.is_none() {
+    /// Promises to take a delivery of so many bytes that is about to be written, if there is room.
+    pub(super) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
+        let rows = self.queue.len() + self.promised.0;
+        let full = rows >= self.queue_rows || self.bytes + self.promised.1 >= most_bytes;
+        if self.target.is_none() || self.more || self.overflows || full && rows > 0 {
+            self.overflows = true;
             return false;
         }
-        let full = self.queue.len() >= self.queue_rows || self.bytes >= most_bytes;
-        if !self.more && (!full || self.queue.is_empty()) {
-            self.enqueue(due);
+        self.promised.0 += 1;
+        self.promised.1 += bytes;
+        true
+    }
+
+    /// What was promised has been taken, or was not written. Returns how many bytes it was.
+    pub(super) fn keep_promises(&mut self) -> usize {
+        self.overflows = false;
+        std::mem::take(&mut self.promised).1
+    }
+
+    /// Takes note that a delivery was left in the log. True when the lane has become one to be filled
+    /// again.
+    pub(super) fn left(&mut self) -> bool {
+        if self.target.is_none() {
             return false;
         }
         if !self.more {
@@ -236,10 +260,6 @@ impl<E> State<E> {
 
     /// Queues a row that was read back from the log.
     pub(super) fn push(&mut self, _log: &LogGuard<'_>, due: Due) {
-        self.enqueue(due);
-    }
-
-    fn enqueue(&mut self, due: Due) {
         self.held.insert(due.id);
         self.bytes += due.body.len();
         self.queue.push_back(due);
@@ -257,7 +277,7 @@ impl<E> State<E> {
     pub(super) fn put_back(&mut self, taken: Leased<E>) -> bool {
         let due = taken.due;
         if self.target.is_none() || taken.closed != self.closed {
-            self.held.remove(&due.id);
+            self.lose(due.id);
             return false;
         }
         self.bytes += due.body.len();
@@ -308,12 +328,13 @@ impl<E> State<E> {
 
     /// Lets go of a delivery whose attempt is in the log: under the lock of that commit.
     pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) {
-        self.release(id);
+        self.held.remove(&id);
     }
 
-    /// Lets go of a delivery that is not sent: the log has it as it was.
-    pub(super) fn release(&mut self, id: DeliveryId) {
+    /// Lets go of a delivery without a record: only the log knows what is to become of it.
+    pub(crate) fn lose(&mut self, id: DeliveryId) {
         self.held.remove(&id);
+        self.lost.tell();
     }
 
     /// Whether this process has that delivery in hand.
@@ -373,8 +394,10 @@ impl<E> State<E> {
         self.target = target;
         if self.target.is_none() {
             self.closed = self.closed.wrapping_add(1);
-            for due in self.queue.drain(..) {
-                self.held.remove(&due.id);
+            // What is in flight, too: it is cancelled with the rest.
+            self.lost.tell();
+            while let Some(due) = self.queue.pop_front() {
+                self.lose(due.id);
             }
             self.bytes = 0;
             self.more = false;
@@ -395,7 +418,7 @@ mod tests {
 
     #[test]
     fn who_is_asked_often_and_says_nothing_takes_turns_until_it_answers() {
-        let lane = Lane::<()>::new("w".into(), Bounds::default());
+        let lane = Lane::<()>::new("w".into(), Bounds::default(), Lost::default());
         assert_eq!((0..UNHEARD).filter(|_| lane.takes_turns()).count(), 0);
         assert!(lane.takes_turns(), "none of 64 has been answered");
         lane.note_answer(true);

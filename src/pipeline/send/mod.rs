@@ -16,6 +16,7 @@ mod pacing;
 mod pending;
 mod permits;
 mod results;
+mod room;
 mod schedule;
 mod waiters;
 mod worker;

@@ -90,7 +90,7 @@ impl<T: Transport> Drop for Permit<T> {
         let looked_for_ms = dispatch.clock.now_ms() + PANIC_PAUSE_MS;
         let mut is_due = false;
         if let Some(id) = self.in_hand {
-            state.release(id);
+            state.lose(id);
             is_due = panicked && state.note_due(looked_for_ms);
         }
         if let Some(bytes) = self.flying {

@@ -39,7 +39,7 @@ impl<T: Transport> Worker<T> {
                     dispatch.calendar.list(&permit.lane);
                 }
                 if !dispatch.may_begin(&permit.lane).await {
-                    permit.lane.lock().release(taken.due.id);
+                    permit.lane.lock().lose(taken.due.id);
                     permit.hand_over();
                 } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
                     dispatch.attempt_or_put_back(&mut permit, taken).await;
@@ -81,7 +81,7 @@ impl<T: Transport> Dispatch<T> {
         if state.renew(taken) {
             return true;
         }
-        state.release(taken.due.id);
+        state.lose(taken.due.id);
         self.have_looked_at(&permit.lane, &mut state);
         drop(state);
         permit.hand_over();

@@ -10,6 +10,7 @@ mod keep;
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
 mod people;
+mod shapes;
 mod work;
 
 use std::path::PathBuf;

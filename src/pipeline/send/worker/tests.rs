@@ -46,7 +46,8 @@ fn target() -> Option<Arc<Target<()>>> {
 
 /// A lane with one delivery in hand.
 fn in_hand(log: &LogGuard<'_>) -> (Arc<Lane<()>>, Leased<()>) {
-    let lane = Arc::new(Lane::new("w".into(), Bounds::default()));
+    let lost = crate::store::Lost::default();
+    let lane = Arc::new(Lane::new("w".into(), Bounds::default(), lost));
     let mut state = lane.lock();
     state.reconfigure(log, target());
     let due = Due {
@@ -58,6 +59,8 @@ fn in_hand(log: &LogGuard<'_>) -> (Arc<Lane<()>>, Leased<()>) {
         origin: Trigger::Event,
         attempts: 0,
         due_at_ms: NOW_MS,
+        created_at_ms: NOW_MS,
+        payload_id: crate::model::PayloadId::NONE,
         body: "{}".into(),
     };
     state.push(log, due);
