@@ -432,7 +432,7 @@ impl Again {
                     })
                     .await;
                 filter = same;
-                let ids = ids.map_err(|error| Some(error.to_string()))?;
+                let ids = ids.map_err(|error| Some(chain(&error)))?;
                 if ids.is_empty() {
                     break;
                 }
@@ -447,7 +447,7 @@ impl Again {
             return Err(Some("the daemon is stopping".into()));
         }
         let answers = self.dispatch.redeliver(ids).await;
-        for (id, answer) in answers.map_err(|error| Some(error.to_string()))? {
+        for (id, answer) in answers.map_err(|error| Some(chain(&error)))? {
             match answer {
                 Ok(_) => self.done += 1,
                 Err(why) => {
