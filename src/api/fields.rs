@@ -41,9 +41,9 @@ impl<'a, const N: usize> Fields<'a, N> {
 
     /// The text of a field's value, whatever it is.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        let place = self.known.iter().position(|known| *known == name);
-        debug_assert!(place.is_some(), "{name} is in no list");
-        self.found[place?]
+        let index = self.known.iter().position(|known| *known == name);
+        debug_assert!(index.is_some(), "{name} is in no list");
+        self.found[index?]
     }
 
     /// The text of a field's value, which must be there.
@@ -144,13 +144,13 @@ impl<'de, const N: usize> Visitor<'de> for Reading<N> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = [None; N];
         while let Some(Text(name)) = map.next_key()? {
-            let Some(place) = self.known.iter().position(|known| *known == name) else {
+            let Some(index) = self.known.iter().position(|known| *known == name) else {
                 let known = self.known.join(", ");
                 let words = format!("unknown field `{name}`, there are {known}");
                 return Err(A::Error::custom(words));
             };
             let value = map.next_value()?;
-            if found[place].replace(value).is_some() {
+            if found[index].replace(value).is_some() {
                 return Err(A::Error::custom(format!("duplicate field `{name}`")));
             }
         }

@@ -69,8 +69,8 @@ fn is_ndjson(content_type: &[u8]) -> bool {
 fn accepted(ids: &[EventId]) -> String {
     let mut text = String::with_capacity(12 + ids.len() * 8);
     text.push_str(r#"{"ids":["#);
-    for (place, id) in ids.iter().enumerate() {
-        let comma = if place == 0 { "" } else { "," };
+    for (index, id) in ids.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
         text.push_str(comma);
         text.push_str(&id.to_string());
     }
@@ -89,13 +89,13 @@ fn refused(refusal: &NotAppended) -> HttpError {
 /// The events of a text, or why there are none.
 fn parse(bytes: &[u8], is_lines: bool) -> Result<Vec<NewEvent>, String> {
     let text = item::text("the body", bytes)?;
-    let numbered = |(place, text): (usize, &str)| {
-        if place == MAX_EVENTS {
+    let numbered = |(index, text): (usize, &str)| {
+        if index == MAX_EVENTS {
             return Err(format!(
                 "more than {MAX_EVENTS} events in a request: send several, or plain lines"
             ));
         }
-        item::parse(text).map_err(|words| format!("item {}: {words}", place + 1))
+        item::parse(text).map_err(|words| format!("item {}: {words}", index + 1))
     };
     if is_lines {
         let lines = text.split('\n').map(str::trim_ascii);

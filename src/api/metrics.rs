@@ -325,8 +325,8 @@ impl Page {
         let text = self.samples.entry(family).or_default();
         text.push_str(family);
         text.push_str(suffix);
-        for (place, (name, label)) in labels.iter().enumerate() {
-            let before = if place == 0 { "{" } else { "," };
+        for (index, (name, label)) in labels.iter().enumerate() {
+            let before = if index == 0 { "{" } else { "," };
             text.push_str(&format!("{before}{name}=\"{label}\""));
         }
         let after = if labels.is_empty() { " " } else { "} " };

@@ -153,10 +153,10 @@ fn not_again(why: RedeliverError) -> (StatusCode, &'static str) {
 }
 
 impl Api {
-    /// A place among the orders at work.
-    pub(super) fn order_place(&self) -> Result<OwnedSemaphorePermit, HttpError> {
-        let place = Arc::clone(&self.orders).try_acquire_owned();
-        place.or(Err(answer::denial(
+    /// A permit among the orders at work.
+    pub(super) fn order_permit(&self) -> Result<OwnedSemaphorePermit, HttpError> {
+        let permit = Arc::clone(&self.orders).try_acquire_owned();
+        permit.or(Err(answer::denial(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many orders at a time",
         )))
@@ -225,7 +225,7 @@ impl Api {
         self: &Arc<Self>,
         body: &[u8],
         activity: &Arc<Activity>,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Answer, HttpError> {
         let order = RedeliverOrder::of(body).map_err(|words| bad(&words))?;
         let source = self.source(&order).await?;
@@ -235,7 +235,7 @@ impl Api {
             lines: send,
             done: 0,
             refused: Vec::new(),
-            _place: place,
+            _permit: permit,
         };
         drop(tokio::spawn(again.run(source, order.dry_run)));
         Ok(answer::lines(lines, activity.clone()))
@@ -381,7 +381,7 @@ struct Again {
     lines: mpsc::Sender<Bytes>,
     done: usize,
     refused: Vec<Value>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The client has gone.
@@ -432,7 +432,7 @@ impl Again {
                     })
                     .await;
                 filter = same;
-                let ids = ids.map_err(|error| Some(error.to_string()))?;
+                let ids = ids.map_err(|error| Some(chain(&error)))?;
                 if ids.is_empty() {
                     break;
                 }
@@ -447,7 +447,7 @@ impl Again {
             return Err(Some("the daemon is stopping".into()));
         }
         let answers = self.dispatch.redeliver(ids).await;
-        for (id, answer) in answers.map_err(|error| Some(error.to_string()))? {
+        for (id, answer) in answers.map_err(|error| Some(chain(&error)))? {
             match answer {
                 Ok(_) => self.done += 1,
                 Err(why) => {

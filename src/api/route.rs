@@ -78,30 +78,30 @@ impl Api {
                 self.events(request, activity).await
             }
             ["reload"] => {
-                let (_body, _place) = self.order(request, activity).await?;
+                let (_body, _permit) = self.order(request, activity).await?;
                 self.reload().await
             }
             ["redeliver"] => {
-                let (body, place) = self.order(request, activity).await?;
-                self.redeliver(&body.bytes, activity, place).await
+                let (body, permit) = self.order(request, activity).await?;
+                self.redeliver(&body.bytes, activity, permit).await
             }
             ["replay"] => {
-                let (body, _place) = self.order(request, activity).await?;
+                let (body, _permit) = self.order(request, activity).await?;
                 self.replay(&body.bytes).await
             }
             ["webhooks", name, "test"] => {
-                let (body, _place) = self.order(request, activity).await?;
+                let (body, _permit) = self.order(request, activity).await?;
                 self.test(name, &body.bytes).await
             }
             ["deliveries", id, "redeliver"] => {
-                let (_body, _place) = self.order(request, activity).await?;
+                let (_body, _permit) = self.order(request, activity).await?;
                 self.redeliver_one(id).await
             }
             _ => Err(not_found()),
         }
     }
 
-    /// The body of an order, and its place among those at work.
+    /// The body of an order, and its permit among those at work.
     async fn order(
         &self,
         request: Request<Incoming>,
@@ -109,7 +109,7 @@ impl Api {
     ) -> Result<(Whole, OwnedSemaphorePermit), HttpError> {
         posts(&request)?;
         let whole = self.order_body(request, activity).await?;
-        Ok((whole, self.order_place()?))
+        Ok((whole, self.order_permit()?))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Connections: taken, kept within limits, let go.
 //!
-//! There is a fixed number of places. A connection that finds none takes that of one that keeps us
+//! There is a fixed number of permits. A connection that finds none takes that of one that keeps us
 //! waiting, the longest silent first, so that ten thousand idle ones cost a client at work nothing.
 //! A connection's panic or breaking off is its own affair. At the stop nothing more is accepted, and
 //! what is being answered gets a moment.
@@ -29,17 +29,17 @@ use super::route::{self, Scope};
 use super::{Api, lines};
 
 /// Connections to the socket at a time: more than a host's programs have threads that write events,
-/// and some 40 MiB with their buffers. A process that may open few files has fewer places.
-const SOCKET_PLACES: usize = 512;
+/// and some 40 MiB with their buffers. A process that may open few files has fewer permits.
+const SOCKET_PERMITS: usize = 512;
 
-/// One place of the socket for so many files that the process may open.
-const FILES_A_PLACE: u64 = 8;
+/// One permit of the socket for so many files that the process may open.
+const FILES_A_PERMIT: u64 = 8;
 
-/// So many places there are in any case.
-const FEWEST_PLACES: usize = 8;
+/// So many permits there are in any case.
+const FEWEST_PERMITS: usize = 8;
 
 /// Connections of scrapers at a time: a few of them come every few seconds.
-const METRICS_PLACES: usize = 16;
+const METRICS_PERMITS: usize = 16;
 
 /// Descriptors that the listeners and their connections take, with one beyond each limit.
 pub(crate) const DESCRIPTORS: u64 = 544;
@@ -67,9 +67,9 @@ pub async fn serve_socket(
     files: u64,
     stop: watch::Receiver<bool>,
 ) {
-    let places = usize::try_from(files / FILES_A_PLACE).unwrap_or(SOCKET_PLACES);
-    let places = places.clamp(FEWEST_PLACES, SOCKET_PLACES);
-    serve(api, Scope::All, places, stop, listener).await;
+    let permits = usize::try_from(files / FILES_A_PERMIT).unwrap_or(SOCKET_PERMITS);
+    let permits = permits.clamp(FEWEST_PERMITS, SOCKET_PERMITS);
+    serve(api, Scope::All, permits, stop, listener).await;
 }
 
 /// Serves the metrics over TCP until `stop` is true.
@@ -78,7 +78,7 @@ pub(crate) async fn serve_metrics(
     listener: TcpListener,
     stop: watch::Receiver<bool>,
 ) {
-    serve(api, Scope::Metrics, METRICS_PLACES, stop, listener).await;
+    serve(api, Scope::Metrics, METRICS_PERMITS, stop, listener).await;
 }
 
 /// Where connections come from.
@@ -103,26 +103,26 @@ impl Listener for TcpListener {
     }
 }
 
-/// The places, and who has them.
+/// The permits, and who has them.
 struct Permits {
     free: Arc<Semaphore>,
     taken: Mutex<Vec<Arc<Activity>>>,
 }
 
 impl Permits {
-    /// A place, taken from another where none is free. Waits only while all others are being served.
+    /// A permit, taken from another where none is free. Waits only while all others are being served.
     async fn take(&self, counts: &Counts) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
-            return Some(place);
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(permit);
         }
         loop {
             if self.evict() {
                 counts.evicted.fetch_add(1, Ordering::Relaxed);
             }
-            let place = Arc::clone(&self.free).acquire_owned();
+            let permit = Arc::clone(&self.free).acquire_owned();
             // Who was chosen may have become busy: then another one is, a little later.
-            if let Ok(place) = tokio::time::timeout(RETRY_PAUSE, place).await {
-                return place.ok();
+            if let Ok(permit) = tokio::time::timeout(RETRY_PAUSE, permit).await {
+                return permit.ok();
             }
         }
     }
@@ -144,8 +144,8 @@ impl Permits {
 
     fn leave(&self, activity: &Arc<Activity>) {
         let mut taken = self.taken.lock();
-        if let Some(place) = taken.iter().position(|a| Arc::ptr_eq(a, activity)) {
-            taken.swap_remove(place);
+        if let Some(index) = taken.iter().position(|a| Arc::ptr_eq(a, activity)) {
+            taken.swap_remove(index);
         }
     }
 }
@@ -153,12 +153,12 @@ impl Permits {
 async fn serve(
     api: Arc<Api>,
     scope: Scope,
-    places: usize,
+    permits: usize,
     mut stop: watch::Receiver<bool>,
     listener: impl Listener,
 ) {
-    let places = Arc::new(Permits {
-        free: Arc::new(Semaphore::new(places)),
+    let permits = Arc::new(Permits {
+        free: Arc::new(Semaphore::new(permits)),
         taken: Mutex::default(),
     });
     let mut connections = JoinSet::new();
@@ -167,16 +167,16 @@ async fn serve(
         while connections.try_join_next().is_some() {}
         let next = async {
             let stream = listener.next().await?;
-            Ok((stream, places.take(&api.counts).await))
+            Ok((stream, permits.take(&api.counts).await))
         };
         let accepted: io::Result<_> = tokio::select! {
             accepted = next => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, Some(place))) => {
-                let (api, places, stop) = (api.clone(), places.clone(), stop.clone());
-                connections.spawn(connection(api, scope, stream, places, place, stop));
+            Ok((stream, Some(permit))) => {
+                let (api, permits, stop) = (api.clone(), permits.clone(), stop.clone());
+                connections.spawn(connection(api, scope, stream, permits, permit, stop));
             }
             Ok((_, None)) => break,
             Err(error) => {
@@ -185,7 +185,7 @@ async fn serve(
                     told = Some(clock.instant());
                 }
                 // It may be for want of descriptors, of which an idle one has one.
-                places.evict();
+                permits.evict();
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
@@ -194,18 +194,18 @@ async fn serve(
     drop(tokio::time::timeout(LAST_ANSWERS, all).await);
 }
 
-/// Leaves its place also where the connection panics.
+/// Gives its permit back also where the connection panics.
 struct Permit {
     api: Arc<Api>,
-    places: Arc<Permits>,
+    permits: Arc<Permits>,
     activity: Arc<Activity>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.api.counts.open.fetch_sub(1, Ordering::Relaxed);
-        self.places.leave(&self.activity);
+        self.permits.leave(&self.activity);
     }
 }
 
@@ -213,20 +213,20 @@ async fn connection<S>(
     api: Arc<Api>,
     scope: Scope,
     stream: S,
-    places: Arc<Permits>,
-    place: OwnedSemaphorePermit,
+    permits: Arc<Permits>,
+    permit: OwnedSemaphorePermit,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let activity = Arc::new(Activity::new(api.dispatch.clock().clone()));
-    places.enter(&activity);
+    permits.enter(&activity);
     api.counts.open.fetch_add(1, Ordering::Relaxed);
-    let seat = Permit {
+    let held = Permit {
         api: api.clone(),
-        places,
+        permits,
         activity: activity.clone(),
-        _place: place,
+        _permit: permit,
     };
     let mut stream = Stream {
         inner: stream,
@@ -239,7 +239,7 @@ async fn connection<S>(
         served = served => drop(served),
         () = activity.over() => {}
     }
-    drop(seat);
+    drop(held);
 }
 
 /// HTTP, or plain lines where the first byte says so.

@@ -20,14 +20,15 @@ use ureq::{Agent, Body};
 
 use super::{Failure, text};
 use crate::config::Config;
+use crate::pipeline::TEST_WAIT;
 use socket::{NoNames, UnixConnector};
 
 /// A daemon that is there takes a connection at once.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// The longest that the daemon may be silent: an attempt ends within 9 s, a reload reads every
-/// secret and makes every endpoint anew.
-const SILENCE: Duration = Duration::from_secs(60);
+/// The longest that the daemon may be silent: a test is waited for, and a reload reads every secret and
+/// makes every endpoint anew.
+const SILENCE: Duration = TEST_WAIT.saturating_mul(2);
 
 /// Status is made from memory, but for the outbox, which is waited for up to 5 s while its application
 /// holds it: longer than that, or a busy daemon would be called one that is not there.

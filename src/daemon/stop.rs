@@ -50,6 +50,7 @@ pub(super) async fn append_stopped(appending: Option<Appending>) -> Result<(), E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect;
     use crate::pipeline::Dispatch;
     use crate::transport::Client;
 
@@ -73,6 +74,9 @@ mod tests {
             let mut said = lines.filter_map(|line| line.strip_prefix("TimeoutStopSec="));
             let seconds = said.next().unwrap().parse().unwrap();
             assert!(Duration::from_secs(seconds) > longest, "{longest:?}");
+            let attempt = dialect::longest_attempt().as_secs();
+            let said = format!("requests in flight end, {attempt} s at most");
+            assert!(unit.contains(&said), "{said}");
         }
     }
 }

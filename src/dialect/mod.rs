@@ -31,7 +31,7 @@ pub use headers::request;
 pub(crate) use headers::signature;
 pub(crate) use id::digest;
 pub use id::{event_id_text, row_id_of};
-pub(crate) use schedule::{Timeouts, longest_delay_ms, sends, timeouts};
+pub(crate) use schedule::{Timeouts, longest_attempt, longest_delay_ms, sends, timeouts};
 pub(crate) use verdict::verdict;
 
 #[cfg(test)]

@@ -31,9 +31,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 const BODY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long an endpoint may take for each part of an attempt. They follow each other, and every wait
-/// of an attempt is inside one of them, so their sum is the longest that an attempt can last; but for
-/// one that began on a kept connection and found it dead, which may have waited for `response` once
-/// more.
+/// of an attempt is inside one of them, so [`longest_attempt`] adds them up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Resolving the name, connecting and the TLS handshake together.
@@ -46,7 +44,7 @@ pub struct Timeouts {
 
 /// The time-outs of a dialect; all have the same today.
 #[must_use]
-pub(crate) fn timeouts(dialect: Dialect) -> Timeouts {
+pub(crate) const fn timeouts(dialect: Dialect) -> Timeouts {
     match dialect {
         Dialect::BoldCms | Dialect::BoldFactory | Dialect::OpenboxesLift => Timeouts {
             connect: CONNECT_TIMEOUT,
@@ -54,6 +52,27 @@ pub(crate) fn timeouts(dialect: Dialect) -> Timeouts {
             body: BODY_TIMEOUT,
         },
     }
+}
+
+/// The longest that an attempt of any dialect can last. What waits for attempts, or is told how long
+/// they take, counts from here. `response` is in it twice: an attempt that began on a kept connection
+/// may have waited that long before it found the connection dead and went again over a new one.
+#[must_use]
+pub(crate) const fn longest_attempt() -> Duration {
+    let mut longest = Duration::ZERO;
+    let mut rest: &[Dialect] = &Dialect::ALL;
+    while let [dialect, others @ ..] = rest {
+        let parts = timeouts(*dialect);
+        let all = parts
+            .connect
+            .saturating_add(parts.response.saturating_mul(2))
+            .saturating_add(parts.body);
+        if all.as_nanos() > longest.as_nanos() {
+            longest = all;
+        }
+        rest = others;
+    }
+    longest
 }
 
 /// How many sends a delivery gets in all. Only `bold-factory` reads `max_attempts`, and makes at
@@ -134,6 +153,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    // 3 s for each part, and 3 s for a kept connection that was dead.
+    #[test]
+    fn the_longest_attempt_is_that_of_the_slowest_dialect() {
+        assert_eq!(longest_attempt(), Duration::from_secs(12));
+        for dialect in Dialect::ALL {
+            let parts = timeouts(dialect);
+            let all = parts.connect + 2 * parts.response + parts.body;
+            assert!(all <= longest_attempt(), "{dialect:?}");
+        }
+    }
 
     /// The delays of a whole schedule, one fewer than there are sends.
     fn delays(dialect: Dialect, max_attempts: u32, delivery_id: i64) -> Vec<i64> {

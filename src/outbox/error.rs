@@ -1,6 +1,6 @@
 //! What can go wrong with an outbox, one variant for each step, with the file and the cause.
 //!
-//! A row that can't be sent is no error: it is a [`Row::Unsendable`](super::Row). Whether to try
+//! A row that can't be sent is no error: it is a [`Row::Rejected`](super::Row). Whether to try
 //! again, to give up or to tell the operator is the caller's to decide; `is_busy`, `is_corrupt` and
 //! `hint` are what it decides by. No text of an event is ever in an error.
 

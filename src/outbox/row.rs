@@ -25,7 +25,7 @@ pub enum Row {
     /// An event.
     Event(Event),
     /// Something that can't be sent, and why.
-    Unsendable(Rejected),
+    Rejected(Rejected),
 }
 
 impl Row {
@@ -34,7 +34,7 @@ impl Row {
     pub fn id(&self) -> EventId {
         match self {
             Self::Event(event) => event.id,
-            Self::Unsendable(rejected) => rejected.event_id,
+            Self::Rejected(rejected) => rejected.event_id,
         }
     }
 }
@@ -85,7 +85,7 @@ impl Judge {
     pub(super) fn row(self, columns: Columns<'_>, last: &mut Option<Arc<str>>) -> Row {
         match self.event(columns, last) {
             Ok(event) => Row::Event(event),
-            Err(reason) => Row::Unsendable(Rejected {
+            Err(reason) => Row::Rejected(Rejected {
                 event_id: columns.id,
                 event: shown(columns.event.value),
                 reason,
@@ -255,7 +255,7 @@ mod tests {
 
     fn reason(columns: Columns<'_>) -> String {
         match JUDGE.row(columns, &mut None) {
-            Row::Unsendable(rejected) => rejected.reason,
+            Row::Rejected(rejected) => rejected.reason,
             Row::Event(event) => panic!("{event:?}"),
         }
     }
@@ -354,7 +354,7 @@ mod tests {
             reason(data),
             "data is 5000 bytes, more than max_data_bytes = 20"
         );
-        let Row::Unsendable(wide) = Judge {
+        let Row::Rejected(wide) = Judge {
             utf16: true,
             ..JUDGE
         }
@@ -374,7 +374,7 @@ mod tests {
             event: column(ValueRef::Text(name.as_bytes())),
             ..good()
         };
-        let Row::Unsendable(rejected) = JUDGE.row(columns, &mut None) else {
+        let Row::Rejected(rejected) = JUDGE.row(columns, &mut None) else {
             panic!("not rejected")
         };
         assert_eq!(rejected.event.chars().count(), 255);

@@ -25,7 +25,9 @@ pub(crate) use intake::Step;
 pub(crate) use intake::{
     Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, log_resume,
 };
-pub(crate) use orders::{OrderError, PARTS, Snapshot, Tested, Ticks, Wanted, WebhookSnapshot};
+pub(crate) use orders::{
+    OrderError, PARTS, Snapshot, TEST_WAIT, Tested, Ticks, Wanted, WebhookSnapshot,
+};
 pub use send::Dispatch;
 pub(crate) use shared::{Applied, Resume, ResumeError, chain, cursor_at, resolve_cursor};
 pub use shared::{Pace, PipelineConfig, Retention};

@@ -40,7 +40,7 @@ pub(crate) enum RowState {
     /// An event that could be sent.
     Event,
     /// One that can't be sent.
-    Unsendable,
+    Rejected,
     /// No longer there.
     Gone,
     /// Changed since, or another event's.
@@ -69,7 +69,7 @@ fn told(known: Known, config: &Config) -> Story {
     let name = known.name().map(str::to_owned);
     let (row, event) = match known.row {
         Some(Row::Event(event)) => (RowState::Event, Some(event)),
-        Some(Row::Unsendable(_)) => (RowState::Unsendable, None),
+        Some(Row::Rejected(_)) => (RowState::Rejected, None),
         None if known.other => (RowState::Other, None),
         None => (RowState::Gone, None),
     };

@@ -46,7 +46,7 @@ impl Known {
     pub(super) fn name(&self) -> Option<&str> {
         let row = self.row.as_ref().map(|row| match row {
             Row::Event(event) => &*event.name,
-            Row::Unsendable(rejected) => &*rejected.event,
+            Row::Rejected(rejected) => &*rejected.event,
         });
         let delivery = self.trace.deliveries.first().map(|d| &*d.event);
         let rejected = self.trace.rejected.as_ref().map(|r| &*r.event);

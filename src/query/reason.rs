@@ -125,7 +125,7 @@ fn why_not(webhook: &Webhook, known: &Known) -> Reason {
         };
     }
     let taken = known.is_taken();
-    if let (Some(Row::Unsendable(rejected)), false) = (&known.row, taken) {
+    if let (Some(Row::Rejected(rejected)), false) = (&known.row, taken) {
         return Reason::WillBeSetAside(rejected.reason.clone());
     }
     let mut deliveries = known.trace.deliveries.iter();
@@ -311,7 +311,7 @@ mod tests {
             time_ms: 5,
         };
         let will_be = why(&w, |known| {
-            known.row = Some(Row::Unsendable(rejected));
+            known.row = Some(Row::Rejected(rejected));
             known.trace.cursor = None;
         });
         assert_eq!(will_be, Reason::WillBeSetAside(reason()));

@@ -376,7 +376,7 @@ fn columns_that_come_and_go_are_read_and_written_from_the_next_row_on() {
         let batch = tail.read(id(0), 10, 1_000).unwrap();
         let tenant = |row: &Row| match row {
             Row::Event(event) => event.tenant.as_ref().map(ToString::to_string),
-            Row::Unsendable(rejected) => panic!("{rejected:?}"),
+            Row::Rejected(rejected) => panic!("{rejected:?}"),
         };
         batch.rows.iter().map(tenant).collect()
     };

@@ -20,7 +20,7 @@ fn reasons(batch: &Batch) -> Vec<Option<String>> {
         .iter()
         .map(|row| match row {
             Row::Event(_) => None,
-            Row::Unsendable(rejected) => Some(rejected.reason.clone()),
+            Row::Rejected(rejected) => Some(rejected.reason.clone()),
         })
         .collect()
 }

@@ -305,7 +305,7 @@ fn admission(
                 events.extend(fanned);
                 last = event.id;
             }
-            Row::Unsendable(row) => {
+            Row::Rejected(row) => {
                 last = row.event_id;
                 rejected.push(row.clone());
             }

@@ -45,19 +45,19 @@ const REASON: &str = "it was written with an id that is not above those taken be
 struct Ids(BTreeMap<i64, [u64; 8]>);
 
 impl Ids {
-    fn place(id: EventId) -> (i64, usize, u64) {
+    fn bit_of(id: EventId) -> (i64, usize, u64) {
         let id = id.get();
         let within = usize::try_from(id & 511).unwrap_or_default();
         (id >> 9, within / 64, 1 << (within % 64))
     }
 
     fn add(&mut self, id: EventId) {
-        let (block, word, bit) = Self::place(id);
+        let (block, word, bit) = Self::bit_of(id);
         self.0.entry(block).or_default()[word] |= bit;
     }
 
     fn remove(&mut self, id: EventId) {
-        let (block, word, bit) = Self::place(id);
+        let (block, word, bit) = Self::bit_of(id);
         if let Some(words) = self.0.get_mut(&block) {
             words[word] &= !bit;
         }
@@ -65,7 +65,7 @@ impl Ids {
 
     #[cfg(test)]
     fn has(&self, id: EventId) -> bool {
-        let (block, word, bit) = Self::place(id);
+        let (block, word, bit) = Self::bit_of(id);
         self.0
             .get(&block)
             .is_some_and(|words| words[word] & bit != 0)
@@ -76,10 +76,10 @@ impl Ids {
         let mut ids = Vec::new();
         for (block, words) in &self.0 {
             let theirs = others.0.get(block);
-            for (place, word) in words.iter().enumerate() {
-                let mut left = word & !theirs.map_or(0, |words| words[place]);
+            for (index, word) in words.iter().enumerate() {
+                let mut left = word & !theirs.map_or(0, |words| words[index]);
                 while left != 0 {
-                    let at = i64::from(left.trailing_zeros()) + 64 * place_number(place);
+                    let at = i64::from(left.trailing_zeros()) + 64 * number_of(index);
                     ids.push(EventId::new((block << 9) + at));
                     left &= left - 1;
                 }
@@ -89,8 +89,8 @@ impl Ids {
     }
 }
 
-fn place_number(place: usize) -> i64 {
-    i64::try_from(place).unwrap_or_default()
+fn number_of(index: usize) -> i64 {
+    i64::try_from(index).unwrap_or_default()
 }
 
 /// The ids of a look.
@@ -252,7 +252,7 @@ fn set_aside<T: Transport>(
     for id in ids {
         let (event, time_ms) = match tail.row(*id).map_err(IntakeError::Outbox)? {
             Some(Row::Event(event)) => (event.name.to_string(), event.time_ms),
-            Some(Row::Unsendable(row)) => (row.event, row.time_ms),
+            Some(Row::Rejected(row)) => (row.event, row.time_ms),
             None => continue,
         };
         rows.push(Rejected {

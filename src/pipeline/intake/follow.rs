@@ -114,7 +114,7 @@ pub(super) struct Follower<T: Transport> {
     aimed: Instant,
     backfill: Backfill,
     /// Somebody committed since the cursor was last verified, and no row came of it.
-    moved: bool,
+    commit_unseen: bool,
     verified: Option<Instant>,
     /// The file was found to be damaged, and what of it is in memory may be, though it is mended.
     needs_reopen: bool,
@@ -153,7 +153,7 @@ impl<T: Transport> Follower<T> {
             path,
             claim,
             unclaimed: false,
-            moved: false,
+            commit_unseen: false,
             verified: None,
             needs_reopen: false,
             unknown: true,
@@ -248,7 +248,7 @@ impl<T: Transport> Follower<T> {
             self.backfill.touch(now);
             self.intake.notice_set_back()?;
         }
-        if !changed && !always && !self.moved && !self.intake.has_more() {
+        if !changed && !always && !self.commit_unseen && !self.intake.has_more() {
             return Ok(());
         }
         let mut any = false;
@@ -265,8 +265,8 @@ impl<T: Transport> Follower<T> {
             self.tick();
         }
         self.look_at_guards();
-        self.moved = (self.moved || changed) && !any;
-        if self.moved {
+        self.commit_unseen = (self.commit_unseen || changed) && !any;
+        if self.commit_unseen {
             self.verify_now_and_then()?;
         }
         self.intake.look_below(changed)
@@ -302,7 +302,7 @@ impl<T: Transport> Follower<T> {
         }
         self.verified = Some(now);
         self.intake.verify()?;
-        self.moved = false;
+        self.commit_unseen = false;
         Ok(())
     }
 

@@ -13,4 +13,4 @@ mod test;
 pub(crate) use error::OrderError;
 pub(crate) use replay::Wanted;
 pub(crate) use status::{PARTS, Snapshot, Ticks, WebhookSnapshot};
-pub(crate) use test::Tested;
+pub(crate) use test::{TEST_WAIT, Tested};

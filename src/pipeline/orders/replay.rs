@@ -361,7 +361,7 @@ fn read(tail: &mut Tail, next_id: EventId, last_id: EventId) -> Result<Chunk, ou
     let next_id = batch.rows.last().map_or(next_id, |row| row_id(row).next());
     let events = batch.rows.into_iter().filter_map(|row| match row {
         Row::Event(event) if event.id <= last_id => Some(event),
-        Row::Event(_) | Row::Unsendable(_) => None,
+        Row::Event(_) | Row::Rejected(_) => None,
     });
     Ok(Chunk {
         events: events.collect(),
@@ -373,6 +373,6 @@ fn read(tail: &mut Tail, next_id: EventId, last_id: EventId) -> Result<Chunk, ou
 fn row_id(row: &Row) -> EventId {
     match row {
         Row::Event(event) => event.id,
-        Row::Unsendable(row) => row.event_id,
+        Row::Rejected(row) => row.event_id,
     }
 }

@@ -15,9 +15,11 @@ use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::LogGuard;
 use crate::transport::Transport;
 
-/// How long a test may take in all: the 9 s of an attempt, after another one that holds the last
-/// permit, and time to be recorded.
-const TEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a test may take in all: its attempt, after another one that holds the last permit, and time
+/// to be recorded.
+pub(crate) const TEST_WAIT: Duration = dialect::longest_attempt()
+    .saturating_mul(2)
+    .saturating_add(Duration::from_secs(6));
 
 /// What came of a test.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ type Begun = (DeliveryId, oneshot::Receiver<Attempt>);
 
 impl<T: Transport> Dispatch<T> {
     /// Tries a webhook out: one attempt, logged, with the dialect's own sample unless an event's
-    /// name or data are given. Waits for it 30 s at most.
+    /// name or data are given. Waits for it [`TEST_WAIT`] at most.
     ///
     /// # Errors
     /// Nothing was sent.

@@ -14,6 +14,7 @@ use super::calendar::Calendar;
 use super::capacity::Capacity;
 use super::lane::{Lane, QUEUE_ROWS};
 use super::results::Results;
+use crate::dialect::longest_attempt;
 use crate::model::{Attempt, Clock, Due, Vfs};
 use crate::pipeline::shared::{
     Bounds, Counters, Log, LogGuard, Pace, Routes, Running, Runtime, Signals,
@@ -21,9 +22,9 @@ use crate::pipeline::shared::{
 use crate::store::Store;
 use crate::transport::Transport;
 
-/// How long the stop waits for what is in flight: for the 9 s of an attempt, and some more of a busy
-/// machine. What is left then is due again at the next start.
-const DRAIN: Duration = Duration::from_secs(15);
+/// How long the stop waits for what is in flight: for an attempt, and some more of a busy machine. What
+/// is left then is due again at the next start.
+const DRAIN: Duration = longest_attempt().saturating_add(Duration::from_secs(3));
 
 type Lanes<E> = HashMap<Arc<str>, Arc<Lane<E>>>;
 

@@ -181,8 +181,8 @@ impl Tally {
         let us = attempt.exchange.duration_us;
         self.duration_us
             .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
-        let place = METRICS_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
-        self.buckets[place.unwrap_or(METRICS_BUCKETS)].fetch_add(1, Ordering::Relaxed);
+        let index = METRICS_EDGES_MS.iter().position(|edge| us <= edge * 1_000);
+        self.buckets[index.unwrap_or(METRICS_BUCKETS)].fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -126,22 +126,13 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dialect, EventId, Pattern, Url};
+    use crate::model::{Dialect, EventId};
 
     fn webhook(name: &str, tenants: Option<&[&str]>) -> Arc<Webhook> {
         Arc::new(Webhook {
-            name: name.into(),
-            url: Url::parse("https://h/").unwrap(),
-            events: vec![Pattern::new("*")],
-            secret: None,
             dialect: Dialect::OpenboxesLift,
-            active: true,
             tenants: tenants.map(|all| all.iter().map(|tenant| (*tenant).into()).collect()),
-            keep_alive: true,
-            max_in_flight: 1,
-            ca: None,
-            headers: Vec::new(),
-            max_attempts: 1,
+            ..Webhook::sample(name, "https://h/")
         })
     }
 

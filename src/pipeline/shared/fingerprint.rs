@@ -46,7 +46,7 @@ pub(crate) fn print(row: &Row, key: Option<&str>) -> Print {
                 rest: upper(hash(event.name.as_bytes()) ^ tenant),
             }
         }
-        Row::Unsendable(row) => Columns {
+        Row::Rejected(row) => Columns {
             time_ms: row.time_ms.clamp(0, MAX_TIME_MS),
             data: 0,
             key,
@@ -64,10 +64,10 @@ fn upper(hash: u32) -> u16 {
 /// can't be told, for the row was sent and is over a limit by now that was made smaller.
 pub(crate) fn is_of(kept: &Print, row: &Row, key: Option<&str>) -> Option<bool> {
     match (kept, row) {
-        (Print::Columns(was), Row::Unsendable(_)) if was.data != 0 => None,
+        (Print::Columns(was), Row::Rejected(_)) if was.data != 0 => None,
         (Print::Columns(_), _) => Some(*kept == print(row, key)),
         (Print::Whole(half), Row::Event(event)) => Some(dialect::digest(event)[..16] == *half),
-        (Print::Whole(_), Row::Unsendable(_)) => None,
+        (Print::Whole(_), Row::Rejected(_)) => None,
     }
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn thin(
     let mut kept: Vec<Known> = fresh
         .map(|(_, row)| {
             let key = keys.binary_search_by_key(&row.id(), |(id, _)| *id);
-            let key = key.ok().map(|place| &*keys[place].1);
+            let key = key.ok().map(|index| &*keys[index].1);
             (row.id(), print(row, key))
         })
         .collect();
@@ -115,11 +115,11 @@ pub(crate) fn thin(
     kept.dedup_by_key(|(id, _)| *id);
     let distance = |id| cursor_id.distance_from(id).max(0).checked_ilog2();
     let mut thinned: Vec<Known> = Vec::with_capacity(kept.len());
-    for (place, entry) in kept.iter().enumerate() {
+    for (index, entry) in kept.iter().enumerate() {
         let same =
             |other: Option<&Known>| other.is_some_and(|o| distance(o.0) == distance(entry.0));
-        let newest = place == 0 || !same(kept.get(place - 1));
-        if newest || !same(kept.get(place + 1)) {
+        let newest = index == 0 || !same(kept.get(index - 1));
+        if newest || !same(kept.get(index + 1)) {
             thinned.push(*entry);
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_row_that_was_set_aside_is_known_again_whatever_the_limits_are_by_now() {
         let aside = |time_ms, reason: &str| {
-            Row::Unsendable(Rejected {
+            Row::Rejected(Rejected {
                 event_id: EventId::new(1),
                 event: "e".into(),
                 reason: reason.into(),

@@ -190,8 +190,8 @@ pub(crate) fn resolve_again(
             return Ok(Ok(looked.updated(cursor, now_ms)));
         }
     }
-    if let Some((place, _)) = known {
-        let back = looked.back(&cursor, place);
+    if let Some((index, _)) = known {
+        let back = looked.back(&cursor, index);
         let fingerprints = near(tail, &back)?;
         let cursor = again(back[0].0, fingerprints, cursor.former.clone());
         return Ok(Ok(Resume::Back(cursor)));
@@ -234,7 +234,7 @@ fn near(tail: &mut Tail, prints: &[Known]) -> Result<Vec<Known>, Error> {
 /// The prints up to the newest row that was taken before the outbox was seen empty and is back, to the
 /// byte. A time that is no clock's tells nothing: such a row may have been written again.
 fn returned(tail: &mut Tail, cursor: &Cursor) -> Result<Option<Vec<Known>>, Error> {
-    for (place, (id, kept)) in cursor.former.iter().enumerate() {
+    for (index, (id, kept)) in cursor.former.iter().enumerate() {
         let Some((row, key)) = tail.row_and_key(*id)? else {
             continue;
         };
@@ -243,7 +243,7 @@ fn returned(tail: &mut Tail, cursor: &Cursor) -> Result<Option<Vec<Known>>, Erro
             continue;
         };
         if is_of(kept, &row, key) == Some(true) && is_a_clocks(now.time_ms) {
-            let mut back = cursor.former[place..].to_vec();
+            let mut back = cursor.former[index..].to_vec();
             back.dedup_by_key(|(id, _)| *id);
             return Ok(Some(back));
         }
@@ -255,9 +255,9 @@ fn returned(tail: &mut Tail, cursor: &Cursor) -> Result<Option<Vec<Known>>, Erro
 struct Looked {
     /// What those are that were not known again.
     unknown: Vec<Sight>,
-    /// The place of the one that was, and what it is.
+    /// The index of the one that was, and what it is.
     known: Option<(usize, Sight)>,
-    /// The prints of all of them as they are now, by their places.
+    /// The prints of all of them as they are now, by their indexes.
     prints: Vec<(usize, Print)>,
 }
 
@@ -291,7 +291,7 @@ impl Looked {
             known: None,
             prints: Vec::new(),
         };
-        for (place, kept) in cursor.fingerprints.iter().enumerate() {
+        for (index, kept) in cursor.fingerprints.iter().enumerate() {
             // A row that is gone was pruned unless the whole tail is.
             let Some((row, key)) = tail.row_and_key(kept.0)? else {
                 continue;
@@ -300,9 +300,9 @@ impl Looked {
             let Some(sight) = witness.look(&kept.1, &row, key) else {
                 continue;
             };
-            looked.prints.push((place, print(&row, key)));
+            looked.prints.push((index, print(&row, key)));
             if sight.is_known() {
-                looked.known = Some((place, sight));
+                looked.known = Some((index, sight));
                 break;
             }
             looked.unknown.push(sight);
@@ -319,10 +319,10 @@ impl Looked {
             && tail.all_later_than(cursor.time_ms)?)
     }
 
-    /// The prints from a place on that is known again: of that as it is now, for it may have been changed,
+    /// The prints from an index on that is known again: of that as it is now, for it may have been changed,
     /// and the next look is to compare with that.
-    fn back(&self, cursor: &Cursor, place: usize) -> Vec<Known> {
-        let mut back = cursor.fingerprints[place..].to_vec();
+    fn back(&self, cursor: &Cursor, index: usize) -> Vec<Known> {
+        let mut back = cursor.fingerprints[index..].to_vec();
         if let (Some((_, print)), Some(first)) = (self.prints.last(), back.first_mut()) {
             first.1 = *print;
         }
@@ -332,8 +332,8 @@ impl Looked {
     /// The same place, with the prints of what was looked at: of these very looks, for by another
     /// one the outbox may have been put back.
     fn updated(&self, mut cursor: Cursor, now_ms: i64) -> Resume {
-        for (place, print) in &self.prints {
-            cursor.fingerprints[*place].1 = *print;
+        for (index, print) in &self.prints {
+            cursor.fingerprints[*index].1 = *print;
         }
         cursor.time_ms = now_ms;
         Resume::Updated(cursor)

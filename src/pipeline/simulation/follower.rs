@@ -42,7 +42,7 @@ pub(super) struct Follower {
     pub(super) rng: Rng,
     pub(super) verify: bool,
     /// Somebody committed since the rows were last compared, and no row came of it.
-    pub(super) moved: bool,
+    pub(super) commit_unseen: bool,
 }
 
 impl Follower {
@@ -105,11 +105,11 @@ impl Follower {
         }
         let changed = self.intake.tail.changed().map_err(IntakeError::Outbox)?;
         let step = self.intake.step();
-        self.moved = (self.moved || changed) && matches!(step, Ok(Step::Drained));
+        self.commit_unseen = (self.commit_unseen || changed) && matches!(step, Ok(Step::Drained));
         // Not for each commit of the application's, but soon.
-        if self.moved && self.rng.in_thousand(700) {
+        if self.commit_unseen && self.rng.in_thousand(700) {
             self.intake.verify()?;
-            self.moved = false;
+            self.commit_unseen = false;
         }
         lock(&self.oracle).goes_on_at(self.intake.cursor());
         step

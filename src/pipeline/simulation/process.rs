@@ -78,7 +78,7 @@ impl Process {
             path: files.outbox.clone(),
             rng,
             verify: true,
-            moved: false,
+            commit_unseen: false,
         };
         reconfigure(&dispatch, oracle, subscriptions, files).await?;
         loops.spawn(dispatch.clone().record());

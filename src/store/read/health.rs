@@ -5,10 +5,12 @@
 //! daemon knows.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
 use super::{Count, Reader};
+use crate::dialect::longest_attempt;
 use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
 use crate::store::error::Doing;
 use crate::store::{Error, schema};
@@ -22,8 +24,11 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 const HOURS: usize = 24;
 
-/// Attempts above the last edge are said to have taken so long: no attempt takes longer than 9 s.
+/// Attempts above the last edge are said to have taken so long: no attempt takes longer.
 const ABOVE_MS: i64 = 15_000;
+const _: () = assert!(
+    longest_attempt().as_nanos() <= Duration::from_millis(ABOVE_MS.unsigned_abs()).as_nanos()
+);
 
 /// One webhook, as the log knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

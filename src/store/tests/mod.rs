@@ -5,6 +5,7 @@
 
 mod faulty;
 mod files;
+mod gaps;
 mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.
 #[path = "../../../tests/it/support/need.rs"]

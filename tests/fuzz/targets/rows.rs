@@ -141,7 +141,7 @@ impl Outboxes {
             .expect("a table without rules takes all");
         match &lax {
             Row::Event(event) => input.is(event, &self.lax.connection),
-            Row::Unsendable(rejected) => {
+            Row::Rejected(rejected) => {
                 let reason = &rejected.reason;
                 assert!(
                     !reason.is_empty() && reason.chars().count() < REASON_CHARS,
@@ -180,7 +180,7 @@ impl Outboxes {
                 "an event that the table refuses: {event:?}"
             );
         }
-        let Some(Row::Unsendable(rejected)) = ruled else {
+        let Some(Row::Rejected(rejected)) = ruled else {
             return;
         };
         // What no CHECK can say: UTF-8, the size, and what is behind a NUL in a tenant.

@@ -1,6 +1,7 @@
 //! No descriptors: from the start, with more endpoints that hang and clients that idle than there are
 //! places, and all of a sudden.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ fn a_sudden_end_of_descriptors_costs_no_try_and_is_over_when_it_is() {
     world.wait_number("SELECT count(*) FROM log", 2, SOON);
     // Below what is open: nothing can be opened any more.
     limit(&daemon, 3);
+    // The kernel connects it, and the daemon can't accept it before it has descriptors again.
+    let mut waiting = UnixStream::connect(world.path("s.sock")).unwrap();
+    daemon.wait_journal("a connection can't be accepted");
     let (begun, used) = (now(), cpu(&daemon));
     for n in 1..=20 {
         world.emit("e", &format!("{{\"n\":{n}}}"));
@@ -118,6 +122,12 @@ fn a_sudden_end_of_descriptors_costs_no_try_and_is_over_when_it_is() {
     let done = "SELECT count(*) FROM delivery WHERE state = 'delivered' AND attempts = 1";
     world.wait_number(done, 42, SOON);
     assert_eq!(world.number("SELECT count(*) FROM log"), 42);
+    waiting.set_read_timeout(Some(SOON)).unwrap();
+    let ask = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+    waiting.write_all(ask).unwrap();
+    let mut status = [0; 12];
+    waiting.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
     curl(&world, "/health", &[]).expect(200);
     assert!(
         !daemon.journal().contains("panicked"),
