@@ -211,6 +211,7 @@ async fn start(
     loops.spawn(dispatch.clone().record());
     loops.spawn(dispatch.clone().refill());
     loops.spawn(dispatch.clone().retain());
+    loops.spawn(dispatch.clone().keep_small());
     loops.spawn(dispatch.clone().replay());
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
     loops.spawn(sweep_idle(dispatch.clone()));

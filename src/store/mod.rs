@@ -15,6 +15,7 @@ mod checkpoint;
 mod connect;
 mod control;
 mod create;
+mod early;
 mod error;
 mod faults;
 mod gaps;
@@ -37,11 +38,13 @@ mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod wal;
 mod webhooks;
 mod writer;
 
 pub(crate) use checkpoint::{Checkpointer, WalState};
 pub(crate) use control::{Again, Ended, RedeliverError, Replay};
+pub(crate) use early::{Shrunk, SizeBounds, size};
 pub(crate) use error::Error;
 #[cfg(test)]
 pub(crate) use faults::{Faults, Inject, Opening};
@@ -55,6 +58,7 @@ pub(crate) use read::{
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
+pub(crate) use wal::WalBounds;
 pub use writer::Store;
 
 use std::path::Path;

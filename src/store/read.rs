@@ -55,6 +55,30 @@ impl Reader {
             .doing("count rows set aside")
     }
 
+    /// When the oldest attempt of finished work was made, UNIX milliseconds. Of the oldest 1,000 attempts at
+    /// most: where all of those are of pending work, it is the last of them.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn oldest(&self) -> Result<Option<i64>, Error> {
+        let read = || -> rusqlite::Result<Option<i64>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT a.time, coalesce(d.state = 'pending', 0)
+                   FROM attempt a LEFT JOIN delivery d ON d.id = a.delivery_id ORDER BY a.id LIMIT 1000",
+            )?;
+            let (mut rows, mut oldest) = (statement.query([])?, None);
+            while let Some(row) = rows.next()? {
+                oldest = Some(row.get(0)?);
+                let pending: bool = row.get(1)?;
+                if !pending {
+                    break;
+                }
+            }
+            Ok(oldest)
+        };
+        read().doing("look for the oldest attempt")
+    }
+
     /// `PRAGMA data_version`: another number than before says that something was committed since.
     ///
     /// # Errors

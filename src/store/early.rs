@@ -1,0 +1,450 @@
+//! A log that is as large as it may be: the oldest finished work goes before its days are over.
+//!
+//! A chunk goes by the ids of attempts, from the oldest on: a delivery that has ended goes at its last
+//! attempt, whole, in one transaction with its attempts and what else refers to it, and with its body
+//! where no other delivery needs that. So what goes is what ended first, and no reader ever sees half
+//! of it. The hourly marks of [`super::retain`] are of no use for this: a small log is full within
+//! minutes of one mark, and ids of deliveries say when work began, not when it ended. What ended without
+//! an attempt, cancelled deliveries and rows set aside, goes when the attempts of its time are gone.
+//!
+//! What a file gives back is reused, so the file stays as long as it may be while work comes and goes,
+//! and only where it is longer are pages cut off. When there is time for a chunk, and how large it is,
+//! is the caller's. Pending work is not touched, nor is anything of the outbox.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::faults::DoingWith as _;
+use super::wal::WalBounds;
+use super::{Error, Store};
+use crate::model::{AttemptId, DeliveryId, EventId, PayloadId, crash};
+
+/// One part in so many of the file is kept free, so that work finds room until some of the old is deleted.
+const FREE_SHARE: u64 = 16;
+
+/// Pages given back in one call, a few milliseconds.
+const VACUUM_PAGES: u64 = 400;
+
+/// Freed pages are counted after so many deliveries, for each may have a body of many pages.
+const COUNT_EVERY: usize = 8;
+
+/// Pages that a chunk may free for each of its rows, 32 KiB: then it ends, however many rows are left.
+const PAGES_PER_ROW: u64 = 4;
+
+/// Cancelled deliveries are looked at again when the attempts that go are so much later.
+const CANCELLED_EVERY_MS: i64 = 60_000;
+
+/// How large a log may be, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeBounds {
+    /// The file, so that it and a WAL that is cut are below the size that was asked for.
+    pub file: u64,
+    /// What is used of it: beyond this work is deleted.
+    pub used: u64,
+    /// The WAL's own.
+    pub wal: WalBounds,
+}
+
+/// One chunk of [`Store::shrink`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shrunk {
+    /// Bytes of the file that were in use before.
+    pub used: u64,
+    /// Deliveries deleted, and rows that had been set aside.
+    pub deleted: usize,
+    /// Whether there is more to do; call again.
+    pub more: bool,
+    /// The log is too large, and nothing is left that may go.
+    pub stuck: bool,
+}
+
+/// What goes at once.
+struct Work {
+    id: DeliveryId,
+    event_id: EventId,
+    payload_id: PayloadId,
+}
+
+/// An attempt, oldest first, with what is known of its delivery.
+struct Seen {
+    attempt: AttemptId,
+    time_ms: i64,
+    webhook: String,
+    state: Option<String>,
+    is_last: bool,
+    work: Work,
+}
+
+/// Whether the process has that delivery of that webhook in hand.
+type Held<'a> = &'a dyn Fn(&str, DeliveryId) -> bool;
+
+const OLDEST: &str =
+    "SELECT a.id, a.time, a.webhook, a.delivery_id, d.state, d.event_id, d.payload_id,
+         NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = a.delivery_id AND b.id > a.id)
+    FROM attempt a LEFT JOIN delivery d ON d.id = a.delivery_id
+   WHERE a.id > ?1 ORDER BY a.id LIMIT ?2";
+
+/// `?1` and `?2`: of that webhook behind that id; the second of the two is for all webhooks behind it.
+const CANCELLED: [&str; 2] = [
+    "SELECT id, webhook, event_id, payload_id, coalesce(finished_at, 0),
+            NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = delivery.id AND b.id > ?4)
+       FROM delivery INDEXED BY delivery_ended
+      WHERE state = 'cancelled' AND webhook = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+    "SELECT id, webhook, event_id, payload_id, coalesce(finished_at, 0),
+            NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = delivery.id AND b.id > ?4)
+       FROM delivery INDEXED BY delivery_ended
+      WHERE state = 'cancelled' AND webhook > ?1 AND ?2 = ?2 ORDER BY webhook, id LIMIT ?3",
+];
+
+/// The delivery and all that refers to it: `?1` is its id. The order of who sent it again stays while that is
+/// pending, for the daemon may not have seen it yet; it is a few bytes, and goes after its days.
+const DELETE: [&str; 3] = [
+    "DELETE FROM attempt WHERE delivery_id = ?1",
+    "DELETE FROM redelivery WHERE delivery_id = ?1 AND NOT EXISTS
+       (SELECT 1 FROM delivery d WHERE d.id = redelivery.new_delivery_id AND d.state = 'pending')",
+    "DELETE FROM delivery WHERE id = ?1",
+];
+
+/// Its body, unless somebody needs it yet.
+const DELETE_BODY: &str = "DELETE FROM payload WHERE id = ?1
+     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_id = ?2 AND d.payload_id = ?1)
+     AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = ?1)";
+
+/// The step is that of all retention.
+const STEP: &str = "delete old rows";
+
+impl SizeBounds {
+    /// Those of a log that is to be below `max_bytes`.
+    #[must_use]
+    pub fn of(max_bytes: u64) -> Self {
+        let wal = WalBounds::of(Some(max_bytes));
+        let file = max_bytes.saturating_sub(wal.cut_bytes());
+        Self {
+            file,
+            used: file - file / FREE_SHARE,
+            wal,
+        }
+    }
+}
+
+/// The bytes of the log's file and of its WAL, asked of their paths: opening them would drop SQLite's locks.
+#[must_use]
+pub(crate) fn size(log: &Path) -> (u64, u64) {
+    // The WAL is beside the file itself, wherever a link to it is.
+    let real = std::fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
+    let mut wal = real.clone().into_os_string();
+    wal.push("-wal");
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
+    (bytes(&real), bytes(Path::new(&wal)))
+}
+
+impl Store {
+    /// Makes the log smaller by one chunk where it is beyond its bounds: deletes what ended first, looking
+    /// at no more than `max_rows` of each kind, or gives pages back. What the process has in hand stays.
+    ///
+    /// # Errors
+    /// The log can't be written; the next call goes on at the same place.
+    pub fn shrink(
+        &mut self,
+        bounds: &SizeBounds,
+        max_rows: usize,
+        now_ms: i64,
+        held: Held<'_>,
+    ) -> Result<Shrunk, Error> {
+        let pages =
+            Pages::of(&self.connection).doing_with(&self.faults, "ask for the log's size")?;
+        let mut shrunk = Shrunk {
+            used: pages.used(),
+            ..Shrunk::default()
+        };
+        if shrunk.used > bounds.used {
+            let (deleted, more) = self.delete_oldest(max_rows, now_ms, held)?;
+            (shrunk.deleted, shrunk.more, shrunk.stuck) = (deleted, more, !more);
+        }
+        if !shrunk.more && pages.all() > bounds.file && pages.free > 0 {
+            let surplus = (pages.all() - bounds.file).div_ceil(pages.bytes);
+            let freed = give_back(&self.connection, surplus.min(pages.free).min(VACUUM_PAGES))
+                .doing_with(&self.faults, "give free pages back")?;
+            self.unsynced |= freed;
+            shrunk.more = freed;
+        }
+        Ok(shrunk)
+    }
+
+    /// How many went, and whether there may be more.
+    fn delete_oldest(
+        &mut self,
+        max_rows: usize,
+        now_ms: i64,
+        held: Held<'_>,
+    ) -> Result<(usize, bool), Error> {
+        let max_rows = max_rows.max(1);
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        let seen = oldest(&self.connection, self.early.after, limit)
+            .doing_with(&self.faults, "look for the oldest attempts")?;
+        let exhausted = seen.len() < max_rows;
+        if let Some(last) = seen.last() {
+            self.count_up_to(last.attempt, now_ms)?;
+        }
+        let most_pages = u64::try_from(max_rows)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(PAGES_PER_ROW);
+        let (mut deleted, whole) = self.delete_seen(&seen, most_pages, held)?;
+        let until_ms = if exhausted && whole {
+            i64::MAX
+        } else {
+            self.early.time_ms
+        };
+        let (cancelled, looked) = self.delete_cancelled((limit, most_pages), until_ms, held)?;
+        let aside = self.delete_set_aside(until_ms, limit)?;
+        deleted += cancelled + aside;
+        let more = !exhausted || !whole || !looked || deleted > 0;
+        Ok((deleted, more))
+    }
+
+    /// The roll-up is counted from rows after a crash: none goes that it has not counted.
+    fn count_up_to(&mut self, attempt: AttemptId, now_ms: i64) -> Result<(), Error> {
+        let counted: AttemptId = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(attempt_id), 0) FROM rolled_up")
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .doing_with(&self.faults, "read how far the roll-up is")?;
+        if attempt > counted {
+            self.roll_up(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes those that ended with an attempt among these, and whether it came to the end of them.
+    fn delete_seen(
+        &mut self,
+        seen: &[Seen],
+        most_pages: u64,
+        held: Held<'_>,
+    ) -> Result<(usize, bool), Error> {
+        let goes = |seen: &Seen| match seen.state.as_deref() {
+            Some("pending") => false,
+            // Its attempt may be under way: a cancelled one is not called back.
+            Some("cancelled") if held(&seen.webhook, seen.work.id) => false,
+            _ => seen.is_last,
+        };
+        let Some(first) = seen.first() else {
+            return Ok((0, true));
+        };
+        let (deleted, last) = if seen.iter().any(goes) {
+            self.transact(STEP, |t| {
+                let (mut bin, mut last) = (Bin::new(t, most_pages)?, first);
+                for one in seen {
+                    if bin.is_full()? {
+                        break;
+                    }
+                    if goes(one) {
+                        bin.delete(&one.work)?;
+                    }
+                    last = one;
+                }
+                Ok((bin.deleted, last))
+            })?
+        } else {
+            (0, seen.last().unwrap_or(first))
+        };
+        (self.early.after, self.early.time_ms) = (last.attempt, last.time_ms);
+        Ok((
+            deleted,
+            seen.last().is_some_and(|end| end.attempt == last.attempt),
+        ))
+    }
+
+    /// Deletes what was cancelled before then and has no later attempt, and whether the look at them is
+    /// over: one begins with each minute of what goes, for they stand in no order of time.
+    fn delete_cancelled(
+        &mut self,
+        (limit, most_pages): (i64, u64),
+        until_ms: i64,
+        held: Held<'_>,
+    ) -> Result<(usize, bool), Error> {
+        let early = &self.early;
+        let is_new =
+            |looked_ms: i64| early.time_ms.abs_diff(looked_ms) >= CANCELLED_EVERY_MS.unsigned_abs();
+        let begun = early.place != <_>::default();
+        if !begun && until_ms != i64::MAX && !early.looked_ms.is_none_or(is_new) {
+            return Ok((0, true));
+        }
+        let cancelled = cancelled(&self.connection, &early.place, early.after, limit)
+            .doing_with(&self.faults, "look for cancelled deliveries")?;
+        let goes = |(work, webhook, finished_ms, is_last): &&(Work, String, i64, bool)| {
+            *is_last && *finished_ms <= until_ms && !held(webhook, work.id)
+        };
+        let place = cancelled
+            .last()
+            .map(|(work, webhook, ..)| (webhook.clone(), work.id));
+        let mut going = cancelled.iter().filter(goes).peekable();
+        let mut deleted = 0;
+        if going.peek().is_some() {
+            let whole;
+            (deleted, whole) = self.transact(STEP, |t| {
+                let mut bin = Bin::new(t, most_pages)?;
+                for (work, ..) in going {
+                    if bin.is_full()? {
+                        return Ok((bin.deleted, false));
+                    }
+                    bin.delete(work)?;
+                }
+                Ok((bin.deleted, true))
+            })?;
+            if !whole {
+                // The same again: those that are left are found by it.
+                return Ok((deleted, false));
+            }
+        }
+        let looked = i64::try_from(cancelled.len()).unwrap_or(i64::MAX) < limit;
+        if looked {
+            self.early.looked_ms = Some(self.early.time_ms);
+        }
+        self.early.place = place.filter(|_| !looked).unwrap_or_default();
+        Ok((deleted, looked))
+    }
+
+    /// Deletes rows that were set aside before then.
+    fn delete_set_aside(&mut self, until_ms: i64, limit: i64) -> Result<usize, Error> {
+        let end: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT max(id) FROM (SELECT id, time FROM rejected ORDER BY id LIMIT ?2) WHERE time <= ?1",
+            )
+            .and_then(|mut s| s.query_row([until_ms, limit], |row| row.get(0)))
+            .doing_with(&self.faults, "look for rows set aside")?;
+        let Some(end) = end else { return Ok(0) };
+        self.transact(STEP, |t| {
+            t.prepare_cached("DELETE FROM rejected WHERE id <= ?1 AND time <= ?2")?
+                .execute([end, until_ms])
+        })
+    }
+}
+
+fn oldest(connection: &Connection, after: AttemptId, limit: i64) -> rusqlite::Result<Vec<Seen>> {
+    let mut statement = connection.prepare_cached(OLDEST)?;
+    let rows = statement.query_map(params![after, limit], |row| {
+        Ok(Seen {
+            attempt: row.get(0)?,
+            time_ms: row.get(1)?,
+            webhook: row.get(2)?,
+            state: row.get(4)?,
+            is_last: row.get(7)?,
+            work: Work {
+                id: row.get(3)?,
+                // An attempt without a delivery has no body either.
+                event_id: row.get::<_, Option<EventId>>(5)?.unwrap_or_default(),
+                payload_id: row.get::<_, Option<PayloadId>>(6)?.unwrap_or_default(),
+            },
+        })
+    })?;
+    rows.collect()
+}
+
+/// Up to so many behind that place.
+fn cancelled(
+    connection: &Connection,
+    (webhook, id): &(String, DeliveryId),
+    after: AttemptId,
+    limit: i64,
+) -> rusqlite::Result<Vec<(Work, String, i64, bool)>> {
+    let mut all = Vec::new();
+    for sql in CANCELLED {
+        let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![webhook, id, left, after], |row| {
+            let work = Work {
+                id: row.get(0)?,
+                event_id: row.get(2)?,
+                payload_id: row.get(3)?,
+            };
+            Ok((work, row.get(1)?, row.get(4)?, row.get(5)?))
+        })?;
+        for row in rows {
+            all.push(row?);
+        }
+    }
+    Ok(all)
+}
+
+/// What a transaction deletes, until it has freed so many pages.
+struct Bin<'a> {
+    transaction: &'a Transaction<'a>,
+    deleted: usize,
+    full_at: u64,
+}
+
+impl<'a> Bin<'a> {
+    fn new(transaction: &'a Transaction<'a>, most_pages: u64) -> rusqlite::Result<Self> {
+        let free = pragma(transaction, "PRAGMA freelist_count")?;
+        Ok(Self {
+            transaction,
+            deleted: 0,
+            full_at: free.saturating_add(most_pages),
+        })
+    }
+
+    fn is_full(&self) -> rusqlite::Result<bool> {
+        if self.deleted == 0 || !self.deleted.is_multiple_of(COUNT_EVERY) {
+            return Ok(false);
+        }
+        Ok(pragma(self.transaction, "PRAGMA freelist_count")? >= self.full_at)
+    }
+
+    fn delete(&mut self, work: &Work) -> rusqlite::Result<()> {
+        for sql in DELETE {
+            self.transaction.prepare_cached(sql)?.execute([work.id])?;
+        }
+        let body = params![work.payload_id, work.event_id];
+        self.transaction
+            .prepare_cached(DELETE_BODY)?
+            .execute(body)?;
+        self.deleted += 1;
+        Ok(())
+    }
+}
+
+/// The pages of the file, with what is in the WAL of them.
+struct Pages {
+    bytes: u64,
+    count: u64,
+    free: u64,
+}
+
+impl Pages {
+    fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            bytes: pragma(connection, "PRAGMA page_size")?.max(1),
+            count: pragma(connection, "PRAGMA page_count")?,
+            free: pragma(connection, "PRAGMA freelist_count")?,
+        })
+    }
+
+    fn all(&self) -> u64 {
+        self.count * self.bytes
+    }
+
+    fn used(&self) -> u64 {
+        (self.count - self.free.min(self.count)) * self.bytes
+    }
+}
+
+fn pragma(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
+    let number: i64 = connection
+        .prepare_cached(pragma)?
+        .query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(number).unwrap_or(0))
+}
+
+/// Whether any page was given back: a file without `auto_vacuum`, as .recover makes it, gives none.
+fn give_back(connection: &Connection, pages: u64) -> rusqlite::Result<bool> {
+    let before = pragma(connection, "PRAGMA freelist_count")?;
+    // Stepped to its end: each step frees one page.
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    crash::point("sweep", "pages given back");
+    Ok(pragma(connection, "PRAGMA freelist_count")? < before)
+}
