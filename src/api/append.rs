@@ -91,7 +91,7 @@ struct Waits(Arc<Dispatch<Client>>);
 
 impl Waits {
     fn new(dispatch: &Arc<Dispatch<Client>>) -> Self {
-        dispatch.counters().append_asked(&dispatch.clock);
+        dispatch.counters().append_asked(dispatch.clock());
         Self(dispatch.clone())
     }
 }
@@ -154,7 +154,7 @@ impl Append {
         let order = Order {
             events,
             mode,
-            since: self.dispatch.clock.instant(),
+            since: self.dispatch.clock().instant(),
             _waits: Waits::new(&self.dispatch),
             answer,
         };
@@ -195,11 +195,11 @@ impl Desk {
 
     /// To be said after whatever may wait for the application's transactions.
     fn moved(&self) {
-        self.dispatch.counters().append_moved(&self.dispatch.clock);
+        self.dispatch.counters().append_moved(self.dispatch.clock());
     }
 
     fn serve(&mut self, mut batch: Vec<Order>) {
-        let now = self.dispatch.clock.instant();
+        let now = self.dispatch.clock().instant();
         let late = |order: &mut Order| now.saturating_duration_since(order.since) > LONGEST_WAIT;
         for order in batch.extract_if(.., late) {
             order.reply(Err(busy("the outbox is busy with other writers")));
@@ -237,7 +237,7 @@ impl Desk {
         let Some((tail, appender)) = &self.outbox else {
             return Ok(());
         };
-        let now = self.dispatch.clock.instant().into_std();
+        let now = self.dispatch.clock().instant().into_std();
         tail.check_companions(now, false).map_err(|error| {
             appender.abandon();
             refusal(&error)

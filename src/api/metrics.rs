@@ -181,7 +181,7 @@ impl Api {
             started_ms,
         } = self.now().await.inside;
         let mut page = Page::default();
-        let now_ms = self.dispatch.clock.now_ms();
+        let now_ms = self.dispatch.clock().now_ms();
         daemon(&mut page, started_ms, &snapshot);
         of_webhooks(&mut page, &snapshot);
         of_files(&mut page, &files, now_ms);

@@ -162,7 +162,7 @@ async fn serve(
         taken: Mutex::default(),
     });
     let mut connections = JoinSet::new();
-    let (clock, mut told) = (api.dispatch.clock.clone(), None);
+    let (clock, mut told) = (api.dispatch.clock().clone(), None);
     loop {
         while connections.try_join_next().is_some() {}
         let next = async {
@@ -219,7 +219,7 @@ async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let activity = Arc::new(Activity::new(api.dispatch.clock.clone()));
+    let activity = Arc::new(Activity::new(api.dispatch.clock().clone()));
     places.enter(&activity);
     api.counts.open.fetch_add(1, Ordering::Relaxed);
     let seat = Permit {

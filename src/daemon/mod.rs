@@ -219,7 +219,7 @@ async fn start(
         config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
         outbox: config.outbox.path.clone(),
         log: config.log.path.clone(),
-        started_ms: dispatch.clock.now_ms(),
+        started_ms: dispatch.clock().now_ms(),
     };
     loops.spawn(notify::tell(dispatch.clone(), about.clone()));
     let (tell, followed) = oneshot::channel();
@@ -321,7 +321,7 @@ fn follow(
     let (claim, opening, of_log) = (opening.keep(), opening.clone(), dispatch.clone());
     let open = move || {
         let mut tail = opening.open().map_err(IntakeError::Outbox)?;
-        let now_ms = of_log.clock.now_ms();
+        let now_ms = of_log.clock().now_ms();
         let cursor = opening::resolve_cursor(&mut tail, &mut of_log.store(), now_ms)?;
         Ok((tail, cursor))
     };
@@ -398,7 +398,7 @@ async fn stop(
     };
     let finished = tokio::select! {
         finished = finished => finished,
-        () = second::signal(&dispatch.clock, async || signals.any().await) => {
+        () = second::signal(dispatch.clock(), async || signals.any().await) => {
             Err(Error::Interrupted { in_flight: dispatch.in_flight() })
         }
     };

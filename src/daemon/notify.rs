@@ -63,7 +63,7 @@ pub(super) async fn tell(
     let watchdog = sd_notify::watchdog_enabled();
     let look = watchdog.map_or(LOOK, |limit| LOOK.min(limit / 4));
     let mut status = Line::new(about);
-    let mut progress = Progress::new(&dispatch.clock);
+    let mut progress = Progress::new(dispatch.clock());
     let mut told = is_told(&[
         NotifyState::Ready,
         NotifyState::Status(status.line(&dispatch).await.unwrap_or_default()),
@@ -71,7 +71,7 @@ pub(super) async fn tell(
     loop {
         // Without it the service would never be up.
         told = told || is_told(&[NotifyState::Ready]);
-        match progress.stands_still(&dispatch.ticks(), &dispatch.clock) {
+        match progress.stands_still(&dispatch.ticks(), dispatch.clock()) {
             None if watchdog.is_some() => say(&[NotifyState::Watchdog]),
             None => {}
             Some(part) => tracing::error!(

@@ -82,6 +82,8 @@ mod tests {
             origin: Trigger::Event,
             attempts: number.saturating_sub(1),
             due_at_ms: 0,
+            created_at_ms: 0,
+            payload_id: crate::model::PayloadId::NONE,
             body: bytes::Bytes::new(),
         }
     }

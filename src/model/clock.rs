@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 use tokio::time::Instant;
 
 /// Wall-clock and monotonic time.
@@ -72,6 +73,18 @@ impl Clock {
     pub fn instant(&self) -> Instant {
         Instant::now()
     }
+}
+
+/// The UNIX second of `Sat, 28 Nov 2026 17:11:20 GMT`, if it is written in exactly that way (RFC 9110,
+/// section 5.6.7, IMF-fixdate).
+#[must_use]
+pub(crate) fn http_date_seconds(text: &str) -> Option<i64> {
+    let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+    let mut as_written = String::with_capacity(text.len());
+    DateTimePrinter::new()
+        .print_timestamp_rfc9110(&date, &mut as_written)
+        .ok()?;
+    (as_written == text).then(|| date.as_second())
 }
 
 /// Whole milliseconds of a span.

@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 21] = [
+pub const TRANSACTIONS: [&str; 22] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -24,6 +24,7 @@ pub const TRANSACTIONS: [&str; 21] = [
     "add deliveries",
     "cancel deliveries",
     "bring deliveries forward",
+    "park deliveries",
     "fail unreadable deliveries",
     "write a mark",
     "delete old rows",

@@ -60,6 +60,10 @@ pub struct Due {
     pub attempts: u32,
     /// When the next attempt is due, UNIX milliseconds.
     pub due_at_ms: i64,
+    /// When it was made, UNIX milliseconds.
+    pub created_at_ms: i64,
+    /// The body's id in the log.
+    pub payload_id: PayloadId,
     /// The body, to the byte: what is signed and sent.
     pub body: Bytes,
 }
@@ -150,6 +154,8 @@ impl Deferred {
             origin,
             attempts: 0,
             due_at_ms: now_ms,
+            created_at_ms: now_ms,
+            payload_id: self.payload_id,
             body: self.body.clone(),
         }
     }

@@ -137,7 +137,7 @@ impl Reading {
     /// a disk that answers nobody must not keep health from telling so.
     pub(crate) async fn warning<T: Transport>(&self, dispatch: &Dispatch<T>) -> Option<String> {
         let (log, reader) = (self.log.clone(), self.of_health.clone());
-        let since_ms = dispatch.clock.now_ms() - DAY_MS;
+        let since_ms = dispatch.clock().now_ms() - DAY_MS;
         let count = dispatch.with_blocking(move || {
             let mut reader = reader.try_lock()?;
             if reader.is_none() {
@@ -151,19 +151,19 @@ impl Reading {
     /// All that the files say, as it is now or was a moment ago.
     pub(crate) async fn whole<T: Transport>(&self, dispatch: &Dispatch<T>) -> Arc<Files> {
         let mut kept = self.kept.lock().await;
-        let begun = dispatch.clock.instant();
+        let begun = dispatch.clock().instant();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.until > begun) {
             return kept.files.clone();
         }
         let (log, outbox) = (self.log.clone(), self.outbox.clone());
         let connections = self.connections.clone();
-        let since_ms = dispatch.clock.now_ms() - DAY_MS;
+        let since_ms = dispatch.clock().now_ms() - DAY_MS;
         let read = move || {
             let mut connections = connections.lock();
             read(&log, &outbox, since_ms, &mut connections)
         };
         let files = Arc::new(dispatch.with_blocking(read).await);
-        let now = dispatch.clock.instant();
+        let now = dispatch.clock().instant();
         let took = now.saturating_duration_since(begun);
         *kept = Some(Kept {
             until: now + FRESH.max(took * SHARE),

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Doing;
 use super::faults::DoingWith as _;
-use super::insert::{Made, bodies_are_there, insert};
+use super::insert::{Made, Takes, bodies_are_there, insert};
 use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
 use crate::model::{
@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// Takes one batch of the outbox in. Every delivery is due at once; they are returned in the
-    /// order of the events and of their webhooks. What `later` says of a webhook's deliveries is
+    /// order of the events and of their webhooks. What memory `takes` is queued, the rest parked. What `later` says of a webhook's deliveries is
     /// true is owed: [`Store::materialize`] makes them.
     ///
     /// # Errors
@@ -61,17 +61,18 @@ impl Store {
         &mut self,
         admission: &Admission,
         later: &dyn Fn(&str) -> bool,
+        takes: Takes<'_>,
         now_ms: i64,
     ) -> Result<(Vec<Due>, Vec<Deferred>), Error> {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
-        self.transact("admit events", |t| {
+        self.transact_by_heart("admit events", |t, books| {
             let made = Made {
                 generation,
                 origin: Trigger::Event,
                 now_ms,
             };
-            let made = made.fan_out(t, &admission.events, later)?;
+            let made = made.fan_out(t, (books, takes), &admission.events, later)?;
             reject(t, generation, &admission.rejected, now_ms)?;
             gaps::write(t, &admission.gaps)?;
             write_cursor(t, &admission.cursor, now_ms)?;
@@ -118,7 +119,7 @@ impl Store {
         admission: &Admission,
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
-        self.admit(admission, &|_| false, now_ms)
+        self.admit(admission, &|_| false, &mut |_| false, now_ms)
             .map(|(dues, _)| dues)
     }
 
@@ -131,11 +132,12 @@ impl Store {
         generation: Generation,
         events: &[FanOut],
         origin: Trigger,
+        takes: Takes<'_>,
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
         bodies_are_there(events)?;
-        self.transact("add deliveries", |t| {
-            insert(t, generation, events, origin, now_ms)
+        self.transact_by_heart("add deliveries", |t, books| {
+            insert(t, (books, takes), generation, events, origin, now_ms)
         })
     }
 }

@@ -33,7 +33,7 @@ const WRITER_BUSY: Duration = Duration::from_millis(250);
 const READER_BUSY: Duration = Duration::from_secs(2);
 
 /// More than there are statements in this module, so that none is prepared twice.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// The connection of the one writer.
 pub(super) fn writer(path: &Path, vfs: Vfs) -> Result<Connection, Error> {

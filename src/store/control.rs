@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::faults::DoingWith as _;
-use super::{Error, Reader, Store, insert};
+use super::{Error, Reader, Store, insert, next, schema, words};
 use crate::model::{
     DeliveryId, Due, EventId, FanOut, Generation, IdRange, ReplayId, TimeWindow, Trigger,
 };
@@ -147,11 +147,19 @@ impl Store {
         replay: &Replay,
         next_id: EventId,
         events: &[FanOut],
+        takes: insert::Takes<'_>,
         now_ms: i64,
     ) -> Result<Vec<Due>, Error> {
         insert::bodies_are_there(events)?;
-        self.transact("replay events", |t| {
-            let dues = insert::insert(t, replay.generation, events, Trigger::Replay, now_ms)?;
+        self.transact_by_heart("replay events", |t, books| {
+            let dues = insert::insert(
+                t,
+                (books, takes),
+                replay.generation,
+                events,
+                Trigger::Replay,
+                now_ms,
+            )?;
             t.prepare_cached("UPDATE replay SET next_id = ?2, done = done + ?3 WHERE id = ?1")?
                 .execute(params![
                     replay.id,
@@ -220,22 +228,36 @@ fn replay(row: &Row<'_>) -> rusqlite::Result<Replay> {
     })
 }
 
+/// What selects those that ended so: not those that a later redelivery has taken up, and no tests. `?6`
+/// is the state. The second is of the shape before.
+const ENDED: [&str; 2] = [
+    "FROM ended e INDEXED BY ended_webhook
+      WHERE e.state = ?6 AND e.webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND e.id > ?2 AND e.id <= ?3
+        AND e.finished_at >= ?4 AND e.finished_at < ?5 AND e.origin <> 3
+        AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = e.id)",
+    "FROM old_delivery e INDEXED BY delivery_ended
+      WHERE (e.state = 'failed' OR e.state = 'cancelled') AND e.state = CASE ?6 WHEN 0 THEN 'failed' ELSE 'cancelled' END
+        AND e.webhook = ?1 AND e.id > ?2 AND e.id <= ?3
+        AND e.finished_at >= ?4 AND e.finished_at < ?5 AND e.origin <> 'test'
+        AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = e.id)",
+];
+
 impl Ended {
-    /// What selects them: not those that a later redelivery has taken up, and no tests.
-    fn condition(self) -> &'static str {
+    fn state(self) -> i64 {
         match self {
-            Self::Failed => {
-                "d.state = 'failed' AND d.webhook = ?1 AND d.id > ?2 AND d.id <= ?3
-                 AND d.finished_at >= ?4 AND d.finished_at < ?5 AND d.origin <> 'test'
-                 AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
-            }
-            Self::Cancelled => {
-                "d.state = 'cancelled' AND d.webhook = ?1 AND d.id > ?2 AND d.id <= ?3
-                 AND d.finished_at >= ?4 AND d.finished_at < ?5 AND d.origin <> 'test'
-                 AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
-            }
+            Self::Failed => words::FAILED,
+            Self::Cancelled => words::CANCELLED,
         }
     }
+}
+
+/// What there is to ask, the rows of the shape before first, for their ids are lower.
+fn ended_in(connection: &rusqlite::Connection) -> rusqlite::Result<&'static [&'static str]> {
+    Ok(if schema::has_earlier(connection)? {
+        &[ENDED[1], ENDED[0]]
+    } else {
+        &ENDED[..1]
+    })
 }
 
 impl Reader {
@@ -268,7 +290,7 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn newest_delivery(&self) -> Result<DeliveryId, Error> {
         self.connection
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM delivery")
+            .prepare_cached(next::NEWEST_DELIVERY)
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
             .doing("read the newest delivery")
     }
@@ -280,8 +302,13 @@ impl Reader {
     pub(crate) fn oldest_pending(&self, webhook: &str) -> Result<Option<i64>, Error> {
         self.connection
             .prepare_cached(
-                "SELECT created_at FROM delivery INDEXED BY delivery_pending
-                  WHERE state = 'pending' AND webhook = ?1 ORDER BY due_at LIMIT 1",
+                "SELECT created_at FROM (
+                   SELECT created_at, due_at FROM queued
+                    WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
+                   UNION ALL SELECT * FROM (
+                     SELECT created_at, due_at FROM parked INDEXED BY parked_due
+                      WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
+                      ORDER BY due_at LIMIT 1)) ORDER BY due_at LIMIT 1",
             )
             .and_then(|mut s| s.query_row([webhook], |row| row.get(0)).optional())
             .doing("look for the oldest pending delivery")
@@ -300,26 +327,24 @@ impl Reader {
         ids: IdRange<DeliveryId>,
         max_rows: usize,
     ) -> Result<Vec<DeliveryId>, Error> {
-        let sql = format!(
-            "SELECT d.id FROM delivery d INDEXED BY delivery_ended WHERE {} ORDER BY d.id LIMIT ?6",
-            how.condition()
-        );
-        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         let read = || -> rusqlite::Result<Vec<DeliveryId>> {
-            self.connection
-                .prepare_cached(&sql)?
-                .query_map(
-                    params![
-                        webhook,
-                        ids.after,
-                        ids.up_to,
-                        window.from_ms,
-                        window.to_ms,
-                        limit
-                    ],
+            let mut found = Vec::new();
+            for from in ended_in(&self.connection)? {
+                let limit = i64::try_from(max_rows - found.len()).unwrap_or(i64::MAX);
+                let mut statement = self
+                    .connection
+                    .prepare_cached(&format!("SELECT e.id {from} ORDER BY e.id LIMIT ?7"))?;
+                let ids = (ids.after, ids.up_to);
+                let times = (window.from_ms, window.to_ms);
+                let rows = statement.query_map(
+                    params![webhook, ids.0, ids.1, times.0, times.1, how.state(), limit],
                     |row| row.get(0),
-                )?
-                .collect()
+                )?;
+                for id in rows {
+                    found.push(id?);
+                }
+            }
+            Ok(found)
         };
         read().doing("list what can be sent again")
     }
@@ -335,18 +360,20 @@ impl Reader {
         window: TimeWindow,
         up_to: DeliveryId,
     ) -> Result<i64, Error> {
-        let sql = format!(
-            "SELECT count(*) FROM delivery d INDEXED BY delivery_ended WHERE {}",
-            how.condition()
-        );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut s| {
-                s.query_row(
-                    params![webhook, 0, up_to, window.from_ms, window.to_ms],
-                    |row| row.get(0),
-                )
-            })
-            .doing("count what can be sent again")
+        let count = || -> rusqlite::Result<i64> {
+            let mut all = 0;
+            for from in ended_in(&self.connection)? {
+                let times = (window.from_ms, window.to_ms);
+                all += self
+                    .connection
+                    .prepare_cached(&format!("SELECT count(*) {from}"))?
+                    .query_row(
+                        params![webhook, 0, up_to, times.0, times.1, how.state()],
+                        |row| row.get::<_, i64>(0),
+                    )?;
+            }
+            Ok(all)
+        };
+        count().doing("count what can be sent again")
     }
 }

@@ -11,14 +11,15 @@
 //! and only where it is longer are pages cut off. When there is time for a chunk, and how large it is,
 //! is the caller's. Pending work is not touched, nor is anything of the outbox.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction, params};
 
 use super::faults::DoingWith as _;
 use super::wal::WalBounds;
-use super::{Error, Store};
-use crate::model::{AttemptId, DeliveryId, EventId, PayloadId, crash};
+use super::{Error, Store, next, schema};
+use crate::model::{AttemptId, DeliveryId, PayloadId, crash};
 
 /// One part in so many of the file is kept free, so that work finds room until some of the old is deleted.
 const FREE_SHARE: u64 = 16;
@@ -62,7 +63,6 @@ pub struct Shrunk {
 /// What goes at once.
 struct Work {
     id: DeliveryId,
-    event_id: EventId,
     payload_id: PayloadId,
 }
 
@@ -71,7 +71,16 @@ struct Seen {
     attempt: AttemptId,
     time_ms: i64,
     webhook: String,
-    state: Option<String>,
+    is_pending: bool,
+    is_cancelled: bool,
+    is_last: bool,
+    work: Work,
+}
+
+/// A delivery that was cancelled.
+struct Cancelled {
+    webhook: String,
+    finished_ms: i64,
     is_last: bool,
     work: Work,
 }
@@ -79,37 +88,52 @@ struct Seen {
 /// Whether the process has that delivery of that webhook in hand.
 type Held<'a> = &'a dyn Fn(&str, DeliveryId) -> bool;
 
-const OLDEST: &str =
-    "SELECT a.id, a.time, a.webhook, a.delivery_id, d.state, d.event_id, d.payload_id,
+const OLDEST: &str = "SELECT a.id, a.time, n.name, a.delivery_id, a.payload_id,
+         EXISTS (SELECT 1 FROM parked WHERE id = a.delivery_id) OR EXISTS (SELECT 1 FROM queued WHERE id = a.delivery_id),
+         EXISTS (SELECT 1 FROM ended WHERE id = a.delivery_id AND state = 1),
          NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = a.delivery_id AND b.id > a.id)
-    FROM attempt a LEFT JOIN delivery d ON d.id = a.delivery_id
+    FROM attempt a JOIN webhook_name n ON n.id = a.webhook_id
    WHERE a.id > ?1 ORDER BY a.id LIMIT ?2";
 
-/// `?1` and `?2`: of that webhook behind that id; the second of the two is for all webhooks behind it.
-const CANCELLED: [&str; 2] = [
-    "SELECT id, webhook, event_id, payload_id, coalesce(finished_at, 0),
-            NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = delivery.id AND b.id > ?4)
-       FROM delivery INDEXED BY delivery_ended
-      WHERE state = 'cancelled' AND webhook = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-    "SELECT id, webhook, event_id, payload_id, coalesce(finished_at, 0),
-            NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = delivery.id AND b.id > ?4)
-       FROM delivery INDEXED BY delivery_ended
-      WHERE state = 'cancelled' AND webhook > ?1 AND ?2 = ?2 ORDER BY webhook, id LIMIT ?3",
-];
+/// The same of the shape before. What was pending when that ended goes with its later attempts.
+const EARLIER_OLDEST: &str =
+    "SELECT a.id, a.time, a.webhook, a.delivery_id, coalesce(d.payload_id, 0),
+         coalesce(d.state = 'pending', 0), coalesce(d.state = 'cancelled', 0),
+         NOT EXISTS (SELECT 1 FROM old_attempt b WHERE b.delivery_id = a.delivery_id AND b.id > a.id)
+    FROM old_attempt a LEFT JOIN old_delivery d ON d.id = a.delivery_id
+   WHERE a.id > ?1 ORDER BY a.id LIMIT ?2";
+
+/// Of one webhook behind an id.
+const CANCELLED: &str = "SELECT id, payload_id, finished_at,
+         NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = ended.id AND b.id > ?4)
+    FROM ended INDEXED BY ended_webhook
+   WHERE webhook_id = ?1 AND state = 1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 /// The delivery and all that refers to it: `?1` is its id. The order of who sent it again stays while that is
 /// pending, for the daemon may not have seen it yet; it is a few bytes, and goes after its days.
 const DELETE: [&str; 3] = [
     "DELETE FROM attempt WHERE delivery_id = ?1",
-    "DELETE FROM redelivery WHERE delivery_id = ?1 AND NOT EXISTS
-       (SELECT 1 FROM delivery d WHERE d.id = redelivery.new_delivery_id AND d.state = 'pending')",
-    "DELETE FROM delivery WHERE id = ?1",
+    "DELETE FROM redelivery WHERE delivery_id = ?1
+       AND NOT EXISTS (SELECT 1 FROM parked WHERE id = redelivery.new_delivery_id)
+       AND NOT EXISTS (SELECT 1 FROM queued WHERE id = redelivery.new_delivery_id)",
+    "DELETE FROM ended WHERE id = ?1",
 ];
 
-/// Its body, unless somebody needs it yet.
+/// Its body, unless somebody needs it yet. What is queued has no index and is asked of memory.
 const DELETE_BODY: &str = "DELETE FROM payload WHERE id = ?1
-     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_id = ?2 AND d.payload_id = ?1)
+     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.payload_id = ?1)
+     AND NOT EXISTS (SELECT 1 FROM parked k WHERE k.payload_id = ?1)
+     AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.payload_id = ?1)
      AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = ?1)";
+
+/// What there is of the two in the shape before.
+const EARLIER_DELETE: [&str; 2] = [
+    "DELETE FROM old_attempt WHERE delivery_id = ?1",
+    "DELETE FROM old_delivery WHERE id = ?1",
+];
+const EARLIER_DELETE_BODY: &str = "DELETE FROM old_payload WHERE id = ?1
+     AND NOT EXISTS (SELECT 1 FROM old_delivery d
+                      WHERE d.event_id = old_payload.event_id AND d.payload_id = ?1)";
 
 /// The step is that of all retention.
 const STEP: &str = "delete old rows";
@@ -181,7 +205,7 @@ impl Store {
     ) -> Result<(usize, bool), Error> {
         let max_rows = max_rows.max(1);
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let seen = oldest(&self.connection, self.early.after, limit)
+        let (seen, with_earlier) = oldest(&self.connection, self.early.after, limit)
             .doing_with(&self.faults, "look for the oldest attempts")?;
         let exhausted = seen.len() < max_rows;
         if let Some(last) = seen.last() {
@@ -190,13 +214,18 @@ impl Store {
         let most_pages = u64::try_from(max_rows)
             .unwrap_or(u64::MAX)
             .saturating_mul(PAGES_PER_ROW);
-        let (mut deleted, whole) = self.delete_seen(&seen, most_pages, held)?;
+        let room = Room {
+            most_pages,
+            with_earlier,
+            now_ms,
+        };
+        let (mut deleted, whole) = self.delete_seen(&seen, room, held)?;
         let until_ms = if exhausted && whole {
             i64::MAX
         } else {
             self.early.time_ms
         };
-        let (cancelled, looked) = self.delete_cancelled((limit, most_pages), until_ms, held)?;
+        let (cancelled, looked) = self.delete_cancelled(limit, room, until_ms, held)?;
         let aside = self.delete_set_aside(until_ms, limit)?;
         deleted += cancelled + aside;
         let more = !exhausted || !whole || !looked || deleted > 0;
@@ -220,21 +249,18 @@ impl Store {
     fn delete_seen(
         &mut self,
         seen: &[Seen],
-        most_pages: u64,
+        room: Room,
         held: Held<'_>,
     ) -> Result<(usize, bool), Error> {
-        let goes = |seen: &Seen| match seen.state.as_deref() {
-            Some("pending") => false,
-            // Its attempt may be under way: a cancelled one is not called back.
-            Some("cancelled") if held(&seen.webhook, seen.work.id) => false,
-            _ => seen.is_last,
-        };
+        // The attempt of one that was cancelled may be under way: it is not called back.
+        let is_held = |seen: &Seen| seen.is_cancelled && held(&seen.webhook, seen.work.id);
+        let goes = |seen: &Seen| seen.is_last && !seen.is_pending && !is_held(seen);
         let Some(first) = seen.first() else {
             return Ok((0, true));
         };
         let (deleted, last) = if seen.iter().any(goes) {
             self.transact(STEP, |t| {
-                let (mut bin, mut last) = (Bin::new(t, most_pages)?, first);
+                let (mut bin, mut last) = (Bin::new(t, room)?, first);
                 for one in seen {
                     if bin.is_full()? {
                         break;
@@ -260,36 +286,33 @@ impl Store {
     /// over: one begins with each minute of what goes, for they stand in no order of time.
     fn delete_cancelled(
         &mut self,
-        (limit, most_pages): (i64, u64),
+        limit: i64,
+        room: Room,
         until_ms: i64,
         held: Held<'_>,
     ) -> Result<(usize, bool), Error> {
         let early = &self.early;
         let is_new =
             |looked_ms: i64| early.time_ms.abs_diff(looked_ms) >= CANCELLED_EVERY_MS.unsigned_abs();
-        let begun = early.place != <_>::default();
-        if !begun && until_ms != i64::MAX && !early.looked_ms.is_none_or(is_new) {
+        if early.place.is_none() && until_ms != i64::MAX && !early.looked_ms.is_none_or(is_new) {
             return Ok((0, true));
         }
-        let cancelled = cancelled(&self.connection, &early.place, early.after, limit)
+        let (cancelled, place) = cancelled(&self.connection, early.place, early.after, limit)
             .doing_with(&self.faults, "look for cancelled deliveries")?;
-        let goes = |(work, webhook, finished_ms, is_last): &&(Work, String, i64, bool)| {
-            *is_last && *finished_ms <= until_ms && !held(webhook, work.id)
+        let goes = |one: &&Cancelled| {
+            one.is_last && one.finished_ms <= until_ms && !held(&one.webhook, one.work.id)
         };
-        let place = cancelled
-            .last()
-            .map(|(work, webhook, ..)| (webhook.clone(), work.id));
         let mut going = cancelled.iter().filter(goes).peekable();
         let mut deleted = 0;
         if going.peek().is_some() {
             let whole;
             (deleted, whole) = self.transact(STEP, |t| {
-                let mut bin = Bin::new(t, most_pages)?;
-                for (work, ..) in going {
+                let mut bin = Bin::new(t, room)?;
+                for one in going {
                     if bin.is_full()? {
                         return Ok((bin.deleted, false));
                     }
-                    bin.delete(work)?;
+                    bin.delete(&one.work)?;
                 }
                 Ok((bin.deleted, true))
             })?;
@@ -298,12 +321,11 @@ impl Store {
                 return Ok((deleted, false));
             }
         }
-        let looked = i64::try_from(cancelled.len()).unwrap_or(i64::MAX) < limit;
-        if looked {
+        if place.is_none() {
             self.early.looked_ms = Some(self.early.time_ms);
         }
-        self.early.place = place.filter(|_| !looked).unwrap_or_default();
-        Ok((deleted, looked))
+        self.early.place = place;
+        Ok((deleted, place.is_none()))
     }
 
     /// Deletes rows that were set aside before then.
@@ -323,50 +345,95 @@ impl Store {
     }
 }
 
-fn oldest(connection: &Connection, after: AttemptId, limit: i64) -> rusqlite::Result<Vec<Seen>> {
-    let mut statement = connection.prepare_cached(OLDEST)?;
-    let rows = statement.query_map(params![after, limit], |row| {
-        Ok(Seen {
-            attempt: row.get(0)?,
-            time_ms: row.get(1)?,
-            webhook: row.get(2)?,
-            state: row.get(4)?,
-            is_last: row.get(7)?,
-            work: Work {
-                id: row.get(3)?,
-                // An attempt without a delivery has no body either.
-                event_id: row.get::<_, Option<EventId>>(5)?.unwrap_or_default(),
-                payload_id: row.get::<_, Option<PayloadId>>(6)?.unwrap_or_default(),
-            },
-        })
-    })?;
-    rows.collect()
-}
-
-/// Up to so many behind that place.
-fn cancelled(
+/// Up to so many behind that one, and whether there is anything of the shape before. What is left of
+/// that comes first, for its ids are lower.
+fn oldest(
     connection: &Connection,
-    (webhook, id): &(String, DeliveryId),
     after: AttemptId,
     limit: i64,
-) -> rusqlite::Result<Vec<(Work, String, i64, bool)>> {
+) -> rusqlite::Result<(Vec<Seen>, bool)> {
+    let with_earlier = schema::has_earlier(connection)?;
     let mut all = Vec::new();
-    for sql in CANCELLED {
+    for sql in with_earlier
+        .then_some(EARLIER_OLDEST)
+        .into_iter()
+        .chain([OLDEST])
+    {
         let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
         let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![webhook, id, left, after], |row| {
-            let work = Work {
-                id: row.get(0)?,
-                event_id: row.get(2)?,
-                payload_id: row.get(3)?,
-            };
-            Ok((work, row.get(1)?, row.get(4)?, row.get(5)?))
+        let rows = statement.query_map(params![after, left], |row| {
+            Ok(Seen {
+                attempt: row.get(0)?,
+                time_ms: row.get(1)?,
+                webhook: row.get(2)?,
+                is_pending: row.get(5)?,
+                is_cancelled: row.get(6)?,
+                is_last: row.get(7)?,
+                work: Work {
+                    id: row.get(3)?,
+                    payload_id: row.get(4)?,
+                },
+            })
         })?;
         for row in rows {
             all.push(row?);
         }
     }
-    Ok(all)
+    Ok((all, with_earlier))
+}
+
+/// Up to so many behind that place, of no more webhooks than that, and where to go on; `None`: that was all.
+fn cancelled(
+    connection: &Connection,
+    place: Option<(i64, DeliveryId)>,
+    after: AttemptId,
+    limit: i64,
+) -> rusqlite::Result<(Vec<Cancelled>, Option<(i64, DeliveryId)>)> {
+    let (first, mut behind) = place.unwrap_or_default();
+    let mut names = connection
+        .prepare_cached("SELECT id, name FROM webhook_name WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
+    let names: Vec<(i64, String)> = names
+        .query_map([first, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let ended = i64::try_from(names.len()).unwrap_or(i64::MAX) < limit;
+    let mut all: Vec<Cancelled> = Vec::new();
+    let mut last = first;
+    for (webhook_id, webhook) in names {
+        if webhook_id != first {
+            behind = DeliveryId::default();
+        }
+        last = webhook_id;
+        let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let mut statement = connection.prepare_cached(CANCELLED)?;
+        let rows = statement.query_map(params![webhook_id, behind, left, after], |row| {
+            Ok(Cancelled {
+                webhook: webhook.clone(),
+                finished_ms: row.get(2)?,
+                is_last: row.get(3)?,
+                work: Work {
+                    id: row.get(0)?,
+                    payload_id: row.get(1)?,
+                },
+            })
+        })?;
+        for row in rows {
+            all.push(row?);
+        }
+        if i64::try_from(all.len()).unwrap_or(i64::MAX) >= limit {
+            let behind = all.last().map_or(behind, |one| one.work.id);
+            return Ok((all, Some((webhook_id, behind))));
+        }
+    }
+    Ok((all, (!ended).then_some((last + 1, DeliveryId::default()))))
+}
+
+/// What a chunk may take, and what it has to know.
+#[derive(Clone, Copy)]
+struct Room {
+    most_pages: u64,
+    /// Whether there are tables of the shape before.
+    with_earlier: bool,
+    now_ms: i64,
 }
 
 /// What a transaction deletes, until it has freed so many pages.
@@ -374,15 +441,24 @@ struct Bin<'a> {
     transaction: &'a Transaction<'a>,
     deleted: usize,
     full_at: u64,
+    with_earlier: bool,
+    /// Bodies of what is queued.
+    queued: HashSet<PayloadId>,
 }
 
 impl<'a> Bin<'a> {
-    fn new(transaction: &'a Transaction<'a>, most_pages: u64) -> rusqlite::Result<Self> {
+    fn new(transaction: &'a Transaction<'a>, room: Room) -> rusqlite::Result<Self> {
+        // What goes is newer than the newest mark, as a rule: its ids are not given again all the same.
+        next::keep(transaction, room.now_ms)?;
         let free = pragma(transaction, "PRAGMA freelist_count")?;
+        let mut queued = transaction.prepare_cached("SELECT payload_id FROM queued")?;
+        let queued = queued.query_map([], |row| row.get(0))?;
         Ok(Self {
             transaction,
             deleted: 0,
-            full_at: free.saturating_add(most_pages),
+            full_at: free.saturating_add(room.most_pages),
+            with_earlier: room.with_earlier,
+            queued: queued.collect::<Result<_, _>>()?,
         })
     }
 
@@ -394,13 +470,22 @@ impl<'a> Bin<'a> {
     }
 
     fn delete(&mut self, work: &Work) -> rusqlite::Result<()> {
-        for sql in DELETE {
+        let earlier: &[&str] = if self.with_earlier {
+            &EARLIER_DELETE
+        } else {
+            &[]
+        };
+        for sql in DELETE.iter().chain(earlier) {
             self.transaction.prepare_cached(sql)?.execute([work.id])?;
         }
-        let body = params![work.payload_id, work.event_id];
-        self.transaction
-            .prepare_cached(DELETE_BODY)?
-            .execute(body)?;
+        if !self.queued.contains(&work.payload_id) {
+            let mut body = self.transaction.prepare_cached(DELETE_BODY)?;
+            body.execute([work.payload_id])?;
+        }
+        if self.with_earlier {
+            let mut body = self.transaction.prepare_cached(EARLIER_DELETE_BODY)?;
+            body.execute([work.payload_id])?;
+        }
         self.deleted += 1;
         Ok(())
     }

@@ -7,20 +7,29 @@ use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Transaction, params};
 
-use super::Error;
+use super::books::Books;
 use super::rows::{Insert, Values};
+use super::{Error, next, words};
 use crate::model::{Deferred, DeliveryId, Dialect, Due, FanOut, Generation, PayloadId, Trigger};
 
 const PAYLOAD: Insert = Insert {
-    into: "INSERT OR ROLLBACK INTO payload (generation, event_id, dialect, body)",
-    row: "(?, ?, ?, ?)",
+    into: "INSERT OR ROLLBACK INTO payload (id, generation, event_id, event, dialect, size, body)",
+    row: "(?, ?, ?, ?, ?, ?, ?)",
 };
 
-const DELIVERY: Insert = Insert {
-    into: "INSERT OR ROLLBACK INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
-                                 attempts, due_at, created_at, payload_id)",
-    row: "(?, ?, ?, ?, ?, 'pending', ?, 0, ?, ?, ?)",
+const QUEUED: Insert = Insert {
+    into: "INSERT OR ROLLBACK INTO queued (id, webhook_id, payload_id, origin, attempts, due_at, created_at)",
+    row: "(?, ?, ?, ?, 0, ?, ?)",
 };
+
+const PARKED: Insert = Insert {
+    into: "INSERT OR ROLLBACK INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)",
+    row: "(?, ?, ?, ?, 0, ?, ?)",
+};
+
+/// Whether memory takes a delivery that is about to be made: asked once for each, in their order, under the
+/// log's lock. What it says yes to it has to take once that is committed.
+pub(crate) type Takes<'a> = &'a mut dyn FnMut(&Due) -> bool;
 
 pub(super) fn bodies_are_there(events: &[FanOut]) -> Result<(), Error> {
     let lacking = events
@@ -36,6 +45,7 @@ pub(super) fn bodies_are_there(events: &[FanOut]) -> Result<(), Error> {
 /// Makes every delivery of these events.
 pub(super) fn insert(
     t: &Transaction<'_>,
+    (books, takes): (&mut Books, Takes<'_>),
     generation: Generation,
     events: &[FanOut],
     origin: Trigger,
@@ -46,7 +56,7 @@ pub(super) fn insert(
         origin,
         now_ms,
     };
-    let (dues, _none) = made.fan_out(t, events, &|_| false)?;
+    let (dues, _none) = made.fan_out(t, (books, takes), events, &|_| false)?;
     Ok(dues)
 }
 
@@ -58,31 +68,37 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes deliveries, each of its body's id. `id` of the templates is left out.
+    /// Makes deliveries: those that memory takes are queued, the others are parked. `id` of the templates is
+    /// left out.
     pub(super) fn deliveries(
         &self,
         t: &Transaction<'_>,
-        templates: Vec<(Due, PayloadId)>,
+        books: &mut Books,
+        takes: Takes<'_>,
+        mut dues: Vec<Due>,
     ) -> rusqlite::Result<Vec<Due>> {
-        let bind = |(due, payload_id): &(Due, PayloadId), values: &mut Values<'_, '_>| {
-            values.add(self.generation)?;
-            values.add(due.event_id)?;
-            values.add(&due.event)?;
-            values.add(&due.webhook)?;
-            values.add(due.dialect.name())?;
-            values.add(self.origin.name())?;
+        let first = next::delivery(t)?.get();
+        for (due, id) in dues.iter_mut().zip(first..) {
+            due.id = DeliveryId::new(id);
+        }
+        let mut bind = |due: &&Due, values: &mut Values<'_, '_>| {
+            values.add(due.id)?;
+            values.add(books.webhook(t, &due.webhook)?)?;
+            values.add(due.payload_id)?;
+            values.add(words::of_origin(self.origin))?;
             values.add(self.now_ms)?;
-            values.add(self.now_ms)?;
-            values.add(payload_id)
+            values.add(self.now_ms)
         };
-        let first = DELIVERY.all(t, &templates, bind)?;
-        let numbered = (first..).map(DeliveryId::new).zip(templates);
-        Ok(numbered.map(|(id, (due, _))| Due { id, ..due }).collect())
+        let (queued, parked): (Vec<&Due>, Vec<&Due>) = dues.iter().partition(|due| takes(due));
+        QUEUED.all(t, &queued, &mut bind)?;
+        PARKED.all(t, &parked, &mut bind)?;
+        Ok(dues)
     }
 
     pub(super) fn fan_out(
         &self,
         t: &Transaction<'_>,
+        (books, takes): (&mut Books, Takes<'_>),
         events: &[FanOut],
         later: &dyn Fn(&str) -> bool,
     ) -> rusqlite::Result<(Vec<Due>, Vec<Deferred>)> {
@@ -97,12 +113,11 @@ impl Made {
                 if later(webhook) {
                     deferred.webhooks.push(webhook.clone());
                 } else {
-                    let due = deferred.due(webhook, self.origin, self.now_ms);
-                    dues.push((due, deferred.payload_id));
+                    dues.push(deferred.due(webhook, self.origin, self.now_ms));
                 }
             }
         }
-        let dues = self.deliveries(t, dues)?;
+        let dues = self.deliveries(t, books, takes, dues)?;
         owed.retain(|deferred| !deferred.webhooks.is_empty());
         write_owed(t, &mut owed)?;
         Ok((dues, owed))
@@ -116,17 +131,21 @@ impl Made {
                 owed.push(self.deferred(event, *dialect, body));
             }
         }
+        let first = next::payload(t)?.get();
+        for (deferred, id) in owed.iter_mut().zip(first..) {
+            deferred.payload_id = PayloadId::new(id);
+        }
         let bind = |deferred: &Deferred, values: &mut Values<'_, '_>| {
+            values.add(deferred.payload_id)?;
             values.add(self.generation)?;
             values.add(deferred.event_id)?;
-            values.add(deferred.dialect.name())?;
+            values.add(&deferred.event)?;
+            values.add(words::of_dialect(deferred.dialect))?;
+            values.add(i64::try_from(deferred.body.len()).unwrap_or(i64::MAX))?;
             // The bytes are JSON text; binding them as text spares a check and a copy.
             values.add(ToSqlOutput::Borrowed(ValueRef::Text(&deferred.body)))
         };
-        let first = PAYLOAD.all(t, &owed, bind)?;
-        for (deferred, id) in owed.iter_mut().zip((first..).map(PayloadId::new)) {
-            deferred.payload_id = id;
-        }
+        PAYLOAD.all(t, &owed, bind)?;
         Ok(owed)
     }
 

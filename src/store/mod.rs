@@ -11,6 +11,7 @@
 //! drop SQLite's POSIX locks (<https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>).
 
 mod admit;
+mod books;
 mod checkpoint;
 mod connect;
 mod control;
@@ -19,9 +20,12 @@ mod early;
 mod error;
 mod faults;
 mod gaps;
+mod headers;
 mod ids;
 mod insert;
 mod look;
+mod lost;
+mod next;
 mod owed;
 mod passes;
 #[cfg(test)]
@@ -38,8 +42,10 @@ mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod wal;
 mod webhooks;
+mod words;
 mod writer;
 
 pub(crate) use checkpoint::{Checkpointer, WalState};
@@ -49,6 +55,7 @@ pub(crate) use error::Error;
 #[cfg(test)]
 pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use look::{Look, look};
+pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rusqlite::Row;
 
 use super::faults::DoingWith as _;
-use super::insert::Made;
+use super::insert::{Made, Takes};
 use super::{Error, Store};
 use crate::model::{Deferred, Dialect, Due, Trigger};
 
@@ -41,8 +41,13 @@ impl Store {
     ///
     /// # Errors
     /// The log can't be written: then all of it is still owed.
-    pub fn materialize(&mut self, owed: &[Deferred], now_ms: i64) -> Result<Vec<Due>, Error> {
-        self.transact("make owed deliveries", |t| {
+    pub fn materialize(
+        &mut self,
+        owed: &[Deferred],
+        takes: Takes<'_>,
+        now_ms: i64,
+    ) -> Result<Vec<Due>, Error> {
+        self.transact_by_heart("make owed deliveries", |t, books| {
             let mut paid = t.prepare_cached("DELETE FROM owed WHERE id = ?1")?;
             let mut dues = Vec::new();
             for deferred in owed {
@@ -55,11 +60,8 @@ impl Store {
                     now_ms,
                 };
                 let due = |webhook| deferred.due(webhook, Trigger::Event, now_ms);
-                let templates = deferred
-                    .webhooks
-                    .iter()
-                    .map(|w| (due(w), deferred.payload_id));
-                dues.extend(made.deliveries(t, templates.collect())?);
+                let templates = deferred.webhooks.iter().map(due).collect();
+                dues.extend(made.deliveries(t, books, takes, templates)?);
             }
             Ok(dues)
         })

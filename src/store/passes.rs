@@ -4,13 +4,13 @@
 
 use crate::model::{AttemptId, DeliveryId};
 
-/// Tables that a pass of the retention goes through.
-pub(super) const STAGE_COUNT: usize = 5;
+/// Tables whose ids a mark knows.
+const MARKED: usize = 5;
 
 /// Where the pass of [`super::Store::clamp_due`] is: before `webhook`, or in it behind `(due_at, id)`.
 #[derive(Debug, Default)]
 pub(super) struct ClampPass {
-    pub(super) webhook: Option<String>,
+    pub(super) webhook: Option<i64>,
     pub(super) due_at: i64,
     pub(super) id: DeliveryId,
 }
@@ -26,6 +26,8 @@ pub(super) struct SweepPass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass {
     pub(super) mark: Mark,
+    /// Whether there were tables of the shape before when it began.
+    pub(super) with_earlier: bool,
     pub(super) stage: usize,
     /// Rows of the stage's table up to this id have been looked at.
     pub(super) after_id: i64,
@@ -34,8 +36,9 @@ pub(super) struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) time: i64,
-    /// The highest ids, in the order of the stages; plain numbers, for each is of a kind of its own.
-    pub(super) ids: [i64; STAGE_COUNT],
+    /// The highest ids, of attempts, deliveries, payloads, rejected, redeliveries; plain numbers, for each
+    /// is of a kind of its own.
+    pub(super) ids: [i64; MARKED],
 }
 
 /// Where the look at what is finished goes on. After a restart it begins anew, which costs little.
@@ -46,8 +49,8 @@ pub(super) struct EarlyPass {
     pub(super) after: AttemptId,
     /// When that one was made.
     pub(super) time_ms: i64,
-    /// Where the look at cancelled deliveries is: in this webhook, behind this id.
-    pub(super) place: (String, DeliveryId),
+    /// Where the look at cancelled deliveries is, where one has begun: in this webhook, behind this id.
+    pub(super) place: Option<(i64, DeliveryId)>,
     /// How late the attempts that went were when the last such look was over.
     pub(super) looked_ms: Option<i64>,
 }

@@ -74,14 +74,14 @@ impl Person {
     }
 
     pub(crate) fn pending(&self) -> Vec<Delivery> {
-        let which = "INDEXED BY delivery_pending WHERE state = 'pending' AND ?1 < ?2";
+        let which = "WHERE state = 'pending' AND ?1 < ?2";
         self.deliveries(which, (0, 1))
     }
 
     /// How many deliveries are pending, and the sum of their ids.
     pub(crate) fn pending_sum(&self) -> (i64, i64) {
-        let sql = "SELECT count(*), coalesce(sum(id), 0) FROM delivery INDEXED BY delivery_pending
-                    WHERE state = 'pending'";
+        let sql = "SELECT count(*), coalesce(sum(id), 0)
+                     FROM (SELECT id FROM queued UNION ALL SELECT id FROM parked)";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         statement.query_row([], row).unwrap()
@@ -144,7 +144,8 @@ impl Person {
     }
 
     pub(crate) fn attempts_after(&self, id: i64) -> Vec<Attempted> {
-        let sql = "SELECT id, delivery_id, number, outcome, status FROM attempt WHERE id > ?1 ORDER BY id";
+        let sql =
+            "SELECT id, delivery_id, attempt, outcome, status FROM log WHERE id > ?1 ORDER BY id";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let row = |row: &Row<'_>| {
             Ok(Attempted {
@@ -192,7 +193,7 @@ impl Person {
         cached(insert).execute([id]).unwrap();
         let made = "SELECT max(new_delivery_id) FROM redelivery";
         let made = cached(made).query_row([], |row| row.get(0)).unwrap();
-        let due = "UPDATE delivery SET due_at = ?2, created_at = ?2 WHERE id = ?1";
+        let due = "UPDATE parked SET due_at = ?2, created_at = ?2 WHERE id = ?1";
         cached(due).execute(params![made, now_ms]).unwrap();
         transaction.commit().unwrap();
         made

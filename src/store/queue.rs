@@ -1,33 +1,36 @@
 //! The queue: what is due, when the next is, cancelling, clock steps, and others' redeliveries.
 //!
-//! All of it stands on one partial index of the pending rows, by webhook and due time, so the cost
-//! goes by what is asked for and never by how much waits. The index leads with the state, the same
-//! in all its rows, for SQLite 3.40 would else look each row up to see it. There is no state "in
-//! flight": the caller knows what it has taken and passes over it. Limits and order between webhooks
-//! are the caller's.
+//! All of it stands on one index of the parked rows, by webhook and due time, so the cost goes by what
+//! is asked for and never by how much waits. There is no state "in flight": the caller knows what it
+//! has taken and passes over it. Limits and order between webhooks are the caller's.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
+use super::books::webhook_id;
 use super::faults::DoingWith as _;
 use super::passes::ClampPass;
-use super::{Error, Store};
-use crate::model::{DeliveryId, Dialect, Due, Trigger};
+use super::{Error, Store, rows, words};
+use crate::model::{DeliveryId, Dialect, Due, PayloadId};
 
 /// Pending rows of a webhook that are due, in the order they are sent in, from the index alone.
-pub(super) const DUE: &str = "SELECT id FROM delivery INDEXED BY delivery_pending
-  WHERE state = 'pending' AND webhook = ?1 AND due_at <= ?2 ORDER BY due_at, id";
+pub(super) const DUE: &str = "SELECT id FROM parked INDEXED BY parked_due
+  WHERE webhook_id = ?1 AND due_at <= ?2 ORDER BY due_at, id";
 
-pub(super) const NEXT_DUE: &str = "SELECT due_at FROM delivery INDEXED BY delivery_pending
-  WHERE state = 'pending' AND webhook = ?1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
+pub(super) const NEXT_DUE: &str = "SELECT due_at FROM parked INDEXED BY parked_due
+  WHERE webhook_id = ?1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
 
-pub(super) const NEXT_WEBHOOK: &str = "SELECT webhook FROM delivery INDEXED BY delivery_pending
-  WHERE state = 'pending' AND webhook > ?1 ORDER BY webhook LIMIT 1";
+pub(super) const NEXT_WEBHOOK: &str = "SELECT webhook_id FROM parked INDEXED BY parked_due
+  WHERE webhook_id > ?1 ORDER BY webhook_id LIMIT 1";
 
-const LOAD: &str = "SELECT d.event_id, d.event, d.dialect, d.origin, d.attempts, d.due_at, p.body
-  FROM delivery d JOIN payload p ON p.id = d.payload_id WHERE d.id = ?1";
+const LOAD: &str = "SELECT p.event_id, p.event, p.dialect, k.origin, k.attempts, k.due_at, k.created_at, p.id, p.body
+  FROM parked k JOIN payload p ON p.id = k.payload_id WHERE k.id = ?1";
+
+/// Ends some of what is pending: `?2` is the state, `?3` the time.
+const END: &str = "INSERT INTO ended (id, webhook_id, payload_id, origin, state, attempts, created_at, finished_at)
+  SELECT id, webhook_id, payload_id, origin, ?2, attempts, created_at, ?3 FROM parked WHERE id = ?1";
 
 /// One chunk of the pass of [`Store::clamp_due`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +60,7 @@ impl Store {
         skip: &dyn Fn(DeliveryId) -> bool,
     ) -> Result<Vec<Due>, Error> {
         const STEP: &str = "read due deliveries";
+        self.park_lost()?;
         let mut broken = Vec::new();
         let dues = read_due(
             &self.connection,
@@ -69,12 +73,7 @@ impl Store {
         .doing_with(&self.faults, STEP)?;
         if !broken.is_empty() {
             self.transact("fail unreadable deliveries", |t| {
-                let mut fail = t.prepare_cached(
-                    "UPDATE delivery SET state = 'failed', due_at = NULL, finished_at = ?2 WHERE id = ?1",
-                )?;
-                broken
-                    .iter()
-                    .try_for_each(|id| fail.execute(params![id, now_ms]).map(drop))
+                end(t, &broken, words::FAILED, now_ms).map(drop)
             })?;
         }
         Ok(dues)
@@ -93,28 +92,34 @@ impl Store {
     /// # Errors
     /// The log can't be read.
     pub fn next_due_after(&mut self, webhook: &str, after_ms: i64) -> Result<Option<i64>, Error> {
+        self.park_lost()?;
         self.connection
             .prepare_cached(NEXT_DUE)
             .and_then(|mut s| {
-                s.query_row(params![webhook, after_ms], |row| row.get(0))
+                let Some(webhook_id) = webhook_id(&self.connection, webhook)? else {
+                    return Ok(None);
+                };
+                s.query_row(params![webhook_id, after_ms], |row| row.get(0))
                     .optional()
             })
             .doing_with(&self.faults, "ask when the next delivery is due")
     }
 
-    /// The names of the webhooks that have pending deliveries, in order: one seek each.
+    /// The names of the webhooks that have parked deliveries, in order: one seek each.
     ///
     /// # Errors
     /// The log can't be read.
     pub fn pending_webhooks(&mut self) -> Result<Vec<String>, Error> {
+        self.park_lost()?;
         let mut names = Vec::new();
-        let mut last = String::new();
-        while let Some(name) = pending_after(&self.connection, &last)
+        let mut last = 0;
+        while let Some((id, name)) = pending_after(&self.connection, last)
             .doing_with(&self.faults, "list webhooks with pending deliveries")?
         {
-            last.clone_from(&name);
+            last = id;
             names.push(name);
         }
+        names.sort_unstable();
         Ok(names)
     }
 
@@ -124,14 +129,20 @@ impl Store {
     /// # Errors
     /// The log can't be written.
     pub fn cancel(&mut self, webhook: &str, max_rows: usize, now_ms: i64) -> Result<usize, Error> {
+        self.park_lost()?;
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         self.transact("cancel deliveries", |t| {
-            t.prepare_cached(
-                "UPDATE delivery SET state = 'cancelled', due_at = NULL, finished_at = ?3
-                  WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_pending
-                                WHERE state = 'pending' AND webhook = ?1 ORDER BY due_at LIMIT ?2)",
-            )?
-            .execute(params![webhook, limit, now_ms])
+            let Some(webhook_id) = webhook_id(t, webhook)? else {
+                return Ok(0);
+            };
+            let ids: Vec<DeliveryId> = t
+                .prepare_cached(
+                    "SELECT id FROM parked INDEXED BY parked_due WHERE webhook_id = ?1
+                      ORDER BY due_at LIMIT ?2",
+                )?
+                .query_map(params![webhook_id, limit], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            end(t, &ids, words::CANCELLED, now_ms)
         })
     }
 
@@ -145,10 +156,15 @@ impl Store {
     pub fn clamp_due(
         &mut self,
         now_ms: i64,
-        longest_delay_ms: &dyn Fn(&str, u32) -> i64,
+        longest_delay_ms: &dyn Fn(Dialect, u32) -> i64,
         max_rows: usize,
     ) -> Result<Clamped, Error> {
         const STEP: &str = "look for deliveries that are due too late";
+        if self.clamp.webhook.is_none() {
+            // What is queued is in the index only once it is parked, and its due time is as wrong.
+            self.lost.tell();
+        }
+        self.park_lost()?;
         let mut left = max_rows.max(1);
         let mut late = Vec::new();
         let mut place = std::mem::take(&mut self.clamp);
@@ -158,7 +174,7 @@ impl Store {
                     Some(webhook) if place.id > DeliveryId::NONE => webhook,
                     before => {
                         let before = before.unwrap_or_default();
-                        let Some(next) = pending_after(&self.connection, &before)? else {
+                        let Some((next, _)) = pending_after(&self.connection, before)? else {
                             return Ok(false);
                         };
                         (place.due_at, place.id) = (now_ms.saturating_add(1), DeliveryId::NONE);
@@ -186,9 +202,7 @@ impl Store {
         let more = pass().doing_with(&self.faults, STEP)?;
         if !late.is_empty() {
             self.transact("bring deliveries forward", |t| {
-                let mut update = t.prepare_cached(
-                    "UPDATE delivery SET due_at = ?2 WHERE id = ?1 AND state = 'pending'",
-                )?;
+                let mut update = t.prepare_cached("UPDATE parked SET due_at = ?2 WHERE id = ?1")?;
                 late.iter()
                     .try_for_each(|(id, due_at)| update.execute(params![id, due_at]).map(drop))
             })?;
@@ -215,7 +229,8 @@ impl Store {
                 .query_row([], |row| row.get::<_, i64>(0))?
                 .max(last_seen);
             let mut statement = self.connection.prepare_cached(
-                "SELECT DISTINCT d.webhook FROM redelivery r JOIN delivery d ON d.id = r.new_delivery_id
+                "SELECT DISTINCT n.name FROM redelivery r JOIN parked k ON k.id = r.new_delivery_id
+                   JOIN webhook_name n ON n.id = k.webhook_id
                   WHERE r.id > ?1 AND r.id <= ?2",
             )?;
             let names = statement.query_map(params![last_seen, newest], |row| row.get(0))?;
@@ -234,9 +249,12 @@ fn read_due(
     broken: &mut Vec<DeliveryId>,
 ) -> rusqlite::Result<Vec<Due>> {
     let name: Arc<str> = webhook.into();
+    let Some(webhook_id) = webhook_id(connection, webhook)? else {
+        return Ok(Vec::new());
+    };
     let mut ids = connection.prepare_cached(DUE)?;
     let mut load = connection.prepare_cached(LOAD)?;
-    let mut rows = ids.query(params![webhook, now_ms])?;
+    let mut rows = ids.query(params![webhook_id, now_ms])?;
     let mut dues = Vec::new();
     let mut bytes = 0_usize;
     while dues.len() < max_rows
@@ -273,28 +291,50 @@ fn load_due(
             event_id: row.get(0).ok()?,
             event: row.get_ref(1).ok()?.as_str().ok()?.into(),
             webhook: webhook.clone(),
-            dialect: Dialect::from_name(row.get_ref(2).ok()?.as_str().ok()?)?,
-            origin: Trigger::from_name(row.get_ref(3).ok()?.as_str().ok()?)?,
+            dialect: words::dialect(row.get_ref(2).ok()?)?,
+            origin: words::origin(row.get_ref(3).ok()?)?,
             attempts: row.get(4).ok()?,
             due_at_ms: row.get(5).ok()?,
-            body: Bytes::copy_from_slice(row.get_ref(6).ok()?.as_bytes().ok()?),
+            created_at_ms: row.get(6).ok()?,
+            payload_id: row.get(7).ok()?,
+            body: Bytes::copy_from_slice(row.get_ref(8).ok()?.as_bytes().ok()?),
         })
     };
     Ok(read())
 }
 
-/// The first webhook behind `name` that has a pending delivery.
-fn pending_after(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
-    connection
+/// The first webhook behind `id` that has a parked delivery: its id and its name.
+fn pending_after(connection: &Connection, id: i64) -> rusqlite::Result<Option<(i64, String)>> {
+    let next: Option<i64> = connection
         .prepare_cached(NEXT_WEBHOOK)?
-        .query_row([name], |row| row.get(0))
-        .optional()
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let Some(id) = next else {
+        return Ok(None);
+    };
+    connection
+        .prepare_cached("SELECT name FROM webhook_name WHERE id = ?1")?
+        .query_row([id], |row| Ok(Some((id, row.get(0)?))))
 }
 
-struct Late<'a> {
+/// Ends parked deliveries without their being delivered.
+fn end(
+    t: &Transaction<'_>,
+    ids: &[DeliveryId],
+    state: i64,
+    now_ms: i64,
+) -> rusqlite::Result<usize> {
+    let mut end = t.prepare_cached(END)?;
+    for id in ids {
+        end.execute(params![id, state, now_ms])?;
+    }
+    rows::delete(t, "parked", ids)
+}
+
+struct Late {
     id: DeliveryId,
     due_at: i64,
-    dialect: &'a str,
+    dialect: Dialect,
     attempts: u32,
 }
 
@@ -304,12 +344,13 @@ fn look(
     connection: &Connection,
     place: &mut ClampPass,
     max_rows: usize,
-    see: &mut dyn FnMut(Late<'_>),
+    see: &mut dyn FnMut(Late),
 ) -> rusqlite::Result<usize> {
     let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+    let mut dialects = connection.prepare_cached("SELECT dialect FROM payload WHERE id = ?1")?;
     let mut statement = connection.prepare_cached(
-        "SELECT id, due_at, dialect, attempts FROM delivery INDEXED BY delivery_pending
-          WHERE state = 'pending' AND webhook = ?1 AND due_at >= ?2 AND (due_at > ?2 OR id > ?3)
+        "SELECT id, due_at, payload_id, attempts FROM parked INDEXED BY parked_due
+          WHERE webhook_id = ?1 AND due_at >= ?2 AND (due_at > ?2 OR id > ?3)
           ORDER BY due_at, id LIMIT ?4",
     )?;
     let mut rows = statement.query(params![place.webhook, place.due_at, place.id, limit])?;
@@ -318,7 +359,13 @@ fn look(
         let late = Late {
             id: row.get(0)?,
             due_at: row.get(1)?,
-            dialect: row.get_ref(2)?.as_str()?,
+            dialect: dialects
+                .query_row([row.get::<_, PayloadId>(2)?], |row| {
+                    Ok(words::dialect(row.get_ref(0)?))
+                })
+                .optional()?
+                .flatten()
+                .unwrap_or(Dialect::BoldCms),
             attempts: row.get(3)?,
         };
         (place.due_at, place.id) = (late.due_at, late.id);

@@ -24,6 +24,15 @@ pub(crate) use health::{Lately, WebhookHealth};
 pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
 pub(crate) use pending::Count;
 
+/// Oldest attempts, those of the shape before first.
+const OLDEST: [&str; 2] = [
+    "SELECT a.time, coalesce(d.state = 'pending', 0)
+       FROM old_attempt a LEFT JOIN old_delivery d ON d.id = a.delivery_id ORDER BY a.id LIMIT 1000",
+    "SELECT time, EXISTS (SELECT 1 FROM parked WHERE id = delivery_id)
+                  OR EXISTS (SELECT 1 FROM queued WHERE id = delivery_id)
+       FROM attempt ORDER BY id LIMIT 1000",
+];
+
 /// A read-only connection to the log.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -62,16 +71,17 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn oldest(&self) -> Result<Option<i64>, Error> {
         let read = || -> rusqlite::Result<Option<i64>> {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT a.time, coalesce(d.state = 'pending', 0)
-                   FROM attempt a LEFT JOIN delivery d ON d.id = a.delivery_id ORDER BY a.id LIMIT 1000",
-            )?;
-            let (mut rows, mut oldest) = (statement.query([])?, None);
-            while let Some(row) = rows.next()? {
-                oldest = Some(row.get(0)?);
-                let pending: bool = row.get(1)?;
-                if !pending {
-                    break;
+            let with_earlier = schema::has_earlier(&self.connection)?;
+            let mut oldest = None;
+            for sql in OLDEST.iter().skip(usize::from(!with_earlier)) {
+                let mut statement = self.connection.prepare_cached(sql)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    oldest = Some(row.get(0)?);
+                    let pending: bool = row.get(1)?;
+                    if !pending {
+                        return Ok(oldest);
+                    }
                 }
             }
             Ok(oldest)

@@ -4,34 +4,44 @@
 //! or the end of the schedule changes only what is still pending, so a delivery that was cancelled
 //! during its last attempt stays cancelled. The attempt is in the log in any case.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Transaction, params};
 
-use super::rows::{Insert, Values};
-use super::{Error, Store};
-use crate::model::{Attempt, AttemptId, Verdict};
+use super::books::Books;
+use super::headers::{share_answer, share_request};
+use super::rows::{self, Insert, Values};
+use super::texts::Cell;
+use super::{Error, Store, next, words};
+use crate::model::{Attempt, AttemptId, DeliveryId, Verdict};
 
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
-  (delivery_id, webhook, number, time, outcome, status, duration_us, name_us, connect_us, tls_us,
-   head_us, body_us, class, error, peer, url, request_headers, response_truncated,
-   response_headers, response_body, note)",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  (id, delivery_id, payload_id, webhook_id, origin, number, time, waited, took, outcome, status,
+   duration_us, name_us, connect_us, tls_us, head_us, body_us, url, peer, class, error, note,
+   signature, request_headers, response_date, response_truncated, response_headers, response_body)",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
-const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', attempts = ?2, due_at = NULL,
-  finished_at = ?3 WHERE id = ?1";
+/// Of what is pending in one table: it has ended, and is in the table of those that were not delivered.
+const GIVEN_UP: [&str; 2] = [
+    "INSERT INTO ended (id, webhook_id, payload_id, origin, state, attempts, created_at, finished_at)
+     SELECT id, webhook_id, payload_id, origin, 0, ?2, created_at, ?3 FROM queued WHERE id = ?1",
+    "INSERT INTO ended (id, webhook_id, payload_id, origin, state, attempts, created_at, finished_at)
+     SELECT id, webhook_id, payload_id, origin, 0, ?2, created_at, ?3 FROM parked WHERE id = ?1",
+];
 
-const FAILED: &str = "UPDATE delivery SET state = 'failed', attempts = ?2, due_at = NULL,
-  finished_at = ?3 WHERE id = ?1 AND state = 'pending'";
+/// What was in memory's hands waits for its time.
+const PARK: &str =
+    "INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
+  SELECT id, webhook_id, payload_id, origin, ?2, ?3, created_at FROM queued WHERE id = ?1";
 
-const RETRY: &str =
-    "UPDATE delivery SET attempts = ?2, due_at = ?3 WHERE id = ?1 AND state = 'pending'";
+const RETRY: &str = "UPDATE parked SET attempts = ?2, due_at = ?3 WHERE id = ?1";
 
 /// What is no longer pending was attempted all the same.
-const COUNTED: &str = "UPDATE delivery SET attempts = ?2 WHERE id = ?1";
+const COUNTED: &str = "UPDATE ended SET attempts = ?2 WHERE id = ?1";
 
 impl Store {
     /// Writes attempts and the states that follow, all or nothing.
@@ -39,10 +49,9 @@ impl Store {
     /// # Errors
     /// The log can't be written: then none of them is in it, and the deliveries are still pending.
     pub fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
-        let last_id = self.transact("record attempts", |t| {
-            let last_id = insert(t, attempts)?;
-            settle(t, attempts)?;
-            Ok(last_id)
+        let last_id = self.transact_by_heart("record attempts", |t, books| {
+            let again = settle(t, attempts)?;
+            insert(t, books, attempts, &again)
         })?;
         for attempt in attempts {
             self.tally.add(
@@ -58,13 +67,31 @@ impl Store {
     }
 }
 
-/// Returns the id of the last row.
-fn insert(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<AttemptId> {
-    let mut peers = Peers::default();
+/// Returns the id of the last row. `again`: what was delivered before.
+fn insert(
+    t: &Transaction<'_>,
+    books: &mut Books,
+    attempts: &[Attempt],
+    again: &HashSet<DeliveryId>,
+) -> rusqlite::Result<AttemptId> {
+    let mut words = Words::default();
+    let mut id = next::attempt(t)?.get() - 1;
     ATTEMPT.all(t, attempts, |attempt, values| {
-        bind(attempt, values, &mut peers)
+        id += 1;
+        let webhook_id = books.webhook(t, &attempt.due.webhook)?;
+        books.note(t, AttemptId::new(id), webhook_id)?;
+        let again = attempt.verdict == Verdict::Delivered && again.contains(&attempt.due.id);
+        bind_delivery(attempt, (id, webhook_id, again), values)?;
+        bind_exchange(t, books, attempt, &mut words, values)
     })?;
-    Ok(AttemptId::new(t.last_insert_rowid()))
+    Ok(AttemptId::new(id))
+}
+
+/// What is written over and over.
+#[derive(Default)]
+struct Words {
+    peers: Peers,
+    shared: String,
 }
 
 /// The last peer in words: to write an address down is 2 % of what is computed for a delivery, and most
@@ -82,16 +109,40 @@ impl Peers {
     }
 }
 
-fn bind(attempt: &Attempt, values: &mut Values<'_, '_>, peers: &mut Peers) -> rusqlite::Result<()> {
+fn bind_delivery(
+    attempt: &Attempt,
+    (id, webhook_id, again): (i64, i64, bool),
+    values: &mut Values<'_, '_>,
+) -> rusqlite::Result<()> {
+    let due = &attempt.due;
+    values.add(id)?;
+    values.add(due.id)?;
+    values.add(due.payload_id)?;
+    values.add(webhook_id)?;
+    values.add(words::of_origin(due.origin))?;
+    values.add(attempt.number)?;
+    values.add(attempt.started_at_ms)?;
+    values.add(attempt.started_at_ms - due.created_at_ms)?;
+    values.add(attempt.finished_at_ms - attempt.started_at_ms)?;
+    values.add(if again {
+        words::AGAIN
+    } else {
+        words::of_verdict(attempt.verdict)
+    })
+}
+
+fn bind_exchange(
+    t: &Transaction<'_>,
+    books: &mut Books,
+    attempt: &Attempt,
+    words: &mut Words,
+    values: &mut Values<'_, '_>,
+) -> rusqlite::Result<()> {
+    let time_ms = attempt.started_at_ms;
     let exchange = &attempt.exchange;
     let phases = &exchange.phases;
     let answer = exchange.result.as_ref().ok();
     let failure = exchange.result.as_ref().err();
-    values.add(attempt.due.id)?;
-    values.add(&attempt.due.webhook)?;
-    values.add(attempt.number)?;
-    values.add(attempt.started_at_ms)?;
-    values.add(attempt.outcome())?;
     values.add(answer.map(|a| a.status))?;
     values.add(exchange.duration_us)?;
     values.add(phases.name_us)?;
@@ -99,15 +150,63 @@ fn bind(attempt: &Attempt, values: &mut Values<'_, '_>, peers: &mut Peers) -> ru
     values.add(phases.tls_us)?;
     values.add(phases.head_us)?;
     values.add(phases.body_us)?;
+    values.add(books.texts.cell(t, attempt.url.text(), time_ms)?)?;
+    match exchange.peer {
+        Some(peer) => values.add(books.texts.cell(t, words.peers.text(peer), time_ms)?)?,
+        None => values.add(None::<i64>)?,
+    }
     values.add(failure.map(|f| f.class.name()))?;
     values.add(&attempt.error)?;
-    values.add(exchange.peer.map(|peer| peers.text(peer)))?;
-    values.add(attempt.url.text())?;
-    values.add(&attempt.request_headers)?;
+    values.add(&exchange.note)?;
+    bind_request(t, books, attempt, &mut words.shared, values)?;
+    let (date, headers) = match answer {
+        Some(answer) => {
+            let (date, cell) =
+                answer_headers(t, books, answer.headers.lines(), time_ms, &mut words.shared)?;
+            (date, Some(cell))
+        }
+        None => (None, None),
+    };
+    values.add(date)?;
     values.add(answer.map(|a| a.truncated))?;
-    values.add(answer.map(|a| a.headers.lines()))?;
-    values.add(answer.map(|a| text_or_blob(&a.body)))?;
-    values.add(&exchange.note)
+    values.add(headers)?;
+    values.add(answer.map(|a| text_or_blob(&a.body)))
+}
+
+/// The signature and the headers.
+fn bind_request(
+    t: &Transaction<'_>,
+    books: &mut Books,
+    attempt: &Attempt,
+    shared: &mut String,
+    values: &mut Values<'_, '_>,
+) -> rusqlite::Result<()> {
+    let block = &attempt.request_headers;
+    if let Some(signature) = share_request(block, shared)
+        && let Some(row) = books.texts.row(t, shared, attempt.started_at_ms)?
+    {
+        values.add(signature.as_ref().map(|bytes| &bytes[..]))?;
+        return values.add(row);
+    }
+    values.add(None::<i64>)?;
+    values.add(block)
+}
+
+fn answer_headers<'a>(
+    t: &Transaction<'_>,
+    books: &mut Books,
+    block: &'a str,
+    time_ms: i64,
+    shared: &mut String,
+) -> rusqlite::Result<(Option<i64>, Cell<'a>)> {
+    if let Some(date) = share_answer(block, time_ms, shared) {
+        let row = books.texts.row(t, shared, time_ms)?;
+        return Ok(match row {
+            Some(row) => (Some(date), Cell::Row(row)),
+            None => (None, Cell::Itself(block.into())),
+        });
+    }
+    Ok((None, books.texts.cell(t, block, time_ms)?))
 }
 
 /// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.
@@ -120,23 +219,79 @@ fn text_or_blob(body: &[u8]) -> ToSqlOutput<'_> {
     })
 }
 
-fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<()> {
-    let mut delivered = t.prepare_cached(DELIVERED)?;
-    let mut failed = t.prepare_cached(FAILED)?;
-    let mut retry = t.prepare_cached(RETRY)?;
-    let mut counted = t.prepare_cached(COUNTED)?;
+/// Writes what becomes of the deliveries. Returns those that had been delivered before.
+fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<HashSet<DeliveryId>> {
+    let delivered = attempts.iter().filter(|a| a.verdict == Verdict::Delivered);
+    let delivered: Vec<DeliveryId> = delivered.map(|attempt| attempt.due.id).collect();
+    let again = end_delivered(t, &delivered)?;
     for attempt in attempts {
-        let (id, number, finished_at) = (attempt.due.id, attempt.number, attempt.finished_at_ms);
+        let (id, number) = (attempt.due.id, attempt.number);
         let changed = match attempt.verdict {
-            Verdict::Delivered => delivered.execute(params![id, number, finished_at])?,
-            Verdict::Failed => failed.execute(params![id, number, finished_at])?,
-            Verdict::RetryAt(due_at) => retry.execute(params![id, number, due_at])?,
+            Verdict::Delivered => continue,
+            Verdict::Failed => give_up(t, id, number, attempt.finished_at_ms)?,
+            Verdict::RetryAt(due_at_ms) => retry(t, id, number, due_at_ms)?,
         };
         if changed == 0 {
-            counted.execute(params![id, number])?;
+            t.prepare_cached(COUNTED)?.execute(params![id, number])?;
         }
     }
-    Ok(())
+    Ok(again)
+}
+
+/// A success counts whatever became of the delivery: what is pending is so no more, what had ended has
+/// been delivered instead, and what had been delivered before is returned.
+fn end_delivered(t: &Transaction<'_>, ids: &[DeliveryId]) -> rusqlite::Result<HashSet<DeliveryId>> {
+    let mut again = HashSet::new();
+    let mut ended = rows::delete(t, "queued", ids)?;
+    if ended < ids.len() {
+        ended += rows::delete(t, "parked", ids)?;
+    }
+    if ended < ids.len() {
+        rows::delete(t, "ended", ids)?;
+        let mut before = t.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM attempt WHERE delivery_id = ?1 AND outcome = 1)",
+        )?;
+        let mut of_batch = HashSet::new();
+        for id in ids {
+            if !of_batch.insert(*id) || before.query_row([id], |row| row.get(0))? {
+                again.insert(*id);
+            }
+        }
+    }
+    Ok(again)
+}
+
+fn give_up(
+    t: &Transaction<'_>,
+    id: DeliveryId,
+    number: u32,
+    finished_at_ms: i64,
+) -> rusqlite::Result<usize> {
+    for (table, sql) in ["queued", "parked"].into_iter().zip(GIVEN_UP) {
+        let moved = t
+            .prepare_cached(sql)?
+            .execute(params![id, number, finished_at_ms])?;
+        if moved > 0 {
+            return rows::delete(t, table, &[id]);
+        }
+    }
+    Ok(0)
+}
+
+fn retry(
+    t: &Transaction<'_>,
+    id: DeliveryId,
+    number: u32,
+    due_at_ms: i64,
+) -> rusqlite::Result<usize> {
+    let parked = t
+        .prepare_cached(PARK)?
+        .execute(params![id, number, due_at_ms])?;
+    if parked > 0 {
+        return rows::delete(t, "queued", &[id]);
+    }
+    t.prepare_cached(RETRY)?
+        .execute(params![id, number, due_at_ms])
 }
 
 #[cfg(test)]

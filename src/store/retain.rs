@@ -8,8 +8,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::faults::DoingWith as _;
-use super::passes::{Mark, Pass, STAGE_COUNT, SweepPass};
-use super::{Error, Store};
+use super::passes::{Mark, Pass, SweepPass};
+use super::{Error, Store, next, schema};
 use crate::model::{EventId, Generation, crash};
 
 /// Marks are this far apart, and so the window is at most this much longer than it says.
@@ -42,38 +42,98 @@ pub struct Swept {
 
 /// A table of a pass: how to find the last id of the next chunk, and the deletion of what may go in it.
 struct Stage {
+    ids: Ids,
     chunk_end: &'static str,
     delete: &'static str,
+}
+
+/// Which of a mark's ids a stage goes up to.
+#[derive(Clone, Copy)]
+enum Ids {
+    Attempts,
+    Deliveries,
+    Payloads,
+    Rejected,
+    Redeliveries,
+    /// All there are: what goes is said by other columns.
+    All,
 }
 
 /// In this order, so that nothing is left without what it refers to. `?1 < id <= ?2`; `?3`: the
 /// window's begin, for what may have ended long after its id was given out, and for marks that were
 /// made while the clock was far behind.
-const STAGES: [Stage; STAGE_COUNT] = [
+const STAGES: [Stage; 7] = [
     Stage {
+        ids: Ids::Attempts,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
         delete: "DELETE FROM attempt WHERE id > ?1 AND id <= ?2 AND time < ?3",
     },
     Stage {
-        chunk_end: "SELECT max(id) FROM (SELECT id FROM delivery NOT INDEXED WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
-        delete: "DELETE FROM delivery WHERE id > ?1 AND id <= ?2 AND state <> 'pending' AND finished_at < ?3
-                   AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = delivery.id)",
+        ids: Ids::Deliveries,
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM ended NOT INDEXED WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM ended WHERE id > ?1 AND id <= ?2 AND finished_at < ?3
+                   AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = ended.id)",
     },
     Stage {
+        ids: Ids::Payloads,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM payload WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        // What is queued has no index, and is read once for a chunk.
         delete: "DELETE FROM payload WHERE id > ?1 AND id <= ?2
-                   AND NOT EXISTS (SELECT 1 FROM delivery d
-                                    WHERE d.event_id = payload.event_id AND d.payload_id = payload.id)
-                   AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = payload.id)",
+                   AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.payload_id = payload.id)
+                   AND NOT EXISTS (SELECT 1 FROM parked k WHERE k.payload_id = payload.id)
+                   AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.payload_id = payload.id)
+                   AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = payload.id)
+                   AND id NOT IN (SELECT payload_id FROM queued)",
     },
     Stage {
+        ids: Ids::Rejected,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM rejected WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
         delete: "DELETE FROM rejected WHERE id > ?1 AND id <= ?2 AND time < ?3",
     },
     Stage {
+        ids: Ids::Redeliveries,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM redelivery WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
         delete: "DELETE FROM redelivery WHERE id > ?1 AND id <= ?2
                    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = redelivery.delivery_id)",
+    },
+    // A text was used no later than a day after it says, so its attempts are older than the mark by a
+    // day, and went with it.
+    Stage {
+        ids: Ids::All,
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM text WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM text WHERE id > ?1 AND id <= ?2 AND used_at < ?3 - 172800000
+                   AND used_at < ?4 - 172800000",
+    },
+    // By webhook. The newest block stays, for the writer knows by heart what is in it.
+    Stage {
+        ids: Ids::All,
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM webhook_name WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM seen WHERE webhook_id > ?1 AND webhook_id <= ?2
+                   AND block < coalesce((SELECT min(id) FROM attempt),
+                                        (SELECT attempt_id FROM mark ORDER BY time DESC LIMIT 1)) / 1024",
+    },
+];
+
+/// The same of the shape before, as long as there is something of it. What is 'pending' there is
+/// somewhere else by now.
+const EARLIER: [Stage; 3] = [
+    Stage {
+        ids: Ids::Attempts,
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM old_attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM old_attempt WHERE id > ?1 AND id <= ?2 AND time < ?3",
+    },
+    Stage {
+        ids: Ids::Deliveries,
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM old_delivery NOT INDEXED WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM old_delivery WHERE id > ?1 AND id <= ?2 AND (state = 'pending' OR finished_at < ?3)
+                   AND NOT EXISTS (SELECT 1 FROM old_attempt a WHERE a.delivery_id = old_delivery.id)",
+    },
+    Stage {
+        ids: Ids::Payloads,
+        chunk_end: "SELECT max(id) FROM (SELECT id FROM old_payload WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        delete: "DELETE FROM old_payload WHERE id > ?1 AND id <= ?2
+                   AND NOT EXISTS (SELECT 1 FROM old_delivery d
+                                    WHERE d.event_id = old_payload.event_id AND d.payload_id = old_payload.id)",
     },
 ];
 
@@ -93,19 +153,10 @@ impl Store {
         }
         self.transact("write a mark", |t| {
             // The clock was ahead when these were made; their ids are older than they say.
+            // They are the newest ids all the same, until this one is written.
+            let newest = next::newest(t)?;
             t.execute("DELETE FROM mark WHERE time > ?1", [now_ms])?;
-            t.execute(
-                "INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id,
-                                   rejected_id, redelivery_id)
-                 SELECT ?1, coalesce((SELECT generation FROM cursor), 0),
-                        coalesce((SELECT event_id FROM cursor), 0),
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'attempt'), 0),
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'delivery'), 0),
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'payload'), 0),
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rejected'), 0),
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'redelivery'), 0)",
-                [now_ms],
-            )
+            next::mark(t, now_ms, newest)
         })?;
         Ok(true)
     }
@@ -166,8 +217,14 @@ impl Store {
     }
 
     fn sweep_chunk(&mut self, pass: Pass, before_ms: i64, limit: i64) -> Result<Swept, Error> {
-        let Some(work) = STAGES.get(pass.stage) else {
+        let stages = STAGES
+            .iter()
+            .chain(pass.with_earlier.then_some(&EARLIER).into_iter().flatten());
+        let Some(work) = stages.clone().nth(pass.stage) else {
             let rows = self.transact("delete old marks", |t| {
+                if pass.with_earlier && schema::is_earlier_empty(t)? {
+                    schema::end_transition(t)?;
+                }
                 t.execute("DELETE FROM mark WHERE time < ?1", [pass.mark.time])
             })?;
             self.sweep = SweepPass {
@@ -176,7 +233,7 @@ impl Store {
             };
             return Ok(Swept { rows, more: true });
         };
-        let ids = (pass.after_id, pass.mark.ids[pass.stage]);
+        let ids = (pass.after_id, pass.mark.up_to(work.ids));
         let end: Option<i64> = self
             .connection
             .prepare_cached(work.chunk_end)
@@ -185,7 +242,7 @@ impl Store {
         let (stage, after_id) = end.map_or((pass.stage + 1, 0), |end| (pass.stage, end));
         let rows = match end {
             Some(end) => self.transact("delete old rows", |t| {
-                delete(t, work, (pass.after_id, end), before_ms)
+                delete(t, work, (pass.after_id, end), (before_ms, pass.mark.time))
             })?,
             None => 0,
         };
@@ -207,13 +264,30 @@ impl Store {
             )
             .and_then(|mut s| s.query_row([before_ms], read_mark).optional())
             .doing_with(&self.faults, "read an old mark")?;
-        Ok(mark
-            .filter(|mark| Some(mark.time) != self.sweep.done)
-            .map(|mark| Pass {
-                mark,
-                stage: 0,
-                after_id: 0,
-            }))
+        let Some(mark) = mark.filter(|mark| Some(mark.time) != self.sweep.done) else {
+            return Ok(None);
+        };
+        let with_earlier = schema::has_earlier(&self.connection)
+            .doing_with(&self.faults, "look for rows of the shape before")?;
+        Ok(Some(Pass {
+            mark,
+            with_earlier,
+            stage: 0,
+            after_id: 0,
+        }))
+    }
+}
+
+impl Mark {
+    fn up_to(&self, ids: Ids) -> i64 {
+        match ids {
+            Ids::Attempts => self.ids[0],
+            Ids::Deliveries => self.ids[1],
+            Ids::Payloads => self.ids[2],
+            Ids::Rejected => self.ids[3],
+            Ids::Redeliveries => self.ids[4],
+            Ids::All => i64::MAX,
+        }
     }
 }
 
@@ -229,13 +303,15 @@ fn delete(
     t: &Transaction<'_>,
     stage: &Stage,
     (after_id, end): (i64, i64),
-    before_ms: i64,
+    (before_ms, mark_ms): (i64, i64),
 ) -> rusqlite::Result<usize> {
     let mut statement = t.prepare_cached(stage.delete)?;
     statement.raw_bind_parameter(1, after_id)?;
     statement.raw_bind_parameter(2, end)?;
-    if statement.parameter_count() > 2 {
-        statement.raw_bind_parameter(3, before_ms)?;
+    for (place, time_ms) in [(3, before_ms), (4, mark_ms)] {
+        if statement.parameter_count() >= place {
+            statement.raw_bind_parameter(place, time_ms)?;
+        }
     }
     statement.raw_execute()
 }

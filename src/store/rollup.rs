@@ -7,11 +7,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::faults::DoingWith as _;
 use super::tally::{SPANS, Tally, start_of};
-use super::{Error, Store, Swept};
+use super::{Error, Store, Swept, schema};
 use crate::model::{AttemptId, LOG_EDGES_MS};
 
 static ADD: LazyLock<String> = LazyLock::new(|| {
@@ -30,6 +30,35 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
          ON CONFLICT (span, start, webhook) DO UPDATE SET {sums}"
     )
 });
+
+/// Attempts above an id.
+const UNCOUNTED: &str = "SELECT a.id, n.name, a.time, a.duration_us, a.outcome IN (1, 3), a.error
+  FROM attempt a JOIN webhook_name n ON n.id = a.webhook_id WHERE a.id > ?1 ORDER BY a.id";
+
+/// Those of the shape before.
+const EARLIER: &str = "SELECT id, webhook, time, duration_us, outcome = 'delivered', error
+  FROM old_attempt WHERE id > ?1 ORDER BY id";
+
+fn count(
+    connection: &Connection,
+    sql: &str,
+    counted: AttemptId,
+    tally: &mut Tally,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([counted])?;
+    while let Some(row) = rows.next()? {
+        tally.add(
+            &row.get::<_, Arc<str>>(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+            row.get_ref(5)?.as_str_or_null()?,
+        );
+        tally.counted_to(row.get(0)?);
+    }
+    Ok(())
+}
 
 impl Store {
     /// Writes the roll-up of what was recorded since the last one, without waiting for the disk.
@@ -81,22 +110,10 @@ impl Store {
                 .query_row("SELECT attempt_id FROM rolled_up", [], |row| row.get(0))
                 .optional()?
                 .unwrap_or_default();
-            let mut statement = self.connection.prepare(
-                "SELECT id, webhook, time, duration_us, outcome = 'delivered', error
-                   FROM attempt WHERE id > ?1 ORDER BY id",
-            )?;
-            let mut rows = statement.query([counted])?;
-            while let Some(row) = rows.next()? {
-                tally.add(
-                    &row.get::<_, Arc<str>>(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get_ref(5)?.as_str_or_null()?,
-                );
-                tally.counted_to(row.get(0)?);
+            if schema::has_earlier(&self.connection)? {
+                count(&self.connection, EARLIER, counted, &mut tally)?;
             }
-            Ok(())
+            count(&self.connection, UNCOUNTED, counted, &mut tally)
         };
         read().doing_with(&self.faults, "count the attempts since the last roll-up")?;
         if tally.attempt_id > AttemptId::NONE {

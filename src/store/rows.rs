@@ -10,7 +10,7 @@ use rusqlite::{CachedStatement, ToSql, Transaction};
 /// Rows in one statement, largest first. More than 32 gain nothing, and each is kept prepared.
 const GROUPS: [usize; 3] = [32, 8, 1];
 
-/// An INSERT into a table whose ids are AUTOINCREMENT's.
+/// An INSERT of rows whose ids follow each other.
 pub(super) struct Insert {
     /// `INSERT OR ROLLBACK INTO ... (...)`, without values. With ABORT, which is the default, SQLite
     /// would keep a copy of every page that a statement of several rows changes, to take back the
@@ -52,6 +52,28 @@ impl Insert {
     fn sql(&self, rows: usize) -> String {
         format!("{} VALUES {}", self.into, vec![self.row; rows].join(", "))
     }
+}
+
+/// Deletes the rows of a table that have these ids, of which there may be none. Returns how many there were.
+pub(super) fn delete<I: ToSql + Copy>(
+    t: &Transaction<'_>,
+    from: &'static str,
+    ids: &[I],
+) -> rusqlite::Result<usize> {
+    let (mut left, mut deleted) = (ids, 0);
+    for size in GROUPS {
+        while let Some((group, rest)) = left.split_at_checked(size) {
+            let places = vec!["?"; size].join(", ");
+            let mut statement =
+                t.prepare_cached(&format!("DELETE FROM {from} WHERE id IN ({places})"))?;
+            for (place, id) in group.iter().enumerate() {
+                statement.raw_bind_parameter(place + 1, id)?;
+            }
+            deleted += statement.raw_execute()?;
+            left = rest;
+        }
+    }
+    Ok(deleted)
 }
 
 /// Takes the values of rows, in the order of their columns.

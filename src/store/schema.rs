@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{Error, connect};
 use crate::model::crash;
@@ -20,12 +20,73 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
 ];
+
+/// The version that the views are of.
+const VIEWS_OF: usize = 5;
+
+const VIEWS: &str = include_str!("views/views.sql");
+
+/// Takes the tables of the shape before away.
+const NOTHING_EARLIER: &str = include_str!("views/nothing_earlier.sql");
+
+/// Between these lines the views read the tables of the shape before.
+const EARLIER: (&str, &str) = ("-- earlier {\n", "-- } earlier\n");
 
 /// The SQL that makes an empty log, for `webhooksd schema log`.
 #[must_use]
 pub(crate) fn sql() -> String {
-    MIGRATIONS.concat()
+    MIGRATIONS.concat() + NOTHING_EARLIER + &views(false)
+}
+
+/// The views, with or without the rows of the shape before.
+fn views(with_earlier: bool) -> String {
+    let mut views = String::with_capacity(VIEWS.len());
+    for (n, part) in VIEWS.split(EARLIER.0).enumerate() {
+        let (earlier, rest) = match part.split_once(EARLIER.1) {
+            Some(both) if n > 0 => both,
+            _ => ("", part),
+        };
+        if with_earlier {
+            views += earlier;
+        }
+        views += rest;
+    }
+    views
+}
+
+/// Whether the tables of the shape before are there yet.
+pub(super) fn has_earlier(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'old_attempt')")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Takes the tables of the shape before away if nothing is in them; else the views read them as well.
+fn make_views(t: &Transaction<'_>) -> rusqlite::Result<()> {
+    let empty = is_earlier_empty(t)?;
+    if empty {
+        t.execute_batch(NOTHING_EARLIER)?;
+    }
+    t.execute_batch(&views(!empty))
+}
+
+/// Whether nothing is in the tables of the shape before, which are there.
+pub(super) fn is_earlier_empty(t: &Transaction<'_>) -> rusqlite::Result<bool> {
+    let empty =
+        "SELECT NOT EXISTS (SELECT 1 FROM old_attempt) AND NOT EXISTS (SELECT 1 FROM old_delivery)
+                    AND NOT EXISTS (SELECT 1 FROM old_payload)";
+    t.query_row(empty, [], |row| row.get(0))
+}
+
+/// The same, once retention has emptied them.
+pub(super) fn end_transition(t: &Transaction<'_>) -> rusqlite::Result<()> {
+    t.execute_batch(
+        "DROP TRIGGER redelivery_made; DROP TRIGGER redelivery_checked;
+         DROP VIEW health; DROP VIEW failed; DROP VIEW log; DROP VIEW delivery;",
+    )?;
+    make_views(t)
 }
 
 /// Brings the log to the newest shape, in WAL mode.
@@ -70,6 +131,9 @@ pub(super) fn is_of_today(connection: &Connection, path: &Path) -> Result<bool, 
 fn apply(connection: &mut Connection, sql: &str, version: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(sql)?;
+    if sql == MIGRATIONS[VIEWS_OF - 1] {
+        make_views(&transaction)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", version)?;
     crash::point("migrate the log", crash::BEFORE_COMMIT);

@@ -73,9 +73,9 @@ mod tests {
         );
         let later = webhook("b", "active", 6, "NULL") + &webhook("c", "inactive", 7, "'gone'");
         assert_eq!(outlook(&later).1.unwrap().webhook, "b");
-        let delivery = "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state,
-             origin, due_at, created_at, payload_id)
-             VALUES (1, 1, 'e', 'a', 'bold-cms', 'pending', 'event', 1, 1, 1);";
+        let delivery =
+            "INSERT INTO parked (webhook_id, payload_id, origin, attempts, due_at, created_at)
+             VALUES (1, 1, 0, 0, 1, 1);";
         assert_eq!(outlook(delivery).0.count, 1);
         let well = outlook("UPDATE webhook SET last_success_at = 9");
         assert_eq!(well.1, None);

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::books::Books;
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
+use super::lost::Lost;
 use super::passes::{ClampPass, EarlyPass, SweepPass};
 use super::tally::Tally;
 use super::wal::WalBounds;
@@ -22,6 +24,10 @@ pub struct Store {
     pub(super) connection: Connection,
     /// None, but in a simulation.
     pub(super) faults: Faults,
+    /// What is known by heart of the tables of names and texts.
+    pub(super) books: Books,
+    /// Whether something that is queued is in nobody's hands.
+    pub(super) lost: Lost,
     /// The roll-up of what was recorded since the last flush.
     pub(super) tally: Tally,
     /// Whether something was committed that is not known to be on disk. Every commit raises it.
@@ -58,6 +64,8 @@ impl Store {
         let mut store = Self {
             connection,
             faults,
+            books: Books::default(),
+            lost: Lost::default(),
             tally: Tally::default(),
             unsynced: true,
             data_version,
@@ -66,6 +74,7 @@ impl Store {
             early: EarlyPass::default(),
             wal: WalBounds::default(),
         };
+        store.lost.tell();
         store.catch_up(now_ms)?;
         Ok(store)
     }

@@ -207,6 +207,9 @@ impl Client {
             Ok(answer) => answer,
             Err(error) => return Err(to.unanswered(&connection, asked, error)),
         };
+        if let Some(dead) = idle_too_long(&connection, &answer) {
+            return Err(Unanswered::Dead(dead));
+        }
         if let Some(flaw) = &answer.flaw {
             trace.add_note(flaw);
         }
@@ -261,6 +264,22 @@ struct Dead {
     failure: Failure,
     /// Whether something of the request was written.
     sent: bool,
+}
+
+/// A kept connection that ends with 408: the answer to the silence before the request, which has met
+/// it on the way. RFC 9110, 15.5.9: such a request may be repeated over a new connection.
+fn idle_too_long(connection: &Connection, answer: &Exchanged) -> Option<Dead> {
+    let is_that = connection.progress().kept && answer.status == 408 && answer.keep.is_none();
+    is_that.then(|| Dead {
+        failure: Failure {
+            class: Class::Closed,
+            text: format!(
+                "{} had ended the idle connection with HTTP 408",
+                connection.peer()
+            ),
+        },
+        sent: true,
+    })
 }
 
 impl Transport for Client {

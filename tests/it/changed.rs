@@ -165,7 +165,7 @@ fn a_row_below_the_newest_id_is_set_aside_and_told() {
     daemon.stop();
     // While it is stopped: of an id that left no trace.
     world
-        .change_log("DELETE FROM delivery WHERE event_id = 3")
+        .change_log("DELETE FROM payload WHERE event_id = 3")
         .unwrap();
     late(3);
     let daemon = world.start();

@@ -65,7 +65,7 @@ fn wait<T: Transport>(
     mut open: impl FnMut() -> Result<(Tail, Cursor), IntakeError>,
     follow: &Follow,
 ) -> Result<Option<Intake<T>>, IntakeError> {
-    let (heartbeat, standing) = (&dispatch.counters.intake, &dispatch.counters.standing);
+    let (heartbeat, standing) = (&dispatch.counters().intake, &dispatch.counters().standing);
     // Where there was an outbox, it is worth saying so: its file may have been lost.
     let known = dispatch.store().cursor().ok().flatten();
     let taken = known.map_or(EventId::NONE, |cursor| cursor.event_id);
@@ -93,7 +93,7 @@ fn wait<T: Transport>(
             }
         }
         looks += 1;
-        heartbeat.tick(&dispatch.clock);
+        heartbeat.tick(dispatch.clock());
         watch.wait(LOOK).map_err(IntakeError::Outbox)?;
     }
     Ok(None)

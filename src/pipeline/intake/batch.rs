@@ -4,7 +4,6 @@
 //! aside with its reason in the same transaction, and those behind it go on.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::below::Below;
 use super::error::IntakeError;
@@ -73,15 +72,15 @@ impl<T: Transport> Intake<T> {
     }
 
     pub(crate) fn clock(&self) -> &Clock {
-        &self.dispatch.clock
+        self.dispatch.clock()
     }
 
     pub(crate) fn heartbeat(&self) -> &Heartbeat {
-        &self.dispatch.counters.intake
+        &self.dispatch.counters().intake
     }
 
     pub(crate) fn standing(&self) -> &Standing {
-        &self.dispatch.counters.standing
+        &self.dispatch.counters().standing
     }
 
     /// Whether a lane's queue would soon overflow into the log.
@@ -95,7 +94,7 @@ impl<T: Transport> Intake<T> {
     }
 
     pub(crate) fn max_data_bytes(&self) -> usize {
-        self.dispatch.max_data_bytes.load(Ordering::Relaxed)
+        self.dispatch.max_data_bytes()
     }
 
     /// Takes note of the limit of today's configuration.
@@ -160,13 +159,15 @@ impl<T: Transport> Intake<T> {
             if !Arc::ptr_eq(&routes, &self.dispatch.routes()) {
                 continue;
             }
-            let now_ms = self.dispatch.clock.now_ms();
+            let now_ms = self.dispatch.clock().now_ms();
             admission.cursor.time_ms = now_ms;
             let silent = self.dispatch.defer(&admission.events);
+            let mut room = self.dispatch.room_for_next(&log);
+            let later = |name: &str| silent.contains(name);
             let (dues, owed) = log
-                .admit(&admission, &|name| silent.contains(name), now_ms)
+                .admit(&admission, &later, &mut |due| room.takes(due), now_ms)
                 .map_err(IntakeError::Store)?;
-            let touched = self.dispatch.offer(&log, dues);
+            let touched = self.dispatch.offer(&log, room, dues);
             drop(log);
             crash::point("take events in", "offered");
             for lane in &touched {
@@ -175,7 +176,7 @@ impl<T: Transport> Intake<T> {
             self.owed = owed;
             self.more = taken < rows.len();
             self.dispatch
-                .counters
+                .counters()
                 .admitted(taken - admission.rejected.len(), admission.rejected.len());
             admission.rejected.iter().for_each(journal);
             self.cursor = admission.cursor;
@@ -215,7 +216,7 @@ impl<T: Transport> Intake<T> {
 
     /// Where to go on by what the outbox holds now.
     fn compare(&mut self) -> Result<Resume, IntakeError> {
-        let now_ms = self.dispatch.clock.now_ms();
+        let now_ms = self.dispatch.clock().now_ms();
         // Asked first: what is put back behind the question has another version by the next.
         let schema = self.tail.schema_version().map_err(IntakeError::Outbox)?;
         let steady = self.tail.vouched() == Some(schema);
@@ -231,7 +232,7 @@ impl<T: Transport> Intake<T> {
 
     /// Goes on there, once the log has been told.
     fn go_on_at(&mut self, settled: Resume) -> Result<(), IntakeError> {
-        let now_ms = self.dispatch.clock.now_ms();
+        let now_ms = self.dispatch.clock().now_ms();
         let settled = match (settled, self.back.take()) {
             (Resume::Same(_) | Resume::Fresh(_), None) => return Ok(()),
             (Resume::Same(_) | Resume::Fresh(_), Some(back)) => back,

@@ -139,7 +139,7 @@ impl Below {
         if !self.asked {
             return Ok(());
         }
-        let begun = dispatch.clock.instant();
+        let begun = dispatch.clock().instant();
         if self.next.is_some_and(|next| begun < next) {
             return Ok(());
         }
@@ -161,9 +161,13 @@ impl Below {
             self.seen = None;
         }
         self.guard = Some((schema, guarded));
-        self.since = (cursor.generation, cursor.event_id, dispatch.clock.now_ms());
+        self.since = (
+            cursor.generation,
+            cursor.event_id,
+            dispatch.clock().now_ms(),
+        );
         self.asked = false;
-        let took = dispatch.clock.instant().saturating_duration_since(begun);
+        let took = dispatch.clock().instant().saturating_duration_since(begun);
         self.next = Some(begun + EVERY.0.max(took * EVERY.1));
         Ok(())
     }
@@ -258,13 +262,13 @@ fn set_aside<T: Transport>(
             time_ms,
         });
     }
-    let now_ms = dispatch.clock.now_ms();
+    let now_ms = dispatch.clock().now_ms();
     let count = dispatch
         .store()
         .set_aside(cursor.generation, &rows, unless_traced, now_ms)
         .map_err(IntakeError::Store)?;
     if count > 0 {
-        dispatch.counters.admitted(0, count);
+        dispatch.counters().admitted(0, count);
         tracing::warn!(
             count,
             first = ids.first().map(|id| id.get()),

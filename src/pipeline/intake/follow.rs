@@ -404,14 +404,14 @@ impl<T: Transport> Follower<T> {
     fn let_catch_up(&self, lanes: &[Arc<Lane<T::Endpoint>>]) {
         let begun = self.intake.clock().instant();
         for lane in lanes {
-            let mut seen = (begun, lane.lock().taken);
+            let mut seen = (begun, lane.load().taken);
             while self.intake.is_half_full(lane) {
                 let now = self.intake.clock().instant();
                 if now.saturating_duration_since(begun) >= CATCH_UP {
                     return;
                 }
                 if now.saturating_duration_since(seen.0) >= MOVING.0 {
-                    let taken = lane.lock().taken;
+                    let taken = lane.load().taken;
                     if taken - seen.1 < MOVING.1 {
                         break;
                     }

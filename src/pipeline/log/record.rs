@@ -5,7 +5,6 @@
 //! a limit of them, so that memory stays bounded and no endpoint is sent more than what can
 //! be remembered. One journal line per attempt is written here, after the commit.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,31 +28,18 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// The log can't be written for a reason that will not pass, such as corruption.
     pub async fn record(self: Arc<Self>) -> Result<(), store::Error> {
-        let mut last = self.clock.instant() - GATHER;
-        loop {
-            // After a commit with nothing behind it there is nothing to wake up for.
-            let some = self.results.is_any();
-            if some && !self.is_stopping() && self.clock.instant() < last + GATHER {
-                self.results.gather(last + GATHER).await;
-            }
-            let mut batch = self.results.take();
-            if batch.is_empty() {
-                if self.is_stopping() && self.in_flight() == 0 && self.results.unrecorded() == 0 {
-                    return Ok(());
-                }
-                self.next_result().await;
-                continue;
-            }
+        let mut last = self.clock().instant() - GATHER;
+        while let Some(mut batch) = self.next_results(last + GATHER).await {
             let mut pause = RETRY.0;
             while let Err((error, same)) = self.commit(batch).await {
                 if !error.is_transient() {
-                    self.results.close();
+                    self.end_recording();
                     return Err(error);
                 }
                 let (text, hint) = (chain(&error), error.hint());
-                let heartbeat = &self.counters.record;
-                if heartbeat.trouble(&self.clock, text.clone(), 0) {
-                    let waiting = self.results.unrecorded();
+                let heartbeat = &self.counters().record;
+                if heartbeat.trouble(self.clock(), text.clone(), 0) {
+                    let waiting = self.unrecorded();
                     tracing::warn!(
                         step = "record attempts",
                         error = text,
@@ -66,39 +52,12 @@ impl<T: Transport> Dispatch<T> {
                 pause = (pause * 2).min(RETRY.1);
                 batch = same;
             }
-            if self.counters.record.tick(&self.clock) {
+            if self.counters().record.tick(self.clock()) {
                 tracing::info!("the log takes results again");
             }
-            last = self.clock.instant();
+            last = self.clock().instant();
         }
-    }
-
-    /// Waits until every result is in the log, or will never be. Returns how many are not.
-    pub async fn recorded(&self) -> usize {
-        let open = || self.results.unrecorded() > 0 && !self.results.is_closed();
-        while open() {
-            let mut room = pin!(self.results.changed());
-            room.as_mut().enable();
-            if open() {
-                room.await;
-            }
-        }
-        self.results.unrecorded()
-    }
-
-    /// Waits for a result, or for the end of the last worker.
-    async fn next_result(self: &Arc<Self>) {
-        let mut stop = self.stop.subscribe();
-        let ended = async {
-            if stop.wait_for(|stop| *stop).await.is_ok() {
-                self.idle().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.results.arrived() => {}
-            () = ended => {}
-        }
+        Ok(())
     }
 
     /// One transaction, and what follows from it in memory.
@@ -109,14 +68,14 @@ impl<T: Transport> Dispatch<T> {
         let this = self.clone();
         self.with_blocking(move || {
             let mut log = this.store();
-            let begun = this.clock.instant();
+            let begun = this.clock().instant();
             // Under the lock: what a clock that goes back after this leaves too late, a pass mends.
-            let now_ms = this.clock.now_ms();
+            let now_ms = this.clock().now_ms();
             batch.iter_mut().for_each(|attempt| end_by(attempt, now_ms));
             if let Err(error) = log.record(&batch) {
                 return Err((error, batch));
             }
-            this.counters.committed(micros(begun.elapsed()));
+            this.counters().committed(micros(begun.elapsed()));
             for attempt in &batch {
                 this.let_go(&log, attempt);
             }

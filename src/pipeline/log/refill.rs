@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::dialect;
 use crate::model::clock::millis;
-use crate::model::{Dialect, crash};
+use crate::model::crash;
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
@@ -41,26 +41,27 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// The log can't be read for a reason that will not pass.
     pub async fn refill(self: Arc<Self>) -> Result<(), store::Error> {
-        let mut stop = self.stop.subscribe();
+        let mut stop = self.stopping();
+        let (begun_ms, begun) = self.running().begun();
         let mut seen = Seen {
             redelivery: -1,
             unsure: true,
             // Not as they are now: a step since the start's own pass is to be seen.
-            wall_ms: self.made.0,
-            instant: self.made.1,
+            wall_ms: begun_ms,
+            instant: begun,
         };
-        let mut poll_at = self.clock.instant();
+        let mut poll_at = self.clock().instant();
         while !self.is_stopping() {
             let round = self.round(&mut seen, &mut poll_at).await;
             let wait = match round {
                 Ok(wait) => {
-                    self.counters.refill.tick(&self.clock);
+                    self.counters().refill.tick(self.clock());
                     wait
                 }
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
-                    let heartbeat = &self.counters.refill;
-                    if heartbeat.trouble(&self.clock, text.clone(), 0) {
+                    let heartbeat = &self.counters().refill;
+                    if heartbeat.trouble(self.clock(), text.clone(), 0) {
                         tracing::warn!(
                             step = "read due deliveries",
                             error = text,
@@ -68,13 +69,13 @@ impl<T: Transport> Dispatch<T> {
                             "the log can't be read or changed; trying again"
                         );
                     }
-                    self.pace.poll
+                    self.running().pace().poll
                 }
                 Err(error) => return Err(error),
             };
             tokio::select! {
                 biased;
-                () = self.calendar.changed() => {}
+                () = self.refill_asked() => {}
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -88,30 +89,22 @@ impl<T: Transport> Dispatch<T> {
         seen: &mut Seen,
         poll_at: &mut Instant,
     ) -> Result<Duration, store::Error> {
-        if self.clock.instant() >= *poll_at {
+        if self.clock().instant() >= *poll_at {
             self.look_around(seen).await?;
-            *poll_at = self.clock.instant() + self.pace.poll;
+            *poll_at = self.clock().instant() + self.running().pace().poll;
         }
-        while let Some((at_ms, name)) = self.calendar.come_due(self.clock.now_ms()) {
-            if let Some(lane) = self.lane(&name)
-                && lane.lock().came_due(at_ms)
-            {
-                self.calendar.list(&lane);
-            }
-        }
-        let mut low = self.calendar.listed().into_iter();
+        let mut low = self.lanes_to_fill().into_iter();
         while let Some(lane) = low.next() {
             if let Err(error) = self.fill_from_log(&lane).await {
                 // None of the lanes may be forgotten: they are marked as listed and nobody else asks.
-                self.calendar.list_again(std::iter::once(lane).chain(low));
+                self.fill_later(std::iter::once(lane).chain(low));
                 return Err(error);
             }
         }
-        let poll = poll_at.saturating_duration_since(self.clock.instant());
+        let poll = poll_at.saturating_duration_since(self.clock().instant());
         let due = self
-            .calendar
-            .next_ms()
-            .map(|at_ms| at_ms - self.clock.now_ms());
+            .next_due_ms()
+            .map(|at_ms| at_ms - self.clock().now_ms());
         Ok(due.map_or(poll, |ms| {
             poll.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
         }))
@@ -134,35 +127,21 @@ impl<T: Transport> Dispatch<T> {
         log: &mut LogGuard<'_>,
         lane: &Lane<T::Endpoint>,
     ) -> Result<(), store::Error> {
-        let now_ms = self.clock.now_ms();
-        let (rows, bytes) = {
-            let state = lane.lock();
-            if state.target.is_some() {
-                state.room(self.share_bytes())
-            } else {
-                (0, 0)
-            }
-        };
-        if rows == 0 || bytes == 0 {
-            // No room: the lane stays one that has more, and asks again as its queue empties.
-            let mut state = lane.lock();
-            let open = state.target.is_some();
-            state.refilled(open);
+        let now_ms = self.clock().now_ms();
+        let Some((rows, bytes)) = self.room(log, lane) else {
             return Ok(());
-        }
-        let dues = log.due(&lane.name, now_ms, rows, bytes, &|id| lane.lock().holds(id))?;
+        };
+        let dues = log.due(lane.name(), now_ms, rows, bytes, &|id| lane.holds(id))?;
         let read: usize = dues.iter().map(|due| due.body.len()).sum();
         let more = dues.len() >= rows || read >= bytes;
         let later = if more {
             None
         } else {
-            log.next_due_after(&lane.name, now_ms)?
+            log.next_due_after(lane.name(), now_ms)?
         };
         self.queue(log, lane, dues, more);
-        if let Some(at_ms) = later
-            && lane.lock().note_due(at_ms)
-        {
-            self.calendar.enter(at_ms, lane);
+        if let Some(at_ms) = later {
+            self.note_due(lane, at_ms);
         }
         Ok(())
     }
@@ -187,7 +166,7 @@ impl<T: Transport> Dispatch<T> {
         }
         // Only now: where the log failed meanwhile, all of them are looked at again.
         (seen.redelivery, seen.unsure) = (found.0, false);
-        let (wall_ms, instant) = (self.clock.now_ms(), self.clock.instant());
+        let (wall_ms, instant) = (self.clock().now_ms(), self.clock().instant());
         let step_ms =
             wall_ms - seen.wall_ms - millis(instant.saturating_duration_since(seen.instant));
         if step_ms.abs() > STEP_MS {
@@ -221,14 +200,15 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// As of the log.
     pub async fn clamp(self: &Arc<Self>) -> Result<(), store::Error> {
-        let longest = |dialect: &str, attempts: u32| {
-            let dialect = Dialect::from_name(dialect).unwrap_or(Dialect::BoldCms);
-            dialect::longest_delay_ms(dialect, attempts)
-        };
         loop {
             let clamped = self
                 .with_store(move |this, store| {
-                    store.clamp_due(this.clock.now_ms(), &longest, this.bounds().of(CHUNK_ROWS))
+                    let now_ms = this.clock().now_ms();
+                    store.clamp_due(
+                        now_ms,
+                        &dialect::longest_delay_ms,
+                        this.bounds().of(CHUNK_ROWS),
+                    )
                 })
                 .await?;
             if !clamped.more {

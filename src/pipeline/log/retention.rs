@@ -41,11 +41,11 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// The log can't be written for a reason that will not pass.
     pub async fn retain(self: Arc<Self>) -> Result<(), store::Error> {
-        let mut stop = self.stop.subscribe();
+        let mut stop = self.stopping();
         while !self.is_stopping() {
-            let retention = self.retention.borrow().clone();
+            let retention = self.running().retention();
             let wait = match self.sweep(&retention).await {
-                Ok(()) => self.pace.marks,
+                Ok(()) => self.running().pace().marks,
                 Err(error) if error.is_transient() => {
                     let (error, hint) = (chain(&error), error.hint());
                     tracing::warn!(
@@ -54,7 +54,7 @@ impl<T: Transport> Dispatch<T> {
                         hint,
                         "trying again later"
                     );
-                    self.pace.marks.min(AGAIN)
+                    self.running().pace().marks.min(AGAIN)
                 }
                 Err(error) => return Err(error),
             };
@@ -69,7 +69,7 @@ impl<T: Transport> Dispatch<T> {
         // whether that was a leap.
         let (now_ms, leapt) = self
             .with_store(|this, store| {
-                let now_ms = this.clock.now_ms();
+                let now_ms = this.clock().now_ms();
                 store.mark(now_ms)?;
                 Ok((now_ms, store.leapt()?))
             })
@@ -93,9 +93,9 @@ impl<T: Transport> Dispatch<T> {
         if days == 0 {
             return Ok(());
         }
-        let (mut rows, begun) = (0, self.clock.instant());
+        let (mut rows, begun) = (0, self.clock().instant());
         while !self.is_stopping() {
-            let chunk = self.clock.instant();
+            let chunk = self.clock().instant();
             let limit = self.bounds().of(CHUNK_ROWS);
             let swept = self
                 .with_store(move |_, store| store.sweep(now_ms - days * DAY_MS, limit))
@@ -118,7 +118,7 @@ impl<T: Transport> Dispatch<T> {
         now_ms: i64,
     ) -> Result<(), store::Error> {
         if retention.outbox_days == 0 {
-            self.counters.standing.set(Matter::Kept, Vec::new());
+            self.counters().standing.set(Matter::Kept, Vec::new());
             return Ok(());
         }
         let days = i64::from(retention.outbox_days);
@@ -137,13 +137,13 @@ impl<T: Transport> Dispatch<T> {
         }
         let up_to = marked.min(cursor.event_id);
         let cursor = Arc::new(cursor);
-        let (mut rows, begun) = (0, self.clock.instant());
+        let (mut rows, begun) = (0, self.clock().instant());
         let (mut after, mut kept): (EventId, Option<Kept>) = (EventId::NONE, None);
         let ended = loop {
             if self.is_stopping() {
                 return Ok(());
             }
-            let chunk = self.clock.instant();
+            let chunk = self.clock().instant();
             let (path, cursor) = (retention.outbox.clone(), cursor.clone());
             let limits = (IdRange { after, up_to }, self.bounds().of(CHUNK_ROWS));
             let (max_data_bytes, vfs) = (self.max_data_bytes(), self.vfs());
@@ -176,20 +176,20 @@ impl<T: Transport> Dispatch<T> {
             Ok(()) => kept.map(|kept| finding_of(&kept, &retention.outbox)),
             Err(error) => Some(Finding::of(&error, false)),
         };
-        let standing = &self.counters.standing;
+        let standing = &self.counters().standing;
         standing.set(Matter::Kept, Vec::from_iter(found));
         Ok(())
     }
 
     /// Leaves the databases to others, in a round that began at `begun`, after a chunk that did at `chunk`.
     async fn breathe(&self, begun: Instant, chunk: Instant) {
-        let now = self.clock.instant();
-        let pause = if now - begun < self.pace.marks / 2 {
+        let now = self.clock().instant();
+        let pause = if now - begun < self.running().pace().marks / 2 {
             BREATHER.max((now - chunk) * SHARE)
         } else {
             BREATHER
         };
-        let mut stop = self.stop.subscribe();
+        let mut stop = self.stopping();
         drop(tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await);
     }
 }

@@ -57,7 +57,8 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// The log can't be written for a reason that will not pass.
     pub async fn keep_small(self: Arc<Self>) -> Result<(), store::Error> {
-        let (mut stop, mut settings) = (self.stop.subscribe(), self.retention.subscribe());
+        let mut stop = self.stopping();
+        let mut settings = self.running().retention_changes();
         let (mut memory, mut bounded) = (Memory::default(), None);
         while !self.is_stopping() {
             let retention = settings.borrow_and_update().clone();
@@ -66,7 +67,7 @@ impl<T: Transport> Dispatch<T> {
                 match fitted {
                     Ok(None) => std::future::pending().await,
                     Ok(Some(wait)) => {
-                        self.log.grown().await;
+                        self.log().grown().await;
                         tokio::time::sleep(wait).await;
                     }
                     Err(error) if error.is_transient() => {
@@ -124,7 +125,7 @@ impl<T: Transport> Dispatch<T> {
         let bounds = SizeBounds::of(max_bytes);
         let (mut rows, mut before) = (CHUNK_ROWS.0, None);
         loop {
-            let (begun, limit) = (self.clock.instant(), self.bounds().of(rows));
+            let (begun, limit) = (self.clock().instant(), self.bounds().of(rows));
             let (this, log) = (self.clone(), retention.log.clone());
             let (whole, shrunk) = self
                 .with_blocking(move || {
@@ -145,8 +146,8 @@ impl<T: Transport> Dispatch<T> {
                 rows = (rows * 2).min(CHUNK_ROWS.1);
             } else {
                 rows = (rows / 2).max(CHUNK_ROWS.0);
-                let pause = (self.clock.instant() - begun).min(BREATHER);
-                let mut stop = self.stop.subscribe();
+                let pause = (self.clock().instant() - begun).min(BREATHER);
+                let mut stop = self.stopping();
                 drop(tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await);
             }
         }
@@ -161,10 +162,10 @@ impl<T: Transport> Dispatch<T> {
         bounds: &SizeBounds,
         limit: usize,
     ) -> Result<Shrunk, store::Error> {
-        self.log.look_at_size();
+        self.log().look_at_size();
         // It is no shorter than it was cut to, however little of it is in use.
         if wal > bounds.wal.cut_bytes() {
-            self.log.hurry(file + wal > max_bytes + max_bytes / 4);
+            self.log().hurry(file + wal > max_bytes + max_bytes / 4);
         }
         // What is not in the file yet is in the WAL.
         if file + wal <= bounds.used {
@@ -172,20 +173,20 @@ impl<T: Transport> Dispatch<T> {
         }
         let held = |webhook: &str, id| {
             let lane = self.lane(webhook);
-            lane.is_some_and(|lane| lane.lock().holds(id))
+            lane.is_some_and(|lane| lane.holds(id))
         };
         let mut log = self.store();
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock().now_ms();
         log.shrink(bounds, limit, now_ms, &held)
     }
 
     fn tell(&self, retention: &Retention, max_bytes: u64, memory: &mut Memory, shrunk: Shrunk) {
         if shrunk.deleted > 0 {
-            let now = self.clock.instant();
+            let now = self.clock().instant();
             let quiet = memory.deleted.is_none_or(|last| now - last >= QUIET);
             memory.deleted = Some(now);
             let deleted = u64::try_from(shrunk.deleted).unwrap_or(0);
-            self.counters
+            self.counters()
                 .deleted_early
                 .fetch_add(deleted, Ordering::Relaxed);
             if quiet {
@@ -224,7 +225,7 @@ impl<T: Transport> Dispatch<T> {
                     .to_owned(),
             ),
         });
-        self.counters
+        self.counters()
             .standing
             .set(Matter::Size, Vec::from_iter(finding));
     }

@@ -28,7 +28,7 @@ impl<T: Transport> Dispatch<T> {
         mut ended: oneshot::Receiver<()>,
     ) -> Result<(), store::Error> {
         while !self.next_second(&mut ended).await {
-            let (mine, synchronised) = if self.log.take_tight() {
+            let (mine, synchronised) = if self.log().take_tight() {
                 (checkpointer, self.synchronise_alone().await)
             } else {
                 self.synchronise(checkpointer).await
@@ -37,14 +37,14 @@ impl<T: Transport> Dispatch<T> {
             match synchronised {
                 Ok((state, bounds)) => {
                     self.watch_wal(state, bounds);
-                    if self.counters.durable.tick(&self.clock) {
+                    if self.counters().durable.tick(self.clock()) {
                         tracing::info!("the log is synchronised again");
                     }
                 }
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
-                    let heartbeat = &self.counters.durable;
-                    if heartbeat.trouble(&self.clock, text.clone(), 0) {
+                    let heartbeat = &self.counters().durable;
+                    if heartbeat.trouble(self.clock(), text.clone(), 0) {
                         tracing::warn!(
                             step = "synchronise the log",
                             error = text,
@@ -57,7 +57,7 @@ impl<T: Transport> Dispatch<T> {
                 Err(error) => return Err(error),
             }
         }
-        self.with_store(|this, store| store.flush(this.clock.now_ms()))
+        self.with_store(|this, store| store.flush(this.clock().now_ms()))
             .await
     }
 
@@ -65,11 +65,11 @@ impl<T: Transport> Dispatch<T> {
     /// pipeline has stopped.
     async fn next_second(&self, ended: &mut oneshot::Receiver<()>) -> bool {
         let second = async {
-            self.log.unsynced().await;
+            self.log().unsynced().await;
             tokio::select! {
                 biased;
-                () = tokio::time::sleep(self.pace.durable) => {}
-                () = self.log.hurried() => {}
+                () = tokio::time::sleep(self.running().pace().durable) => {}
+                () = self.log().hurried() => {}
             }
         };
         tokio::select! {
@@ -86,7 +86,7 @@ impl<T: Transport> Dispatch<T> {
         crash::point("synchronise", "begun");
         let (bounds, rolled_up) = self
             .with_store(|this, log| {
-                let rolled_up = log.roll_up(this.clock.now_ms());
+                let rolled_up = log.roll_up(this.clock().now_ms());
                 if rolled_up.is_ok() {
                     log.begin_sync();
                 }
@@ -108,7 +108,7 @@ impl<T: Transport> Dispatch<T> {
         let rest = self.with_store(move |this, log| {
             if !done.durable {
                 log.not_synced();
-                log.flush(this.clock.now_ms())?;
+                log.flush(this.clock().now_ms())?;
             }
             if done.restart {
                 log.checkpoint()?;
@@ -130,7 +130,7 @@ impl<T: Transport> Dispatch<T> {
     /// has no room for what would be committed meanwhile.
     async fn synchronise_alone(self: &Arc<Self>) -> Result<(WalState, WalBounds), store::Error> {
         self.with_store(|this, log| {
-            let (now_ms, bounds) = (this.clock.now_ms(), log.wal_bounds());
+            let (now_ms, bounds) = (this.clock().now_ms(), log.wal_bounds());
             log.roll_up(now_ms)?;
             log.begin_sync();
             let state = log.checkpoint()?;
@@ -147,22 +147,24 @@ impl<T: Transport> Dispatch<T> {
 
     /// Says that a reader holds the WAL, and has it looked at again until none does.
     fn watch_wal(&self, state: WalState, bounds: WalBounds) {
-        let (heartbeat, held) = (&self.counters.wal, state.held_bytes());
-        self.counters.wal_held_bytes.store(held, Ordering::Relaxed);
+        let (heartbeat, held) = (&self.counters().wal, state.held_bytes());
+        self.counters()
+            .wal_held_bytes
+            .store(held, Ordering::Relaxed);
         if held > 0 {
             let mib = held >> 20;
             let text = format!(
                 "the -wal of the log is {mib} MiB long and can't start over: a program keeps a \
                  transaction open in the log; `fuser` on the -wal lists who has it open"
             );
-            if heartbeat.trouble(&self.clock, text.clone(), 0) {
+            if heartbeat.trouble(self.clock(), text.clone(), 0) {
                 tracing::warn!("{text}");
             }
-        } else if heartbeat.tick(&self.clock) {
+        } else if heartbeat.tick(self.clock()) {
             tracing::info!("the -wal of the log starts over again");
         }
         if state.is_unfinished(bounds) || state.wants_cut(bounds) {
-            self.log.look_again();
+            self.log().look_again();
         }
     }
 }

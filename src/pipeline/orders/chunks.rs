@@ -38,8 +38,8 @@ impl<T: Transport> Dispatch<T> {
         loop {
             tokio::time::sleep(pause).await;
             waited += pause;
-            let ready = self.results.unrecorded() <= CHUNK_ROWS
-                && lanes.iter().all(|lane| lane.lock().queued() <= READY_ROWS);
+            let ready = self.unrecorded() <= CHUNK_ROWS
+                && lanes.iter().all(|lane| lane.load().queued <= READY_ROWS);
             if ready || waited >= LONGEST_PAUSE || self.is_stopping() {
                 return;
             }

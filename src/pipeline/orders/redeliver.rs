@@ -22,7 +22,7 @@ impl<T: Transport> Dispatch<T> {
         self: &Arc<Self>,
         ids: Vec<DeliveryId>,
     ) -> Result<Vec<Asked>, store::Error> {
-        let begun = self.clock.instant();
+        let begun = self.clock().instant();
         // Lanes are told in the same call: who asked may be gone when it returns, and this future too.
         let (answers, lanes) = self
             .with_store(move |this, store| {

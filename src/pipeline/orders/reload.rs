@@ -19,21 +19,6 @@ impl<T: Transport> Dispatch<T> {
         self.routes().webhooks().to_vec()
     }
 
-    /// What the requests go through.
-    pub fn transport(&self) -> &T {
-        &self.transport
-    }
-
-    /// Calls `act` with the endpoint of every webhook that gets events.
-    pub fn each_endpoint(&self, act: impl Fn(&T::Endpoint)) {
-        for lane in self.all_lanes() {
-            let target = lane.lock().target.clone();
-            if let Some(target) = target {
-                act(&target.endpoint);
-            }
-        }
-    }
-
     /// Takes a configuration in.
     ///
     /// # Errors
@@ -64,7 +49,7 @@ impl<T: Transport> Dispatch<T> {
                 error = chain(&error),
                 "trying again"
             );
-            tokio::time::sleep(self.pace.poll).await;
+            tokio::time::sleep(self.running().pace().poll).await;
         }
         Ok(directed)
     }
@@ -91,7 +76,7 @@ impl<T: Transport> Dispatch<T> {
             .iter()
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
-        log.register(&registered, self.clock.now_ms())?;
+        log.register(&registered, self.clock().now_ms())?;
         Ok(self.exchange_lanes(log, change))
     }
 

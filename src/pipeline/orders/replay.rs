@@ -7,12 +7,11 @@
 //! it comes anyway. Rows that were pruned are gone; how many is estimated, not mourned.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::chunks::CHUNK_ROWS;
 use super::error::OrderError;
-use crate::model::{Cursor, Event, EventId, FanOut, Pattern, ReplayId, crash};
+use crate::model::{Cursor, Due, Event, EventId, FanOut, Pattern, ReplayId, crash};
 use crate::outbox::{self, Row, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
@@ -128,9 +127,9 @@ impl<T: Transport> Dispatch<T> {
         if !dry_run {
             let written = self
                 .with_store(move |this, store| {
-                    let id = store.begin_replay(&replay, this.clock.now_ms())?;
+                    let id = store.begin_replay(&replay, this.clock().now_ms())?;
                     // In the same call: who asked may be gone when it returns, and this future too.
-                    this.replay_asked.notify_one();
+                    this.signals().ask_for_replay();
                     replay.id = id;
                     Ok(replay)
                 })
@@ -191,8 +190,8 @@ impl<T: Transport> Dispatch<T> {
     }
 
     fn replay_tail(&self) -> Result<Tail, outbox::Error> {
-        let path = self.retention.borrow().outbox.clone();
-        let max_data_bytes = self.max_data_bytes.load(Ordering::Relaxed);
+        let path = self.running().retention().outbox;
+        let max_data_bytes = self.max_data_bytes();
         Tail::open_by(self.vfs(), &path, max_data_bytes)
     }
 
@@ -201,7 +200,7 @@ impl<T: Transport> Dispatch<T> {
     /// # Errors
     /// The log can't be read or written for a reason that will not pass.
     pub async fn replay(self: Arc<Self>) -> Result<(), store::Error> {
-        let mut stop = self.stop.subscribe();
+        let mut stop = self.stopping();
         while !self.is_stopping() {
             let next = self
                 .with_store(|_, store| store.unfinished_replay())
@@ -211,7 +210,7 @@ impl<T: Transport> Dispatch<T> {
                 Ok(Some(replay)) => self.work_off(replay).await,
                 Ok(None) => {
                     tokio::select! {
-                        () = self.replay_asked.notified() => {}
+                        () = self.signals().replay_asked() => {}
                         _ = stop.wait_for(|stop| *stop) => {}
                     }
                     continue;
@@ -271,7 +270,7 @@ impl<T: Transport> Dispatch<T> {
             replay.next_id = next_id;
             if ended {
                 let id = replay.id;
-                self.with_store(move |this, store| store.finish_replay(id, this.clock.now_ms()))
+                self.with_store(move |this, store| store.finish_replay(id, this.clock().now_ms()))
                     .await
                     .map_err(StepError::Store)?;
                 tracing::info!(replay = id.get(), "replay finished");
@@ -293,7 +292,7 @@ impl<T: Transport> Dispatch<T> {
         // Asked after the rows were read: what they were read from, or something later, is looked at.
         let known = cursor.unwrap_or_default();
         if tail.replaced()
-            || !is_in_order(tail, &known, self.clock.now_ms()).map_err(StepError::Outbox)?
+            || !is_in_order(tail, &known, self.clock().now_ms()).map_err(StepError::Outbox)?
         {
             return Err(StepError::Moved);
         }
@@ -307,7 +306,7 @@ impl<T: Transport> Dispatch<T> {
             if !Arc::ptr_eq(&routes, &self.routes()) {
                 continue;
             }
-            let begun = self.clock.instant();
+            let begun = self.clock().instant();
             let cursor = log.cursor().map_err(StepError::Store)?.unwrap_or_default();
             if cursor.generation != replay.generation {
                 tracing::warn!(
@@ -322,10 +321,13 @@ impl<T: Transport> Dispatch<T> {
                     took: Duration::ZERO,
                 });
             }
+            let mut room = self.room_for_next(&log);
+            let mut takes = |due: &Due| room.takes(due);
+            let now_ms = self.clock().now_ms();
             let dues = log
-                .replay_step(replay, next_id, &events, self.clock.now_ms())
+                .replay_step(replay, next_id, &events, &mut takes, now_ms)
                 .map_err(StepError::Store)?;
-            let lanes = self.offer(&log, dues);
+            let lanes = self.offer(&log, room, dues);
             drop(log);
             return Ok(Stepped {
                 lanes,

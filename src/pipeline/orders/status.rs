@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::counters::{Counters, Heartbeat};
+use crate::pipeline::shared::counters::Heartbeat;
 use crate::transport::Transport;
 
 /// The parts that are watched.
@@ -90,7 +90,7 @@ impl<T: Transport> Dispatch<T> {
     /// The pipeline, as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let counters = &self.counters;
+        let counters = self.counters();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lanes = self.all_lanes();
         let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane)).collect();
@@ -102,14 +102,14 @@ impl<T: Transport> Dispatch<T> {
             commits: count(&counters.commits),
             commit_us: count(&counters.commit_us),
             in_flight: self.in_flight(),
-            unrecorded: self.results.unrecorded(),
+            unrecorded: self.unrecorded(),
             reloads: count(&counters.reloads),
             reload_failures: count(&counters.reload_failures),
             last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
             complaints: self.complaints(),
             warnings: self.warnings(),
             wal_held_bytes: count(&counters.wal_held_bytes),
-            log_max_bytes: self.retention.borrow().log_max_bytes,
+            log_max_bytes: self.running().retention().log_max_bytes,
             deleted_early: count(&counters.deleted_early),
             webhooks,
         }
@@ -118,8 +118,8 @@ impl<T: Transport> Dispatch<T> {
     /// Why the pipeline is not well; empty while it is. Well means that it moves, not that it is there.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let (now_ms, counters) = (self.clock.now_ms(), &self.counters);
-        let busy = self.results.unrecorded() > 0;
+        let (now_ms, counters) = (self.clock().now_ms(), &self.counters());
+        let busy = self.unrecorded() > 0;
         let parts = [
             counters.intake.complaint("outbox", now_ms, true),
             counters.refill.complaint("log", now_ms, true),
@@ -138,18 +138,18 @@ impl<T: Transport> Dispatch<T> {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let wal = self
-            .counters
+            .counters()
             .wal
-            .complaint("log", self.clock.now_ms(), false);
+            .complaint("log", self.clock().now_ms(), false);
         let mut warnings = Vec::from_iter(wal);
-        warnings.extend(self.counters.standing.told(false));
+        warnings.extend(self.counters().standing.told(false));
         warnings
     }
 
     /// How often each part has come round, the one that follows the outbox first.
     #[must_use]
     pub fn ticks(&self) -> [Ticks; PARTS] {
-        let counters = &self.counters;
+        let counters = self.counters();
         let of = |part, heartbeat: &Heartbeat, busy| Ticks {
             part,
             count: heartbeat.ticks.load(Ordering::Relaxed),
@@ -158,32 +158,24 @@ impl<T: Transport> Dispatch<T> {
         [
             of("intake", &counters.intake, true),
             of("refill", &counters.refill, true),
-            of("record", &counters.record, self.results.unrecorded() > 0),
+            of("record", &counters.record, self.unrecorded() > 0),
             of("append", &counters.append, counters.append_is_busy()),
         ]
-    }
-
-    /// The counts, for those who add to them.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 }
 
 fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
-    let (active, in_flight, queued) = {
-        let state = lane.lock();
-        (state.target.is_some(), state.active, state.queued())
-    };
+    let (load, tally) = (lane.load(), lane.tally());
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     WebhookSnapshot {
-        name: lane.name.clone(),
-        active,
-        in_flight,
-        queued,
-        delivered: count(&lane.tally.delivered),
-        retried: count(&lane.tally.retried),
-        failed: count(&lane.tally.failed),
-        duration_us: count(&lane.tally.duration_us),
-        durations: lane.tally.buckets.iter().map(count).collect(),
+        name: lane.name().clone(),
+        active: load.limit.is_some(),
+        in_flight: load.in_flight,
+        queued: load.queued,
+        delivered: count(&tally.delivered),
+        retried: count(&tally.retried),
+        failed: count(&tally.failed),
+        duration_us: count(&tally.duration_us),
+        durations: tally.buckets.iter().map(count).collect(),
     }
 }

@@ -72,7 +72,7 @@ impl<T: Transport> Dispatch<T> {
         name: &str,
         data: String,
     ) -> Result<Begun, OrderError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock().now_ms();
         // Before anything is written, or it would be pending for a webhook that gets nothing.
         let lane = self
             .lane(&webhook.name)
@@ -98,7 +98,14 @@ impl<T: Transport> Dispatch<T> {
         };
         let cursor = log.cursor().map_err(OrderError::Store)?.unwrap_or_default();
         let dues = log
-            .add(cursor.generation, &[fanned], Trigger::Test, now_ms)
+            .add(
+                cursor.generation,
+                &[fanned],
+                Trigger::Test,
+                // First of all, and whatever there is room for.
+                &mut |_| true,
+                now_ms,
+            )
             .map_err(OrderError::Store)?;
         let due = dues.into_iter().next().ok_or(OrderError::Inactive)?;
         Ok((due.id, self.offer_first(log, &lane, due)))

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_far_time_that_is_entered_after_each_near_one_is_there_once() {
         let calendar = Calendar::<()>::default();
-        let lane = Lane::new("w".into(), Bounds::default());
+        let lane = Lane::new("w".into(), Bounds::default(), crate::store::Lost::default());
         for near_ms in 0..1_000 {
             calendar.enter(near_ms, &lane);
             assert_eq!(calendar.come_due(near_ms), Some((near_ms, "w".into())));

@@ -52,8 +52,9 @@ impl<T: Transport> Dispatch<T> {
         owed: &[Deferred],
     ) -> Result<Vec<Arc<Lane<T::Endpoint>>>, store::Error> {
         let mut log = self.store();
-        let dues = log.materialize(owed, self.clock.now_ms())?;
-        let touched = self.offer(&log, dues);
+        let mut room = self.room_for_next(&log);
+        let dues = log.materialize(owed, &mut |due| room.takes(due), self.clock.now_ms())?;
+        let touched = self.offer(&log, room, dues);
         drop(log);
         for lane in &touched {
             self.fill(lane);

@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Target};
@@ -15,14 +14,13 @@ impl<T: Transport> Dispatch<T> {
     /// Takes a configuration in. Returns every lane, to be filled once the lock is free.
     pub(crate) fn exchange_lanes(
         &self,
-        _log: &LogGuard<'_>,
+        log: &LogGuard<'_>,
         change: PipelineConfig<T::Endpoint>,
     ) -> Vec<Arc<Lane<T::Endpoint>>> {
         let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
-        self.permits.resize(change.max_in_flight);
-        self.max_data_bytes
-            .store(change.max_data_bytes, Ordering::Relaxed);
-        self.retention.send_replace(change.retention);
+        self.capacity.permits.resize(change.max_in_flight);
+        self.running.limit_data(change.max_data_bytes);
+        self.running.keep_for(change.retention);
         let mut lanes = self.lanes.write();
         let bounds = self.bounds();
         let mut served: HashSet<Arc<str>> = HashSet::new();
@@ -30,9 +28,10 @@ impl<T: Transport> Dispatch<T> {
             served.insert(webhook.name.clone());
             let lane = lanes
                 .entry(webhook.name.clone())
-                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds)));
+                .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds, log.lost())));
             let url = Arc::new(webhook.url.clone());
             self.direct_lane(
+                log,
                 lane,
                 Some(Arc::new(Target {
                     webhook,
@@ -42,7 +41,7 @@ impl<T: Transport> Dispatch<T> {
             );
         }
         for lane in lanes.values().filter(|lane| !served.contains(&lane.name)) {
-            self.direct_lane(lane, None);
+            self.direct_lane(log, lane, None);
         }
         // A closed lane that still has something in hand stays, so that the same delivery can't be
         // taken twice should its webhook come back meanwhile.
@@ -51,16 +50,31 @@ impl<T: Transport> Dispatch<T> {
         let mut all: Vec<_> = lanes.values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         drop(lanes);
-        *self.routes.write() = Arc::new(Routes::new(webhooks, change.tenant));
+        let routes = Routes::new(webhooks, change.tenant);
+        self.running.exchange_routes(log, routes);
         all
     }
 
+    /// Calls `act` with the endpoint of every webhook that gets events.
+    pub fn each_endpoint(&self, act: impl Fn(&T::Endpoint)) {
+        for lane in self.all_lanes() {
+            let target = lane.lock().target.clone();
+            if let Some(target) = target {
+                act(&target.endpoint);
+            }
+        }
+    }
+
     /// Directs a lane to a target, or closes it.
-    fn direct_lane(&self, lane: &Lane<T::Endpoint>, target: Option<Arc<Target<T::Endpoint>>>) {
+    fn direct_lane(
+        &self,
+        log: &LogGuard<'_>,
+        lane: &Lane<T::Endpoint>,
+        target: Option<Arc<Target<T::Endpoint>>>,
+    ) {
         let mut state = lane.lock();
         let before = state.queued_bytes();
-        state.reconfigure(target);
-        self.queued_bytes
-            .fetch_sub(before - state.queued_bytes(), Ordering::Relaxed);
+        state.reconfigure(log, target);
+        self.capacity.unqueue(before - state.queued_bytes());
     }
 }

@@ -5,7 +5,8 @@
 //! its deliveries in the order in which they are due. `held` are the ids that this process has
 //! taken out of the log and not yet recorded: a refill passes them over.
 //!
-//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `worker` move it.
+//! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `worker` move it. Other
+//! wings can't lock it: they see its [`Load`]. What is right only while the log is locked takes its guard.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,47 +15,54 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::pacing::{UNANSWERED, UNHEARD};
-use crate::model::{DeliveryId, Due, Url, Webhook};
-use crate::pipeline::shared::Bounds;
+use crate::model::{Attempt, DeliveryId, Due, Url, Webhook};
 use crate::pipeline::shared::counters::Tally;
+use crate::pipeline::shared::{Bounds, LogGuard};
+use crate::store::Lost;
 
 /// Deliveries queued in memory for one webhook: two batches of the intake.
 pub(crate) const QUEUE_ROWS: usize = 2_048;
 
 /// Bytes of bodies queued in memory for one webhook, before what comes next is left in the log.
-pub(crate) const QUEUE_BYTES: usize = 2 << 20;
+pub(super) const QUEUE_BYTES: usize = 2 << 20;
 
 /// Where a webhook's requests go by today's configuration.
-pub(crate) struct Target<E> {
-    pub(crate) webhook: Arc<Webhook>,
-    pub(crate) url: Arc<Url>,
-    pub(crate) endpoint: E,
+pub(super) struct Target<E> {
+    pub(super) webhook: Arc<Webhook>,
+    pub(super) url: Arc<Url>,
+    pub(super) endpoint: E,
 }
 
 /// One webhook's queue.
 pub(crate) struct Lane<E> {
-    pub(crate) name: Arc<str>,
-    pub(crate) tally: Tally,
+    pub(super) name: Arc<str>,
+    tally: Tally,
     /// Attempts in a row that got no answer.
     unanswered: AtomicU32,
     /// Attempts begun since the last answer.
     unheard: AtomicU32,
     /// Results that wait for the log.
-    pub(crate) unrecorded: AtomicUsize,
+    unrecorded: AtomicUsize,
     state: Mutex<State<E>>,
 }
 
 /// What a lane knows; see the module's text.
-pub(crate) struct State<E> {
+pub(super) struct State<E> {
     /// `None` once the webhook is inactive or has left the configuration.
-    pub(crate) target: Option<Arc<Target<E>>>,
+    pub(super) target: Option<Arc<Target<E>>>,
     queue: VecDeque<Due>,
     /// The most rows in it.
     queue_rows: usize,
     bytes: usize,
     held: HashSet<DeliveryId>,
+    /// Where to say that one of those was let go of without a record.
+    lost: Lost,
+    /// Rows and bytes that are promised to what is being written.
+    promised: (usize, usize),
+    /// Something of what is being written was turned away: nothing behind it is taken.
+    overflows: bool,
     /// Requests in flight, or just about to be.
-    pub(crate) active: usize,
+    pub(super) active: usize,
     /// Bytes of their bodies.
     flying_bytes: usize,
     /// Whether the next delivery waited for bytes in flight: whoever lands looks again.
@@ -67,35 +75,61 @@ pub(crate) struct State<E> {
     /// take no more, in time before it runs dry and not for each row.
     low_rows: usize,
     /// Whether the lane is in the line for a permit above its floor.
-    pub(crate) in_line: bool,
+    pub(super) in_line: bool,
     /// Whether the lane has got something of the batch that is being handed out.
-    pub(crate) touched: bool,
+    pub(super) touched: bool,
     /// Deliveries taken so far, for the intake to see whether the lane moves.
-    pub(crate) taken: u64,
+    pub(super) taken: u64,
     /// The earliest later due time in the log that the calendar has an entry for.
     next_due_ms: Option<i64>,
     /// How often the lane was closed. What was taken before a close was cancelled with the rest.
     closed: u32,
 }
 
+/// How a lane is at a moment, for those who only look.
+pub(crate) struct Load {
+    /// Requests that may be in flight; none where the webhook gets nothing.
+    pub(crate) limit: Option<usize>,
+    /// Requests in flight, or just about to be.
+    pub(crate) in_flight: usize,
+    /// Deliveries in memory that wait.
+    pub(crate) queued: usize,
+    /// Bytes of their bodies.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the simulation adds them up"))]
+    pub(crate) queued_bytes: usize,
+    /// Deliveries taken so far: it moves where this does.
+    pub(crate) taken: u64,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the simulation looks who waits")
+    )]
+    pub(crate) is_in_line: bool,
+    /// Whether nothing of it is in this process's hands.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look for leaks"))]
+    pub(crate) is_idle: bool,
+}
+
 /// What a worker gets to send.
-pub(crate) struct Leased<E> {
-    pub(crate) due: Due,
-    pub(crate) target: Arc<Target<E>>,
+pub(super) struct Leased<E> {
+    pub(super) due: Due,
+    pub(super) target: Arc<Target<E>>,
     /// The lane has just become one to be filled again.
-    pub(crate) refill: bool,
+    pub(super) refill: bool,
     /// How often the lane had been closed by then.
     closed: u32,
 }
 
 impl<E> Lane<E> {
-    pub(crate) fn new(name: Arc<str>, bounds: Bounds) -> Self {
+    pub(super) fn new(name: Arc<str>, bounds: Bounds, lost: Lost) -> Self {
         let state = State {
             target: None,
             queue: VecDeque::new(),
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             held: HashSet::new(),
+            lost,
+            promised: (0, 0),
+            overflows: false,
             active: 0,
             flying_bytes: 0,
             short: false,
@@ -118,8 +152,56 @@ impl<E> Lane<E> {
         }
     }
 
+    /// The webhook's name.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its attempts since the start.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// How it is at this moment.
+    pub(crate) fn load(&self) -> Load {
+        let state = self.lock();
+        let limit = state.target.as_ref().map(|t| t.webhook.max_in_flight);
+        Load {
+            limit,
+            in_flight: state.active,
+            queued: state.queued(),
+            queued_bytes: state.queued_bytes(),
+            taken: state.taken,
+            is_in_line: state.in_line,
+            is_idle: state.is_idle(),
+        }
+    }
+
+    /// Whether this process has that delivery in hand. An answer that lasts needs the log's lock.
+    pub(crate) fn holds(&self, id: DeliveryId) -> bool {
+        self.lock().holds(id)
+    }
+
+    /// Results that wait for the log.
+    pub(super) fn unrecorded(&self) -> usize {
+        // Relaxed: it decides whether one more is sent, and hands nothing over.
+        self.unrecorded.load(Ordering::Relaxed)
+    }
+
+    /// A result of it waits for the log.
+    pub(super) fn count_unrecorded(&self) {
+        self.unrecorded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A result of it is in the log.
+    pub(super) fn count_recorded(&self, attempt: &Attempt) {
+        self.tally.count(attempt);
+        // A lane stays until the last of its results is here, so this never falls below none.
+        self.unrecorded.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Takes note of an attempt's end.
-    pub(crate) fn note_answer(&self, answered: bool) {
+    pub(super) fn note_answer(&self, answered: bool) {
         if answered {
             self.unanswered.store(0, Ordering::Relaxed);
             self.unheard.store(0, Ordering::Relaxed);
@@ -129,30 +211,44 @@ impl<E> Lane<E> {
     }
 
     /// Whether its endpoint has stopped to answer, as far as is known.
-    pub(crate) fn is_silent(&self) -> bool {
+    pub(super) fn is_silent(&self) -> bool {
         self.unanswered.load(Ordering::Relaxed) >= UNANSWERED
     }
 
     /// Whether an attempt that begins now takes its turn: nothing has come back of those before it.
-    pub(crate) fn takes_turns(&self) -> bool {
+    pub(super) fn takes_turns(&self) -> bool {
         self.unheard.fetch_add(1, Ordering::Relaxed) >= UNHEARD || self.is_silent()
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<E>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock()
     }
 }
 
 impl<E> State<E> {
-    /// Queues a delivery that was just admitted, or leaves it in the log. True when the lane has
-    /// become one to be filled again.
-    pub(crate) fn offer(&mut self, due: Due, most_bytes: usize) -> bool {
-        if self.target.is_none() {
+    /// Promises to take a delivery of so many bytes that is about to be written, if there is room.
+    pub(super) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
+        let rows = self.queue.len() + self.promised.0;
+        let full = rows >= self.queue_rows || self.bytes + self.promised.1 >= most_bytes;
+        if self.target.is_none() || self.more || self.overflows || full && rows > 0 {
+            self.overflows = true;
             return false;
         }
-        let full = self.queue.len() >= self.queue_rows || self.bytes >= most_bytes;
-        if !self.more && (!full || self.queue.is_empty()) {
-            self.push(due);
+        self.promised.0 += 1;
+        self.promised.1 += bytes;
+        true
+    }
+
+    /// What was promised has been taken, or was not written. Returns how many bytes it was.
+    pub(super) fn keep_promises(&mut self) -> usize {
+        self.overflows = false;
+        std::mem::take(&mut self.promised).1
+    }
+
+    /// Takes note that a delivery was left in the log. True when the lane has become one to be filled
+    /// again.
+    pub(super) fn left(&mut self) -> bool {
+        if self.target.is_none() {
             return false;
         }
         if !self.more {
@@ -163,14 +259,14 @@ impl<E> State<E> {
     }
 
     /// Queues a row that was read back from the log.
-    pub(crate) fn push(&mut self, due: Due) {
+    pub(super) fn push(&mut self, _log: &LogGuard<'_>, due: Due) {
         self.held.insert(due.id);
         self.bytes += due.body.len();
         self.queue.push_back(due);
     }
 
     /// Queues a delivery before all others: a person waits for it.
-    pub(crate) fn push_first(&mut self, due: Due) {
+    pub(super) fn push_first(&mut self, _log: &LogGuard<'_>, due: Due) {
         self.held.insert(due.id);
         self.bytes += due.body.len();
         self.queue.push_front(due);
@@ -178,10 +274,10 @@ impl<E> State<E> {
 
     /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
     /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
-    pub(crate) fn put_back(&mut self, taken: Leased<E>) -> bool {
+    pub(super) fn put_back(&mut self, taken: Leased<E>) -> bool {
         let due = taken.due;
         if self.target.is_none() || taken.closed != self.closed {
-            self.held.remove(&due.id);
+            self.lose(due.id);
             return false;
         }
         self.bytes += due.body.len();
@@ -191,7 +287,7 @@ impl<E> State<E> {
 
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
     /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
-    pub(crate) fn renew(&self, taken: &mut Leased<E>) -> bool {
+    pub(super) fn renew(&self, taken: &mut Leased<E>) -> bool {
         if let Some(target) = &self.target
             && !Arc::ptr_eq(target, &taken.target)
         {
@@ -201,7 +297,7 @@ impl<E> State<E> {
     }
 
     /// The next delivery to send.
-    pub(crate) fn take(&mut self) -> Option<Leased<E>> {
+    pub(super) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
         let due = self.queue.pop_front()?;
         self.bytes -= due.body.len();
@@ -217,7 +313,7 @@ impl<E> State<E> {
     }
 
     /// Whether the next delivery may fly as well, where so many bytes may. One always may.
-    pub(crate) fn next_fits(&mut self, most_bytes: usize) -> bool {
+    pub(super) fn next_fits(&mut self, most_bytes: usize) -> bool {
         let next = self.queue.front().map_or(0, |due| due.body.len());
         let fits = self.flying_bytes == 0 || self.flying_bytes + next <= most_bytes;
         self.short |= !fits;
@@ -225,23 +321,29 @@ impl<E> State<E> {
     }
 
     /// A request of so many bytes has ended. True where others waited for that.
-    pub(crate) fn landed(&mut self, bytes: usize) -> bool {
+    pub(super) fn landed(&mut self, bytes: usize) -> bool {
         self.flying_bytes -= bytes;
         std::mem::take(&mut self.short)
     }
 
-    /// Lets go of a delivery whose attempt is in the log.
-    pub(crate) fn release(&mut self, id: DeliveryId) {
+    /// Lets go of a delivery whose attempt is in the log: under the lock of that commit.
+    pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) {
         self.held.remove(&id);
     }
 
+    /// Lets go of a delivery without a record: only the log knows what is to become of it.
+    pub(crate) fn lose(&mut self, id: DeliveryId) {
+        self.held.remove(&id);
+        self.lost.tell();
+    }
+
     /// Whether this process has that delivery in hand.
-    pub(crate) fn holds(&self, id: DeliveryId) -> bool {
+    pub(super) fn holds(&self, id: DeliveryId) -> bool {
         self.held.contains(&id)
     }
 
     /// How many more rows and bytes the queue takes; an empty one takes a row whatever its size.
-    pub(crate) fn room(&self, most_bytes: usize) -> (usize, usize) {
+    pub(super) fn room(&self, most_bytes: usize) -> (usize, usize) {
         let bytes = most_bytes.saturating_sub(self.bytes);
         let least = usize::from(self.queue.is_empty());
         (
@@ -250,20 +352,20 @@ impl<E> State<E> {
         )
     }
 
-    pub(crate) fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    pub(crate) fn queued_bytes(&self) -> usize {
+    pub(super) fn queued_bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.active == 0 && self.held.is_empty()
     }
 
     /// Notes a later due time of a row in the log. True when the calendar needs an entry for it.
-    pub(crate) fn note_due(&mut self, at_ms: i64) -> bool {
+    pub(super) fn note_due(&mut self, at_ms: i64) -> bool {
         if self.target.is_none() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
             return false;
         }
@@ -272,7 +374,7 @@ impl<E> State<E> {
     }
 
     /// A time of the calendar has come: rows may be due. True when the lane is to be filled.
-    pub(crate) fn came_due(&mut self, at_ms: i64) -> bool {
+    pub(super) fn came_due(&mut self, at_ms: i64) -> bool {
         if self.next_due_ms.is_some_and(|known| known <= at_ms) {
             self.next_due_ms = None;
         }
@@ -281,19 +383,21 @@ impl<E> State<E> {
     }
 
     /// Takes note of a refill: whether the log may hold more that is due.
-    pub(crate) fn refilled(&mut self, more: bool) {
+    pub(super) fn refilled(&mut self, more: bool) {
         self.listed = false;
         self.more = more;
         self.low_rows = self.queue.len() / 2;
     }
 
     /// Directs the lane to a target, or closes it and lets go of what was queued.
-    pub(crate) fn reconfigure(&mut self, target: Option<Arc<Target<E>>>) {
+    pub(super) fn reconfigure(&mut self, _log: &LogGuard<'_>, target: Option<Arc<Target<E>>>) {
         self.target = target;
         if self.target.is_none() {
             self.closed = self.closed.wrapping_add(1);
-            for due in self.queue.drain(..) {
-                self.held.remove(&due.id);
+            // What is in flight, too: it is cancelled with the rest.
+            self.lost.tell();
+            while let Some(due) = self.queue.pop_front() {
+                self.lose(due.id);
             }
             self.bytes = 0;
             self.more = false;
@@ -314,7 +418,7 @@ mod tests {
 
     #[test]
     fn who_is_asked_often_and_says_nothing_takes_turns_until_it_answers() {
-        let lane = Lane::<()>::new("w".into(), Bounds::default());
+        let lane = Lane::<()>::new("w".into(), Bounds::default(), Lost::default());
         assert_eq!((0..UNHEARD).filter(|_| lane.takes_turns()).count(), 0);
         assert!(lane.takes_turns(), "none of 64 has been answered");
         lane.note_answer(true);

@@ -1,18 +1,22 @@
 //! Sending: a delivery is queued in its webhook's lane, gets a permit, and becomes an attempt.
 //!
 //! [`dispatch`] holds the lanes, [`schedule`] gives permits out, [`worker`] makes the attempts, and
-//! [`results`] keeps them for the log. Of the log `pending` counts what waits and `deferred` writes what was
-//! put off; all else that is read or recorded the wing `log` hands over.
+//! [`results`] keeps them for the log. [`capacity`] is what all of them share, [`handover`] what the wing `log`
+//! calls. Of the log `pending` counts what waits and `deferred` writes what was put off; all else that is read or
+//! recorded the wing `log` hands over.
 
 mod calendar;
+mod capacity;
 mod deferred;
 mod dispatch;
 mod exchange;
+mod handover;
 mod lane;
 mod pacing;
 mod pending;
 mod permits;
 mod results;
+mod room;
 mod schedule;
 mod waiters;
 mod worker;

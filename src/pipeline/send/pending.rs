@@ -23,10 +23,8 @@ impl<T: Transport> Dispatch<T> {
                 let Some(lane) = this.lane(&name) else {
                     continue;
                 };
-                if let Some(at_ms) = store.next_due(&name)?
-                    && lane.lock().note_due(at_ms)
-                {
-                    this.calendar.enter(at_ms, &lane);
+                if let Some(at_ms) = store.next_due(&name)? {
+                    this.note_due(&lane, at_ms);
                 }
             }
             Ok(())

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::model::Attempt;
+use super::waiters::Waiters;
+use crate::model::{Attempt, DeliveryId};
 use crate::pipeline::shared::Bounds;
 
 /// Results in one transaction: from 100 on a row costs nearly the same, and 256 hold the log's lock
@@ -43,6 +44,7 @@ pub(crate) struct Results {
     room: Notify,
     /// Nobody records any more.
     closed: AtomicBool,
+    waiters: Waiters,
 }
 
 impl Results {
@@ -56,6 +58,7 @@ impl Results {
             plenty: Notify::new(),
             room: Notify::new(),
             closed: AtomicBool::new(false),
+            waiters: Waiters::default(),
         }
     }
 
@@ -131,6 +134,16 @@ impl Results {
         self.bytes.fetch_sub(held, Ordering::AcqRel);
         self.unrecorded.fetch_sub(batch.len(), Ordering::AcqRel);
         self.room.notify_waiters();
+    }
+
+    /// The end of that delivery's attempt, once it is in the log.
+    pub(crate) fn watch(&self, delivery: DeliveryId) -> oneshot::Receiver<Attempt> {
+        self.waiters.watch(delivery)
+    }
+
+    /// Tells who waits for this attempt, which is in the log now.
+    pub(crate) fn tell(&self, attempt: &Attempt) {
+        self.waiters.tell(attempt);
     }
 
     pub(crate) fn unrecorded(&self) -> usize {

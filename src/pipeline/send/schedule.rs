@@ -6,7 +6,6 @@
 //! long as it lives, and the stop waits for the last.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,13 +14,6 @@ use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased, State};
 use crate::model::DeliveryId;
 use crate::transport::Transport;
-
-/// Bytes of bodies in flight for all the webhooks together. A webhook may have a quarter of what is left
-/// of it, so that those that hang with large bodies leave some to the others.
-const FLIGHT_BYTES: usize = 32 << 20;
-
-/// Bytes of bodies that each webhook may have in flight in any case; one body it always may.
-const FLIGHT_FLOOR_BYTES: usize = 64 << 10;
 
 /// How long a worker keeps its permit while others stand in line. To change after each attempt took a
 /// twentieth of the time where endpoints answer at once.
@@ -57,8 +49,7 @@ impl<T: Transport> Permit<T> {
         let Some(bytes) = self.flying.take() else {
             return;
         };
-        let flying = &self.dispatch.flying_bytes;
-        flying.fetch_sub(bytes, Ordering::Relaxed);
+        self.dispatch.capacity.land(bytes);
         if self.lane.lock().landed(bytes) {
             self.dispatch.fill(&self.lane);
         }
@@ -72,15 +63,15 @@ impl<T: Transport> Permit<T> {
         let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
         let stays = !dispatch.is_stopping()
             && state.active <= limit
-            && !(dispatch.permits.should_yield(state.active) && shift_is_over());
+            && !(dispatch.capacity.permits.should_yield(state.active) && shift_is_over());
         if stays
-            && state.next_fits(dispatch.flight_share())
+            && state.next_fits(dispatch.capacity.flight_share())
             && let Some(taken) = dispatch.take(&mut state)
         {
             (self.in_hand, self.flying) = (Some(taken.due.id), Some(taken.due.body.len()));
             return Some(taken);
         }
-        dispatch.permits.give_back(state.active);
+        dispatch.capacity.permits.give_back(state.active);
         state.active -= 1;
         self.given_back = true;
         None
@@ -99,14 +90,14 @@ impl<T: Transport> Drop for Permit<T> {
         let looked_for_ms = dispatch.clock.now_ms() + PANIC_PAUSE_MS;
         let mut is_due = false;
         if let Some(id) = self.in_hand {
-            state.release(id);
+            state.lose(id);
             is_due = panicked && state.note_due(looked_for_ms);
         }
         if let Some(bytes) = self.flying {
-            dispatch.flying_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            dispatch.capacity.land(bytes);
             state.landed(bytes);
         }
-        dispatch.permits.give_back(state.active);
+        dispatch.capacity.permits.give_back(state.active);
         state.active -= 1;
         drop(state);
         if is_due {
@@ -123,9 +114,7 @@ pub(super) struct Worker<T: Transport>(pub(super) Arc<Dispatch<T>>);
 
 impl<T: Transport> Drop for Worker<T> {
     fn drop(&mut self) {
-        if self.0.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.last_ended.notify_waiters();
-        }
+        self.0.capacity.worker_ended();
     }
 }
 
@@ -141,7 +130,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     pub(super) fn start(self: &Arc<Self>, seat: Permitted<T>) {
-        self.workers.fetch_add(1, Ordering::Relaxed);
+        self.capacity.worker_begins();
         let worker = Worker(self.clone());
         // Counted rather than joined: a set to join them from would be locked for each of them.
         drop(self.log.runtime().handle.spawn(worker.work(seat)));
@@ -167,7 +156,7 @@ impl<T: Transport> Dispatch<T> {
 
     /// The lane whose turn it is at a free permit.
     fn first_in_line(&self) -> Option<Arc<Lane<T::Endpoint>>> {
-        let next = self.permits.next()?;
+        let next = self.capacity.permits.next()?;
         next.lock().in_line = false;
         Some(next)
     }
@@ -179,11 +168,12 @@ impl<T: Transport> Dispatch<T> {
         if self.is_stopping() || state.queued() == 0 || state.active >= limit {
             return None;
         }
-        if !state.next_fits(self.flight_share()) {
+        if !state.next_fits(self.capacity.flight_share()) {
             return None;
         }
         let in_line = state.in_line;
         if !self
+            .capacity
             .permits
             .acquire_or_wait(state.active, || (!in_line).then(|| lane.clone()))
         {
@@ -205,15 +195,7 @@ impl<T: Transport> Dispatch<T> {
     /// Takes a delivery out of the queue, to be sent.
     fn take(&self, state: &mut State<T::Endpoint>) -> Option<Leased<T::Endpoint>> {
         let taken = state.take()?;
-        let bytes = taken.due.body.len();
-        self.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.capacity.take_off(taken.due.body.len());
         Some(taken)
-    }
-
-    /// How many bytes one webhook may have in flight at the moment.
-    fn flight_share(&self) -> usize {
-        let used = self.flying_bytes.load(Ordering::Relaxed);
-        (FLIGHT_BYTES.saturating_sub(used) / 4).max(FLIGHT_FLOOR_BYTES)
     }
 }

@@ -9,7 +9,6 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ impl<T: Transport> Worker<T> {
                     dispatch.calendar.list(&permit.lane);
                 }
                 if !dispatch.may_begin(&permit.lane).await {
-                    permit.lane.lock().release(taken.due.id);
+                    permit.lane.lock().lose(taken.due.id);
                     permit.hand_over();
                 } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
                     dispatch.attempt_or_put_back(&mut permit, taken).await;
@@ -66,12 +65,12 @@ impl<T: Transport> Dispatch<T> {
             return false;
         }
         if lane.takes_turns()
-            && let Some(turn) = self.pacer.take(self.clock.instant())
+            && let Some(turn) = self.capacity.pacer.take(self.clock.instant())
             && !Box::pin(self.wait_for(turn)).await
         {
             return false;
         }
-        let few = lane.unrecorded.load(Ordering::Relaxed) < FLOOR && self.results.has_bytes_left();
+        let few = lane.unrecorded() < FLOOR && self.results.has_bytes_left();
         few || !self.results.is_full() || Box::pin(self.results.room(self.stopping())).await
     }
 
@@ -82,7 +81,7 @@ impl<T: Transport> Dispatch<T> {
         if state.renew(taken) {
             return true;
         }
-        state.release(taken.due.id);
+        state.lose(taken.due.id);
         self.have_looked_at(&permit.lane, &mut state);
         drop(state);
         permit.hand_over();
@@ -100,7 +99,7 @@ impl<T: Transport> Dispatch<T> {
     }
 
     async fn wait_for(&self, turn: Instant) -> bool {
-        let mut stop = self.stop.subscribe();
+        let mut stop = self.stopping();
         tokio::time::timeout_at(turn, stop.wait_for(|stop| *stop))
             .await
             .is_err()
@@ -111,7 +110,7 @@ impl<T: Transport> Dispatch<T> {
             Ok(Ok(attempt)) => {
                 let lane = &permit.lane;
                 lane.note_answer(attempt.exchange.result.is_ok());
-                lane.unrecorded.fetch_add(1, Ordering::Relaxed);
+                lane.count_unrecorded();
                 // Before it is pushed: what was sent is not to be sent again, come what may.
                 permit.hand_over();
                 return self.results.push(attempt);
@@ -128,17 +127,17 @@ impl<T: Transport> Dispatch<T> {
 
     fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Leased<T::Endpoint>) {
         let bytes = taken.due.body.len();
-        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.capacity.queue(bytes);
         let mut state = lane.lock();
         if state.put_back(taken) {
             return;
         }
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.capacity.unqueue(bytes);
         self.have_looked_at(lane, &mut state);
     }
 
     async fn pause(&self) {
-        let mut stop = self.stop.subscribe();
+        let mut stop = self.stopping();
         let stopped = tokio::time::timeout(FAULT_PAUSE, stop.wait_for(|stop| *stop)).await;
         drop(stopped);
     }

@@ -142,10 +142,10 @@ impl Process {
         }
         let mut queued = 0;
         for lane in self.dispatch.all_lanes() {
-            let name = &lane.name;
-            let state = lane.lock();
-            queued += state.queued_bytes();
-            if state.queued() == 0 && !state.is_idle() {
+            let name = lane.name();
+            let load = lane.load();
+            queued += load.queued_bytes;
+            if load.queued == 0 && !load.is_idle {
                 lock(&self.oracle).broke(&format!("{name} holds deliveries after the stop"));
             }
         }
@@ -177,16 +177,16 @@ impl Process {
         let in_use = self.dispatch.capacity_in_use();
         let (mut above, mut queued, mut waiting) = (0, 0, Vec::new());
         for lane in &lanes {
-            let name = &lane.name;
-            let state = lane.lock();
-            above += state.active.saturating_sub(FLOOR);
-            queued += state.queued_bytes();
-            let limit = (state.target.as_ref()).map_or(0, |t| t.webhook.max_in_flight);
-            if state.in_line && state.queued() > 0 && state.active < limit {
+            let name = lane.name();
+            let load = lane.load();
+            above += load.in_flight.saturating_sub(FLOOR);
+            queued += load.queued_bytes;
+            let limit = load.limit.unwrap_or(0);
+            if load.is_in_line && load.queued > 0 && load.in_flight < limit {
                 waiting.push(name.clone());
             }
-            if state.queued() > hooks::within(QUEUE_ROWS) + state.active {
-                oracle.broke(&format!("{name} has {} rows in memory", state.queued()));
+            if load.queued > hooks::within(QUEUE_ROWS) + load.in_flight {
+                oracle.broke(&format!("{name} has {} rows in memory", load.queued));
             }
         }
         if above != in_use.permits {
@@ -220,14 +220,12 @@ impl Process {
             let Some(lane) = self.dispatch.lane(&row.webhook) else {
                 continue;
             };
-            let state = lane.lock();
-            let Some(target) = &state.target else {
+            let load = lane.load();
+            let Some(limit) = load.limit else {
                 continue;
             };
-            let room =
-                state.active < target.webhook.max_in_flight && (state.active < FLOOR || places);
-            let taken = state.taken;
-            drop(state);
+            let room = load.in_flight < limit && (load.in_flight < FLOOR || places);
+            let taken = load.taken;
             let due_ms = row.due_at_ms.unwrap_or(i64::MAX);
             let in_hand =
                 (oracle.sent.get(&row.id)).is_some_and(|sent| sent.in_hand(oracle.process));
@@ -302,7 +300,7 @@ async fn reconfigure(
 /// Requests in flight, or about to be, by webhook.
 fn active(dispatch: &Dispatch<Endpoints>) -> BTreeMap<Arc<str>, usize> {
     let lanes = dispatch.all_lanes();
-    let active = (lanes.iter()).map(|lane| (lane.name.clone(), lane.lock().active));
+    let active = (lanes.iter()).map(|lane| (lane.name().clone(), lane.load().in_flight));
     active.collect()
 }
 

@@ -154,7 +154,7 @@ async fn a_clock_that_leaps_during_a_sweep_has_nothing_more_deleted() {
         log_days: 1,
         ..Retention::default()
     };
-    world.dispatch.retention.send_replace(retention);
+    world.dispatch.running().keep_for(retention);
     let sweeps = tokio::spawn(world.dispatch.clone().retain());
     tokio::time::sleep(Duration::from_secs(20 * 3_600)).await;
     world.admit(10).await;

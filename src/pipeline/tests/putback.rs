@@ -35,7 +35,7 @@ impl Putback {
             outbox: outbox.clone(),
             ..Retention::default()
         };
-        world.dispatch.retention.send_replace(retention);
+        world.dispatch.running().keep_for(retention);
         let person = Person::new(&world.log());
         let copy = world.folder.path().join("copy.db");
         Self {

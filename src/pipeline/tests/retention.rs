@@ -21,7 +21,7 @@ async fn delivered_after(log_days: u32, days: u32) -> Vec<(String, i64)> {
         log_days,
         ..Retention::default()
     };
-    world.dispatch.retention.send_replace(retention);
+    world.dispatch.running().keep_for(retention);
     let sweeping = tokio::spawn(world.dispatch.clone().retain());
     world.admit(3).await;
     world.settled().await;
@@ -57,7 +57,7 @@ async fn swept(sql: &str, days: u32) -> (Vec<i64>, World) {
         outbox: outbox.clone(),
         ..Retention::default()
     };
-    world.dispatch.retention.send_replace(retention);
+    world.dispatch.running().keep_for(retention);
     let sweeping = tokio::spawn(world.dispatch.clone().retain());
     world.admit(5).await;
     world.settled().await;

@@ -32,7 +32,7 @@ async fn filled(status: u16, batches: usize) -> World {
 }
 
 fn limit(world: &World, log_max_bytes: Option<u64>) {
-    world.dispatch.retention.send_replace(Retention {
+    world.dispatch.running().keep_for(Retention {
         log: world.log(),
         log_max_bytes,
         ..Retention::default()

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::model::{
-    Admission, Answer, Class, Clock, Cursor, Deferred, Dialect, Event, EventId, Exchange, Failure,
-    Fault, Generation, Phases, Request, Webhook,
+    Admission, Answer, Class, Clock, Cursor, Deferred, Dialect, Due, Event, EventId, Exchange,
+    Failure, Fault, Generation, Phases, Request, Webhook,
 };
 use crate::pipeline::{Applied, Dispatch, Pace, PipelineConfig, Retention};
 use crate::store::{self, Checkpointer, Store};
@@ -227,7 +227,7 @@ impl World {
         let (touched, owed) = self
             .dispatch
             .with_store(move |dispatch, store| {
-                let now_ms = dispatch.clock.now_ms();
+                let now_ms = dispatch.clock().now_ms();
                 let event = |id| Event {
                     id,
                     name: "story-submit".into(),
@@ -258,8 +258,11 @@ impl World {
                 };
                 let silent = dispatch.defer(&admission.events);
                 let later = |name: &str| silent.contains(name);
-                let (dues, owed) = store.admit(&admission, &later, now_ms).unwrap();
-                (dispatch.offer(store, dues), owed)
+                let mut room = dispatch.room_for_next(store);
+                let mut takes = |due: &Due| room.takes(due);
+                let made = store.admit(&admission, &later, &mut takes, now_ms);
+                let (dues, owed) = made.unwrap();
+                (dispatch.offer(store, room, dues), owed)
             })
             .await;
         for lane in &touched {

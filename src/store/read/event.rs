@@ -3,12 +3,14 @@
 //! It only reads what is there; which reason explains a delivery that is not there is for the
 //! command, which knows the configuration.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Reader;
 use crate::model::{DeliveryId, Dialect, EventId, Generation};
-use crate::store::Error;
 use crate::store::error::Doing;
+use crate::store::{Error, schema};
 
 /// Deliveries of one event that are read, the newest: above the most webhooks there may be.
 const MAX_DELIVERIES: i64 = 20_000;
@@ -122,15 +124,24 @@ impl Reader {
         generation: Generation,
         event_id: EventId,
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        const NOW: &str = "SELECT DISTINCT d.dialect, CAST(p.body AS BLOB) FROM delivery d JOIN payload p ON p.id = d.payload_id
+          WHERE d.event_id = ?2 AND d.generation = ?1";
+        const EARLIER: &str = "SELECT DISTINCT d.dialect, CAST(p.body AS BLOB) FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id
+          WHERE d.event_id = ?2 AND d.generation = ?1";
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
-            self.connection
-                .prepare_cached(
-                    "SELECT dialect, CAST(max(body) AS BLOB) FROM payload WHERE id IN (
-                       SELECT payload_id FROM delivery WHERE generation = ?1 AND event_id = ?2)
-                     GROUP BY dialect",
-                )?
-                .query_map((generation, event_id), |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect()
+            let mut bodies = BTreeMap::new();
+            for sql in with_earlier(&self.connection, NOW, EARLIER)? {
+                let mut statement = self.connection.prepare_cached(sql)?;
+                let mut rows = statement.query((generation, event_id))?;
+                while let Some(row) = rows.next()? {
+                    let body: Vec<u8> = row.get(1)?;
+                    let kept: &mut Vec<u8> = bodies.entry(row.get(0)?).or_default();
+                    if body > *kept {
+                        *kept = body;
+                    }
+                }
+            }
+            Ok(bodies.into_iter().collect())
         };
         read().doing("read an event's bodies")
     }
@@ -146,20 +157,29 @@ impl Reader {
         dialect: Dialect,
         text: &str,
     ) -> Result<Option<Option<Generation>>, Error> {
-        self.connection
-            .prepare_cached(
-                "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
-                   FROM delivery d JOIN payload p ON p.id = d.payload_id
-                  WHERE d.event_id = ?1 AND d.dialect = ?2",
-            )
-            .and_then(|mut s| {
-                s.query_row(params![event_id, dialect.name(), text], |row| {
-                    let bodies: i64 = row.get(0)?;
-                    let holds = row.get(1)?;
-                    Ok((bodies > 0).then_some(holds))
-                })
-            })
-            .doing("look into an event's body")
+        const NOW: &str =
+            "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
+           FROM delivery d JOIN payload p ON p.id = d.payload_id
+          WHERE d.event_id = ?1 AND d.dialect = ?2";
+        const EARLIER: &str =
+            "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
+           FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id
+          WHERE d.event_id = ?1 AND d.dialect = ?2";
+        let read = || {
+            let (mut bodies, mut holds) = (0, None);
+            for sql in with_earlier(&self.connection, NOW, EARLIER)? {
+                let found: (i64, Option<Generation>) = self
+                    .connection
+                    .prepare_cached(sql)?
+                    .query_row(params![event_id, dialect.name(), text], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })?;
+                bodies += found.0;
+                holds = holds.max(found.1);
+            }
+            Ok((bodies > 0).then_some(holds))
+        };
+        read().doing("look into an event's body")
     }
 
     /// Every webhook that the daemon knows or knew, by name.
@@ -169,6 +189,16 @@ impl Reader {
     pub(crate) fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
         webhooks(&self.connection).doing("read the webhooks")
     }
+}
+
+/// What to ask of the log: the second too where rows of the shape before are left.
+fn with_earlier(
+    connection: &Connection,
+    now: &'static str,
+    earlier: &'static str,
+) -> rusqlite::Result<impl Iterator<Item = &'static str>> {
+    let earlier = schema::has_earlier(connection)?.then_some(earlier);
+    Ok([Some(now), earlier].into_iter().flatten())
 }
 
 fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Vec<DeliveryTrace>> {
@@ -191,10 +221,10 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
     connection
         .prepare_cached(
             "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
-                    d.attempts, d.due_at, d.finished_at, a.status, a.error
+                    d.attempts, d.due_at, d.finished_at,
+                    (SELECT l.status FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
+                    (SELECT l.error FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1)
                FROM delivery d
-               LEFT JOIN attempt a
-                 ON a.id = (SELECT max(id) FROM attempt WHERE delivery_id = d.id)
               WHERE d.event_id = ?1 ORDER BY d.id DESC LIMIT ?2",
         )?
         .query_map(params![event_id, MAX_DELIVERIES], one)?

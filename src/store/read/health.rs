@@ -10,8 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::{Count, Reader};
 use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
-use crate::store::Error;
 use crate::store::error::Doing;
+use crate::store::{Error, schema};
 
 /// Deliveries given up in the last hour are looked for among so many of the webhook's newest.
 const LOOKED_THROUGH: i64 = 1_000;
@@ -98,11 +98,13 @@ impl Reader {
         let last_hour = lately(connection, "5min", now_ms - HOUR_MS).doing(step)?;
         let last_day = lately(connection, "hour", now_ms - DAY_MS).doing(step)?;
         let by_hour = by_hour(connection, now_ms).doing(step)?;
+        let queued = self.queued()?;
         for webhook in &mut webhooks {
             webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
             webhook.day = last_day.get(&webhook.name).copied().unwrap_or_default();
             webhook.hours = by_hour.get(&webhook.name).copied().unwrap_or_default();
-            webhook.pending = self.pending_of(&webhook.name)?;
+            let in_hand = queued.get(&webhook.name).copied().unwrap_or_default();
+            webhook.pending = self.pending_of(&webhook.name, in_hand)?;
             webhook.given_up = given_up(connection, &webhook.name, now_ms - HOUR_MS).doing(step)?;
         }
         Ok(webhooks)
@@ -196,15 +198,28 @@ fn by_hour(
 }
 
 fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached(
-            "SELECT count(*) FROM (
-               SELECT id, finished_at, origin FROM delivery
-                WHERE state = 'failed' AND webhook = ?1 ORDER BY id DESC LIMIT ?2) d
-              WHERE d.finished_at > ?3 AND d.origin <> 'test'
-                AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)",
-        )?
-        .query_row(params![webhook, LOOKED_THROUGH, since_ms], |row| row.get(0))
+    const NEWEST: &str = "SELECT id, finished_at, origin <> 3 AS real FROM ended
+      WHERE state = 0 AND webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)";
+    const EARLIER: &str = "SELECT id, finished_at, origin <> 'test' AS real FROM old_delivery
+      WHERE state = 'failed' AND webhook = ?1";
+    let mut all = 0;
+    let with_earlier = schema::has_earlier(connection)?;
+    for from in [Some(NEWEST), with_earlier.then_some(EARLIER)]
+        .into_iter()
+        .flatten()
+    {
+        let sql = format!(
+            "SELECT count(*) FROM ({from} ORDER BY id DESC LIMIT ?2) d
+              WHERE d.finished_at > ?3 AND d.real
+                AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
+        );
+        all += connection
+            .prepare_cached(&sql)?
+            .query_row(params![webhook, LOOKED_THROUGH, since_ms], |row| {
+                row.get::<_, i64>(0)
+            })?;
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -10,11 +10,14 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::Reader;
 use crate::model::{AttemptId, DeliveryId, EventId, Pattern};
-use crate::store::Error;
 use crate::store::error::Doing;
+use crate::store::{Error, next, schema};
 
 /// Without a time to stop at, so many rows are looked through: some 50 ms where they are cached.
 const LOOKED_THROUGH: usize = 50_000;
+
+/// Of the rows of others in a block of ids, so many cost as much as one that is the webhook's.
+const PASSED_OVER: usize = 16;
 
 /// Attempts are committed when they end, up to nine seconds after the time they carry, and small
 /// clock steps put times out of order: so much before a time the search for it begins.
@@ -127,14 +130,25 @@ impl Reader {
     /// # Errors
     /// The log can't be read.
     pub(crate) fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
-        let step = "look for the newest attempts";
-        let from_id = match filter.since_ms {
-            None => AttemptId::NONE,
-            Some(ms) => first_id(&self.connection, ms - OUT_OF_ORDER_MS).doing(step)?,
+        let find = || -> rusqlite::Result<Newest> {
+            let mut newest = Newest::default();
+            for shape in shapes(&self.connection)?.iter().rev() {
+                let missing = count - newest.ids.len();
+                if missing == 0 || newest.stopped_at_ms.is_some() {
+                    break;
+                }
+                let from_id = match filter.since_ms {
+                    None => AttemptId::NONE,
+                    Some(ms) => first_id(&self.connection, shape.table, ms - OUT_OF_ORDER_MS)?,
+                };
+                let found = search(&self.connection, shape, filter, missing, from_id)?;
+                newest.ids.extend(found.ids);
+                newest.stopped_at_ms = found.stopped_at_ms;
+            }
+            newest.ids.reverse();
+            Ok(newest)
         };
-        let mut newest = search(&self.connection, filter, count, from_id).doing(step)?;
-        newest.ids.reverse();
-        Ok(newest)
+        find().doing("look for the newest attempts")
     }
 
     /// Attempts with ids above `id` that the filter lets through, oldest first, out of at most
@@ -150,22 +164,18 @@ impl Reader {
     ) -> Result<(Vec<AttemptId>, AttemptId), Error> {
         let read = || -> rusqlite::Result<(Vec<AttemptId>, AttemptId)> {
             let (mut ids, mut last) = (Vec::new(), id);
-            let mut statement = self.connection.prepare_cached(
-                "SELECT id, webhook, outcome, time, delivery_id FROM attempt
-                 WHERE id > ?1 ORDER BY id LIMIT ?2",
-            )?;
-            let limit = i64::try_from(looked_through).unwrap_or(i64::MAX);
-            let mut events = events(&self.connection)?;
-            let mut rows = statement.query(params![id, limit])?;
-            while let Some(row) = rows.next()? {
-                last = row.get(0)?;
-                if let Some(webhook) = &filter.webhook
-                    && row.get_ref(1)?.as_str()? != webhook
-                {
-                    continue;
-                }
-                if passes(&mut events, filter, row)? {
-                    ids.push(last);
+            let mut left = looked_through;
+            for shape in shapes(&self.connection)? {
+                let mut statement = self.connection.prepare_cached(shape.after)?;
+                let mut events = self.connection.prepare_cached(shape.event)?;
+                let limit = i64::try_from(left).unwrap_or(i64::MAX);
+                let mut rows = statement.query(params![id, limit, filter.webhook])?;
+                while let Some(row) = rows.next()? {
+                    last = row.get(0)?;
+                    left -= 1;
+                    if row.get(1)? && passes(&mut events, filter, row)? {
+                        ids.push(last);
+                    }
                 }
             }
             Ok((ids, last))
@@ -179,7 +189,7 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn newest_id(&self) -> Result<AttemptId, Error> {
         self.connection
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM attempt")
+            .prepare_cached(next::NEWEST_ATTEMPT)
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
             .doing("read the newest attempt's id")
     }
@@ -220,9 +230,62 @@ impl Reader {
     }
 }
 
+/// How the attempts of one shape are looked through. The columns of each query: id, whether it is the
+/// webhook's, whether it was delivered, time, and by what `event` finds the event's name.
+struct Shape {
+    table: &'static str,
+    /// `?1`: from that id on; the newest first.
+    all: &'static str,
+    /// The same, and no more than can be the webhook's of the name `?2`.
+    of_webhook: &'static str,
+    /// `?1`: above that id, the oldest first, `?2` rows; `?3` the webhook's name or NULL.
+    after: &'static str,
+    event: &'static str,
+}
+
+const NOW: Shape = Shape {
+    table: "attempt",
+    all: "SELECT id, 1, outcome IN (1, 3), time, payload_id FROM attempt
+           WHERE id >= ?1 AND ?2 IS NULL ORDER BY id DESC",
+    // From one block of ids that has some to the next.
+    of_webhook:
+        "SELECT a.id, a.webhook_id = s.webhook_id, a.outcome IN (1, 3), a.time, a.payload_id
+                   FROM seen s CROSS JOIN attempt a
+                  WHERE s.webhook_id = (SELECT id FROM webhook_name WHERE name = ?2)
+                    AND s.block >= ?1 / 1024
+                    AND a.id >= max(?1, s.block * 1024) AND a.id < (s.block + 1) * 1024
+                  ORDER BY s.block DESC, a.id DESC",
+    after: "SELECT id, ?3 IS NULL OR webhook_id = (SELECT id FROM webhook_name WHERE name = ?3),
+                   outcome IN (1, 3), time, payload_id
+              FROM attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
+    event: "SELECT event FROM payload WHERE id = ?1",
+};
+
+const EARLIER: Shape = Shape {
+    table: "old_attempt",
+    all: "SELECT id, 1, outcome = 'delivered', time, delivery_id FROM old_attempt
+           WHERE id >= ?1 AND ?2 IS NULL ORDER BY id DESC",
+    of_webhook: "SELECT id, 1, outcome = 'delivered', time, delivery_id FROM old_attempt
+                  WHERE id >= ?1 AND webhook = ?2 ORDER BY id DESC",
+    after: "SELECT id, ?3 IS NULL OR webhook = ?3, outcome = 'delivered', time, delivery_id
+              FROM old_attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
+    event: "SELECT event FROM old_delivery WHERE id = ?1",
+};
+
+/// The shapes that there are attempts of, the one with the older ids first.
+fn shapes(connection: &Connection) -> rusqlite::Result<&'static [Shape]> {
+    const BOTH: [Shape; 2] = [EARLIER, NOW];
+    Ok(if schema::has_earlier(connection)? {
+        &BOTH
+    } else {
+        &[NOW]
+    })
+}
+
 /// The ids from the newest down to `from_id`, newest first.
 fn search(
     connection: &Connection,
+    shape: &Shape,
     filter: &LogFilter,
     count: usize,
     from_id: AttemptId,
@@ -231,29 +294,26 @@ fn search(
     if count == 0 {
         return Ok(newest);
     }
-    // The columns are those of `passes`; the index on webhook has the ids of each in order.
     let mut statement = connection.prepare_cached(match filter.webhook {
-        None => {
-            "SELECT id, webhook, outcome, time, delivery_id FROM attempt
-              WHERE id >= ?1 AND ?2 IS NULL ORDER BY id DESC"
-        }
-        Some(_) => {
-            "SELECT id, webhook, outcome, time, delivery_id FROM attempt
-              WHERE id >= ?1 AND webhook = ?2 ORDER BY id DESC"
-        }
+        None => shape.all,
+        Some(_) => shape.of_webhook,
     })?;
-    let mut events = events(connection)?;
+    let mut events = connection.prepare_cached(shape.event)?;
     let mut rows = statement.query(params![from_id, filter.webhook])?;
-    let mut looked_through = 0;
+    let (mut looked_through, mut others) = (0, 0);
     while let Some(row) = rows.next()? {
-        looked_through += 1;
-        if passes(&mut events, filter, row)? {
-            newest.ids.push(row.get(0)?);
-            if newest.ids.len() >= count {
-                break;
+        if row.get(1)? {
+            looked_through += 1;
+            if passes(&mut events, filter, row)? {
+                newest.ids.push(row.get(0)?);
+                if newest.ids.len() >= count {
+                    break;
+                }
             }
+        } else {
+            others += 1;
         }
-        if filter.since_ms.is_none() && looked_through >= LOOKED_THROUGH {
+        if filter.since_ms.is_none() && looked_through + others / PASSED_OVER >= LOOKED_THROUGH {
             newest.stopped_at_ms = Some(row.get(3)?);
             break;
         }
@@ -261,14 +321,13 @@ fn search(
     Ok(newest)
 }
 
-/// Whether the filter lets a row of id, webhook, outcome, time and delivery through; the webhook was
-/// looked at before.
+/// Whether the filter lets a row of a [`Shape`]'s queries through; the webhook was looked at before.
 fn passes(
     events: &mut CachedStatement<'_>,
     filter: &LogFilter,
     row: &Row<'_>,
 ) -> rusqlite::Result<bool> {
-    if filter.failed && row.get_ref(2)?.as_str()? == "delivered" {
+    if filter.failed && row.get(2)? {
         return Ok(false);
     }
     if let Some(since_ms) = filter.since_ms
@@ -279,29 +338,26 @@ fn passes(
     let Some(pattern) = &filter.event else {
         return Ok(true);
     };
-    let delivery_id: DeliveryId = row.get(4)?;
-    let matches = events.query_row([delivery_id], |row| {
+    let matches = events.query_row([row.get::<_, i64>(4)?], |row| {
         Ok(pattern.matches(row.get_ref(0)?.as_str()?))
     });
     Ok(matches.optional()?.unwrap_or(false))
 }
 
-/// Looks the name of a delivery's event up.
-fn events(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
-    connection.prepare_cached("SELECT event FROM delivery WHERE id = ?1")
-}
-
-/// The first id, in their order, whose attempt is of that time or later; one above the last where
-/// there is none. Times are taken to grow with the ids.
-fn first_id(connection: &Connection, time_ms: i64) -> rusqlite::Result<AttemptId> {
+/// The first id of a table, in their order, whose attempt is of that time or later; one above the last
+/// where there is none. Times are taken to grow with the ids.
+fn first_id(connection: &Connection, table: &str, time_ms: i64) -> rusqlite::Result<AttemptId> {
     let (mut low, mut high): (i64, i64) = connection.query_row(
-        "SELECT coalesce((SELECT min(id) FROM attempt), 0),
-                coalesce((SELECT max(id) FROM attempt), 0) + 1",
+        &format!(
+            "SELECT coalesce((SELECT min(id) FROM {table}), 0),
+                    coalesce((SELECT max(id) FROM {table}), 0) + 1"
+        ),
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let mut at = connection
-        .prepare_cached("SELECT id, time FROM attempt WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+    let mut at = connection.prepare_cached(&format!(
+        "SELECT id, time FROM {table} WHERE id >= ?1 ORDER BY id LIMIT 1"
+    ))?;
     while low < high {
         let middle = low + (high - low) / 2;
         let found: Option<(i64, i64)> = at
@@ -379,7 +435,7 @@ mod tests {
                     (id, time)
                 })
                 .collect();
-            let found = first_id(&attempts(&rows), sought).unwrap();
+            let found = first_id(&attempts(&rows), "attempt", sought).unwrap();
             // Every row from there on is late enough, and none before it.
             for (id, time) in rows {
                 prop_assert_eq!(id >= found.get(), time >= sought);

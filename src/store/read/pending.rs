@@ -1,5 +1,7 @@
 //! How much is pending: exactly by webhook, or up to a limit where it is asked for every few seconds.
 
+use std::collections::HashMap;
+
 use rusqlite::params;
 
 use super::Reader;
@@ -38,7 +40,11 @@ impl Reader {
         let read = || -> rusqlite::Result<Vec<(String, i64)>> {
             self.connection
                 .prepare_cached(
-                    "SELECT webhook, count(*) FROM delivery WHERE state = 'pending' GROUP BY webhook",
+                    "SELECT n.name, p.count FROM (
+                       SELECT webhook_id, sum(count) AS count FROM (
+                         SELECT webhook_id, count(*) AS count FROM queued GROUP BY webhook_id
+                         UNION ALL SELECT webhook_id, count(*) FROM parked GROUP BY webhook_id)
+                        GROUP BY webhook_id) p JOIN webhook_name n ON n.id = p.webhook_id ORDER BY n.name",
                 )?
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
@@ -54,24 +60,39 @@ impl Reader {
         let read = || {
             self.connection
                 .prepare_cached(
-                    "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'pending' LIMIT ?1)",
+                    "SELECT count(*) FROM (SELECT 1 FROM queued UNION ALL SELECT 1 FROM parked LIMIT ?1)",
                 )?
                 .query_row([COUNTED + 1], |row| row.get(0))
         };
         Ok(Count::up_to_limit(read().doing(STEP)?))
     }
 
-    /// How many of a webhook are pending, up to the limit.
-    pub(super) fn pending_of(&self, webhook: &str) -> Result<Count, Error> {
+    /// How many of each webhook are in memory's hands: never many.
+    pub(super) fn queued(&self) -> Result<HashMap<String, i64>, Error> {
+        let read = || -> rusqlite::Result<HashMap<String, i64>> {
+            self.connection
+                .prepare_cached(
+                    "SELECT n.name, q.count FROM (
+                       SELECT webhook_id, count(*) AS count FROM queued GROUP BY webhook_id) q
+                       JOIN webhook_name n ON n.id = q.webhook_id",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        };
+        read().doing(STEP)
+    }
+
+    /// How many of a webhook are pending, up to the limit, with those in memory's hands.
+    pub(super) fn pending_of(&self, webhook: &str, queued: i64) -> Result<Count, Error> {
         let read = || {
             self.connection
                 .prepare_cached(
-                    "SELECT count(*) FROM (SELECT 1 FROM delivery
-                      WHERE state = 'pending' AND webhook = ?1 LIMIT ?2)",
+                    "SELECT count(*) FROM (SELECT 1 FROM parked
+                      WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) LIMIT ?2)",
                 )?
-                .query_row(params![webhook, COUNTED + 1], |row| row.get(0))
+                .query_row(params![webhook, COUNTED + 1], |row| row.get::<_, i64>(0))
         };
-        Ok(Count::up_to_limit(read().doing(STEP)?))
+        Ok(Count::up_to_limit(read().doing(STEP)? + queued))
     }
 }
 

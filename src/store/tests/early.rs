@@ -199,7 +199,12 @@ fn a_body_that_is_owed_stays_and_retention_goes_on_over_what_is_left() {
     let log = Log::new();
     let mut store = log.open();
     let (dues, owed) = store
-        .admit(&large(1..=3, &["a", "later"]), &|name| name == "later", NOW)
+        .admit(
+            &large(1..=3, &["a", "later"]),
+            &|name| name == "later",
+            &mut |_| false,
+            NOW,
+        )
         .unwrap();
     assert!(store.mark(NOW + MINUTE).unwrap());
     let done: Vec<_> = dues
@@ -209,7 +214,7 @@ fn a_body_that_is_owed_stays_and_retention_goes_on_over_what_is_left() {
     store.record(&done).unwrap();
     assert_eq!(shrink(&mut store, &NOTHING, 2), (3, true));
     assert_eq!(ids(&log, "payload"), "1,2,3");
-    let paid = store.materialize(&owed, NOW).unwrap();
+    let paid = store.materialize(&owed, &mut |_| false, NOW).unwrap();
     assert_eq!(paid[2].body.len(), 40_000);
     store
         .record(&[attempt(&paid[0], NOW + 1, Verdict::Delivered)])

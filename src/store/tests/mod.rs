@@ -11,6 +11,7 @@ mod keep;
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
 mod people;
+mod shapes;
 mod work;
 
 use std::path::PathBuf;

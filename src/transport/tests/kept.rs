@@ -135,6 +135,31 @@ async fn a_request_that_meets_the_end_of_its_connection_goes_once_more() {
     }
 }
 
+/// The peer says 408 to the silence before the request, and the two meet on the way.
+#[tokio::test]
+async fn a_408_that_ends_a_kept_connection_is_no_answer_and_any_other_is() {
+    for (says, status, connections) in [
+        ("408 Request Timeout\r\nConnection: close", 200, 2),
+        ("408 Request Timeout\r\nConnection: keep-alive", 408, 1),
+        ("400 Bad Request\r\nConnection: close", 400, 1),
+    ] {
+        let says = format!("HTTP/1.1 {says}\r\nContent-Length: 0\r\n\r\n").leak();
+        let (address, seen) = dying(Death::Says(says.as_bytes()), false).await;
+        let client = client();
+        let to = kept(&client, address);
+        answer(send(&client, &to).await);
+        let second = send(&client, &to).await;
+        let is_noted = (second.note.as_deref())
+            .is_some_and(|note| note.starts_with(AGAIN) && note.ends_with("with HTTP 408"));
+        assert_eq!(is_noted, connections == 2, "{:?}", second.note);
+        assert_eq!(answer(second).status, status);
+        assert_eq!(seen.connections(), connections, "{says}");
+    }
+    // On a new connection it is the answer.
+    let says = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(answer(told(says).await).status, 408);
+}
+
 /// Writing is what finds the end here: the body is larger than what the sockets hold.
 #[tokio::test]
 async fn a_large_request_that_meets_the_end_goes_once_more_whole() {

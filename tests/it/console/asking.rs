@@ -190,10 +190,10 @@ fn without_a_daemon_there_is_sql_or_what_to_do() {
 fn the_sql_that_is_printed_works() {
     let scene = Scene::new();
     scene.sql(
-        "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin, created_at, finished_at, payload_id)
-         VALUES (0, 1, 'e', 'erp', 'bold-cms', 'failed', 'event', 0, 1772366400000, 1),
-                (0, 2, 'e', 'erp', 'bold-cms', 'failed', 'event', 0, 1, 1),
-                (0, 3, 'e', 'late', 'bold-cms', 'failed', 'event', 0, 1772366400000, 1)",
+        "INSERT INTO webhook_name (id, name) VALUES (1, 'erp'), (2, 'late');
+         INSERT INTO payload (id, generation, event_id, event, dialect, size, body) VALUES (1, 0, 1, 'e', 0, 2, '{}');
+         INSERT INTO ended (webhook_id, payload_id, origin, state, attempts, created_at, finished_at)
+         VALUES (1, 1, 0, 0, 1, 0, 1772366400000), (1, 1, 0, 0, 1, 0, 1), (2, 1, 0, 0, 1, 0, 1772366400000)",
     );
     let printed = scene.run(
         &[

@@ -53,16 +53,16 @@ fn some_events() -> Scene {
     ));
     scene.tried(&delivery(1, "story-submit", "search-index", "failed"));
     scene.tried(&delivery(1, "story-submit", "search-index", "delivered"));
-    scene.sql("UPDATE delivery SET origin = 'redelivery' WHERE id = 2");
+    scene.sql("UPDATE attempt SET origin = 1 WHERE delivery_id = 2");
     scene.tried(&delivery(1, "story-submit", "erp", "failed"));
     scene.tried(&delivery(1, "story-submit", "gone", "delivered"));
     scene.tried(&delivery(2, "story-approve", "search-index", "retry"));
-    scene.sql("UPDATE delivery SET due_at = 7258118400000 WHERE state = 'pending'");
+    scene.sql("UPDATE parked SET due_at = 7258118400000");
     scene.tried(&delivery(2, "story-approve", "newsletter", "cancelled"));
     // Their bodies are made of the rows.
     scene.sql(&format!(
         "UPDATE payload SET body = '{{\"v1\":{{\"event\":{{\"id\":' || event_id || ',\"name\":\"' ||
-           (SELECT event FROM delivery d WHERE d.event_id = payload.event_id) ||
+           event ||
            '\",\"time\":{NOON_MS}}},\"data\":{{\"a\":1}}}}}}'"
     ));
     scene

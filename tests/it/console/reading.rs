@@ -156,9 +156,10 @@ fn logs_are_filtered() {
 fn logs_say_where_they_stopped_looking() {
     let scene = Scene::new();
     scene.sql(&format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
-         INSERT INTO attempt (delivery_id, webhook, number, time, outcome, duration_us, url, request_headers)
-         SELECT i, 'erp', 1, {NOON_MS} + i, CASE WHEN i = 7 THEN 'failed' ELSE 'delivered' END, 1, '', '' FROM n"
+        "INSERT INTO webhook_name (name) VALUES ('erp');
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+         INSERT INTO attempt (delivery_id, payload_id, webhook_id, origin, number, time, waited, took, outcome, duration_us, url, request_headers)
+         SELECT i, 0, (SELECT id FROM webhook_name WHERE name = 'erp'), 0, 1, {NOON_MS} + i, 0, 0, CASE WHEN i = 7 THEN 2 ELSE 1 END, 1, '', '' FROM n"
     ));
     let short = scene.run(&["logs", "--failed"], None);
     assert_eq!(short.stdout, "");
@@ -372,7 +373,7 @@ fn status_checks() {
     assert_eq!(check(&scene), Some(0));
     scene.sql("DELETE FROM redelivery");
     assert_eq!(check(&scene), Some(1), "erp gave a delivery up");
-    scene.sql("UPDATE delivery SET origin = 'test'");
+    scene.sql("UPDATE ended SET origin = 3");
     assert_eq!(check(&scene), Some(0), "that was a test");
 
     let unwell = Scene::new();

@@ -117,46 +117,64 @@ impl Scene {
     /// Writes an attempt with a delivery and a payload of its own.
     pub(super) fn tried(&self, tried: &Tried<'_>) {
         let log = self.log();
+        let body = format!(
+            "{{\"v1\":{{\"event\":{{\"id\":{}}},\"data\":\"\u{1b}[31m\u{9b}\"}}}}",
+            tried.event_id
+        );
         log.execute(
-            "INSERT INTO payload (generation, event_id, dialect, body) VALUES (0, ?1, 'bold-cms', ?2)",
-            params![
-                tried.event_id,
-                format!("{{\"v1\":{{\"event\":{{\"id\":{}}},\"data\":\"\u{1b}[31m\u{9b}\"}}}}", tried.event_id)
-            ],
+            "INSERT OR IGNORE INTO webhook_name (name) VALUES (?1)",
+            [tried.webhook],
         )
         .unwrap();
-        let (state, due_at, finished_at) = match tried.outcome {
-            "retry" => ("pending", Some(tried.time_ms + 10_000), None),
-            outcome => (outcome, None, Some(tried.time_ms + 12)),
+        let ask = |sql: &str| log.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        let sql = "SELECT id FROM webhook_name WHERE name = ?1";
+        let webhook_id: i64 = log
+            .query_row(sql, [tried.webhook], |row| row.get(0))
+            .unwrap();
+        let id = ask("SELECT coalesce(max(id), 0) + 1 FROM delivery");
+        log.execute(
+            "INSERT INTO payload (id, generation, event_id, event, dialect, size, body) VALUES (?1, 0, ?2, ?3, 0, ?4, ?5)",
+            params![id, tried.event_id, tried.event, i64::try_from(body.len()).unwrap(), body],
+        )
+        .unwrap();
+        let outcome = match tried.outcome {
+            "retry" => {
+                log.execute(
+                    "INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
+                     VALUES (?1, ?2, ?1, 0, ?3, ?4, ?5)",
+                    params![id, webhook_id, tried.number, tried.time_ms + 10_000, tried.time_ms],
+                )
+                .unwrap();
+                0
+            }
+            "delivered" => 1,
+            other => {
+                log.execute(
+                    "INSERT INTO ended (id, webhook_id, payload_id, origin, state, attempts, created_at, finished_at)
+                     VALUES (?1, ?2, ?1, 0, ?3, ?4, ?5, ?5 + 12)",
+                    params![id, webhook_id, i64::from(other == "cancelled"), tried.number, tried.time_ms],
+                )
+                .unwrap();
+                2
+            }
         };
         log.execute(
-            "INSERT INTO delivery (generation, event_id, event, webhook, dialect, state, origin,
-                                   attempts, due_at, created_at, finished_at, payload_id)
-             VALUES (0, ?1, ?2, ?3, 'bold-cms', ?4, 'event', ?5, ?6, ?7, ?8, last_insert_rowid())",
-            params![
-                tried.event_id,
-                tried.event,
-                tried.webhook,
-                state,
-                tried.number,
-                due_at,
-                tried.time_ms,
-                finished_at
-            ],
-        )
-        .unwrap();
-        log.execute(
-            "INSERT INTO attempt (delivery_id, webhook, number, time, outcome, status, duration_us,
-                                  name_us, connect_us, tls_us, head_us, body_us, error, peer, url,
+            "INSERT INTO attempt (delivery_id, payload_id, webhook_id, origin, number, time, waited, took, outcome, status,
+                                  duration_us, name_us, connect_us, tls_us, head_us, body_us, error, peer, url,
                                   request_headers, response_truncated, response_headers, response_body)
-             VALUES (last_insert_rowid(), ?1, ?2, ?3, ?4, ?5, 12345, 100, 1000, NULL, 11000, 245, ?6,
+             VALUES (?1, ?1, ?2, 0, ?3, ?4, 0, 12, ?5, ?6, 12345, 100, 1000, NULL, 11000, 245, ?7,
                      '192.0.2.7:443', 'https://search.example.com/hooks/story',
-                     'Host: search.example.com' || char(10) || 'X-Team: [redacted]', 0, ?7, ?8)",
+                     'Host: search.example.com' || char(10) || 'X-Team: [redacted]', 0, ?8, ?9)",
             params![
-                tried.webhook, tried.number, tried.time_ms, tried.outcome, tried.status, tried.error,
+                id, webhook_id, tried.number, tried.time_ms, outcome, tried.status, tried.error,
                 tried.status.map(|_| "x-evil: \u{1b}]0;title\u{7}\ncontent-type: text/plain"),
                 tried.status.map(|_| b"first\r\n\x1b[2J\xff last".to_vec()),
             ],
+        )
+        .unwrap();
+        log.execute(
+            "INSERT OR IGNORE INTO seen SELECT ?1, max(id) / 1024 FROM attempt",
+            [webhook_id],
         )
         .unwrap();
     }

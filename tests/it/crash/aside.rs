@@ -26,7 +26,7 @@ fn killed_when(moment: &str) {
         )
         .unwrap();
     world
-        .change_log("DELETE FROM delivery WHERE event_id = 2")
+        .change_log("DELETE FROM payload WHERE event_id = 2")
         .unwrap();
     let point = format!("{ASIDE}: {moment}*1");
     let mut daemon = world.spawn_in(&[("WEBHOOKSD_CRASH", point.as_ref())]);

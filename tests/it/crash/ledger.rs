@@ -114,7 +114,8 @@ impl Ledger {
 
     fn observe_attempts(&mut self, world: &World) {
         let rows = world.log(
-            "SELECT id, delivery_id, time, time + duration_us / 1000, outcome, status FROM attempt",
+            "SELECT l.id, l.delivery_id, a.time, a.time + a.duration_us / 1000, l.outcome, l.status
+               FROM log l JOIN attempt a ON a.id = l.id ORDER BY l.id",
         );
         let mut seen = BTreeMap::new();
         for row in rows {

@@ -144,6 +144,8 @@ const TABLE: [(Lead, &[u32], &[&str]); 20] = [
         &[
             "cancel deliveries: before the commit",
             "cancel deliveries: committed",
+            "park deliveries: before the commit",
+            "park deliveries: committed",
         ],
     ),
     (

@@ -360,8 +360,8 @@ impl Scene {
         let rows = self.world.log(&format!(
             "SELECT coalesce(json_extract(p.body, '$.data.n'), json_extract(p.body, '$.v1.data.n')),
                     a.time, a.time + a.duration_us / 1000, a.status IS NULL
-               FROM attempt a JOIN delivery d ON d.id = a.delivery_id JOIN payload p ON p.id = d.payload_id
-              WHERE a.webhook = '{name}' AND a.outcome <> 'delivered'"
+               FROM attempt a JOIN payload p ON p.id = a.payload_id
+              WHERE a.webhook_id = (SELECT id FROM webhook_name WHERE name = '{name}') AND a.outcome NOT IN (1, 3)"
         ));
         let mut retried: BTreeMap<i64, Vec<_>> = BTreeMap::new();
         for row in rows {

@@ -204,7 +204,7 @@ impl Scene {
                 let sql = "SELECT count(*) FROM delivery WHERE event = 'large.made' AND state = 'pending'";
                 self.world.wait_number(sql, 0, Duration::from_secs(60));
                 let rolled_up = "SELECT (SELECT attempt_id FROM rolled_up) >= max(a.id)
-                    FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.event = 'large.made'";
+                    FROM attempt a JOIN payload p ON p.id = a.payload_id WHERE p.event = 'large.made'";
                 self.world
                     .wait_number(rolled_up, 1, Duration::from_secs(60));
                 daemon.kill();
@@ -215,11 +215,19 @@ impl Scene {
         }
         let change = match lead {
             Lead::Late => format!("SET due_at = {due_in_a_month}"),
-            Lead::Unreadable => "SET dialect = 'none', due_at = 0".to_owned(),
+            Lead::Unreadable => "SET origin = 99, due_at = 0".to_owned(),
             _ => return,
         };
+        // As the next start does with what the process before had in its hands.
+        for sql in [
+            "INSERT INTO parked SELECT * FROM queued",
+            "DELETE FROM queued",
+        ] {
+            self.world.change_log(sql).unwrap();
+        }
         let changed = self.world.change_log(&format!(
-            "UPDATE delivery {change} WHERE id = (SELECT max(id) FROM delivery WHERE webhook = 'passing' AND state = 'pending')"
+            "UPDATE parked {change} WHERE id = (SELECT max(k.id) FROM parked k JOIN webhook_name n ON n.id = k.webhook_id
+               WHERE n.name = 'passing')"
         ));
         assert_eq!(changed.unwrap(), 1);
     }
@@ -265,6 +273,17 @@ impl Scene {
         self.ledger.age();
         let old = now_ms() - 31 * DAY_MS;
         let change = |sql: &str| self.world.change_log(sql).unwrap();
+        let newest = |table: &str, id: &str| {
+            let sql = format!(
+                "SELECT max(coalesce((SELECT max({id}) FROM mark), 0), coalesce((SELECT max(id) FROM {table}), 0))"
+            );
+            self.world.number(&sql).to_string()
+        };
+        let ids = [
+            newest("attempt", "attempt_id"),
+            newest("delivery", "delivery_id"),
+            newest("payload", "payload_id"),
+        ];
         change("DELETE FROM mark");
         // Chunks enough for every point of a sweep, however little was sent so far.
         change(&format!(
@@ -276,7 +295,8 @@ impl Scene {
         let seq = |table| {
             format!("coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)")
         };
-        let seqs = ["attempt", "delivery", "payload", "rejected", "redelivery"].map(seq);
+        let seqs = ids.into_iter().chain(["rejected", "redelivery"].map(seq));
+        let seqs: Vec<String> = seqs.collect();
         // As of a daemon that ran all the time: after a leap nothing is deleted for a day.
         for day in (-1..30).step_by(3) {
             let time = old + day * DAY_MS;
@@ -285,10 +305,7 @@ impl Scene {
                 seqs.join(", ")
             ));
         }
-        change(&format!(
-            "UPDATE delivery SET finished_at = {} WHERE state <> 'pending'",
-            old - DAY_MS
-        ));
+        change(&format!("UPDATE ended SET finished_at = {}", old - DAY_MS));
         // What is not in the roll-up yet will be counted by its time.
         change(&format!(
             "UPDATE attempt SET time = {} WHERE id <= (SELECT attempt_id FROM rolled_up)",

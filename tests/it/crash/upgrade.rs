@@ -13,9 +13,13 @@ use crate::support::{Receiver, SOON, World, hook, now_ms};
 /// "whkd": src/store/schema.rs.
 const APPLICATION_ID: i64 = 0x7768_6b64;
 
-const DELIVERIES: &str = "SELECT id, event_id, event, webhook, dialect, state, origin, attempts, payload_id FROM delivery WHERE id <= 3";
-const ATTEMPTS: &str = "SELECT delivery_id, number, time, outcome, status, error, url, request_headers, response_body FROM attempt WHERE id <= 3";
-const PAYLOADS: &str = "SELECT id, event_id, dialect, body FROM payload WHERE id <= 3";
+const DELIVERIES: &str = "SELECT id, event_id, event, webhook, dialect, state, origin, attempts, payload_id FROM delivery WHERE id <= 3 ORDER BY id";
+const ATTEMPTS: &str = "SELECT delivery_id, attempt, time, outcome, status, error, url, request_headers, response_body FROM log WHERE id <= 3 ORDER BY id";
+const PAYLOADS: &str =
+    "SELECT id, event_id, dialect, request_body FROM log WHERE id <= 3 ORDER BY id";
+
+/// The version that moved the rows to other tables: those of the versions before are written by their columns.
+const OTHER_TABLES: usize = 5;
 
 /// The SQL of every version, the first first.
 fn migrations() -> Vec<String> {
@@ -38,7 +42,7 @@ fn make(world: &World, url: &str, version: usize) {
     log.pragma_update(None, "auto_vacuum", "INCREMENTAL")
         .unwrap();
     log.pragma_update(None, "journal_mode", "WAL").unwrap();
-    for sql in &migrations()[..version] {
+    for sql in &migrations()[..version.min(OTHER_TABLES - 1)] {
         log.execute_batch(sql).unwrap();
     }
     log.pragma_update(None, "application_id", APPLICATION_ID)
@@ -82,6 +86,13 @@ fn make(world: &World, url: &str, version: usize) {
     let webhook = "INSERT INTO webhook (name, state, created_at, since, generation, after_event_id)
       VALUES ('one', 'active', ?1, ?1, 0, 0)";
     log.execute(webhook, [now]).unwrap();
+    if version >= OTHER_TABLES {
+        for sql in &migrations()[OTHER_TABLES - 1..version] {
+            log.execute_batch(sql).unwrap();
+        }
+        log.execute_batch(include_str!("../../../src/store/views/views.sql"))
+            .unwrap();
+    }
 }
 
 /// From a version to today's, with a kill at `point` where one is given.

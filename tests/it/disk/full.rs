@@ -262,7 +262,7 @@ fn a_sweep_that_meets_a_full_disk_is_made_again() {
     for sql in [
         "DELETE FROM mark",
         "UPDATE attempt SET time = time - ?1",
-        "UPDATE delivery SET created_at = created_at - ?1, finished_at = finished_at - ?1",
+        "UPDATE ended SET created_at = created_at - ?1, finished_at = finished_at - ?1",
     ] {
         world
             .change_log(&sql.replace("?1", &past.to_string()))

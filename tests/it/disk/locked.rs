@@ -73,7 +73,7 @@ fn results_that_wait_for_a_held_log_are_bounded_in_bytes() {
     emit(&world, 1..=EVENTS, 10);
     world.wait_number("SELECT count(*) FROM attempt", EVENTS, SOON);
     daemon.stop();
-    world.change_log("UPDATE delivery SET due_at = 0").unwrap();
+    world.change_log("UPDATE parked SET due_at = 0").unwrap();
     configure(receiver.url("/"));
     let daemon = world.start();
     let locker = Connection::open(world.path("log.db")).unwrap();

@@ -111,7 +111,7 @@ fn a_retry_keeps_its_dialect_and_tenant_and_takes_todays_url_and_secret() {
     daemon.reload();
     // The retry of bold-cms comes after 10 s, that of openboxes-lift after a minute: it is brought on.
     world
-        .change_log("UPDATE delivery SET due_at = 0 WHERE webhook = 'lift'")
+        .change_log("UPDATE parked SET due_at = 0 WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = 'lift')")
         .unwrap();
     world.emit("e", "{\"n\":2}");
     let requests = after.wait(3, AFTER_RETRY);

@@ -184,19 +184,19 @@ const LIMITS: [(&str, &str, &str, &str); 33] = [
     (
         "bodies in flight",
         "32 MiB",
-        "pipeline/send/schedule",
+        "pipeline/send/capacity",
         "FLIGHT_BYTES: usize = 32 << 20;",
     ),
     (
         "bodies in flight",
         "64 KiB",
-        "pipeline/send/schedule",
+        "pipeline/send/capacity",
         "FLIGHT_FLOOR_BYTES: usize = 64 << 10;",
     ),
     (
         "all queues",
         "16 MiB",
-        "pipeline/send/dispatch",
+        "pipeline/send/capacity",
         "ALL_QUEUES_BYTES: usize = 16 << 20;",
     ),
     (

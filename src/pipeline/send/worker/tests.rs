@@ -11,7 +11,7 @@ use crate::model::{
 use crate::pipeline::Pace;
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::send::lane::{Lane, Leased, Target};
-use crate::pipeline::shared::Bounds;
+use crate::pipeline::shared::{Bounds, LogGuard};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -45,11 +45,12 @@ fn target() -> Option<Arc<Target<()>>> {
 }
 
 /// A lane with one delivery in hand.
-fn in_hand() -> (Arc<Lane<()>>, Leased<()>) {
-    let lane = Arc::new(Lane::new("w".into(), Bounds::default()));
+fn in_hand(log: &LogGuard<'_>) -> (Arc<Lane<()>>, Leased<()>) {
+    let lost = crate::store::Lost::default();
+    let lane = Arc::new(Lane::new("w".into(), Bounds::default(), lost));
     let mut state = lane.lock();
-    state.reconfigure(target());
-    state.push(Due {
+    state.reconfigure(log, target());
+    let due = Due {
         id: DeliveryId::new(1),
         event_id: EventId::new(1),
         event: "e".into(),
@@ -58,8 +59,11 @@ fn in_hand() -> (Arc<Lane<()>>, Leased<()>) {
         origin: Trigger::Event,
         attempts: 0,
         due_at_ms: NOW_MS,
+        created_at_ms: NOW_MS,
+        payload_id: crate::model::PayloadId::NONE,
         body: "{}".into(),
-    });
+    };
+    state.push(log, due);
     let taken = state.take().unwrap();
     drop(state);
     (lane, taken)
@@ -69,9 +73,11 @@ fn in_hand() -> (Arc<Lane<()>>, Leased<()>) {
 async fn what_is_let_go_of_during_a_refill_is_looked_for_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let dispatch = dispatch(&folder);
-    let (lane, taken) = in_hand();
-    lane.lock().reconfigure(None);
-    lane.lock().reconfigure(target());
+    let (lane, taken) = in_hand(&dispatch.store());
+    let log = dispatch.store();
+    lane.lock().reconfigure(&log, None);
+    lane.lock().reconfigure(&log, target());
+    drop(log);
     // A refill has read the log, and passed over what was in hand.
     assert!(lane.lock().came_due(NOW_MS));
     dispatch.put_back(&lane, taken);
@@ -86,7 +92,7 @@ async fn what_is_let_go_of_during_a_refill_is_looked_for_after_it() {
 async fn a_worker_that_the_stop_did_not_count_begins_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let dispatch = dispatch(&folder);
-    let (lane, _taken) = in_hand();
+    let (lane, _taken) = in_hand(&dispatch.store());
     assert!(dispatch.may_begin(&lane).await);
     dispatch.stop();
     assert!(!dispatch.may_begin(&lane).await);

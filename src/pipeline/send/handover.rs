@@ -1,0 +1,180 @@
+//! Handover: what the log's loops ask of sending, as calls. Results go out to be recorded, and what is due
+//! comes in to be queued.
+//!
+//! Nothing here reads the log or writes it: `log/record.rs` and `log/refill.rs` do.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::dispatch::Dispatch;
+use super::lane::Lane;
+use crate::model::{Attempt, Due, Verdict};
+use crate::pipeline::shared::LogGuard;
+use crate::transport::Transport;
+
+impl<T: Transport> Dispatch<T> {
+    /// Waits for results to record: for a whole batch until then, later for any. None when the pipeline
+    /// has stopped and all are in the log.
+    pub(crate) async fn next_results(&self, gather_until: Instant) -> Option<Vec<Attempt>> {
+        loop {
+            // After a commit with nothing behind it there is nothing to wake up for.
+            let some = self.results.is_any();
+            if some && !self.is_stopping() && self.clock.instant() < gather_until {
+                self.results.gather(gather_until).await;
+            }
+            let batch = self.results.take();
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            if self.is_stopping() && self.in_flight() == 0 && self.unrecorded() == 0 {
+                return None;
+            }
+            self.next_result().await;
+        }
+    }
+
+    /// Waits for a result, or for the end of the last worker.
+    async fn next_result(&self) {
+        let mut stop = self.stopping();
+        let ended = async {
+            if stop.wait_for(|stop| *stop).await.is_ok() {
+                self.idle().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.results.arrived() => {}
+            () = ended => {}
+        }
+    }
+
+    /// Results that are not in the log yet.
+    pub(crate) fn unrecorded(&self) -> usize {
+        self.results.unrecorded()
+    }
+
+    /// Says that nothing will be recorded any more: the log failed for good.
+    pub(crate) fn end_recording(&self) {
+        self.results.close();
+    }
+
+    /// Waits until every result is in the log, or will never be. Returns how many are not.
+    pub async fn recorded(&self) -> usize {
+        let open = || self.unrecorded() > 0 && !self.results.is_closed();
+        while open() {
+            let mut room = pin!(self.results.changed());
+            room.as_mut().enable();
+            if open() {
+                room.await;
+            }
+        }
+        self.unrecorded()
+    }
+
+    /// Lets go of a delivery whose attempt was recorded, under the lock of that commit, so that a refill
+    /// sees either the row as it was with the delivery held, or as it is with the delivery let go.
+    pub(crate) fn let_go(&self, log: &LogGuard<'_>, attempt: &Attempt) {
+        if let Some(lane) = self.lane(&attempt.due.webhook) {
+            lane.count_recorded(attempt);
+            let mut state = lane.lock();
+            state.recorded(log, attempt.due.id);
+            if let Verdict::RetryAt(at_ms) = attempt.verdict
+                && state.note_due(at_ms)
+            {
+                drop(state);
+                self.calendar.enter(at_ms, &lane);
+            }
+        }
+        self.results.tell(attempt);
+    }
+
+    /// Makes room for as many results as were recorded, and gives out permits by how many are left.
+    pub(crate) fn make_room(self: &Arc<Self>, recorded: &[Attempt]) {
+        self.results.recorded(recorded);
+        if self.capacity.permits.steer(self.unrecorded()) {
+            self.fill_line();
+        }
+    }
+
+    /// Waits for a new due time, or a lane that runs low.
+    pub(crate) async fn refill_asked(&self) {
+        self.calendar.changed().await;
+    }
+
+    /// The lanes to be filled from the log: those whose time has come, and those that run low.
+    pub(crate) fn lanes_to_fill(&self) -> Vec<Arc<Lane<T::Endpoint>>> {
+        while let Some((at_ms, name)) = self.calendar.come_due(self.clock.now_ms()) {
+            if let Some(lane) = self.lane(&name)
+                && lane.lock().came_due(at_ms)
+            {
+                self.calendar.list(&lane);
+            }
+        }
+        self.calendar.listed()
+    }
+
+    /// Takes lanes back that could not be filled. Wakes nobody, for the log is to be left alone a while.
+    pub(crate) fn fill_later(&self, lanes: impl Iterator<Item = Arc<Lane<T::Endpoint>>>) {
+        self.calendar.list_again(lanes);
+    }
+
+    /// The next due time that is known.
+    pub(crate) fn next_due_ms(&self) -> Option<i64> {
+        self.calendar.next_ms()
+    }
+
+    /// Has the lane filled when rows of it in the log come due.
+    pub(crate) fn note_due(&self, lane: &Lane<T::Endpoint>, at_ms: i64) {
+        let is_new = lane.lock().note_due(at_ms);
+        if is_new {
+            self.calendar.enter(at_ms, lane);
+        }
+    }
+
+    /// How many rows and bytes the lane takes from the log. None where that is nothing: then it stays one
+    /// that has more, and asks again as its queue empties.
+    pub(crate) fn room(
+        &self,
+        _log: &LogGuard<'_>,
+        lane: &Lane<T::Endpoint>,
+    ) -> Option<(usize, usize)> {
+        let mut state = lane.lock();
+        let open = state.target.is_some();
+        if open {
+            let (rows, bytes) = state.room(self.capacity.queue_share());
+            if rows > 0 && bytes > 0 {
+                return Some((rows, bytes));
+            }
+        }
+        state.refilled(open);
+        None
+    }
+
+    /// Queues rows that were read back from the log for `lane`: under the log's lock, so that none of
+    /// them is recorded in between.
+    pub(crate) fn queue(
+        &self,
+        log: &LogGuard<'_>,
+        lane: &Lane<T::Endpoint>,
+        dues: Vec<Due>,
+        more: bool,
+    ) {
+        let mut state = lane.lock();
+        for due in dues {
+            if state.target.is_some() && !state.holds(due.id) {
+                self.capacity.queue(due.body.len());
+                state.push(log, due);
+            }
+        }
+        state.refilled(more);
+    }
+
+    /// Has the log looked at for rows of the lane that are due by now.
+    pub(crate) fn look_for_due(&self, lane: &Arc<Lane<T::Endpoint>>) {
+        if lane.lock().came_due(self.clock.now_ms()) {
+            self.calendar.list(lane);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+
+DROP TABLE old_attempt;
+DROP TABLE old_delivery;
+DROP TABLE old_payload;
