@@ -6,10 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::texts::Texts;
-use super::{Error, Store};
 use crate::model::AttemptId;
 
 /// Attempts in a block of the table `seen`, as a power of two.
@@ -23,22 +22,6 @@ pub(super) struct Books {
     /// The newest block of attempts, and the webhooks that are known to be in it.
     seen: (i64, HashSet<i64>),
     pub(super) texts: Texts,
-}
-
-impl Store {
-    /// Runs `work` in one write transaction, with what is known by heart.
-    pub(super) fn transact_by_heart<T>(
-        &mut self,
-        step: &'static str,
-        work: impl FnOnce(&Transaction<'_>, &mut Books) -> rusqlite::Result<T>,
-    ) -> Result<T, Error> {
-        let mut books = std::mem::take(&mut self.books);
-        let done = self.transact(step, |t| work(t, &mut books));
-        if done.is_ok() {
-            self.books = books;
-        }
-        done
-    }
 }
 
 impl Books {
@@ -80,7 +63,6 @@ impl Books {
 
 /// The id of a webhook's name; `None` where nothing was ever made for it.
 pub(super) fn webhook_id(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
-    use rusqlite::OptionalExtension;
     connection
         .prepare_cached("SELECT id FROM webhook_name WHERE name = ?1")?
         .query_row([name], |row| row.get(0))

@@ -8,9 +8,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::faults::DoingWith as _;
-use super::{Error, Store};
-
 /// Says that something was let go of.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lost(Arc<AtomicBool>);
@@ -21,40 +18,8 @@ impl Lost {
         self.0.store(true, Ordering::Release);
     }
 
-    fn take(&self) -> bool {
+    /// Whether something was, since it was asked last.
+    pub(super) fn take(&self) -> bool {
         self.0.swap(false, Ordering::AcqRel)
-    }
-}
-
-impl Store {
-    /// Where to say that something was let go of.
-    pub(crate) fn lost(&self) -> Lost {
-        self.lost.clone()
-    }
-
-    /// Parks what is queued, if some of it was let go of.
-    pub(super) fn park_lost(&mut self) -> Result<(), Error> {
-        if !self.lost.take() {
-            return Ok(());
-        }
-        let parked = self.park();
-        if parked.is_err() {
-            self.lost.tell();
-        }
-        parked
-    }
-
-    fn park(&mut self) -> Result<(), Error> {
-        let any: bool = self
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM queued)")
-            .and_then(|mut s| s.query_row([], |row| row.get(0)))
-            .doing_with(&self.faults, "look for queued deliveries")?;
-        if !any {
-            return Ok(());
-        }
-        self.transact("park deliveries", |t| {
-            t.execute_batch("INSERT INTO parked SELECT * FROM queued; DELETE FROM queued")
-        })
     }
 }

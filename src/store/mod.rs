@@ -27,6 +27,7 @@ mod look;
 mod lost;
 mod next;
 mod owed;
+mod park;
 mod passes;
 #[cfg(test)]
 pub(crate) mod person;

@@ -131,6 +131,20 @@ impl Store {
             .doing_with(&self.faults, "count attempts")
     }
 
+    /// Runs `work` in one write transaction, with what is known by heart.
+    pub(super) fn transact_by_heart<T>(
+        &mut self,
+        step: &'static str,
+        work: impl FnOnce(&Transaction<'_>, &mut Books) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let mut books = std::mem::take(&mut self.books);
+        let done = self.transact(step, |t| work(t, &mut books));
+        if done.is_ok() {
+            self.books = books;
+        }
+        done
+    }
+
     /// Runs `work` in one write transaction; nothing of it stays where it fails.
     pub(super) fn transact<T>(
         &mut self,

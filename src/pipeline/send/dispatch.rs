@@ -14,7 +14,6 @@ use super::calendar::Calendar;
 use super::capacity::Capacity;
 use super::lane::{Lane, QUEUE_ROWS};
 use super::results::Results;
-use super::room::Room;
 use crate::model::{Attempt, Clock, Due, Vfs};
 use crate::pipeline::shared::{
     Bounds, Counters, Log, LogGuard, Pace, Routes, Running, Runtime, Signals,
@@ -180,34 +179,6 @@ impl<T: Transport> Dispatch<T> {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.capacity.workers()
-    }
-
-    /// Queues what was just written, as was promised, under the lock of the commit, so that no refill can
-    /// come between it and the queue. Returns the lanes to be filled once the lock is free.
-    pub(crate) fn offer(
-        &self,
-        log: &LogGuard<'_>,
-        room: Room<'_, T>,
-        dues: Vec<Due>,
-    ) -> Vec<Arc<Lane<T::Endpoint>>> {
-        let lanes = self.lanes.read();
-        for (due, promised) in dues.into_iter().zip(room.promises()) {
-            let Some(lane) = lanes.get(&due.webhook) else {
-                continue;
-            };
-            let mut state = lane.lock();
-            if *promised {
-                self.capacity.queue(due.body.len());
-                state.push(log, due);
-            } else if state.left() {
-                drop(state);
-                self.calendar.list(lane);
-            }
-        }
-        let mut touched = room.end();
-        // Who answers goes first: a hundred connections to the others take their milliseconds.
-        touched.sort_by_cached_key(|lane| lane.is_silent());
-        touched
     }
 
     /// Whether a lane's queue would soon overflow into the log.

@@ -255,7 +255,7 @@ const NOW: Shape = Shape {
                     AND s.block >= ?1 / 1024
                     AND a.id >= max(?1, s.block * 1024) AND a.id < (s.block + 1) * 1024
                   ORDER BY s.block DESC, a.id DESC",
-    after: "SELECT id, ?3 IS NULL OR webhook_id = (SELECT id FROM webhook_name WHERE name = ?3),
+    after: "SELECT id, ?3 IS NULL OR webhook_id IS (SELECT id FROM webhook_name WHERE name = ?3),
                    outcome IN (1, 3), time, payload_id
               FROM attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
     event: "SELECT event FROM payload WHERE id = ?1",

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 
 use super::need::need;
 use super::*;
-use crate::model::{Clock, Trigger};
+use crate::model::{AttemptId, Clock, Trigger};
 
 /// What Debian's `sqlite3` says, or its error; `None` where there is none.
 fn shell(log: &Log, options: &[&str], sql: &str) -> Option<Result<String, String>> {
@@ -302,4 +302,24 @@ fn the_queries_that_must_be_fast_use_their_indexes_and_sort_nothing() {
         let plan = output.unwrap();
         assert!(plan.contains("COVERING INDEX parked_due"), "{plan}");
     }
+}
+
+/// Its name is nowhere in the log: that is no error, and nothing of others is shown for it.
+#[test]
+fn a_webhook_that_nothing_was_made_for_yet_has_no_attempts() {
+    let log = Log::new();
+    let mut store = log.open();
+    let dues = store.admit_all(&admission(1..=1, &["a"]), NOW).unwrap();
+    store
+        .record(&[attempt(&dues[0], NOW, Verdict::Delivered)])
+        .unwrap();
+    let filter = LogFilter {
+        webhook: Some("never".to_owned()),
+        ..LogFilter::default()
+    };
+    let reader = Reader::open(&log.path).unwrap();
+    let newest = reader.newest_id().unwrap();
+    assert_eq!(reader.newest(&filter, 9).unwrap().ids, []);
+    let (ids, last) = reader.after(AttemptId::NONE, &filter, 9).unwrap();
+    assert_eq!((ids, last), (Vec::new(), newest));
 }

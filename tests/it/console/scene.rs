@@ -116,7 +116,9 @@ impl Scene {
 
     /// Writes an attempt with a delivery and a payload of its own.
     pub(super) fn tried(&self, tried: &Tried<'_>) {
-        let log = self.log();
+        let mut log = self.log();
+        // As the daemon does: whoever looks sees all of it or nothing.
+        let log = log.transaction().unwrap();
         let body = format!(
             "{{\"v1\":{{\"event\":{{\"id\":{}}},\"data\":\"\u{1b}[31m\u{9b}\"}}}}",
             tried.event_id
@@ -177,6 +179,7 @@ impl Scene {
             [webhook_id],
         )
         .unwrap();
+        log.commit().unwrap();
     }
 
     /// Runs the command to its end.

@@ -139,7 +139,8 @@ fn of_the_source() -> BTreeSet<String> {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let step = text.split("const STEP: &str = \"").nth(1).map(first_word);
-            for call in text.split("transact(").skip(1) {
+            let calls = ["transact(", "transact_by_heart("];
+            for call in calls.iter().flat_map(|call| text.split(call).skip(1)) {
                 let step = call
                     .strip_prefix('"')
                     .map(first_word)

@@ -11,6 +11,8 @@ pub(super) enum Lead {
     Age,
     /// Before the start pending deliveries become due in a month, as by a clock that was ahead.
     Late,
+    /// Before the start what is pending is what the process that died had in its hands.
+    InHand,
     /// Before the start a pending delivery becomes unreadable.
     Unreadable,
     /// Events come that make the WAL long.
@@ -75,7 +77,7 @@ pub(super) fn first() -> Vec<Death> {
 }
 
 /// All others: what leads there, the times, the points.
-const TABLE: [(Lead, &[u32], &[&str]); 20] = [
+const TABLE: [(Lead, &[u32], &[&str]); 21] = [
     (Lead::Load, &[1], &["start: ready"]),
     (
         Lead::Load,
@@ -144,6 +146,12 @@ const TABLE: [(Lead, &[u32], &[&str]); 20] = [
         &[
             "cancel deliveries: before the commit",
             "cancel deliveries: committed",
+        ],
+    ),
+    (
+        Lead::InHand,
+        &[1],
+        &[
             "park deliveries: before the commit",
             "park deliveries: committed",
         ],

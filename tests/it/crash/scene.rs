@@ -197,7 +197,7 @@ impl Scene {
         let due_in_a_month = now_ms() + 30 * DAY_MS;
         match lead {
             Lead::Age => self.age(),
-            Lead::Late | Lead::Unreadable | Lead::Deactivate => self.have_pending(),
+            Lead::Late | Lead::Unreadable | Lead::Deactivate | Lead::InHand => self.have_pending(),
             Lead::AgeLarge => {
                 let daemon = self.world.start();
                 self.fill();
@@ -213,18 +213,22 @@ impl Scene {
             }
             _ => {}
         }
+        let all_to = |from: &str, to: &str| {
+            for sql in [
+                format!("INSERT INTO {to} SELECT * FROM {from}"),
+                format!("DELETE FROM {from}"),
+            ] {
+                self.world.change_log(&sql).unwrap();
+            }
+        };
         let change = match lead {
+            Lead::InHand => return all_to("parked", "queued"),
             Lead::Late => format!("SET due_at = {due_in_a_month}"),
             Lead::Unreadable => "SET origin = 99, due_at = 0".to_owned(),
             _ => return,
         };
         // As the next start does with what the process before had in its hands.
-        for sql in [
-            "INSERT INTO parked SELECT * FROM queued",
-            "DELETE FROM queued",
-        ] {
-            self.world.change_log(sql).unwrap();
-        }
+        all_to("queued", "parked");
         let changed = self.world.change_log(&format!(
             "UPDATE parked {change} WHERE id = (SELECT max(k.id) FROM parked k JOIN webhook_name n ON n.id = k.webhook_id
                WHERE n.name = 'passing')"
@@ -326,7 +330,12 @@ impl Scene {
     fn lead(&mut self, lead: Lead, daemon: &mut Daemon) {
         let delivered = "SELECT max(id) FROM delivery WHERE webhook = 'again' AND state = 'delivered' AND origin <> 'test'";
         match lead {
-            Lead::Load | Lead::Age | Lead::AgeLarge | Lead::Late | Lead::Unreadable => return,
+            Lead::Load
+            | Lead::Age
+            | Lead::AgeLarge
+            | Lead::InHand
+            | Lead::Late
+            | Lead::Unreadable => return,
             _ => {}
         }
         // What an earlier kill left undone may lead there at the start already.

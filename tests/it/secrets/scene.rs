@@ -21,13 +21,14 @@ const SECRET: &str = "kept-close";
 const TOKEN: &str = "token-in-url";
 
 /// Where URLs are shown: the log and its files, `logs`, what is tried out, and errors about the line.
-const SHOWS_URLS: [&str; 6] = [
+const SHOWS_URLS: [&str; 7] = [
     "log.db",
     "[\"logs\"",
     "[\"test\"",
     "/test",
     "broken file",
     "attempt.url",
+    "text.text",
 ];
 
 /// The world of the sweep.
