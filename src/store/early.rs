@@ -33,6 +33,9 @@ const COUNT_EVERY: usize = 8;
 /// Pages that a chunk may free for each of its rows, 32 KiB: then it ends, however many rows are left.
 const PAGES_PER_ROW: u64 = 4;
 
+/// Webhooks whose cancelled deliveries are looked for at once, at least.
+const WEBHOOKS: i64 = 100;
+
 /// Cancelled deliveries are looked at again when the attempts that go are so much later.
 const CANCELLED_EVERY_MS: i64 = 60_000;
 
@@ -183,7 +186,8 @@ impl Store {
             ..Shrunk::default()
         };
         if shrunk.used > bounds.used {
-            let (deleted, more) = self.delete_oldest(max_rows, now_ms, held)?;
+            let surplus = (shrunk.used - bounds.used).div_ceil(pages.bytes);
+            let (deleted, more) = self.delete_oldest(max_rows, surplus, now_ms, held)?;
             (shrunk.deleted, shrunk.more, shrunk.stuck) = (deleted, more, !more);
         }
         if !shrunk.more && pages.all() > bounds.file && pages.free > 0 {
@@ -200,6 +204,7 @@ impl Store {
     fn delete_oldest(
         &mut self,
         max_rows: usize,
+        surplus: u64,
         now_ms: i64,
         held: Held<'_>,
     ) -> Result<(usize, bool), Error> {
@@ -213,7 +218,8 @@ impl Store {
         }
         let most_pages = u64::try_from(max_rows)
             .unwrap_or(u64::MAX)
-            .saturating_mul(PAGES_PER_ROW);
+            .saturating_mul(PAGES_PER_ROW)
+            .min(surplus);
         let room = Room {
             most_pages,
             with_earlier,
@@ -393,9 +399,9 @@ fn cancelled(
     let mut names = connection
         .prepare_cached("SELECT id, name FROM webhook_name WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
     let names: Vec<(i64, String)> = names
-        .query_map([first, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([first, limit.max(WEBHOOKS)], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let ended = i64::try_from(names.len()).unwrap_or(i64::MAX) < limit;
+    let ended = i64::try_from(names.len()).unwrap_or(i64::MAX) < limit.max(WEBHOOKS);
     let mut all: Vec<Cancelled> = Vec::new();
     let mut last = first;
     for (webhook_id, webhook) in names {
