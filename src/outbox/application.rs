@@ -134,21 +134,25 @@ pub(crate) fn update<'a>(at: impl Into<At<'a>>, ids: &[i64], set: Set<'_>) {
     transaction.commit().unwrap();
 }
 
-/// Writes an event, or changes the row that has its key. Returns the id.
+/// Writes an event, or changes the row that has its key. Returns the id, and whether the row is new.
 pub(crate) fn upsert<'a>(
     at: impl Into<At<'a>>,
     event: &str,
     data: &str,
     time_ms: i64,
     key: &str,
-) -> i64 {
+) -> (i64, bool) {
+    let application = unchecked(at.into());
+    let known = "SELECT EXISTS (SELECT 1 FROM outbox WHERE key = ?1)";
+    let known: bool = application
+        .query_row(known, [key], |row| row.get(0))
+        .unwrap();
     let sql = "INSERT INTO outbox (event, data, time, key) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (key) DO UPDATE SET event = excluded.event, data = excluded.data,
                  time = excluded.time RETURNING id";
     let row = params![event, data, time_ms, key];
-    unchecked(at.into())
-        .query_row(sql, row, |row| row.get(0))
-        .unwrap()
+    let id = application.query_row(sql, row, |row| row.get(0)).unwrap();
+    (id, !known)
 }
 
 /// Makes the table anew with its rows, as migrations do. Returns the highest id, which its counter

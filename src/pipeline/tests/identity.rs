@@ -307,7 +307,7 @@ fn an_upsert_by_key_is_no_step_back() {
         TAKEN_MS,
     )
     .unwrap();
-    let id = application::upsert(&case.path, "f", "{\"v\":2}", NOW_MS - 1, "k");
+    let (id, _) = application::upsert(&case.path, "f", "{\"v\":2}", NOW_MS - 1, "k");
     assert_eq!(id, ROWS + 1);
     for runs in [true, false] {
         let settled = case.settled(runs);

@@ -118,10 +118,10 @@ impl World {
             let event = *self.rng.of(&EVENTS);
             let data = format!("{{\"n\":{number}}}");
             let now_ms = clock.now_ms().max(0);
-            let id = application::upsert(self.files.outbox(), event, &data, now_ms, &key);
+            let (id, is_new) = application::upsert(self.files.outbox(), event, &data, now_ms, &key);
             let mut oracle = lock(&self.oracle);
-            // It may have been deleted by age, and its number in the oracle with it.
-            if let Some(row) = oracle.rows.get_mut(&id) {
+            // One that was deleted by age is a new row, also under an id that the oracle knows another by.
+            if let Some(row) = oracle.rows.get_mut(&id).filter(|_| !is_new) {
                 row.event = event.into();
                 oracle.changed(&["upsert"].into());
             } else {
