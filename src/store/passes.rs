@@ -41,6 +41,9 @@ pub(super) struct Mark {
     pub(super) ids: [i64; MARKED],
 }
 
+/// In that webhook, behind that delivery.
+pub(super) type Place = (i64, DeliveryId);
+
 /// Where the look at what is finished goes on. After a restart it begins anew, which costs little.
 #[derive(Debug, Default)]
 pub(super) struct EarlyPass {
@@ -50,7 +53,7 @@ pub(super) struct EarlyPass {
     /// When that one was made.
     pub(super) time_ms: i64,
     /// Where the look at cancelled deliveries is, where one has begun: in this webhook, behind this id.
-    pub(super) place: Option<(i64, DeliveryId)>,
+    pub(super) place: Option<Place>,
     /// How late the attempts that went were when the last such look was over.
     pub(super) looked_ms: Option<i64>,
 }
