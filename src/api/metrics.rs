@@ -23,6 +23,8 @@
 //! | `webhooksd_unrecorded` | results that wait for the log |
 //! | `webhooksd_log_commit_seconds` | summary (sum and count) of transactions of results |
 //! | `webhooksd_log_bytes` | the log's size, by `file`: `db`, `wal` |
+//! | `webhooksd_log_max_bytes` | what the two together are kept below; no sample where there is no `max_size` |
+//! | `webhooksd_log_deleted_early_total` | deliveries, and rows set aside, deleted before their days were over |
 //! | `webhooksd_log_wal_held_bytes` | the WAL's length while a reader keeps it from starting over, else 0 |
 //! | `webhooksd_config_reloads_total` | configurations taken in or refused |
 //! | `webhooksd_config_reload_failures_total` | configurations refused |
@@ -120,6 +122,16 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "Size of the log and its WAL.",
     ),
     (
+        "webhooksd_log_max_bytes",
+        "gauge",
+        "Size that the log and its WAL are kept below.",
+    ),
+    (
+        "webhooksd_log_deleted_early_total",
+        "counter",
+        "Deliveries and rows set aside that were deleted before their days were over.",
+    ),
+    (
         "webhooksd_log_wal_held_bytes",
         "gauge",
         "Length of the log's WAL while a reader keeps it from starting over, else 0.",
@@ -200,6 +212,10 @@ fn daemon(page: &mut Page, started_ms: i64, snapshot: &Snapshot) {
     let commits = "webhooksd_log_commit_seconds";
     page.sample(commits, "_sum", &[], Millionths(snapshot.commit_us));
     page.sample(commits, "_count", &[], snapshot.commits);
+    if let Some(max_bytes) = snapshot.log_max_bytes {
+        page.one("webhooksd_log_max_bytes", max_bytes);
+    }
+    page.one("webhooksd_log_deleted_early_total", snapshot.deleted_early);
     page.one("webhooksd_log_wal_held_bytes", snapshot.wal_held_bytes);
     page.one("webhooksd_config_reloads_total", snapshot.reloads);
     page.one(
@@ -387,6 +403,8 @@ mod tests {
             complaints: Vec::new(),
             warnings: Vec::new(),
             wal_held_bytes: 0,
+            log_max_bytes: Some(64_000_000),
+            deleted_early: 10,
             webhooks: vec![webhook],
         };
         daemon(&mut page, 1_500, &snapshot);
@@ -399,6 +417,8 @@ mod tests {
         for line in [
             "webhooksd_start_time_seconds 1.5",
             "webhooksd_log_commit_seconds_sum 1.234567",
+            "webhooksd_log_max_bytes 64000000",
+            "webhooksd_log_deleted_early_total 10",
             "webhooksd_attempts_total{webhook=\"w\",outcome=\"retry\"} 4",
             "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"0.002\"} 1",
             "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"+Inf\"} 78",

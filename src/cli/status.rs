@@ -17,6 +17,7 @@ use super::{Ended, Failure, load, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::query;
+use crate::store::Reader;
 use found::{Daemon, Status};
 
 /// Shows how each webhook is doing
@@ -50,7 +51,8 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   daemon              null, or what it answered: {pid, version, healthy, complaints, warnings,
                       in_flight, last_reload_failed, outbox_lag}; warnings stop nothing
   daemon_problem      why it did not answer; null where it did
-  log                 {bytes, wal_bytes}: the sizes of the log and of its -wal
+  log                 {bytes, wal_bytes, max_bytes, oldest}: the sizes of the log and of its -wal; the
+                      max_size, or null; when the oldest attempt of finished work was made, or null
   failing             how many webhooks are
   webhooks            by name:
     name, state       \"active\", \"inactive\", or \"new\" (not known to the daemon yet)
@@ -70,12 +72,20 @@ fn concat_help() -> String {
 pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     let now_ms = Clock::system().now_ms();
+    let (daemon, log) = (ask(&config), query::log(&config)?);
+    let max_bytes = match &daemon {
+        Daemon::Answered(answered) => answered.log.max_bytes,
+        Daemon::Unasked { .. } | Daemon::Silent(_) => config.log.max_bytes,
+    };
+    let oldest_ms = log.as_ref().map(Reader::oldest);
     let status = Status {
         now_ms,
         log_bytes: query::size(&config.log.path, ""),
         wal_bytes: query::size(&config.log.path, "-wal"),
-        daemon: ask(&config),
-        webhooks: query::webhooks(&config, query::log(&config)?.as_ref(), now_ms)?,
+        max_bytes,
+        oldest_ms: oldest_ms.transpose()?.flatten(),
+        daemon,
+        webhooks: query::webhooks(&config, log.as_ref(), now_ms)?,
     };
     let mut screen = Screen::new();
     let written = if arguments.json {

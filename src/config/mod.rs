@@ -19,6 +19,7 @@ mod read;
 mod secret;
 mod section;
 mod sections;
+mod size;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -130,6 +131,9 @@ pub struct Log {
     pub path: PathBuf,
     /// How many days rows are kept; 0: for ever, as for the outbox.
     pub keep_days: u32,
+    /// The size in bytes, its WAL's among it, beyond which the oldest finished work goes before its
+    /// time; `None`: there is no such size.
+    pub max_bytes: Option<u64>,
 }
 
 /// `[delivery]`.

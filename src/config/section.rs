@@ -199,6 +199,11 @@ impl<'t, 'i> Section<'t, 'i> {
         Some(texts)
     }
 
+    /// How the key is written.
+    pub(super) fn example(&self, key: &'static str) -> &'static str {
+        self.keys.example(key)
+    }
+
     /// Notes that a value is of another type.
     pub(super) fn wrong(
         &self,

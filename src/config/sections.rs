@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::diagnostic::Findings;
 use super::section::{Given, Section};
+use super::size as sizes;
 use super::{Delivery, Log, Metrics, Outbox, Socket};
 
 /// A century: far more is a slip of the keys.
@@ -29,6 +30,12 @@ const DEFAULT_MAX_IN_FLIGHT: u32 = 4_096;
 
 /// The most that can be asked for: each takes a descriptor and some 22 KiB, so 1.4 GiB in all.
 const MAX_MAX_IN_FLIGHT: u32 = 65_536;
+
+/// The smallest log that can be asked for, in bytes: a smaller one would be full of a second's work.
+const LEAST_LOG_BYTES: u64 = 64_000_000;
+
+/// The largest: a database of pages of 8 KiB ends at 35 TB.
+const MOST_LOG_BYTES: u64 = 32_000_000_000_000;
 
 /// Where the socket is when `[socket]` does not say.
 pub(super) const SOCKET_PATH: &str = "/run/webhooksd/webhooksd.sock";
@@ -68,6 +75,7 @@ impl Sections<'_> {
         Log {
             path: self.path(section, "log", "log.db", found),
             keep_days: keep_days(section, found),
+            max_bytes: max_bytes(section, found),
         }
     }
 
@@ -191,6 +199,12 @@ fn keep_days(section: &Section<'_, '_>, found: &mut Findings) -> u32 {
     section
         .number("keep_days", 0..=MAX_KEEP_DAYS, why, found)
         .map_or(DEFAULT_KEEP_DAYS, |given| given.value)
+}
+
+fn max_bytes(section: &Section<'_, '_>, found: &mut Findings) -> Option<u64> {
+    let range = LEAST_LOG_BYTES..=MOST_LOG_BYTES;
+    let why = "the log and its -wal together";
+    sizes::size(section, "max_size", range, why, found).map(|given| given.value)
 }
 
 fn mode(section: &Section<'_, '_>, found: &mut Findings) -> u32 {

@@ -4,6 +4,7 @@
 
 mod leaks;
 mod shipped;
+mod sizes;
 mod unseen;
 
 use std::collections::HashMap;

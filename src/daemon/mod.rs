@@ -206,14 +206,9 @@ async fn start(
         dispatch.reconfigure(change).await.map_err(Error::Store)
     };
     reload::journal_cancelled(&patience.until_done(direct).await?);
-    let mut loops = JoinSet::new();
     let (stopped, ended) = oneshot::channel();
-    loops.spawn(dispatch.clone().record());
-    loops.spawn(dispatch.clone().refill());
-    loops.spawn(dispatch.clone().retain());
-    loops.spawn(dispatch.clone().replay());
+    let mut loops = loops(&dispatch);
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
-    loops.spawn(sweep_idle(dispatch.clone()));
     let about = query::About {
         config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
         outbox: config.outbox.path.clone(),
@@ -240,6 +235,18 @@ async fn start(
         _lock: lock,
         _opening: opening,
     })
+}
+
+/// What goes on until the pipeline stops.
+fn loops(dispatch: &Arc<Dispatch<Client>>) -> JoinSet<Result<(), store::Error>> {
+    let mut loops = JoinSet::new();
+    loops.spawn(dispatch.clone().record());
+    loops.spawn(dispatch.clone().refill());
+    loops.spawn(dispatch.clone().retain());
+    loops.spawn(dispatch.clone().keep_small());
+    loops.spawn(dispatch.clone().replay());
+    loops.spawn(sweep_idle(dispatch.clone()));
+    loops
 }
 
 /// What answers clients; the fields are those of [`Running`].

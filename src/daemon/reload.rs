@@ -173,6 +173,8 @@ pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfi
         max_data_bytes: config.outbox.max_data_bytes,
         retention: Retention {
             log_days: config.log.keep_days,
+            log: config.log.path.clone(),
+            log_max_bytes: config.log.max_bytes,
             outbox_days: config.outbox.keep_days,
             outbox: config.outbox.path.clone(),
         },

@@ -6,6 +6,7 @@
 //! microseconds.
 
 pub(crate) mod attempt;
+pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod delivery;

@@ -9,5 +9,6 @@ mod identity;
 mod putback;
 mod retention;
 mod schedule;
+mod size;
 mod trouble;
 mod world;

@@ -62,6 +62,8 @@ pub(crate) struct Files {
     pub log_bytes: u64,
     /// Of the log's WAL.
     pub wal_bytes: u64,
+    /// When the oldest attempt of finished work was made, UNIX milliseconds.
+    pub oldest_ms: Option<i64>,
     /// The outbox's size.
     pub outbox_bytes: u64,
     /// Of the outbox's WAL.
@@ -204,6 +206,7 @@ fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections)
     };
     if let Some(reader) = log_of(connections, log) {
         files.cursor = reader.cursor().ok();
+        files.oldest_ms = reader.oldest().ok().flatten();
         files.pending = pending(reader);
         files.aside = reader.set_aside_since(since_ms).ok();
     }

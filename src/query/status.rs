@@ -117,6 +117,12 @@ pub(crate) struct Log {
     pub bytes: u64,
     /// Its WAL's.
     pub wal_bytes: u64,
+    /// What the two are kept below; `None`: any.
+    #[serde(default)]
+    pub max_bytes: Option<u64>,
+    /// When the oldest attempt of finished work was made, ISO 8601.
+    #[serde(default)]
+    pub oldest: Option<String>,
 }
 
 /// A webhook, as the daemon has it in hand. What became of its deliveries is in the log.
@@ -208,6 +214,8 @@ impl Status {
                 path: lossy(&about.log),
                 bytes: files.log_bytes,
                 wal_bytes: files.wal_bytes,
+                max_bytes: pipeline.log_max_bytes,
+                oldest: files.oldest_ms.map(utc),
             },
             in_flight: pipeline.in_flight,
             webhooks: configured.map_or_else(Vec::new, |configured| {

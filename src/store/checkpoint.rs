@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::faults::{DoingWith as _, Faults, Opening};
 use super::place::Place;
+use super::wal::{self, WalBounds};
 use super::{Error, Store, connect};
 use crate::model::crash;
 
@@ -22,15 +23,6 @@ pub struct WalState {
     /// Those of them that are not in the file yet: 0 means that the next commit starts over.
     pub left: u64,
 }
-
-/// A WAL of 32 MiB is to start over; a shorter one costs nobody anything.
-const LONG_PAGES: u64 = 4_096;
-
-/// So much may be left, 4 MiB, when the writer is stopped for the rest: some milliseconds.
-const LITTLE_PAGES: u64 = 512;
-
-/// A WAL of 512 MiB starts over even where much is left: a pause is better than a full disk.
-const MOST_PAGES: u64 = 65_536;
 
 /// Each round leaves what was written during the one before, so it is less and less.
 const ROUNDS: usize = 4;
@@ -44,7 +36,7 @@ impl WalState {
     #[must_use]
     pub fn held_bytes(self) -> u64 {
         if self.left > 0 && self.pages >= HELD_PAGES {
-            self.pages * connect::PAGE_BYTES.unsigned_abs()
+            self.pages * wal::PAGE
         } else {
             0
         }
@@ -52,15 +44,14 @@ impl WalState {
 
     /// Whether it can start over and would be cut then: a commit does both.
     #[must_use]
-    pub fn wants_cut(self) -> bool {
-        let limit = connect::JOURNAL_LIMIT_BYTES / connect::PAGE_BYTES;
-        self.left == 0 && self.pages > limit.unsigned_abs()
+    pub fn wants_cut(self, bounds: WalBounds) -> bool {
+        self.left == 0 && self.pages > bounds.cut
     }
 
     /// Whether it is long and something of it is left: to be looked at again, also if nobody commits.
     #[must_use]
-    pub fn is_unfinished(self) -> bool {
-        self.left > 0 && self.pages >= LONG_PAGES
+    pub fn is_unfinished(self, bounds: WalBounds) -> bool {
+        self.left > 0 && self.pages >= bounds.long
     }
 }
 
@@ -81,6 +72,7 @@ pub struct Checkpointer {
     connection: Connection,
     faults: Faults,
     place: Place,
+    bounds: WalBounds,
 }
 
 impl Checkpointer {
@@ -99,7 +91,13 @@ impl Checkpointer {
             connection,
             faults: opening.faults,
             place: Place::of(path),
+            bounds: WalBounds::default(),
         })
+    }
+
+    /// Goes by these bounds from now on.
+    pub fn bound(&mut self, bounds: WalBounds) {
+        self.bounds = bounds;
     }
 
     /// How long the WAL is; copies nothing, some microseconds.
@@ -130,15 +128,19 @@ impl Checkpointer {
         let durable =
             after.left == 0 || after.pages < before.pages || copied(after) > copied(before);
         for _ in 0..ROUNDS {
-            if after.pages < LONG_PAGES || after.left <= LITTLE_PAGES {
+            let bounds = self.bounds;
+            // A small log has no room for what is written during more of them.
+            let is_full = bounds.most < wal::MOST_PAGES && after.pages >= bounds.most;
+            if after.pages < bounds.long || after.left <= bounds.little || is_full {
                 break;
             }
             after = self.passive()?;
         }
         self.place.check()?;
-        let restart = after.pages >= LONG_PAGES
+        let bounds = self.bounds;
+        let restart = after.pages >= bounds.long
             && after.left > 0
-            && (after.left <= LITTLE_PAGES || after.pages >= MOST_PAGES);
+            && (after.left <= bounds.little || after.pages >= bounds.most);
         Ok(Synchronised {
             durable,
             restart,
@@ -176,6 +178,25 @@ impl Store {
 }
 
 impl Store {
+    /// How long the WAL may get.
+    #[must_use]
+    pub fn wal_bounds(&self) -> WalBounds {
+        self.wal
+    }
+
+    /// Cuts the WAL to these bounds from now on, whenever it starts over.
+    ///
+    /// # Errors
+    /// SQLite refuses, which it never does for an open connection.
+    pub fn bound_wal(&mut self, bounds: WalBounds) -> Result<(), Error> {
+        let bytes = i64::try_from(bounds.cut_bytes()).unwrap_or(i64::MAX);
+        self.connection
+            .pragma_update_and_check(None, "journal_size_limit", bytes, |_| Ok(()))
+            .doing_with(&self.faults, "set how long the WAL may be")?;
+        self.wal = bounds;
+        Ok(())
+    }
+
     /// Commits nothing in particular, so that a WAL that was copied whole starts over and is cut to
     /// its limit though nobody else commits.
     ///

@@ -16,6 +16,7 @@ mod checkpoint;
 mod connect;
 mod control;
 mod create;
+mod early;
 mod error;
 mod faults;
 mod gaps;
@@ -43,12 +44,14 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod wal;
 mod webhooks;
 mod words;
 mod writer;
 
 pub(crate) use checkpoint::{Checkpointer, WalState};
 pub(crate) use control::{Again, Ended, RedeliverError, Replay};
+pub(crate) use early::{Shrunk, SizeBounds, size};
 pub(crate) use error::Error;
 #[cfg(test)]
 pub(crate) use faults::{Faults, Inject, Opening};
@@ -63,6 +66,7 @@ pub(crate) use read::{
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
+pub(crate) use wal::WalBounds;
 pub use writer::Store;
 
 use std::path::Path;

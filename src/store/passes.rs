@@ -1,8 +1,8 @@
 //! Where the passes over the log are, which go on in chunks: the writer keeps them from one to the next.
 //!
-//! Left out: what a pass does (`queue`, `retain`).
+//! Left out: what a pass does (`queue`, `retain`, `early`).
 
-use crate::model::DeliveryId;
+use crate::model::{AttemptId, DeliveryId};
 
 /// Tables whose ids a mark knows.
 const MARKED: usize = 5;
@@ -36,6 +36,24 @@ pub(super) struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) time: i64,
-    /// The highest ids, of attempts, deliveries, payloads, rejected, redeliveries; plain numbers, for each is of a kind of its own.
+    /// The highest ids, of attempts, deliveries, payloads, rejected, redeliveries; plain numbers, for each
+    /// is of a kind of its own.
     pub(super) ids: [i64; MARKED],
+}
+
+/// In that webhook, behind that delivery.
+pub(super) type Place = (i64, DeliveryId);
+
+/// Where the look at what is finished goes on. After a restart it begins anew, which costs little.
+#[derive(Debug, Default)]
+pub(super) struct EarlyPass {
+    /// Attempts up to this one were looked at: those that are left are of what was pending then, and go
+    /// with a later attempt.
+    pub(super) after: AttemptId,
+    /// When that one was made.
+    pub(super) time_ms: i64,
+    /// Where the look at cancelled deliveries is, where one has begun: in this webhook, behind this id.
+    pub(super) place: Option<Place>,
+    /// How late the attempts that went were when the last such look was over.
+    pub(super) looked_ms: Option<i64>,
 }

@@ -24,6 +24,15 @@ pub(crate) use health::{Lately, WebhookHealth};
 pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
 pub(crate) use pending::Count;
 
+/// Oldest attempts, those of the shape before first.
+const OLDEST: [&str; 2] = [
+    "SELECT a.time, coalesce(d.state = 'pending', 0)
+       FROM old_attempt a LEFT JOIN old_delivery d ON d.id = a.delivery_id ORDER BY a.id LIMIT 1000",
+    "SELECT time, EXISTS (SELECT 1 FROM parked WHERE id = delivery_id)
+                  OR EXISTS (SELECT 1 FROM queued WHERE id = delivery_id)
+       FROM attempt ORDER BY id LIMIT 1000",
+];
+
 /// A read-only connection to the log.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -53,6 +62,31 @@ impl Reader {
             )
             .and_then(|mut statement| statement.query_row([time_ms], |row| row.get(0)))
             .doing("count rows set aside")
+    }
+
+    /// When the oldest attempt of finished work was made, UNIX milliseconds. Of the oldest 1,000 attempts at
+    /// most: where all of those are of pending work, it is the last of them.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn oldest(&self) -> Result<Option<i64>, Error> {
+        let read = || -> rusqlite::Result<Option<i64>> {
+            let with_earlier = schema::has_earlier(&self.connection)?;
+            let mut oldest = None;
+            for sql in OLDEST.iter().skip(usize::from(!with_earlier)) {
+                let mut statement = self.connection.prepare_cached(sql)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    oldest = Some(row.get(0)?);
+                    let pending: bool = row.get(1)?;
+                    if !pending {
+                        return Ok(oldest);
+                    }
+                }
+            }
+            Ok(oldest)
+        };
+        read().doing("look for the oldest attempt")
     }
 
     /// `PRAGMA data_version`: another number than before says that something was committed since.

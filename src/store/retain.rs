@@ -154,24 +154,9 @@ impl Store {
         self.transact("write a mark", |t| {
             // The clock was ahead when these were made; their ids are older than they say.
             // They are the newest ids all the same, until this one is written.
-            let newest = [
-                next::NEWEST_ATTEMPT,
-                next::NEWEST_DELIVERY,
-                next::NEWEST_PAYLOAD,
-            ]
-            .map(|sql| t.query_row(sql, [], |row| row.get::<_, i64>(0)));
-            let [attempt, delivery, payload] = newest;
+            let newest = next::newest(t)?;
             t.execute("DELETE FROM mark WHERE time > ?1", [now_ms])?;
-            t.execute(
-                "INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id,
-                                   rejected_id, redelivery_id)
-                 SELECT ?1, coalesce((SELECT generation FROM cursor), 0),
-                        coalesce((SELECT event_id FROM cursor), 0),
-                        ?2, ?3, ?4,
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rejected'), 0),
-                        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'redelivery'), 0)",
-                params![now_ms, attempt?, delivery?, payload?],
-            )
+            next::mark(t, now_ms, newest)
         })?;
         Ok(true)
     }

@@ -11,8 +11,9 @@ use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
 use super::lost::Lost;
-use super::passes::{ClampPass, SweepPass};
+use super::passes::{ClampPass, EarlyPass, SweepPass};
 use super::tally::Tally;
+use super::wal::WalBounds;
 use super::{create, schema};
 use crate::model::crash;
 
@@ -37,6 +38,10 @@ pub struct Store {
     pub(super) clamp: ClampPass,
     /// Where the retention pass goes on.
     pub(super) sweep: SweepPass,
+    /// Where the look for what goes early goes on.
+    pub(super) early: EarlyPass,
+    /// How long the WAL may get.
+    pub(super) wal: WalBounds,
 }
 
 impl Store {
@@ -66,6 +71,8 @@ impl Store {
             data_version,
             clamp: ClampPass::default(),
             sweep: SweepPass::default(),
+            early: EarlyPass::default(),
+            wal: WalBounds::default(),
         };
         store.lost.tell();
         store.catch_up(now_ms)?;

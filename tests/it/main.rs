@@ -45,6 +45,7 @@ mod readme;
 mod reload;
 mod rights;
 mod secrets;
+mod size;
 mod socket;
 mod support;
 mod tenants;

@@ -23,6 +23,9 @@ pub(super) struct Status {
     pub(super) now_ms: i64,
     pub(super) log_bytes: u64,
     pub(super) wal_bytes: u64,
+    /// By the daemon, where one answers, and else by the file of today.
+    pub(super) max_bytes: Option<u64>,
+    pub(super) oldest_ms: Option<i64>,
     pub(super) daemon: Daemon,
     pub(super) webhooks: Vec<WebhookHealth>,
 }

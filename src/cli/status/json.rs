@@ -21,6 +21,8 @@ pub(super) struct Shape<'a> {
 struct Log {
     bytes: u64,
     wal_bytes: u64,
+    max_bytes: Option<u64>,
+    oldest: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +117,8 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
         log: Log {
             bytes: status.log_bytes,
             wal_bytes: status.wal_bytes,
+            max_bytes: status.max_bytes,
+            oldest: status.oldest_ms.map(utc),
         },
         failing: status.failing(),
         webhooks: status

@@ -8,6 +8,7 @@ use std::io;
 use super::super::screen::{Look, Screen};
 use super::super::{spark, text, when};
 use super::found::{Daemon, Status};
+use crate::model::bytes;
 use crate::query;
 use crate::store::{Lately, WebhookHealth};
 
@@ -22,6 +23,9 @@ const INDENT: &str = "  ";
 
 pub(super) fn show(screen: &mut Screen, status: &Status) -> io::Result<()> {
     daemon(screen, &status.daemon)?;
+    if let Some(max_bytes) = status.max_bytes {
+        screen.line(log(status, max_bytes))?;
+    }
     let in_flight = status.in_flight();
     for health in &status.webhooks {
         screen.line("")?;
@@ -69,6 +73,21 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
             screen.line(format!("{INDENT}{why}"))
         }
     }
+}
+
+/// What the log has of the size that it may have, and how far it goes back.
+fn log(status: &Status, max_bytes: u64) -> String {
+    let bytes = status.log_bytes + status.wal_bytes;
+    let mut line = format!(
+        "log: {} of max_size {}",
+        bytes::read(bytes),
+        bytes::read(max_bytes)
+    );
+    if let Some(oldest_ms) = status.oldest_ms {
+        let from_now = when::from_now(oldest_ms, status.now_ms);
+        line.push_str(&format!(", its oldest finished work from {from_now}"));
+    }
+    line
 }
 
 fn running(screen: &Screen, answered: &query::Status) -> String {

@@ -1,11 +1,12 @@
 //! Keeping the log: attempts are recorded, due rows read back, commits brought to the disk, and what is
-//! older than its days deleted.
+//! older than its days, or more than there is room for, deleted.
 //!
 //! One loop each, all of them started and awaited by the daemon.
 
 mod record;
 mod refill;
 mod retention;
+mod size;
 mod sync;
 
 #[cfg(test)]

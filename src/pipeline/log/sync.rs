@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::model::crash;
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::chain;
-use crate::store::{self, Checkpointer, WalState};
+use crate::store::{self, Checkpointer, WalBounds, WalState};
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
@@ -28,11 +28,15 @@ impl<T: Transport> Dispatch<T> {
         mut ended: oneshot::Receiver<()>,
     ) -> Result<(), store::Error> {
         while !self.next_second(&mut ended).await {
-            let (mine, synchronised) = self.synchronise(checkpointer).await;
+            let (mine, synchronised) = if self.log().take_tight() {
+                (checkpointer, self.synchronise_alone().await)
+            } else {
+                self.synchronise(checkpointer).await
+            };
             checkpointer = mine;
             match synchronised {
-                Ok(state) => {
-                    self.watch_wal(state);
+                Ok((state, bounds)) => {
+                    self.watch_wal(state, bounds);
                     if self.counters().durable.tick(self.clock()) {
                         tracing::info!("the log is synchronised again");
                     }
@@ -57,11 +61,16 @@ impl<T: Transport> Dispatch<T> {
             .await
     }
 
-    /// Waits until a second after the next commit; true when the pipeline has stopped.
+    /// Waits until a second after the next commit, or for a WAL that is too long for its log; true when the
+    /// pipeline has stopped.
     async fn next_second(&self, ended: &mut oneshot::Receiver<()>) -> bool {
         let second = async {
             self.log().unsynced().await;
-            tokio::time::sleep(self.running().pace().durable).await;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(self.running().pace().durable) => {}
+                () = self.log().hurried() => {}
+            }
         };
         tokio::select! {
             biased;
@@ -73,15 +82,18 @@ impl<T: Transport> Dispatch<T> {
     async fn synchronise(
         self: &Arc<Self>,
         mut checkpointer: Checkpointer,
-    ) -> (Checkpointer, Result<WalState, store::Error>) {
+    ) -> (Checkpointer, Result<(WalState, WalBounds), store::Error>) {
         crash::point("synchronise", "begun");
-        let rolled_up = self
+        let (bounds, rolled_up) = self
             .with_store(|this, log| {
-                log.roll_up(this.clock().now_ms())?;
-                log.begin_sync();
-                Ok(())
+                let rolled_up = log.roll_up(this.clock().now_ms());
+                if rolled_up.is_ok() {
+                    log.begin_sync();
+                }
+                (log.wal_bounds(), rolled_up)
             })
             .await;
+        checkpointer.bound(bounds);
         let (checkpointer, synchronised) = self
             .with_blocking(move || {
                 let synchronised = checkpointer.synchronise();
@@ -101,21 +113,40 @@ impl<T: Transport> Dispatch<T> {
             if done.restart {
                 log.checkpoint()?;
             }
-            if done.state.wants_cut() {
+            if done.state.wants_cut(bounds) {
                 log.start_wal_over()?;
             }
             Ok(())
         });
-        let rest = if done.durable && !done.restart && !done.state.wants_cut() {
+        let rest = if done.durable && !done.restart && !done.state.wants_cut(bounds) {
             Ok(())
         } else {
             rest.await
         };
-        (checkpointer, rest.map(|()| done.state))
+        (checkpointer, rest.map(|()| (done.state, bounds)))
+    }
+
+    /// The same by the writer's own connection, under its lock: a log that is half above its size already
+    /// has no room for what would be committed meanwhile.
+    async fn synchronise_alone(self: &Arc<Self>) -> Result<(WalState, WalBounds), store::Error> {
+        self.with_store(|this, log| {
+            let (now_ms, bounds) = (this.clock().now_ms(), log.wal_bounds());
+            log.roll_up(now_ms)?;
+            log.begin_sync();
+            let state = log.checkpoint()?;
+            if state.left > 0 {
+                log.not_synced();
+                log.flush(now_ms)?;
+            } else if state.pages > 0 {
+                log.start_wal_over()?;
+            }
+            Ok((state, bounds))
+        })
+        .await
     }
 
     /// Says that a reader holds the WAL, and has it looked at again until none does.
-    fn watch_wal(&self, state: WalState) {
+    fn watch_wal(&self, state: WalState, bounds: WalBounds) {
         let (heartbeat, held) = (&self.counters().wal, state.held_bytes());
         self.counters()
             .wal_held_bytes
@@ -132,7 +163,7 @@ impl<T: Transport> Dispatch<T> {
         } else if heartbeat.tick(self.clock()) {
             tracing::info!("the -wal of the log starts over again");
         }
-        if state.is_unfinished() || state.wants_cut() {
+        if state.is_unfinished(bounds) || state.wants_cut(bounds) {
             self.log().look_again();
         }
     }

@@ -78,6 +78,10 @@ pub struct Snapshot {
     pub warnings: Vec<String>,
     /// How long the log's WAL is where a reader keeps it from starting over, bytes; else 0.
     pub wal_held_bytes: u64,
+    /// What the log's size is kept below, bytes; `None`: any.
+    pub log_max_bytes: Option<u64>,
+    /// Deliveries, and rows set aside, that went before their days were over.
+    pub deleted_early: u64,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -105,6 +109,8 @@ impl<T: Transport> Dispatch<T> {
             complaints: self.complaints(),
             warnings: self.warnings(),
             wal_held_bytes: count(&counters.wal_held_bytes),
+            log_max_bytes: self.running().retention().log_max_bytes,
+            deleted_early: count(&counters.deleted_early),
             webhooks,
         }
     }

@@ -43,6 +43,8 @@ pub struct Counters {
     pub(crate) wal: Heartbeat,
     pub(crate) standing: Standing,
     pub(crate) wal_held_bytes: AtomicU64,
+    /// Deliveries, and rows set aside, that went before their days were over.
+    pub(crate) deleted_early: AtomicU64,
 }
 
 /// Whether a part moves, and what keeps it.

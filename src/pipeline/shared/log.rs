@@ -4,6 +4,7 @@
 //! an argument. What a call commits is on disk later; the guard's end tells the one who sees to that.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::sync::Notify;
@@ -19,6 +20,20 @@ pub(crate) struct Log {
     runtime: Runtime,
     /// Something was committed that is not known to be on disk, or the WAL is to be looked at again.
     unsynced: Notify,
+    growth: Growth,
+}
+
+/// What concerns the size of the log alone. Where there is no limit, nobody waits for it.
+#[derive(Default)]
+struct Growth {
+    /// Whether `grown` was told of the commits since the last look at the size.
+    told: AtomicBool,
+    /// Something was committed since then.
+    grown: Notify,
+    /// The WAL is too long to wait for the next synchronisation.
+    hurried: Notify,
+    /// The log is so large that nobody may commit until its WAL was copied.
+    tight: AtomicBool,
 }
 
 struct Inner {
@@ -31,6 +46,7 @@ struct Inner {
 pub(crate) struct LogGuard<'a> {
     inner: FairMutexGuard<'a, Inner>,
     unsynced: &'a Notify,
+    growth: &'a Growth,
 }
 
 impl Log {
@@ -39,6 +55,7 @@ impl Log {
             inner: FairMutex::new(Inner { store, told: false }),
             runtime,
             unsynced: Notify::new(),
+            growth: Growth::default(),
         }
     }
 
@@ -47,6 +64,7 @@ impl Log {
         LogGuard {
             inner: self.inner.lock(),
             unsynced: &self.unsynced,
+            growth: &self.growth,
         }
     }
 
@@ -58,6 +76,33 @@ impl Log {
     /// Has the WAL looked at again though nobody commits.
     pub(crate) fn look_again(&self) {
         self.unsynced.notify_one();
+    }
+
+    /// Waits until something was committed since the last [`Log::look_at_size`].
+    pub(crate) async fn grown(&self) {
+        self.growth.grown.notified().await;
+    }
+
+    /// What is committed from here on is told of anew.
+    pub(crate) fn look_at_size(&self) {
+        self.growth.told.store(false, Ordering::Relaxed);
+    }
+
+    /// Has the WAL copied at once; `tight`: and nobody commits meanwhile.
+    pub(crate) fn hurry(&self, tight: bool) {
+        self.growth.tight.store(tight, Ordering::Relaxed);
+        self.growth.hurried.notify_one();
+        self.unsynced.notify_one();
+    }
+
+    /// Waits until the WAL is to be copied at once.
+    pub(crate) async fn hurried(&self) {
+        self.growth.hurried.notified().await;
+    }
+
+    /// Whether nobody may commit while the WAL is copied; asked once.
+    pub(crate) fn take_tight(&self) -> bool {
+        self.growth.tight.swap(false, Ordering::Relaxed)
     }
 
     /// What its calls run on.
@@ -109,6 +154,10 @@ impl Drop for LogGuard<'_> {
         if self.inner.store.is_unsynced() && !self.inner.told {
             self.inner.told = true;
             self.unsynced.notify_one();
+        }
+        if self.inner.store.is_unsynced() && !self.growth.told.load(Ordering::Relaxed) {
+            self.growth.told.store(true, Ordering::Relaxed);
+            self.growth.grown.notify_one();
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fan_out::Routes;
@@ -19,7 +20,7 @@ pub(crate) struct Running {
     begun: (i64, Instant),
     pace: Pace,
     routes: RwLock<Arc<Routes>>,
-    retention: RwLock<Retention>,
+    retention: watch::Sender<Retention>,
     /// Relaxed: a number by itself, which the intake reads before each look.
     max_data_bytes: AtomicUsize,
 }
@@ -30,7 +31,7 @@ impl Running {
             begun: (clock.now_ms(), clock.instant()),
             pace,
             routes: RwLock::new(Arc::new(Routes::new(Vec::new(), None))),
-            retention: RwLock::default(),
+            retention: watch::Sender::default(),
             max_data_bytes: AtomicUsize::new(0),
         }
     }
@@ -58,12 +59,17 @@ impl Running {
 
     /// How long things are kept.
     pub(crate) fn retention(&self) -> Retention {
-        self.retention.read().clone()
+        self.retention.borrow().clone()
+    }
+
+    /// The same, with each change of it.
+    pub(crate) fn retention_changes(&self) -> watch::Receiver<Retention> {
+        self.retention.subscribe()
     }
 
     /// Keeps things for so long from now on.
     pub(crate) fn keep_for(&self, retention: Retention) {
-        *self.retention.write() = retention;
+        self.retention.send_replace(retention);
     }
 
     /// Bytes of `data` above which an event is set aside.

@@ -36,6 +36,10 @@ pub struct Applied {
 pub struct Retention {
     /// Days of the log; 0 for ever.
     pub log_days: u32,
+    /// The log, whose size is looked at.
+    pub log: PathBuf,
+    /// The size in bytes that the log, its WAL among it, is kept below; `None`: any.
+    pub log_max_bytes: Option<u64>,
     /// Days of the outbox after an event was taken; 0 for ever.
     pub outbox_days: u32,
     /// The outbox.

@@ -20,6 +20,8 @@ pub(crate) enum Matter {
     Guards,
     /// Rows that can't be deleted.
     Kept,
+    /// What is pending is larger than the log may be.
+    Size,
 }
 
 /// All that stands.

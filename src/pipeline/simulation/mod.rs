@@ -73,6 +73,9 @@ const FRESH_FROM: u64 = 1_000_000_000;
 /// The same each time, of weeks in which ids are given again by the application itself.
 const ANEW: std::ops::Range<u64> = 4_500_000_000..4_500_000_100;
 
+/// The same each time, of weeks whose log has little room.
+const SMALL: std::ops::Range<u64> = 7_000_000_000..7_000_000_100;
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -95,6 +98,7 @@ fn seeds() -> Vec<u64> {
         writeln!(std::io::stderr(), "{count} fresh weeks, again by {again}").unwrap();
         seeds.extend(BROKEN);
         seeds.extend(ANEW);
+        seeds.extend(SMALL);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -137,6 +141,9 @@ const KINDS: [&str; 29] = [
 
 /// The same of weeks from [`world::anew::FROM`] on.
 const ANEW_KINDS: [&str; 2] = ["newest rows given again", "tables refilled"];
+
+/// The same of weeks from [`world::small::FROM`] on.
+const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -226,6 +233,8 @@ fn every_seed_keeps_the_promises() {
         .iter()
         .filter(|seed| **seed >= world::anew::FROM)
         .count() as u64;
+    let small = seeds.iter().filter(|seed| **seed >= world::small::FROM);
+    let small = small.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -234,6 +243,7 @@ fn every_seed_keeps_the_promises() {
     let (kinds, anew_kinds) = (KINDS.iter().map(|kind| (kind, seeds)), ANEW_KINDS.iter());
     let lacking: Vec<_> = kinds
         .chain(anew_kinds.map(|kind| (kind, anew)))
+        .chain(SMALL_KINDS.iter().map(|kind| (kind, small)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

@@ -43,6 +43,8 @@ pub(super) struct Process {
     loops: JoinSet<Result<(), store::Error>>,
     stopped: oneshot::Sender<()>,
     poll: Duration,
+    /// What went before its days were over, as last seen.
+    early: u64,
 }
 
 impl Process {
@@ -84,6 +86,7 @@ impl Process {
         loops.spawn(dispatch.clone().record());
         loops.spawn(dispatch.clone().refill());
         loops.spawn(dispatch.clone().retain());
+        loops.spawn(dispatch.clone().keep_small());
         loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
         Ok(Self {
             follower: tokio::spawn(follower.follow(line.clone(), pace.poll)),
@@ -94,6 +97,7 @@ impl Process {
             loops,
             stopped,
             poll: pace.poll,
+            early: 0,
         })
     }
 
@@ -161,6 +165,14 @@ impl Process {
             oracle.broke(&format!("a loop ended: {ended:?}"));
         }
         oracle.observe();
+        let early = self
+            .dispatch
+            .counters()
+            .deleted_early
+            .load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.early, early) != early {
+            oracle.count("work deleted early");
+        }
         let lanes = self.dispatch.all_lanes();
         let in_use = self.dispatch.capacity_in_use();
         let (mut above, mut queued, mut waiting) = (0, 0, Vec::new());
@@ -263,7 +275,9 @@ async fn reconfigure(
     let before = lock(oracle).above_floor.max(to.max_in_flight);
     lock(oracle).limit(&webhooks, before, &active(dispatch));
     lock(oracle).coming = Some(webhooks.clone());
-    let directed = dispatch.reconfigure(to.change(&files.outbox)).await;
+    let directed = dispatch
+        .reconfigure(to.change(&files.outbox, &files.log))
+        .await;
     let mut oracle = lock(oracle);
     oracle.coming = None;
     oracle.count("reloads");

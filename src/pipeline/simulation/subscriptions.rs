@@ -24,6 +24,8 @@ const NAMES: usize = 7;
 pub(super) struct Subscriptions {
     pub(super) webhooks: Vec<Webhook>,
     pub(super) max_in_flight: usize,
+    /// What the log's size is kept below; the same all through a run.
+    pub(super) log_max_bytes: Option<u64>,
     log_days: u32,
     outbox_days: u32,
 }
@@ -33,6 +35,7 @@ impl Subscriptions {
         let mut this = Self {
             webhooks: Vec::new(),
             max_in_flight: rng.size(1, 6),
+            log_max_bytes: None,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
         };
@@ -74,7 +77,7 @@ impl Subscriptions {
     }
 
     /// The change that brings it into force.
-    pub(super) fn change(&self, outbox: &Path) -> PipelineConfig<Arc<str>> {
+    pub(super) fn change(&self, outbox: &Path, log: &Path) -> PipelineConfig<Arc<str>> {
         let with_endpoint = |w: &Webhook| (Arc::new(w.clone()), w.name.clone());
         PipelineConfig {
             webhooks: self.webhooks.iter().map(with_endpoint).collect(),
@@ -85,6 +88,8 @@ impl Subscriptions {
                 log_days: self.log_days,
                 outbox_days: self.outbox_days,
                 outbox: outbox.to_owned(),
+                log: log.to_owned(),
+                log_max_bytes: self.log_max_bytes,
             },
         }
     }

@@ -4,6 +4,7 @@
 mod actions;
 pub(super) mod anew;
 mod changes;
+pub(super) mod small;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -220,8 +221,10 @@ impl World {
             _folder: folder,
         };
         create_if_missing(&files.outbox).unwrap();
+        let mut subscriptions = Subscriptions::any(&mut rng);
+        subscriptions.log_max_bytes = small::max_bytes(seed);
         Self {
-            subscriptions: Subscriptions::any(&mut rng),
+            subscriptions,
             rng,
             files,
             oracle,
@@ -449,5 +452,7 @@ impl World {
             ));
         }
         oracle.look_at_every_delivery();
+        drop(oracle);
+        self.look_at_the_size();
     }
 }

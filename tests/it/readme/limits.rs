@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 32] = [
+const LIMITS: [(&str, &str, &str, &str); 33] = [
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",
@@ -36,6 +36,12 @@ const LIMITS: [(&str, &str, &str, &str); 32] = [
         "64 MiB",
         "pipeline/send/results",
         "UNRECORDED_BYTES: usize = 64 << 20;",
+    ),
+    (
+        "the log's size",
+        "64MB",
+        "config/sections",
+        "LEAST_LOG_BYTES: u64 = 64_000_000;",
     ),
     (
         "nesting of `data`",

@@ -1,0 +1,96 @@
+//! A log of a limited size: what goes early, what is told, and that what is pending stays.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::world::{Act, World, webhook};
+use crate::model::Dialect;
+use crate::pipeline::Retention;
+use crate::store;
+
+const MAX: u64 = 2_000_000;
+
+/// Events for two webhooks of 20,000 bytes each, one batch a second; the second answers with that status.
+async fn filled(status: u16, batches: usize) -> World {
+    let hooks = vec![
+        webhook("w", Dialect::OpenboxesLift),
+        webhook("second", Dialect::BoldFactory),
+    ];
+    let script = move |seen: &super::world::Seen, _| {
+        Act::Answer(if *seen.webhook == *"w" { 200 } else { status }, 0)
+    };
+    let mut world = World::new(hooks, script).await;
+    world.data_bytes = 20_000;
+    limit(&world, Some(MAX));
+    tokio::spawn(world.dispatch.clone().keep_small());
+    for _ in 0..batches {
+        world.admit(10).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world
+}
+
+fn limit(world: &World, log_max_bytes: Option<u64>) {
+    world.dispatch.running().keep_for(Retention {
+        log: world.log(),
+        log_max_bytes,
+        ..Retention::default()
+    });
+}
+
+fn early(world: &World) -> u64 {
+    world
+        .dispatch
+        .counters()
+        .deleted_early
+        .load(Ordering::Relaxed)
+}
+
+async fn count(world: &World, state: &str) -> i64 {
+    let states = world.states().await;
+    states
+        .iter()
+        .find(|(name, _)| name == state)
+        .map_or(0, |(_, count)| *count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_is_below_its_size_at_rest_and_no_limit_deletes_nothing() {
+    let mut world = filled(200, 20).await;
+    let (file, wal) = store::size(&world.log());
+    assert!(file + wal < MAX, "{file} and {wal}");
+    let kept = count(&world, "delivered").await;
+    assert_eq!(u64::try_from(400 - kept).unwrap(), early(&world));
+    assert!((20..130).contains(&kept), "{kept}");
+    assert_eq!(world.dispatch.warnings(), Vec::<String>::new());
+    limit(&world, None);
+    for _ in 0..10 {
+        world.admit(10).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.settled().await;
+    assert_eq!(count(&world, "delivered").await, kept + 200);
+    world.assert_running();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pending_stays_and_is_told_while_it_is_too_much() {
+    let mut world = filled(500, 20).await;
+    assert_eq!(count(&world, "pending").await, 200);
+    assert_eq!(
+        count(&world, "delivered").await,
+        0,
+        "there is no room for any"
+    );
+    let warnings = world.dispatch.warnings().join("\n");
+    assert!(warnings.contains("max_size of 2MB"), "{warnings}");
+    limit(&world, Some(100 * MAX));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.dispatch.warnings(), Vec::<String>::new());
+    // What was tried and is pending has its attempts.
+    let attempts =
+        |_: &_, store: &mut crate::pipeline::shared::LogGuard<'_>| store.attempts().unwrap();
+    assert!(world.dispatch.with_store(attempts).await >= 200);
+    world.assert_running();
+}
