@@ -5,6 +5,7 @@
 mod leaks;
 mod shipped;
 mod unseen;
+mod wheres;
 
 use std::collections::HashMap;
 use std::ffi::OsString;

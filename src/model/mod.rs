@@ -8,6 +8,7 @@
 pub(crate) mod attempt;
 pub(crate) mod clock;
 pub(crate) mod crash;
+mod decimal;
 pub(crate) mod delivery;
 mod durations;
 pub(crate) mod event;
@@ -16,6 +17,7 @@ mod host;
 mod ids;
 mod kind;
 pub(crate) mod print;
+mod rule;
 pub(crate) mod url;
 mod vfs;
 pub(crate) mod webhook;
@@ -25,14 +27,17 @@ pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
 pub use clock::Clock;
+pub(crate) use decimal::{Decimal, Number};
 pub(crate) use delivery::{Admission, Cursor, Deferred, Due, FanOut, Rejected, Trigger};
 pub(crate) use durations::{LOG_BUCKETS, LOG_EDGES_MS, METRICS_BUCKETS, METRICS_EDGES_MS};
 pub use event::Event;
+pub(crate) use event::{MAX_DEPTH, MAX_ID};
 pub(crate) use headers::Headers;
 pub use ids::EventId;
 pub(crate) use ids::{AttemptId, DeliveryId, Generation, PayloadId, ReplayId};
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
+pub(crate) use rule::{Condition, Operand, Path, Rule, Step, Word};
 pub(crate) use url::Url;
 pub(crate) use vfs::Vfs;
 pub use webhook::{Dialect, Webhook};
