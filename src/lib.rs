@@ -36,6 +36,7 @@
 //! | 2 | `store` | the log in domain words | bytes, rusqlite, rustix, tempfile |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | bytes, dns-lookup, flate2, httparse, `parking_lot`, rustix, rustls, rustls-native-certs, `serde_json`, tokio, tokio-rustls |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | bytes, hmac, itoa, jiff, `serde_json`, sha2 |
+//! | 1 | `filter` | pure: whether `data` is what a webhook's `where` asks for | memchr, serde, `serde_json` |
 //! | 0 | `model` | event, webhook, delivery, attempt, their ids, clock; crash points | bytes, http, jiff, rustix, tokio |
 //!
 //! `parking_lot` has locks that no panic poisons, and a fair one for the log. hyper serves the socket and the
@@ -56,6 +57,7 @@ mod cli;
 mod config;
 mod daemon;
 mod dialect;
+mod filter;
 mod model;
 mod outbox;
 mod pipeline;

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Key, Keys, TABLES, TOP, inside};
+use super::keys::{Key, Keys, RULE, TABLES, TOP, holds_rules, inside};
 use super::source::Source;
 use super::visible::shown;
 
@@ -201,6 +201,9 @@ impl Walk {
         match (key, value) {
             (Some(key), _) if !key.shown => self.leaves(value, at, true),
             (Some(_), DeValue::String(text)) if text.contains('@') => self.note(at, true),
+            (Some(key), DeValue::Table(_)) if holds_rules(key) => {
+                self.section(value, at, &RULE);
+            }
             (Some(_), DeValue::Table(_)) | (None, _) => self.leaves(value, at, false),
             (Some(key), DeValue::Array(items)) => {
                 for item in items {

@@ -109,6 +109,10 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("dialect", "dialect = \"bold-cms\""),
         key("active", "active = true"),
         key("tenants", "tenants = [\"acme\"]"),
+        key(
+            "where",
+            "where = [ { path = \"$.origin.id\", eq = \"loc-001\" } ]",
+        ),
         key("keep_alive", "keep_alive = false"),
         key("max_in_flight", "max_in_flight = 64"),
         key("max_attempts", "max_attempts = 10"),
@@ -117,6 +121,34 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("insecure_http", "insecure_http = false"),
     ],
 };
+
+/// A rule of `where`, and of its `any`.
+pub(super) static RULE: Keys = Keys {
+    title: "a rule of where",
+    keys: &[
+        key("path", "path = \"$.origin.id\""),
+        key("eq", "eq = \"loc-001\""),
+        key("ne", "ne = \"loc-001\""),
+        key("in", "in = [\"loc-001\", \"loc-002\"]"),
+        key("not_in", "not_in = [\"loc-001\", \"loc-002\"]"),
+        key("prefix", "prefix = \"loc-\""),
+        key("suffix", "suffix = \"-001\""),
+        key("exists", "exists = true"),
+        key("gt", "gt = 5"),
+        key("gte", "gte = 5"),
+        key("lt", "lt = 5"),
+        key("lte", "lte = 5"),
+        key(
+            "any",
+            "any = [ { path = \"$.rush\", eq = true }, { path = \"$.priority\", gte = 5 } ]",
+        ),
+    ],
+};
+
+/// Whether the key's value is rules, one or many.
+pub(super) fn holds_rules(key: &Key) -> bool {
+    matches!(key.name, "where" | "any")
+}
 
 /// The tables of the top level by name.
 pub(super) static TABLES: [(&str, &Keys); 6] = [

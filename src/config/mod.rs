@@ -16,6 +16,7 @@ mod file;
 mod headers;
 mod keys;
 mod read;
+mod rules;
 mod secret;
 mod section;
 mod sections;

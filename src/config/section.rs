@@ -68,6 +68,12 @@ impl<'t, 'i> Section<'t, 'i> {
         self.entry(key).is_some()
     }
 
+    /// Whether there is a key that is none of its own.
+    pub(super) fn has_unknown(&self) -> bool {
+        let mut names = self.table.keys();
+        names.any(|name| self.keys.find(name.get_ref()).is_none())
+    }
+
     /// The place of the key itself; that of the table where it is absent.
     pub(super) fn key_at(&self, key: &'static str) -> Range<usize> {
         self.entry(key)

@@ -6,6 +6,7 @@ mod leaks;
 mod shipped;
 mod sizes;
 mod unseen;
+mod wheres;
 
 use std::collections::HashMap;
 use std::ffi::OsString;

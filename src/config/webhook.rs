@@ -15,7 +15,7 @@ use super::diagnostic::Findings;
 use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
-use super::{SecretsWanted, Surroundings, headers, secret, url};
+use super::{SecretsWanted, Surroundings, headers, rules, secret, url};
 
 /// The longest name: it is a label of metrics and a column of tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -63,6 +63,7 @@ impl Reading<'_> {
         let active = truth("active", found).unwrap_or(true);
         let keep_alive = truth("keep_alive", found);
         let tenants = tenants(section, found);
+        let rules = rules::read(section, found);
         let max_in_flight = self.max_in_flight(section, found);
         let secret = secret::read(section, self.around, found);
         let ca = self.authority(section, found);
@@ -76,6 +77,7 @@ impl Reading<'_> {
             dialect,
             active,
             tenants,
+            rules,
             keep_alive: keep_alive.unwrap_or(dialect != Dialect::BoldCms),
             max_in_flight,
             ca,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Url;
+use super::rule::Rule;
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,6 +126,8 @@ pub struct Webhook {
     pub active: bool,
     /// Only these tenants' events; `None`: every event.
     pub tenants: Option<Vec<Box<str>>>,
+    /// What it asks of an event's data: all of these must hold.
+    pub rules: Box<[Rule]>,
     /// Whether connections are used again; the dialect's default is filled in.
     pub keep_alive: bool,
     /// Requests in flight at a time, at least 1.
@@ -152,11 +155,12 @@ pub enum Unwanted {
     Name,
     /// It is for certain tenants, and the event is of none of them.
     Tenant,
+    /// Of the rules of its `where` the one at this place, from 0, is the first that does not hold.
+    Rule(usize),
 }
 
 impl Webhook {
-    /// The matching rule: whether an event of that name and tenant is for this webhook. Fan-out, replay
-    /// and the explanation of what was not sent all ask here.
+    /// The matching rule as far as the event's name and tenant decide it; the whole is `filter::wants`.
     ///
     /// # Errors
     /// The first reason why it is not.
@@ -204,6 +208,7 @@ impl Webhook {
             dialect: Dialect::BoldCms,
             active: true,
             tenants: None,
+            rules: Box::default(),
             keep_alive: false,
             max_in_flight: 64,
             ca: None,

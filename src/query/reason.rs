@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::known::Known;
 use crate::dialect::sends;
+use crate::filter;
 use crate::model::{Dialect, EventId, Unwanted, Webhook};
 use crate::outbox::Row;
 use crate::store::{DeliveryTrace, WebhookRow};
@@ -61,6 +62,15 @@ pub(crate) enum Reason {
         /// The webhook's.
         of_webhook: Vec<String>,
     },
+    /// A rule of the webhook's `where` does not hold.
+    Rule {
+        /// Which, from 1.
+        number: usize,
+        /// What it asks.
+        rule: String,
+        /// What is at its paths: some of the values.
+        found: Vec<(String, Vec<String>)>,
+    },
     /// The daemon has taken the events up to this one.
     NotYet(EventId),
     /// The daemon took the webhook in after the event.
@@ -72,6 +82,8 @@ pub(crate) enum Reason {
         /// The last event that had been taken by then.
         after_event_id: EventId,
     },
+    /// The log keeps no trace of it, and what its data was, which the webhook's `where` asks about, is not known.
+    NoData,
     /// The log keeps no trace of it, and nothing of today explains it.
     NoTrace,
 }
@@ -145,15 +157,16 @@ fn why_not(webhook: &Webhook, known: &Known) -> Reason {
             since_ms: row.since_ms,
             after_event_id: row.after_event_id,
         },
+        Some(_) if !webhook.rules.is_empty() && known.event().is_none() => Reason::NoData,
         Some(_) => Reason::NoTrace,
     }
 }
 
 /// The matching rule, as far as what is known of the event decides it: of one whose row is gone the
-/// tenant is not.
+/// tenant and the data are not.
 fn wanted(webhook: &Webhook, known: &Known) -> Result<(), Unwanted> {
     match (known.name(), known.event()) {
-        (_, Some(event)) => webhook.wants(&event.name, event.tenant.as_deref()),
+        (_, Some(event)) => filter::wants(webhook, event),
         (Some(name), None) => webhook.wants_name(name),
         (None, None) if !webhook.active => Err(Unwanted::Inactive),
         (None, None) => Ok(()),
@@ -173,6 +186,16 @@ fn told(unwanted: Unwanted, webhook: &Webhook, known: &Known) -> Reason {
             Reason::Tenant {
                 of_event: of_event.map(str::to_owned),
                 of_webhook: of_webhook.map(ToString::to_string).collect(),
+            }
+        }
+        Unwanted::Rule(place) => {
+            let rule = webhook.rules.get(place);
+            let found = rule.zip(known.event());
+            Reason::Rule {
+                number: place + 1,
+                rule: rule.map_or_else(String::new, ToString::to_string),
+                found: found
+                    .map_or_else(Vec::new, |(rule, event)| filter::found(rule, &event.data)),
             }
         }
     }

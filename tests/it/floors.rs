@@ -20,9 +20,10 @@ use source::{Path, Token};
 
 /// The floors, by top-level module. Imports go to a lower floor only; `daemon` alone may also use
 /// `api`, beside it.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("model", 0),
     ("dialect", 1),
+    ("filter", 1),
     ("config", 2),
     ("outbox", 2),
     ("store", 2),

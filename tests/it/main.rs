@@ -26,6 +26,7 @@ mod databases;
 mod disk;
 mod ends;
 mod fairness;
+mod filters;
 mod floors;
 mod guards;
 mod hangup;

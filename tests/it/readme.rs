@@ -28,13 +28,15 @@ const OWN_TABLE: &str = "An application with an event table of its own";
 const OWN_FILE: &str = "The outbox in a file of its own";
 const DIALECTS: &str = "Dialects";
 const LOG: &str = "The log";
+const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 16] = [
+const BLOCKS: [(&str, &str, usize); 17] = [
     ("Two commands", "sh", 1),
     ("Install", "sh", 2),
     (CONFIGURE, "toml", 1),
     (CONFIGURE, "sh", 1),
+    (WHERE, "toml", 1),
     (OWN_DATABASE, "sh", 2),
     (OWN_DATABASE, "sql", 1),
     (OWN_DATABASE, "python", 1),
@@ -197,6 +199,49 @@ fn every_command_and_file_it_names_is_there() {
     for link in links {
         assert!(page::top(&link).exists(), "{link}");
     }
+}
+
+#[test]
+fn the_filter_is_what_it_says() {
+    let receiver = Receiver::ok();
+    let world = World::new(&[]);
+    let block = one(WHERE, "toml");
+    let (_, rules) = block.split_once("where = ").unwrap();
+    let events = "events = [\"stockMovement.*\"]\n";
+    assert!(block.contains(events), "{block}");
+    let hook = hook("depot", receiver.url("/")).line(format!("where = {rules}"));
+    world.configure(&[hook]);
+    let daemon = world.start();
+    let item = "\"lineItems\":[{\"product\":{\"id\":\"x\"}},{\"product\":{\"id\":\"prod-07\"}}]";
+    for (n, more) in [
+        (
+            1,
+            format!("\"origin\":{{\"id\":\"loc-001\"}},{item},\"priority\":5"),
+        ),
+        (
+            2,
+            format!("\"origin\":{{\"id\":\"loc-001\"}},{item},\"priority\":4"),
+        ),
+        (
+            3,
+            format!("\"origin\":{{\"id\":\"loc-003\"}},{item},\"rush\":true"),
+        ),
+        (
+            4,
+            "\"origin\":{\"id\":\"loc-001\"},\"rush\":true".to_owned(),
+        ),
+        (
+            5,
+            format!("\"origin\":{{\"id\":\"loc-002\"}},{item},\"rush\":true"),
+        ),
+    ] {
+        let data = format!("{{\"n\":{n},{more}}}");
+        let sql = "INSERT INTO outbox (event, data) VALUES ('stockMovement.shipped', ?1)";
+        world.outbox().execute(sql, [data]).unwrap();
+    }
+    let numbers: BTreeSet<i64> = receiver.wait(2, SOON).iter().map(|r| r.n()).collect();
+    assert_eq!(numbers, [1, 5].into());
+    daemon.stop();
 }
 
 #[test]

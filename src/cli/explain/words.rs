@@ -102,6 +102,16 @@ fn not_sent(reason: &Reason) -> (String, Look) {
             let mine = of_webhook.join(", ");
             format!("the event is {of}, the webhook is for {mine}")
         }
+        Reason::Rule {
+            number,
+            rule,
+            found,
+        } => format!("rule {number} of where does not hold, {rule}: {}", there(found)),
+        Reason::NoData => {
+            "the log has no trace of it, and its row is gone: what its data was, which the webhook's where \
+             asks about, is not known"
+                .into()
+        }
         Reason::NewWebhook => {
             "the webhook is new: it gets the events that come after the daemon took it in".into()
         }
@@ -119,4 +129,13 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         }
     };
     (format!("not sent: {why}"), Look::Dim)
+}
+
+/// What a rule found at its paths.
+fn there(found: &[(String, Vec<String>)]) -> String {
+    let at = |(path, values): &(String, Vec<String>)| match &**values {
+        [] => format!("nothing is at {path}"),
+        values => format!("at {path} is {}", values.join(", ")),
+    };
+    found.iter().map(at).collect::<Vec<_>>().join("; ")
 }

@@ -1,16 +1,19 @@
 //! Fan-out: which webhooks want an event, and the bodies that they get.
 //!
-//! Which they are is [`Webhook::wants`]; here that rule is asked for many webhooks at once, with one
+//! Which they are is `filter::wants`; here that rule is asked for many webhooks at once, with one
 //! body for each dialect. Pure but for a cache of event names: an application has few names and perhaps ten thousand
-//! webhooks, so a name is matched against all the patterns once and not for every event.
+//! webhooks, so a name is matched against all the patterns once and not for every event. What the filters of all the
+//! webhooks ask of `data` is read from it once, and not at all where no webhook that would get the event has one.
 //! Nothing here is stored or sent.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::dialect;
+use crate::filter::{Matcher, Scratch};
 use crate::model::{Event, FanOut, Webhook};
 
 /// How many event names are remembered. Far above what an application has; a hostile stream of
@@ -25,14 +28,44 @@ pub(crate) struct Routes {
     webhooks: Vec<Arc<Webhook>>,
     pub(crate) tenant: Option<Arc<str>>,
     names: Mutex<Names>,
+    /// The rules of all webhooks that have some, where one has.
+    filters: Option<Filters>,
 }
 
-/// The indices of the webhooks that want a name.
+/// The rules of many webhooks, by their indices.
+struct Filters {
+    matcher: Matcher,
+    scratch: Mutex<Scratch>,
+}
+
+/// The webhooks that want a name.
 #[derive(Default)]
 struct Names {
     /// The name asked for last, which the outbox shares among a run of events.
-    last: Option<(Arc<str>, Arc<[usize]>)>,
-    known: HashMap<Arc<str>, Arc<[usize]>>,
+    last: Option<(Arc<str>, Arc<Matching>)>,
+    known: HashMap<Arc<str>, Arc<Matching>>,
+}
+
+/// The indices of the webhooks that want a name, in ascending order: those without a filter, and those with one.
+struct Matching {
+    plain: Box<[usize]>,
+    filtered: Box<[usize]>,
+}
+
+impl Filters {
+    /// The filters of the webhooks that can get something.
+    fn new(webhooks: &[Arc<Webhook>]) -> Option<Self> {
+        let webhooks = webhooks.iter().enumerate();
+        let mut filtered = webhooks
+            .filter(|(_, webhook)| webhook.active && !webhook.rules.is_empty())
+            .map(|(index, webhook)| (index, &*webhook.rules))
+            .peekable();
+        filtered.peek()?;
+        Some(Self {
+            matcher: Matcher::new(filtered),
+            scratch: Mutex::default(),
+        })
+    }
 }
 
 impl Routes {
@@ -41,6 +74,7 @@ impl Routes {
     #[must_use]
     pub(crate) fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
+            filters: Filters::new(&webhooks),
             webhooks,
             tenant,
             names: Mutex::default(),
@@ -58,6 +92,7 @@ impl Routes {
     #[must_use]
     pub(crate) fn fan_out(&self, event: &Event) -> Option<FanOut> {
         let matching = self.matching(&event.name);
+        let matching = self.unfiltered(&matching, event);
         // Few want an event that many patterns match, where each has its tenant.
         let room = matching.len().min(ROOM);
         let mut fanned = FanOut {
@@ -84,10 +119,31 @@ impl Routes {
     /// How many webhooks want the event.
     #[must_use]
     pub(crate) fn count(&self, event: &Event) -> usize {
-        self.wanting(&self.matching(&event.name), event).count()
+        let matching = self.matching(&event.name);
+        self.wanting(&self.unfiltered(&matching, event), event)
+            .count()
     }
 
-    /// Those among the webhooks that want the event's name which want the event.
+    /// Those among the webhooks that want the event's name whose filter, if they have one, wants its data.
+    fn unfiltered<'m>(&self, matching: &'m Matching, event: &Event) -> Cow<'m, [usize]> {
+        let mut asking = matching.filtered.iter();
+        let asks = |index: &usize| {
+            let webhook = &self.webhooks[*index];
+            webhook.wants_tenant(event.tenant.as_deref()).is_ok()
+        };
+        let (Some(filters), true) = (&self.filters, asking.any(asks)) else {
+            return Cow::Borrowed(&matching.plain);
+        };
+        let mut scratch = filters.scratch.lock();
+        let wanting = filters.matcher.judge(&event.data, &mut scratch);
+        let named = |index: &&usize| matching.filtered.binary_search(index).is_ok();
+        let mut all = matching.plain.to_vec();
+        all.extend(wanting.iter().filter(named));
+        all.sort_unstable();
+        Cow::Owned(all)
+    }
+
+    /// Those among the webhooks that want the event's name and data which want the event.
     fn wanting<'a>(
         &'a self,
         matching: &'a [usize],
@@ -97,8 +153,8 @@ impl Routes {
         webhooks.filter(|webhook| webhook.wants_tenant(event.tenant.as_deref()).is_ok())
     }
 
-    /// The indices of the webhooks that want that name.
-    fn matching(&self, name: &Arc<str>) -> Arc<[usize]> {
+    /// The webhooks that want that name.
+    fn matching(&self, name: &Arc<str>) -> Arc<Matching> {
         let mut names = self.names.lock();
         if let Some((last, matching)) = &names.last
             && Arc::ptr_eq(last, name)
@@ -110,7 +166,14 @@ impl Routes {
             None => {
                 let wanting = self.webhooks.iter().enumerate();
                 let wanting = wanting.filter(|(_, webhook)| webhook.wants_name(name).is_ok());
-                let matching: Arc<[usize]> = wanting.map(|(index, _)| index).collect();
+                let (plain, filtered) =
+                    wanting.partition::<Vec<_>, _>(|(_, webhook)| webhook.rules.is_empty());
+                let indices =
+                    |all: Vec<(usize, _)>| all.into_iter().map(|(index, _)| index).collect();
+                let matching = Arc::new(Matching {
+                    plain: indices(plain),
+                    filtered: indices(filtered),
+                });
                 if names.known.len() >= CACHED_NAMES {
                     names.known.clear();
                 }
@@ -126,7 +189,8 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dialect, EventId};
+    use crate::filter;
+    use crate::model::{Condition, Dialect, EventId, Operand, Pattern, Rule, Word};
 
     fn webhook(name: &str, tenants: Option<&[&str]>) -> Arc<Webhook> {
         Arc::new(Webhook {
@@ -173,5 +237,83 @@ mod tests {
                 assert_eq!(names.contains(&&*webhook.name), wants.is_ok());
             }
         }
+    }
+
+    // Whoever is asked, one by one or all at once, of one name or another, the answer is the same.
+    #[test]
+    fn filters_of_all_webhooks_are_one_with_those_of_each() {
+        let rule = |text: &str, word, operand: Operand| {
+            let path = filter::path(text).unwrap();
+            let operands = [operand].into();
+            Rule::One(Condition {
+                path,
+                word,
+                operands,
+            })
+        };
+        let place = |name: &str| rule("$.at", Word::Eq, Operand::Text(name.into()));
+        let webhook = |name: &str, events: &str, tenants: Option<&[&str]>, rules: Vec<Rule>| {
+            Arc::new(Webhook {
+                events: vec![Pattern::new(events)],
+                rules: rules.into(),
+                ..Webhook::clone(&webhook(name, tenants))
+            })
+        };
+        let elsewhere = rule("$.at", Word::Ne, Operand::Text("a".into()));
+        let routes = Routes::new(
+            vec![
+                webhook("at-a", "*", None, vec![place("a")]),
+                webhook("all", "*", None, Vec::new()),
+                webhook("at-b", "x.*", None, vec![place("b")]),
+                webhook("at-a-of-acme", "*", Some(&["acme"]), vec![place("a")]),
+                webhook("elsewhere", "y.*", None, vec![elsewhere]),
+                webhook("acme", "x.*", Some(&["acme"]), Vec::new()),
+                webhook("at-b-of-acme", "*", Some(&["acme"]), vec![place("b")]),
+            ],
+            None,
+        );
+        let mut sent = 0;
+        for (id, name) in (1..).zip(["x.1", "y.1", "z", "x.1"]) {
+            for data in ["{\"at\":\"a\"}", "{\"at\":\"b\"}", "{}", "[7]"] {
+                for tenant in [None, Some("acme"), Some("globex")] {
+                    let event = Event {
+                        id: EventId::new(id),
+                        name: name.into(),
+                        data: data.into(),
+                        time_ms: 0,
+                        tenant: tenant.map(Into::into),
+                    };
+                    let wanting = routes.webhooks().iter();
+                    let wanting = wanting.filter(|webhook| filter::wants(webhook, &event).is_ok());
+                    let expected: Vec<_> = wanting.map(|webhook| webhook.name.clone()).collect();
+                    let fanned = routes.fan_out(&event).map(|fanned| fanned.webhooks);
+                    let names: Vec<_> =
+                        fanned.into_iter().flatten().map(|(name, _)| name).collect();
+                    assert_eq!(names, expected, "{name} {data} {tenant:?}");
+                    assert_eq!(routes.count(&event), expected.len());
+                    sent += expected.len();
+                }
+            }
+        }
+        assert!(sent > 48, "more than the one that wants all");
+    }
+
+    #[test]
+    fn data_that_no_filter_asks_about_is_not_read() {
+        let plain = Routes::new(vec![webhook("all", None)], None);
+        assert!(plain.filters.is_none());
+        let names: Arc<str> = "e".into();
+        let matching = plain.matching(&names);
+        let event = Event {
+            id: EventId::new(1),
+            name: names,
+            data: "1".into(),
+            time_ms: 0,
+            tenant: None,
+        };
+        assert!(matches!(
+            plain.unfiltered(&matching, &event),
+            Cow::Borrowed(_)
+        ));
     }
 }

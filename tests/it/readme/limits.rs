@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 33] = [
+const LIMITS: [(&str, &str, &str, &str); 35] = [
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",
@@ -84,6 +84,18 @@ const LIMITS: [(&str, &str, &str, &str); 33] = [
         "1,000",
         "config/webhook",
         "MAX_LIST: usize = 1_000;",
+    ),
+    (
+        "rules of a webhook",
+        "1,000",
+        "config/rules",
+        "MAX_CONDITIONS: usize = 1_000;",
+    ),
+    (
+        "values of an",
+        "1,000",
+        "config/rules",
+        "MAX_OPERANDS: usize = 1_000;",
     ),
     (
         "URL |",

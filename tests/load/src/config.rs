@@ -15,6 +15,8 @@ pub(crate) struct Webhook {
     pub(crate) keep_alive: bool,
     pub(crate) max_in_flight: usize,
     pub(crate) ca_file: Option<PathBuf>,
+    /// `where`, as TOML.
+    pub(crate) rules: Option<String>,
 }
 
 impl Webhook {
@@ -26,6 +28,7 @@ impl Webhook {
             keep_alive: true,
             max_in_flight: 64,
             ca_file: None,
+            rules: None,
         }
     }
 }
@@ -63,6 +66,9 @@ impl Config {
             .unwrap();
             if let Some(file) = &webhook.ca_file {
                 writeln!(text, "ca_file = {:?}", file.display().to_string()).unwrap();
+            }
+            if let Some(rules) = &webhook.rules {
+                writeln!(text, "where = {rules}").unwrap();
             }
         }
         std::fs::write(folder.join("webhooks.toml"), text).unwrap();

@@ -7,6 +7,7 @@ mod backlog;
 mod crowd;
 mod dead;
 mod emit;
+mod filters;
 mod history;
 mod idle;
 mod latency;
@@ -175,6 +176,12 @@ pub(crate) const ALL: &[Row] = &[
         "10,000 webhooks, of which one matches",
         Length::Middle,
         many::many,
+    ),
+    row(
+        "filters",
+        "where: three rules, and 1,000 webhooks of which one takes the event",
+        Length::Short,
+        filters::filters,
     ),
     row(
         "emit",

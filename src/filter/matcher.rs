@@ -1,0 +1,201 @@
+//! Many webhooks' rules as one matcher: which of the webhooks want an event, from one reading of its data.
+//!
+//! A condition that several webhooks have is tested once. Which webhooks are then looked at follows from
+//! the tests that passed: each webhook is entered under the rule of its own that the fewest others share,
+//! so that of a thousand webhooks with a location each only those of this location are looked at. A
+//! webhook whose rules can all hold where nothing passes (`ne`, `not_in`, `exists = false`) is looked at
+//! for each event.
+
+use std::collections::HashMap;
+
+use super::probes::Probes;
+use super::scan::{self, scan};
+use super::trie::Trie;
+use crate::model::{Condition, Operand, Rule, Word};
+
+/// Compiled rules.
+#[derive(Debug, Default)]
+pub(crate) struct Matcher {
+    trie: Trie,
+    /// By the node of the tree.
+    probes: Vec<Probes>,
+    tests: usize,
+    filters: Vec<Filter>,
+    /// The places in `filters` of those that a test's passing has looked at.
+    by_test: Vec<Vec<usize>>,
+    /// Those that are looked at for each event.
+    always: Vec<usize>,
+}
+
+/// One webhook's rules.
+#[derive(Debug)]
+struct Filter {
+    /// What the caller calls the webhook.
+    key: usize,
+    rules: Box<[Box<[Clause]>]>,
+}
+
+/// A condition: a test, and whether it must not pass.
+#[derive(Clone, Copy, Debug)]
+struct Clause {
+    test: usize,
+    denied: bool,
+}
+
+/// What a matcher needs for an event, kept for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    scan: scan::Room,
+    passed: Passed,
+    candidates: Vec<usize>,
+    keys: Vec<usize>,
+}
+
+/// The tests that passed: as a set, and as a list to clear it by.
+#[derive(Debug, Default)]
+struct Passed {
+    set: Vec<bool>,
+    list: Vec<usize>,
+}
+
+impl Passed {
+    fn begin(&mut self, tests: usize) {
+        for test in self.list.drain(..) {
+            self.set[test] = false;
+        }
+        self.set.resize(tests, false);
+    }
+
+    fn add(&mut self, test: usize) {
+        if !self.set[test] {
+            self.set[test] = true;
+            self.list.push(test);
+        }
+    }
+}
+
+/// Conditions that are the same test: their node, what is asked, and of what. A denial is the test that it denies.
+type Same<'r> = (usize, Word, &'r [Operand]);
+
+impl Matcher {
+    /// Compiles the rules of webhooks, each with what the caller calls it, in ascending order.
+    #[must_use]
+    pub(crate) fn new<'r>(webhooks: impl IntoIterator<Item = (usize, &'r [Rule])>) -> Self {
+        let mut this = Self::default();
+        let mut known = HashMap::new();
+        let mut uses = Vec::new();
+        for (key, rules) in webhooks {
+            let mut compile = |rule: &'r Rule| -> Box<[Clause]> {
+                let conditions = rule.conditions().iter();
+                conditions
+                    .map(|condition| this.clause(condition, &mut known, &mut uses))
+                    .collect()
+            };
+            let rules = rules.iter().map(&mut compile).collect();
+            this.filters.push(Filter { key, rules });
+        }
+        this.probes.iter_mut().for_each(Probes::arrange);
+        this.enter(&uses);
+        this
+    }
+
+    fn clause<'r>(
+        &mut self,
+        condition: &'r Condition,
+        known: &mut HashMap<Same<'r>, usize>,
+        uses: &mut Vec<usize>,
+    ) -> Clause {
+        let node = self.trie.add(&condition.path.steps);
+        let same = match condition.word {
+            Word::Exists => (node, Word::Exists, &[][..]),
+            Word::Eq | Word::Ne | Word::In | Word::NotIn => (node, Word::In, &*condition.operands),
+            word => (node, word, &*condition.operands),
+        };
+        let test = *known.entry(same).or_insert_with(|| {
+            let test = self.tests;
+            self.tests += 1;
+            uses.push(0);
+            if self.probes.len() <= node {
+                self.probes.resize_with(node + 1, Probes::default);
+            }
+            self.probes[node].add(condition, test);
+            test
+        });
+        uses[test] += 1;
+        let denied = condition.is_denial();
+        Clause { test, denied }
+    }
+
+    /// Enters each filter where it is found again.
+    fn enter(&mut self, uses: &[usize]) {
+        self.by_test.resize_with(self.tests, Vec::new);
+        for (place, filter) in self.filters.iter().enumerate() {
+            // A rule that holds only where one of its tests passes.
+            let asking = filter.rules.iter().map(|rule| &**rule);
+            let asking = asking.filter(|rule| rule.iter().all(|clause| !clause.denied));
+            let shared =
+                |rule: &&[Clause]| -> usize { rule.iter().map(|clause| uses[clause.test]).sum() };
+            match asking.min_by_key(shared) {
+                None => self.always.push(place),
+                Some(rule) => rule
+                    .iter()
+                    .for_each(|clause| self.by_test[clause.test].push(place)),
+            }
+        }
+    }
+
+    /// Those of the webhooks whose rules all hold for that `data`, in ascending order.
+    pub(crate) fn judge<'s>(&self, data: &str, scratch: &'s mut Scratch) -> &'s [usize] {
+        self.read(data, scratch);
+        let Scratch {
+            passed,
+            candidates,
+            keys,
+            ..
+        } = scratch;
+        candidates.clear();
+        candidates.extend_from_slice(&self.always);
+        for test in &passed.list {
+            candidates.extend_from_slice(&self.by_test[*test]);
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        let filters = candidates.iter().map(|place| &self.filters[*place]);
+        let holding = filters.filter(|filter| filter.first_failing(passed).is_none());
+        keys.clear();
+        keys.extend(holding.map(|filter| filter.key));
+        keys
+    }
+
+    /// Tests what there is in `data`.
+    fn read(&self, data: &str, scratch: &mut Scratch) {
+        let passed = &mut scratch.passed;
+        passed.begin(self.tests);
+        scan(&self.trie, data, &mut scratch.scan, &mut |node, value| {
+            if let Some(probes) = self.probes.get(node) {
+                probes.pass(value, &mut |test| passed.add(test));
+            }
+        });
+    }
+}
+
+impl Filter {
+    /// The place of the first rule that does not hold.
+    fn first_failing(&self, passed: &Passed) -> Option<usize> {
+        let holds = |clause: &Clause| passed.set[clause.test] != clause.denied;
+        let mut rules = self.rules.iter();
+        rules.position(|rule| !rule.iter().any(holds))
+    }
+}
+
+/// The place of the first of the rules that does not hold for that `data`.
+#[must_use]
+pub(crate) fn first_failing(rules: &[Rule], data: &str) -> Option<usize> {
+    if rules.is_empty() {
+        return None;
+    }
+    let matcher = Matcher::new([(0, rules)]);
+    let mut scratch = Scratch::default();
+    matcher.read(data, &mut scratch);
+    matcher.filters.first()?.first_failing(&scratch.passed)
+}
