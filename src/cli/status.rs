@@ -17,7 +17,7 @@ use super::{Ended, Failure, load, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::query;
-use crate::store::Reader;
+use crate::store::{self, Reader};
 use found::{Daemon, Status};
 
 /// Shows how each webhook is doing
@@ -78,10 +78,11 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         Daemon::Unasked { .. } | Daemon::Silent(_) => config.log.max_bytes,
     };
     let oldest_ms = log.as_ref().map(Reader::oldest);
+    let (log_bytes, wal_bytes) = store::size(&config.log.path);
     let status = Status {
         now_ms,
-        log_bytes: query::size(&config.log.path, ""),
-        wal_bytes: query::size(&config.log.path, "-wal"),
+        log_bytes,
+        wal_bytes,
         max_bytes,
         oldest_ms: oldest_ms.transpose()?.flatten(),
         daemon,

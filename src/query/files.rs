@@ -17,7 +17,7 @@ use super::about::About;
 use crate::model::EventId;
 use crate::outbox::Tail;
 use crate::pipeline::Dispatch;
-use crate::store::{Count, LastFailure, Reader};
+use crate::store::{self, Count, LastFailure, Reader};
 use crate::transport::Transport;
 
 /// How long facts are kept at least.
@@ -197,11 +197,13 @@ fn log_of<'a>(connections: &'a mut Connections, log: &Path) -> Option<&'a Reader
 }
 
 fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections) -> Files {
+    let (log_bytes, wal_bytes) = store::size(log);
+    let (outbox_bytes, outbox_wal_bytes) = store::size(outbox);
     let mut files = Files {
-        log_bytes: size(log, ""),
-        wal_bytes: size(log, "-wal"),
-        outbox_bytes: size(outbox, ""),
-        outbox_wal_bytes: size(outbox, "-wal"),
+        log_bytes,
+        wal_bytes,
+        outbox_bytes,
+        outbox_wal_bytes,
         ..Files::default()
     };
     if let Some(reader) = log_of(connections, log) {
@@ -232,12 +234,4 @@ fn pending(reader: &Reader) -> Option<Vec<Pending>> {
         count,
     });
     Some(counts.collect())
-}
-
-/// The size of a database's file or of a companion, asked of the path; 0 where there is none.
-#[must_use]
-pub(crate) fn size(path: &Path, more: &str) -> u64 {
-    let mut path = path.as_os_str().to_owned();
-    path.push(more);
-    std::fs::metadata(path).map_or(0, |data| data.len())
 }

@@ -20,7 +20,7 @@ mod status;
 pub use about::About;
 pub(crate) use attempts::Attempts;
 pub(crate) use event::{RowState, Story, Unknown, explain};
-pub(crate) use files::{Files, Reading, size};
+pub(crate) use files::{Files, Reading};
 pub(crate) use health::{NEW, webhook_names, webhooks};
 pub(crate) use known::Remark;
 pub(crate) use log::log;

@@ -109,11 +109,12 @@ impl SizeBounds {
     }
 }
 
-/// The bytes of the log's file and of its WAL, asked of their paths: opening them would drop SQLite's locks.
+/// The bytes of a database's file and of its WAL, asked of their paths: opening them would drop SQLite's
+/// locks. 0 where there is none.
 #[must_use]
-pub(crate) fn size(log: &Path) -> (u64, u64) {
+pub(crate) fn size(database: &Path) -> (u64, u64) {
     // The WAL is beside the file itself, wherever a link to it is.
-    let real = std::fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
+    let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
     let mut wal = real.clone().into_os_string();
     wal.push("-wal");
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());

@@ -232,6 +232,20 @@ fn a_body_that_is_owed_stays_and_retention_goes_on_over_what_is_left() {
     );
 }
 
+/// SQLite puts the WAL beside the file, and not beside a link to it.
+#[test]
+fn the_wal_of_a_log_behind_a_link_is_found() {
+    let log = Log::new();
+    let store = log.open();
+    let links = tempfile::tempdir().unwrap();
+    let link = links.path().join("link.db");
+    std::os::unix::fs::symlink(&log.path, &link).unwrap();
+    assert_eq!(size(&link), size(&log.path));
+    assert!(size(&link).1 > 0);
+    assert_eq!(size(&links.path().join("none.db")), (0, 0));
+    drop(store);
+}
+
 #[test]
 fn a_small_log_has_a_small_wal_and_a_large_one_that_of_any() {
     assert_eq!(WalBounds::of(None), WalBounds::default());
