@@ -75,6 +75,7 @@ pub mod tested {
         Config, Diagnostic, Report, SecretsWanted, Severity, Surroundings, parse,
     };
     pub use crate::dialect::{body, event_id_text, request, row_id_of};
+    pub use crate::filter::wants;
     pub use crate::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
     pub use crate::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS, is_name};
     pub use crate::model::{Clock, Dialect, Event, EventId, Webhook};

@@ -25,7 +25,7 @@ use crate::model::{Event, Unwanted, Webhook};
 ///
 /// # Errors
 /// The first reason why it is not.
-pub(crate) fn wants(webhook: &Webhook, event: &Event) -> Result<(), Unwanted> {
+pub fn wants(webhook: &Webhook, event: &Event) -> Result<(), Unwanted> {
     webhook.wants(&event.name, event.tenant.as_deref())?;
     first_failing(&webhook.rules, &event.data).map_or(Ok(()), |place| Err(Unwanted::Rule(place)))
 }

@@ -210,7 +210,9 @@ fn is_newer(row: &WebhookRow, known: &Known) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeliveryId, Event, Generation, Pattern, Rejected};
+    use crate::model::{
+        Condition, DeliveryId, Event, Generation, Operand, Pattern, Rejected, Rule, Word,
+    };
     use crate::store::{EventTrace, RejectedTrace};
 
     /// Event 7 of tenant `acme`, in the outbox, taken by a daemon that knows the webhook `w`.
@@ -295,6 +297,36 @@ mod tests {
             known.trace.webhooks[0].generation = Generation::FIRST;
         });
         assert_eq!(another_generation, Reason::NoTrace);
+    }
+
+    #[test]
+    fn the_first_rule_that_does_not_hold_is_told_with_what_is_there_as_long_as_the_row_is() {
+        let rule = |path: &str, word| {
+            Rule::One(Condition {
+                path: filter::path(path).unwrap(),
+                word,
+                operands: [Operand::Text("x".into())].into(),
+            })
+        };
+        let mut w = Webhook::sample("w", "http://h/");
+        w.rules = [rule("$.a", Word::Ne), rule("$.b", Word::Eq)].into();
+        let with = |data: &'static str| {
+            move |known: &mut Known| {
+                if let Some(Row::Event(event)) = &mut known.row {
+                    event.data = data.into();
+                }
+            }
+        };
+        let second = Reason::Rule {
+            number: 2,
+            rule: "$.b eq \"x\"".into(),
+            found: vec![("$.b".into(), vec!["7".into()])],
+        };
+        assert_eq!(why(&w, with("{\"b\":7}")), second);
+        assert_eq!(why(&w, with("{\"b\":\"x\"}")), Reason::NoTrace);
+        assert_eq!(why(&w, |known| known.row = None), Reason::NoData);
+        w.rules = Box::default();
+        assert_eq!(why(&w, |known| known.row = None), Reason::NoTrace);
     }
 
     #[test]

@@ -143,6 +143,11 @@ fn configurations_are_values_or_diagnostics() {
 }
 
 #[test]
+fn filters_judge_what_data_says_and_not_how_it_is_written() {
+    replay("filters", targets::filters::run);
+}
+
+#[test]
 fn rows_are_events_or_set_aside() {
     replay("rows", targets::rows::run);
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod config;
 pub(crate) mod dialects;
+pub(crate) mod filters;
 pub(crate) mod rows;
 pub(crate) mod socket;
 
