@@ -36,8 +36,7 @@ impl Log {
 
     /// Attempts above an id, and those of them that delivered.
     pub(crate) fn attempts_after(&self, id: i64) -> (i64, i64) {
-        let sql =
-            "SELECT count(*), coalesce(sum(outcome IN ('delivered', 1, 3)), 0) FROM attempt WHERE id > ?1";
+        let sql = "SELECT count(*), coalesce(sum(outcome IN ('delivered', 1, 3)), 0) FROM attempt WHERE id > ?1";
         self.0
             .query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap()
