@@ -79,31 +79,17 @@ pub(crate) fn grow(folder: &Path, growth: &Growth, now_ms: i64) {
         oldest - newest
     );
     let event = format!("((n - 1) / {fan_out} + 1)");
-    let webhook = format!("'old-' || (n % {fan_out})");
     copy(
         &connection,
         "payload",
         attempts / fan_out,
         &[("event_id", "n")],
     );
-    copy(
-        &connection,
-        "delivery",
-        attempts,
-        &[
-            ("event_id", &event),
-            ("payload_id", &event),
-            ("webhook", &webhook),
-            ("created_at", &time),
-            ("finished_at", &time),
-        ],
-    );
-    copy(
-        &connection,
-        "attempt",
-        attempts,
-        &[("delivery_id", "n"), ("webhook", &webhook), ("time", &time)],
-    );
+    if is_table(&connection, "delivery") {
+        copy_deliveries(&connection, growth, &event, &time);
+    } else {
+        copy_attempts(&connection, growth, &event, &time, now_ms - newest);
+    }
     connection
         .execute(
             "UPDATE rolled_up SET attempt_id = ?1, time = ?2",
@@ -125,6 +111,73 @@ pub(crate) fn grow(folder: &Path, growth: &Growth, now_ms: i64) {
     connection.execute_batch(&indexes).unwrap();
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .unwrap();
+}
+
+fn is_table(connection: &Connection, name: &str) -> bool {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
+    connection.query_row(sql, [name], |row| row.get(0)).unwrap()
+}
+
+/// Of a log in which a delivery has a row of its own.
+fn copy_deliveries(connection: &Connection, growth: &Growth, event: &str, time: &str) {
+    let webhook = format!("'old-' || (n % {})", growth.fan_out);
+    copy(
+        connection,
+        "delivery",
+        growth.attempts,
+        &[
+            ("event_id", event),
+            ("payload_id", event),
+            ("webhook", &webhook),
+            ("created_at", time),
+            ("finished_at", time),
+        ],
+    );
+    copy(
+        connection,
+        "attempt",
+        growth.attempts,
+        &[("delivery_id", "n"), ("webhook", &webhook), ("time", time)],
+    );
+}
+
+/// Of a log in which a delivery that succeeded is its attempt, with its texts where a daemon that saw them
+/// before has them.
+fn copy_attempts(connection: &Connection, growth: &Growth, event: &str, time: &str, used_ms: i64) {
+    let first = "SELECT max(id) + 1 FROM webhook_name";
+    let first: i64 = connection.query_row(first, [], |row| row.get(0)).unwrap();
+    for n in 0..growth.fan_out {
+        let name = format!("old-{n}");
+        connection
+            .execute(
+                "INSERT INTO webhook_name (id, name) VALUES (?1, ?2)",
+                params![first + n, name],
+            )
+            .unwrap();
+    }
+    let mut texts = Vec::new();
+    for column in ["url", "peer", "request_headers", "response_headers"] {
+        let sql = format!(
+            "INSERT INTO text (text, used_at) SELECT {column}, ?1 FROM attempt WHERE id = 1"
+        );
+        connection.execute(&sql, [used_ms]).unwrap();
+        texts.push((column, connection.last_insert_rowid().to_string()));
+    }
+    let webhook = format!("{first} + (n % {})", growth.fan_out);
+    let mut changed = vec![
+        ("delivery_id", "n"),
+        ("payload_id", event),
+        ("webhook_id", &webhook),
+        ("time", time),
+    ];
+    changed.extend(texts.iter().map(|(column, id)| (*column, id.as_str())));
+    copy(connection, "attempt", growth.attempts, &changed);
+    connection
+        .execute(
+            "INSERT OR IGNORE INTO seen SELECT DISTINCT webhook_id, id / 1024 FROM attempt",
+            [],
+        )
         .unwrap();
 }
 
