@@ -83,11 +83,11 @@ pub(super) struct Layout {
 impl Layout {
     /// Fits the columns to `rows` and to `width`; `None`: as wide as they are.
     pub(super) fn of(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Self {
-        let natural = |(place, column): (usize, &Column)| {
-            let cells = rows.iter().filter_map(|row| row.get(place));
+        let natural = |(index, column): (usize, &Column)| {
+            let cells = rows.iter().filter_map(|row| row.get(index));
             let widest = cells.map(|cell| text::columns(&cell.text)).max();
             let head = text::columns(column.head);
-            (place, *column, widest.unwrap_or(0).max(head))
+            (index, *column, widest.unwrap_or(0).max(head))
         };
         let mut layout = Self {
             shown: columns.iter().enumerate().map(natural).collect(),
@@ -110,10 +110,10 @@ impl Layout {
         while total(&self.shown, &least) > width {
             let places = self.shown.iter().enumerate();
             let ranked = places.filter(|(_, (_, column, _))| column.rank > 0);
-            let Some((place, _)) = ranked.max_by_key(|(_, (_, column, _))| column.rank) else {
+            let Some((index, _)) = ranked.max_by_key(|(_, (_, column, _))| column.rank) else {
                 break;
             };
-            self.shown.remove(place);
+            self.shown.remove(index);
         }
         while total(&self.shown, &|one| one.2) > width {
             let elastic = self.shown.iter_mut().filter(|one| one.2 > least(one));
@@ -135,8 +135,8 @@ impl Layout {
 
     /// The line of one row.
     pub(super) fn row(&self, row: &[Cell], colours: bool) -> String {
-        let cells = self.shown.iter().map(|(place, column, width)| {
-            let cell = row.get(*place).cloned().unwrap_or_default();
+        let cells = self.shown.iter().map(|(index, column, width)| {
+            let cell = row.get(*index).cloned().unwrap_or_default();
             (cell, *column, *width)
         });
         line(cells, colours)

@@ -129,17 +129,17 @@ impl Matcher {
     /// Enters each filter where it is found again.
     fn enter(&mut self, uses: &[usize]) {
         self.by_test.resize_with(self.tests, Vec::new);
-        for (place, filter) in self.filters.iter().enumerate() {
+        for (index, filter) in self.filters.iter().enumerate() {
             // A rule that holds only where one of its tests passes.
             let asking = filter.rules.iter().map(|rule| &**rule);
             let asking = asking.filter(|rule| rule.iter().all(|clause| !clause.denied));
             let shared =
                 |rule: &&[Clause]| -> usize { rule.iter().map(|clause| uses[clause.test]).sum() };
             match asking.min_by_key(shared) {
-                None => self.always.push(place),
+                None => self.always.push(index),
                 Some(rule) => rule
                     .iter()
-                    .for_each(|clause| self.by_test[clause.test].push(place)),
+                    .for_each(|clause| self.by_test[clause.test].push(index)),
             }
         }
     }
@@ -160,7 +160,7 @@ impl Matcher {
         }
         candidates.sort_unstable();
         candidates.dedup();
-        let filters = candidates.iter().map(|place| &self.filters[*place]);
+        let filters = candidates.iter().map(|index| &self.filters[*index]);
         let holding = filters.filter(|filter| filter.first_failing(passed).is_none());
         keys.clear();
         keys.extend(holding.map(|filter| filter.key));

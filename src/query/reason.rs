@@ -188,11 +188,11 @@ fn told(unwanted: Unwanted, webhook: &Webhook, known: &Known) -> Reason {
                 of_webhook: of_webhook.map(ToString::to_string).collect(),
             }
         }
-        Unwanted::Rule(place) => {
-            let rule = webhook.rules.get(place);
+        Unwanted::Rule(index) => {
+            let rule = webhook.rules.get(index);
             let found = rule.zip(known.event());
             Reason::Rule {
-                number: place + 1,
+                number: index + 1,
                 rule: rule.map_or_else(String::new, ToString::to_string),
                 found: found
                     .map_or_else(Vec::new, |(rule, event)| filter::found(rule, &event.data)),

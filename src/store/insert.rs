@@ -34,7 +34,7 @@ pub(crate) type Takes<'a> = &'a mut dyn FnMut(&Due) -> bool;
 pub(super) fn bodies_are_there(events: &[FanOut]) -> Result<(), Error> {
     let lacking = events
         .iter()
-        .find(|e| e.webhooks.iter().any(|(_, place)| *place >= e.bodies.len()));
+        .find(|e| e.webhooks.iter().any(|(_, index)| *index >= e.bodies.len()));
     lacking.map_or(Ok(()), |e| {
         Err(Error::NoBody {
             event_id: e.event_id,
@@ -108,8 +108,8 @@ impl Made {
         for event in events {
             let (of_event, others) = debts.split_at_mut(event.bodies.len());
             debts = others;
-            for (webhook, place) in &event.webhooks {
-                let deferred = &mut of_event[*place];
+            for (webhook, index) in &event.webhooks {
+                let deferred = &mut of_event[*index];
                 if later(webhook) {
                     deferred.webhooks.push(webhook.clone());
                 } else {

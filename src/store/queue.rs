@@ -167,22 +167,23 @@ impl Store {
         self.park_lost()?;
         let mut left = max_rows.max(1);
         let mut late = Vec::new();
-        let mut place = std::mem::take(&mut self.clamp);
+        let mut goes_on_at = std::mem::take(&mut self.clamp);
         let mut pass = || -> rusqlite::Result<bool> {
             loop {
-                let webhook = match place.webhook.take() {
-                    Some(webhook) if place.id > DeliveryId::NONE => webhook,
+                let webhook = match goes_on_at.webhook.take() {
+                    Some(webhook) if goes_on_at.id > DeliveryId::NONE => webhook,
                     before => {
                         let before = before.unwrap_or_default();
                         let Some((next, _)) = pending_after(&self.connection, before)? else {
                             return Ok(false);
                         };
-                        (place.due_at, place.id) = (now_ms.saturating_add(1), DeliveryId::NONE);
+                        (goes_on_at.due_at, goes_on_at.id) =
+                            (now_ms.saturating_add(1), DeliveryId::NONE);
                         next
                     }
                 };
-                place.webhook = Some(webhook);
-                let seen = look(&self.connection, &mut place, left, &mut |row| {
+                goes_on_at.webhook = Some(webhook);
+                let seen = look(&self.connection, &mut goes_on_at, left, &mut |row| {
                     let limit = now_ms.saturating_add(longest_delay_ms(row.dialect, row.attempts));
                     if row.due_at > limit {
                         late.push((row.id, limit));
@@ -191,7 +192,7 @@ impl Store {
                 if seen == left {
                     return Ok(true);
                 }
-                place.id = DeliveryId::NONE;
+                goes_on_at.id = DeliveryId::NONE;
                 // A webhook without such a delivery costs as much as a row.
                 left = left.saturating_sub(seen + 1);
                 if left == 0 {
@@ -208,7 +209,7 @@ impl Store {
             })?;
         }
         if more {
-            self.clamp = place;
+            self.clamp = goes_on_at;
         }
         Ok(Clamped {
             rows: late.len(),
@@ -342,7 +343,7 @@ struct Late {
 /// place behind them, and says how many there were.
 fn look(
     connection: &Connection,
-    place: &mut ClampPass,
+    goes_on_at: &mut ClampPass,
     max_rows: usize,
     see: &mut dyn FnMut(Late),
 ) -> rusqlite::Result<usize> {
@@ -353,7 +354,12 @@ fn look(
           WHERE webhook_id = ?1 AND due_at >= ?2 AND (due_at > ?2 OR id > ?3)
           ORDER BY due_at, id LIMIT ?4",
     )?;
-    let mut rows = statement.query(params![place.webhook, place.due_at, place.id, limit])?;
+    let mut rows = statement.query(params![
+        goes_on_at.webhook,
+        goes_on_at.due_at,
+        goes_on_at.id,
+        limit
+    ])?;
     let mut seen = 0;
     while let Some(row) = rows.next()? {
         let late = Late {
@@ -368,7 +374,7 @@ fn look(
                 .unwrap_or(Dialect::BoldCms),
             attempts: row.get(3)?,
         };
-        (place.due_at, place.id) = (late.due_at, late.id);
+        (goes_on_at.due_at, goes_on_at.id) = (late.due_at, late.id);
         see(late);
         seen += 1;
     }

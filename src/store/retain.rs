@@ -308,9 +308,9 @@ fn delete(
     let mut statement = t.prepare_cached(stage.delete)?;
     statement.raw_bind_parameter(1, after_id)?;
     statement.raw_bind_parameter(2, end)?;
-    for (place, time_ms) in [(3, before_ms), (4, mark_ms)] {
-        if statement.parameter_count() >= place {
-            statement.raw_bind_parameter(place, time_ms)?;
+    for (parameter, time_ms) in [(3, before_ms), (4, mark_ms)] {
+        if statement.parameter_count() >= parameter {
+            statement.raw_bind_parameter(parameter, time_ms)?;
         }
     }
     statement.raw_execute()

@@ -66,8 +66,8 @@ pub(super) fn delete<I: ToSql + Copy>(
             let places = vec!["?"; size].join(", ");
             let mut statement =
                 t.prepare_cached(&format!("DELETE FROM {from} WHERE id IN ({places})"))?;
-            for (place, id) in group.iter().enumerate() {
-                statement.raw_bind_parameter(place + 1, id)?;
+            for (index, id) in group.iter().enumerate() {
+                statement.raw_bind_parameter(index + 1, id)?;
             }
             deleted += statement.raw_execute()?;
             left = rest;

@@ -101,8 +101,8 @@ pub(super) fn migrate_with(
 ) -> Result<(), Error> {
     let done = version(connection, path, migrations)?;
     connect::use_wal(connection).map_err(|source| Error::open(path, source))?;
-    for (place, sql) in migrations.iter().enumerate().skip(done) {
-        let version = count(place + 1);
+    for (index, sql) in migrations.iter().enumerate().skip(done) {
+        let version = count(index + 1);
         apply(connection, sql, version).map_err(|source| Error::Migrate {
             path: path.to_owned(),
             version,

@@ -80,8 +80,8 @@ mod tests {
         let all = addresses();
         let mut sorted = all;
         standing.order(&mut sorted, now);
-        let place = |address| all.iter().position(|one| *one == address).unwrap();
-        sorted.into_iter().map(place).collect()
+        let index = |address| all.iter().position(|one| *one == address).unwrap();
+        sorted.into_iter().map(index).collect()
     }
 
     #[test]

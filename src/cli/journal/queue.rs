@@ -192,9 +192,9 @@ pub(super) trait Sink: Write {
 impl Sink for io::Stderr {
     /// Whoever shares it may have made it non-blocking.
     fn wait(&mut self) {
-        let mut place = [PollFd::new(&*self, PollFlags::OUT)];
+        let mut writable = [PollFd::new(&*self, PollFlags::OUT)];
         // Interrupted or not, the next write tells.
-        poll(&mut place, None).unwrap_or_default();
+        poll(&mut writable, None).unwrap_or_default();
     }
 }
 

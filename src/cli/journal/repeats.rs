@@ -73,7 +73,7 @@ struct Seen {
 
 impl Room {
     /// Whether the warning is to be written in a room for so many lines; where not, it is counted.
-    fn admits(&mut self, place: Identifier, about: About, room: usize) -> bool {
+    fn admits(&mut self, callsite: Identifier, about: About, room: usize) -> bool {
         let full = self.written >= room;
         // Of webhooks there are many; of texts that name none as many as the code has.
         let (name, spare) = if about.webhook.is_empty() {
@@ -81,7 +81,7 @@ impl Room {
         } else {
             (about.webhook.clone(), 0)
         };
-        let key = (place, name);
+        let key = (callsite, name);
         let known = self.seen.contains_key(&key);
         if full && !known && (spare == 0 || self.seen.len() >= room + spare) {
             self.others += 1;
@@ -114,14 +114,14 @@ impl Repeats {
         }
         let mut about = About::default();
         event.record(&mut about);
-        let place = event.metadata().callsite();
+        let callsite = event.metadata().callsite();
         let now = self.clock.instant();
         let mut window = self.lock();
         window.begun.get_or_insert(now);
         if about.repeats {
-            window.events.admits(place, about, ABOUT_EVENTS)
+            window.events.admits(callsite, about, ABOUT_EVENTS)
         } else {
-            window.daemon.admits(place, about, ABOUT_DAEMON)
+            window.daemon.admits(callsite, about, ABOUT_DAEMON)
         }
     }
 

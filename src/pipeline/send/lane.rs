@@ -1,6 +1,6 @@
 //! A lane: one webhook's queue in memory, and what is known of the rest of it in the log.
 //!
-//! A lane is bounded. What does not fit stays in the log as pending rows, and `more` says that
+//! A lane is bounded. What does not fit stays in the log as pending rows, and `log_has_more` says that
 //! there are such rows due by now; while it is set nothing is queued past them, so a webhook gets
 //! its deliveries in the order in which they are due. `held` are the ids that this process has
 //! taken out of the log and not yet recorded: a refill passes them over.
@@ -66,9 +66,9 @@ pub(super) struct State<E> {
     /// Bytes of their bodies.
     flying_bytes: usize,
     /// Whether the next delivery waited for bytes in flight: whoever lands looks again.
-    short: bool,
+    waits_for_bytes: bool,
     /// Whether the log may hold due rows that are not in memory.
-    more: bool,
+    log_has_more: bool,
     /// Whether the lane is on the list of those to be filled again.
     listed: bool,
     /// The lane is listed when its queue is no longer than this: half of what it had when it could
@@ -132,8 +132,8 @@ impl<E> Lane<E> {
             overflows: false,
             active: 0,
             flying_bytes: 0,
-            short: false,
-            more: false,
+            waits_for_bytes: false,
+            log_has_more: false,
             listed: false,
             low_rows: 0,
             in_line: false,
@@ -230,7 +230,7 @@ impl<E> State<E> {
     pub(super) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
         let rows = self.queue.len() + self.promised.0;
         let full = rows >= self.queue_rows || self.bytes + self.promised.1 >= most_bytes;
-        if self.target.is_none() || self.more || self.overflows || full && rows > 0 {
+        if self.target.is_none() || self.log_has_more || self.overflows || full && rows > 0 {
             self.overflows = true;
             return false;
         }
@@ -251,8 +251,8 @@ impl<E> State<E> {
         if self.target.is_none() {
             return false;
         }
-        if !self.more {
-            self.more = true;
+        if !self.log_has_more {
+            self.log_has_more = true;
             self.low_rows = self.queue.len() / 2;
         }
         self.list_if_low()
@@ -303,7 +303,7 @@ impl<E> State<E> {
         self.bytes -= due.body.len();
         self.flying_bytes += due.body.len();
         self.taken += 1;
-        let refill = self.more && self.list_if_low();
+        let refill = self.log_has_more && self.list_if_low();
         Some(Leased {
             due,
             target,
@@ -316,14 +316,14 @@ impl<E> State<E> {
     pub(super) fn next_fits(&mut self, most_bytes: usize) -> bool {
         let next = self.queue.front().map_or(0, |due| due.body.len());
         let fits = self.flying_bytes == 0 || self.flying_bytes + next <= most_bytes;
-        self.short |= !fits;
+        self.waits_for_bytes |= !fits;
         fits
     }
 
     /// A request of so many bytes has ended. True where others waited for that.
     pub(super) fn landed(&mut self, bytes: usize) -> bool {
         self.flying_bytes -= bytes;
-        std::mem::take(&mut self.short)
+        std::mem::take(&mut self.waits_for_bytes)
     }
 
     /// Lets go of a delivery whose attempt is in the log: under the lock of that commit.
@@ -378,14 +378,14 @@ impl<E> State<E> {
         if self.next_due_ms.is_some_and(|known| known <= at_ms) {
             self.next_due_ms = None;
         }
-        self.more = true;
+        self.log_has_more = true;
         self.list_if_low()
     }
 
     /// Takes note of a refill: whether the log may hold more that is due.
     pub(super) fn refilled(&mut self, more: bool) {
         self.listed = false;
-        self.more = more;
+        self.log_has_more = more;
         self.low_rows = self.queue.len() / 2;
     }
 
@@ -400,7 +400,7 @@ impl<E> State<E> {
                 self.lose(due.id);
             }
             self.bytes = 0;
-            self.more = false;
+            self.log_has_more = false;
             self.next_due_ms = None;
         }
     }

@@ -157,8 +157,8 @@ fn lately(
         .query_map(params![span, since_ms], |row| {
             let attempts = row.get(1)?;
             let mut within = [0; LOG_BUCKETS];
-            for (place, count) in within.iter_mut().enumerate() {
-                *count = row.get(place + 3)?;
+            for (index, count) in within.iter_mut().enumerate() {
+                *count = row.get(index + 3)?;
             }
             let lately = Lately {
                 attempts,
@@ -176,8 +176,8 @@ fn percentile(attempts: i64, within: &[i64], percent: i64) -> Option<i64> {
     if attempts == 0 {
         return None;
     }
-    let place = within.iter().position(|n| n * 100 >= attempts * percent);
-    Some(place.map_or(ABOVE_MS, |place| LOG_EDGES_MS[place]))
+    let index = within.iter().position(|n| n * 100 >= attempts * percent);
+    Some(index.map_or(ABOVE_MS, |index| LOG_EDGES_MS[index]))
 }
 
 fn by_hour(
@@ -193,8 +193,8 @@ fn by_hour(
     )?;
     let mut rows = statement.query([first, this_hour])?;
     while let Some(row) = rows.next()? {
-        let place = usize::try_from((row.get::<_, i64>(1)? - first) / HOUR_MS).unwrap_or(0);
-        if let Some(hour) = hours.entry(row.get(0)?).or_default().get_mut(place) {
+        let index = usize::try_from((row.get::<_, i64>(1)? - first) / HOUR_MS).unwrap_or(0);
+        if let Some(hour) = hours.entry(row.get(0)?).or_default().get_mut(index) {
             hour.attempts += row.get::<_, i64>(2)?;
             hour.failures += row.get::<_, i64>(3)?;
         }
