@@ -253,3 +253,54 @@ fn what_memory_takes_is_queued_and_what_it_lets_go_of_is_found() {
     let found = store.due("a", NOW, 9, usize::MAX, &|_| false).unwrap();
     assert_eq!(found, dues, "after a crash");
 }
+
+/// Beyond the log's size the rows of the shape before go first, each delivery whole, and what was pending
+/// then goes with its later attempt. What was cancelled there goes by its days.
+#[test]
+fn rows_of_the_shape_before_go_early_and_what_is_pending_stays() {
+    let log = before();
+    let mut store = log.open();
+    let nothing = SizeBounds {
+        file: 0,
+        used: 0,
+        wal: WalBounds::NONE,
+    };
+    let shrink = |store: &mut Store| {
+        let mut deleted = 0;
+        for _ in 0..100 {
+            let shrunk = store.shrink(&nothing, 9, NOW, &|_, _| false).unwrap();
+            deleted += shrunk.deleted;
+            if !shrunk.more {
+                return deleted;
+            }
+        }
+        panic!("it does not end");
+    };
+    let ids = |view: &str| {
+        let ids = "SELECT coalesce(group_concat(id), '') FROM (SELECT id FROM";
+        log.ask::<String>(&format!("{ids} {view} ORDER BY id)"))
+    };
+    assert_eq!(shrink(&mut store), 2);
+    assert_eq!((ids("delivery"), ids("log")), ("3,4".into(), "3".into()));
+    let due = store.due("b", NOW, 9, usize::MAX, &|_| false).unwrap();
+    assert_eq!(&*due[0].body, "{\"n\":\"\u{e4}\"}".as_bytes());
+
+    store
+        .record(&[attempt(&due[0], NOW, Verdict::Delivered)])
+        .unwrap();
+    assert_eq!(ids("log"), "3,4");
+    assert_eq!(shrink(&mut store), 1);
+    assert_eq!((ids("delivery"), ids("log")), ("4".into(), String::new()));
+    assert_eq!(
+        (ids("payload"), ids("old_payload")),
+        (String::new(), "3".into())
+    );
+
+    // Nothing is left of the highest ids, and none is given again.
+    let dues = store.admit_all(&admission(5..=5, &["a"]), NOW).unwrap();
+    assert_eq!(dues[0].id.get(), 5);
+    store
+        .record(&[attempt(&dues[0], NOW, Verdict::Delivered)])
+        .unwrap();
+    assert_eq!(ids("log"), "5");
+}
