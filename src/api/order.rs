@@ -149,6 +149,10 @@ fn not_again(why: RedeliverError) -> (StatusCode, &'static str) {
             StatusCode::CONFLICT,
             "its webhook is inactive or has left the configuration",
         ),
+        RedeliverError::NotKept => (
+            StatusCode::CONFLICT,
+            "it was delivered and its body was not kept; `webhooksd replay` reads the outbox",
+        ),
     }
 }
 

@@ -78,7 +78,9 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
 With -v also:
   request_headers, request_body         lines of Name: value, and the body
   response_headers, response_body       null where there was no answer
-  response_truncated                    whether there was more of it than was kept";
+  response_truncated                    whether there was more of it than was kept
+  not_kept                              which of the two bodies are null for they were not kept;
+                                        absent where there is none";
 
 fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{SHAPE}")

@@ -81,6 +81,7 @@ pub(super) static LOG: Keys = Keys {
         key("path", "path = \"log.db\""),
         key("keep_days", "keep_days = 30"),
         key("max_size", "max_size = \"10GB\""),
+        key("bodies", "bodies = \"failed\""),
     ],
 };
 

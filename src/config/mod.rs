@@ -35,7 +35,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::model::Webhook;
+use crate::model::{Bodies, Webhook};
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub(crate) use draft::{Draft, Key};
@@ -135,6 +135,8 @@ pub struct Log {
     /// The size in bytes, its WAL's among it, beyond which the oldest finished work goes before its
     /// time; `None`: there is no such size.
     pub max_bytes: Option<u64>,
+    /// Whose bodies stay.
+    pub bodies: Bodies,
 }
 
 /// `[delivery]`.

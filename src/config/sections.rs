@@ -11,6 +11,7 @@ use super::diagnostic::Findings;
 use super::section::{Given, Section};
 use super::size as sizes;
 use super::{Delivery, Log, Metrics, Outbox, Socket};
+use crate::model::Bodies;
 
 /// A century: far more is a slip of the keys.
 const MAX_KEEP_DAYS: u32 = 36_500;
@@ -76,6 +77,7 @@ impl Sections<'_> {
             path: self.path(section, "log", "log.db", found),
             keep_days: keep_days(section, found),
             max_bytes: max_bytes(section, found),
+            bodies: bodies(section, found),
         }
     }
 
@@ -205,6 +207,21 @@ fn max_bytes(section: &Section<'_, '_>, found: &mut Findings) -> Option<u64> {
     let range = LEAST_LOG_BYTES..=MOST_LOG_BYTES;
     let why = "the log and its -wal together";
     sizes::size(section, "max_size", range, why, found).map(|given| given.value)
+}
+
+fn bodies(section: &Section<'_, '_>, found: &mut Findings) -> Bodies {
+    let Some(text) = section.text("bodies", found) else {
+        return Bodies::default();
+    };
+    let known = Bodies::ALL.into_iter().find(|b| b.name() == text.value);
+    known.unwrap_or_else(|| {
+        found.error(
+            text.at,
+            "bodies must be \"all\" or \"failed\"",
+            "write bodies = \"failed\" to keep none of what was delivered, or leave it out",
+        );
+        Bodies::default()
+    })
 }
 
 fn mode(section: &Section<'_, '_>, found: &mut Findings) -> u32 {

@@ -175,6 +175,7 @@ pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfi
             log_days: config.log.keep_days,
             log: config.log.path.clone(),
             log_max_bytes: config.log.max_bytes,
+            log_bodies: config.log.bodies,
             outbox_days: config.outbox.keep_days,
             outbox: config.outbox.path.clone(),
         },

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::error::Doing;
 use super::faults::DoingWith as _;
-use super::{Error, Reader, Store, insert, next, schema, words};
+use super::{Error, Reader, Store, bodies, insert, next, schema, words};
 use crate::model::{
     DeliveryId, Due, EventId, FanOut, Generation, IdRange, ReplayId, TimeWindow, Trigger,
 };
@@ -32,6 +32,8 @@ pub enum RedeliverError {
     Pending,
     /// Its webhook gets nothing by today's configuration.
     Unserved,
+    /// It was delivered, and its body was not kept.
+    NotKept,
 }
 
 /// A new delivery's id and its webhook, or why there is none.
@@ -202,6 +204,9 @@ fn redeliver(
     }
     if !is_served(&webhook) {
         return Ok(Err(RedeliverError::Unserved));
+    }
+    if !bodies::is_kept(t, id)? {
+        return Ok(Err(RedeliverError::NotKept));
     }
     let row = t
         .prepare_cached("INSERT INTO redelivery (delivery_id) VALUES (?1)")?

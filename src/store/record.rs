@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Transaction, params};
 
+use super::bodies::{forget, keeps_answer};
 use super::books::Books;
 use super::headers::{share_answer, share_request};
 use super::rows::{self, Insert, Values};
 use super::texts::Cell;
 use super::{Error, Store, next, words};
-use crate::model::{Attempt, AttemptId, DeliveryId, Verdict};
+use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, Verdict};
 
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
@@ -49,9 +50,12 @@ impl Store {
     /// # Errors
     /// The log can't be written: then none of them is in it, and the deliveries are still pending.
     pub fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
+        let bodies = self.bodies;
         let last_id = self.transact_by_heart("record attempts", |t, books| {
             let again = settle(t, attempts)?;
-            insert(t, books, attempts, &again)
+            let last_id = insert(t, (books, bodies), attempts, &again)?;
+            forget(t, bodies, attempts)?;
+            Ok(last_id)
         })?;
         for attempt in attempts {
             self.tally.add(
@@ -70,7 +74,7 @@ impl Store {
 /// Returns the id of the last row. `again`: what was delivered before.
 fn insert(
     t: &Transaction<'_>,
-    books: &mut Books,
+    (books, bodies): (&mut Books, Bodies),
     attempts: &[Attempt],
     again: &HashSet<DeliveryId>,
 ) -> rusqlite::Result<AttemptId> {
@@ -80,9 +84,12 @@ fn insert(
         id += 1;
         let webhook_id = books.webhook(t, &attempt.due.webhook)?;
         books.note(t, AttemptId::new(id), webhook_id)?;
+        let answer = attempt.exchange.result.as_ref().ok();
         let again = attempt.verdict == Verdict::Delivered && again.contains(&attempt.due.id);
         bind_delivery(attempt, (id, webhook_id, again), values)?;
-        bind_exchange(t, books, attempt, &mut words, values)
+        bind_exchange(t, books, attempt, &mut words, values)?;
+        let body = answer.filter(|_| keeps_answer(bodies, attempt));
+        values.add(body.map(|answer| text_or_blob(&answer.body)))
     })?;
     Ok(AttemptId::new(id))
 }
@@ -131,6 +138,7 @@ fn bind_delivery(
     })
 }
 
+/// All but the answer's body, which is the last.
 fn bind_exchange(
     t: &Transaction<'_>,
     books: &mut Books,
@@ -169,8 +177,7 @@ fn bind_exchange(
     };
     values.add(date)?;
     values.add(answer.map(|a| a.truncated))?;
-    values.add(headers)?;
-    values.add(answer.map(|a| text_or_blob(&a.body)))
+    values.add(headers)
 }
 
 /// The signature and the headers.

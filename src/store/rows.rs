@@ -5,6 +5,7 @@
 //! books at a statement's end. So rows are inserted in groups: 32 in one statement take a quarter
 //! less CPU than 32 statements. What the columns mean is said by the callers.
 
+use rusqlite::types::FromSql;
 use rusqlite::{CachedStatement, ToSql, Transaction};
 
 /// Rows in one statement, largest first. More than 32 gain nothing, and each is kept prepared.
@@ -74,6 +75,16 @@ pub(super) fn delete<I: ToSql + Copy>(
         }
     }
     Ok(deleted)
+}
+
+/// The ids that a query of one column finds.
+pub(super) fn ids<C: FromIterator<I>, I: FromSql>(
+    t: &Transaction<'_>,
+    sql: &str,
+) -> rusqlite::Result<C> {
+    let mut statement = t.prepare_cached(sql)?;
+    let ids = statement.query_map([], |row| row.get(0))?;
+    ids.collect()
 }
 
 /// Takes the values of rows, in the order of their columns.

@@ -21,10 +21,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
+    include_str!("schema/0006.sql"),
 ];
 
-/// The version that the views are of.
-const VIEWS_OF: usize = 5;
+/// The versions that views and triggers are made anew for. They are gone before the migration's own SQL,
+/// which may change what they read, and are made as they are today behind it.
+const MAKE_VIEWS: &[usize] = &[5, 6];
 
 const VIEWS: &str = include_str!("views/views.sql");
 
@@ -65,11 +67,21 @@ pub(super) fn has_earlier(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Takes the tables of the shape before away if nothing is in them; else the views read them as well.
 fn make_views(t: &Transaction<'_>) -> rusqlite::Result<()> {
-    let empty = is_earlier_empty(t)?;
-    if empty {
+    let mut with_earlier = has_earlier(t)?;
+    if with_earlier && is_earlier_empty(t)? {
         t.execute_batch(NOTHING_EARLIER)?;
+        with_earlier = false;
     }
-    t.execute_batch(&views(!empty))
+    t.execute_batch(&views(with_earlier))
+}
+
+/// Takes what [`make_views`] makes away; its triggers first, for those of a view would go with it.
+fn drop_views(t: &Transaction<'_>) -> rusqlite::Result<()> {
+    t.execute_batch(
+        "DROP TRIGGER IF EXISTS redelivery_made; DROP TRIGGER IF EXISTS redelivery_checked;
+         DROP VIEW IF EXISTS health; DROP VIEW IF EXISTS failed; DROP VIEW IF EXISTS log;
+         DROP VIEW IF EXISTS delivery;",
+    )
 }
 
 /// Whether nothing is in the tables of the shape before, which are there.
@@ -82,10 +94,7 @@ pub(super) fn is_earlier_empty(t: &Transaction<'_>) -> rusqlite::Result<bool> {
 
 /// The same, once retention has emptied them.
 pub(super) fn end_transition(t: &Transaction<'_>) -> rusqlite::Result<()> {
-    t.execute_batch(
-        "DROP TRIGGER redelivery_made; DROP TRIGGER redelivery_checked;
-         DROP VIEW health; DROP VIEW failed; DROP VIEW log; DROP VIEW delivery;",
-    )?;
+    drop_views(t)?;
     make_views(t)
 }
 
@@ -130,8 +139,14 @@ pub(super) fn is_of_today(connection: &Connection, path: &Path) -> Result<bool, 
 
 fn apply(connection: &mut Connection, sql: &str, version: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let of_it = |version: &&usize| MIGRATIONS.get(**version - 1) == Some(&sql);
+    let makes_views = MAKE_VIEWS.iter().find(of_it);
+    // The first of them takes away itself what was there before it.
+    if makes_views.is_some_and(|version| *version > MAKE_VIEWS[0]) {
+        drop_views(&transaction)?;
+    }
     transaction.execute_batch(sql)?;
-    if sql == MIGRATIONS[VIEWS_OF - 1] {
+    if makes_views.is_some() {
         make_views(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

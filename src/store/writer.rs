@@ -15,7 +15,7 @@ use super::passes::{ClampPass, EarlyPass, SweepPass};
 use super::tally::Tally;
 use super::wal::WalBounds;
 use super::{create, schema};
-use crate::model::crash;
+use crate::model::{Bodies, crash};
 
 /// The one writer of log.db. `Send`, not `Sync`: the caller keeps it in a mutex and calls it from
 /// threads that may block. Every call is short, for its arguments bound it.
@@ -40,6 +40,8 @@ pub struct Store {
     pub(super) sweep: SweepPass,
     /// Where the look for what goes early goes on.
     pub(super) early: EarlyPass,
+    /// Whose bodies stay.
+    pub(super) bodies: Bodies,
     /// How long the WAL may get.
     pub(super) wal: WalBounds,
 }
@@ -72,6 +74,7 @@ impl Store {
             clamp: ClampPass::default(),
             sweep: SweepPass::default(),
             early: EarlyPass::default(),
+            bodies: Bodies::default(),
             wal: WalBounds::default(),
         };
         store.lost.tell();

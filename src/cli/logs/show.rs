@@ -90,6 +90,8 @@ struct Text<'a> {
     response_headers: Option<&'a str>,
     response_body: Option<&'a str>,
     response_truncated: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_kept: Vec<&'static str>,
 }
 
 impl Show {
@@ -226,17 +228,13 @@ fn details(row: &LogRow, said: &LogText) -> String {
     if let Some(note) = &row.note {
         block.push_str(&format!("  ({})\n", text::line(note)));
     }
-    exchange(
-        &mut block,
-        &said.request_headers,
-        said.request_body.as_deref(),
-        '>',
-    );
+    let (request, response) = bodies(row, said);
+    exchange(&mut block, &said.request_headers, request, '>');
     if let Some(headers) = &said.response_headers {
         if let Some(status) = row.status {
             block.push_str(&format!("  < {status}\n"));
         }
-        exchange(&mut block, headers, said.response_body.as_deref(), '<');
+        exchange(&mut block, headers, response, '<');
         if said.response_truncated {
             block.push_str("  < (there was more than was kept)\n");
         }
@@ -259,18 +257,47 @@ fn took(row: &LogRow) -> String {
     }
 }
 
+/// A body, as far as the log has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body<'a> {
+    Is(&'a str),
+    /// There was one or none: the log keeps those of what failed alone.
+    NotKept,
+    /// Nothing was answered, or the delivery is gone.
+    None,
+}
+
+/// The request's and the answer's.
+fn bodies<'a>(row: &LogRow, said: &'a LogText) -> (Body<'a>, Body<'a>) {
+    let body = |text: &'a Option<String>, was: bool| match text {
+        Some(text) => Body::Is(text),
+        None if was => Body::NotKept,
+        None => Body::None,
+    };
+    let answered = said.response_headers.is_some();
+    (
+        body(&said.request_body, row.event.is_some()),
+        body(&said.response_body, answered),
+    )
+}
+
 /// Headers and body, each line with the sign of its direction.
-fn exchange(block: &mut String, headers: &str, body: Option<&str>, sign: char) {
+fn exchange(block: &mut String, headers: &str, body: Body<'_>, sign: char) {
     let indent = format!("  {sign} ");
     block.push_str(&text::block(headers, &indent));
-    if let Some(body) = body.filter(|body| !body.is_empty()) {
-        block.push_str(&format!("  {sign}\n"));
-        block.push_str(&text::block(body, &indent));
+    match body {
+        Body::Is(body) if !body.is_empty() => {
+            block.push_str(&format!("  {sign}\n"));
+            block.push_str(&text::block(body, &indent));
+        }
+        Body::NotKept => block.push_str(&format!("  {sign} (body not kept)\n")),
+        Body::Is(_) | Body::None => {}
     }
 }
 
 fn json_line<'a>(row: &'a LogRow, said: Option<&'a LogText>) -> Line<'a> {
     let [name_ms, connect_ms, tls_ms, head_ms, body_ms] = row.phases_ms;
+    let (request, response) = said.map_or((Body::None, Body::None), |said| bodies(row, said));
     Line {
         v: 1,
         id: row.id,
@@ -303,6 +330,10 @@ fn json_line<'a>(row: &'a LogRow, said: Option<&'a LogText>) -> Line<'a> {
             response_headers: said.response_headers.as_deref(),
             response_body: said.response_body.as_deref(),
             response_truncated: said.response_truncated,
+            not_kept: [("request_body", request), ("response_body", response)]
+                .into_iter()
+                .filter_map(|(name, body)| (body == Body::NotKept).then_some(name))
+                .collect(),
         }),
     }
 }

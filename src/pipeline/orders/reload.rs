@@ -77,6 +77,7 @@ impl<T: Transport> Dispatch<T> {
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
         log.register(&registered, self.clock().now_ms())?;
+        log.keep_bodies(change.retention.log_bodies);
         Ok(self.exchange_lanes(log, change))
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Webhook;
+use crate::model::{Bodies, Webhook};
 
 /// What a configuration asks of the pipeline, with its endpoints already made.
 pub struct PipelineConfig<E> {
@@ -40,6 +40,8 @@ pub struct Retention {
     pub log: PathBuf,
     /// The size in bytes that the log, its WAL among it, is kept below; `None`: any.
     pub log_max_bytes: Option<u64>,
+    /// Whose bodies stay in the log.
+    pub log_bodies: Bodies,
     /// Days of the outbox after an event was taken; 0 for ever.
     pub outbox_days: u32,
     /// The outbox.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::rng::Rng;
-use crate::model::{Dialect, Pattern, Webhook};
+use crate::model::{Bodies, Dialect, Pattern, Webhook};
 use crate::pipeline::{PipelineConfig, Retention};
 
 /// The events of a simulated application.
@@ -26,6 +26,8 @@ pub(super) struct Subscriptions {
     pub(super) max_in_flight: usize,
     /// What the log's size is kept below; the same all through a run.
     pub(super) log_max_bytes: Option<u64>,
+    /// Whose bodies stay.
+    pub(super) log_bodies: Bodies,
     log_days: u32,
     outbox_days: u32,
 }
@@ -36,6 +38,7 @@ impl Subscriptions {
             webhooks: Vec::new(),
             max_in_flight: rng.size(1, 6),
             log_max_bytes: None,
+            log_bodies: Bodies::All,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
         };
@@ -90,6 +93,7 @@ impl Subscriptions {
                 outbox: outbox.to_owned(),
                 log: log.to_owned(),
                 log_max_bytes: self.log_max_bytes,
+                log_bodies: self.log_bodies,
             },
         }
     }

@@ -114,8 +114,8 @@ impl Reader {
         read().doing("read what became of an event")
     }
 
-    /// The bodies that were made for the event in a generation, one for each dialect: its name and the
-    /// bytes.
+    /// The bodies that were made for the event in a generation and kept, one for each dialect: its name
+    /// and the bytes.
     ///
     /// # Errors
     /// The log can't be read.
@@ -125,7 +125,7 @@ impl Reader {
         event_id: EventId,
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
         const NOW: &str = "SELECT DISTINCT d.dialect, CAST(p.body AS BLOB) FROM delivery d JOIN payload p ON p.id = d.payload_id
-          WHERE d.event_id = ?2 AND d.generation = ?1";
+          WHERE d.event_id = ?2 AND d.generation = ?1 AND p.body IS NOT NULL";
         const EARLIER: &str = "SELECT DISTINCT d.dialect, CAST(p.body AS BLOB) FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id
           WHERE d.event_id = ?2 AND d.generation = ?1";
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
@@ -160,7 +160,7 @@ impl Reader {
         const NOW: &str =
             "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
            FROM delivery d JOIN payload p ON p.id = d.payload_id
-          WHERE d.event_id = ?1 AND d.dialect = ?2";
+          WHERE d.event_id = ?1 AND d.dialect = ?2 AND p.body IS NOT NULL";
         const EARLIER: &str =
             "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
            FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id

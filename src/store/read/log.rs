@@ -92,11 +92,12 @@ pub(crate) struct LogRow {
 pub(crate) struct LogText {
     /// Lines of `Name: value`, as sent.
     pub request_headers: String,
-    /// The body sent; `None` where the delivery is gone.
+    /// The body sent; `None` where the delivery is gone, or its body was not kept.
     pub request_body: Option<String>,
     /// Lines of `name: value`; `None` where there was no answer.
     pub response_headers: Option<String>,
-    /// The body answered, with U+FFFD for what is not UTF-8.
+    /// The body answered, with U+FFFD for what is not UTF-8; `None` where it was not kept, or there was
+    /// no answer.
     pub response_body: Option<String>,
     /// Whether there was more of it than was kept.
     pub response_truncated: bool,

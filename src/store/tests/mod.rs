@@ -3,6 +3,7 @@
 //! What is shared here makes admissions and attempts as the pipeline does. Time is what a test says
 //! it is, but for the view `health`, which asks SQLite for the time.
 
+mod bodies;
 mod early;
 mod faulty;
 mod files;

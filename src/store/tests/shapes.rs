@@ -23,7 +23,7 @@ INSERT INTO attempt (delivery_id, webhook, number, time, outcome, status, durati
   (3, 'b', 1, 6, 'retry', NULL, 2500, 'refused', 'https://h/', 'A: b', NULL, NULL);
 ";
 
-fn before() -> Log {
+pub(super) fn before() -> Log {
     let log = Log::new();
     create::create(&log.path).unwrap();
     let connection = connect::writer(&log.path, crate::model::Vfs::default()).unwrap();

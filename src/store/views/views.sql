@@ -57,6 +57,14 @@ CREATE TRIGGER redelivery_checked BEFORE INSERT ON redelivery BEGIN
    WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = NEW.delivery_id);
   SELECT RAISE(ABORT, 'redelivery: that delivery is still pending')
    WHERE (SELECT state FROM delivery WHERE id = NEW.delivery_id) = 'pending';
+  SELECT RAISE(ABORT, 'redelivery: the body of that delivery was not kept')
+   WHERE EXISTS (SELECT 1 FROM delivery d JOIN payload p ON p.id = d.payload_id
+                  WHERE d.id = NEW.delivery_id AND p.body IS NULL)
+-- earlier {
+     AND NOT EXISTS (SELECT 1 FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id
+                      WHERE d.id = NEW.delivery_id AND p.body IS NOT NULL)
+-- } earlier
+  ;
 END;
 CREATE TRIGGER redelivery_made AFTER INSERT ON redelivery BEGIN
   UPDATE redelivery
@@ -67,11 +75,12 @@ CREATE TRIGGER redelivery_made AFTER INSERT ON redelivery BEGIN
    WHERE id = NEW.id;
 -- earlier {
   INSERT OR IGNORE INTO webhook_name (name) SELECT webhook FROM old_delivery WHERE id = NEW.delivery_id;
-  INSERT OR IGNORE INTO payload (id, generation, event_id, event, dialect, size, body)
+  INSERT INTO payload (id, generation, event_id, event, dialect, size, body)
   SELECT p.id, p.generation, p.event_id, d.event,
          CASE p.dialect WHEN 'bold-cms' THEN 0 WHEN 'bold-factory' THEN 1 WHEN 'openboxes-lift' THEN 2 ELSE p.dialect END,
          length(CAST(p.body AS BLOB)), p.body
-    FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id WHERE d.id = NEW.delivery_id;
+    FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id WHERE d.id = NEW.delivery_id
+      ON CONFLICT (id) DO UPDATE SET body = excluded.body WHERE body IS NULL;
 -- } earlier
   INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
   SELECT (SELECT new_delivery_id FROM redelivery WHERE id = NEW.id),
