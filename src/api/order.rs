@@ -142,18 +142,13 @@ fn refused(webhook: &str, refused: &OrderError) -> HttpError {
 }
 
 fn not_again(why: RedeliverError) -> (StatusCode, &'static str) {
-    match why {
-        RedeliverError::Unknown => (StatusCode::NOT_FOUND, "no delivery has that id"),
-        RedeliverError::Pending => (StatusCode::CONFLICT, "that delivery is still pending"),
-        RedeliverError::Unserved => (
-            StatusCode::CONFLICT,
-            "its webhook is inactive or has left the configuration",
-        ),
-        RedeliverError::NotKept => (
-            StatusCode::CONFLICT,
-            "it was delivered and its body was not kept; `webhooksd replay` reads the outbox",
-        ),
-    }
+    let words = match why {
+        RedeliverError::Unknown => return (StatusCode::NOT_FOUND, "no delivery has that id"),
+        RedeliverError::Pending => "that delivery is still pending",
+        RedeliverError::Unserved => "its webhook is inactive or has left the configuration",
+        RedeliverError::NotKept => "its body was not kept; `webhooksd replay` reads the outbox",
+    };
+    (StatusCode::CONFLICT, words)
 }
 
 impl Api {

@@ -2,7 +2,6 @@
 //!
 //! The words of each error are held by `tests/it/config/*.stderr`; here are the rules behind them.
 
-mod bodies;
 mod leaks;
 mod shipped;
 mod sizes;

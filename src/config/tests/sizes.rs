@@ -1,6 +1,7 @@
-//! `[log] max_size`: what is taken, and what is refused with what to write instead.
+//! `[log] max_size` and `bodies`: what is taken, and what is refused with what to write instead.
 
 use super::{HOOK, parse_plain};
+use crate::model::Bodies;
 
 fn log(line: &str) -> String {
     format!("[log]\n{line}\n{HOOK}")
@@ -72,6 +73,28 @@ fn what_is_no_size_is_refused_at_its_place_with_what_to_write() {
         assert!(
             told.contains(message) && told.contains(fix),
             "{line}: {told}"
+        );
+    }
+}
+
+#[test]
+fn all_bodies_stay_unless_it_is_written_otherwise() {
+    let bodies = |text: &str| parse_plain(text).unwrap().log.bodies;
+    assert_eq!(bodies(HOOK), Bodies::All);
+    assert_eq!(bodies(&log("bodies = 'all'")), Bodies::All);
+    assert_eq!(bodies(&log("bodies = 'failed'")), Bodies::Failed);
+}
+
+#[test]
+fn another_word_is_refused_at_its_place() {
+    for value in ["'Failed'", "''", "'none'"] {
+        let report = parse_plain(&log(&format!("bodies = {value}"))).unwrap_err();
+        assert_eq!(report.diagnostics.len(), 1, "{value}");
+        let told = report.to_string();
+        assert!(told.contains(":2:10: "), "{told}");
+        assert!(
+            told.contains("bodies must be \"all\" or \"failed\""),
+            "{told}"
         );
     }
 }
