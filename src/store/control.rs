@@ -257,12 +257,12 @@ impl Ended {
 }
 
 /// What there is to ask, the rows of the shape before first, for their ids are lower.
-fn ended_in(connection: &rusqlite::Connection) -> rusqlite::Result<&'static [&'static str]> {
-    Ok(if schema::has_earlier(connection)? {
+fn ended_in(with_earlier: bool) -> &'static [&'static str] {
+    if with_earlier {
         &[ENDED[1], ENDED[0]]
     } else {
         &ENDED[..1]
-    })
+    }
 }
 
 impl Reader {
@@ -334,10 +334,10 @@ impl Reader {
     ) -> Result<Vec<DeliveryId>, Error> {
         let read = || -> rusqlite::Result<Vec<DeliveryId>> {
             let mut found = Vec::new();
-            for from in ended_in(&self.connection)? {
+            let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
+            for from in ended_in(with_earlier) {
                 let limit = i64::try_from(max_rows - found.len()).unwrap_or(i64::MAX);
-                let mut statement = self
-                    .connection
+                let mut statement = snapshot
                     .prepare_cached(&format!("SELECT e.id {from} ORDER BY e.id LIMIT ?7"))?;
                 let ids = (ids.after, ids.up_to);
                 let times = (window.from_ms, window.to_ms);
@@ -367,10 +367,10 @@ impl Reader {
     ) -> Result<i64, Error> {
         let count = || -> rusqlite::Result<i64> {
             let mut all = 0;
-            for from in ended_in(&self.connection)? {
+            let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
+            for from in ended_in(with_earlier) {
                 let times = (window.from_ms, window.to_ms);
-                all += self
-                    .connection
+                all += snapshot
                     .prepare_cached(&format!("SELECT count(*) {from}"))?
                     .query_row(
                         params![webhook, 0, up_to, times.0, times.1, how.state()],

@@ -71,10 +71,10 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn oldest(&self) -> Result<Option<i64>, Error> {
         let read = || -> rusqlite::Result<Option<i64>> {
-            let with_earlier = schema::has_earlier(&self.connection)?;
+            let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
             let mut oldest = None;
             for sql in OLDEST.iter().skip(usize::from(!with_earlier)) {
-                let mut statement = self.connection.prepare_cached(sql)?;
+                let mut statement = snapshot.prepare_cached(sql)?;
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
                     oldest = Some(row.get(0)?);

@@ -58,11 +58,19 @@ fn views(with_earlier: bool) -> String {
     views
 }
 
-/// Whether the tables of the shape before are there yet.
+/// Whether the tables of the shape before are there yet; for the writer, who takes them away.
 pub(super) fn has_earlier(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'old_attempt')")?
         .query_row([], |row| row.get(0))
+}
+
+/// The log as it is at one moment, for a reader, and whether those tables are there then: the writer may take
+/// them away between two reads, but not from under this.
+pub(super) fn at_once(connection: &Connection) -> rusqlite::Result<(Transaction<'_>, bool)> {
+    let snapshot = connection.unchecked_transaction()?;
+    let with_earlier = has_earlier(&snapshot)?;
+    Ok((snapshot, with_earlier))
 }
 
 /// Takes the tables of the shape before away if nothing is in them; else the views read them as well.

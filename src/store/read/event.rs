@@ -130,8 +130,12 @@ impl Reader {
           WHERE d.event_id = ?2 AND d.generation = ?1";
         let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
             let mut bodies = BTreeMap::new();
-            for sql in with_earlier(&self.connection, NOW, EARLIER)? {
-                let mut statement = self.connection.prepare_cached(sql)?;
+            let (snapshot, earlier) = schema::at_once(&self.connection)?;
+            for sql in [Some(NOW), earlier.then_some(EARLIER)]
+                .into_iter()
+                .flatten()
+            {
+                let mut statement = snapshot.prepare_cached(sql)?;
                 let mut rows = statement.query((generation, event_id))?;
                 while let Some(row) = rows.next()? {
                     let body: Vec<u8> = row.get(1)?;
@@ -167,9 +171,12 @@ impl Reader {
           WHERE d.event_id = ?1 AND d.dialect = ?2";
         let read = || {
             let (mut bodies, mut holds) = (0, None);
-            for sql in with_earlier(&self.connection, NOW, EARLIER)? {
-                let found: (i64, Option<Generation>) = self
-                    .connection
+            let (snapshot, earlier) = schema::at_once(&self.connection)?;
+            for sql in [Some(NOW), earlier.then_some(EARLIER)]
+                .into_iter()
+                .flatten()
+            {
+                let found: (i64, Option<Generation>) = snapshot
                     .prepare_cached(sql)?
                     .query_row(params![event_id, dialect.name(), text], |row| {
                         Ok((row.get(0)?, row.get(1)?))
@@ -189,16 +196,6 @@ impl Reader {
     pub(crate) fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
         webhooks(&self.connection).doing("read the webhooks")
     }
-}
-
-/// What to ask of the log: the second too where rows of the shape before are left.
-fn with_earlier(
-    connection: &Connection,
-    now: &'static str,
-    earlier: &'static str,
-) -> rusqlite::Result<impl Iterator<Item = &'static str>> {
-    let earlier = schema::has_earlier(connection)?.then_some(earlier);
-    Ok([Some(now), earlier].into_iter().flatten())
 }
 
 fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Vec<DeliveryTrace>> {

@@ -208,7 +208,7 @@ fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::
     const EARLIER: &str = "SELECT id, finished_at, origin <> 'test' AS real FROM old_delivery
       WHERE state = 'failed' AND webhook = ?1";
     let mut all = 0;
-    let with_earlier = schema::has_earlier(connection)?;
+    let (snapshot, with_earlier) = schema::at_once(connection)?;
     for from in [Some(NEWEST), with_earlier.then_some(EARLIER)]
         .into_iter()
         .flatten()
@@ -218,7 +218,7 @@ fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::
               WHERE d.finished_at > ?3 AND d.real
                 AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
         );
-        all += connection
+        all += snapshot
             .prepare_cached(&sql)?
             .query_row(params![webhook, LOOKED_THROUGH, since_ms], |row| {
                 row.get::<_, i64>(0)

@@ -133,16 +133,17 @@ impl Reader {
     pub(crate) fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
         let find = || -> rusqlite::Result<Newest> {
             let mut newest = Newest::default();
-            for shape in shapes(&self.connection)?.iter().rev() {
+            let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
+            for shape in shapes(with_earlier).iter().rev() {
                 let missing = count - newest.ids.len();
                 if missing == 0 || newest.stopped_at_ms.is_some() {
                     break;
                 }
                 let from_id = match filter.since_ms {
                     None => AttemptId::NONE,
-                    Some(ms) => first_id(&self.connection, shape.table, ms - OUT_OF_ORDER_MS)?,
+                    Some(ms) => first_id(&snapshot, shape.table, ms - OUT_OF_ORDER_MS)?,
                 };
-                let found = search(&self.connection, shape, filter, missing, from_id)?;
+                let found = search(&snapshot, shape, filter, missing, from_id)?;
                 newest.ids.extend(found.ids);
                 newest.stopped_at_ms = found.stopped_at_ms;
             }
@@ -166,9 +167,10 @@ impl Reader {
         let read = || -> rusqlite::Result<(Vec<AttemptId>, AttemptId)> {
             let (mut ids, mut last) = (Vec::new(), id);
             let mut left = looked_through;
-            for shape in shapes(&self.connection)? {
-                let mut statement = self.connection.prepare_cached(shape.after)?;
-                let mut events = self.connection.prepare_cached(shape.event)?;
+            let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
+            for shape in shapes(with_earlier) {
+                let mut statement = snapshot.prepare_cached(shape.after)?;
+                let mut events = snapshot.prepare_cached(shape.event)?;
                 let limit = i64::try_from(left).unwrap_or(i64::MAX);
                 let mut rows = statement.query(params![id, limit, filter.webhook])?;
                 while let Some(row) = rows.next()? {
@@ -274,13 +276,9 @@ const EARLIER: Shape = Shape {
 };
 
 /// The shapes that there are attempts of, the one with the older ids first.
-fn shapes(connection: &Connection) -> rusqlite::Result<&'static [Shape]> {
+fn shapes(with_earlier: bool) -> &'static [Shape] {
     const BOTH: [Shape; 2] = [EARLIER, NOW];
-    Ok(if schema::has_earlier(connection)? {
-        &BOTH
-    } else {
-        &[NOW]
-    })
+    if with_earlier { &BOTH } else { &[NOW] }
 }
 
 /// The ids from the newest down to `from_id`, newest first.

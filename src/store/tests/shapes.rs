@@ -304,3 +304,23 @@ fn rows_of_the_shape_before_go_early_and_what_is_pending_stays() {
         .unwrap();
     assert_eq!(ids("log"), "5");
 }
+
+/// Who looks whether there are rows of the shape before reads them as well, though retention takes the
+/// tables away in between.
+#[test]
+fn a_reader_meets_the_end_of_the_shape_before_whole() {
+    let log = before();
+    let mut store = log.open();
+    let connection = connect::reader(&log.path).unwrap();
+    let (snapshot, with_earlier) = schema::at_once(&connection).unwrap();
+    assert!(with_earlier);
+    store.mark(NOW).unwrap();
+    while store.sweep(NOW + HOUR, 20).unwrap().more {}
+    assert!(!schema::has_earlier(&store.connection).unwrap());
+    let rows = "SELECT count(*) FROM old_attempt";
+    let rows: i64 = snapshot.query_row(rows, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 3);
+    drop(snapshot);
+    let (_snapshot, with_earlier) = schema::at_once(&connection).unwrap();
+    assert!(!with_earlier);
+}
