@@ -185,6 +185,44 @@ impl Person {
         self.0.execute_batch("COMMIT").unwrap();
     }
 
+    /// Whether the log has the delivery's body.
+    pub(crate) fn is_kept(&self, id: i64) -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM delivery d JOIN payload p ON p.id = d.payload_id
+                     WHERE d.id = ?1 AND p.body IS NOT NULL)";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([id], |row| row.get(0)).unwrap()
+    }
+
+    /// Whether the log takes an order to send that delivery again.
+    pub(crate) fn is_redelivered(&self, id: i64) -> bool {
+        let sql = "INSERT INTO redelivery (delivery_id) VALUES (?1)";
+        self.0.execute(sql, [id]).is_ok()
+    }
+
+    /// Bodies that are gone and needed: by what is pending, owed, or ended without success.
+    pub(crate) fn bodies_lacking(&self) -> i64 {
+        let sql = "SELECT count(*) FROM payload p WHERE body IS NULL
+                      AND (EXISTS (SELECT 1 FROM queued q WHERE q.payload_id = p.id)
+                        OR EXISTS (SELECT 1 FROM parked k WHERE k.payload_id = p.id)
+                        OR EXISTS (SELECT 1 FROM ended e WHERE e.payload_id = p.id)
+                        OR EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = p.id))";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([], |row| row.get(0)).unwrap()
+    }
+
+    /// Answers' bodies of what was delivered; but for those of a request that was under way meanwhile.
+    pub(crate) fn bodies_left(&self) -> i64 {
+        let sql = "SELECT count(*) FROM attempt a WHERE a.response_body IS NOT NULL
+                      AND EXISTS (SELECT 1 FROM attempt d
+                                   WHERE d.delivery_id = a.delivery_id AND d.outcome IN (1, 3))
+                      AND NOT EXISTS (SELECT 1 FROM attempt l
+                                       WHERE l.delivery_id = a.delivery_id AND l.outcome IN (0, 2)
+                                         AND l.id > (SELECT max(d.id) FROM attempt d
+                                           WHERE d.delivery_id = a.delivery_id AND d.outcome IN (1, 3)))";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([], |row| row.get(0)).unwrap()
+    }
+
     /// `INSERT INTO redelivery`, by the simulated clock. Returns the new delivery.
     pub(crate) fn redeliver(&mut self, id: i64, now_ms: i64) -> i64 {
         let transaction = self.0.transaction().unwrap();

@@ -76,6 +76,9 @@ const ANEW: std::ops::Range<u64> = 4_500_000_000..4_500_000_100;
 /// The same each time, of weeks whose log has little room.
 const SMALL: std::ops::Range<u64> = 7_000_000_000..7_000_000_100;
 
+/// The same each time, of weeks whose log keeps the bodies of what failed alone.
+const SPARING: std::ops::Range<u64> = 14_000_000_000..14_000_000_100;
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -99,6 +102,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(BROKEN);
         seeds.extend(ANEW);
         seeds.extend(SMALL);
+        seeds.extend(SPARING);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -144,6 +148,9 @@ const ANEW_KINDS: [&str; 2] = ["newest rows given again", "tables refilled"];
 
 /// The same of weeks from [`world::small::FROM`] on.
 const SMALL_KINDS: [&str; 1] = ["work deleted early"];
+
+/// The same of weeks from [`world::sparing::FROM`] on.
+const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -235,6 +242,8 @@ fn every_seed_keeps_the_promises() {
         .count() as u64;
     let small = seeds.iter().filter(|seed| **seed >= world::small::FROM);
     let small = small.count() as u64;
+    let sparing = seeds.iter().filter(|seed| **seed >= world::sparing::FROM);
+    let sparing = sparing.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -244,6 +253,7 @@ fn every_seed_keeps_the_promises() {
     let lacking: Vec<_> = kinds
         .chain(anew_kinds.map(|kind| (kind, anew)))
         .chain(SMALL_KINDS.iter().map(|kind| (kind, small)))
+        .chain(SPARING_KINDS.iter().map(|kind| (kind, sparing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

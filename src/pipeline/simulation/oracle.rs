@@ -19,7 +19,7 @@ use super::rows::OutboxRow;
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
 use crate::model::clock::millis;
-use crate::model::{Clock, Dialect, Webhook};
+use crate::model::{Bodies, Clock, Dialect, Webhook};
 use crate::pipeline::send::UNRECORDED;
 use crate::store::person::{Debt, Person};
 
@@ -80,6 +80,8 @@ impl Sent {
 pub(super) struct Oracle {
     pub(super) trace: Trace,
     pub(super) broken: Option<String>,
+    /// Whose bodies the log keeps.
+    pub(super) bodies: Bodies,
     pub(super) rng: Rng,
     pub(super) moods: BTreeMap<String, Behavior>,
     pub(super) person: Option<Person>,
@@ -145,6 +147,7 @@ impl Oracle {
         Self {
             trace: Trace::new(),
             broken: None,
+            bodies: Bodies::All,
             rng,
             moods: BTreeMap::new(),
             person: None,

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::oracle::{Oracle, Sent, Try};
 use super::vendors::delay_ms;
-use crate::model::Dialect;
+use crate::model::{Bodies, Dialect};
 use crate::store::person::Attempted;
 
 impl Oracle {
@@ -25,7 +25,10 @@ impl Oracle {
                     self.routes = coming;
                 }
             }
-            "record attempts" => self.observe(),
+            "record attempts" => {
+                self.observe();
+                self.bodies_are_right();
+            }
             "admit events" => {
                 self.observe();
                 self.admitted();
@@ -83,6 +86,19 @@ impl Oracle {
             .collect();
         for id in ids {
             self.close(id, "cancelled");
+        }
+    }
+
+    /// Where the log keeps the bodies of what failed alone, it keeps those, and no others.
+    fn bodies_are_right(&mut self) {
+        if self.bodies == Bodies::All {
+            return;
+        }
+        let (lacking, left) = (self.person().bodies_lacking(), self.person().bodies_left());
+        if (lacking, left) != (0, 0) {
+            self.broke(&format!(
+                "{lacking} bodies are needed and gone, {left} answers of what was delivered are kept"
+            ));
         }
     }
 

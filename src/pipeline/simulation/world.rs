@@ -5,6 +5,7 @@ mod actions;
 pub(super) mod anew;
 mod changes;
 pub(super) mod small;
+pub(super) mod sparing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -223,6 +224,8 @@ impl World {
         create_if_missing(&files.outbox).unwrap();
         let mut subscriptions = Subscriptions::any(&mut rng);
         subscriptions.log_max_bytes = small::max_bytes(seed);
+        subscriptions.log_bodies = sparing::bodies(seed);
+        lock(&oracle).bodies = subscriptions.log_bodies;
         Self {
             subscriptions,
             rng,

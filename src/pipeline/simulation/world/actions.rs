@@ -103,6 +103,9 @@ impl World {
             if state.is_none_or(|state| state == "pending") {
                 continue;
             }
+            if !Self::is_kept(&mut oracle, id) {
+                continue;
+            }
             let made = oracle
                 .person
                 .as_mut()
