@@ -12,6 +12,7 @@
 )]
 
 mod awaited;
+mod bodies;
 mod changed;
 mod check;
 mod churn;
