@@ -57,6 +57,14 @@ const CANCELLED: &str = "SELECT id, payload_id, finished_at,
     FROM ended INDEXED BY ended_webhook
    WHERE webhook_id = ?1 AND state = 1 AND id > ?2 ORDER BY id LIMIT ?3";
 
+/// The same of the shape before, whose ids are lower.
+const EARLIER_CANCELLED: &str = "SELECT id, payload_id, finished_at,
+         NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = d.id AND b.id > ?4)
+         AND NOT EXISTS (SELECT 1 FROM old_attempt b WHERE b.delivery_id = d.id AND b.id > ?4)
+    FROM old_delivery d INDEXED BY delivery_ended
+   WHERE (state = 'failed' OR state = 'cancelled') AND state = 'cancelled'
+     AND webhook = (SELECT name FROM webhook_name WHERE id = ?1) AND id > ?2 ORDER BY id LIMIT ?3";
+
 /// Up to so many behind that one, and whether there is anything of the shape before. What is left of
 /// that comes first, for its ids are lower.
 pub(super) fn oldest(
@@ -110,6 +118,11 @@ pub(super) fn cancelled(
         })?
         .collect::<Result<_, _>>()?;
     let ended = i64::try_from(names.len()).unwrap_or(i64::MAX) < limit.max(WEBHOOKS);
+    let shapes: &[&str] = if schema::has_earlier(connection)? {
+        &[EARLIER_CANCELLED, CANCELLED]
+    } else {
+        &[CANCELLED]
+    };
     let mut all: Vec<Cancelled> = Vec::new();
     let mut last = first;
     for (webhook_id, webhook) in names {
@@ -117,21 +130,23 @@ pub(super) fn cancelled(
             behind = DeliveryId::default();
         }
         last = webhook_id;
-        let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
-        let mut statement = connection.prepare_cached(CANCELLED)?;
-        let rows = statement.query_map(params![webhook_id, behind, left, after], |row| {
-            Ok(Cancelled {
-                webhook: webhook.clone(),
-                finished_ms: row.get(2)?,
-                is_last: row.get(3)?,
-                work: Work {
-                    id: row.get(0)?,
-                    payload_id: row.get(1)?,
-                },
-            })
-        })?;
-        for row in rows {
-            all.push(row?);
+        for sql in shapes {
+            let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![webhook_id, behind, left, after], |row| {
+                Ok(Cancelled {
+                    webhook: webhook.clone(),
+                    finished_ms: row.get(2)?,
+                    is_last: row.get(3)?,
+                    work: Work {
+                        id: row.get(0)?,
+                        payload_id: row.get(1)?,
+                    },
+                })
+            })?;
+            for row in rows {
+                all.push(row?);
+            }
         }
         if i64::try_from(all.len()).unwrap_or(i64::MAX) >= limit {
             let behind = all.last().map_or(behind, |one| one.work.id);
