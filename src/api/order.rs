@@ -485,7 +485,7 @@ fn of_attempt(attempt: &Attempt) -> Value {
             "body_ms": ms(phases.body_us),
         },
         "peer": exchange.peer.map(|peer| peer.to_string()),
-        "request_headers": attempt.request_headers,
+        "request_headers": attempt.request_headers.text(),
         "request_body": String::from_utf8_lossy(&attempt.due.body),
         "response_headers": answer.map(|answer| answer.headers.lines()),
         "response_body": answer.map(|answer| String::from_utf8_lossy(&answer.body)),

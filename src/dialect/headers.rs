@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::sign;
-use crate::model::{Dialect, Header, Request, Secret, Webhook};
+use crate::model::{Dialect, Header, Request, Secret, Webhook, signature_of};
 
 const USER_AGENT: &str = concat!("webhooksd/", env!("CARGO_PKG_VERSION"));
 
@@ -64,6 +64,14 @@ fn signature_header(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Option
 pub(crate) fn signature(dialect: Dialect, secret: &Secret, body: &Bytes) -> (&'static str, String) {
     let (name, prefix) = names(dialect);
     (name, sign::signature(prefix, secret, body))
+}
+
+/// The signature of a request that [`request`] made; `None` where it has none.
+#[must_use]
+pub(crate) fn signature_bytes(dialect: Dialect, request: &Request) -> Option<[u8; 32]> {
+    let (name, prefix) = names(dialect);
+    let header = request.headers.iter().find(|header| header.name == name)?;
+    signature_of(header.value.strip_prefix(prefix)?)
 }
 
 /// The signature header's name, and what stands before the hex.

@@ -28,7 +28,7 @@ mod verdict;
 
 pub use envelope::body;
 pub use headers::request;
-pub(crate) use headers::signature;
+pub(crate) use headers::{signature, signature_bytes};
 pub(crate) use id::digest;
 pub use id::{event_id_text, row_id_of};
 pub(crate) use schedule::{Timeouts, longest_attempt, longest_delay_ms, sends, timeouts};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Due, Headers, Url};
+use super::{Dialect, Due, Headers, SentHeaders, Url};
 
 /// A header as it goes on the wire.
 #[derive(Clone, PartialEq, Eq)]
@@ -200,7 +200,7 @@ pub struct Attempt {
     /// The URL it went to.
     pub url: Arc<Url>,
     /// The request's headers as sent, for the log.
-    pub request_headers: String,
+    pub request_headers: SentHeaders,
     /// What the endpoint did.
     pub exchange: Exchange,
     /// What follows.

@@ -12,11 +12,11 @@ use rusqlite::{Transaction, params};
 
 use super::bodies::{forget, keeps_answer};
 use super::books::Books;
-use super::headers::{share_answer, share_request};
+use super::headers::share_answer;
 use super::rows::{self, Insert, Values};
 use super::texts::Cell;
 use super::{Error, Store, next, words};
-use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, Verdict};
+use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, SentHeaders, Verdict};
 
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
@@ -166,7 +166,7 @@ fn bind_exchange(
     values.add(failure.map(|f| f.class.name()))?;
     values.add(&attempt.error)?;
     values.add(&exchange.note)?;
-    bind_request(t, books, attempt, &mut words.shared, values)?;
+    bind_request(t, books, attempt, values)?;
     let (date, headers) = match answer {
         Some(answer) => {
             let (date, cell) =
@@ -185,18 +185,19 @@ fn bind_request(
     t: &Transaction<'_>,
     books: &mut Books,
     attempt: &Attempt,
-    shared: &mut String,
     values: &mut Values<'_, '_>,
 ) -> rusqlite::Result<()> {
-    let block = &attempt.request_headers;
-    if let Some(signature) = share_request(block, shared)
-        && let Some(row) = books.texts.row(t, shared, attempt.started_at_ms)?
+    let sent = &attempt.request_headers;
+    if let SentHeaders::Shared {
+        lines, signature, ..
+    } = sent
+        && let Some(row) = books.texts.row_of(t, lines, attempt.started_at_ms)?
     {
         values.add(signature.as_ref().map(|bytes| &bytes[..]))?;
         return values.add(row);
     }
     values.add(None::<i64>)?;
-    values.add(block)
+    values.add(sent.text())
 }
 
 fn answer_headers<'a>(

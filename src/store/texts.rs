@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{ToSql, Transaction, params};
@@ -59,6 +60,8 @@ pub(super) struct Texts {
     young: HashMap<Box<str>, Known>,
     young_bytes: usize,
     elder: HashMap<Box<str>, Known>,
+    /// By the address of one that is in memory anyhow, which it keeps there: nothing of it is read.
+    held: HashMap<usize, (Arc<str>, Known)>,
     sights: [HashSet<u64>; 2],
     hasher: RandomState,
 }
@@ -71,14 +74,24 @@ impl Texts {
         text: &str,
         time_ms: i64,
     ) -> rusqlite::Result<Option<i64>> {
+        let known = self.known(t, text, time_ms)?;
+        Ok(known.map(|known| known.id))
+    }
+
+    fn known(
+        &mut self,
+        t: &Transaction<'_>,
+        text: &str,
+        time_ms: i64,
+    ) -> rusqlite::Result<Option<Known>> {
         self.read(t)?;
         if let Some(known) = self.young.get_mut(text) {
             return used(t, text, known, time_ms).map(Some);
         }
         if let Some((text, mut known)) = self.elder.remove_entry(text) {
-            let id = used(t, &text, &mut known, time_ms)?;
+            used(t, &text, &mut known, time_ms)?;
             self.keep(text, known);
-            return Ok(Some(id));
+            return Ok(Some(known));
         }
         if text.len() > LONGEST || !self.is_second_sight(text) {
             return Ok(None);
@@ -90,7 +103,28 @@ impl Texts {
         write(t, text, known)?;
         self.next_id += 1;
         self.keep(text.into(), known);
-        Ok(Some(known.id))
+        Ok(Some(known))
+    }
+
+    /// The same of a text that many attempts hold together.
+    pub(super) fn row_of(
+        &mut self,
+        t: &Transaction<'_>,
+        text: &Arc<str>,
+        time_ms: i64,
+    ) -> rusqlite::Result<Option<i64>> {
+        let address = text.as_ptr().addr();
+        if let Some((held, known)) = self.held.get_mut(&address) {
+            return Ok(Some(used(t, held, known, time_ms)?.id));
+        }
+        let known = self.known(t, text, time_ms)?;
+        if let Some(known) = known {
+            if self.held.len() >= ROWS {
+                self.held.clear();
+            }
+            self.held.insert(address, (text.clone(), known));
+        }
+        Ok(known.map(|known| known.id))
     }
 
     /// The same, for a column.
@@ -154,12 +188,17 @@ impl Texts {
 }
 
 /// A day after it was last written down, it is so again: whole, for retention may have come between.
-fn used(t: &Transaction<'_>, text: &str, known: &mut Known, time_ms: i64) -> rusqlite::Result<i64> {
+fn used(
+    t: &Transaction<'_>,
+    text: &str,
+    known: &mut Known,
+    time_ms: i64,
+) -> rusqlite::Result<Known> {
     if time_ms - known.used_at_ms >= DAY_MS {
         known.used_at_ms = time_ms;
         write(t, text, *known)?;
     }
-    Ok(known.id)
+    Ok(*known)
 }
 
 fn write(t: &Transaction<'_>, text: &str, known: Known) -> rusqlite::Result<()> {
@@ -203,6 +242,32 @@ mod tests {
         assert_eq!(row(&mut store, "a", 8), Some(1));
         assert_eq!(row(&mut store, "b", 8), None, "sights are not kept");
         assert_eq!(row(&mut store, "b", 9), Some(2));
+    }
+
+    #[test]
+    fn a_text_that_is_held_has_the_row_of_its_words() {
+        let (_folder, mut store) = store();
+        let held = |store: &mut Store, text: &Arc<str>, time_ms| {
+            let row = |t: &Transaction<'_>, books: &mut super::super::books::Books| {
+                books.texts.row_of(t, text, time_ms)
+            };
+            store.transact_by_heart(TRY, row).unwrap()
+        };
+        let a: Arc<str> = "a".into();
+        assert_eq!([1, 2].map(|at| held(&mut store, &a, at)), [None, Some(1)]);
+        assert_eq!(row(&mut store, "a", 3), Some(1));
+        let again: Arc<str> = "a".into();
+        assert_eq!(held(&mut store, &again, 4), Some(1));
+        store.connection.execute("DELETE FROM text", []).unwrap();
+        assert_eq!(held(&mut store, &a, 2 + DAY_MS), Some(1));
+        let sql = "SELECT used_at FROM text WHERE id = 1 AND text = 'a'";
+        let used_at = |store: &Store| store.connection.query_row(sql, [], |row| row.get(0));
+        assert_eq!(used_at(&store), Ok(2 + DAY_MS), "written again after a day");
+        for n in 0..3 * ROWS {
+            let text: Arc<str> = format!("{n}").into();
+            assert!([1, 2].map(|at| held(&mut store, &text, at))[1].is_some());
+        }
+        assert!(store.books.texts.held.len() <= ROWS);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
-use super::lane::{Lane, Target};
+use super::lane::Lane;
+use super::target::Target;
 use crate::pipeline::shared::{LogGuard, PipelineConfig, Routes};
 use crate::transport::Transport;
 
@@ -29,16 +30,8 @@ impl<T: Transport> Dispatch<T> {
             let lane = lanes
                 .entry(webhook.name.clone())
                 .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds, log.lost())));
-            let url = Arc::new(webhook.url.clone());
-            self.direct_lane(
-                log,
-                lane,
-                Some(Arc::new(Target {
-                    webhook,
-                    url,
-                    endpoint,
-                })),
-            );
+            let target = Some(Arc::new(Target::new(webhook, endpoint)));
+            self.direct_lane(log, lane, target);
         }
         for lane in lanes.values().filter(|lane| !served.contains(&lane.name)) {
             self.direct_lane(log, lane, None);

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::pacing::{UNANSWERED, UNHEARD};
-use crate::model::{Attempt, DeliveryId, Due, Url, Webhook};
+use super::target::Target;
+use crate::model::{Attempt, DeliveryId, Due};
 use crate::pipeline::shared::counters::Tally;
 use crate::pipeline::shared::{Bounds, LogGuard};
 use crate::store::Lost;
@@ -25,13 +26,6 @@ pub(crate) const QUEUE_ROWS: usize = 2_048;
 
 /// Bytes of bodies queued in memory for one webhook, before what comes next is left in the log.
 pub(super) const QUEUE_BYTES: usize = 2 << 20;
-
-/// Where a webhook's requests go by today's configuration.
-pub(super) struct Target<E> {
-    pub(super) webhook: Arc<Webhook>,
-    pub(super) url: Arc<Url>,
-    pub(super) endpoint: E,
-}
 
 /// One webhook's queue.
 pub(crate) struct Lane<E> {

@@ -18,6 +18,7 @@ mod permits;
 mod results;
 mod room;
 mod schedule;
+mod target;
 mod waiters;
 mod worker;
 

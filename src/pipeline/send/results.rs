@@ -182,5 +182,5 @@ impl Results {
 fn bytes(attempt: &Attempt) -> usize {
     let answer = attempt.exchange.result.as_ref().ok();
     let answer = answer.map_or(0, |answer| answer.headers.lines().len() + answer.body.len());
-    attempt.due.body.len() + attempt.request_headers.len() + answer
+    attempt.due.body.len() + attempt.request_headers.own_bytes() + answer
 }

@@ -172,7 +172,7 @@ impl<T: Transport> Dispatch<T> {
             started_at_ms,
             finished_at_ms,
             url: target.url.clone(),
-            request_headers: request.header_lines(),
+            request_headers: target.sent(due.dialect, &request),
             exchange,
             verdict,
             error,

@@ -28,7 +28,7 @@ use super::*;
 use crate::model::print::Columns;
 use crate::model::{
     Admission, Answer, Attempt, Class, Cursor, Dialect, Due, EventId, Exchange, Failure, FanOut,
-    Generation, Phases, Print, Rejected, Url, Verdict,
+    Generation, Phases, Print, Rejected, SentHeaders, Url, Verdict,
 };
 
 const NOW: i64 = 1_700_000_000_123;
@@ -129,7 +129,7 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
         started_at_ms,
         finished_at_ms: started_at_ms + 12,
         url: Arc::new(Url::parse("https://h.example/x").unwrap()),
-        request_headers: "Host: h.example".into(),
+        request_headers: SentHeaders::of("Host: h.example".into()),
         exchange: Exchange {
             result,
             phases: Phases {

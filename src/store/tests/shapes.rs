@@ -2,7 +2,7 @@
 //! the shape before stays in sight, and what memory lets go of is found.
 
 use super::*;
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, SentHeaders};
 
 const HOUR: i64 = 3_600_000;
 
@@ -175,11 +175,12 @@ fn headers_come_back_to_the_byte() {
             .unwrap()
             .remove(0);
         let mut attempt = attempt(&due, NOW + 7 * id, Verdict::Delivered);
-        attempt.request_headers = requests(due.body.len())[n % 4].clone();
+        let block = requests(due.body.len())[n % 4].clone();
+        attempt.request_headers = SentHeaders::of(block.clone());
         if let Ok(answer) = &mut attempt.exchange.result {
             answer.headers = answers[n % 5].into();
         }
-        expected.push((attempt.request_headers.clone(), answers[n % 5].to_owned()));
+        expected.push((block, answers[n % 5].to_owned()));
         store.record(&[attempt]).unwrap();
     }
     let connection = Connection::open(&log.path).unwrap();

@@ -10,7 +10,8 @@ use crate::model::{
 };
 use crate::pipeline::Pace;
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::send::lane::{Lane, Leased, Target};
+use crate::pipeline::send::lane::{Lane, Leased};
+use crate::pipeline::send::target::Target;
 use crate::pipeline::shared::{Bounds, LogGuard};
 use crate::store::Store;
 use crate::transport::Transport;
@@ -37,11 +38,7 @@ fn dispatch(folder: &TempDir) -> Arc<Dispatch<Nowhere>> {
 
 fn target() -> Option<Arc<Target<()>>> {
     let webhook = Arc::new(Webhook::sample("w", "http://127.0.0.1:9/hook"));
-    Some(Arc::new(Target {
-        url: webhook.url.clone().into(),
-        webhook,
-        endpoint: (),
-    }))
+    Some(Arc::new(Target::new(webhook, ())))
 }
 
 /// A lane with one delivery in hand.

@@ -159,7 +159,7 @@ pub(crate) const ALL: &[Row] = &[
     ),
     row(
         "history",
-        "5,000,000 attempts in the log",
+        "30 days of events to three webhooks in the log, 5,000,000 attempts",
         Length::Middle,
         history::history,
     )
