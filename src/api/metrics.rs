@@ -15,6 +15,7 @@
 //! | `webhooksd_outbox_bytes` | the outbox's size, by `file`: `db`, `wal` |
 //! | `webhooksd_attempts_total` | attempts by `webhook` and `outcome`: `delivered`, `retry`, `failed` |
 //! | `webhooksd_attempt_duration_seconds` | histogram of an attempt's duration by `webhook` |
+//! | `webhooksd_batches_total` | POSTs of several events by `webhook`, of those that have `batch` |
 //! | `webhooksd_in_flight` | requests in flight by `webhook` |
 //! | `webhooksd_requests_in_flight` | requests in flight in all |
 //! | `webhooksd_queued` | deliveries queued in memory by `webhook` |
@@ -84,6 +85,11 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "webhooksd_attempt_duration_seconds",
         "histogram",
         "Duration of attempts.",
+    ),
+    (
+        "webhooksd_batches_total",
+        "counter",
+        "Requests that had several events, or one in an array.",
     ),
     (
         "webhooksd_in_flight",
@@ -239,6 +245,9 @@ fn of_webhooks(page: &mut Page, snapshot: &Snapshot) {
             page.sample("webhooksd_attempts_total", "", &labels, count);
         }
         durations(page, webhook);
+        if let Some(batches) = webhook.batches {
+            page.sample("webhooksd_batches_total", "", &[label], batches);
+        }
         page.sample("webhooksd_in_flight", "", &[label], webhook.in_flight);
         page.sample("webhooksd_queued", "", &[label], webhook.queued);
     }
@@ -385,6 +394,7 @@ mod tests {
             delivered: 3,
             retried: 4,
             failed: 5,
+            batches: None,
             duration_us: 1_500_000,
             durations: (0..13).collect(),
         };

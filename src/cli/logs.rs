@@ -75,6 +75,7 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   url, peer         where it went, and the address that was talked to (may be null)
   dialect, origin   bold-cms ...; \"event\", \"redelivery\", \"replay\" or \"test\"; null where gone
   note              what to know of it beside its result; absent where there is nothing
+  batch             the id of the batch that it was a part of; absent where it was of none
 With -v also:
   request_headers, request_body         lines of Name: value, and the body
   response_headers, response_body       null where there was no answer

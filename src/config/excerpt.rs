@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Key, Keys, RULE, TABLES, TOP, holds_rules, inside};
+use super::keys::{Key, Keys, TABLES, TOP, inner, inside};
 use super::source::Source;
 use super::visible::shown;
 
@@ -201,8 +201,8 @@ impl Walk {
         match (key, value) {
             (Some(key), _) if !key.shown => self.leaves(value, at, true),
             (Some(_), DeValue::String(text)) if text.contains('@') => self.note(at, true),
-            (Some(key), DeValue::Table(_)) if holds_rules(key) => {
-                self.section(value, at, &RULE);
+            (Some(key), DeValue::Table(_)) if let Some(keys) = inner(key) => {
+                self.section(value, at, keys);
             }
             (Some(_), DeValue::Table(_)) | (None, _) => self.leaves(value, at, false),
             (Some(key), DeValue::Array(items)) => {

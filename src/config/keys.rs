@@ -117,9 +117,23 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("keep_alive", "keep_alive = false"),
         key("max_in_flight", "max_in_flight = 64"),
         key("max_attempts", "max_attempts = 10"),
+        key(
+            "batch",
+            "batch = { max_events = 100, max_bytes = 1048576, wait = \"1s\" }",
+        ),
         key("ca_file", "ca_file = \"corp-ca.pem\""),
         private("headers", "headers = { X-Team = \"web\" }"),
         key("insecure_http", "insecure_http = false"),
+    ],
+};
+
+/// `batch` of a webhook.
+pub(super) static BATCH: Keys = Keys {
+    title: "batch",
+    keys: &[
+        key("max_events", "max_events = 100"),
+        key("max_bytes", "max_bytes = 1048576"),
+        key("wait", "wait = \"1s\""),
     ],
 };
 
@@ -146,9 +160,13 @@ pub(super) static RULE: Keys = Keys {
     ],
 };
 
-/// Whether the key's value is rules, one or many.
-pub(super) fn holds_rules(key: &Key) -> bool {
-    matches!(key.name, "where" | "any")
+/// The keys of the tables that are the key's value, one or many.
+pub(super) fn inner(key: &Key) -> Option<&'static Keys> {
+    match key.name {
+        "where" | "any" => Some(&RULE),
+        "batch" => Some(&BATCH),
+        _ => None,
+    }
 }
 
 /// The tables of the top level by name.

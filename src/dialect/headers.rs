@@ -16,6 +16,9 @@ use bytes::Bytes;
 use super::sign;
 use crate::model::{Dialect, Header, Request, Secret, Webhook, signature_of};
 
+/// The header with a batch's id.
+pub(crate) const BATCH: &str = "X-Webhook-Batch";
+
 const USER_AGENT: &str = concat!("webhooksd/", env!("CARGO_PKG_VERSION"));
 
 /// The request that sends `body` to the webhook's endpoint, signed with today's secret.
@@ -23,6 +26,17 @@ const USER_AGENT: &str = concat!("webhooksd/", env!("CARGO_PKG_VERSION"));
 /// The dialect is the delivery's, which may differ from the webhook's of today.
 #[must_use]
 pub fn request(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Request {
+    request_of(dialect, webhook, body, None)
+}
+
+/// The same, of the batch of that id.
+#[must_use]
+pub(crate) fn request_of(
+    dialect: Dialect,
+    webhook: &Webhook,
+    body: &Bytes,
+    batch: Option<&str>,
+) -> Request {
     let mut headers = Vec::with_capacity(7 + webhook.headers.len());
     headers.push(own("Host", webhook.url.authority().to_owned()));
     match (webhook.keep_alive, dialect) {
@@ -35,6 +49,7 @@ pub fn request(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Request {
     headers.push(own("Content-Type", "application/json"));
     headers.push(own("User-Agent", USER_AGENT));
     headers.extend(signature_header(dialect, webhook, body));
+    headers.extend(batch.map(|id| own(BATCH, id.to_owned())));
     headers.extend(webhook.headers.iter().map(|(name, value)| Header {
         name: Cow::Owned(name.to_string()),
         value: Cow::Owned(value.to_string()),

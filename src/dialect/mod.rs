@@ -11,6 +11,7 @@
 //! | `timestamp.rs` | UTC to the second |
 //! | `headers.rs` | the request: every header, in order |
 //! | `sign.rs` | HMAC-SHA256 in hex |
+//! | `batch.rs` | several events in one POST |
 //! | `schedule.rs` | time-outs, when to try again, and when to stop |
 //! | `verdict.rs` | what counts as success, and the words for what does not |
 //!
@@ -18,6 +19,7 @@
 //! (`transport`). A further vendor is a variant of [`crate::model::Dialect`]: every `match` below
 //! then fails to compile; the comparisons that a compiler can't show are in CONTRIBUTING.md.
 
+mod batch;
 mod envelope;
 mod headers;
 mod id;
@@ -26,8 +28,10 @@ mod sign;
 mod timestamp;
 mod verdict;
 
+pub(crate) use batch::{BRACKETS, Judged, array, batch_id, is_batched, splits, verdicts};
 pub use envelope::body;
 pub use headers::request;
+pub(crate) use headers::{BATCH, request_of};
 pub(crate) use headers::{signature, signature_bytes};
 pub(crate) use id::digest;
 pub use id::{event_id_text, row_id_of};

@@ -22,16 +22,20 @@ pub(crate) fn verdict(
         Ok(answer) => words(answer.status),
         Err(failure) => failure.text.clone(),
     };
-    let again = match due.origin {
+    (again(due, max_attempts, now_ms), Some(error))
+}
+
+/// What follows from a send that was no success.
+pub(super) fn again(due: &Due, max_attempts: u32, now_ms: i64) -> Verdict {
+    let delay_ms = match due.origin {
         Trigger::Test => None,
         Trigger::Event | Trigger::Redelivery | Trigger::Replay => {
             delay_ms(due.dialect, max_attempts, due.id, due.number())
         }
     };
-    let verdict = again.map_or(Verdict::Failed, |delay_ms| {
+    delay_ms.map_or(Verdict::Failed, |delay_ms| {
         Verdict::RetryAt(now_ms.saturating_add(delay_ms))
-    });
-    (verdict, Some(error))
+    })
 }
 
 fn words(status: u16) -> String {
@@ -85,6 +89,7 @@ mod tests {
             created_at_ms: 0,
             payload_id: crate::model::PayloadId::NONE,
             body: bytes::Bytes::new(),
+            batch: None,
         }
     }
 

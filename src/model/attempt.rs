@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Due, Headers, SentHeaders, Url};
+use super::{Dialect, Due, Fate, Headers, Posted, SentHeaders, Url};
 
 /// A header as it goes on the wire.
 #[derive(Clone, PartialEq, Eq)]
@@ -207,6 +207,8 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// Why it was no success, for people; `None` where it was one.
     pub error: Option<String>,
+    /// The POST of several events that it was a part of.
+    pub posted: Option<Posted>,
 }
 
 impl Attempt {
@@ -217,6 +219,15 @@ impl Attempt {
             Verdict::Delivered => "delivered",
             Verdict::RetryAt(_) => "retry",
             Verdict::Failed => "failed",
+        }
+    }
+
+    /// The sends of the schedule that the delivery has had with it: a POST that was split was none.
+    #[must_use]
+    pub fn sends(&self) -> u32 {
+        match &self.posted {
+            Some(posted) if posted.fate == Fate::Split => self.due.attempts,
+            _ => self.number,
         }
     }
 

@@ -7,12 +7,13 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 22] = [
+pub const TRANSACTIONS: [&str; 23] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
     "admit events",
     "make owed deliveries",
+    "form a batch",
     "record attempts",
     "write the roll-up",
     "start the WAL over",

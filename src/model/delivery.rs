@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeliveryId, Dialect, EventId, Generation, PayloadId, Print};
+use super::{Batch, DeliveryId, Dialect, EventId, Generation, PayloadId, Print};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Due {
     pub payload_id: PayloadId,
     /// The body, to the byte: what is signed and sent.
     pub body: Bytes,
+    /// The batch that it went in and goes in again.
+    pub batch: Option<Arc<Batch>>,
 }
 
 impl Due {
@@ -157,6 +159,7 @@ impl Deferred {
             created_at_ms: now_ms,
             payload_id: self.payload_id,
             body: self.body.clone(),
+            batch: None,
         }
     }
 }

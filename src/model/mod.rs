@@ -6,6 +6,7 @@
 //! microseconds.
 
 pub(crate) mod attempt;
+pub(crate) mod batch;
 pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod crash;
@@ -29,6 +30,7 @@ mod window;
 pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
+pub(crate) use batch::{Batch, BatchRule, Fate, Posted};
 pub use clock::Clock;
 pub(crate) use decimal::{Decimal, Number};
 pub(crate) use delivery::{Admission, Cursor, Deferred, Due, FanOut, Rejected, Trigger};

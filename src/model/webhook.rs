@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Url;
 use super::rule::Rule;
+use super::{BatchRule, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,6 +136,8 @@ pub struct Webhook {
     pub ca: Option<Arc<[u8]>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// Several events in one POST.
+    pub batch: Option<BatchRule>,
     /// How many sends `bold-factory` makes in all. The other dialects do not read it.
     pub max_attempts: u32,
 }
@@ -213,6 +215,7 @@ impl Webhook {
             max_in_flight: 64,
             ca: None,
             headers: Vec::new(),
+            batch: None,
             max_attempts: 10,
         }
     }

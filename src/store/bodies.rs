@@ -63,7 +63,9 @@ pub(super) fn forget(
     let mut answers = t.prepare_cached(FORGET_ANSWERS)?;
     // Attempts of one batch may be of one delivery, whatever their numbers.
     let mut several = BTreeSet::<DeliveryId>::new();
-    several.extend(delivered().filter(|a| a.number > 1).map(|a| a.due.id));
+    // One that was split off counts from the first again.
+    let has_more = |a: &&Attempt| a.number > 1 || a.posted.is_some();
+    several.extend(delivered().filter(has_more).map(|a| a.due.id));
     for id in several {
         answers.execute([id])?;
     }

@@ -20,7 +20,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::faults::DoingWith as _;
 use super::wal::WalBounds;
-use super::{Error, Store, next};
+use super::{Error, Store, batch, next};
 use crate::model::{AttemptId, DeliveryId, PayloadId, crash};
 use find::{Cancelled, Seen, Work, cancelled, oldest};
 
@@ -231,6 +231,7 @@ impl Store {
                     }
                     last = one;
                 }
+                batch::forget_posts(t, last.attempt)?;
                 Ok((bin.deleted, last))
             })?
         } else {

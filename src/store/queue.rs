@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
+use super::batch::Batches;
 use super::books::webhook_id;
 use super::faults::DoingWith as _;
 use super::passes::ClampPass;
 use super::{Error, Store, rows, words};
-use crate::model::{DeliveryId, Dialect, Due, PayloadId};
+use crate::model::{Batch, DeliveryId, Dialect, Due, PayloadId};
 
 /// Pending rows of a webhook that are due, in the order they are sent in, from the index alone.
 pub(super) const DUE: &str = "SELECT id FROM parked INDEXED BY parked_due
@@ -256,6 +257,7 @@ fn read_due(
     let mut ids = connection.prepare_cached(DUE)?;
     let mut load = connection.prepare_cached(LOAD)?;
     let mut rows = ids.query(params![webhook_id, now_ms])?;
+    let mut batches = Batches::look(connection)?;
     let mut dues = Vec::new();
     let mut bytes = 0_usize;
     while dues.len() < max_rows
@@ -263,7 +265,15 @@ fn read_due(
         && let Some(row) = rows.next()?
     {
         let id = row.get(0)?;
-        if skip(id) {
+        if skip(id) || batches.has(id) {
+            continue;
+        }
+        if let Some(batch) = batches.of(connection, id)?
+            && let Some(members) = load_batch(&mut load, &batch, &name, (now_ms, skip))?
+        {
+            bytes += members.iter().map(|due| due.body.len()).sum::<usize>();
+            batches.take(&batch.members);
+            dues.extend(members);
             continue;
         }
         let Some(due) = load_due(&mut load, id, &name)? else {
@@ -299,9 +309,36 @@ fn load_due(
             created_at_ms: row.get(6).ok()?,
             payload_id: row.get(7).ok()?,
             body: Bytes::copy_from_slice(row.get_ref(8).ok()?.as_bytes().ok()?),
+            batch: None,
         })
     };
     Ok(read())
+}
+
+/// All deliveries of a batch; `None` where not all of them are parked, whole, due, and in nobody's hands, or
+/// some were sent without the others meanwhile.
+fn load_batch(
+    load: &mut CachedStatement<'_>,
+    batch: &Arc<Batch>,
+    webhook: &Arc<str>,
+    (now_ms, skip): (i64, &dyn Fn(DeliveryId) -> bool),
+) -> rusqlite::Result<Option<Vec<Due>>> {
+    let mut members: Vec<Due> = Vec::with_capacity(batch.members.len());
+    for id in &batch.members {
+        if skip(*id) {
+            return Ok(None);
+        }
+        let Some(mut due) = load_due(load, *id, webhook)? else {
+            return Ok(None);
+        };
+        let is_like = |other: &Due| other.attempts == due.attempts;
+        if due.due_at_ms > now_ms || !members.first().is_none_or(is_like) {
+            return Ok(None);
+        }
+        due.batch = Some(batch.clone());
+        members.push(due);
+    }
+    Ok(Some(members))
 }
 
 /// The first webhook behind `id` that has a parked delivery: its id and its name.

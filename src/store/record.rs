@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Transaction, params};
 
+use super::batch::{self, Posts};
 use super::bodies::{forget, keeps_answer};
 use super::books::Books;
 use super::headers::share_answer;
@@ -53,6 +54,7 @@ impl Store {
         let bodies = self.bodies;
         let last_id = self.transact_by_heart("record attempts", |t, books| {
             let again = settle(t, attempts)?;
+            batch::settle(t, attempts)?;
             let last_id = insert(t, (books, bodies), attempts, &again)?;
             forget(t, bodies, attempts)?;
             Ok(last_id)
@@ -80,6 +82,7 @@ fn insert(
 ) -> rusqlite::Result<AttemptId> {
     let mut words = Words::default();
     let mut id = next::attempt(t)?.get() - 1;
+    let mut posts = Posts::default();
     ATTEMPT.all(t, attempts, |attempt, values| {
         id += 1;
         let webhook_id = books.webhook(t, &attempt.due.webhook)?;
@@ -88,9 +91,15 @@ fn insert(
         let again = attempt.verdict == Verdict::Delivered && again.contains(&attempt.due.id);
         bind_delivery(attempt, (id, webhook_id, again), values)?;
         bind_exchange(t, books, attempt, &mut words, values)?;
+        if let Some(first) = posts.note(id, attempt)
+            && batch::is_shared(bodies)
+        {
+            return values.add(answer.map(|_| first));
+        }
         let body = answer.filter(|_| keeps_answer(bodies, attempt));
         values.add(body.map(|answer| text_or_blob(&answer.body)))
     })?;
+    posts.write(t, bodies)?;
     Ok(AttemptId::new(id))
 }
 
@@ -218,7 +227,7 @@ fn answer_headers<'a>(
 }
 
 /// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.
-fn text_or_blob(body: &[u8]) -> ToSqlOutput<'_> {
+pub(super) fn text_or_blob(body: &[u8]) -> ToSqlOutput<'_> {
     let readable = !body.contains(&0) && std::str::from_utf8(body).is_ok();
     ToSqlOutput::Borrowed(if readable {
         ValueRef::Text(body)
@@ -233,7 +242,7 @@ fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<HashSet
     let delivered: Vec<DeliveryId> = delivered.map(|attempt| attempt.due.id).collect();
     let again = end_delivered(t, &delivered)?;
     for attempt in attempts {
-        let (id, number) = (attempt.due.id, attempt.number);
+        let (id, number) = (attempt.due.id, attempt.sends());
         let changed = match attempt.verdict {
             Verdict::Delivered => continue,
             Verdict::Failed => give_up(t, id, number, attempt.finished_at_ms)?,

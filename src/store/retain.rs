@@ -62,7 +62,7 @@ enum Ids {
 /// In this order, so that nothing is left without what it refers to. `?1 < id <= ?2`; `?3`: the
 /// window's begin, for what may have ended long after its id was given out, and for marks that were
 /// made while the clock was far behind.
-const STAGES: [Stage; 7] = [
+const STAGES: [Stage; 9] = [
     Stage {
         ids: Ids::Attempts,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
@@ -95,6 +95,23 @@ const STAGES: [Stage; 7] = [
         chunk_end: "SELECT max(id) FROM (SELECT id FROM redelivery WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
         delete: "DELETE FROM redelivery WHERE id > ?1 AND id <= ?2
                    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = redelivery.delivery_id)",
+    },
+    Stage {
+        ids: Ids::Attempts,
+        chunk_end: "SELECT max(first_attempt_id) FROM (SELECT first_attempt_id FROM posted
+                     WHERE first_attempt_id > ?1 AND first_attempt_id <= ?2 ORDER BY first_attempt_id LIMIT ?3)",
+        delete: "DELETE FROM posted WHERE first_attempt_id > ?1 AND first_attempt_id <= ?2
+                   AND NOT EXISTS (SELECT 1 FROM attempt a
+                                    WHERE a.id BETWEEN posted.first_attempt_id AND posted.last_attempt_id)",
+    },
+    // Of which a delivery ended otherwise.
+    Stage {
+        ids: Ids::All,
+        chunk_end: "SELECT max(first_id) FROM (SELECT first_id FROM batch
+                     WHERE first_id > ?1 AND first_id <= ?2 ORDER BY first_id LIMIT ?3)",
+        delete: "DELETE FROM batch WHERE first_id > ?1 AND first_id <= ?2
+                   AND NOT EXISTS (SELECT 1 FROM parked k WHERE k.id = batch.first_id)
+                   AND NOT EXISTS (SELECT 1 FROM queued q WHERE q.id = batch.first_id)",
     },
     // A text was used no later than a day after it says, so its attempts are older than the mark by a
     // day, and went with it.

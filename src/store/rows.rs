@@ -24,11 +24,11 @@ pub(super) struct Insert {
 impl Insert {
     /// Inserts `rows`, each with the values that `bind` gives, and returns the first one's id. Those
     /// behind it follow one by one, for nobody else inserts in this transaction.
-    pub(super) fn all<R>(
+    pub(super) fn all<'r, R>(
         &self,
         t: &Transaction<'_>,
-        rows: &[R],
-        mut bind: impl FnMut(&R, &mut Values<'_, '_>) -> rusqlite::Result<()>,
+        rows: &'r [R],
+        mut bind: impl FnMut(&'r R, &mut Values<'_, '_>) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<i64> {
         let mut left = rows;
         for size in GROUPS {

@@ -1,6 +1,7 @@
 //! The shape of log.db: embedded migrations, applied in order, counted by `user_version`.
 //!
-//! A migration is one transaction with its `user_version`, so a crash leaves one shape or the next.
+//! All of them that a log needs are one transaction with its `user_version`, so a crash leaves the shape that
+//! was there or today's: the views are today's, and may read what only the last of them makes.
 //! There is no way back: a shape that is newer than this program is refused. A file is a log if it
 //! says so by its `application_id`; an empty database becomes one; anything else is left alone.
 
@@ -22,11 +23,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
     include_str!("schema/0006.sql"),
+    include_str!("schema/0007.sql"),
 ];
 
-/// The versions that views and triggers are made anew for. They are gone before the migration's own SQL,
-/// which may change what they read, and are made as they are today behind it.
-const MAKE_VIEWS: &[usize] = &[5, 6];
+/// The first version whose views and triggers are made from [`VIEWS`]. Those of a log are gone before the
+/// migrations' own SQL, which may change what they read, and are made as they are today behind it.
+const FIRST_VIEWS: usize = 5;
 
 const VIEWS: &str = include_str!("views/views.sql");
 
@@ -118,15 +120,13 @@ pub(super) fn migrate_with(
 ) -> Result<(), Error> {
     let done = version(connection, path, migrations)?;
     connect::use_wal(connection).map_err(|source| Error::open(path, source))?;
-    for (index, sql) in migrations.iter().enumerate().skip(done) {
-        let version = count(index + 1);
-        apply(connection, sql, version).map_err(|source| Error::Migrate {
-            path: path.to_owned(),
-            version,
-            source,
-        })?;
-    }
-    Ok(())
+    let mut version = done;
+    let applied = apply(connection, migrations, &mut version);
+    applied.map_err(|source| Error::Migrate {
+        path: path.to_owned(),
+        version: count(version),
+        source,
+    })
 }
 
 /// Checks that a reader knows what it reads.
@@ -145,20 +145,29 @@ pub(super) fn is_of_today(connection: &Connection, path: &Path) -> Result<bool, 
     Ok(version(connection, path, MIGRATIONS)? == MIGRATIONS.len())
 }
 
-fn apply(connection: &mut Connection, sql: &str, version: i64) -> rusqlite::Result<()> {
+/// Brings a log of that version up to date; `version` is the one that was worked on where it fails.
+fn apply(
+    connection: &mut Connection,
+    migrations: &[&str],
+    version: &mut usize,
+) -> rusqlite::Result<()> {
+    if *version >= migrations.len() {
+        return Ok(());
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let of_it = |version: &&usize| MIGRATIONS.get(**version - 1) == Some(&sql);
-    let makes_views = MAKE_VIEWS.iter().find(of_it);
-    // The first of them takes away itself what was there before it.
-    if makes_views.is_some_and(|version| *version > MAKE_VIEWS[0]) {
+    // The migration that first makes them takes away itself what was there before it.
+    if *version >= FIRST_VIEWS {
         drop_views(&transaction)?;
     }
-    transaction.execute_batch(sql)?;
-    if makes_views.is_some() {
+    for sql in migrations.iter().skip(*version) {
+        *version += 1;
+        transaction.execute_batch(sql)?;
+    }
+    if *version >= FIRST_VIEWS {
         make_views(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", version)?;
+    transaction.pragma_update(None, "user_version", count(*version))?;
     crash::point("migrate the log", crash::BEFORE_COMMIT);
     transaction.commit()?;
     crash::point("migrate the log", crash::COMMITTED);

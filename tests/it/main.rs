@@ -12,6 +12,7 @@
 )]
 
 mod awaited;
+mod batch;
 mod bodies;
 mod changed;
 mod check;

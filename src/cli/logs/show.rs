@@ -70,6 +70,8 @@ struct Line<'a> {
     origin: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a str>,
     #[serde(flatten)]
     text: Option<Text<'a>>,
 }
@@ -224,6 +226,9 @@ fn details(row: &LogRow, said: &LogText) -> String {
     if let (Some(dialect), Some(origin)) = (&row.dialect, &row.origin) {
         block.push_str(&format!(", {dialect}, {origin}"));
     }
+    if let Some(batch) = &row.batch {
+        block.push_str(&format!(", in {}", text::line(batch)));
+    }
     block.push_str(&format!("\n  {}\n", took(row)));
     if let Some(note) = &row.note {
         block.push_str(&format!("  ({})\n", text::line(note)));
@@ -324,6 +329,7 @@ fn json_line<'a>(row: &'a LogRow, said: Option<&'a LogText>) -> Line<'a> {
         dialect: row.dialect.as_deref(),
         origin: row.origin.as_deref(),
         note: row.note.as_deref(),
+        batch: row.batch.as_deref(),
         text: said.map(|said| Text {
             request_headers: &said.request_headers,
             request_body: said.request_body.as_deref(),

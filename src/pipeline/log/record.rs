@@ -111,6 +111,7 @@ fn journal(attempt: &Attempt) {
         .ok()
         .map(|answer| answer.status);
     let error = attempt.error.as_deref();
+    let batch = attempt.posted.as_ref().map(|posted| &*posted.batch.name);
     let duration_ms = attempt.exchange.duration_us / 1_000;
     macro_rules! line {
         ($level:ident, $text:literal, $($more:tt)*) => {
@@ -118,7 +119,7 @@ fn journal(attempt: &Attempt) {
                 webhook = &*attempt.due.webhook, event = &*attempt.due.event,
                 event_id = attempt.due.event_id.get(), delivery = attempt.due.id.get(),
                 attempt = attempt.number, outcome = attempt.outcome(), status, error,
-                duration_ms, $($more)* $text)
+                batch, duration_ms, $($more)* $text)
         };
     }
     match attempt.verdict {

@@ -41,6 +41,8 @@ pub struct WebhookSnapshot {
     pub retried: u64,
     /// Attempts after which the delivery was given up.
     pub failed: u64,
+    /// POSTs of several events; `None` where it gets them one by one.
+    pub batches: Option<u64>,
     /// The sum of all attempts' durations, microseconds.
     pub duration_us: u64,
     /// Attempts by duration: one count for each edge of [`METRICS_EDGES_MS`](crate::model::METRICS_EDGES_MS),
@@ -175,6 +177,7 @@ fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
         delivered: count(&tally.delivered),
         retried: count(&tally.retried),
         failed: count(&tally.failed),
+        batches: load.is_batched.then(|| count(&tally.batches)),
         duration_us: count(&tally.duration_us),
         durations: tally.buckets.iter().map(count).collect(),
     }

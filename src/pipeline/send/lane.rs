@@ -8,6 +8,8 @@
 //! Plain data behind a short lock: no I/O, no time, no spawning. `dispatch` and `worker` move it. Other
 //! wings can't lock it: they see its [`Load`]. What is right only while the log is locked takes its guard.
 
+mod gather;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -35,6 +37,8 @@ pub(crate) struct Lane<E> {
     unanswered: AtomicU32,
     /// Attempts begun since the last answer.
     unheard: AtomicU32,
+    /// Events that were refused alone in an array, since one was taken.
+    refused_alone: AtomicU32,
     /// Results that wait for the log.
     unrecorded: AtomicUsize,
     state: Mutex<State<E>>,
@@ -68,6 +72,8 @@ pub(super) struct State<E> {
     /// The lane is listed when its queue is no longer than this: half of what it had when it could
     /// take no more, in time before it runs dry and not for each row.
     low_rows: usize,
+    /// Whether somebody comes back when what is gathered has waited long enough.
+    pub(super) is_gathering: bool,
     /// Whether the lane is in the line for a permit above its floor.
     pub(super) in_line: bool,
     /// Whether the lane has got something of the batch that is being handed out.
@@ -91,6 +97,8 @@ pub(crate) struct Load {
     /// Bytes of their bodies.
     #[cfg_attr(not(test), expect(dead_code, reason = "the simulation adds them up"))]
     pub(crate) queued_bytes: usize,
+    /// Whether several of its events go in one POST.
+    pub(crate) is_batched: bool,
     /// Deliveries taken so far: it moves where this does.
     pub(crate) taken: u64,
     #[cfg_attr(
@@ -106,6 +114,8 @@ pub(crate) struct Load {
 /// What a worker gets to send.
 pub(super) struct Leased<E> {
     pub(super) due: Due,
+    /// What goes with it in the same POST.
+    pub(super) more: Vec<Due>,
     pub(super) target: Arc<Target<E>>,
     /// The lane has just become one to be filled again.
     pub(super) refill: bool,
@@ -130,6 +140,7 @@ impl<E> Lane<E> {
             log_has_more: false,
             listed: false,
             low_rows: 0,
+            is_gathering: false,
             in_line: false,
             touched: false,
             taken: 0,
@@ -141,6 +152,7 @@ impl<E> Lane<E> {
             tally: Tally::default(),
             unanswered: AtomicU32::new(0),
             unheard: AtomicU32::new(0),
+            refused_alone: AtomicU32::new(0),
             unrecorded: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
@@ -165,6 +177,7 @@ impl<E> Lane<E> {
             in_flight: state.active,
             queued: state.queued(),
             queued_bytes: state.queued_bytes(),
+            is_batched: state.is_batched(),
             taken: state.taken,
             is_in_line: state.in_line,
             is_idle: state.is_idle(),
@@ -269,13 +282,15 @@ impl<E> State<E> {
     /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
     /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
     pub(super) fn put_back(&mut self, taken: Leased<E>) -> bool {
-        let due = taken.due;
         if self.target.is_none() || taken.closed != self.closed {
-            self.lose(due.id);
+            self.lose_all(&taken);
             return false;
         }
-        self.bytes += due.body.len();
-        self.queue.push_front(due);
+        self.bytes += taken.bytes();
+        for due in taken.more.into_iter().rev() {
+            self.queue.push_front(due);
+        }
+        self.queue.push_front(taken.due);
         true
     }
 
@@ -294,16 +309,23 @@ impl<E> State<E> {
     pub(super) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
         let due = self.queue.pop_front()?;
-        self.bytes -= due.body.len();
-        self.flying_bytes += due.body.len();
-        self.taken += 1;
-        let refill = self.log_has_more && self.list_if_low();
-        Some(Leased {
+        let more = match target.webhook.batch {
+            None => Vec::new(),
+            Some(rule) => self.take_with(&due, rule),
+        };
+        let mut taken = Leased {
             due,
+            more,
             target,
-            refill,
+            refill: false,
             closed: self.closed,
-        })
+        };
+        let bytes = taken.bytes();
+        self.bytes -= bytes;
+        self.flying_bytes += bytes;
+        self.taken += 1 + taken.more.len() as u64;
+        taken.refill = self.log_has_more && self.list_if_low();
+        Some(taken)
     }
 
     /// Whether the next delivery may fly as well, where so many bytes may. One always may.
@@ -329,6 +351,11 @@ impl<E> State<E> {
     pub(crate) fn lose(&mut self, id: DeliveryId) {
         self.held.remove(&id);
         self.lost.tell();
+    }
+
+    /// The same of all that was taken together.
+    pub(super) fn lose_all(&mut self, taken: &Leased<E>) {
+        taken.ids().for_each(|id| self.lose(id));
     }
 
     /// Whether this process has that delivery in hand.

@@ -19,6 +19,7 @@ mod results;
 mod room;
 mod schedule;
 mod target;
+mod together;
 mod waiters;
 mod worker;
 

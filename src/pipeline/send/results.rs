@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -62,16 +63,22 @@ impl Results {
         }
     }
 
-    pub(crate) fn push(&self, attempt: Attempt) {
-        self.unrecorded.fetch_add(1, Ordering::AcqRel);
-        self.bytes.fetch_add(bytes(&attempt), Ordering::AcqRel);
+    /// Takes the attempts of one POST, one or several.
+    pub(crate) fn push(&self, attempts: impl AsRef<[Attempt]> + IntoIterator<Item = Attempt>) {
+        let of_post = attempts.as_ref();
+        self.unrecorded.fetch_add(of_post.len(), Ordering::AcqRel);
+        let held = of_post.iter().map(bytes).sum();
+        self.bytes.fetch_add(held, Ordering::AcqRel);
         let mut waiting = self.lock();
-        waiting.push_back(attempt);
+        let before = waiting.len();
+        waiting.extend(attempts);
         let count = waiting.len();
         drop(waiting);
-        if count == 1 {
+        let enough = self.bounds.of(BATCH_ROWS);
+        if before == 0 {
             self.arrived.notify_one();
-        } else if count == self.bounds.of(BATCH_ROWS) {
+        }
+        if before < enough && count >= enough {
             self.plenty.notify_one();
         }
     }
@@ -164,7 +171,15 @@ impl Results {
     pub(crate) fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
         let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
-        let rows = waiting.len().min(self.bounds.of(most));
+        let mut rows = waiting.len().min(self.bounds.of(most));
+        // What was one POST is recorded in one transaction.
+        let post = |row: usize| waiting.get(row)?.posted.as_ref().map(|p| &p.batch);
+        while rows > 0
+            && let (Some(last), Some(next)) = (post(rows - 1), post(rows))
+            && Arc::ptr_eq(last, next)
+        {
+            rows += 1;
+        }
         let batch = waiting.drain(..rows).collect();
         if waiting.is_empty() {
             // What a burst needed is not kept for ever.

@@ -33,6 +33,8 @@ pub(super) struct Permit<T: Transport> {
     pub(super) lane: Arc<Lane<T::Endpoint>>,
     /// The delivery that this process would hold for ever if the worker came to no end with it.
     in_hand: Option<DeliveryId>,
+    /// What goes with it in the same POST.
+    and_more: Vec<DeliveryId>,
     /// Bytes of the body in flight.
     flying: Option<usize>,
     given_back: bool,
@@ -42,6 +44,7 @@ impl<T: Transport> Permit<T> {
     /// What was in hand is the results', the queue's or the log's again.
     pub(super) fn hand_over(&mut self) {
         self.in_hand = None;
+        self.and_more.clear();
     }
 
     /// The request has ended, or will not be made.
@@ -64,11 +67,14 @@ impl<T: Transport> Permit<T> {
         let stays = !dispatch.is_stopping()
             && state.active <= limit
             && !(dispatch.capacity.permits.should_yield(state.active) && shift_is_over());
+        let now_ms = || dispatch.clock.now_ms();
         if stays
             && state.next_fits(dispatch.capacity.flight_share())
+            && (!state.is_batched() || state.gathers(state.active - 1, now_ms()).is_none())
             && let Some(taken) = dispatch.take(&mut state)
         {
-            (self.in_hand, self.flying) = (Some(taken.due.id), Some(taken.due.body.len()));
+            (self.in_hand, self.flying) = (Some(taken.due.id), Some(taken.bytes()));
+            self.and_more.extend(taken.more.iter().map(|due| due.id));
             return Some(taken);
         }
         dispatch.capacity.permits.give_back(state.active);
@@ -91,6 +97,7 @@ impl<T: Transport> Drop for Permit<T> {
         let mut is_due = false;
         if let Some(id) = self.in_hand {
             state.lose(id);
+            self.and_more.drain(..).for_each(|id| state.lose(id));
             is_due = panicked && state.note_due(looked_for_ms);
         }
         if let Some(bytes) = self.flying {
@@ -171,6 +178,12 @@ impl<T: Transport> Dispatch<T> {
         if !state.next_fits(self.capacity.flight_share()) {
             return None;
         }
+        if state.is_batched()
+            && let Some(left) = state.gathers(state.active, self.clock.now_ms())
+        {
+            self.come_back(lane, &mut state, left);
+            return None;
+        }
         let in_line = state.in_line;
         if !self
             .capacity
@@ -186,7 +199,8 @@ impl<T: Transport> Dispatch<T> {
             dispatch: self.clone(),
             lane: lane.clone(),
             in_hand: Some(taken.due.id),
-            flying: Some(taken.due.body.len()),
+            and_more: taken.more.iter().map(|due| due.id).collect(),
+            flying: Some(taken.bytes()),
             given_back: false,
         };
         Some((permit, taken))
@@ -195,7 +209,27 @@ impl<T: Transport> Dispatch<T> {
     /// Takes a delivery out of the queue, to be sent.
     fn take(&self, state: &mut State<T::Endpoint>) -> Option<Leased<T::Endpoint>> {
         let taken = state.take()?;
-        self.capacity.take_off(taken.due.body.len());
+        self.capacity.take_off(taken.bytes());
         Some(taken)
+    }
+
+    /// Looks at the lane again when what it gathers has waited long enough; once, however often it is asked.
+    fn come_back(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<T::Endpoint>>,
+        state: &mut State<T::Endpoint>,
+        left: Duration,
+    ) {
+        if std::mem::replace(&mut state.is_gathering, true) {
+            return;
+        }
+        let (this, lane, mut stop) = (self.clone(), lane.clone(), self.stopping());
+        let wait = async move {
+            drop(tokio::time::timeout(left, stop.wait_for(|stop| *stop)).await);
+            lane.lock().is_gathering = false;
+            this.fill(&lane);
+        };
+        // It ends by itself, within the longest wait there may be, or at the stop.
+        drop(self.log.runtime().handle.spawn(wait));
     }
 }

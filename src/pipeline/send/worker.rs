@@ -38,11 +38,21 @@ impl<T: Transport> Worker<T> {
                 if taken.refill {
                     dispatch.calendar.list(&permit.lane);
                 }
-                if !dispatch.may_begin(&permit.lane).await {
-                    permit.lane.lock().lose(taken.due.id);
+                // Before all that is waited for: what it waits for itself is the log.
+                if Dispatch::<T>::goes_together(&taken)
+                    && let Err(fault) = dispatch.form(&mut taken).await
+                {
+                    dispatch.put_back_after(&mut permit, taken, &fault).await;
+                } else if !dispatch.may_begin(&permit.lane).await {
+                    permit.lane.lock().lose_all(&taken);
                     permit.hand_over();
                 } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
-                    dispatch.attempt_or_put_back(&mut permit, taken).await;
+                    if Dispatch::<T>::was_taken_otherwise(&taken) {
+                        permit.hand_over();
+                        dispatch.put_back(&permit.lane, taken);
+                    } else {
+                        dispatch.attempt_or_put_back(&mut permit, taken).await;
+                    }
                 }
                 permit.land();
                 next = permit.next(since);
@@ -81,7 +91,7 @@ impl<T: Transport> Dispatch<T> {
         if state.renew(taken) {
             return true;
         }
-        state.lose(taken.due.id);
+        state.lose_all(taken);
         self.have_looked_at(&permit.lane, &mut state);
         drop(state);
         permit.hand_over();
@@ -106,27 +116,56 @@ impl<T: Transport> Dispatch<T> {
     }
 
     async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Leased<T::Endpoint>) {
-        let fault = match caught(self.attempt(&taken)).await {
-            Ok(Ok(attempt)) => {
-                let lane = &permit.lane;
-                lane.note_answer(attempt.exchange.result.is_ok());
-                lane.count_unrecorded();
-                // Before it is pushed: what was sent is not to be sent again, come what may.
-                permit.hand_over();
-                return self.results.push(attempt);
-            }
+        let made = if Self::goes_together(&taken) {
+            let lane = permit.lane.clone();
+            let made = caught(Box::pin(self.attempt_together(&lane, &taken))).await;
+            made.map(|made| made.map(|attempts| self.hand_over(permit, attempts)))
+        } else {
+            let made = caught(self.attempt(&taken)).await;
+            made.map(|made| made.map(|attempt| self.hand_over(permit, [attempt])))
+        };
+        let fault = match made {
+            Ok(Ok(())) => return,
             Ok(Err(fault)) => fault,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
         };
+        self.put_back_after(permit, taken, &fault).await;
+    }
+
+    /// A fault of our own machine costs the delivery no try, and this worker a pause.
+    async fn put_back_after(
+        &self,
+        permit: &mut Permit<T>,
+        taken: Leased<T::Endpoint>,
+        fault: &Fault,
+    ) {
         self.counters
-            .fault(&self.clock, &permit.lane.name, taken.due.id, &fault);
+            .fault(&self.clock, &permit.lane.name, taken.due.id, fault);
         permit.hand_over();
         self.put_back(&permit.lane, taken);
         Box::pin(self.pause()).await;
     }
 
+    /// Hands the attempts of one POST to the recorder.
+    fn hand_over(
+        &self,
+        permit: &mut Permit<T>,
+        attempts: impl AsRef<[Attempt]> + IntoIterator<Item = Attempt>,
+    ) {
+        let lane = &permit.lane;
+        let answered = |attempt: &Attempt| attempt.exchange.result.is_ok();
+        lane.note_answer(attempts.as_ref().first().is_some_and(answered));
+        attempts
+            .as_ref()
+            .iter()
+            .for_each(|_| lane.count_unrecorded());
+        // Before they are pushed: what was sent is not to be sent again, come what may.
+        permit.hand_over();
+        self.results.push(attempts);
+    }
+
     fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Leased<T::Endpoint>) {
-        let bytes = taken.due.body.len();
+        let bytes = taken.bytes();
         self.capacity.queue(bytes);
         let mut state = lane.lock();
         if state.put_back(taken) {
@@ -156,18 +195,8 @@ impl<T: Transport> Dispatch<T> {
         let finished_at_ms = self.clock.now_ms();
         let max_attempts = target.webhook.max_attempts;
         let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
-        let mut kept = Due {
-            event: due.event.clone(),
-            webhook: due.webhook.clone(),
-            // The log has it, and results may have to wait.
-            body: Bytes::new(),
-            ..*due
-        };
-        if due.origin == Trigger::Test {
-            kept.body = due.body.clone();
-        }
         Ok(Attempt {
-            due: kept,
+            due: kept(due),
             number: due.number(),
             started_at_ms,
             finished_at_ms,
@@ -176,7 +205,22 @@ impl<T: Transport> Dispatch<T> {
             exchange,
             verdict,
             error,
+            posted: None,
         })
+    }
+}
+
+/// The delivery as its attempt keeps it: without its body, for the log has that, and results may have to wait.
+pub(super) fn kept(due: &Due) -> Due {
+    Due {
+        event: due.event.clone(),
+        webhook: due.webhook.clone(),
+        body: match due.origin {
+            Trigger::Test => due.body.clone(),
+            Trigger::Event | Trigger::Redelivery | Trigger::Replay => Bytes::new(),
+        },
+        batch: None,
+        ..*due
     }
 }
 

@@ -168,6 +168,8 @@ pub(crate) struct Tally {
     pub(crate) delivered: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// POSTs of several events.
+    pub(crate) batches: AtomicU64,
     pub(crate) duration_us: AtomicU64,
     pub(crate) buckets: [AtomicU64; METRICS_BUCKETS + 1],
 }
@@ -180,6 +182,11 @@ impl Tally {
             Verdict::Failed => &self.failed,
         };
         outcome.fetch_add(1, Ordering::Relaxed);
+        if let Some(posted) = &attempt.posted
+            && posted.batch.members.first() == Some(&attempt.due.id)
+        {
+            self.batches.fetch_add(1, Ordering::Relaxed);
+        }
         let us = attempt.exchange.duration_us;
         self.duration_us
             .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::hooks;
 use super::oracle::Oracle;
 use super::rng::Rng;
+use super::together::failures;
 use crate::model::{Answer, Class, Exchange, Failure, Fault, Phases, Request};
 use crate::transport::Transport;
 
@@ -109,22 +110,31 @@ impl Transport for Endpoints {
     async fn send(&self, to: &Arc<str>, request: &Request) -> Result<Exchange, Fault> {
         let sending = hooks::sent();
         hooks::alive().await;
-        let id = sending.due.id.get();
+        let ids: Vec<i64> = sending.iter().map(|one| one.due.id.get()).collect();
         let act = {
             let mut oracle = self.oracle();
             let mood = oracle.mood(to);
             let act = mood.act(&mut oracle.rng);
-            oracle.begin(to, &sending, &request.body, &format!("{act:?}"));
+            oracle.begin_all(to, &sending, request, &format!("{act:?}"));
             oracle.count(act.name());
             act
         };
+        let mut named = Vec::new();
         let result = match act {
             Act::Answer(status, after_ms) => {
                 wait(after_ms).await;
+                if (200..300).contains(&status) {
+                    named = self.oracle().names_some(&sending, request);
+                }
+                let body = if named.is_empty() {
+                    Vec::new()
+                } else {
+                    failures(&sending, &named)
+                };
                 Ok(Answer {
                     status,
                     headers: "".into(),
-                    body: Vec::new(),
+                    body,
                     truncated: false,
                 })
             }
@@ -134,17 +144,17 @@ impl Transport for Endpoints {
                 Err(Failure { class, text })
             }
             Act::Fault => {
-                self.oracle().not_sent(id);
+                ids.iter().for_each(|id| self.oracle().not_sent(*id));
                 return Err(Fault("no descriptors".into()));
             }
             Act::Panic => {
-                self.oracle().not_sent(id);
+                ids.iter().for_each(|id| self.oracle().not_sent(*id));
                 // Past the panic hook, which would print.
                 std::panic::resume_unwind(Box::new("on purpose"));
             }
         };
-        self.oracle()
-            .end(id, result.as_ref().ok().map(|answer| answer.status));
+        let status = result.as_ref().ok().map(|answer| answer.status);
+        self.oracle().end_all(&sending, request, status, &named);
         Ok(Exchange {
             result,
             phases: Phases::default(),

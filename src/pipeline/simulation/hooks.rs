@@ -61,7 +61,7 @@ pub(super) struct Sending {
 
 thread_local! {
     static HOOKS: RefCell<Option<Hooks>> = const { RefCell::new(None) };
-    static SENDING: RefCell<Option<Sending>> = const { RefCell::new(None) };
+    static SENDING: RefCell<Vec<Sending>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Sets this thread's hooks, or takes them away. The pipeline gets at them by [`runtime`].
@@ -98,18 +98,19 @@ pub(super) fn within(bound: usize) -> usize {
     })
 }
 
-/// Notes which delivery is sent by the call that follows at once.
+/// Notes which delivery is sent by the call that follows at once, alone or with others.
 fn sending(due: &Due, webhook: &Webhook) {
-    SENDING.set(Some(Sending {
+    let one = Sending {
         due: due.clone(),
         max_attempts: webhook.max_attempts,
         max_in_flight: webhook.max_in_flight,
-    }));
+    };
+    SENDING.with_borrow_mut(|sending| sending.push(one));
 }
 
-/// What [`sending`] noted.
-pub(super) fn sent() -> Sending {
-    SENDING.take().unwrap()
+/// What [`sending`] noted: the deliveries of one request.
+pub(super) fn sent() -> Vec<Sending> {
+    SENDING.take()
 }
 
 /// A commit was made; the process may die here.

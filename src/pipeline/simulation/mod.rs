@@ -22,6 +22,7 @@ mod rng;
 mod rows;
 mod states;
 mod subscriptions;
+mod together;
 mod trace;
 mod vendors;
 mod world;
@@ -79,6 +80,9 @@ const SMALL: std::ops::Range<u64> = 7_000_000_000..7_000_000_100;
 /// The same each time, of weeks whose log keeps the bodies of what failed alone.
 const SPARING: std::ops::Range<u64> = 14_000_000_000..14_000_000_100;
 
+/// The same each time, of weeks in which some webhooks get several events in one POST.
+const TOGETHER: std::ops::Range<u64> = 20_000_000_000..20_000_000_100;
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -103,6 +107,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(ANEW);
         seeds.extend(SMALL);
         seeds.extend(SPARING);
+        seeds.extend(TOGETHER);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -151,6 +156,15 @@ const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 
 /// The same of weeks from [`world::sparing::FROM`] on.
 const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
+
+/// The same of weeks from [`world::together::FROM`] on.
+const TOGETHER_KINDS: [&str; 5] = [
+    "arrays",
+    "arrays of several",
+    "form a batch",
+    "named failures",
+    "splits",
+];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -244,6 +258,8 @@ fn every_seed_keeps_the_promises() {
     let small = small.count() as u64;
     let sparing = seeds.iter().filter(|seed| **seed >= world::sparing::FROM);
     let sparing = sparing.count() as u64;
+    let together = seeds.iter().filter(|seed| **seed >= world::together::FROM);
+    let together = together.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -254,6 +270,7 @@ fn every_seed_keeps_the_promises() {
         .chain(anew_kinds.map(|kind| (kind, anew)))
         .chain(SMALL_KINDS.iter().map(|kind| (kind, small)))
         .chain(SPARING_KINDS.iter().map(|kind| (kind, sparing)))
+        .chain(TOGETHER_KINDS.iter().map(|kind| (kind, together)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

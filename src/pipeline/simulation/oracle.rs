@@ -16,6 +16,7 @@ use super::hooks;
 use super::hooks::Sending;
 use super::rng::Rng;
 use super::rows::OutboxRow;
+use super::together::{Batches, Meant};
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
 use crate::model::clock::millis;
@@ -44,6 +45,8 @@ pub(super) struct Try {
     /// The same by the wall clock.
     pub(super) ended_wall_ms: i64,
     pub(super) status: Option<u16>,
+    /// What that meant for this event, of a request of several.
+    pub(super) meant: Meant,
     pub(super) recorded: bool,
 }
 
@@ -54,6 +57,8 @@ pub(super) struct Sent {
     body: Option<Bytes>,
     pub(super) tries: Vec<Try>,
     pub(super) in_flight: bool,
+    /// Whether it stands for the request, which counts once however many go in it.
+    counted: bool,
     /// What the log must say of it; nothing before the log has it.
     pub(super) state: &'static str,
 }
@@ -140,6 +145,7 @@ pub(super) struct Oracle {
     pub(super) waiting: BTreeMap<String, (u64, u64)>,
     /// When reads of the log failed lately.
     failed: VecDeque<i64>,
+    pub(super) batches: Batches,
 }
 
 impl Oracle {
@@ -183,6 +189,7 @@ impl Oracle {
             above: BTreeMap::new(),
             waiting: BTreeMap::new(),
             failed: VecDeque::new(),
+            batches: Batches::default(),
         }
     }
 
@@ -223,8 +230,15 @@ impl Oracle {
         self.person.as_ref().unwrap()
     }
 
-    /// A request begins.
-    pub(super) fn begin(&mut self, to: &Arc<str>, sending: &Sending, body: &Bytes, act: &str) {
+    /// A request begins, or one of several in it; one of them is `counted`.
+    pub(super) fn begin(
+        &mut self,
+        to: &Arc<str>,
+        sending: &Sending,
+        body: &Bytes,
+        act: &str,
+        counted: bool,
+    ) {
         let (due, id) = (&sending.due, sending.due.id.get());
         if self
             .sent
@@ -265,6 +279,7 @@ impl Oracle {
         sent.webhook = to.to_string();
         sent.body.get_or_insert_with(|| body.clone());
         sent.in_flight = true;
+        sent.counted = counted;
         sent.tries.push(Try {
             number,
             sends,
@@ -272,8 +287,12 @@ impl Oracle {
             ended: None,
             ended_wall_ms: 0,
             status: None,
+            meant: Meant::default(),
             recorded: false,
         });
+        if !counted {
+            return;
+        }
         let flying = self.in_flight.entry(to.clone()).or_default();
         *flying += 1;
         let flying = *flying;
@@ -316,7 +335,11 @@ impl Oracle {
         let (ended_ms, forward_ms) = last.ended.unwrap_or_default();
         let gap_ms = self.mono_ms() - ended_ms;
         let stepped_ms = self.forward_ms - forward_ms;
-        let least_ms = delay_ms(dialect, last.number);
+        let least_ms = if last.meant.split {
+            0
+        } else {
+            delay_ms(dialect, last.number)
+        };
         if gap_ms + stepped_ms < least_ms {
             return Err(format!("comes {gap_ms} ms after the last, not {least_ms}"));
         }
@@ -328,13 +351,15 @@ impl Oracle {
             return;
         };
         sent.in_flight = false;
-        if let Some(flying) = self.in_flight.get_mut(sent.webhook.as_str()) {
+        if sent.counted
+            && let Some(flying) = self.in_flight.get_mut(sent.webhook.as_str())
+        {
             *flying -= 1;
         }
     }
 
     /// A request ended.
-    pub(super) fn end(&mut self, id: i64, status: Option<u16>) {
+    pub(super) fn end(&mut self, id: i64, status: Option<u16>, meant: Meant) {
         self.note(&format!("ended {id}: {status:?}"));
         self.attempts += 1;
         self.unrecorded += 1;
@@ -346,7 +371,7 @@ impl Oracle {
             .get_mut(&id)
             .and_then(|sent| sent.tries.last_mut());
         if let Some(last) = sent {
-            (last.ended, last.status) = (ended, status);
+            (last.ended, last.status, last.meant) = (ended, status, meant);
             last.ended_wall_ms = wall_ms;
         }
     }

@@ -149,7 +149,8 @@ impl Oracle {
             let seen = seen.clone();
             self.unrecorded -= 1;
             let outcome = match seen.status {
-                Some(200..=299) => "delivered",
+                Some(200..=299) if !seen.meant.named => "delivered",
+                _ if seen.meant.split => "retry",
                 _ if seen.number >= seen.sends => "failed",
                 _ => "retry",
             };
@@ -173,14 +174,18 @@ impl Oracle {
         let Some(delivery) = self.person().delivery(id) else {
             return self.broke(&format!("{row:?} is of no delivery"));
         };
-        if delivery.state != state || delivery.attempts != row.number {
+        let sends = row.number - u32::from(seen.meant.split);
+        if delivery.state != state || delivery.attempts != sends {
             self.broke(&format!("after {row:?} it is {delivery:?}, not {state}"));
         }
         if state != "pending" {
             return;
         }
         let dialect = Dialect::from_name(&delivery.dialect).unwrap();
-        let least_ms = delay_ms(dialect, row.number);
+        let least_ms = match seen.meant.split {
+            true => 0,
+            false => delay_ms(dialect, row.number),
+        };
         let most_ms = match dialect {
             Dialect::BoldFactory => least_ms + least_ms / 10,
             Dialect::BoldCms | Dialect::OpenboxesLift => least_ms,

@@ -6,6 +6,7 @@ pub(super) mod anew;
 mod changes;
 pub(super) mod small;
 pub(super) mod sparing;
+pub(super) mod together;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -95,6 +96,7 @@ struct Troubles {
 }
 
 struct World {
+    seed: u64,
     rng: Rng,
     files: Files,
     oracle: Arc<Mutex<Oracle>>,
@@ -225,6 +227,9 @@ impl World {
         let mut subscriptions = Subscriptions::any(&mut rng);
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
+        for webhook in &mut subscriptions.webhooks {
+            together::ask(seed, webhook);
+        }
         lock(&oracle).bodies = subscriptions.log_bodies;
         Self {
             subscriptions,
@@ -237,6 +242,7 @@ impl World {
             wall_ms: START_MS,
             latest_ms: START_MS,
             anew: anew::rng(seed),
+            seed,
             numbers: 0,
             reload: false,
         }
@@ -418,6 +424,9 @@ impl World {
             }
             62..=69 => {
                 self.subscriptions.edit(&mut self.rng);
+                for webhook in &mut self.subscriptions.webhooks {
+                    together::ask(self.seed, webhook);
+                }
                 self.reload(process).await;
             }
             70..=77 => self.redeliver(clock),

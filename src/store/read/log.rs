@@ -85,6 +85,8 @@ pub(crate) struct LogRow {
     pub origin: Option<String>,
     /// What a person should know of it beside its result.
     pub note: Option<String>,
+    /// The id of the batch that it was a part of.
+    pub batch: Option<String>,
 }
 
 /// What was sent and answered.
@@ -105,7 +107,7 @@ pub(crate) struct LogText {
 
 const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
      status, error, duration_ms, url, name_ms, connect_ms, tls_ms, head_ms, body_ms, peer, class, \
-     dialect, origin, note FROM log";
+     dialect, origin, note, batch FROM log";
 
 impl Reader {
     /// The newest `rows` of the log, the oldest of them first.
@@ -396,6 +398,7 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         dialect: row.get(19)?,
         origin: row.get(20)?,
         note: row.get(21)?,
+        batch: row.get(22)?,
     })
 }
 

@@ -111,12 +111,15 @@ SELECT x.id,
                  || substr('JanFebMarAprMayJunJulAugSepOctNovDec', 3 * strftime('%m', x.time / 1000 + x.response_date, 'unixepoch') - 2, 3)
                  || strftime(' %Y %H:%M:%S GMT', x.time / 1000 + x.response_date, 'unixepoch'))
                FROM text t WHERE t.id = x.response_headers) END AS response_headers,
-       x.response_body,
+       CASE typeof(x.response_body) WHEN 'integer' THEN (SELECT o.response_body FROM posted o WHERE o.first_attempt_id = x.response_body)
+       ELSE x.response_body END AS response_body,
        x.name_us / 1000.0 AS name_ms, x.connect_us / 1000.0 AS connect_ms,
        x.tls_us / 1000.0 AS tls_ms, x.head_us / 1000.0 AS head_ms, x.body_us / 1000.0 AS body_ms,
        CASE typeof(x.peer) WHEN 'integer' THEN (SELECT t.text FROM text t WHERE t.id = x.peer) ELSE x.peer END AS peer, x.class, x.response_truncated,
        CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
-       CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin, x.note
+       CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin, x.note,
+       (SELECT CASE WHEN o.last_attempt_id >= x.id THEN o.batch END
+          FROM posted o WHERE o.first_attempt_id <= x.id ORDER BY o.first_attempt_id DESC LIMIT 1) AS batch
   FROM attempt x LEFT JOIN payload p ON p.id = x.payload_id
 -- earlier {
 UNION ALL
@@ -125,9 +128,9 @@ SELECT a.id,
        a.webhook, d.event, d.event_id, a.delivery_id,
        a.number, +a.outcome, a.status, a.error,
        a.duration_us / 1000.0,
-       +a.url, +a.request_headers, p.body, +a.response_headers, a.response_body,
+       +a.url, +a.request_headers, p.body, +a.response_headers, +a.response_body,
        a.name_us / 1000.0, a.connect_us / 1000.0, a.tls_us / 1000.0, a.head_us / 1000.0, a.body_us / 1000.0,
-       +a.peer, a.class, a.response_truncated, +d.dialect, +d.origin, a.note
+       +a.peer, a.class, a.response_truncated, +d.dialect, +d.origin, a.note, NULL
   FROM old_attempt a
   LEFT JOIN old_delivery d ON d.id = a.delivery_id
   LEFT JOIN old_payload p ON p.id = d.payload_id

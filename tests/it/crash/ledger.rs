@@ -54,6 +54,30 @@ fn number(text: &str) -> i64 {
     text.parse().unwrap()
 }
 
+/// A batch that came again had the bytes that it had before.
+fn same_batches(webhook: &str, requests: &[Received]) {
+    let mut batches: BTreeMap<&str, &[u8]> = BTreeMap::new();
+    for request in requests {
+        let Some(id) = request.header("X-Webhook-Batch") else {
+            continue;
+        };
+        let first = batches.entry(id).or_insert(&request.body);
+        assert_eq!(*first, &*request.body, "{webhook}: {id} changed its bytes");
+    }
+}
+
+/// One request for each event that a request brought.
+fn events_of(request: &Received) -> Vec<Received> {
+    let serde_json::Value::Array(events) = request.json() else {
+        return vec![request.clone()];
+    };
+    let alone = |event: &serde_json::Value| Received {
+        body: event.to_string().into_bytes(),
+        ..request.clone()
+    };
+    events.iter().map(alone).collect()
+}
+
 impl Ledger {
     pub(super) fn kills(&self) -> usize {
         self.kills.len()
@@ -231,7 +255,10 @@ impl Ledger {
             self.attempts.len()
         );
         for (name, receiver) in receivers {
-            self.reconcile_one(name, &receiver.received());
+            let received = receiver.received();
+            same_batches(name, &received);
+            let events: Vec<Received> = received.iter().flat_map(events_of).collect();
+            self.reconcile_one(name, &events);
         }
         self.check_sums(world);
     }

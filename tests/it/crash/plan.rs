@@ -87,6 +87,8 @@ const TABLE: [(Lead, &[u32], &[&str]); 21] = [
             "take events in: offered",
             "admit events: before the commit",
             "admit events: committed",
+            "form a batch: before the commit",
+            "form a batch: committed",
             "record attempts: before the commit",
             "record attempts: committed",
             "record attempts: let go",

@@ -1,5 +1,5 @@
 //! The folder that is crashed in: webhooks in three dialects, one that fails first, one that is
-//! slow, one whose deliveries are made again, one that comes and goes.
+//! slow, one whose deliveries are made again, one that gets several in a POST, one that comes and goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -25,7 +25,7 @@ const DAY_MS: i64 = 86_400_000;
 const LARGE: i64 = 36;
 
 /// The webhooks whose every event is looked for at the end: what they want.
-pub(super) const WANTED: [(&str, &[&str]); 4] = [
+pub(super) const WANTED: [(&str, &[&str]); 5] = [
     (
         "plain",
         &["stock.moved", "stock.counted", "order.placed", "large.made"],
@@ -33,6 +33,7 @@ pub(super) const WANTED: [(&str, &[&str]); 4] = [
     ("failing", &["stock.moved", "stock.counted", "order.placed"]),
     ("slow", &["stock.moved", "stock.counted"]),
     ("again", &["order.placed"]),
+    ("together", &["stock.moved", "stock.counted"]),
 ];
 
 /// The webhook that comes and goes, and has something pending all the time.
@@ -85,6 +86,10 @@ impl Scene {
             ("slow", Receiver::start(after(300))),
             ("again", Receiver::start(after(30))),
             (PASSING, passing),
+            (
+                "together",
+                Receiver::start(|_| Answer::status(200).after(Duration::from_millis(40))),
+            ),
         ]);
         let scene = Self {
             world: World::bare(&[]),
@@ -121,6 +126,10 @@ impl Scene {
                 .dialect("openboxes-lift")
                 .events("stock.*"),
             hook("again", url("again")).events("order.*"),
+            hook("together", url("together"))
+                .dialect("openboxes-lift")
+                .events("stock.*")
+                .line("batch = { max_events = 5, wait = \"50ms\" }"),
             hook(PASSING, url(PASSING))
                 .events("*.counted")
                 .line(format!("active = {passing}")),

@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 35] = [
+const LIMITS: [(&str, &str, &str, &str); 38] = [
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",
@@ -24,6 +24,24 @@ const LIMITS: [(&str, &str, &str, &str); 35] = [
         "100 MiB",
         "config/sections",
         "MAX_MAX_DATA_BYTES: u32 = 100 * 1_024 * 1_024;",
+    ),
+    (
+        "events of a `batch`",
+        "1,000",
+        "config/batch",
+        "MAX_EVENTS: u32 = 1_000;",
+    ),
+    (
+        "bytes of a `batch`",
+        "2 MiB",
+        "config/batch",
+        "MAX_BYTES: u32 = 2 << 20;",
+    ),
+    (
+        "gathering for a `batch`",
+        "60 s",
+        "config/batch",
+        "MAX_WAIT_MS: u64 = 60_000;",
     ),
     (
         "results that the log",

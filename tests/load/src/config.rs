@@ -17,6 +17,9 @@ pub(crate) struct Webhook {
     pub(crate) ca_file: Option<PathBuf>,
     /// `where`, as TOML.
     pub(crate) rules: Option<String>,
+    pub(crate) dialect: &'static str,
+    /// `batch`, as TOML.
+    pub(crate) batch: Option<String>,
 }
 
 impl Webhook {
@@ -29,6 +32,8 @@ impl Webhook {
             max_in_flight: 64,
             ca_file: None,
             rules: None,
+            dialect: "bold-cms",
+            batch: None,
         }
     }
 }
@@ -52,7 +57,9 @@ impl Config {
 
     /// Writes `webhooks.toml` into a folder.
     pub(crate) fn write(&self, folder: &Path) {
-        let mut text = String::from("[outbox]\npath = \"outbox.db\"\n[log]\npath = \"log.db\"\n");
+        let mut text = String::from(
+            "tenant = \"bench\"\n[outbox]\npath = \"outbox.db\"\n[log]\npath = \"log.db\"\n",
+        );
         writeln!(text, "[delivery]\nmax_in_flight = {}", self.max_in_flight).unwrap();
         if self.socket {
             writeln!(text, "[socket]\npath = \"s\"").unwrap();
@@ -69,6 +76,17 @@ impl Config {
             }
             if let Some(rules) = &webhook.rules {
                 writeln!(text, "where = {rules}").unwrap();
+            }
+            if webhook.dialect != "bold-cms" {
+                writeln!(
+                    text,
+                    "dialect = {:?}\ninsecure_http = true",
+                    webhook.dialect
+                )
+                .unwrap();
+            }
+            if let Some(batch) = &webhook.batch {
+                writeln!(text, "batch = {batch}").unwrap();
             }
         }
         std::fs::write(folder.join("webhooks.toml"), text).unwrap();

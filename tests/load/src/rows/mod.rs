@@ -4,6 +4,7 @@
 //! turns and comparison are the driver's. Small pieces that several rows use are here.
 
 mod backlog;
+mod batch;
 mod crowd;
 mod dead;
 mod emit;
@@ -182,6 +183,12 @@ pub(crate) const ALL: &[Row] = &[
         "where: three rules, and 1,000 webhooks of which one takes the event",
         Length::Short,
         filters::filters,
+    ),
+    row(
+        "batch",
+        "100,000 events in POSTs of up to 100, beside one by one",
+        Length::Short,
+        batch::batch,
     ),
     row(
         "emit",

@@ -1,0 +1,169 @@
+//! The attempt of several deliveries in one POST.
+//!
+//! The batch stands in the log before it is sent, so that a crash, or an answer that never came, has it go
+//! again with the same bytes. Each delivery gets an attempt of its own, with its own verdict. Left out: which
+//! of them go together (`lane/gather.rs`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::dispatch::Dispatch;
+use super::lane::{Lane, Leased};
+use super::worker::kept;
+use crate::dialect::{self, Judged};
+use crate::model::{Attempt, Batch, Due, Fate, Fault, Posted, SentHeaders, Verdict, crash};
+use crate::transport::Transport;
+
+impl<T: Transport> Dispatch<T> {
+    /// Whether what was taken goes as an array.
+    pub(super) fn goes_together(taken: &Leased<T::Endpoint>) -> bool {
+        taken.target.webhook.batch.is_some() && dialect::is_batched(taken.due.dialect)
+    }
+
+    /// Whether it was taken for another form of request than today's configuration has.
+    pub(super) fn was_taken_otherwise(taken: &Leased<T::Endpoint>) -> bool {
+        match Self::goes_together(taken) {
+            true => taken.due.batch.is_none(),
+            false => !taken.more.is_empty(),
+        }
+    }
+
+    /// One POST of what was formed.
+    pub(super) async fn attempt_together(
+        &self,
+        lane: &Lane<T::Endpoint>,
+        taken: &Leased<T::Endpoint>,
+    ) -> Result<Vec<Attempt>, Fault> {
+        let dues = || std::iter::once(&taken.due).chain(&taken.more);
+        let body = dialect::array(dues().map(|due| &due.body));
+        let Some(batch) = taken.due.batch.clone() else {
+            return Err(Fault("a batch is sent that was not formed".into()));
+        };
+        let target = &taken.target;
+        let request =
+            dialect::request_of(taken.due.dialect, &target.webhook, &body, Some(&batch.name));
+        let started_at_ms = self.clock.now_ms();
+        let dues: Vec<Due> = dues().cloned().collect();
+        if let Some(tell) = self.log.runtime().sending {
+            dues.iter().for_each(|due| tell(due, &target.webhook));
+        }
+        crash::point("send", "before the request");
+        let mut exchange = self.transport.send(&target.endpoint, &request).await?;
+        crash::point("send", "answered");
+        let finished_at_ms = self.clock.now_ms();
+        let max_attempts = target.webhook.max_attempts;
+        let Judged {
+            verdicts,
+            fate,
+            warning,
+        } = dialect::verdicts(&dues, max_attempts, &exchange, finished_at_ms);
+        if let Some(warning) = warning {
+            let webhook = &*target.webhook.name;
+            tracing::warn!(webhook, batch = &*batch.name, warning);
+            let before = exchange
+                .note
+                .take()
+                .map_or(String::new(), |note| format!("{note}; "));
+            exchange.note = Some(format!("{before}{warning}").into());
+        }
+        let is_taken = verdicts.iter().any(|(v, _)| *v == Verdict::Delivered);
+        let status = exchange.result.as_ref().ok().map(|answer| answer.status);
+        let is_refused = status.is_some_and(dialect::splits) && dues.len() == 1;
+        if lane.note_array(is_taken, is_refused) {
+            let webhook = &*target.webhook.name;
+            tracing::warn!(
+                webhook,
+                status,
+                hint = "leave batch out if it takes single events only",
+                "every event is refused alone in its array as well: does this receiver take arrays?"
+            );
+        }
+        let posted = Posted {
+            halves: (fate == Fate::Split).then(|| halves(&dues)),
+            batch,
+            fate,
+        };
+        let headers = sent(request.header_lines(), body.len());
+        let attempts = dues
+            .iter()
+            .zip(verdicts)
+            .map(|(due, (verdict, error))| Attempt {
+                due: kept(due),
+                number: due.number(),
+                started_at_ms,
+                finished_at_ms,
+                url: target.url.clone(),
+                request_headers: headers.clone(),
+                exchange: exchange.clone(),
+                verdict,
+                error,
+                posted: Some(posted.clone()),
+            });
+        Ok(attempts.collect())
+    }
+
+    /// Puts what was taken in the order of its body, as a batch that the log has.
+    pub(super) async fn form(
+        self: &Arc<Self>,
+        taken: &mut Leased<T::Endpoint>,
+    ) -> Result<(), Fault> {
+        if taken.due.batch.is_some() {
+            return Ok(());
+        }
+        crash::point("send", "taken");
+        if !taken.more.is_empty() {
+            let mut dues = std::mem::take(&mut taken.more);
+            dues.push(taken.due.clone());
+            dues.sort_by_key(|due| (due.event_id, due.id));
+            taken.more = dues.split_off(1);
+            if let Some(first) = dues.pop() {
+                taken.due = first;
+            }
+        }
+        let all: Vec<&Due> = std::iter::once(&taken.due).chain(&taken.more).collect();
+        let body = dialect::array(all.iter().map(|due| &due.body));
+        let batch = Arc::new(batch_of(&all, &body));
+        let written = batch.clone();
+        self.with_store(move |_, store| store.form(&written))
+            .await
+            .map_err(|error| Fault(format!("the batch can't be written into the log: {error}")))?;
+        taken.due.batch = Some(batch.clone());
+        for due in &mut taken.more {
+            due.batch = Some(batch.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The two halves of a batch that was refused; the first has the one more.
+fn halves(dues: &[Due]) -> Arc<[Batch; 2]> {
+    let (first, second) = dues.split_at(dues.len().div_ceil(2));
+    Arc::new([first, second].map(|half| {
+        let body = dialect::array(half.iter().map(|due| &due.body));
+        let all: Vec<&Due> = half.iter().collect();
+        batch_of(&all, &body)
+    }))
+}
+
+fn batch_of(dues: &[&Due], body: &Bytes) -> Batch {
+    let mut batch = Batch {
+        name: Box::default(),
+        members: dues.iter().map(|due| due.id).collect(),
+    };
+    batch.name = dialect::batch_id(batch.first(), body).into();
+    batch
+}
+
+/// The headers as the log keeps them, once for all.
+fn sent(lines: String, length: usize) -> SentHeaders {
+    // A brace may be a place holder's.
+    if lines.contains('{') {
+        return SentHeaders::Whole(lines);
+    }
+    SentHeaders::Shared {
+        lines: lines.into(),
+        length,
+        signature: None,
+    }
+}
