@@ -6,6 +6,7 @@
 mod capacity;
 mod halfway;
 mod identity;
+mod pace;
 mod putback;
 mod retention;
 mod schedule;

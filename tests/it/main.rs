@@ -41,6 +41,7 @@ mod modes;
 mod names;
 mod notify;
 mod outboxes;
+mod pace;
 mod packaging;
 mod policy;
 mod readme;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::Rate;
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Heartbeat;
 use crate::transport::Transport;
@@ -25,7 +26,7 @@ pub struct Ticks {
 }
 
 /// One webhook, as it is now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookSnapshot {
     /// Its name.
     pub name: Arc<str>,
@@ -35,6 +36,8 @@ pub struct WebhookSnapshot {
     pub in_flight: usize,
     /// Deliveries queued in memory.
     pub queued: usize,
+    /// How many requests may begin in a second; `None`: any number.
+    pub max_per_second: Option<f64>,
     /// Attempts that were delivered, since the start.
     pub delivered: u64,
     /// Attempts to be made again.
@@ -50,7 +53,7 @@ pub struct WebhookSnapshot {
 }
 
 /// The pipeline, as it is now. Counts are since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Events taken from the outbox.
     pub taken: u64,
@@ -172,6 +175,7 @@ fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
         active: load.limit.is_some(),
         in_flight: load.in_flight,
         queued: load.queued,
+        max_per_second: load.rate.map(Rate::per_second),
         delivered: count(&tally.delivered),
         retried: count(&tally.retried),
         failed: count(&tally.failed),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::dispatch::Dispatch;
 use super::lane::Lane;
 use super::target::Target;
+use crate::model::Rate;
 use crate::pipeline::shared::{LogGuard, PipelineConfig, Routes};
 use crate::transport::Transport;
 
@@ -37,8 +38,14 @@ impl<T: Transport> Dispatch<T> {
             self.direct_lane(log, lane, None);
         }
         // A closed lane that still has something in hand stays, so that the same delivery can't be
-        // taken twice should its webhook come back meanwhile.
-        lanes.retain(|name, lane| served.contains(name) || !lane.lock().is_idle());
+        // taken twice should its webhook come back meanwhile; and one that knows of a request less than its
+        // gap ago.
+        let now = self.clock.instant();
+        let stays = |lane: &Lane<T::Endpoint>| {
+            let state = lane.lock();
+            !state.is_idle() || state.spacing.opens_later(now)
+        };
+        lanes.retain(|name, lane| served.contains(name) || stays(lane));
         // By name, so that the same change starts the same requests in the same order.
         let mut all: Vec<_> = lanes.values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -67,7 +74,14 @@ impl<T: Transport> Dispatch<T> {
     ) {
         let mut state = lane.lock();
         let before = state.queued_bytes();
+        let rate = target.as_ref().map(|target| target.webhook.max_per_second);
         state.reconfigure(log, target);
+        if let Some(rate) = rate {
+            let has_sent = state.taken > 0;
+            state
+                .spacing
+                .set(rate.map(Rate::gap), has_sent, self.clock.instant());
+        }
         self.capacity.unqueue(before - state.queued_bytes());
     }
 }

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::pace::Spacing;
 use super::pacing::{UNANSWERED, UNHEARD};
 use super::target::Target;
-use crate::model::{Attempt, DeliveryId, Due};
+use crate::model::{Attempt, DeliveryId, Due, Rate};
 use crate::pipeline::shared::counters::Tally;
 use crate::pipeline::shared::{Bounds, LogGuard};
 use crate::store::Lost;
@@ -78,12 +79,16 @@ pub(super) struct State<E> {
     next_due_ms: Option<i64>,
     /// How often the lane was closed. What was taken before a close was cancelled with the rest.
     closed: u32,
+    /// When the next request may begin.
+    pub(super) spacing: Spacing,
 }
 
 /// How a lane is at a moment, for those who only look.
 pub(crate) struct Load {
     /// Requests that may be in flight; none where the webhook gets nothing.
     pub(crate) limit: Option<usize>,
+    /// How many may begin in a second; none where that is any number.
+    pub(crate) rate: Option<Rate>,
     /// Requests in flight, or just about to be.
     pub(crate) in_flight: usize,
     /// Deliveries in memory that wait.
@@ -135,6 +140,7 @@ impl<E> Lane<E> {
             taken: 0,
             next_due_ms: None,
             closed: 0,
+            spacing: Spacing::default(),
         };
         Self {
             name,
@@ -159,9 +165,10 @@ impl<E> Lane<E> {
     /// How it is at this moment.
     pub(crate) fn load(&self) -> Load {
         let state = self.lock();
-        let limit = state.target.as_ref().map(|t| t.webhook.max_in_flight);
+        let webhook = state.target.as_ref().map(|t| &t.webhook);
         Load {
-            limit,
+            limit: webhook.map(|webhook| webhook.max_in_flight),
+            rate: webhook.and_then(|webhook| webhook.max_per_second),
             in_flight: state.active,
             queued: state.queued(),
             queued_bytes: state.queued_bytes(),
@@ -396,6 +403,7 @@ impl<E> State<E> {
             self.bytes = 0;
             self.log_has_more = false;
             self.next_due_ms = None;
+            self.spacing.close();
         }
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Permit<T: Transport> {
     in_hand: Option<DeliveryId>,
     /// Bytes of the body in flight.
     flying: Option<usize>,
+    /// The delivery that it was given as the lane's next by its pace.
+    turn: Option<DeliveryId>,
     given_back: bool,
 }
 
@@ -60,15 +62,18 @@ impl<T: Transport> Permit<T> {
         let dispatch = &self.dispatch;
         let shift_is_over = || dispatch.clock.instant() - since >= SHIFT;
         let mut state = self.lane.lock();
+        state.spacing.give_back(self.turn.take());
         let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
         let stays = !dispatch.is_stopping()
             && state.active <= limit
+            && state.spacing.is_open(|| dispatch.clock.instant())
             && !(dispatch.capacity.permits.should_yield(state.active) && shift_is_over());
         if stays
             && state.next_fits(dispatch.capacity.flight_share())
             && let Some(taken) = dispatch.take(&mut state)
         {
             (self.in_hand, self.flying) = (Some(taken.due.id), Some(taken.due.body.len()));
+            self.turn = Some(taken.due.id);
             return Some(taken);
         }
         dispatch.capacity.permits.give_back(state.active);
@@ -87,6 +92,7 @@ impl<T: Transport> Drop for Permit<T> {
         let dispatch = &self.dispatch;
         let panicked = std::thread::panicking();
         let mut state = self.lane.lock();
+        state.spacing.give_back(self.turn.take());
         let looked_for_ms = dispatch.clock.now_ms() + PANIC_PAUSE_MS;
         let mut is_due = false;
         if let Some(id) = self.in_hand {
@@ -168,7 +174,7 @@ impl<T: Transport> Dispatch<T> {
         if self.is_stopping() || state.queued() == 0 || state.active >= limit {
             return None;
         }
-        if !state.next_fits(self.capacity.flight_share()) {
+        if !self.is_open(lane, &mut state) || !state.next_fits(self.capacity.flight_share()) {
             return None;
         }
         let in_line = state.in_line;
@@ -187,6 +193,7 @@ impl<T: Transport> Dispatch<T> {
             lane: lane.clone(),
             in_hand: Some(taken.due.id),
             flying: Some(taken.due.body.len()),
+            turn: Some(taken.due.id),
             given_back: false,
         };
         Some((permit, taken))
@@ -195,6 +202,7 @@ impl<T: Transport> Dispatch<T> {
     /// Takes a delivery out of the queue, to be sent.
     fn take(&self, state: &mut State<T::Endpoint>) -> Option<Leased<T::Endpoint>> {
         let taken = state.take()?;
+        state.spacing.hand_out(taken.due.id);
         self.capacity.take_off(taken.due.body.len());
         Some(taken)
     }

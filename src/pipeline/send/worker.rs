@@ -26,6 +26,16 @@ use crate::transport::Transport;
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
+/// What became of a delivery between its being taken and its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    ToSend,
+    /// Its request may not begin yet.
+    TooEarly,
+    /// It is not in hand any more.
+    Gone,
+}
+
 impl<T: Transport> Worker<T> {
     /// Attempts in a row on one permit, and then on the next that can be had.
     pub(super) async fn work(self, first: Permitted<T>) {
@@ -41,8 +51,15 @@ impl<T: Transport> Worker<T> {
                 if !dispatch.may_begin(&permit.lane).await {
                     permit.lane.lock().lose(taken.due.id);
                     permit.hand_over();
-                } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
-                    dispatch.attempt_or_put_back(&mut permit, taken).await;
+                } else {
+                    match dispatch.look_again(&mut permit, &mut taken) {
+                        Found::ToSend => dispatch.attempt_or_put_back(&mut permit, taken).await,
+                        Found::TooEarly => {
+                            permit.hand_over();
+                            dispatch.put_back(&permit.lane, taken);
+                        }
+                        Found::Gone => {}
+                    }
                 }
                 permit.land();
                 next = permit.next(since);
@@ -75,17 +92,22 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Whether what was taken is to be sent, after all that was waited for since: its webhook may have
-    /// become inactive, and what was pending for it been cancelled.
-    fn is_still_to_be_sent(&self, permit: &mut Permit<T>, taken: &mut Leased<T::Endpoint>) -> bool {
+    /// become inactive, and what was pending for it been cancelled; or its pace may be another.
+    fn look_again(&self, permit: &mut Permit<T>, taken: &mut Leased<T::Endpoint>) -> Found {
         let mut state = permit.lane.lock();
         if state.renew(taken) {
-            return true;
+            let its_time = state.spacing.claim(taken.due.id, || self.clock.instant());
+            return if its_time {
+                Found::ToSend
+            } else {
+                Found::TooEarly
+            };
         }
         state.lose(taken.due.id);
         self.have_looked_at(&permit.lane, &mut state);
         drop(state);
         permit.hand_over();
-        false
+        Found::Gone
     }
 
     /// Has the log looked at for what was let go of: while it was in hand no refill saw it, and where
@@ -105,8 +127,12 @@ impl<T: Transport> Dispatch<T> {
             .is_err()
     }
 
-    async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Leased<T::Endpoint>) {
-        let fault = match caught(self.attempt(&taken)).await {
+    async fn attempt_or_put_back(
+        self: &Arc<Self>,
+        permit: &mut Permit<T>,
+        taken: Leased<T::Endpoint>,
+    ) {
+        let fault = match caught(self.attempt(&permit.lane, &taken)).await {
             Ok(Ok(attempt)) => {
                 let lane = &permit.lane;
                 lane.note_answer(attempt.exchange.result.is_ok());
@@ -142,7 +168,11 @@ impl<T: Transport> Dispatch<T> {
         drop(stopped);
     }
 
-    async fn attempt(&self, taken: &Leased<T::Endpoint>) -> Result<Attempt, Fault> {
+    async fn attempt(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<T::Endpoint>>,
+        taken: &Leased<T::Endpoint>,
+    ) -> Result<Attempt, Fault> {
         let Leased { due, target, .. } = taken;
         crash::point("send", "taken");
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
@@ -151,6 +181,7 @@ impl<T: Transport> Dispatch<T> {
             tell(due, &target.webhook);
         }
         crash::point("send", "before the request");
+        self.begins(lane, taken);
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();

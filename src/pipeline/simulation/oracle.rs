@@ -140,6 +140,8 @@ pub(super) struct Oracle {
     pub(super) waiting: BTreeMap<String, (u64, u64)>,
     /// When reads of the log failed lately.
     failed: VecDeque<i64>,
+    /// When the last request of each webhook began in this life.
+    pub(super) begun: BTreeMap<String, Instant>,
 }
 
 impl Oracle {
@@ -183,6 +185,7 @@ impl Oracle {
             above: BTreeMap::new(),
             waiting: BTreeMap::new(),
             failed: VecDeque::new(),
+            begun: BTreeMap::new(),
         }
     }
 
@@ -237,6 +240,7 @@ impl Oracle {
             let waiting = self.unrecorded;
             self.broke(&format!("{id} is sent while {waiting} results wait"));
         }
+        self.begins_apart(to, sending.gap);
         let number = due.attempts + 1;
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
         if *due.webhook != **to {
@@ -408,6 +412,7 @@ impl Oracle {
         self.unrecorded = 0;
         self.idle.clear();
         self.waiting.clear();
+        self.begun.clear();
         self.before_ms = self.mono_ms();
         self.clock = None;
     }

@@ -4,6 +4,7 @@
 mod actions;
 pub(super) mod anew;
 mod changes;
+pub(super) mod paced;
 pub(super) mod small;
 pub(super) mod sparing;
 
@@ -222,7 +223,7 @@ impl World {
             _folder: folder,
         };
         create_if_missing(&files.outbox).unwrap();
-        let mut subscriptions = Subscriptions::any(&mut rng);
+        let mut subscriptions = Subscriptions::any(&mut rng, paced::rng(seed));
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
         lock(&oracle).bodies = subscriptions.log_bodies;
@@ -418,6 +419,7 @@ impl World {
             }
             62..=69 => {
                 self.subscriptions.edit(&mut self.rng);
+                self.subscriptions.change_pace();
                 self.reload(process).await;
             }
             70..=77 => self.redeliver(clock),
