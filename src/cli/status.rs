@@ -62,6 +62,7 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
     pending_more      whether there are more than that
     in_flight         requests in flight; null without a daemon
     max_per_second    how many may begin in a second; null for any number
+    held_until        until when the endpoint asked to wait by Retry-After; null where it did not
     last_success, last_failure, last_error
     hour              {attempts, failures, success_rate (0 to 1, null without attempts), p50_ms, p99_ms}
     hours             24 of {attempts, failures}, the oldest first, the last is the one that runs

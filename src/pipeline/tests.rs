@@ -5,6 +5,7 @@
 
 mod capacity;
 mod halfway;
+mod held;
 mod identity;
 mod pace;
 mod putback;

@@ -39,7 +39,7 @@ pub(crate) enum Fate {
     NotSent(Reason),
 }
 
-/// What a delivery waits for that is due.
+/// What a delivery waits for beside its own time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Its webhook's pace.
@@ -49,6 +49,8 @@ pub(crate) enum Wait {
         /// How many requests may begin in a second.
         rate: Rate,
     },
+    /// Its endpoint asked to wait until that UNIX millisecond.
+    Hold(i64),
 }
 
 /// Why an event was not sent to a webhook, or is not yet.

@@ -143,6 +143,9 @@ pub(crate) struct WebhookStatus {
     /// How many requests may begin in a second; `None`: any number.
     #[serde(default)]
     pub max_per_second: Option<f64>,
+    /// Until when its endpoint asked to wait, ISO 8601, where that is not over.
+    #[serde(default)]
+    pub held_until: Option<String>,
 }
 
 impl Health {
@@ -254,6 +257,7 @@ fn webhooks(
                 queued: lane.map_or(0, |lane| lane.queued),
                 pending: pending(&webhook.name),
                 max_per_second: webhook.max_per_second.map(Rate::per_second),
+                held_until: lane.and_then(|lane| lane.held_until_ms).map(utc),
             }
         })
         .collect();
@@ -266,6 +270,7 @@ fn webhooks(
         queued: lane.queued,
         pending: pending(&lane.name),
         max_per_second: None,
+        held_until: None,
     }));
     all
 }

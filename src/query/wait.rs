@@ -1,6 +1,9 @@
-//! What a pending delivery waits for though it is due: its webhook's pace, with those before it.
+//! What a pending delivery waits for beside its own time: what its endpoint asked for, and its webhook's pace with
+//! those before it.
 //!
 //! Asked for the deliveries of one event alone, for it is counted.
+
+use std::collections::HashMap;
 
 use super::reason::{Fate, OfWebhook, Wait};
 use crate::config::Config;
@@ -16,11 +19,12 @@ pub(super) fn fill_in(
     log: &Reader,
     now_ms: i64,
 ) -> Result<(), Error> {
+    let held = log.held(now_ms)?;
     for webhook in webhooks {
         if let Fate::Delivery { trace, waits, .. } = &mut webhook.fate
             && trace.state == "pending"
         {
-            *waits = of(trace, config, log, now_ms)?;
+            *waits = of(trace, config, (log, &held), now_ms)?;
         }
     }
     Ok(())
@@ -29,9 +33,15 @@ pub(super) fn fill_in(
 fn of(
     delivery: &DeliveryTrace,
     config: &Config,
-    log: &Reader,
+    (log, held): (&Reader, &HashMap<String, i64>),
     now_ms: i64,
 ) -> Result<Option<Wait>, Error> {
+    if let Some(until_ms) = held.get(&delivery.webhook)
+        && delivery.due_at_ms <= Some(*until_ms)
+        && delivery.origin != "test"
+    {
+        return Ok(Some(Wait::Hold(*until_ms)));
+    }
     let mut webhooks = config.webhooks.iter();
     let webhook = webhooks.find(|w| *w.name == *delivery.webhook);
     let rate = webhook.and_then(|webhook| webhook.max_per_second);

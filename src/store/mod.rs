@@ -22,6 +22,7 @@ mod error;
 mod faults;
 mod gaps;
 mod headers;
+mod held;
 mod ids;
 mod insert;
 mod look;

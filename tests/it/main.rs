@@ -46,6 +46,7 @@ mod packaging;
 mod policy;
 mod readme;
 mod reload;
+mod retry_after;
 mod rights;
 mod secrets;
 mod size;

@@ -75,7 +75,7 @@ fn pending(
     let next = delivery.attempts + 1;
     let of = sends.map_or_else(String::new, |sends| format!(" of {sends}"));
     let until = match (waits, delivery.due_at_ms) {
-        (Some(waits), _) => format!("and {}", waiting(waits)),
+        (Some(waits), _) => format!("and {}", waiting(waits, now_ms)),
         (None, Some(due_ms)) if due_ms > now_ms => {
             format!("until {} ({})", utc(due_ms), when::from_now(due_ms, now_ms))
         }
@@ -88,8 +88,9 @@ fn pending(
     format!("pending {until}, attempt {next}{of}{last}")
 }
 
-fn waiting(waits: &Wait) -> String {
+fn waiting(waits: &Wait, now_ms: i64) -> String {
     match waits {
+        Wait::Hold(until_ms) => when::asked_to_wait(*until_ms, now_ms),
         Wait::Pace { before, rate } => {
             let count = text::grouped(before.count);
             let more = if before.more { " or more" } else { "" };

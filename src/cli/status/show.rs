@@ -6,6 +6,7 @@
 use std::io;
 
 use super::super::screen::{Look, Screen};
+use super::super::when::asked_to_wait;
 use super::super::{spark, text, when};
 use super::found::{Daemon, Status};
 use crate::model::bytes;
@@ -170,6 +171,9 @@ fn pieces(
     ];
     if let Some(rate) = rate {
         pieces.push(format!("at most {rate} a second"));
+    }
+    if let Some(until_ms) = health.held_until_ms {
+        pieces.push(asked_to_wait(until_ms, now_ms));
     }
     let hour = &health.hour;
     match success_rate(hour) {

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased, State};
 use super::pace::Opens;
+use crate::dialect::LONGEST_HOLD_MS;
+use crate::model::clock::utc;
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
@@ -20,10 +22,7 @@ impl<T: Transport> Dispatch<T> {
         lane: &Arc<Lane<T::Endpoint>>,
         state: &mut State<T::Endpoint>,
     ) -> bool {
-        if !state.spacing.is_on() {
-            return true;
-        }
-        match state.spacing.opens(self.clock.instant()) {
+        match state.opens(&self.clock) {
             Opens::Now => true,
             // Whoever has that fills the lane.
             Opens::Behind => false,
@@ -68,6 +67,31 @@ impl<T: Transport> Dispatch<T> {
             let now = self.clock.instant();
             lane.lock().spacing.begins(taken.due.id, now);
             self.fill(lane);
+        }
+    }
+    /// The endpoint asked to wait until then: its webhook is not tried before.
+    pub(super) fn hold(&self, lane: &Lane<T::Endpoint>, until_ms: i64) {
+        let now_ms = self.clock.now_ms();
+        if lane.lock().spacing.hold(until_ms, now_ms) {
+            let seconds = (until_ms - now_ms) / 1_000;
+            tracing::info!(
+                webhook = &*lane.name,
+                until = utc(until_ms),
+                seconds,
+                "the endpoint asks to wait by Retry-After: the webhook is not tried before"
+            );
+        }
+    }
+
+    /// The wall clock was stepped: nobody is left alone for longer than may be from now, and who may be tried
+    /// earlier by the new time is.
+    pub(crate) fn look_at_holds(self: &Arc<Self>) {
+        let longest_ms = self.clock.now_ms().saturating_add(LONGEST_HOLD_MS);
+        for lane in self.all_lanes() {
+            let is_held = lane.lock().spacing.hold_at_most_until(longest_ms);
+            if is_held {
+                self.fill(&lane);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A closed lane keeps what is in hand until it is recorded; what was queued is the log's again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
@@ -13,11 +13,13 @@ use crate::pipeline::shared::{LogGuard, PipelineConfig, Routes};
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
-    /// Takes a configuration in. Returns every lane, to be filled once the lock is free.
+    /// Takes a configuration in, and until when endpoints asked to wait. Returns every lane, to be filled once
+    /// the lock is free.
     pub(crate) fn exchange_lanes(
         &self,
         log: &LogGuard<'_>,
         change: PipelineConfig<T::Endpoint>,
+        held: &HashMap<String, i64>,
     ) -> Vec<Arc<Lane<T::Endpoint>>> {
         let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
         self.capacity.permits.resize(change.max_in_flight);
@@ -33,6 +35,10 @@ impl<T: Transport> Dispatch<T> {
                 .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds, log.lost())));
             let target = Some(Arc::new(Target::new(webhook, endpoint)));
             self.direct_lane(log, lane, target);
+            if let Some(until_ms) = held.get(&*lane.name) {
+                let now_ms = self.clock.now_ms();
+                let _: bool = lane.lock().spacing.hold(*until_ms, now_ms);
+            }
         }
         for lane in lanes.values().filter(|lane| !served.contains(&lane.name)) {
             self.direct_lane(log, lane, None);

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::pace::Spacing;
+use super::pace::{Opens, Spacing};
 use super::pacing::{UNANSWERED, UNHEARD};
 use super::target::Target;
-use crate::model::{Attempt, DeliveryId, Due, Rate};
+use crate::model::{Attempt, Clock, DeliveryId, Due, Rate, Trigger};
 use crate::pipeline::shared::counters::Tally;
 use crate::pipeline::shared::{Bounds, LogGuard};
 use crate::store::Lost;
@@ -89,6 +89,8 @@ pub(crate) struct Load {
     pub(crate) limit: Option<usize>,
     /// How many may begin in a second; none where that is any number.
     pub(crate) rate: Option<Rate>,
+    /// Until when the endpoint asked to wait, UNIX milliseconds, where that is not over.
+    pub(crate) held_until_ms: Option<i64>,
     /// Requests in flight, or just about to be.
     pub(crate) in_flight: usize,
     /// Deliveries in memory that wait.
@@ -164,11 +166,17 @@ impl<E> Lane<E> {
 
     /// How it is at this moment.
     pub(crate) fn load(&self) -> Load {
+        self.load_at(i64::MAX)
+    }
+
+    /// The same, with what its endpoint asked for at that time.
+    pub(crate) fn load_at(&self, now_ms: i64) -> Load {
         let state = self.lock();
         let webhook = state.target.as_ref().map(|t| &t.webhook);
         Load {
             limit: webhook.map(|webhook| webhook.max_in_flight),
             rate: webhook.and_then(|webhook| webhook.max_per_second),
+            held_until_ms: state.spacing.held_until_ms(now_ms),
             in_flight: state.active,
             queued: state.queued(),
             queued_bytes: state.queued_bytes(),
@@ -351,6 +359,13 @@ impl<E> State<E> {
             self.queue_rows.saturating_sub(self.queue.len()),
             bytes.max(least),
         )
+    }
+
+    /// Whether the next delivery's request may begin.
+    pub(super) fn opens(&self, clock: &Clock) -> Opens {
+        let next = self.queue.front();
+        let is_test = next.is_some_and(|due| due.origin == Trigger::Test);
+        self.spacing.opens(is_test, clock)
     }
 
     pub(super) fn queued(&self) -> usize {

@@ -8,6 +8,9 @@
 //! machine that is late makes gaps longer and never a later one shorter. After a restart nothing is known of the
 //! request before.
 //!
+//! Beside its pace a lane knows until when its endpoint asked to wait, by the wall clock; a person's test goes all
+//! the same. That is in the log too.
+//!
 //! Plain data of a lane. `alarm` moves it.
 
 use std::time::Duration;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::model::DeliveryId;
+use crate::model::{Clock, DeliveryId, Due, Trigger};
 
 /// When a lane's next request may begin. Without a pace: at any time.
 #[derive(Default)]
@@ -27,7 +30,12 @@ pub(super) struct Spacing {
     turn: Option<DeliveryId>,
     /// When the lane is to be filled, and what sees to that.
     alarm: Option<(Instant, AbortHandle)>,
+    /// Until when the endpoint asked to wait, UNIX milliseconds; long over, where it never did.
+    held_until_ms: i64,
 }
+
+/// Two moments that are so near are one: the wall clock counts in milliseconds.
+const SAME: Duration = Duration::from_millis(2);
 
 /// Whether the next request may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +47,32 @@ pub(super) enum Opens {
 }
 
 impl Spacing {
-    /// Whether there is a pace.
+    /// Whether there is anything to wait for, or was.
     pub(super) fn is_on(&self) -> bool {
-        self.gap.is_some()
+        self.gap.is_some() || self.held_until_ms != 0
+    }
+
+    /// Whether who waits for the lane would wait in vain.
+    pub(super) fn is_slow(&self, now_ms: i64) -> bool {
+        self.gap.is_some() || self.held_until_ms > now_ms
+    }
+
+    /// The endpoint asked to wait until then. True where it had not asked before, or that is over.
+    pub(super) fn hold(&mut self, until_ms: i64, now_ms: i64) -> bool {
+        let is_new = self.held_until_ms <= now_ms && until_ms > now_ms;
+        self.held_until_ms = self.held_until_ms.max(until_ms);
+        is_new
+    }
+
+    /// It is not waited for longer than that. True where it asked to wait at all.
+    pub(super) fn hold_at_most_until(&mut self, longest_ms: i64) -> bool {
+        self.held_until_ms = self.held_until_ms.min(longest_ms);
+        self.held_until_ms != 0
+    }
+
+    /// Until when the endpoint asked to wait, where that is not over.
+    pub(super) fn held_until_ms(&self, now_ms: i64) -> Option<i64> {
+        (self.held_until_ms > now_ms).then_some(self.held_until_ms)
     }
 
     /// Sets or changes the pace, or takes it away. `has_sent`: requests of the lane began before, of which
@@ -66,7 +97,8 @@ impl Spacing {
 
     /// Whether its alarm is set for that moment.
     pub(super) fn rings_at(&self, at: Instant) -> bool {
-        self.alarm.as_ref().is_some_and(|(set, _)| *set == at)
+        let near = |set: Instant| set.max(at) - set.min(at) < SAME;
+        self.alarm.as_ref().is_some_and(|(set, _)| near(*set))
     }
 
     /// Has an alarm in place of the one before.
@@ -77,7 +109,7 @@ impl Spacing {
 
     /// The alarm of that moment rang; by then another one may have been set.
     pub(super) fn rang(&mut self, at: Instant) {
-        if self.rings_at(at) {
+        if self.alarm.as_ref().is_some_and(|(set, _)| *set == at) {
             self.alarm = None;
         }
     }
@@ -91,36 +123,40 @@ impl Spacing {
         Some(self.last? + self.gap?)
     }
 
-    /// Whether the next request may begin, and when it may.
-    pub(super) fn opens(&self, now: Instant) -> Opens {
-        match self.next() {
-            _ if self.is_on() && self.turn.is_some() => Opens::Behind,
-            Some(next) if now < next => Opens::At(next),
-            _ => Opens::Now,
+    /// Whether the next request may begin, and when it may. Asks for the time only where there is something
+    /// to wait for.
+    pub(super) fn opens(&self, is_test: bool, clock: &Clock) -> Opens {
+        if !self.is_on() {
+            return Opens::Now;
         }
-    }
-
-    /// Whether the next request may begin. Asks for the time only where there is a pace.
-    pub(super) fn is_open(&self, now: impl FnOnce() -> Instant) -> bool {
-        !self.is_on() || self.opens(now()) == Opens::Now
+        if self.gap.is_some() && self.turn.is_some() {
+            return Opens::Behind;
+        }
+        let now = clock.instant();
+        let by_pace = self.next().filter(|next| now < *next);
+        let now_ms = clock.now_ms();
+        let held = self.held_until_ms(now_ms).filter(|_| !is_test);
+        let by_hold = held.map(|until_ms| {
+            let left_ms = until_ms.saturating_sub(now_ms).unsigned_abs();
+            now + Duration::from_millis(left_ms)
+        });
+        by_pace.max(by_hold).map_or(Opens::Now, Opens::At)
     }
 
     /// A delivery was taken, to be the next that begins.
     pub(super) fn hand_out(&mut self, id: DeliveryId) {
-        if self.is_on() {
+        if self.gap.is_some() {
             self.turn = Some(id);
         }
     }
 
-    /// Whether the delivery, which was taken, may begin now: the pace may be another by then. If so, no other
-    /// one begins before it.
-    pub(super) fn claim(&mut self, id: DeliveryId, now: impl FnOnce() -> Instant) -> bool {
-        if self.turn == Some(id) {
-            self.turn = None;
-        }
-        let is_open = self.is_open(now);
+    /// Whether the delivery, which was taken, may begin now: there may be another pace by then, or the endpoint
+    /// may have asked to wait. If so, no other one begins before it.
+    pub(super) fn claim(&mut self, due: &Due, clock: &Clock) -> bool {
+        self.give_back(Some(due.id));
+        let is_open = self.opens(due.origin == Trigger::Test, clock) == Opens::Now;
         if is_open {
-            self.hand_out(id);
+            self.hand_out(due.id);
         }
         is_open
     }
@@ -128,7 +164,7 @@ impl Spacing {
     /// Its request begins.
     pub(super) fn begins(&mut self, id: DeliveryId, now: Instant) {
         self.give_back(Some(id));
-        if self.is_on() {
+        if self.gap.is_some() {
             self.last = Some(now);
         }
     }
@@ -142,107 +178,4 @@ impl Spacing {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const GAP: Duration = Duration::from_millis(200);
-
-    fn paced(now: Instant) -> Spacing {
-        let mut spacing = Spacing::default();
-        spacing.set(Some(GAP), false, now);
-        spacing
-    }
-
-    fn id(number: i64) -> DeliveryId {
-        DeliveryId::new(number)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_is_handed_out_at_a_time_and_the_next_a_gap_after_it_began() {
-        let now = Instant::now();
-        let mut spacing = paced(now);
-        assert_eq!(spacing.opens(now), Opens::Now);
-        spacing.hand_out(id(1));
-        assert_eq!(spacing.opens(now + GAP * 9), Opens::Behind);
-        // It waited for something else meanwhile: the gap counts from its begin.
-        let later = now + GAP * 3;
-        assert!(spacing.claim(id(1), || later));
-        spacing.begins(id(1), later);
-        assert_eq!(spacing.opens(later), Opens::At(later + GAP));
-        assert_eq!(spacing.opens(later + GAP), Opens::Now);
-        assert!(
-            !spacing.claim(id(2), || later),
-            "it was taken without a pace"
-        );
-        assert!(spacing.claim(id(2), || later + GAP));
-        assert!(
-            !spacing.claim(id(3), || later + GAP),
-            "another one is about to begin"
-        );
-        spacing.give_back(Some(id(3)));
-        assert_eq!(spacing.opens(later + GAP), Opens::Behind);
-        spacing.give_back(Some(id(2)));
-        assert_eq!(spacing.opens(later + GAP), Opens::Now, "it was not sent");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_change_of_the_pace_counts_from_the_last_request() {
-        let now = Instant::now();
-        let mut spacing = paced(now);
-        spacing.begins(id(1), now);
-        spacing.set(Some(GAP * 5), true, now + GAP / 2);
-        assert_eq!(spacing.opens(now + GAP), Opens::At(now + GAP * 5));
-        spacing.set(Some(GAP / 2), true, now + GAP);
-        assert_eq!(spacing.opens(now + GAP), Opens::Now);
-        spacing.set(None, true, now + GAP);
-        assert_eq!(spacing.opens(now), Opens::Now);
-        // Requests may have begun right before this.
-        spacing.set(Some(GAP), true, now + GAP);
-        assert_eq!(spacing.opens(now + GAP), Opens::At(now + GAP * 2));
-    }
-
-    proptest! {
-        /// Whatever is taken, given back and changed: no two begin nearer than the pace of the moment says, and
-        /// something may begin whenever the gap is over and nothing is handed out.
-        #[test]
-        fn no_two_begin_too_near(steps in proptest::collection::vec((0_u64..500, 0_u8..6), 1..200)) {
-            let mut now = Instant::now();
-            let mut spacing = paced(now);
-            let (mut gap, mut last) = (GAP, None::<Instant>);
-            let (mut number, mut out) = (0, None);
-            for (wait_ms, step) in steps {
-                now += Duration::from_millis(wait_ms);
-                match (step, out) {
-                    (0, Some(taken)) => {
-                        spacing.give_back(Some(taken));
-                        out = None;
-                    }
-                    (1, _) => {
-                        gap = Duration::from_millis(wait_ms + 1);
-                        spacing.set(Some(gap), true, now);
-                    }
-                    (_, Some(taken)) => {
-                        let over = last.is_none_or(|last| now >= last + gap);
-                        prop_assert_eq!(spacing.claim(taken, || now), over);
-                        if over {
-                            spacing.begins(taken, now);
-                            last = Some(now);
-                        }
-                        out = None;
-                    }
-                    (_, None) => {
-                        let over = last.is_none_or(|last| now >= last + gap);
-                        prop_assert_eq!(spacing.is_open(|| now), over);
-                        if over {
-                            number += 1;
-                            spacing.hand_out(id(number));
-                            out = Some(id(number));
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased, State};
+use super::pace::Opens;
 use crate::model::DeliveryId;
 use crate::transport::Transport;
 
@@ -66,7 +67,7 @@ impl<T: Transport> Permit<T> {
         let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
         let stays = !dispatch.is_stopping()
             && state.active <= limit
-            && state.spacing.is_open(|| dispatch.clock.instant())
+            && state.opens(&dispatch.clock) == Opens::Now
             && !(dispatch.capacity.permits.should_yield(state.active) && shift_is_over());
         if stays
             && state.next_fits(dispatch.capacity.flight_share())

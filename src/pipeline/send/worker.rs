@@ -96,8 +96,7 @@ impl<T: Transport> Dispatch<T> {
     fn look_again(&self, permit: &mut Permit<T>, taken: &mut Leased<T::Endpoint>) -> Found {
         let mut state = permit.lane.lock();
         if state.renew(taken) {
-            let its_time = state.spacing.claim(taken.due.id, || self.clock.instant());
-            return if its_time {
+            return if state.spacing.claim(&taken.due, &self.clock) {
                 Found::ToSend
             } else {
                 Found::TooEarly
@@ -137,6 +136,9 @@ impl<T: Transport> Dispatch<T> {
                 let lane = &permit.lane;
                 lane.note_answer(attempt.exchange.result.is_ok());
                 lane.count_unrecorded();
+                if let Some(until_ms) = attempt.held_until_ms {
+                    self.hold(lane, until_ms);
+                }
                 // Before it is pushed: what was sent is not to be sent again, come what may.
                 permit.hand_over();
                 return self.results.push(attempt);
@@ -187,6 +189,7 @@ impl<T: Transport> Dispatch<T> {
         let finished_at_ms = self.clock.now_ms();
         let max_attempts = target.webhook.max_attempts;
         let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
+        let held_until_ms = dialect::held_until_ms(due.dialect, &exchange, finished_at_ms);
         let mut kept = Due {
             event: due.event.clone(),
             webhook: due.webhook.clone(),
@@ -205,8 +208,9 @@ impl<T: Transport> Dispatch<T> {
             url: target.url.clone(),
             request_headers: target.sent(due.dialect, &request),
             exchange,
-            verdict,
+            verdict: verdict.not_before(held_until_ms),
             error,
+            held_until_ms,
         })
     }
 }

@@ -77,6 +77,13 @@ enum Act {
 }
 
 impl Act {
+    fn status(self) -> Option<u16> {
+        match self {
+            Self::Answer(status, _) => Some(status),
+            _ => None,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Answer(200..=299, 0..=999) => "quick successes",
@@ -118,12 +125,14 @@ impl Transport for Endpoints {
             oracle.count(act.name());
             act
         };
+        let asks = self.oracle().any_wait(act.status());
         let result = match act {
             Act::Answer(status, after_ms) => {
                 wait(after_ms).await;
+                let header = asks.map(|value| format!("retry-after: {value}"));
                 Ok(Answer {
                     status,
-                    headers: "".into(),
+                    headers: header.unwrap_or_default().as_str().into(),
                     body: Vec::new(),
                     truncated: false,
                 })
@@ -145,6 +154,7 @@ impl Transport for Endpoints {
         };
         self.oracle()
             .end(id, result.as_ref().ok().map(|answer| answer.status));
+        self.oracle().asked_to_wait(&sending.due, asks);
         Ok(Exchange {
             result,
             phases: Phases::default(),

@@ -157,7 +157,10 @@ const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
 
 /// The same of weeks from [`world::paced::FROM`] on.
-const PACED_KINDS: [&str; 1] = ["requests that waited for their pace"];
+const PACED_KINDS: [&str; 2] = [
+    "endpoints that asked to wait",
+    "requests that waited for their pace",
+];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;

@@ -18,6 +18,7 @@ use super::rng::Rng;
 use super::rows::OutboxRow;
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
+use super::world::paced::Hold;
 use crate::model::clock::millis;
 use crate::model::{Bodies, Clock, Dialect, Webhook};
 use crate::pipeline::send::UNRECORDED;
@@ -142,6 +143,10 @@ pub(super) struct Oracle {
     failed: VecDeque<i64>,
     /// When the last request of each webhook began in this life.
     pub(super) begun: BTreeMap<String, Instant>,
+    /// The chance that an endpoint asks to wait, in weeks that have it.
+    pub(super) waits: Option<Rng>,
+    /// What endpoints asked for, as far as the log has it or this life knows it.
+    pub(super) holds: Vec<Hold>,
 }
 
 impl Oracle {
@@ -186,6 +191,8 @@ impl Oracle {
             waiting: BTreeMap::new(),
             failed: VecDeque::new(),
             begun: BTreeMap::new(),
+            waits: None,
+            holds: Vec::new(),
         }
     }
 
@@ -241,6 +248,7 @@ impl Oracle {
             self.broke(&format!("{id} is sent while {waiting} results wait"));
         }
         self.begins_apart(to, sending.gap);
+        self.begins_unasked(to);
         let number = due.attempts + 1;
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
         if *due.webhook != **to {
@@ -413,6 +421,7 @@ impl Oracle {
         self.idle.clear();
         self.waiting.clear();
         self.begun.clear();
+        self.forget_unrecorded_holds();
         self.before_ms = self.mono_ms();
         self.clock = None;
     }

@@ -241,10 +241,12 @@ impl Process {
                 0 => 0,
                 number => delay_ms(dialect, number) * 11 / 10,
             };
-            if due_ms > now_ms + longest_ms + late_ms {
+            let held_ms = oracle.held_until_ms(&row.webhook);
+            if due_ms > held_ms.max(now_ms + longest_ms) + late_ms {
                 oracle.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
             }
-            if room && !in_hand && due_ms + late_ms < now_ms && !still.contains_key(&row.webhook) {
+            let is_due = due_ms.max(held_ms) + late_ms < now_ms;
+            if room && !in_hand && is_due && !still.contains_key(&row.webhook) {
                 let known = idle.remove(&row.webhook).filter(|(_, then)| *then == taken);
                 let (since_ms, _) = known.unwrap_or((mono_ms, taken));
                 let pace_ms = oracle.pace_ms(&row.webhook);

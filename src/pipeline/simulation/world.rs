@@ -227,6 +227,7 @@ impl World {
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
         lock(&oracle).bodies = subscriptions.log_bodies;
+        lock(&oracle).waits = paced::waits(seed);
         Self {
             subscriptions,
             rng,
