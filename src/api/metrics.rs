@@ -19,6 +19,8 @@
 //! | `webhooksd_in_flight` | requests in flight by `webhook` |
 //! | `webhooksd_requests_in_flight` | requests in flight in all |
 //! | `webhooksd_queued` | deliveries queued in memory by `webhook` |
+//! | `webhooksd_max_per_second` | requests that may begin in a second by `webhook`; no sample where that is any number |
+//! | `webhooksd_held_until_seconds` | until when the endpoint asked to wait by Retry-After by `webhook`, UNIX seconds; no sample where it did not |
 //! | `webhooksd_pending` | pending deliveries in the log by `webhook` |
 //! | `webhooksd_oldest_pending_seconds` | age of the pending delivery that is due first by `webhook` |
 //! | `webhooksd_unrecorded` | results that wait for the log |
@@ -102,6 +104,16 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "Requests in flight in all.",
     ),
     ("webhooksd_queued", "gauge", "Deliveries queued in memory."),
+    (
+        "webhooksd_max_per_second",
+        "gauge",
+        "Requests that may begin in a second.",
+    ),
+    (
+        "webhooksd_held_until_seconds",
+        "gauge",
+        "Until when the endpoint asked to wait by Retry-After, UNIX seconds.",
+    ),
     (
         "webhooksd_pending",
         "gauge",
@@ -250,6 +262,13 @@ fn of_webhooks(page: &mut Page, snapshot: &Snapshot) {
         }
         page.sample("webhooksd_in_flight", "", &[label], webhook.in_flight);
         page.sample("webhooksd_queued", "", &[label], webhook.queued);
+        if let Some(rate) = webhook.max_per_second {
+            page.sample("webhooksd_max_per_second", "", &[label], rate);
+        }
+        if let Some(until_ms) = webhook.held_until_ms {
+            let until = Thousandths(i128::from(until_ms));
+            page.sample("webhooksd_held_until_seconds", "", &[label], until);
+        }
     }
 }
 
@@ -391,6 +410,8 @@ mod tests {
             active: true,
             in_flight: 1,
             queued: 2,
+            max_per_second: Some(0.5),
+            held_until_ms: Some(2_250),
             delivered: 3,
             retried: 4,
             failed: 5,
@@ -429,6 +450,8 @@ mod tests {
             "webhooksd_log_commit_seconds_sum 1.234567",
             "webhooksd_log_max_bytes 64000000",
             "webhooksd_log_deleted_early_total 10",
+            "webhooksd_max_per_second{webhook=\"w\"} 0.5",
+            "webhooksd_held_until_seconds{webhook=\"w\"} 2.25",
             "webhooksd_attempts_total{webhook=\"w\",outcome=\"retry\"} 4",
             "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"0.002\"} 1",
             "webhooksd_attempt_duration_seconds_bucket{webhook=\"w\",le=\"+Inf\"} 78",

@@ -40,12 +40,13 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
             .code(2));
     };
     let config = load(path)?;
-    let explained = query::explain(&config, id, typed)?;
+    let now_ms = Clock::system().now_ms();
+    let explained = query::explain(&config, id, typed, now_ms)?;
     for remark in &explained.remarks {
         remarked(remark, id);
     }
     let story = explained.story.map_err(|why| unknown(why, id, typed))?;
-    show(&story, Clock::system().now_ms())?;
+    show(&story, now_ms)?;
     Ok(ExitCode::SUCCESS)
 }
 

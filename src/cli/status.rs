@@ -8,6 +8,7 @@ mod found;
 mod json;
 mod show;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -60,6 +61,8 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
     pending           deliveries that wait for an attempt, counted up to 100,000
     pending_more      whether there are more than that
     in_flight         requests in flight; null without a daemon
+    max_per_second    how many may begin in a second; null for any number
+    held_until        until when the endpoint asked to wait by Retry-After; null where it did not
     last_success, last_failure, last_error
     hour              {attempts, failures, success_rate (0 to 1, null without attempts), p50_ms, p99_ms}
     hours             24 of {attempts, failures}, the oldest first, the last is the one that runs
@@ -87,6 +90,7 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         oldest_ms: oldest_ms.transpose()?.flatten(),
         daemon,
         webhooks: query::webhooks(&config, log.as_ref(), now_ms)?,
+        rates: rates(&config),
     };
     let mut screen = Screen::new();
     let written = if arguments.json {
@@ -100,6 +104,12 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn rates(config: &Config) -> HashMap<String, f64> {
+    let each = config.webhooks.iter();
+    each.filter_map(|w| Some((w.name.to_string(), w.max_per_second?.per_second())))
+        .collect()
 }
 
 fn ask(config: &Config) -> Daemon {

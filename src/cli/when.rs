@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use jiff::civil;
 
+use crate::model::clock::utc;
+
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -102,6 +104,12 @@ pub(super) fn took(ms: f64) -> String {
     } else {
         format!("{ms:.0} ms")
     }
+}
+
+/// Until when an endpoint asked to wait.
+pub(super) fn asked_to_wait(until_ms: i64, now_ms: i64) -> String {
+    let (until, from_now) = (utc(until_ms), from_now(until_ms, now_ms));
+    format!("asked to wait until {until} by Retry-After ({from_now})")
 }
 
 #[cfg(test)]

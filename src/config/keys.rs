@@ -116,6 +116,7 @@ pub(super) static WEBHOOK: Keys = Keys {
         ),
         key("keep_alive", "keep_alive = false"),
         key("max_in_flight", "max_in_flight = 64"),
+        key("max_per_second", "max_per_second = 5"),
         key("max_attempts", "max_attempts = 10"),
         key(
             "batch",

@@ -161,6 +161,25 @@ impl<'t, 'i> Section<'t, 'i> {
         None
     }
 
+    /// A number with or without a point; not one that is finite by all means.
+    pub(super) fn any_number(&self, key: &'static str, found: &mut Findings) -> Option<Given<f64>> {
+        let (_, value) = self.entry(key)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
+                // What is beyond 64 bits is beyond every range too.
+                .map_or(Some(f64::INFINITY), |n| n.to_string().parse().ok()),
+            DeValue::Float(digits) => digits.as_str().parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.wrong(key, "a number", value, found);
+        }
+        number.map(|number| Given {
+            value: number,
+            at: value.span(),
+        })
+    }
+
     /// An array of strings, not empty; `why_full` says what an empty one would mean, and what to
     /// write.
     pub(super) fn texts(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::event::is_name;
-use crate::model::{Dialect, Pattern, Webhook};
+use crate::model::{Dialect, Pattern, Rate, Webhook};
 
 use super::diagnostic::Findings;
 use super::keys::nearest;
@@ -65,6 +65,7 @@ impl Reading<'_> {
         let tenants = tenants(section, found);
         let rules = rules::read(section, found);
         let max_in_flight = self.max_in_flight(section, found);
+        let max_per_second = max_per_second(section, found);
         let secret = secret::read(section, self.around, found);
         let ca = self.authority(section, found);
         let headers = headers::read(section, found);
@@ -81,6 +82,7 @@ impl Reading<'_> {
             rules,
             keep_alive: keep_alive.unwrap_or(dialect != Dialect::BoldCms),
             max_in_flight,
+            max_per_second,
             ca,
             headers,
             batch,
@@ -224,6 +226,21 @@ pub(super) fn check_tenant(text: &Given<&str>, found: &mut Findings) {
             "write the name that the application puts in the column tenant, such as \"acme\"",
         );
     }
+}
+
+fn max_per_second(section: &Section<'_, '_>, found: &mut Findings) -> Option<Rate> {
+    let number = section.any_number("max_per_second", found)?;
+    let rate = Rate::new(number.value);
+    if rate.is_none() {
+        let (least, most) = (Rate::LEAST, Rate::MOST);
+        let example = section.example("max_per_second");
+        found.error(
+            number.at,
+            format!("max_per_second must be {least} to {most}"),
+            format!("requests that begin in a second, and any number of them without the key, for example {example}"),
+        );
+    }
+    rate
 }
 
 fn max_attempts(section: &Section<'_, '_>, dialect: Option<Dialect>, found: &mut Findings) -> u32 {

@@ -12,6 +12,7 @@
 //! | `headers.rs` | the request: every header, in order |
 //! | `sign.rs` | HMAC-SHA256 in hex |
 //! | `batch.rs` | several events in one POST |
+//! | `retry_after.rs` | until when an answer asks to wait |
 //! | `schedule.rs` | time-outs, when to try again, and when to stop |
 //! | `verdict.rs` | what counts as success, and the words for what does not |
 //!
@@ -23,6 +24,7 @@ mod batch;
 mod envelope;
 mod headers;
 mod id;
+mod retry_after;
 mod schedule;
 mod sign;
 mod timestamp;
@@ -35,6 +37,7 @@ pub(crate) use headers::{BATCH, request_of};
 pub(crate) use headers::{signature, signature_bytes};
 pub(crate) use id::digest;
 pub use id::{event_id_text, row_id_of};
+pub(crate) use retry_after::{LONGEST_HOLD_MS, held_until_ms};
 pub(crate) use schedule::{Timeouts, longest_attempt, longest_delay_ms, sends, timeouts};
 pub(crate) use verdict::verdict;
 

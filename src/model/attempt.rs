@@ -186,6 +186,17 @@ pub enum Verdict {
     Failed,
 }
 
+impl Verdict {
+    /// The same, and where it goes again, not before that UNIX millisecond.
+    #[must_use]
+    pub fn not_before(self, earliest_ms: Option<i64>) -> Self {
+        match (self, earliest_ms) {
+            (Self::RetryAt(at_ms), Some(earliest_ms)) => Self::RetryAt(at_ms.max(earliest_ms)),
+            _ => self,
+        }
+    }
+}
+
 /// One attempt with its verdict, as the log keeps it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -209,6 +220,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// The POST of several events that it was a part of.
     pub posted: Option<Posted>,
+    /// Until when the endpoint asked that the webhook is not tried, UNIX milliseconds.
+    pub held_until_ms: Option<i64>,
 }
 
 impl Attempt {

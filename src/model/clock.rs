@@ -73,6 +73,14 @@ impl Clock {
     pub fn instant(&self) -> Instant {
         Instant::now()
     }
+
+    /// Waits until that moment, by the machine's clock to a tenth of a millisecond or so where it is near.
+    pub async fn until(&self, at: Instant) {
+        match &self.0 {
+            Source::System => super::alarm::until(at).await,
+            Source::Tokio { .. } => tokio::time::sleep_until(at).await,
+        }
+    }
 }
 
 /// The UNIX second of `Sat, 28 Nov 2026 17:11:20 GMT`, if it is written in exactly that way (RFC 9110,

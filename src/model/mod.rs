@@ -5,6 +5,7 @@
 //! other. Every type says its units in its names: `_ms` is UNIX milliseconds or a span of them, `_us` is
 //! microseconds.
 
+mod alarm;
 pub(crate) mod attempt;
 pub(crate) mod batch;
 pub(crate) mod bytes;
@@ -20,6 +21,7 @@ mod ids;
 mod kept;
 mod kind;
 pub(crate) mod print;
+mod rate;
 mod rule;
 mod sent;
 pub(crate) mod url;
@@ -43,6 +45,7 @@ pub(crate) use ids::{AttemptId, DeliveryId, Generation, PayloadId, ReplayId};
 pub(crate) use kept::Bodies;
 pub(crate) use kind::other_kind;
 pub(crate) use print::Print;
+pub(crate) use rate::Rate;
 pub(crate) use rule::{Condition, Operand, Path, Rule, Step, Word};
 pub(crate) use sent::{SentHeaders, around_value, signature_of};
 pub(crate) use url::Url;

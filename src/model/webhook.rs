@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::rule::Rule;
-use super::{BatchRule, Url};
+use super::{BatchRule, Rate, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +132,8 @@ pub struct Webhook {
     pub keep_alive: bool,
     /// Requests in flight at a time, at least 1.
     pub max_in_flight: usize,
+    /// How many requests may begin in a second; `None`: any number.
+    pub max_per_second: Option<Rate>,
     /// PEM text of the certificates that are trusted in addition to the system's roots.
     pub ca: Option<Arc<[u8]>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
@@ -213,6 +215,7 @@ impl Webhook {
             rules: Box::default(),
             keep_alive: false,
             max_in_flight: 64,
+            max_per_second: None,
             ca: None,
             headers: Vec::new(),
             batch: None,

@@ -5,7 +5,9 @@
 
 mod capacity;
 mod halfway;
+mod held;
 mod identity;
+mod pace;
 mod putback;
 mod retention;
 mod schedule;

@@ -8,6 +8,7 @@ use super::identity;
 use super::known::{Known, Remark};
 use super::log::{is_there, log};
 use super::reason::{self, OfWebhook};
+use super::wait;
 use crate::config::Config;
 use crate::model::{Event, EventId};
 use crate::outbox::{Row, Tail};
@@ -83,11 +84,16 @@ fn told(known: Known, config: &Config) -> Story {
 }
 
 /// What became of the event in the row `id`. Where it was asked for by the string id that a receiver
-/// got, `text`, the row may by now be another event's; that is found out.
+/// got, `text`, the row may by now be another event's; that is found out. `now_ms` is for what waits.
 ///
 /// # Errors
 /// The log can't be read. An outbox that can't be read is a remark.
-pub(crate) fn explain(config: &Config, id: EventId, text: &str) -> Result<Explained, store::Error> {
+pub(crate) fn explain(
+    config: &Config,
+    id: EventId,
+    text: &str,
+    now_ms: i64,
+) -> Result<Explained, store::Error> {
     let mut remarks = Vec::new();
     let log = log(config)?;
     if log.is_none() {
@@ -105,7 +111,11 @@ pub(crate) fn explain(config: &Config, id: EventId, text: &str) -> Result<Explai
         let passed = known.is_taken();
         Err(Unknown::Row { passed })
     } else if identity::resolve_cursor(&mut known, text, log.as_ref(), &mut remarks)? {
-        Ok(told(known, config))
+        let mut story = told(known, config);
+        if let Some(log) = &log {
+            wait::fill_in(&mut story.webhooks, config, log, now_ms)?;
+        }
+        Ok(story)
     } else {
         Err(Unknown::Text)
     };

@@ -16,6 +16,7 @@ mod known;
 mod log;
 mod reason;
 mod status;
+mod wait;
 
 pub use about::About;
 pub(crate) use attempts::Attempts;
@@ -24,5 +25,5 @@ pub(crate) use files::{Files, Reading};
 pub(crate) use health::{NEW, webhook_names, webhooks};
 pub(crate) use known::Remark;
 pub(crate) use log::log;
-pub(crate) use reason::{Fate, OfWebhook, Reason};
+pub(crate) use reason::{Fate, OfWebhook, Reason, Wait};
 pub(crate) use status::{Health, Inside, Status};

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use super::known::Known;
 use crate::dialect::sends;
 use crate::filter;
-use crate::model::{Dialect, EventId, Unwanted, Webhook};
+use crate::model::{Dialect, EventId, Rate, Unwanted, Webhook};
 use crate::outbox::Row;
-use crate::store::{DeliveryTrace, WebhookRow};
+use crate::store::{Count, DeliveryTrace, WebhookRow};
 
 /// What became of the event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,25 @@ pub(crate) enum Fate {
         trace: Box<DeliveryTrace>,
         /// How many attempts there are at most, where that is known.
         sends: Option<u32>,
+        /// What it waits for, where that is more than its time.
+        waits: Option<Wait>,
     },
     /// There is none.
     NotSent(Reason),
+}
+
+/// What a delivery waits for beside its own time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Its webhook's pace.
+    Pace {
+        /// Pending deliveries that are due before it.
+        before: Count,
+        /// How many requests may begin in a second.
+        rate: Rate,
+    },
+    /// Its endpoint asked to wait until that UNIX millisecond.
+    Hold(i64),
 }
 
 /// Why an event was not sent to a webhook, or is not yet.
@@ -100,6 +116,7 @@ pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
             Some(delivery) => Fate::Delivery {
                 trace: Box::new(delivery.clone()),
                 sends: sends_of(delivery, webhook),
+                waits: None,
             },
             None => Fate::NotSent(why_not(webhook, known)),
         };
@@ -117,6 +134,7 @@ pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
         fate: Fate::Delivery {
             trace: Box::new(delivery.clone()),
             sends: None,
+            waits: None,
         },
     }));
     all
@@ -398,13 +416,13 @@ mod tests {
         let all = each(&webhooks, &known);
         let names: Vec<_> = all.iter().map(|w| (&*w.webhook, w.configured)).collect();
         assert_eq!(names, [("w", true), ("x", true), ("left", false)]);
-        let Fate::Delivery { trace, sends } = &all[0].fate else {
+        let Fate::Delivery { trace, sends, .. } = &all[0].fate else {
             panic!("{all:?}");
         };
         assert_eq!((trace.id.get(), *sends), (4, None), "a test is sent once");
         assert_eq!(all[1].fate, Fate::NotSent(Reason::AnothersTest));
         known.trace.deliveries.remove(0);
-        let Fate::Delivery { trace, sends } = &each(&webhooks, &known)[0].fate else {
+        let Fate::Delivery { trace, sends, .. } = &each(&webhooks, &known)[0].fate else {
             panic!("the delivery is not told of");
         };
         assert_eq!(trace.id.get(), 2);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::about::About;
 use super::files::{Files, Pending, Reading};
 use crate::model::clock::utc;
-use crate::model::{EventId, Webhook};
+use crate::model::{EventId, Rate, Webhook};
 use crate::pipeline::{Dispatch, Snapshot};
 use crate::transport::Transport;
 
@@ -126,7 +126,7 @@ pub(crate) struct Log {
 }
 
 /// A webhook, as the daemon has it in hand. What became of its deliveries is in the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WebhookStatus {
     /// Its name.
     pub name: String,
@@ -140,6 +140,12 @@ pub(crate) struct WebhookStatus {
     pub queued: usize,
     /// Deliveries pending in the log; `None` where it could not be read.
     pub pending: Option<i64>,
+    /// How many requests may begin in a second; `None`: any number.
+    #[serde(default)]
+    pub max_per_second: Option<f64>,
+    /// Until when its endpoint asked to wait, ISO 8601, where that is not over.
+    #[serde(default)]
+    pub held_until: Option<String>,
 }
 
 impl Health {
@@ -250,6 +256,8 @@ fn webhooks(
                 in_flight: lane.map_or(0, |lane| lane.in_flight),
                 queued: lane.map_or(0, |lane| lane.queued),
                 pending: pending(&webhook.name),
+                max_per_second: webhook.max_per_second.map(Rate::per_second),
+                held_until: lane.and_then(|lane| lane.held_until_ms).map(utc),
             }
         })
         .collect();
@@ -261,6 +269,8 @@ fn webhooks(
         in_flight: lane.in_flight,
         queued: lane.queued,
         pending: pending(&lane.name),
+        max_per_second: None,
+        held_until: None,
     }));
     all
 }

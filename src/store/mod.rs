@@ -23,6 +23,7 @@ mod error;
 mod faults;
 mod gaps;
 mod headers;
+mod held;
 mod ids;
 mod insert;
 mod look;

@@ -13,7 +13,7 @@ use super::batch::Batches;
 use super::books::webhook_id;
 use super::faults::DoingWith as _;
 use super::passes::ClampPass;
-use super::{Error, Store, rows, words};
+use super::{Error, Store, held, rows, words};
 use crate::model::{Batch, DeliveryId, Dialect, Due, PayloadId};
 
 /// Pending rows of a webhook that are due, in the order they are sent in, from the index alone.
@@ -148,7 +148,8 @@ impl Store {
     }
 
     /// After a clock step: whatever is due later than now + the longest delay that its dialect's
-    /// schedule has after so many attempts, becomes due then. Looks at no more than `max_rows`
+    /// schedule has after so many attempts, becomes due then, or when its endpoint may be tried again if that is
+    /// later. Looks at no more than `max_rows`
     /// deliveries and webhooks a call, and only at those due later than now. A pass keeps its place
     /// between calls, so a step that comes during one needs another pass after it.
     ///
@@ -164,6 +165,7 @@ impl Store {
         if self.clamp.webhook.is_none() {
             // What is queued is in the index only once it is parked, and its due time is as wrong.
             self.lost.tell();
+            self.clamp_held(now_ms)?;
         }
         self.park_lost()?;
         let mut left = max_rows.max(1);
@@ -184,8 +186,10 @@ impl Store {
                     }
                 };
                 goes_on_at.webhook = Some(webhook);
+                let held = held::until(&self.connection, webhook)?.unwrap_or(i64::MIN);
                 let seen = look(&self.connection, &mut goes_on_at, left, &mut |row| {
                     let limit = now_ms.saturating_add(longest_delay_ms(row.dialect, row.attempts));
+                    let limit = limit.max(held);
                     if row.due_at > limit {
                         late.push((row.id, limit));
                     }

@@ -9,13 +9,14 @@ mod health;
 mod log;
 mod pending;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::Doing;
-use super::{Error, schema};
+use super::{Error, held, schema};
 
 #[cfg(test)]
 pub(crate) use event::RejectedTrace;
@@ -48,6 +49,24 @@ impl Reader {
         let connection = connect::reader(path)?;
         schema::check(&connection, path)?;
         Ok(Self { connection })
+    }
+
+    /// Until when webhooks are not to be tried, UNIX milliseconds, by name; those that may be by now are not
+    /// among them, and none is in a log of an earlier shape.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn held(&self, now_ms: i64) -> Result<HashMap<String, i64>, Error> {
+        let read = || {
+            let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'retry_after')";
+            let mut is_there = self.connection.prepare_cached(is_there)?;
+            if is_there.query_row([], |row| row.get(0))? {
+                held::held(&self.connection, now_ms)
+            } else {
+                Ok(HashMap::new())
+            }
+        };
+        read().doing(held::STEP)
     }
 
     /// How many of the newest 1,000 rows that were set aside were so since then.

@@ -16,7 +16,7 @@ use super::books::Books;
 use super::headers::share_answer;
 use super::rows::{self, Insert, Values};
 use super::texts::Cell;
-use super::{Error, Store, next, words};
+use super::{Error, Store, held, next, words};
 use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, SentHeaders, Verdict};
 
 const ATTEMPT: Insert = Insert {
@@ -55,8 +55,9 @@ impl Store {
         let last_id = self.transact_by_heart("record attempts", |t, books| {
             let again = settle(t, attempts)?;
             batch::settle(t, attempts)?;
-            let last_id = insert(t, (books, bodies), attempts, &again)?;
+            let last_id = insert(t, (&mut *books, bodies), attempts, &again)?;
             forget(t, bodies, attempts)?;
+            held::note(t, books, attempts)?;
             Ok(last_id)
         })?;
         for attempt in attempts {

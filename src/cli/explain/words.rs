@@ -3,13 +3,17 @@
 use super::super::screen::Look;
 use super::super::{text, when};
 use crate::model::clock::utc;
-use crate::query::{Fate, OfWebhook, Reason};
+use crate::query::{Fate, OfWebhook, Reason, Wait};
 use crate::store::DeliveryTrace;
 
 /// The words, as they were written by others in part, and how they look.
 pub(super) fn of(webhook: &OfWebhook, now_ms: i64) -> (String, Look) {
     let (mut words, look) = match &webhook.fate {
-        Fate::Delivery { trace, sends } => done(trace, *sends, now_ms),
+        Fate::Delivery {
+            trace,
+            sends,
+            waits,
+        } => done(trace, (*sends, waits.as_ref()), now_ms),
         Fate::NotSent(reason) => not_sent(reason),
     };
     if !webhook.configured {
@@ -19,7 +23,11 @@ pub(super) fn of(webhook: &OfWebhook, now_ms: i64) -> (String, Look) {
 }
 
 /// What a delivery has come to.
-fn done(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> (String, Look) {
+fn done(
+    delivery: &DeliveryTrace,
+    (sends, waits): (Option<u32>, Option<&Wait>),
+    now_ms: i64,
+) -> (String, Look) {
     let at = |ms: Option<i64>| ms.map_or_else(|| "at an unknown time".to_owned(), utc);
     let again = match &*delivery.origin {
         "event" => String::new(),
@@ -39,7 +47,7 @@ fn done(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> (String, L
             ),
             Look::Good,
         ),
-        "pending" => (pending(delivery, sends, now_ms), Look::Warning),
+        "pending" => (pending(delivery, (sends, waits), now_ms), Look::Warning),
         "cancelled" => (
             format!(
                 "cancelled {}{again}: the webhook was inactive or had left the configuration; \
@@ -59,11 +67,16 @@ fn done(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> (String, L
     }
 }
 
-fn pending(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> String {
+fn pending(
+    delivery: &DeliveryTrace,
+    (sends, waits): (Option<u32>, Option<&Wait>),
+    now_ms: i64,
+) -> String {
     let next = delivery.attempts + 1;
     let of = sends.map_or_else(String::new, |sends| format!(" of {sends}"));
-    let until = match delivery.due_at_ms {
-        Some(due_ms) if due_ms > now_ms => {
+    let until = match (waits, delivery.due_at_ms) {
+        (Some(waits), _) => format!("and {}", waiting(waits, now_ms)),
+        (None, Some(due_ms)) if due_ms > now_ms => {
             format!("until {} ({})", utc(due_ms), when::from_now(due_ms, now_ms))
         }
         _ => "and due now".to_owned(),
@@ -73,6 +86,17 @@ fn pending(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> String 
         None => String::new(),
     };
     format!("pending {until}, attempt {next}{of}{last}")
+}
+
+fn waiting(waits: &Wait, now_ms: i64) -> String {
+    match waits {
+        Wait::Hold(until_ms) => when::asked_to_wait(*until_ms, now_ms),
+        Wait::Pace { before, rate } => {
+            let count = text::grouped(before.count);
+            let more = if before.more { " or more" } else { "" };
+            format!("waits for its pace: {count}{more} before it, {rate} a second")
+        }
+    }
 }
 
 fn not_sent(reason: &Reason) -> (String, Look) {

@@ -28,6 +28,8 @@ pub(super) struct Status {
     pub(super) oldest_ms: Option<i64>,
     pub(super) daemon: Daemon,
     pub(super) webhooks: Vec<WebhookHealth>,
+    /// How many requests may begin in a second, of those that have such a limit, by the file of today.
+    pub(super) rates: HashMap<String, f64>,
 }
 
 impl Status {
@@ -42,6 +44,18 @@ impl Status {
             Daemon::Silent(_) => false,
         };
         daemon && self.failing() == 0
+    }
+
+    /// How many requests of a webhook may begin in a second, where there is a limit: by the daemon, where one
+    /// answers, and else by the file of today.
+    pub(super) fn max_per_second(&self, webhook: &str) -> Option<f64> {
+        match &self.daemon {
+            Daemon::Answered(answered) => {
+                let mut each = answered.webhooks.iter();
+                each.find(|w| w.name == webhook)?.max_per_second
+            }
+            Daemon::Unasked { .. } | Daemon::Silent(_) => self.rates.get(webhook).copied(),
+        }
     }
 
     pub(super) fn in_flight(&self) -> Option<HashMap<&str, usize>> {

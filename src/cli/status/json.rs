@@ -45,6 +45,8 @@ struct Webhook<'a> {
     pending: i64,
     pending_more: bool,
     in_flight: Option<usize>,
+    max_per_second: Option<f64>,
+    held_until: Option<String>,
     last_success: Option<String>,
     last_failure: Option<String>,
     last_error: Option<&'a str>,
@@ -124,12 +126,19 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
         webhooks: status
             .webhooks
             .iter()
-            .map(|webhook| of_webhook(webhook, in_flight(&webhook.name)))
+            .map(|webhook| {
+                let max_per_second = status.max_per_second(&webhook.name);
+                of_webhook(webhook, in_flight(&webhook.name), max_per_second)
+            })
             .collect(),
     }
 }
 
-fn of_webhook(webhook: &WebhookHealth, in_flight: Option<usize>) -> Webhook<'_> {
+fn of_webhook(
+    webhook: &WebhookHealth,
+    in_flight: Option<usize>,
+    max_per_second: Option<f64>,
+) -> Webhook<'_> {
     let hours = webhook.hours.iter().map(|hour| Counts {
         attempts: hour.attempts,
         failures: hour.failures,
@@ -141,6 +150,8 @@ fn of_webhook(webhook: &WebhookHealth, in_flight: Option<usize>) -> Webhook<'_> 
         pending: webhook.pending.count,
         pending_more: webhook.pending.more,
         in_flight,
+        max_per_second,
+        held_until: webhook.held_until_ms.map(utc),
         last_success: webhook.last_success_ms.map(utc),
         last_failure: webhook.last_failure_ms.map(utc),
         last_error: webhook.last_error.as_deref(),

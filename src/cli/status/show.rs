@@ -6,6 +6,7 @@
 use std::io;
 
 use super::super::screen::{Look, Screen};
+use super::super::when::asked_to_wait;
 use super::super::{spark, text, when};
 use super::found::{Daemon, Status};
 use crate::model::bytes;
@@ -32,7 +33,8 @@ pub(super) fn show(screen: &mut Screen, status: &Status) -> io::Result<()> {
         let in_flight = in_flight
             .as_ref()
             .map(|counts| counts.get(health.name.as_str()).copied().unwrap_or(0));
-        webhook(screen, health, in_flight, status.now_ms)?;
+        let rate = status.max_per_second(&health.name);
+        webhook(screen, health, (in_flight, rate), status.now_ms)?;
     }
     if status.webhooks.is_empty() {
         screen.line("no webhooks")?;
@@ -112,7 +114,7 @@ fn running(screen: &Screen, answered: &query::Status) -> String {
 fn webhook(
     screen: &mut Screen,
     health: &WebhookHealth,
-    in_flight: Option<usize>,
+    of_daemon: (Option<usize>, Option<f64>),
     now_ms: i64,
 ) -> io::Result<()> {
     let name = screen.paint(&health.name, Look::Bold);
@@ -127,7 +129,7 @@ fn webhook(
         return Ok(());
     }
     let width = screen.width().unwrap_or(PAGE);
-    for line in set(&pieces(health, in_flight, now_ms), width) {
+    for line in set(&pieces(health, of_daemon, now_ms), width) {
         screen.line(line)?;
     }
     let top = health.hours.iter().map(|hour| hour.attempts).max();
@@ -156,13 +158,23 @@ fn counted(count: usize) -> String {
 }
 
 /// What is said of a webhook, in order.
-fn pieces(health: &WebhookHealth, in_flight: Option<usize>, now_ms: i64) -> Vec<String> {
+fn pieces(
+    health: &WebhookHealth,
+    (in_flight, rate): (Option<usize>, Option<f64>),
+    now_ms: i64,
+) -> Vec<String> {
     let more = if health.pending.more { "+" } else { "" };
     let in_flight = in_flight.map_or_else(|| "-".to_owned(), counted);
     let mut pieces = vec![
         format!("pending {}{more}", text::grouped(health.pending.count)),
         format!("in flight {in_flight}"),
     ];
+    if let Some(rate) = rate {
+        pieces.push(format!("at most {rate} a second"));
+    }
+    if let Some(until_ms) = health.held_until_ms {
+        pieces.push(asked_to_wait(until_ms, now_ms));
+    }
     let hour = &health.hour;
     match success_rate(hour) {
         None => pieces.push("no attempts in the last hour".to_owned()),

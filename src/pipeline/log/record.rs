@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dialect::LONGEST_HOLD_MS;
 use crate::model::clock::micros;
 use crate::model::{Attempt, Verdict, crash};
 use crate::pipeline::send::Dispatch;
@@ -90,7 +91,7 @@ impl<T: Transport> Dispatch<T> {
 }
 
 /// An attempt that ended later than now waited for the log while the clock went back: it ended now,
-/// and its next one is no later than its delay from now.
+/// and its next one is no later than its delay from now; nor is its endpoint left alone for longer than may be.
 fn end_by(attempt: &mut Attempt, now_ms: i64) {
     let ahead_ms = attempt.finished_at_ms - now_ms;
     if ahead_ms <= 0 {
@@ -100,6 +101,11 @@ fn end_by(attempt: &mut Attempt, now_ms: i64) {
     if let Verdict::RetryAt(at_ms) = &mut attempt.verdict {
         *at_ms -= ahead_ms;
     }
+    let longest_ms = now_ms.saturating_add(LONGEST_HOLD_MS);
+    attempt.held_until_ms = attempt
+        .held_until_ms
+        .map(|until_ms| until_ms.min(longest_ms));
+    attempt.verdict = attempt.verdict.not_before(attempt.held_until_ms);
 }
 
 /// The attempt's line: ids and outcome, never a header, a body or a secret.

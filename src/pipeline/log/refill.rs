@@ -215,6 +215,7 @@ impl<T: Transport> Dispatch<T> {
                 break;
             }
         }
+        self.look_at_holds();
         self.enter_all().await
     }
 }

@@ -78,7 +78,8 @@ impl<T: Transport> Dispatch<T> {
             .collect();
         log.register(&registered, self.clock().now_ms())?;
         log.keep_bodies(change.retention.log_bodies);
-        Ok(self.exchange_lanes(log, change))
+        let held = log.held(self.clock().now_ms())?;
+        Ok(self.exchange_lanes(log, change, &held))
     }
 
     /// The names that have pending deliveries and get nothing by today's configuration.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::Rate;
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Heartbeat;
 use crate::transport::Transport;
@@ -25,7 +26,7 @@ pub struct Ticks {
 }
 
 /// One webhook, as it is now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookSnapshot {
     /// Its name.
     pub name: Arc<str>,
@@ -35,6 +36,10 @@ pub struct WebhookSnapshot {
     pub in_flight: usize,
     /// Deliveries queued in memory.
     pub queued: usize,
+    /// How many requests may begin in a second; `None`: any number.
+    pub max_per_second: Option<f64>,
+    /// Until when its endpoint asked to wait, UNIX milliseconds, where that is not over.
+    pub held_until_ms: Option<i64>,
     /// Attempts that were delivered, since the start.
     pub delivered: u64,
     /// Attempts to be made again.
@@ -52,7 +57,7 @@ pub struct WebhookSnapshot {
 }
 
 /// The pipeline, as it is now. Counts are since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Events taken from the outbox.
     pub taken: u64,
@@ -94,8 +99,8 @@ impl<T: Transport> Dispatch<T> {
     pub fn snapshot(&self) -> Snapshot {
         let counters = self.counters();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let lanes = self.all_lanes();
-        let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane)).collect();
+        let (lanes, now_ms) = (self.all_lanes(), self.clock().now_ms());
+        let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane, now_ms)).collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
         Snapshot {
             taken: count(&counters.taken),
@@ -166,14 +171,16 @@ impl<T: Transport> Dispatch<T> {
     }
 }
 
-fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
-    let (load, tally) = (lane.load(), lane.tally());
+fn of_lane<E>(lane: &Lane<E>, now_ms: i64) -> WebhookSnapshot {
+    let (load, tally) = (lane.load_at(now_ms), lane.tally());
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     WebhookSnapshot {
         name: lane.name().clone(),
         active: load.limit.is_some(),
         in_flight: load.in_flight,
         queued: load.queued,
+        max_per_second: load.rate.map(Rate::per_second),
+        held_until_ms: load.held_until_ms,
         delivered: count(&tally.delivered),
         retried: count(&tally.retried),
         failed: count(&tally.failed),

@@ -182,11 +182,13 @@ impl<T: Transport> Dispatch<T> {
         self.capacity.workers()
     }
 
-    /// Whether a lane's queue would soon overflow into the log.
+    /// Whether a lane's queue would soon overflow into the log, and it is worth to wait for the lane: one with a
+    /// pace goes no faster for that, and one whose endpoint asked to wait not at all.
     pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
         let share_bytes = self.capacity.queue_share();
         let state = lane.lock();
-        state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2
+        !state.spacing.is_slow(self.clock.now_ms())
+            && (state.queued() > QUEUE_ROWS / 2 || state.queued_bytes() > share_bytes / 2)
     }
 
     /// Queues a delivery before all others and returns the end of its attempt, once that is in the log.

@@ -2,21 +2,24 @@
 //!
 //! A closed lane keeps what is in hand until it is recorded; what was queued is the log's again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
 use super::target::Target;
+use crate::model::Rate;
 use crate::pipeline::shared::{LogGuard, PipelineConfig, Routes};
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
-    /// Takes a configuration in. Returns every lane, to be filled once the lock is free.
+    /// Takes a configuration in, and until when endpoints asked to wait. Returns every lane, to be filled once
+    /// the lock is free.
     pub(crate) fn exchange_lanes(
         &self,
         log: &LogGuard<'_>,
         change: PipelineConfig<T::Endpoint>,
+        held: &HashMap<String, i64>,
     ) -> Vec<Arc<Lane<T::Endpoint>>> {
         let webhooks = change.webhooks.iter().map(|(w, _)| w.clone()).collect();
         self.capacity.permits.resize(change.max_in_flight);
@@ -32,13 +35,23 @@ impl<T: Transport> Dispatch<T> {
                 .or_insert_with(|| Arc::new(Lane::new(webhook.name.clone(), bounds, log.lost())));
             let target = Some(Arc::new(Target::new(webhook, endpoint)));
             self.direct_lane(log, lane, target);
+            if let Some(until_ms) = held.get(&*lane.name) {
+                let now_ms = self.clock.now_ms();
+                let _: bool = lane.lock().spacing.hold(*until_ms, now_ms);
+            }
         }
         for lane in lanes.values().filter(|lane| !served.contains(&lane.name)) {
             self.direct_lane(log, lane, None);
         }
         // A closed lane that still has something in hand stays, so that the same delivery can't be
-        // taken twice should its webhook come back meanwhile.
-        lanes.retain(|name, lane| served.contains(name) || !lane.lock().is_idle());
+        // taken twice should its webhook come back meanwhile; and one that knows of a request less than its
+        // gap ago.
+        let now = self.clock.instant();
+        let stays = |lane: &Lane<T::Endpoint>| {
+            let state = lane.lock();
+            !state.is_idle() || state.spacing.opens_later(now)
+        };
+        lanes.retain(|name, lane| served.contains(name) || stays(lane));
         // By name, so that the same change starts the same requests in the same order.
         let mut all: Vec<_> = lanes.values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -67,7 +80,14 @@ impl<T: Transport> Dispatch<T> {
     ) {
         let mut state = lane.lock();
         let before = state.queued_bytes();
+        let rate = target.as_ref().map(|target| target.webhook.max_per_second);
         state.reconfigure(log, target);
+        if let Some(rate) = rate {
+            let has_sent = state.taken > 0;
+            state
+                .spacing
+                .set(rate.map(Rate::gap), has_sent, self.clock.instant());
+        }
         self.capacity.unqueue(before - state.queued_bytes());
     }
 }

@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::pace::{Opens, Spacing};
 use super::pacing::{UNANSWERED, UNHEARD};
 use super::target::Target;
-use crate::model::{Attempt, DeliveryId, Due};
+use crate::model::{Attempt, Clock, DeliveryId, Due, Rate, Trigger};
 use crate::pipeline::shared::counters::Tally;
 use crate::pipeline::shared::{Bounds, LogGuard};
 use crate::store::Lost;
@@ -84,12 +85,18 @@ pub(super) struct State<E> {
     next_due_ms: Option<i64>,
     /// How often the lane was closed. What was taken before a close was cancelled with the rest.
     closed: u32,
+    /// When the next request may begin.
+    pub(super) spacing: Spacing,
 }
 
 /// How a lane is at a moment, for those who only look.
 pub(crate) struct Load {
     /// Requests that may be in flight; none where the webhook gets nothing.
     pub(crate) limit: Option<usize>,
+    /// How many may begin in a second; none where that is any number.
+    pub(crate) rate: Option<Rate>,
+    /// Until when the endpoint asked to wait, UNIX milliseconds, where that is not over.
+    pub(crate) held_until_ms: Option<i64>,
     /// Requests in flight, or just about to be.
     pub(crate) in_flight: usize,
     /// Deliveries in memory that wait.
@@ -146,6 +153,7 @@ impl<E> Lane<E> {
             taken: 0,
             next_due_ms: None,
             closed: 0,
+            spacing: Spacing::default(),
         };
         Self {
             name,
@@ -170,10 +178,17 @@ impl<E> Lane<E> {
 
     /// How it is at this moment.
     pub(crate) fn load(&self) -> Load {
+        self.load_at(i64::MAX)
+    }
+
+    /// The same, with what its endpoint asked for at that time.
+    pub(crate) fn load_at(&self, now_ms: i64) -> Load {
         let state = self.lock();
-        let limit = state.target.as_ref().map(|t| t.webhook.max_in_flight);
+        let webhook = state.target.as_ref().map(|t| &t.webhook);
         Load {
-            limit,
+            limit: webhook.map(|webhook| webhook.max_in_flight),
+            rate: webhook.and_then(|webhook| webhook.max_per_second),
+            held_until_ms: state.spacing.held_until_ms(now_ms),
             in_flight: state.active,
             queued: state.queued(),
             queued_bytes: state.queued_bytes(),
@@ -308,11 +323,14 @@ impl<E> State<E> {
     /// The next delivery to send.
     pub(super) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
-        let due = self.queue.pop_front()?;
-        let more = match target.webhook.batch {
+        let mut due = self.queue.pop_front()?;
+        let mut more = match target.webhook.batch {
             None => Vec::new(),
             Some(rule) => self.take_with(&due, rule),
         };
+        if !more.is_empty() && due.batch.is_none() {
+            gather::put_in_order(&mut due, &mut more);
+        }
         let mut taken = Leased {
             due,
             more,
@@ -373,6 +391,13 @@ impl<E> State<E> {
         )
     }
 
+    /// Whether the next delivery's request may begin.
+    pub(super) fn opens(&self, clock: &Clock) -> Opens {
+        let next = self.queue.front();
+        let is_test = next.is_some_and(|due| due.origin == Trigger::Test);
+        self.spacing.opens(is_test, clock)
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -423,6 +448,7 @@ impl<E> State<E> {
             self.bytes = 0;
             self.log_has_more = false;
             self.next_due_ms = None;
+            self.spacing.close();
         }
     }
 

@@ -5,6 +5,7 @@
 //! calls. Of the log `pending` counts what waits and `deferred` writes what was put off; all else that is read or
 //! recorded the wing `log` hands over.
 
+mod alarm;
 mod calendar;
 mod capacity;
 mod deferred;
@@ -12,6 +13,7 @@ mod dispatch;
 mod exchange;
 mod handover;
 mod lane;
+mod pace;
 mod pacing;
 mod pending;
 mod permits;

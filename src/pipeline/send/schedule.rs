@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased, State};
+use super::pace::Opens;
 use crate::model::DeliveryId;
 use crate::transport::Transport;
 
@@ -37,6 +38,8 @@ pub(super) struct Permit<T: Transport> {
     and_more: Vec<DeliveryId>,
     /// Bytes of the body in flight.
     flying: Option<usize>,
+    /// The delivery that it was given as the lane's next by its pace.
+    turn: Option<DeliveryId>,
     given_back: bool,
 }
 
@@ -63,9 +66,11 @@ impl<T: Transport> Permit<T> {
         let dispatch = &self.dispatch;
         let shift_is_over = || dispatch.clock.instant() - since >= SHIFT;
         let mut state = self.lane.lock();
+        state.spacing.give_back(self.turn.take());
         let limit = state.target.as_ref().map_or(0, |t| t.webhook.max_in_flight);
         let stays = !dispatch.is_stopping()
             && state.active <= limit
+            && state.opens(&dispatch.clock) == Opens::Now
             && !(dispatch.capacity.permits.should_yield(state.active) && shift_is_over());
         let now_ms = || dispatch.clock.now_ms();
         if stays
@@ -75,6 +80,7 @@ impl<T: Transport> Permit<T> {
         {
             (self.in_hand, self.flying) = (Some(taken.due.id), Some(taken.bytes()));
             self.and_more.extend(taken.more.iter().map(|due| due.id));
+            self.turn = Some(taken.due.id);
             return Some(taken);
         }
         dispatch.capacity.permits.give_back(state.active);
@@ -93,6 +99,7 @@ impl<T: Transport> Drop for Permit<T> {
         let dispatch = &self.dispatch;
         let panicked = std::thread::panicking();
         let mut state = self.lane.lock();
+        state.spacing.give_back(self.turn.take());
         let looked_for_ms = dispatch.clock.now_ms() + PANIC_PAUSE_MS;
         let mut is_due = false;
         if let Some(id) = self.in_hand {
@@ -175,7 +182,7 @@ impl<T: Transport> Dispatch<T> {
         if self.is_stopping() || state.queued() == 0 || state.active >= limit {
             return None;
         }
-        if !state.next_fits(self.capacity.flight_share()) {
+        if !self.is_open(lane, &mut state) || !state.next_fits(self.capacity.flight_share()) {
             return None;
         }
         if state.is_batched()
@@ -201,6 +208,7 @@ impl<T: Transport> Dispatch<T> {
             in_hand: Some(taken.due.id),
             and_more: taken.more.iter().map(|due| due.id).collect(),
             flying: Some(taken.bytes()),
+            turn: Some(taken.due.id),
             given_back: false,
         };
         Some((permit, taken))
@@ -209,6 +217,7 @@ impl<T: Transport> Dispatch<T> {
     /// Takes a delivery out of the queue, to be sent.
     fn take(&self, state: &mut State<T::Endpoint>) -> Option<Leased<T::Endpoint>> {
         let taken = state.take()?;
+        state.spacing.hand_out(taken.due.id);
         self.capacity.take_off(taken.bytes());
         Some(taken)
     }

@@ -31,8 +31,8 @@ impl<T: Transport> Dispatch<T> {
 
     /// One POST of what was formed.
     pub(super) async fn attempt_together(
-        &self,
-        lane: &Lane<T::Endpoint>,
+        self: &Arc<Self>,
+        lane: &Arc<Lane<T::Endpoint>>,
         taken: &Leased<T::Endpoint>,
     ) -> Result<Vec<Attempt>, Fault> {
         let dues = || std::iter::once(&taken.due).chain(&taken.more);
@@ -49,6 +49,7 @@ impl<T: Transport> Dispatch<T> {
             dues.iter().for_each(|due| tell(due, &target.webhook));
         }
         crash::point("send", "before the request");
+        self.begins(lane, taken);
         let mut exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
@@ -79,6 +80,7 @@ impl<T: Transport> Dispatch<T> {
                 "every event is refused alone in its array as well: does this receiver take arrays?"
             );
         }
+        let held_until_ms = dialect::held_until_ms(taken.due.dialect, &exchange, finished_at_ms);
         let posted = Posted {
             halves: (fate == Fate::Split).then(|| halves(&dues)),
             batch,
@@ -96,14 +98,15 @@ impl<T: Transport> Dispatch<T> {
                 url: target.url.clone(),
                 request_headers: headers.clone(),
                 exchange: exchange.clone(),
-                verdict,
+                verdict: verdict.not_before(held_until_ms),
                 error,
                 posted: Some(posted.clone()),
+                held_until_ms,
             });
         Ok(attempts.collect())
     }
 
-    /// Puts what was taken in the order of its body, as a batch that the log has.
+    /// Makes a batch of what was taken, which is in the order of its body, and has the log have it.
     pub(super) async fn form(
         self: &Arc<Self>,
         taken: &mut Leased<T::Endpoint>,
@@ -112,15 +115,6 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         }
         crash::point("send", "taken");
-        if !taken.more.is_empty() {
-            let mut dues = std::mem::take(&mut taken.more);
-            dues.push(taken.due.clone());
-            dues.sort_by_key(|due| (due.event_id, due.id));
-            taken.more = dues.split_off(1);
-            if let Some(first) = dues.pop() {
-                taken.due = first;
-            }
-        }
         let all: Vec<&Due> = std::iter::once(&taken.due).chain(&taken.more).collect();
         let body = dialect::array(all.iter().map(|due| &due.body));
         let batch = Arc::new(batch_of(&all, &body));

@@ -26,6 +26,16 @@ use crate::transport::Transport;
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
+/// What became of a delivery between its being taken and its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    ToSend,
+    /// Its request may not begin yet, or goes in another form by now.
+    NotYet,
+    /// It is not in hand any more.
+    Gone,
+}
+
 impl<T: Transport> Worker<T> {
     /// Attempts in a row on one permit, and then on the next that can be had.
     pub(super) async fn work(self, first: Permitted<T>) {
@@ -46,12 +56,14 @@ impl<T: Transport> Worker<T> {
                 } else if !dispatch.may_begin(&permit.lane).await {
                     permit.lane.lock().lose_all(&taken);
                     permit.hand_over();
-                } else if dispatch.is_still_to_be_sent(&mut permit, &mut taken) {
-                    if Dispatch::<T>::was_taken_otherwise(&taken) {
-                        permit.hand_over();
-                        dispatch.put_back(&permit.lane, taken);
-                    } else {
-                        dispatch.attempt_or_put_back(&mut permit, taken).await;
+                } else {
+                    match dispatch.look_again(&mut permit, &mut taken) {
+                        Found::ToSend => dispatch.attempt_or_put_back(&mut permit, taken).await,
+                        Found::NotYet => {
+                            permit.hand_over();
+                            dispatch.put_back(&permit.lane, taken);
+                        }
+                        Found::Gone => {}
                     }
                 }
                 permit.land();
@@ -85,17 +97,19 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Whether what was taken is to be sent, after all that was waited for since: its webhook may have
-    /// become inactive, and what was pending for it been cancelled.
-    fn is_still_to_be_sent(&self, permit: &mut Permit<T>, taken: &mut Leased<T::Endpoint>) -> bool {
+    /// become inactive, and what was pending for it been cancelled; or its pace may be another.
+    fn look_again(&self, permit: &mut Permit<T>, taken: &mut Leased<T::Endpoint>) -> Found {
         let mut state = permit.lane.lock();
         if state.renew(taken) {
-            return true;
+            let goes =
+                !Self::was_taken_otherwise(taken) && state.spacing.claim(&taken.due, &self.clock);
+            return if goes { Found::ToSend } else { Found::NotYet };
         }
         state.lose_all(taken);
         self.have_looked_at(&permit.lane, &mut state);
         drop(state);
         permit.hand_over();
-        false
+        Found::Gone
     }
 
     /// Has the log looked at for what was let go of: while it was in hand no refill saw it, and where
@@ -115,13 +129,17 @@ impl<T: Transport> Dispatch<T> {
             .is_err()
     }
 
-    async fn attempt_or_put_back(&self, permit: &mut Permit<T>, taken: Leased<T::Endpoint>) {
+    async fn attempt_or_put_back(
+        self: &Arc<Self>,
+        permit: &mut Permit<T>,
+        taken: Leased<T::Endpoint>,
+    ) {
+        let lane = permit.lane.clone();
         let made = if Self::goes_together(&taken) {
-            let lane = permit.lane.clone();
             let made = caught(Box::pin(self.attempt_together(&lane, &taken))).await;
             made.map(|made| made.map(|attempts| self.hand_over(permit, attempts)))
         } else {
-            let made = caught(self.attempt(&taken)).await;
+            let made = caught(self.attempt(&lane, &taken)).await;
             made.map(|made| made.map(|attempt| self.hand_over(permit, [attempt])))
         };
         let fault = match made {
@@ -153,8 +171,11 @@ impl<T: Transport> Dispatch<T> {
         attempts: impl AsRef<[Attempt]> + IntoIterator<Item = Attempt>,
     ) {
         let lane = &permit.lane;
-        let answered = |attempt: &Attempt| attempt.exchange.result.is_ok();
-        lane.note_answer(attempts.as_ref().first().is_some_and(answered));
+        let first = attempts.as_ref().first();
+        lane.note_answer(first.is_some_and(|attempt| attempt.exchange.result.is_ok()));
+        if let Some(until_ms) = first.and_then(|attempt| attempt.held_until_ms) {
+            self.hold(lane, until_ms);
+        }
         attempts
             .as_ref()
             .iter()
@@ -181,7 +202,11 @@ impl<T: Transport> Dispatch<T> {
         drop(stopped);
     }
 
-    async fn attempt(&self, taken: &Leased<T::Endpoint>) -> Result<Attempt, Fault> {
+    async fn attempt(
+        self: &Arc<Self>,
+        lane: &Arc<Lane<T::Endpoint>>,
+        taken: &Leased<T::Endpoint>,
+    ) -> Result<Attempt, Fault> {
         let Leased { due, target, .. } = taken;
         crash::point("send", "taken");
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
@@ -190,11 +215,13 @@ impl<T: Transport> Dispatch<T> {
             tell(due, &target.webhook);
         }
         crash::point("send", "before the request");
+        self.begins(lane, taken);
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
         let max_attempts = target.webhook.max_attempts;
         let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
+        let held_until_ms = dialect::held_until_ms(due.dialect, &exchange, finished_at_ms);
         Ok(Attempt {
             due: kept(due),
             number: due.number(),
@@ -203,9 +230,10 @@ impl<T: Transport> Dispatch<T> {
             url: target.url.clone(),
             request_headers: target.sent(due.dialect, &request),
             exchange,
-            verdict,
+            verdict: verdict.not_before(held_until_ms),
             error,
             posted: None,
+            held_until_ms,
         })
     }
 }

@@ -78,6 +78,13 @@ enum Act {
 }
 
 impl Act {
+    fn status(self) -> Option<u16> {
+        match self {
+            Self::Answer(status, _) => Some(status),
+            _ => None,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Answer(200..=299, 0..=999) => "quick successes",
@@ -119,6 +126,7 @@ impl Transport for Endpoints {
             oracle.count(act.name());
             act
         };
+        let asks = self.oracle().any_wait(act.status());
         let mut named = Vec::new();
         let result = match act {
             Act::Answer(status, after_ms) => {
@@ -131,9 +139,10 @@ impl Transport for Endpoints {
                 } else {
                     failures(&sending, &named)
                 };
+                let header = asks.map(|value| format!("retry-after: {value}"));
                 Ok(Answer {
                     status,
-                    headers: "".into(),
+                    headers: header.unwrap_or_default().as_str().into(),
                     body,
                     truncated: false,
                 })
@@ -154,7 +163,12 @@ impl Transport for Endpoints {
             }
         };
         let status = result.as_ref().ok().map(|answer| answer.status);
-        self.oracle().end_all(&sending, request, status, &named);
+        let mut oracle = self.oracle();
+        oracle.end_all(&sending, request, status, &named);
+        for one in &sending {
+            oracle.asked_to_wait(&one.due, asks);
+        }
+        drop(oracle);
         Ok(Exchange {
             result,
             phases: Phases::default(),

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::rng::Rng;
-use crate::model::{Due, Vfs, Webhook};
+use crate::model::{Due, Rate, Vfs, Webhook};
 use crate::pipeline::shared::{Bounds, Runtime};
 
 /// A week's databases are no other process's business. By this SQLite keeps their locks and the index of
@@ -57,6 +57,8 @@ pub(super) struct Sending {
     pub(super) due: Due,
     pub(super) max_attempts: u32,
     pub(super) max_in_flight: usize,
+    /// How far apart the requests of the webhook are to begin.
+    pub(super) gap: Option<Duration>,
 }
 
 thread_local! {
@@ -104,6 +106,7 @@ fn sending(due: &Due, webhook: &Webhook) {
         due: due.clone(),
         max_attempts: webhook.max_attempts,
         max_in_flight: webhook.max_in_flight,
+        gap: webhook.max_per_second.map(Rate::gap),
     };
     SENDING.with_borrow_mut(|sending| sending.push(one));
 }

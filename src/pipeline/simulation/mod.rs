@@ -82,6 +82,8 @@ const SPARING: std::ops::Range<u64> = 14_000_000_000..14_000_000_100;
 
 /// The same each time, of weeks in which some webhooks get several events in one POST.
 const TOGETHER: std::ops::Range<u64> = 20_000_000_000..20_000_000_100;
+/// The same each time, of weeks in which webhooks have a pace.
+const PACED: std::ops::Range<u64> = 18_000_000_000..18_000_000_100;
 
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
@@ -108,6 +110,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(SMALL);
         seeds.extend(SPARING);
         seeds.extend(TOGETHER);
+        seeds.extend(PACED);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -164,6 +167,12 @@ const TOGETHER_KINDS: [&str; 5] = [
     "form a batch",
     "named failures",
     "splits",
+];
+
+/// The same of weeks from [`world::paced::FROM`] on.
+const PACED_KINDS: [&str; 2] = [
+    "endpoints that asked to wait",
+    "requests that waited for their pace",
 ];
 
 /// Seeds from which on all of these happen.
@@ -260,6 +269,8 @@ fn every_seed_keeps_the_promises() {
     let sparing = sparing.count() as u64;
     let together = seeds.iter().filter(|seed| **seed >= world::together::FROM);
     let together = together.count() as u64;
+    let paced = seeds.iter().filter(|seed| **seed >= world::paced::FROM);
+    let paced = paced.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -271,6 +282,7 @@ fn every_seed_keeps_the_promises() {
         .chain(SMALL_KINDS.iter().map(|kind| (kind, small)))
         .chain(SPARING_KINDS.iter().map(|kind| (kind, sparing)))
         .chain(TOGETHER_KINDS.iter().map(|kind| (kind, together)))
+        .chain(PACED_KINDS.iter().map(|kind| (kind, paced)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

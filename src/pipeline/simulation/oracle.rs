@@ -19,6 +19,7 @@ use super::rows::OutboxRow;
 use super::together::{Batches, Meant};
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
+use super::world::paced::Hold;
 use crate::model::clock::millis;
 use crate::model::{Bodies, Clock, Dialect, Webhook};
 use crate::pipeline::send::UNRECORDED;
@@ -146,6 +147,12 @@ pub(super) struct Oracle {
     /// When reads of the log failed lately.
     failed: VecDeque<i64>,
     pub(super) batches: Batches,
+    /// When the last request of each webhook began in this life.
+    pub(super) begun: BTreeMap<String, Instant>,
+    /// The chance that an endpoint asks to wait, in weeks that have it.
+    pub(super) waits: Option<Rng>,
+    /// What endpoints asked for, as far as the log has it or this life knows it.
+    pub(super) holds: Vec<Hold>,
 }
 
 impl Oracle {
@@ -190,6 +197,9 @@ impl Oracle {
             waiting: BTreeMap::new(),
             failed: VecDeque::new(),
             batches: Batches::default(),
+            begun: BTreeMap::new(),
+            waits: None,
+            holds: Vec::new(),
         }
     }
 
@@ -250,6 +260,10 @@ impl Oracle {
         if self.unrecorded >= hooks::within(UNRECORDED) && self.unrecorded_of(to) >= FLOOR {
             let waiting = self.unrecorded;
             self.broke(&format!("{id} is sent while {waiting} results wait"));
+        }
+        if counted {
+            self.begins_apart(to, sending.gap);
+            self.begins_unasked(to);
         }
         let number = due.attempts + 1;
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
@@ -433,6 +447,8 @@ impl Oracle {
         self.unrecorded = 0;
         self.idle.clear();
         self.waiting.clear();
+        self.begun.clear();
+        self.forget_unrecorded_holds();
         self.before_ms = self.mono_ms();
         self.clock = None;
     }

@@ -241,13 +241,16 @@ impl Process {
                 0 => 0,
                 number => delay_ms(dialect, number) * 11 / 10,
             };
-            if due_ms > now_ms + longest_ms + late_ms {
+            let held_ms = oracle.held_until_ms(&row.webhook);
+            if due_ms > held_ms.max(now_ms + longest_ms) + late_ms {
                 oracle.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
             }
-            if room && !in_hand && due_ms + late_ms < now_ms && !still.contains_key(&row.webhook) {
+            let is_due = due_ms.max(held_ms) + late_ms < now_ms;
+            if room && !in_hand && is_due && !still.contains_key(&row.webhook) {
                 let known = idle.remove(&row.webhook).filter(|(_, then)| *then == taken);
                 let (since_ms, _) = known.unwrap_or((mono_ms, taken));
-                if since_ms + late_ms < mono_ms {
+                let pace_ms = oracle.pace_ms(&row.webhook);
+                if since_ms + late_ms + pace_ms < mono_ms {
                     let idle_ms = mono_ms - since_ms;
                     oracle.broke(&format!(
                         "{row:?} is due, there is room, and {idle_ms} ms go by"
@@ -275,11 +278,13 @@ async fn reconfigure(
     let before = lock(oracle).above_floor.max(to.max_in_flight);
     lock(oracle).limit(&webhooks, before, &active(dispatch));
     lock(oracle).coming = Some(webhooks.clone());
+    lock(oracle).forget_unpaced(to);
     let directed = dispatch
         .reconfigure(to.change(&files.outbox, &files.log))
         .await;
     let mut oracle = lock(oracle);
     oracle.coming = None;
+    oracle.forget_unpaced(to);
     oracle.count("reloads");
     oracle.observe();
     let directed = directed?;

@@ -197,6 +197,9 @@ impl Oracle {
             .map_or(i64::MAX, |(clock, _)| clock.now_ms());
         let since_ms = seen.ended_wall_ms.min(now_ms);
         let delay_ms = delivery.due_at_ms.unwrap_or(i64::MAX) - since_ms;
+        let (earliest_ms, latest_ms) = self.asked_by(id, row.number);
+        let least_ms = least_ms.max(earliest_ms - since_ms);
+        let most_ms = most_ms.max(latest_ms - since_ms);
         if !(least_ms..=most_ms).contains(&delay_ms) {
             self.broke(&format!(
                 "after {row:?} it waits {delay_ms} ms, not {least_ms} to {most_ms}"

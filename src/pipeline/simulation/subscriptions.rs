@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::rng::Rng;
-use crate::model::{Bodies, Dialect, Pattern, Webhook};
+use crate::model::{Bodies, Dialect, Pattern, Rate, Webhook};
 use crate::pipeline::{PipelineConfig, Retention};
 
 /// The events of a simulated application.
@@ -30,10 +30,12 @@ pub(super) struct Subscriptions {
     pub(super) log_bodies: Bodies,
     log_days: u32,
     outbox_days: u32,
+    /// The chance of paces, in weeks that have them.
+    pub(super) paces: Option<Rng>,
 }
 
 impl Subscriptions {
-    pub(super) fn any(rng: &mut Rng) -> Self {
+    pub(super) fn any(rng: &mut Rng, paces: Option<Rng>) -> Self {
         let mut this = Self {
             webhooks: Vec::new(),
             max_in_flight: rng.size(1, 6),
@@ -41,6 +43,7 @@ impl Subscriptions {
             log_bodies: Bodies::All,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
+            paces,
         };
         for _ in 0..rng.from(2, 5) {
             this.add(rng);
@@ -51,7 +54,11 @@ impl Subscriptions {
     fn add(&mut self, rng: &mut Rng) {
         let name = format!("w{}", rng.from(1, NAMES as u64));
         if self.webhooks.iter().all(|w| *w.name != *name) {
-            self.webhooks.push(webhook(&name, rng));
+            let max_per_second = self.paces.as_mut().and_then(pace);
+            self.webhooks.push(Webhook {
+                max_per_second,
+                ..webhook(&name, rng)
+            });
         }
     }
 
@@ -79,6 +86,17 @@ impl Subscriptions {
         }
     }
 
+    /// Somebody changes a pace.
+    pub(super) fn change_pace(&mut self) {
+        if let Some(rng) = &mut self.paces
+            && rng.in_thousand(500)
+            && !self.webhooks.is_empty()
+        {
+            let place = rng.size(0, self.webhooks.len() - 1);
+            self.webhooks[place].max_per_second = pace(rng);
+        }
+    }
+
     /// The change that brings it into force.
     pub(super) fn change(&self, outbox: &Path, log: &Path) -> PipelineConfig<Arc<str>> {
         let with_endpoint = |w: &Webhook| (Arc::new(w.clone()), w.name.clone());
@@ -101,6 +119,12 @@ impl Subscriptions {
 
 fn limit(rng: &mut Rng) -> usize {
     *rng.of(&[1, 1, 2, 3, 5, 6, 8, 64])
+}
+
+/// Slow ones have their backlogs behind them before peace is over.
+fn pace(rng: &mut Rng) -> Option<Rate> {
+    let per_second = *rng.of(&[0.0, 0.0, 0.1, 0.3, 2.0, 7.5, 50.0, 400.0]);
+    Rate::new(per_second)
 }
 
 fn webhook(name: &str, rng: &mut Rng) -> Webhook {

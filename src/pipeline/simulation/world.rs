@@ -4,6 +4,7 @@
 mod actions;
 pub(super) mod anew;
 mod changes;
+pub(super) mod paced;
 pub(super) mod small;
 pub(super) mod sparing;
 pub(super) mod together;
@@ -224,13 +225,14 @@ impl World {
             _folder: folder,
         };
         create_if_missing(&files.outbox).unwrap();
-        let mut subscriptions = Subscriptions::any(&mut rng);
+        let mut subscriptions = Subscriptions::any(&mut rng, paced::rng(seed));
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
         for webhook in &mut subscriptions.webhooks {
             together::ask(seed, webhook);
         }
         lock(&oracle).bodies = subscriptions.log_bodies;
+        lock(&oracle).waits = paced::waits(seed);
         Self {
             subscriptions,
             rng,
@@ -427,6 +429,7 @@ impl World {
                 for webhook in &mut self.subscriptions.webhooks {
                     together::ask(self.seed, webhook);
                 }
+                self.subscriptions.change_pace();
                 self.reload(process).await;
             }
             70..=77 => self.redeliver(clock),

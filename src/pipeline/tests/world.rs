@@ -27,6 +27,8 @@ pub(super) const START_MS: i64 = 1_731_576_737_000;
 pub(super) enum Act {
     /// Answers with that status after so many milliseconds.
     Answer(u16, u64),
+    /// Answers with that status after 10 ms, and asks to wait.
+    Wait(u16, &'static str),
     /// Says nothing: the transport gives up after 3 s.
     Silence,
     /// The machine itself can't send.
@@ -81,6 +83,15 @@ impl Transport for Scripted {
                 Ok(Answer {
                     status,
                     headers: "".into(),
+                    body: Vec::new(),
+                    truncated: false,
+                })
+            }
+            Act::Wait(status, value) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Ok(Answer {
+                    status,
+                    headers: format!("retry-after: {value}").as_str().into(),
                     body: Vec::new(),
                     truncated: false,
                 })

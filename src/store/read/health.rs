@@ -54,6 +54,8 @@ pub(crate) struct WebhookHealth {
     /// Deliveries given up in the last hour that nobody has sent again, without tests; at most a
     /// thousand are seen.
     pub given_up: i64,
+    /// Until when its endpoint asked to wait, UNIX milliseconds, where that is not over.
+    pub held_until_ms: Option<i64>,
 }
 
 /// Attempts of the last hour, or of the last day.
@@ -104,12 +106,14 @@ impl Reader {
         let last_day = lately(connection, "hour", now_ms - DAY_MS).doing(step)?;
         let by_hour = by_hour(connection, now_ms).doing(step)?;
         let queued = self.queued()?;
+        let held = self.held(now_ms)?;
         for webhook in &mut webhooks {
             webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
             webhook.day = last_day.get(&webhook.name).copied().unwrap_or_default();
             webhook.hours = by_hour.get(&webhook.name).copied().unwrap_or_default();
             let in_hand = queued.get(&webhook.name).copied().unwrap_or_default();
             webhook.pending = self.pending_of(&webhook.name, in_hand)?;
+            webhook.held_until_ms = held.get(&webhook.name).copied();
             webhook.given_up = given_up(connection, &webhook.name, now_ms - HOUR_MS).doing(step)?;
         }
         Ok(webhooks)
@@ -134,6 +138,7 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
                 day: Lately::default(),
                 hours: Default::default(),
                 given_up: 0,
+                held_until_ms: None,
             })
         })?
         .collect()
@@ -259,6 +264,7 @@ mod tests {
             day: Lately::default(),
             hours: Default::default(),
             given_up: 0,
+            held_until_ms: None,
         };
         assert!(!well.is_failing());
         let one = WebhookHealth {

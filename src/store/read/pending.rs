@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::params;
 
 use super::Reader;
+use crate::model::DeliveryId;
 use crate::store::Error;
 use crate::store::error::Doing;
 
@@ -63,6 +64,34 @@ impl Reader {
                     "SELECT count(*) FROM (SELECT 1 FROM queued UNION ALL SELECT 1 FROM parked LIMIT ?1)",
                 )?
                 .query_row([COUNTED + 1], |row| row.get(0))
+        };
+        Ok(Count::up_to_limit(read().doing(STEP)?))
+    }
+
+    /// How many of a webhook are due before this delivery, which is due then; up to the limit.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn pending_before(
+        &self,
+        webhook: &str,
+        due_at_ms: i64,
+        id: DeliveryId,
+    ) -> Result<Count, Error> {
+        // What is queued is never much, and has no index.
+        const BEFORE: &str = "WITH w AS (SELECT id FROM webhook_name WHERE name = ?1)
+          SELECT count(*) FROM (
+            SELECT 1 FROM queued WHERE webhook_id = (SELECT id FROM w) AND (due_at, id) < (?2, ?3)
+            UNION ALL
+            SELECT 1 FROM parked INDEXED BY parked_due
+             WHERE webhook_id = (SELECT id FROM w) AND due_at <= ?2 AND (due_at, id) < (?2, ?3)
+             LIMIT ?4)";
+        let read = || {
+            self.connection
+                .prepare_cached(BEFORE)?
+                .query_row(params![webhook, due_at_ms, id, COUNTED + 1], |row| {
+                    row.get(0)
+                })
         };
         Ok(Count::up_to_limit(read().doing(STEP)?))
     }

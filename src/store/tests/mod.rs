@@ -143,5 +143,6 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
         verdict,
         error: (verdict != Verdict::Delivered).then(|| "refused".to_owned()),
         posted: None,
+        held_until_ms: None,
     }
 }

@@ -90,7 +90,7 @@ fn make(world: &World, url: &str, version: usize) {
         for sql in &migrations()[OTHER_TABLES - 1..version] {
             log.execute_batch(sql).unwrap();
         }
-        let views = if version <= 6 {
+        let views = if version < migrations().len() {
             include_str!("views_6.sql")
         } else {
             include_str!("../../../src/store/views/views.sql")

@@ -1,4 +1,4 @@
--- The views as they were in logs of the fifth and the sixth shape.
+-- The views as they were in logs of the fifth and the sixth shape; those of later ones can be read by them.
 
 -- One event for one webhook.
 CREATE VIEW delivery AS

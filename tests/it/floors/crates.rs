@@ -60,6 +60,7 @@ pub(super) const HOMES: [(&str, &[&str]); 34] = [
             "store",
             "transport",
             "cli",
+            "model/alarm",
             "model/crash",
         ],
     ),

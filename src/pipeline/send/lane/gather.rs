@@ -106,6 +106,18 @@ impl<E> State<E> {
     }
 }
 
+/// In the order of the body, which is that of the events' ids.
+pub(super) fn put_in_order(first: &mut Due, more: &mut [Due]) {
+    let place = |due: &Due| (due.event_id, due.id);
+    more.sort_by_key(place);
+    if let Some(least) = more.first_mut()
+        && place(least) < place(first)
+    {
+        std::mem::swap(first, least);
+        more.sort_by_key(place);
+    }
+}
+
 /// Whether it goes in an array at all; a test goes alone in one.
 fn goes_with_others(due: &Due) -> bool {
     dialect::is_batched(due.dialect) && due.origin != Trigger::Test
@@ -210,6 +222,15 @@ mod tests {
         odd[3].origin = Trigger::Test;
         odd[4].dialect = Dialect::BoldCms;
         assert_eq!(posts(odd), [vec![1], vec![2], vec![3], vec![4], vec![5]]);
+    }
+
+    #[test]
+    fn what_goes_together_is_in_the_order_of_its_events() {
+        let mut dues: Vec<Due> = (1..=3).map(|id| due(id, 0, 5)).collect();
+        for (due, event) in dues.iter_mut().zip([7, 9, 5]) {
+            due.event_id = EventId::new(event);
+        }
+        assert_eq!(posts(dues), [vec![3, 1, 2]]);
     }
 
     #[test]

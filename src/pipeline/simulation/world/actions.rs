@@ -129,6 +129,7 @@ impl World {
         oracle.forward_ms += by_ms.max(0);
         oracle.turned_back |= by_ms < 0;
         oracle.disturbed_ms = oracle.mono_ms();
+        oracle.hold_at_most_from(clock.now_ms());
         oracle.note(&format!("the clock steps by {by_ms}"));
         oracle.count("clock steps");
     }
