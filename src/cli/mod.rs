@@ -15,6 +15,7 @@ mod journal;
 mod listen;
 mod logs;
 mod man;
+mod matching;
 mod receiver;
 mod redeliver;
 mod reload;
@@ -79,6 +80,7 @@ enum Command {
     Redeliver(redeliver::Arguments),
     Replay(replay::Arguments),
     Explain(explain::Arguments),
+    Match(matching::Arguments),
     Listen(listen::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -131,6 +133,7 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),
         Command::Replay(arguments) => replay::replay(&path()?, arguments),
         Command::Explain(arguments) => explain::explain(&path()?, arguments),
+        Command::Match(arguments) => matching::matching(&path()?, arguments),
         Command::Listen(arguments) => listen::listen(arguments),
         Command::Schema(arguments) => schema::schema(arguments),
         Command::Completions(arguments) => completions::completions(arguments, parser()),

@@ -61,7 +61,7 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryTrace, EventTrace, Lately, LogFilter, LogRow, LogText, Newest, Reader,
+    Count, DeliveryTrace, EventTrace, Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Reader,
     WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
