@@ -3,6 +3,8 @@
 //! One file for each command. Every error ends here, printed once with its causes on one line, and
 //! a hint on a line of its own where a person can do something about it.
 
+mod bulk;
+mod cancel;
 mod check;
 mod client;
 mod completions;
@@ -78,6 +80,7 @@ enum Command {
     Logs(logs::Arguments),
     Status(status::Arguments),
     Redeliver(redeliver::Arguments),
+    Cancel(cancel::Arguments),
     Replay(replay::Arguments),
     Explain(explain::Arguments),
     Match(matching::Arguments),
@@ -131,6 +134,7 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Logs(arguments) => logs::logs(&path()?, arguments),
         Command::Status(arguments) => status::status(&path()?, arguments),
         Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),
+        Command::Cancel(arguments) => cancel::cancel(&path()?, arguments),
         Command::Replay(arguments) => replay::replay(&path()?, arguments),
         Command::Explain(arguments) => explain::explain(&path()?, arguments),
         Command::Match(arguments) => matching::matching(&path()?, arguments),

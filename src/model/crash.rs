@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 22] = [
+pub const TRANSACTIONS: [&str; 23] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -23,6 +23,7 @@ pub const TRANSACTIONS: [&str; 22] = [
     "give an id to a test",
     "add deliveries",
     "cancel deliveries",
+    "cancel by order",
     "bring deliveries forward",
     "park deliveries",
     "fail unreadable deliveries",

@@ -256,6 +256,7 @@ mod tests {
             finished_at_ms: None,
             status: None,
             error: None,
+            by_order: false,
         }
     }
 

@@ -47,6 +47,7 @@ mod tests;
 mod texts;
 mod wal;
 mod webhooks;
+mod withdraw;
 mod words;
 mod writer;
 
@@ -68,6 +69,7 @@ pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
 pub(crate) use wal::WalBounds;
+pub(crate) use withdraw::{CancelError, PendingPage};
 pub use writer::Store;
 
 use std::path::Path;

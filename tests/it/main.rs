@@ -13,6 +13,7 @@
 
 mod awaited;
 mod bodies;
+mod cancel;
 mod changed;
 mod check;
 mod churn;

@@ -42,9 +42,13 @@ fn done(delivery: &DeliveryTrace, sends: Option<u32>, now_ms: i64) -> (String, L
         "pending" => (pending(delivery, sends, now_ms), Look::Warning),
         "cancelled" => (
             format!(
-                "cancelled {}{again}: the webhook was inactive or had left the configuration; \
-                 `webhooksd redeliver {id}` sends it",
-                at(delivery.finished_at_ms)
+                "cancelled {}{again}: {}; `webhooksd redeliver {id}` sends it",
+                at(delivery.finished_at_ms),
+                if delivery.by_order {
+                    "by `webhooksd cancel`"
+                } else {
+                    "the webhook was inactive or had left the configuration"
+                }
             ),
             Look::Bad,
         ),

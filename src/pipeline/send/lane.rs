@@ -49,6 +49,8 @@ pub(super) struct State<E> {
     queue_rows: usize,
     bytes: usize,
     held: HashSet<DeliveryId>,
+    /// Those of them that were cancelled by order while a worker had them: not sent, unless they are already.
+    withdrawn: HashSet<DeliveryId>,
     /// Where to say that one of those was let go of without a record.
     lost: Lost,
     /// Rows and bytes that are promised to what is being written.
@@ -121,6 +123,7 @@ impl<E> Lane<E> {
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             held: HashSet::new(),
+            withdrawn: HashSet::new(),
             lost,
             promised: (0, 0),
             overflows: false,
@@ -270,7 +273,8 @@ impl<E> State<E> {
     /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
     pub(super) fn put_back(&mut self, taken: Leased<E>) -> bool {
         let due = taken.due;
-        if self.target.is_none() || taken.closed != self.closed {
+        if self.target.is_none() || taken.closed != self.closed || self.withdrawn.contains(&due.id)
+        {
             self.lose(due.id);
             return false;
         }
@@ -280,14 +284,15 @@ impl<E> State<E> {
     }
 
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
-    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
+    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be. And false where
+    /// it was cancelled by order.
     pub(super) fn renew(&self, taken: &mut Leased<E>) -> bool {
         if let Some(target) = &self.target
             && !Arc::ptr_eq(target, &taken.target)
         {
             taken.target = target.clone();
         }
-        taken.closed == self.closed
+        taken.closed == self.closed && !self.withdrawn.contains(&taken.due.id)
     }
 
     /// The next delivery to send.
@@ -323,11 +328,13 @@ impl<E> State<E> {
     /// Lets go of a delivery whose attempt is in the log: under the lock of that commit.
     pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) {
         self.held.remove(&id);
+        self.withdrawn.remove(&id);
     }
 
     /// Lets go of a delivery without a record: only the log knows what is to become of it.
     pub(crate) fn lose(&mut self, id: DeliveryId) {
         self.held.remove(&id);
+        self.withdrawn.remove(&id);
         self.lost.tell();
     }
 
@@ -397,6 +404,23 @@ impl<E> State<E> {
             self.log_has_more = false;
             self.next_due_ms = None;
         }
+    }
+
+    /// Lets go of what was cancelled by order, under the lock of that commit. True when the lane has become one
+    /// to be filled again.
+    pub(super) fn withdraw(&mut self, _log: &LogGuard<'_>, ids: &HashSet<DeliveryId>) -> bool {
+        let (held, bytes) = (&mut self.held, &mut self.bytes);
+        self.queue.retain(|due| {
+            let goes = ids.contains(&due.id);
+            if goes {
+                held.remove(&due.id);
+                *bytes -= due.body.len();
+            }
+            !goes
+        });
+        // What is left of them is in a worker's hand, or waits for its record.
+        self.withdrawn.extend(ids.intersection(&self.held));
+        self.log_has_more && self.list_if_low()
     }
 
     fn list_if_low(&mut self) -> bool {

@@ -14,6 +14,7 @@
 //! back what was committed; and races of threads, for there is only one.
 
 mod endpoints;
+mod filters;
 mod follower;
 mod hooks;
 mod oracle;
@@ -79,6 +80,9 @@ const SMALL: std::ops::Range<u64> = 7_000_000_000..7_000_000_100;
 /// The same each time, of weeks whose log keeps the bodies of what failed alone.
 const SPARING: std::ops::Range<u64> = 14_000_000_000..14_000_000_100;
 
+/// The same each time, of weeks in which deliveries are cancelled and webhooks want only some events.
+const ASKED: std::ops::Range<u64> = 16_000_000_000..16_000_000_100;
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -103,6 +107,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(ANEW);
         seeds.extend(SMALL);
         seeds.extend(SPARING);
+        seeds.extend(ASKED);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -151,6 +156,9 @@ const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 
 /// The same of weeks from [`world::sparing::FROM`] on.
 const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
+
+/// The same of weeks from [`world::asked::FROM`] on.
+const ASKED_KINDS: [&str; 1] = ["cancel by order"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -236,14 +244,9 @@ fn every_seed_keeps_the_promises() {
             "{trace}\n\nseed {seed}: {promise}\nagain: WEBHOOKSD_SIM_SEED={seed} WEBHOOKSD_SIM_SEEDS=1"
         );
     }
-    let anew = seeds
-        .iter()
-        .filter(|seed| **seed >= world::anew::FROM)
-        .count() as u64;
-    let small = seeds.iter().filter(|seed| **seed >= world::small::FROM);
-    let small = small.count() as u64;
-    let sparing = seeds.iter().filter(|seed| **seed >= world::sparing::FROM);
-    let sparing = sparing.count() as u64;
+    let weeks = |from: u64| seeds.iter().filter(|seed| **seed >= from).count() as u64;
+    let (anew, small) = (weeks(world::anew::FROM), weeks(world::small::FROM));
+    let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -254,6 +257,7 @@ fn every_seed_keeps_the_promises() {
         .chain(anew_kinds.map(|kind| (kind, anew)))
         .chain(SMALL_KINDS.iter().map(|kind| (kind, small)))
         .chain(SPARING_KINDS.iter().map(|kind| (kind, sparing)))
+        .chain(ASKED_KINDS.iter().map(|kind| (kind, asked)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

@@ -3,6 +3,7 @@
 
 mod actions;
 pub(super) mod anew;
+pub(super) mod asked;
 mod changes;
 pub(super) mod small;
 pub(super) mod sparing;
@@ -107,6 +108,8 @@ struct World {
     latest_ms: i64,
     /// The chance of ids that are given again, in weeks that have them.
     anew: Option<Rng>,
+    /// The chance of orders, in weeks that have them.
+    asked: Option<Rng>,
     numbers: u64,
     /// A reload failed and is to be asked for again.
     reload: bool,
@@ -225,6 +228,7 @@ impl World {
         let mut subscriptions = Subscriptions::any(&mut rng);
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
+        subscriptions.filter_by(asked::filtering(seed));
         lock(&oracle).bodies = subscriptions.log_bodies;
         Self {
             subscriptions,
@@ -237,6 +241,7 @@ impl World {
             wall_ms: START_MS,
             latest_ms: START_MS,
             anew: anew::rng(seed),
+            asked: asked::rng(seed),
             numbers: 0,
             reload: false,
         }
@@ -404,6 +409,7 @@ impl World {
             deed => deed,
         };
         self.replace(clock.now_ms());
+        self.cancel(process).await;
         match deed {
             42..=44 | 78 | 79 | 86..=93 if self.is_given_again() => {}
             0..=39 => self.write(clock, 5),
