@@ -176,6 +176,28 @@ fn the_socket_cancels_one_and_says_why_not() {
     daemon.stop();
 }
 
+#[test]
+fn an_attempt_that_has_begun_ends_and_is_told_as_it_is() {
+    let late = Receiver::start(|request| {
+        let status = if request.n() == 1 { 500 } else { 200 };
+        Answer::status(status).after(Duration::from_secs(1))
+    });
+    let world = World::new(&[]);
+    world.configure_with(SECTION, &[hook("late", late.url("/"))]);
+    let daemon = world.start();
+    world.emit("a", "{\"n\":1}");
+    world.emit("a", "{\"n\":2}");
+    late.wait(2, SOON);
+    world.command(&["cancel", "1", "2"]).expect(0);
+    world.wait_number("SELECT count(*) FROM log", 2, SOON);
+    let states = world.log("SELECT event_id, state, attempts FROM delivery ORDER BY event_id");
+    assert_eq!(states, [["1", "cancelled", "1"], ["2", "delivered", "1"]]);
+    daemon.wait_journal("not tried again: it was cancelled meanwhile");
+    let journal = daemon.journal();
+    assert!(!journal.contains("will be tried again"), "{journal}");
+    daemon.stop();
+}
+
 /// A backlog behind an endpoint that says nothing, cancelled while others are served; killed in the middle, and
 /// ended by the same order.
 #[test]

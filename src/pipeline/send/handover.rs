@@ -75,13 +75,16 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Lets go of a delivery whose attempt was recorded, under the lock of that commit, so that a refill
-    /// sees either the row as it was with the delivery held, or as it is with the delivery let go.
-    pub(crate) fn let_go(&self, log: &LogGuard<'_>, attempt: &Attempt) {
+    /// sees either the row as it was with the delivery held, or as it is with the delivery let go. Whether it was
+    /// cancelled by order while the attempt was under way.
+    pub(crate) fn let_go(&self, log: &LogGuard<'_>, attempt: &Attempt) -> bool {
+        let mut is_withdrawn = false;
         if let Some(lane) = self.lane(&attempt.due.webhook) {
             lane.count_recorded(attempt);
             let mut state = lane.lock();
-            state.recorded(log, attempt.due.id);
+            is_withdrawn = state.recorded(log, attempt.due.id);
             if let Verdict::RetryAt(at_ms) = attempt.verdict
+                && !is_withdrawn
                 && state.note_due(at_ms)
             {
                 drop(state);
@@ -89,6 +92,7 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         self.results.tell(attempt);
+        is_withdrawn
     }
 
     /// Makes room for as many results as were recorded, and gives out permits by how many are left.

@@ -325,10 +325,11 @@ impl<E> State<E> {
         std::mem::take(&mut self.waits_for_bytes)
     }
 
-    /// Lets go of a delivery whose attempt is in the log: under the lock of that commit.
-    pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) {
+    /// Lets go of a delivery whose attempt is in the log: under the lock of that commit. Whether it was
+    /// cancelled by order meanwhile.
+    pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) -> bool {
         self.held.remove(&id);
-        self.withdrawn.remove(&id);
+        self.withdrawn.remove(&id)
     }
 
     /// Lets go of a delivery without a record: only the log knows what is to become of it.
