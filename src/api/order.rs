@@ -1,36 +1,22 @@
-//! Orders: reload, test, redeliver, replay; what a portal's buttons do.
+//! Orders: reload, test, replay, and what all orders share; what a portal's buttons do.
 //!
-//! Each goes to the pipeline or the daemon and waits for its answer. What may be long is streamed,
-//! line by line, and ends when its client goes: what was done is done, and the same order goes on
-//! from there, for what was sent again is no longer among what failed.
+//! Each goes to the pipeline or the daemon and waits for its answer. Those about many deliveries have files of
+//! their own: `redeliver`, `cancel`, and `bulk`, which works them off.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Api;
-use super::activity::Activity;
 use super::answer::{self, Answer, HttpError};
 use super::fields::Fields;
 use super::item;
 use crate::model::event::is_name;
-use crate::model::{Attempt, DeliveryId, IdRange, Pattern, ReplayId, TimeWindow};
-use crate::pipeline::{Dispatch, OrderError, Tested, Wanted, chain};
-use crate::store::{self, Ended, Reader, RedeliverError};
-use crate::transport::Client;
-
-/// A client that reads none of its lines for so long has gone.
-const UNREAD: Duration = Duration::from_secs(60);
-
-/// Lines that may wait for the client.
-const LINES: usize = 16;
-
-/// An event's time is at most the year 9999: behind every end.
-const FOREVER_MS: i64 = i64::MAX;
+use crate::model::{Attempt, Pattern, ReplayId, TimeWindow};
+use crate::pipeline::{OrderError, Tested, Wanted, chain};
+use crate::store::Reader;
 
 struct TestOrder {
     event: Option<String>,
@@ -45,42 +31,6 @@ impl TestOrder {
             event: order.text("event")?,
             // `null` is data too: the sample stands in where the field is left out.
             data,
-        })
-    }
-}
-
-struct RedeliverOrder {
-    ids: Option<Vec<DeliveryId>>,
-    failed: bool,
-    cancelled: bool,
-    webhook: Option<String>,
-    since: Option<i64>,
-    until: Option<i64>,
-    dry_run: bool,
-}
-
-impl RedeliverOrder {
-    fn of(bytes: &[u8]) -> Result<Self, String> {
-        let known = [
-            "ids",
-            "failed",
-            "cancelled",
-            "webhook",
-            "since",
-            "until",
-            "dry_run",
-        ];
-        let order = Fields::of(text(bytes)?, AN_ORDER, known)?;
-        Ok(Self {
-            ids: order
-                .wholes("ids")?
-                .map(|ids| ids.into_iter().map(DeliveryId::new).collect()),
-            failed: order.is_true("failed")?,
-            cancelled: order.is_true("cancelled")?,
-            webhook: order.text("webhook")?,
-            since: order.whole("since")?,
-            until: order.whole("until")?,
-            dry_run: order.is_true("dry_run")?,
         })
     }
 }
@@ -108,25 +58,36 @@ impl ReplayOrder {
 }
 
 /// What the body of an order is, for the words.
-const AN_ORDER: &str = "an order";
+pub(super) const AN_ORDER: &str = "an order";
 
 /// The text of an order; an empty one is one without fields.
-fn text(bytes: &[u8]) -> Result<&str, String> {
+pub(super) fn text(bytes: &[u8]) -> Result<&str, String> {
     if bytes.trim_ascii().is_empty() {
         return Ok("{}");
     }
     item::text("the body", bytes)
 }
 
-fn bad(words: &str) -> HttpError {
+/// An event's time is at most the year 9999: behind every end.
+const FOREVER_MS: i64 = i64::MAX;
+
+/// The time that an order is about.
+pub(super) fn window(since: Option<i64>, until: Option<i64>) -> TimeWindow {
+    TimeWindow {
+        from_ms: since.unwrap_or(0),
+        to_ms: until.unwrap_or(FOREVER_MS),
+    }
+}
+
+pub(super) fn bad(words: &str) -> HttpError {
     answer::denial(StatusCode::BAD_REQUEST, words)
 }
 
-fn broken(error: &dyn std::error::Error) -> HttpError {
+pub(super) fn broken(error: &dyn std::error::Error) -> HttpError {
     answer::denial(StatusCode::SERVICE_UNAVAILABLE, &chain(error))
 }
 
-fn refused(webhook: &str, refused: &OrderError) -> HttpError {
+pub(super) fn refused(webhook: &str, refused: &OrderError) -> HttpError {
     match refused {
         OrderError::Unknown => answer::denial(
             StatusCode::NOT_FOUND,
@@ -139,16 +100,6 @@ fn refused(webhook: &str, refused: &OrderError) -> HttpError {
         OrderError::Store(error) => broken(error),
         OrderError::Outbox(error) => broken(error),
     }
-}
-
-fn not_again(why: RedeliverError) -> (StatusCode, &'static str) {
-    let words = match why {
-        RedeliverError::Unknown => return (StatusCode::NOT_FOUND, "no delivery has that id"),
-        RedeliverError::Pending => "that delivery is still pending",
-        RedeliverError::Unserved => "its webhook is inactive or has left the configuration",
-        RedeliverError::NotKept => "its body was not kept; `webhooksd replay` reads the outbox",
-    };
-    (StatusCode::CONFLICT, words)
 }
 
 impl Api {
@@ -199,105 +150,6 @@ impl Api {
         Ok(answer::value(StatusCode::OK, &of_attempt(&attempt)))
     }
 
-    pub(super) async fn redeliver_one(&self, id: &str) -> Result<Answer, HttpError> {
-        let unknown = || {
-            let (status, words) = not_again(RedeliverError::Unknown);
-            answer::denial(status, words)
-        };
-        let id = id.parse().or(Err(unknown()))?;
-        let answers = self.dispatch.redeliver(vec![DeliveryId::new(id)]).await;
-        let answers = answers.map_err(|error| broken(&error))?;
-        match answers.into_iter().next() {
-            Some((_, Ok(new))) => Ok(answer::value(
-                StatusCode::ACCEPTED,
-                &json!({ "delivery_id": new }),
-            )),
-            Some((_, Err(why))) => {
-                let (status, words) = not_again(why);
-                Err(answer::denial(status, words))
-            }
-            None => Err(unknown()),
-        }
-    }
-
-    pub(super) async fn redeliver(
-        self: &Arc<Self>,
-        body: &[u8],
-        activity: &Arc<Activity>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Answer, HttpError> {
-        let order = RedeliverOrder::of(body).map_err(|words| bad(&words))?;
-        let source = self.source(&order).await?;
-        let (send, lines) = mpsc::channel(LINES);
-        let again = Again {
-            dispatch: self.dispatch.clone(),
-            lines: send,
-            done: 0,
-            refused: Vec::new(),
-            _permit: permit,
-        };
-        drop(tokio::spawn(again.run(source, order.dry_run)));
-        Ok(answer::lines(lines, activity.clone()))
-    }
-
-    /// What an order of redeliveries is about.
-    async fn source(self: &Arc<Self>, order: &RedeliverOrder) -> Result<Source, HttpError> {
-        let how = match (&order.ids, order.failed, order.cancelled) {
-            (Some(ids), false, false) => {
-                if order.webhook.is_some() || order.since.is_some() || order.until.is_some() {
-                    return Err(bad("ids go without webhook, since and until"));
-                }
-                return Ok(Source::Ids(ids.clone()));
-            }
-            (None, true, false) => Ended::Failed,
-            (None, false, true) => Ended::Cancelled,
-            _ => {
-                return Err(bad(
-                    "one of ids, failed and cancelled says what is sent again",
-                ));
-            }
-        };
-        let webhooks: Vec<String> = match &order.webhook {
-            Some(name) => {
-                let served = self.dispatch.served(name);
-                served.map_err(|why| refused(name, &why))?;
-                vec![name.clone()]
-            }
-            None => {
-                let all = self.dispatch.webhooks().into_iter();
-                all.filter(|w| w.active)
-                    .map(|w| w.name.to_string())
-                    .collect()
-            }
-        };
-        let window = TimeWindow {
-            from_ms: order.since.unwrap_or(0),
-            to_ms: order.until.unwrap_or(FOREVER_MS),
-        };
-        let path = self.about.log.clone();
-        let survey = move || -> Result<Filter, store::Error> {
-            let reader = Reader::open(&path)?;
-            let up_to = reader.newest_delivery()?;
-            let mut matched = 0;
-            for webhook in &webhooks {
-                matched += reader.count_ended(how, webhook, window, up_to)?;
-            }
-            Ok(Filter {
-                reader,
-                how,
-                webhooks,
-                window,
-                ids: IdRange {
-                    after: DeliveryId::NONE,
-                    up_to,
-                },
-                matched,
-            })
-        };
-        let filter = self.dispatch.with_blocking(survey).await;
-        filter.map(Source::Filter).map_err(|error| broken(&error))
-    }
-
     pub(super) async fn replay(&self, body: &[u8]) -> Result<Answer, HttpError> {
         let order = ReplayOrder::of(body).map_err(|words| bad(&words))?;
         if order.event.as_ref().is_some_and(String::is_empty) {
@@ -337,127 +189,6 @@ impl Api {
             "finished": replay.finished,
         });
         Ok(answer::value(StatusCode::OK, &state))
-    }
-}
-
-/// Where the ids of an order come from.
-enum Source {
-    Ids(Vec<DeliveryId>),
-    Filter(Filter),
-}
-
-/// The deliveries that ended in a way, webhook by webhook.
-struct Filter {
-    reader: Reader,
-    how: Ended,
-    webhooks: Vec<String>,
-    window: TimeWindow,
-    ids: IdRange<DeliveryId>,
-    matched: i64,
-}
-
-impl Filter {
-    /// The next ids; none at the end. Blocks.
-    fn next(&mut self, rows: usize) -> Result<Vec<DeliveryId>, store::Error> {
-        while let Some(webhook) = self.webhooks.last() {
-            let ids = self
-                .reader
-                .ended(self.how, webhook, self.window, self.ids, rows)?;
-            if let Some(last) = ids.last() {
-                self.ids.after = *last;
-                return Ok(ids);
-            }
-            self.webhooks.pop();
-            self.ids.after = DeliveryId::NONE;
-        }
-        Ok(Vec::new())
-    }
-}
-
-/// An order of redeliveries at work.
-struct Again {
-    dispatch: Arc<Dispatch<Client>>,
-    lines: mpsc::Sender<Bytes>,
-    done: usize,
-    refused: Vec<Value>,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// The client has gone.
-struct Gone;
-
-impl Again {
-    async fn run(mut self, source: Source, dry_run: bool) {
-        let worked = self.work(source, dry_run).await;
-        let last = match worked {
-            Ok(()) => json!({ "finished": true, "done": self.done, "refused": self.refused }),
-            Err(Some(words)) => {
-                json!({ "finished": false, "done": self.done, "refused": self.refused, "error": words })
-            }
-            Err(None) => return,
-        };
-        drop(self.tell(&last).await);
-    }
-
-    async fn tell(&self, value: &Value) -> Result<(), Gone> {
-        let sent = self.lines.send_timeout(answer::line(value), UNREAD).await;
-        sent.or(Err(Gone))
-    }
-
-    /// The error's words; none where the client has gone.
-    async fn work(&mut self, source: Source, dry_run: bool) -> Result<(), Option<String>> {
-        let rows = self.dispatch.chunk_rows();
-        let matched = match &source {
-            Source::Ids(ids) => i64::try_from(ids.len()).unwrap_or(i64::MAX),
-            Source::Filter(filter) => filter.matched,
-        };
-        let told = self.tell(&json!({ "matched": matched })).await;
-        told.map_err(|Gone| None)?;
-        if dry_run {
-            return Ok(());
-        }
-        match source {
-            Source::Ids(ids) => {
-                for ids in ids.chunks(rows) {
-                    self.chunk(ids.to_vec()).await?;
-                }
-            }
-            Source::Filter(mut filter) => loop {
-                let (same, ids) = self
-                    .dispatch
-                    .with_blocking(move || {
-                        let ids = filter.next(rows);
-                        (filter, ids)
-                    })
-                    .await;
-                filter = same;
-                let ids = ids.map_err(|error| Some(chain(&error)))?;
-                if ids.is_empty() {
-                    break;
-                }
-                self.chunk(ids).await?;
-            },
-        }
-        Ok(())
-    }
-
-    async fn chunk(&mut self, ids: Vec<DeliveryId>) -> Result<(), Option<String>> {
-        if *self.dispatch.stopping().borrow() {
-            return Err(Some("the daemon is stopping".into()));
-        }
-        let answers = self.dispatch.redeliver(ids).await;
-        for (id, answer) in answers.map_err(|error| Some(chain(&error)))? {
-            match answer {
-                Ok(_) => self.done += 1,
-                Err(why) => {
-                    let words = not_again(why).1;
-                    self.refused
-                        .push(json!({ "delivery_id": id, "error": words }));
-                }
-            }
-        }
-        let told = self.tell(&json!({ "done": self.done })).await;
-        told.map_err(|Gone| None)
     }
 }
 

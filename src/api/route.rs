@@ -85,6 +85,10 @@ impl Api {
                 let (body, permit) = self.order(request, activity).await?;
                 self.redeliver(&body.bytes, activity, permit).await
             }
+            ["cancel"] => {
+                let (body, permit) = self.order(request, activity).await?;
+                self.cancel(&body.bytes, activity, permit).await
+            }
             ["replay"] => {
                 let (body, _permit) = self.order(request, activity).await?;
                 self.replay(&body.bytes).await
@@ -96,6 +100,10 @@ impl Api {
             ["deliveries", id, "redeliver"] => {
                 let (_body, _permit) = self.order(request, activity).await?;
                 self.redeliver_one(id).await
+            }
+            ["deliveries", id, "cancel"] => {
+                let (_body, _permit) = self.order(request, activity).await?;
+                self.cancel_one(id).await
             }
             _ => Err(not_found()),
         }

@@ -3,6 +3,8 @@
 //! One file for each command. Every error ends here, printed once with its causes on one line, and
 //! a hint on a line of its own where a person can do something about it.
 
+mod bulk;
+mod cancel;
 mod check;
 mod client;
 mod completions;
@@ -15,6 +17,7 @@ mod journal;
 mod listen;
 mod logs;
 mod man;
+mod matching;
 mod receiver;
 mod redeliver;
 mod reload;
@@ -77,8 +80,10 @@ enum Command {
     Logs(logs::Arguments),
     Status(status::Arguments),
     Redeliver(redeliver::Arguments),
+    Cancel(cancel::Arguments),
     Replay(replay::Arguments),
     Explain(explain::Arguments),
+    Match(matching::Arguments),
     Listen(listen::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -129,8 +134,10 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Logs(arguments) => logs::logs(&path()?, arguments),
         Command::Status(arguments) => status::status(&path()?, arguments),
         Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),
+        Command::Cancel(arguments) => cancel::cancel(&path()?, arguments),
         Command::Replay(arguments) => replay::replay(&path()?, arguments),
         Command::Explain(arguments) => explain::explain(&path()?, arguments),
+        Command::Match(arguments) => matching::matching(&path()?, arguments),
         Command::Listen(arguments) => listen::listen(arguments),
         Command::Schema(arguments) => schema::schema(arguments),
         Command::Completions(arguments) => completions::completions(arguments, parser()),

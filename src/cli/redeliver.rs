@@ -5,17 +5,15 @@
 //! that is only out of reach would be a surprise.
 
 use std::path::Path;
-use std::process::ExitCode;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::bulk::{self, Words};
 use super::client::{self, Client};
-use super::screen::Progress;
 use super::when::{self, When};
-use super::{Ended, Failure, known_webhook, load, note, open_log, say, text};
+use super::{Ended, Failure, known_webhook, load, open_log, text};
 use crate::config::Config;
-use crate::model::{Clock, DeliveryId};
+use crate::model::Clock;
 
 /// Sends deliveries of the log again
 ///
@@ -36,7 +34,7 @@ pub(super) struct Arguments {
     /// Those given up, without tests
     #[arg(long, group = "which")]
     failed: bool,
-    /// Those cancelled because their webhook was inactive or had left the configuration
+    /// Those cancelled because their webhook was inactive or had left the configuration, not by `cancel`
     #[arg(long, group = "which")]
     cancelled: bool,
     /// Only this webhook's
@@ -53,32 +51,12 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
-/// A line of the daemon's answer.
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct Line {
-    matched: Option<i64>,
-    done: Option<i64>,
-    finished: bool,
-    refused: Vec<Refused>,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Refused {
-    delivery_id: DeliveryId,
-    error: String,
-}
-
-/// What was heard by the end.
-#[derive(Default)]
-struct Heard {
-    matched: i64,
-    done: i64,
-    finished: bool,
-    refused: Vec<Refused>,
-}
+const WORDS: Words = Words {
+    done: "queued",
+    would: "would be sent again",
+    told: "queued to be sent again; `webhooksd logs --follow` shows them",
+    again: "run the command again: what was sent again is not taken up twice",
+};
 
 pub(super) fn redeliver(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
@@ -95,11 +73,7 @@ pub(super) fn redeliver(path: &Path, arguments: &Arguments) -> Ended {
         }
         Err(error) => return Err(error.into()),
     };
-    let mut heard = Heard::default();
-    let mut progress = Progress::new();
-    answer.lines(|line: Line| heard.line(line, &mut progress))?;
-    progress.clear();
-    heard.tell(arguments.dry_run)
+    bulk::heard(answer, &WORDS, arguments.dry_run)
 }
 
 fn body(arguments: &Arguments, now_ms: i64) -> Value {
@@ -127,58 +101,6 @@ fn body(arguments: &Arguments, now_ms: i64) -> Value {
     Value::Object(body)
 }
 
-impl Heard {
-    fn line(&mut self, line: Line, progress: &mut Progress) -> Result<(), Failure> {
-        self.done = line.done.unwrap_or(self.done);
-        if let Some(error) = line.error {
-            return Err(Failure::text(format!(
-                "{}; {} were queued before that",
-                text::line(&error),
-                text::grouped(self.done)
-            )));
-        }
-        self.matched = line.matched.unwrap_or(self.matched);
-        self.finished |= line.finished;
-        self.refused.extend(line.refused);
-        progress.show(format!(
-            "{} of {} queued",
-            text::grouped(self.done),
-            text::deliveries(self.matched)
-        ));
-        Ok(())
-    }
-
-    fn tell(self, dry_run: bool) -> Ended {
-        if dry_run {
-            let matched = text::deliveries(self.matched);
-            say(format!("{matched} would be sent again"))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        for refused in &self.refused {
-            let error = text::line(&refused.error);
-            note(format_args!("delivery {}: {error}", refused.delivery_id));
-        }
-        if !self.finished {
-            let text = format!(
-                "the daemon broke off after {} of {}",
-                text::grouped(self.done),
-                text::deliveries(self.matched)
-            );
-            let hint = "run the command again: what was sent again is not taken up twice";
-            return Err(Failure::text(text).hint(Some(hint)));
-        }
-        let done = text::deliveries(self.done);
-        say(format!(
-            "{done} queued to be sent again; `webhooksd logs --follow` shows them"
-        ))?;
-        Ok(if self.refused.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
-    }
-}
-
 /// No daemon can be asked: the SQL that does it, which the next daemon to run carries out.
 fn by_sql(error: &client::Error, config: &Config, arguments: &Arguments, now_ms: i64) -> Failure {
     let hint = format!(
@@ -200,6 +122,12 @@ fn sql(arguments: &Arguments, now_ms: i64) -> String {
             "cancelled"
         };
         sql.push_str(&format!("state = '{state}' AND origin <> 'test'"));
+        if arguments.cancelled {
+            // What a person cancelled stays so.
+            sql.push_str(
+                " AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.id = d.id AND e.reason = 1)",
+            );
+        }
         if let Some(webhook) = &arguments.webhook {
             // The name is one of the configuration: a-z, 0-9 and -.
             sql.push_str(&format!(" AND webhook = '{webhook}'"));

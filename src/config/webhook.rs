@@ -8,7 +8,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::event::is_name;
 use crate::model::{Dialect, Pattern, Rate, Webhook};
 
 use super::diagnostic::Findings;
@@ -190,15 +189,13 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
     let texts = section.texts("events", MAX_LIST, why_full, found)?;
     let mut patterns = Vec::with_capacity(texts.len());
     for text in texts {
-        // A pattern is a name once its stars stand for characters.
-        if is_name(text.value.replace('*', "x").as_bytes()) {
-            patterns.push(Pattern::new(text.value));
-        } else {
-            found.error(
+        match Pattern::read(text.value) {
+            Some(pattern) => patterns.push(pattern),
+            None => found.error(
                 text.at,
                 format!("a pattern is 1 to {MAX_ENTRY_CHARS} of A-Z a-z 0-9 - _ . : / *"),
                 "write an event's name, with * for any run of characters, as in \"story-*\"",
-            );
+            ),
         }
     }
     Some(patterns)

@@ -188,14 +188,33 @@ impl Filter {
     }
 }
 
+/// One webhook's rules, compiled once for many events.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    matcher: Matcher,
+    scratch: Scratch,
+}
+
+impl Judge {
+    #[must_use]
+    pub(crate) fn new(rules: &[Rule]) -> Self {
+        Self {
+            matcher: Matcher::new((!rules.is_empty()).then_some((0, rules))),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// The place of the first of the rules that does not hold for that `data`, which is not read where
+    /// there are none.
+    pub(crate) fn first_failing(&mut self, data: &str) -> Option<usize> {
+        let filter = self.matcher.filters.first()?;
+        self.matcher.read(data, &mut self.scratch);
+        filter.first_failing(&self.scratch.passed)
+    }
+}
+
 /// The place of the first of the rules that does not hold for that `data`.
 #[must_use]
 pub(crate) fn first_failing(rules: &[Rule], data: &str) -> Option<usize> {
-    if rules.is_empty() {
-        return None;
-    }
-    let matcher = Matcher::new([(0, rules)]);
-    let mut scratch = Scratch::default();
-    matcher.read(data, &mut scratch);
-    matcher.filters.first()?.first_failing(&scratch.passed)
+    Judge::new(rules).first_failing(data)
 }

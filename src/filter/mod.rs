@@ -15,7 +15,7 @@ mod tests;
 mod trie;
 
 pub(crate) use found::found;
-pub(crate) use matcher::{Matcher, Scratch, first_failing};
+pub(crate) use matcher::{Judge, Matcher, Scratch, first_failing};
 pub(crate) use path::path;
 
 use crate::model::{Event, Unwanted, Webhook};

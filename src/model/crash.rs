@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 23] = [
+pub const TRANSACTIONS: [&str; 24] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -24,6 +24,7 @@ pub const TRANSACTIONS: [&str; 23] = [
     "give an id to a test",
     "add deliveries",
     "cancel deliveries",
+    "cancel by order",
     "bring deliveries forward",
     "park deliveries",
     "fail unreadable deliveries",

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::event::is_name;
 use super::rule::Rule;
 use super::{BatchRule, Rate, Url};
 
@@ -74,6 +75,12 @@ impl Pattern {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// Reads a pattern that a person typed: a name, once its stars stand for characters.
+    #[must_use]
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        is_name(text.replace('*', "x").as_bytes()).then(|| Self::new(text))
     }
 
     /// The pattern as typed.

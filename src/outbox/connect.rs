@@ -18,7 +18,7 @@ use super::{Error, other_name};
 use crate::model::{Vfs, other_kind};
 
 /// How long opening waits for a connection that holds the database, a recovery for instance.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which file is under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

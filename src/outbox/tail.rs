@@ -163,6 +163,17 @@ impl Tail {
         })
     }
 
+    /// From now on waits for who holds the database, for some seconds: for a command, behind whom nothing waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`], which SQLite never gives for an open connection.
+    pub(crate) fn be_patient(&self) -> Result<(), Error> {
+        let patience = connect::OPEN_PATIENCE;
+        (self.connection.busy_timeout(patience))
+            .map_err(|source| connect::open_error(&self.path, source))
+    }
+
     /// Takes another limit for the longest `data` that makes an event.
     pub fn limit_data(&mut self, max_data_bytes: usize) {
         self.judge.max_data_bytes = max_data_bytes;

@@ -3,6 +3,7 @@
 //! Nothing here opens a socket or sleeps in real time; calls on the log run on blocking threads,
 //! during which tokio holds its paused clock still.
 
+mod cancel;
 mod capacity;
 mod halfway;
 mod held;

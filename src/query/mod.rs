@@ -1,5 +1,5 @@
 //! What people ask of outbox and log, answered as values: what became of an event and why, which
-//! attempts were made, how the webhooks and the daemon are doing.
+//! attempts were made, how the webhooks and the daemon are doing, what a webhook would get.
 //!
 //! The commands render these answers as text and JSON; whatever else shows them asks here too, so
 //! that no two of them differ. Nothing here prints, and nothing here writes: every question goes
@@ -16,6 +16,7 @@ mod known;
 mod log;
 mod reason;
 mod status;
+mod trial;
 mod wait;
 
 pub use about::About;
@@ -27,3 +28,4 @@ pub(crate) use known::Remark;
 pub(crate) use log::log;
 pub(crate) use reason::{Fate, OfWebhook, Reason, Wait};
 pub(crate) use status::{Health, Inside, Status};
+pub(crate) use trial::{Asked, Group, Trial, TrialError, trial};

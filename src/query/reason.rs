@@ -274,6 +274,7 @@ mod tests {
             finished_at_ms: None,
             status: None,
             error: None,
+            by_order: false,
         }
     }
 

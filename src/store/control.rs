@@ -19,7 +19,7 @@ use crate::model::{
 pub(crate) enum Ended {
     /// Given up.
     Failed,
-    /// Taken back, for their webhook was inactive or had left the configuration.
+    /// Taken back, for their webhook was inactive or had left the configuration; not by order.
     Cancelled,
 }
 
@@ -238,7 +238,7 @@ fn replay(row: &Row<'_>) -> rusqlite::Result<Replay> {
 const ENDED: [&str; 2] = [
     "FROM ended e INDEXED BY ended_webhook
       WHERE e.state = ?6 AND e.webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND e.id > ?2 AND e.id <= ?3
-        AND e.finished_at >= ?4 AND e.finished_at < ?5 AND e.origin <> 3
+        AND e.finished_at >= ?4 AND e.finished_at < ?5 AND e.origin <> 3 AND e.reason IS NULL
         AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = e.id)",
     "FROM old_delivery e INDEXED BY delivery_ended
       WHERE (e.state = 'failed' OR e.state = 'cancelled') AND e.state = CASE ?6 WHEN 0 THEN 'failed' ELSE 'cancelled' END

@@ -49,6 +49,7 @@ mod tests;
 mod texts;
 mod wal;
 mod webhooks;
+mod withdraw;
 mod words;
 mod writer;
 
@@ -63,13 +64,14 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryTrace, EventTrace, Lately, LogFilter, LogRow, LogText, Newest, Reader,
+    Count, DeliveryTrace, EventTrace, Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Reader,
     WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
 pub(crate) use wal::WalBounds;
+pub(crate) use withdraw::{CancelError, PendingPage};
 pub use writer::Store;
 
 use std::path::Path;

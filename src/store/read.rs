@@ -7,6 +7,7 @@
 mod event;
 mod health;
 mod log;
+mod made;
 mod pending;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ pub(crate) use event::RejectedTrace;
 pub(crate) use event::{DeliveryTrace, EventTrace, WebhookRow};
 pub(crate) use health::{Lately, WebhookHealth};
 pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
+pub(crate) use made::MadeFor;
 pub(crate) use pending::Count;
 
 /// Oldest attempts, those of the shape before first.

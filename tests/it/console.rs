@@ -7,6 +7,7 @@
 mod asking;
 mod events;
 mod listening;
+mod matching;
 mod reading;
 mod scene;
 

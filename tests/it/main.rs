@@ -14,6 +14,7 @@
 mod awaited;
 mod batch;
 mod bodies;
+mod cancel;
 mod changed;
 mod check;
 mod churn;

@@ -19,7 +19,7 @@ use crate::support::{SOON, check, eventually, shim};
 use scene::{Pile, Scene};
 
 /// Every command that reads the configuration, each on its way to an answer or an error.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 18] = [
     &["check"],
     &["status"],
     &["status", "--json"],
@@ -33,13 +33,15 @@ const COMMANDS: [&[&str]; 16] = [
     &["test", "no-such-webhook"],
     &["redeliver", "--failed"],
     &["redeliver", "1", "4711"],
+    &["cancel", "4711"],
+    &["match", "reset", "--json"],
     &["replay", "--since", "1h", "--dry-run"],
     &["start-from", "now"],
     &["reload"],
 ];
 
 /// What is asked of the socket, with a body where it is a POST.
-const ASKED: [(&str, Option<&str>); 11] = [
+const ASKED: [(&str, Option<&str>); 12] = [
     ("/health", None),
     ("/status", None),
     ("/metrics", None),
@@ -51,6 +53,7 @@ const ASKED: [(&str, Option<&str>); 11] = [
     ("/webhooks/reset/test", Some(r#"{"data":}"#)),
     ("/deliveries/1/redeliver", Some("")),
     ("/deliveries/x/redeliver", Some("")),
+    ("/deliveries/4711/cancel", Some("")),
 ];
 
 fn commands(scene: &Scene, pile: &mut Pile) {

@@ -50,9 +50,13 @@ fn done(
         "pending" => (pending(delivery, (sends, waits), now_ms), Look::Warning),
         "cancelled" => (
             format!(
-                "cancelled {}{again}: the webhook was inactive or had left the configuration; \
-                 `webhooksd redeliver {id}` sends it",
-                at(delivery.finished_at_ms)
+                "cancelled {}{again}: {}; `webhooksd redeliver {id}` sends it",
+                at(delivery.finished_at_ms),
+                if delivery.by_order {
+                    "by `webhooksd cancel`"
+                } else {
+                    "the webhook was inactive or had left the configuration"
+                }
             ),
             Look::Bad,
         ),

@@ -5,12 +5,13 @@
 //! a limit of them, so that memory stays bounded and no endpoint is sent more than what can
 //! be remembered. One journal line per attempt is written here, after the commit.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dialect::LONGEST_HOLD_MS;
 use crate::model::clock::micros;
-use crate::model::{Attempt, Verdict, crash};
+use crate::model::{Attempt, DeliveryId, Verdict, crash};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::chain;
 use crate::store;
@@ -77,13 +78,19 @@ impl<T: Transport> Dispatch<T> {
                 return Err((error, batch));
             }
             this.counters().committed(micros(begun.elapsed()));
+            // Nearly always there are none, and this is nothing.
+            let mut cancelled: HashSet<DeliveryId> = HashSet::new();
             for attempt in &batch {
-                this.let_go(&log, attempt);
+                if this.let_go(&log, attempt) {
+                    cancelled.insert(attempt.due.id);
+                }
             }
             drop(log);
             crash::point("record attempts", "let go");
             this.make_room(&batch);
-            batch.iter().for_each(journal);
+            for attempt in &batch {
+                journal(attempt, cancelled.contains(&attempt.due.id));
+            }
             Ok(())
         })
         .await
@@ -108,8 +115,8 @@ fn end_by(attempt: &mut Attempt, now_ms: i64) {
     attempt.verdict = attempt.verdict.not_before(attempt.held_until_ms);
 }
 
-/// The attempt's line: ids and outcome, never a header, a body or a secret.
-fn journal(attempt: &Attempt) {
+/// The attempt's line: ids and outcome, never a header, a body or a secret. `cancelled`: by order, meanwhile.
+fn journal(attempt: &Attempt, cancelled: bool) {
     let status = attempt
         .exchange
         .result
@@ -130,6 +137,7 @@ fn journal(attempt: &Attempt) {
     }
     match attempt.verdict {
         Verdict::Delivered => line!(info, "delivered",),
+        _ if cancelled => line!(info, "not tried again: it was cancelled meanwhile",),
         Verdict::RetryAt(at_ms) => {
             line!(
                 info,

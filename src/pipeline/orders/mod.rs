@@ -2,6 +2,7 @@
 //!
 //! Each goes the way that events go: a row in the log, which is then sent. Status only looks.
 
+mod cancel;
 mod chunks;
 mod error;
 mod redeliver;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here reads the log or writes it: `log/record.rs` and `log/refill.rs` do.
 
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatch;
 use super::lane::Lane;
-use crate::model::{Attempt, Due, Verdict};
+use crate::model::{Attempt, DeliveryId, Due, Verdict};
 use crate::pipeline::shared::LogGuard;
 use crate::transport::Transport;
 
@@ -74,13 +75,16 @@ impl<T: Transport> Dispatch<T> {
     }
 
     /// Lets go of a delivery whose attempt was recorded, under the lock of that commit, so that a refill
-    /// sees either the row as it was with the delivery held, or as it is with the delivery let go.
-    pub(crate) fn let_go(&self, log: &LogGuard<'_>, attempt: &Attempt) {
+    /// sees either the row as it was with the delivery held, or as it is with the delivery let go. Whether it was
+    /// cancelled by order while the attempt was under way.
+    pub(crate) fn let_go(&self, log: &LogGuard<'_>, attempt: &Attempt) -> bool {
+        let mut is_withdrawn = false;
         if let Some(lane) = self.lane(&attempt.due.webhook) {
             lane.count_recorded(attempt);
             let mut state = lane.lock();
-            state.recorded(log, attempt.due.id);
+            is_withdrawn = state.recorded(log, attempt.due.id);
             if let Verdict::RetryAt(at_ms) = attempt.verdict
+                && !is_withdrawn
                 && state.note_due(at_ms)
             {
                 drop(state);
@@ -88,6 +92,7 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         self.results.tell(attempt);
+        is_withdrawn
     }
 
     /// Makes room for as many results as were recorded, and gives out permits by how many are left.
@@ -169,6 +174,33 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         state.refilled(more);
+    }
+
+    /// Lets go of deliveries, each with its webhook, that were cancelled by order: under the lock of that commit,
+    /// so that none of them begins behind it. What is in flight ends, and is recorded.
+    pub(crate) fn withdraw<'n>(
+        &self,
+        log: &LogGuard<'_>,
+        cancelled: impl Iterator<Item = (DeliveryId, &'n str)>,
+    ) {
+        let mut by_webhook: BTreeMap<&str, HashSet<DeliveryId>> = BTreeMap::new();
+        for (id, webhook) in cancelled {
+            by_webhook.entry(webhook).or_default().insert(id);
+        }
+        for (webhook, ids) in by_webhook {
+            let Some(lane) = self.lane(webhook) else {
+                continue;
+            };
+            let mut state = lane.lock();
+            let before = state.queued_bytes();
+            let is_low = state.withdraw(log, &ids);
+            let bytes = before - state.queued_bytes();
+            drop(state);
+            self.capacity.unqueue(bytes);
+            if is_low {
+                self.calendar.list(&lane);
+            }
+        }
     }
 
     /// Has the log looked at for rows of the lane that are due by now.

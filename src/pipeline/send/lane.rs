@@ -54,6 +54,8 @@ pub(super) struct State<E> {
     queue_rows: usize,
     bytes: usize,
     held: HashSet<DeliveryId>,
+    /// Those of them that were cancelled by order while a worker had them: not sent, unless they are already.
+    withdrawn: HashSet<DeliveryId>,
     /// Where to say that one of those was let go of without a record.
     lost: Lost,
     /// Rows and bytes that are promised to what is being written.
@@ -138,6 +140,7 @@ impl<E> Lane<E> {
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             held: HashSet::new(),
+            withdrawn: HashSet::new(),
             lost,
             promised: (0, 0),
             overflows: false,
@@ -294,30 +297,46 @@ impl<E> State<E> {
         self.queue.push_front(due);
     }
 
-    /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
-    /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
-    pub(super) fn put_back(&mut self, taken: Leased<E>) -> bool {
+    /// Puts back what could not be tried by a fault of our own, and returns how many bytes of it are queued: not
+    /// those that were cancelled by order, and none where the lane was closed meanwhile, though it may be open
+    /// again: then the log alone knows what it is now.
+    pub(super) fn put_back(&mut self, taken: Leased<E>) -> usize {
         if self.target.is_none() || taken.closed != self.closed {
             self.lose_all(&taken);
-            return false;
+            return 0;
         }
-        self.bytes += taken.bytes();
-        for due in taken.more.into_iter().rev() {
+        let is_whole = !taken.ids().any(|id| self.withdrawn.contains(&id));
+        let mut bytes = 0;
+        for mut due in taken.more.into_iter().rev().chain([taken.due]) {
+            if self.withdrawn.contains(&due.id) {
+                self.lose(due.id);
+                continue;
+            }
+            if !is_whole {
+                due.batch = None;
+            }
+            bytes += due.body.len();
             self.queue.push_front(due);
         }
-        self.queue.push_front(taken.due);
-        true
+        self.bytes += bytes;
+        bytes
     }
 
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
-    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
+    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be. And false where
+    /// it was cancelled by order.
     pub(super) fn renew(&self, taken: &mut Leased<E>) -> bool {
         if let Some(target) = &self.target
             && !Arc::ptr_eq(target, &taken.target)
         {
             taken.target = target.clone();
         }
-        taken.closed == self.closed
+        taken.closed == self.closed && !taken.ids().any(|id| self.withdrawn.contains(&id))
+    }
+
+    /// Whether some of what was taken together was cancelled by order, and the rest is to go without it.
+    pub(super) fn is_divided(&self, taken: &Leased<E>) -> bool {
+        taken.closed == self.closed && !taken.ids().all(|id| self.withdrawn.contains(&id))
     }
 
     /// The next delivery to send.
@@ -360,14 +379,17 @@ impl<E> State<E> {
         std::mem::take(&mut self.waits_for_bytes)
     }
 
-    /// Lets go of a delivery whose attempt is in the log: under the lock of that commit.
-    pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) {
+    /// Lets go of a delivery whose attempt is in the log: under the lock of that commit. Whether it was
+    /// cancelled by order meanwhile.
+    pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) -> bool {
         self.held.remove(&id);
+        self.withdrawn.remove(&id)
     }
 
     /// Lets go of a delivery without a record: only the log knows what is to become of it.
     pub(crate) fn lose(&mut self, id: DeliveryId) {
         self.held.remove(&id);
+        self.withdrawn.remove(&id);
         self.lost.tell();
     }
 
@@ -450,6 +472,29 @@ impl<E> State<E> {
             self.next_due_ms = None;
             self.spacing.close();
         }
+    }
+
+    /// Lets go of what was cancelled by order, under the lock of that commit. True when the lane has become one
+    /// to be filled again.
+    pub(super) fn withdraw(&mut self, _log: &LogGuard<'_>, ids: &HashSet<DeliveryId>) -> bool {
+        let (held, bytes) = (&mut self.held, &mut self.bytes);
+        self.queue.retain(|due| {
+            let goes = ids.contains(&due.id);
+            if goes {
+                held.remove(&due.id);
+                *bytes -= due.body.len();
+            }
+            !goes
+        });
+        for due in &mut self.queue {
+            let batch = due.batch.as_ref();
+            if batch.is_some_and(|batch| batch.members.iter().any(|id| ids.contains(id))) {
+                due.batch = None;
+            }
+        }
+        // What is left of them is in a worker's hand, or waits for its record.
+        self.withdrawn.extend(ids.intersection(&self.held));
+        self.log_has_more && self.list_if_low()
     }
 
     fn list_if_low(&mut self) -> bool {

@@ -105,6 +105,9 @@ impl<T: Transport> Dispatch<T> {
                 !Self::was_taken_otherwise(taken) && state.spacing.claim(&taken.due, &self.clock);
             return if goes { Found::ToSend } else { Found::NotYet };
         }
+        if state.is_divided(taken) {
+            return Found::NotYet;
+        }
         state.lose_all(taken);
         self.have_looked_at(&permit.lane, &mut state);
         drop(state);
@@ -189,11 +192,11 @@ impl<T: Transport> Dispatch<T> {
         let bytes = taken.bytes();
         self.capacity.queue(bytes);
         let mut state = lane.lock();
-        if state.put_back(taken) {
-            return;
+        let back = state.put_back(taken);
+        self.capacity.unqueue(bytes - back);
+        if back < bytes {
+            self.have_looked_at(lane, &mut state);
         }
-        self.capacity.unqueue(bytes);
-        self.have_looked_at(lane, &mut state);
     }
 
     async fn pause(&self) {

@@ -14,6 +14,7 @@
 //! back what was committed; and races of threads, for there is only one.
 
 mod endpoints;
+mod filters;
 mod follower;
 mod hooks;
 mod oracle;
@@ -84,6 +85,8 @@ const SPARING: std::ops::Range<u64> = 14_000_000_000..14_000_000_100;
 const TOGETHER: std::ops::Range<u64> = 20_000_000_000..20_000_000_100;
 /// The same each time, of weeks in which webhooks have a pace.
 const PACED: std::ops::Range<u64> = 18_000_000_000..18_000_000_100;
+/// The same each time, of weeks in which deliveries are cancelled and webhooks want only some events.
+const ASKED: std::ops::Range<u64> = 16_000_000_000..16_000_000_100;
 
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
@@ -111,6 +114,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(SPARING);
         seeds.extend(TOGETHER);
         seeds.extend(PACED);
+        seeds.extend(ASKED);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -174,6 +178,9 @@ const PACED_KINDS: [&str; 2] = [
     "endpoints that asked to wait",
     "requests that waited for their pace",
 ];
+
+/// The same of weeks from [`world::asked::FROM`] on.
+const ASKED_KINDS: [&str; 1] = ["cancel by order"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -259,18 +266,10 @@ fn every_seed_keeps_the_promises() {
             "{trace}\n\nseed {seed}: {promise}\nagain: WEBHOOKSD_SIM_SEED={seed} WEBHOOKSD_SIM_SEEDS=1"
         );
     }
-    let anew = seeds
-        .iter()
-        .filter(|seed| **seed >= world::anew::FROM)
-        .count() as u64;
-    let small = seeds.iter().filter(|seed| **seed >= world::small::FROM);
-    let small = small.count() as u64;
-    let sparing = seeds.iter().filter(|seed| **seed >= world::sparing::FROM);
-    let sparing = sparing.count() as u64;
-    let together = seeds.iter().filter(|seed| **seed >= world::together::FROM);
-    let together = together.count() as u64;
-    let paced = seeds.iter().filter(|seed| **seed >= world::paced::FROM);
-    let paced = paced.count() as u64;
+    let weeks = |from: u64| seeds.iter().filter(|seed| **seed >= from).count() as u64;
+    let (anew, small) = (weeks(world::anew::FROM), weeks(world::small::FROM));
+    let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
+    let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -283,6 +282,7 @@ fn every_seed_keeps_the_promises() {
         .chain(SPARING_KINDS.iter().map(|kind| (kind, sparing)))
         .chain(TOGETHER_KINDS.iter().map(|kind| (kind, together)))
         .chain(PACED_KINDS.iter().map(|kind| (kind, paced)))
+        .chain(ASKED_KINDS.iter().map(|kind| (kind, asked)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

@@ -127,6 +127,8 @@ pub(super) struct Oracle {
     /// The deliveries that the log must have as pending, and the sum of their ids.
     pub(super) open: BTreeSet<i64>,
     pub(super) open_sum: i64,
+    /// Deliveries that somebody has asked to cancel and got no answer of.
+    pub(super) ordered: BTreeSet<i64>,
     /// What events owe to webhooks that don't answer.
     pub(super) owed: BTreeSet<Debt>,
     /// What happened, and how often.
@@ -185,6 +187,7 @@ impl Oracle {
             coming: None,
             open: BTreeSet::new(),
             open_sum: 0,
+            ordered: BTreeSet::new(),
             counts: BTreeMap::new(),
             last_attempt: 0,
             owed: BTreeSet::new(),
@@ -444,6 +447,7 @@ impl Oracle {
             sent.in_flight = false;
         }
         self.in_flight.clear();
+        self.ordered.clear();
         self.unrecorded = 0;
         self.idle.clear();
         self.waiting.clear();

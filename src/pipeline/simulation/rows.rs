@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::filters;
 use super::oracle::Oracle;
 use crate::model::{Cursor, Webhook};
 
@@ -16,6 +17,7 @@ const FEW: usize = 8;
 pub(super) struct OutboxRow {
     pub(super) number: u64,
     pub(super) event: String,
+    pub(super) data: String,
     pub(super) tenant: Option<String>,
     pub(super) bad: bool,
     pub(super) key: Option<String>,
@@ -197,5 +199,5 @@ fn wants(webhook: &Webhook, row: &OutboxRow) -> bool {
         (Some(mine), Some(tenant)) => mine.iter().any(|m| **m == **tenant),
         (Some(_), None) => false,
     };
-    name && tenant
+    name && tenant && filters::hold(&webhook.rules, &row.data)
 }

@@ -1,7 +1,7 @@
 //! What the log must say of every delivery, looked at after every commit of the product.
 //!
 //! A delivery begins as pending and leaves that state by a recorded attempt, or cancelled while
-//! nobody serves its webhook, and by nothing else. The log's pending deliveries are compared with
+//! nobody serves its webhook or because somebody asked for it, and by nothing else. The log's pending deliveries are compared with
 //! those as a whole, by their number and the sum of their ids, so that each commit is judged in a
 //! few microseconds; only where these differ are they looked for one by one.
 
@@ -37,6 +37,7 @@ impl Oracle {
             "make owed deliveries" => self.paid(),
             "set the cursor" => self.cursor_set(),
             "cancel deliveries" => self.cancelled(),
+            "cancel by order" => self.cancelled_by_order(),
             "write a mark" | "delete old marks" | "write the roll-up" => return,
             _ => {}
         }
@@ -85,6 +86,14 @@ impl Oracle {
             .filter(|id| unserved(id) && cancelled(id))
             .collect();
         for id in ids {
+            self.close(id, "cancelled");
+        }
+    }
+
+    /// What was asked for is.
+    fn cancelled_by_order(&mut self) {
+        let asked: Vec<i64> = self.ordered.intersection(&self.open).copied().collect();
+        for id in asked {
             self.close(id, "cancelled");
         }
     }

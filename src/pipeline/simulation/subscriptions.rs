@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::filters;
 use super::rng::Rng;
 use crate::model::{Bodies, Dialect, Pattern, Rate, Webhook};
 use crate::pipeline::{PipelineConfig, Retention};
@@ -28,6 +29,8 @@ pub(super) struct Subscriptions {
     pub(super) log_max_bytes: Option<u64>,
     /// Whose bodies stay.
     pub(super) log_bodies: Bodies,
+    /// The chance of `where`, in weeks that have it.
+    filtering: Option<Rng>,
     log_days: u32,
     outbox_days: u32,
     /// The chance of paces, in weeks that have them.
@@ -41,6 +44,7 @@ impl Subscriptions {
             max_in_flight: rng.size(1, 6),
             log_max_bytes: None,
             log_bodies: Bodies::All,
+            filtering: None,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
             paces,
@@ -84,6 +88,30 @@ impl Subscriptions {
                 }
             }
         }
+        self.filter(250);
+    }
+
+    /// Has webhooks want only some events.
+    pub(super) fn filter_by(&mut self, rng: Option<Rng>) {
+        self.filtering = rng;
+        self.filter(1_000);
+    }
+
+    /// Gives so many of a thousand webhooks other rules.
+    fn filter(&mut self, parts: u64) {
+        let Some(rng) = &mut self.filtering else {
+            return;
+        };
+        for webhook in &mut self.webhooks {
+            if rng.in_thousand(parts) {
+                webhook.rules = filters::rules(rng);
+            }
+        }
+    }
+
+    /// Whether an event's data is such that rules find something in it.
+    pub(super) fn is_filtering(&self) -> bool {
+        self.filtering.is_some()
     }
 
     /// Somebody changes a pace.

@@ -3,6 +3,7 @@
 
 mod actions;
 pub(super) mod anew;
+pub(super) mod asked;
 mod changes;
 pub(super) mod paced;
 pub(super) mod small;
@@ -110,6 +111,8 @@ struct World {
     latest_ms: i64,
     /// The chance of ids that are given again, in weeks that have them.
     anew: Option<Rng>,
+    /// The chance of orders, in weeks that have them.
+    asked: Option<Rng>,
     numbers: u64,
     /// A reload failed and is to be asked for again.
     reload: bool,
@@ -231,6 +234,7 @@ impl World {
         for webhook in &mut subscriptions.webhooks {
             together::ask(seed, webhook);
         }
+        subscriptions.filter_by(asked::filtering(seed));
         lock(&oracle).bodies = subscriptions.log_bodies;
         lock(&oracle).waits = paced::waits(seed);
         Self {
@@ -245,6 +249,7 @@ impl World {
             latest_ms: START_MS,
             anew: anew::rng(seed),
             seed,
+            asked: asked::rng(seed),
             numbers: 0,
             reload: false,
         }
@@ -412,6 +417,7 @@ impl World {
             deed => deed,
         };
         self.replace(clock.now_ms());
+        self.cancel(process).await;
         match deed {
             42..=44 | 78 | 79 | 86..=93 if self.is_given_again() => {}
             0..=39 => self.write(clock, 5),

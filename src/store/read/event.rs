@@ -57,6 +57,8 @@ pub(crate) struct DeliveryTrace {
     pub status: Option<i64>,
     /// Why the last attempt was no success.
     pub error: Option<String>,
+    /// It was cancelled because somebody asked for it.
+    pub by_order: bool,
 }
 
 /// A row of the outbox that was set aside.
@@ -213,9 +215,10 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
             finished_at_ms: row.get(9)?,
             status: row.get(10)?,
             error: row.get(11)?,
+            by_order: false,
         })
     };
-    connection
+    let mut all: Vec<DeliveryTrace> = connection
         .prepare_cached(
             "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
                     d.attempts, d.due_at, d.finished_at,
@@ -225,7 +228,19 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
               WHERE d.event_id = ?1 ORDER BY d.id DESC LIMIT ?2",
         )?
         .query_map(params![event_id, MAX_DELIVERIES], one)?
-        .collect()
+        .collect::<rusqlite::Result<_>>()?;
+    // A log that no daemon of this version has opened yet does not say why.
+    const SAYS_WHY: &str =
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('ended') WHERE name = 'reason')";
+    let mut cancelled = all.iter_mut().filter(|d| d.state == "cancelled").peekable();
+    if cancelled.peek().is_some() && connection.query_row(SAYS_WHY, [], |row| row.get(0))? {
+        let mut why = connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM ended WHERE id = ?1 AND reason = 1)")?;
+        for delivery in cancelled {
+            delivery.by_order = why.query_row([delivery.id], |row| row.get(0))?;
+        }
+    }
+    Ok(all)
 }
 
 /// Why it was set aside, unless it has deliveries of a later generation: then that was another row.

@@ -14,6 +14,7 @@ mod keep;
 mod need;
 mod people;
 mod shapes;
+mod withdraw;
 mod work;
 
 use std::path::PathBuf;

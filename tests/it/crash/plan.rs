@@ -25,6 +25,8 @@ pub(super) enum Lead {
     Deactivate,
     /// `webhooksd redeliver`.
     Redeliver,
+    /// `webhooksd cancel` of a webhook that does not answer.
+    Cancel,
     /// `INSERT INTO redelivery`.
     RedeliverSql,
     /// `webhooksd replay`.
@@ -77,7 +79,7 @@ pub(super) fn first() -> Vec<Death> {
 }
 
 /// All others: what leads there, the times, the points.
-const TABLE: [(Lead, &[u32], &[&str]); 21] = [
+const TABLE: [(Lead, &[u32], &[&str]); 22] = [
     (Lead::Load, &[1], &["start: ready"]),
     (
         Lead::Load,
@@ -200,6 +202,14 @@ const TABLE: [(Lead, &[u32], &[&str]); 21] = [
         Lead::Redeliver,
         &[1],
         &["redeliver: before the commit", "redeliver: committed"],
+    ),
+    (
+        Lead::Cancel,
+        &[1],
+        &[
+            "cancel by order: before the commit",
+            "cancel by order: committed",
+        ],
     ),
     (Lead::RedeliverSql, &[1], &["redeliver: seen in the log"]),
     (

@@ -372,6 +372,13 @@ impl Scene {
                 let id = self.delivered(delivered);
                 drop(self.world.command(&["redeliver", &id]));
             }
+            Lead::Cancel => {
+                let sql = format!(
+                    "SELECT max(id) FROM delivery WHERE state = 'pending' AND webhook = '{PASSING}'"
+                );
+                let id = self.delivered(&sql);
+                drop(self.world.command(&["cancel", &id]));
+            }
             Lead::RedeliverSql => {
                 let id = self.delivered(delivered);
                 let sql = format!("INSERT INTO redelivery (delivery_id) VALUES ({id})");

@@ -3,6 +3,7 @@
 //! How much of it, and to whom, is drawn from the world's chance; when it happens is the life's.
 //! What is done is written into the oracle, which judges what the product makes of it.
 
+use super::super::filters;
 use super::super::hooks::VFS;
 use super::super::process::{Process, lock};
 use super::super::rows::OutboxRow;
@@ -26,9 +27,13 @@ impl World {
             let event = *self.rng.of(&EVENTS);
             let tenant = self.rng.in_thousand(300).then(|| *self.rng.of(&TENANTS));
             let key = (self.rng.in_thousand(200)).then(|| format!("key-{number}"));
+            let data = match self.subscriptions.is_filtering() {
+                true => filters::data(number, padding),
+                false => format!("{{\"n\":{number},\"p\":\"{}\"}}", "x".repeat(padding)),
+            };
             events.push(NewEvent {
                 event: event.into(),
-                data: format!("{{\"n\":{number},\"p\":\"{}\"}}", "x".repeat(padding)),
+                data: data.clone(),
                 time_ms: Some(clock.now_ms().max(0)),
                 tenant: tenant.map(Into::into),
                 key: key.clone(),
@@ -36,6 +41,7 @@ impl World {
             rows.push(OutboxRow {
                 number,
                 event: event.into(),
+                data,
                 tenant: tenant.map(Into::into),
                 bad: false,
                 key,
@@ -69,6 +75,7 @@ impl World {
         let row = OutboxRow {
             number: self.numbers,
             event: event.into(),
+            data,
             tenant: None,
             bad: true,
             key: None,

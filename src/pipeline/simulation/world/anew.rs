@@ -97,6 +97,7 @@ impl World {
                 OutboxRow {
                     number,
                     event: (*rng.of(&EVENTS)).into(),
+                    data: format!("{{\"n\":{number}}}"),
                     tenant: tenant.map(Into::into),
                     bad: false,
                     key: rng.in_thousand(200).then(|| format!("key-{number}")),
@@ -106,7 +107,7 @@ impl World {
         let written: Vec<_> = (rows.iter())
             .map(|row| application::Written {
                 event: &row.event,
-                data: format!("{{\"n\":{}}}", row.number),
+                data: row.data.clone(),
                 tenant: row.tenant.as_deref(),
                 key: row.key.as_deref(),
             })

@@ -40,6 +40,9 @@ impl World {
             if let Some(tenant) = set.tenant {
                 row.tenant = Some(tenant.into());
             }
+            if let Some(number) = set.data {
+                row.data = format!("{{\"changed\":{number},\"id\":{id}}}");
+            }
             if set.key.is_some() {
                 row.key = Some(format!("{prefix}{id}"));
             }
@@ -123,11 +126,13 @@ impl World {
             // One that was deleted by age is a new row, also under an id that the oracle knows another by.
             if let Some(row) = oracle.rows.get_mut(&id).filter(|_| !is_new) {
                 row.event = event.into();
+                row.data = data;
                 oracle.changed(&["upsert"].into());
             } else {
                 let row = OutboxRow {
                     number,
                     event: event.into(),
+                    data,
                     tenant: None,
                     bad: false,
                     key: Some(key),

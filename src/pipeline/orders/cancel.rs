@@ -1,0 +1,51 @@
+//! Cancelling: pending deliveries end because somebody asked for it.
+//!
+//! In the log and in memory by one step under the log's lock, so no attempt begins behind the answer. One that
+//! had begun before it ends and is recorded: its success counts, its failure is not tried again.
+
+use std::sync::Arc;
+
+use crate::model::DeliveryId;
+use crate::pipeline::send::Dispatch;
+use crate::store::{self, CancelError};
+use crate::transport::Transport;
+
+/// Deliveries cancelled in one transaction: some 5 ms of the log's lock.
+const CHUNK_ROWS: usize = 250;
+
+/// A delivery that was to be cancelled, and why it was not.
+pub(crate) type Withdrawn = (DeliveryId, Result<(), CancelError>);
+
+impl<T: Transport> Dispatch<T> {
+    /// How many ids at most go into one call of [`cancel`](Self::cancel).
+    #[must_use]
+    pub fn cancel_rows(&self) -> usize {
+        CHUNK_ROWS
+    }
+
+    /// Cancels deliveries that are pending. The answers are in the order of the ids.
+    ///
+    /// # Errors
+    /// The log can't be written: then none was.
+    pub async fn cancel(
+        self: &Arc<Self>,
+        ids: Vec<DeliveryId>,
+    ) -> Result<Vec<Withdrawn>, store::Error> {
+        let (begun, several) = (self.clock().instant(), ids.len() > 1);
+        let answers = self
+            .with_store(move |this, log| {
+                let answers = log.cancel_by_order(&ids, this.clock().now_ms())?;
+                let cancelled = ids.iter().zip(&answers);
+                let cancelled =
+                    cancelled.filter_map(|(id, answer)| Some((*id, &**answer.as_ref().ok()?)));
+                this.withdraw(log, cancelled);
+                let answers = ids.into_iter().zip(answers);
+                Ok(answers.map(|(id, answer)| (id, answer.map(drop))).collect())
+            })
+            .await?;
+        if several {
+            self.let_others_through(&[], begun.elapsed()).await;
+        }
+        Ok(answers)
+    }
+}

@@ -1,0 +1,172 @@
+//! Cancelling by order: what is pending ends, because somebody asked for it.
+//!
+//! A call of [`Store`] ends a chunk that the caller chose, by ids, whatever table they are in. To list what
+//! there is to cancel is the [`Reader`]'s, by pages of the index of what is due, so that a search through
+//! a million rows never holds the writer. What the process has in hand is the caller's to let go of.
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use super::error::Doing;
+use super::{Error, Reader, Store, rows};
+use crate::model::{DeliveryId, TimeWindow};
+
+/// Why a delivery is not cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelError {
+    /// No delivery has that id.
+    Unknown,
+    /// It has come to its end.
+    Ended,
+}
+
+/// The webhook of what was cancelled, or why it was not.
+pub(crate) type Cancelled = Result<String, CancelError>;
+
+/// Of what is pending in one table: it has ended, by order.
+const END: [&str; 2] = [
+    "INSERT INTO ended (id, webhook_id, payload_id, origin, state, attempts, created_at, finished_at, reason)
+     SELECT id, webhook_id, payload_id, origin, 1, attempts, created_at, ?2, 1 FROM queued WHERE id = ?1",
+    "INSERT INTO ended (id, webhook_id, payload_id, origin, state, attempts, created_at, finished_at, reason)
+     SELECT id, webhook_id, payload_id, origin, 1, attempts, created_at, ?2, 1 FROM parked WHERE id = ?1",
+];
+
+/// Pending deliveries of a webhook, made within a window, up to an id; tests are none. The queued ones by
+/// their ids, the parked ones in the order of their due times.
+const PENDING: [&str; 2] = [
+    "FROM queued WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
+      AND id > ?6 AND ?5 = ?5 AND id <= ?2 AND created_at >= ?3 AND created_at < ?4 AND origin <> 3",
+    "FROM parked INDEXED BY parked_due WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
+      AND due_at >= ?5 AND (due_at > ?5 OR id > ?6)
+      AND id <= ?2 AND created_at >= ?3 AND created_at < ?4 AND origin <> 3",
+];
+
+/// Where a list of what is pending goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PendingPage {
+    /// Behind the queued ones.
+    parked: bool,
+    due_at: i64,
+    id: DeliveryId,
+}
+
+impl Default for PendingPage {
+    fn default() -> Self {
+        Self {
+            parked: false,
+            due_at: i64::MIN,
+            id: DeliveryId::NONE,
+        }
+    }
+}
+
+impl Store {
+    /// Cancels deliveries because somebody asked for it. The answers are in the order of the ids.
+    ///
+    /// # Errors
+    /// The log can't be written: then none was.
+    pub fn cancel_by_order(
+        &mut self,
+        ids: &[DeliveryId],
+        now_ms: i64,
+    ) -> Result<Vec<Cancelled>, Error> {
+        self.transact("cancel by order", |t| {
+            ids.iter().map(|id| cancel(t, *id, now_ms)).collect()
+        })
+    }
+}
+
+fn cancel(t: &Transaction<'_>, id: DeliveryId, now_ms: i64) -> rusqlite::Result<Cancelled> {
+    for (table, sql) in ["queued", "parked"].into_iter().zip(END) {
+        if t.prepare_cached(sql)?.execute(params![id, now_ms])? == 0 {
+            continue;
+        }
+        rows::delete(t, table, &[id])?;
+        let webhook = t
+            .prepare_cached(
+                "SELECT n.name FROM ended e JOIN webhook_name n ON n.id = e.webhook_id WHERE e.id = ?1",
+            )?
+            .query_row([id], |row| row.get(0))?;
+        return Ok(Ok(webhook));
+    }
+    let known = t
+        .prepare_cached("SELECT 1 FROM delivery WHERE id = ?1")?
+        .query_row([id], |_| Ok(()))
+        .optional()?;
+    Ok(Err(match known {
+        Some(()) => CancelError::Ended,
+        None => CancelError::Unknown,
+    }))
+}
+
+impl Reader {
+    /// The next page of a webhook's pending deliveries that were made within `window`, up to that id; none at the
+    /// end. What moves meanwhile may be missed or come twice: list anew until nothing comes.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn pending_page(
+        &self,
+        webhook: &str,
+        window: TimeWindow,
+        up_to: DeliveryId,
+        page: &mut PendingPage,
+        max_rows: usize,
+    ) -> Result<Vec<DeliveryId>, Error> {
+        let mut read = || -> rusqlite::Result<Vec<DeliveryId>> {
+            let limit = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
+            loop {
+                let (from, order) = match page.parked {
+                    false => (PENDING[0], "id"),
+                    true => (PENDING[1], "due_at, id"),
+                };
+                let sql = format!("SELECT id, due_at {from} ORDER BY {order} LIMIT ?7");
+                let (from_ms, to_ms) = (window.from_ms, window.to_ms);
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                let place = (page.due_at, page.id);
+                let mut found = statement.query(params![
+                    webhook, up_to, from_ms, to_ms, place.0, place.1, limit
+                ])?;
+                let mut ids = Vec::new();
+                while let Some(row) = found.next()? {
+                    ids.push(row.get(0)?);
+                    (page.id, page.due_at) = (row.get(0)?, row.get(1)?);
+                }
+                if !ids.is_empty() || page.parked {
+                    return Ok(ids);
+                }
+                *page = PendingPage {
+                    parked: true,
+                    ..PendingPage::default()
+                };
+            }
+        };
+        read().doing("list what can be cancelled")
+    }
+
+    /// How many there are to list.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn count_pending(
+        &self,
+        webhook: &str,
+        window: TimeWindow,
+        up_to: DeliveryId,
+    ) -> Result<i64, Error> {
+        let count = || -> rusqlite::Result<i64> {
+            let snapshot = self.connection.unchecked_transaction()?;
+            let mut all = 0;
+            for from in PENDING {
+                let (from_ms, to_ms) = (window.from_ms, window.to_ms);
+                all += snapshot
+                    .prepare_cached(&format!("SELECT count(*) {from}"))?
+                    .query_row(
+                        params![webhook, up_to, from_ms, to_ms, i64::MIN, DeliveryId::NONE],
+                        |row| row.get::<_, i64>(0),
+                    )?;
+            }
+            Ok(all)
+        };
+        count().doing("count what can be cancelled")
+    }
+}
