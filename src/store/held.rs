@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::books::Books;
-use super::faults::DoingWith as _;
+use super::error::Doing as _;
 use super::{Error, Store};
 use crate::dialect::LONGEST_HOLD_MS;
 use crate::model::Attempt;
@@ -16,18 +16,18 @@ use crate::model::Attempt;
 const NOTE: &str = "INSERT INTO retry_after (webhook_id, until) VALUES (?1, ?2)
   ON CONFLICT (webhook_id) DO UPDATE SET until = max(until, excluded.until)";
 
-/// `?1` is now, `?2` the latest that is waited for.
+/// `?2` is the latest that is waited for.
 const HELD: &str = "SELECT n.name, min(r.until, ?2)
    FROM retry_after r JOIN webhook_name n ON n.id = r.webhook_id WHERE r.until > ?1";
 
 impl Store {
-    /// Until when webhooks are not to be tried, UNIX milliseconds, by name; those that may be by now are not
-    /// among them.
+    /// Until when webhooks are not to be tried, UNIX milliseconds, by name. Those whose time is over are among
+    /// them: it may come again, by a clock that is set back.
     ///
     /// # Errors
     /// The log can't be read.
     pub fn held(&self, now_ms: i64) -> Result<HashMap<String, i64>, Error> {
-        held(&self.connection, now_ms).doing_with(&self.faults, STEP)
+        held(&self.connection, i64::MIN, now_ms).doing(STEP)
     }
 
     /// After a clock step: nobody is left alone for longer than may be from now.
@@ -37,7 +37,7 @@ impl Store {
             .connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM retry_after WHERE until > ?1)")
             .and_then(|mut s| s.query_row([longest_ms], |row| row.get(0)))
-            .doing_with(&self.faults, STEP)?;
+            .doing(STEP)?;
         if !any {
             return Ok(());
         }
@@ -51,11 +51,15 @@ impl Store {
 
 pub(super) const STEP: &str = "read until when endpoints asked to wait";
 
-/// What [`Store::held`] says.
-pub(super) fn held(connection: &Connection, now_ms: i64) -> rusqlite::Result<HashMap<String, i64>> {
+/// What [`Store::held`] says, of times after that.
+pub(super) fn held(
+    connection: &Connection,
+    after_ms: i64,
+    now_ms: i64,
+) -> rusqlite::Result<HashMap<String, i64>> {
     connection
         .prepare_cached(HELD)?
-        .query_map([now_ms, longest_ms(now_ms)], |row| {
+        .query_map([after_ms, longest_ms(now_ms)], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect()

@@ -63,7 +63,7 @@ impl Reader {
             let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'retry_after')";
             let mut is_there = self.connection.prepare_cached(is_there)?;
             if is_there.query_row([], |row| row.get(0))? {
-                held::held(&self.connection, now_ms)
+                held::held(&self.connection, now_ms, now_ms)
             } else {
                 Ok(HashMap::new())
             }

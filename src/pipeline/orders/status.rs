@@ -100,7 +100,10 @@ impl<T: Transport> Dispatch<T> {
         let counters = self.counters();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (lanes, now_ms) = (self.all_lanes(), self.clock().now_ms());
-        let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane, now_ms)).collect();
+        let mut webhooks: Vec<_> = lanes
+            .iter()
+            .filter_map(|lane| of_lane(lane, now_ms))
+            .collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
         Snapshot {
             taken: count(&counters.taken),
@@ -171,10 +174,14 @@ impl<T: Transport> Dispatch<T> {
     }
 }
 
-fn of_lane<E>(lane: &Lane<E>, now_ms: i64) -> WebhookSnapshot {
+/// `None` where the lane is only there for what it knows of requests before.
+fn of_lane<E>(lane: &Lane<E>, now_ms: i64) -> Option<WebhookSnapshot> {
     let (load, tally) = (lane.load_at(now_ms), lane.tally());
+    if load.limit.is_none() && load.is_idle {
+        return None;
+    }
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    WebhookSnapshot {
+    Some(WebhookSnapshot {
         name: lane.name().clone(),
         active: load.limit.is_some(),
         in_flight: load.in_flight,
@@ -187,5 +194,5 @@ fn of_lane<E>(lane: &Lane<E>, now_ms: i64) -> WebhookSnapshot {
         batches: load.is_batched.then(|| count(&tally.batches)),
         duration_us: count(&tally.duration_us),
         durations: tally.buckets.iter().map(count).collect(),
-    }
+    })
 }

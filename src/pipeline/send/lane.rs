@@ -116,7 +116,6 @@ pub(crate) struct Load {
     )]
     pub(crate) is_in_line: bool,
     /// Whether nothing of it is in this process's hands.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look for leaks"))]
     pub(crate) is_idle: bool,
 }
 
