@@ -108,17 +108,17 @@ impl ReplayOrder {
 }
 
 /// What the body of an order is, for the words.
-const AN_ORDER: &str = "an order";
+pub(super) const AN_ORDER: &str = "an order";
 
 /// The text of an order; an empty one is one without fields.
-fn text(bytes: &[u8]) -> Result<&str, String> {
+pub(super) fn text(bytes: &[u8]) -> Result<&str, String> {
     if bytes.trim_ascii().is_empty() {
         return Ok("{}");
     }
     item::text("the body", bytes)
 }
 
-fn bad(words: &str) -> HttpError {
+pub(super) fn bad(words: &str) -> HttpError {
     answer::denial(StatusCode::BAD_REQUEST, words)
 }
 
@@ -126,7 +126,7 @@ fn broken(error: &dyn std::error::Error) -> HttpError {
     answer::denial(StatusCode::SERVICE_UNAVAILABLE, &chain(error))
 }
 
-fn refused(webhook: &str, refused: &OrderError) -> HttpError {
+pub(super) fn refused(webhook: &str, refused: &OrderError) -> HttpError {
     match refused {
         OrderError::Unknown => answer::denial(
             StatusCode::NOT_FOUND,

@@ -15,6 +15,7 @@ mod journal;
 mod listen;
 mod logs;
 mod man;
+mod pause;
 mod receiver;
 mod redeliver;
 mod reload;
@@ -76,6 +77,8 @@ enum Command {
     Test(test::Arguments),
     Logs(logs::Arguments),
     Status(status::Arguments),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
     Redeliver(redeliver::Arguments),
     Replay(replay::Arguments),
     Explain(explain::Arguments),
@@ -128,6 +131,8 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Test(arguments) => test::test(&path()?, arguments),
         Command::Logs(arguments) => logs::logs(&path()?, arguments),
         Command::Status(arguments) => status::status(&path()?, arguments),
+        Command::Pause(arguments) => pause::pause(&path()?, arguments),
+        Command::Resume(arguments) => pause::resume(&path()?, arguments),
         Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),
         Command::Replay(arguments) => replay::replay(&path()?, arguments),
         Command::Explain(arguments) => explain::explain(&path()?, arguments),

@@ -6,6 +6,7 @@
 mod capacity;
 mod halfway;
 mod identity;
+mod pauses;
 mod putback;
 mod retention;
 mod schedule;

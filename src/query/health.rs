@@ -41,6 +41,7 @@ fn new(name: &str) -> WebhookHealth {
         day: Lately::default(),
         hours: Default::default(),
         given_up: 0,
+        pause: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::known::Known;
 use crate::dialect::sends;
 use crate::filter;
-use crate::model::{Dialect, EventId, Unwanted, Webhook};
+use crate::model::{Dialect, EventId, Pause, Unwanted, Webhook};
 use crate::outbox::Row;
 use crate::store::{DeliveryTrace, WebhookRow};
 
@@ -32,6 +32,8 @@ pub(crate) enum Fate {
         trace: Box<DeliveryTrace>,
         /// How many attempts there are at most, where that is known.
         sends: Option<u32>,
+        /// Why it is not sent though it is pending: the webhook is paused, or was until then.
+        pause: Option<Pause>,
     },
     /// There is none.
     NotSent(Reason),
@@ -100,6 +102,7 @@ pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
             Some(delivery) => Fate::Delivery {
                 trace: Box::new(delivery.clone()),
                 sends: sends_of(delivery, webhook),
+                pause: pause_of(delivery, known),
             },
             None => Fate::NotSent(why_not(webhook, known)),
         };
@@ -117,9 +120,16 @@ pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
         fate: Fate::Delivery {
             trace: Box::new(delivery.clone()),
             sends: None,
+            pause: pause_of(delivery, known),
         },
     }));
     all
+}
+
+fn pause_of(delivery: &DeliveryTrace, known: &Known) -> Option<Pause> {
+    let mut pauses = known.trace.pauses.iter();
+    let pause = pauses.find(|pause| *pause.webhook == *delivery.webhook);
+    pause.filter(|_| delivery.state == "pending").cloned()
 }
 
 fn sends_of(delivery: &DeliveryTrace, webhook: &Webhook) -> Option<u32> {
@@ -398,13 +408,13 @@ mod tests {
         let all = each(&webhooks, &known);
         let names: Vec<_> = all.iter().map(|w| (&*w.webhook, w.configured)).collect();
         assert_eq!(names, [("w", true), ("x", true), ("left", false)]);
-        let Fate::Delivery { trace, sends } = &all[0].fate else {
+        let Fate::Delivery { trace, sends, .. } = &all[0].fate else {
             panic!("{all:?}");
         };
         assert_eq!((trace.id.get(), *sends), (4, None), "a test is sent once");
         assert_eq!(all[1].fate, Fate::NotSent(Reason::AnothersTest));
         known.trace.deliveries.remove(0);
-        let Fate::Delivery { trace, sends } = &each(&webhooks, &known)[0].fate else {
+        let Fate::Delivery { trace, sends, .. } = &each(&webhooks, &known)[0].fate else {
             panic!("the delivery is not told of");
         };
         assert_eq!(trace.id.get(), 2);

@@ -14,7 +14,7 @@ use super::about::About;
 use super::files::{Files, Pending, Reading};
 use crate::model::clock::utc;
 use crate::model::{EventId, Webhook};
-use crate::pipeline::{Dispatch, Snapshot};
+use crate::pipeline::{Dispatch, Snapshot, WebhookSnapshot};
 use crate::transport::Transport;
 
 /// The version of the JSON.
@@ -140,6 +140,33 @@ pub(crate) struct WebhookStatus {
     pub queued: usize,
     /// Deliveries pending in the log; `None` where it could not be read.
     pub pending: Option<i64>,
+    /// Since when it is paused, ISO 8601; `None`: it is not.
+    #[serde(default)]
+    pub paused_since: Option<String>,
+    /// When the pause ends by itself, ISO 8601; `None`: it does not.
+    #[serde(default)]
+    pub paused_until: Option<String>,
+    /// Why, where somebody said so.
+    #[serde(default)]
+    pub paused_reason: Option<String>,
+}
+
+impl WebhookStatus {
+    fn of(name: &str, active: bool, lane: Option<&WebhookSnapshot>, pending: Option<i64>) -> Self {
+        let pause = lane.and_then(|lane| lane.pause.as_ref());
+        Self {
+            name: name.to_owned(),
+            active,
+            in_flight: lane.map_or(0, |lane| lane.in_flight),
+            queued: lane.map_or(0, |lane| lane.queued),
+            pending,
+            paused_since: pause.map(|pause| utc(pause.since_ms)),
+            paused_until: pause.and_then(|pause| pause.until_ms).map(utc),
+            paused_reason: pause
+                .and_then(|pause| pause.reason.as_deref())
+                .map(str::to_owned),
+        }
+    }
 }
 
 impl Health {
@@ -244,31 +271,19 @@ fn webhooks(
         .iter()
         .map(|webhook| {
             let lane = lanes.remove(&*webhook.name);
-            WebhookStatus {
-                name: webhook.name.to_string(),
-                active: webhook.active,
-                in_flight: lane.map_or(0, |lane| lane.in_flight),
-                queued: lane.map_or(0, |lane| lane.queued),
-                pending: pending(&webhook.name),
-            }
+            WebhookStatus::of(&webhook.name, webhook.active, lane, pending(&webhook.name))
         })
         .collect();
     let gone = pipeline.webhooks.iter();
     let gone = gone.filter(|lane| lane.in_flight > 0 && lanes.contains_key(&*lane.name));
-    all.extend(gone.map(|lane| WebhookStatus {
-        name: lane.name.to_string(),
-        active: false,
-        in_flight: lane.in_flight,
-        queued: lane.queued,
-        pending: pending(&lane.name),
-    }));
+    let gone = gone.map(|l| WebhookStatus::of(&l.name, false, Some(l), pending(&l.name)));
+    all.extend(gone);
     all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::WebhookSnapshot;
 
     fn lane(name: &str, in_flight: usize) -> WebhookSnapshot {
         WebhookSnapshot {

@@ -30,6 +30,7 @@ mod next;
 mod owed;
 mod park;
 mod passes;
+mod pause;
 #[cfg(test)]
 pub(crate) mod person;
 mod place;

@@ -42,6 +42,7 @@ mod names;
 mod notify;
 mod outboxes;
 mod packaging;
+mod pause;
 mod policy;
 mod readme;
 mod reload;

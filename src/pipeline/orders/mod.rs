@@ -4,6 +4,7 @@
 
 mod chunks;
 mod error;
+mod pause;
 mod redeliver;
 mod reload;
 mod replay;

@@ -77,8 +77,13 @@ impl<T: Transport> Dispatch<T> {
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
         log.register(&registered, self.clock().now_ms())?;
+        // Before the lanes are exchanged: where it fails nothing was.
+        log.end_pauses(self.clock().now_ms())?;
+        let pauses = log.pauses()?;
         log.keep_bodies(change.retention.log_bodies);
-        Ok(self.exchange_lanes(log, change))
+        let lanes = self.exchange_lanes(log, change);
+        self.heed_pauses(log, pauses);
+        Ok(lanes)
     }
 
     /// The names that have pending deliveries and get nothing by today's configuration.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::Pause;
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Heartbeat;
 use crate::transport::Transport;
@@ -47,6 +48,8 @@ pub struct WebhookSnapshot {
     /// then those above.
     /// Not cumulative.
     pub durations: Vec<u64>,
+    /// Its pause, where it is paused.
+    pub pause: Option<Pause>,
 }
 
 /// The pipeline, as it is now. Counts are since the start.
@@ -93,7 +96,7 @@ impl<T: Transport> Dispatch<T> {
         let counters = self.counters();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lanes = self.all_lanes();
-        let mut webhooks: Vec<_> = lanes.iter().map(|lane| of_lane(lane)).collect();
+        let mut webhooks: Vec<_> = lanes.iter().map(|lane| self.of_lane(lane)).collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
         Snapshot {
             taken: count(&counters.taken),
@@ -162,20 +165,21 @@ impl<T: Transport> Dispatch<T> {
             of("append", &counters.append, counters.append_is_busy()),
         ]
     }
-}
 
-fn of_lane<E>(lane: &Lane<E>) -> WebhookSnapshot {
-    let (load, tally) = (lane.load(), lane.tally());
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    WebhookSnapshot {
-        name: lane.name().clone(),
-        active: load.limit.is_some(),
-        in_flight: load.in_flight,
-        queued: load.queued,
-        delivered: count(&tally.delivered),
-        retried: count(&tally.retried),
-        failed: count(&tally.failed),
-        duration_us: count(&tally.duration_us),
-        durations: tally.buckets.iter().map(count).collect(),
+    fn of_lane(&self, lane: &Lane<T::Endpoint>) -> WebhookSnapshot {
+        let (load, tally) = (lane.load(), lane.tally());
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WebhookSnapshot {
+            name: lane.name().clone(),
+            active: load.limit.is_some(),
+            in_flight: load.in_flight,
+            queued: load.queued,
+            delivered: count(&tally.delivered),
+            retried: count(&tally.retried),
+            failed: count(&tally.failed),
+            duration_us: count(&tally.duration_us),
+            durations: tally.buckets.iter().map(count).collect(),
+            pause: self.gates().of(lane.name()),
+        }
     }
 }

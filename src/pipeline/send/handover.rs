@@ -141,7 +141,7 @@ impl<T: Transport> Dispatch<T> {
         lane: &Lane<T::Endpoint>,
     ) -> Option<(usize, usize)> {
         let mut state = lane.lock();
-        let open = state.target.is_some();
+        let open = state.takes_some();
         if open {
             let (rows, bytes) = state.room(self.capacity.queue_share());
             if rows > 0 && bytes > 0 {

@@ -44,10 +44,12 @@ pub(crate) struct Lane<E> {
 pub(super) struct State<E> {
     /// `None` once the webhook is inactive or has left the configuration.
     pub(super) target: Option<Arc<Target<E>>>,
-    queue: VecDeque<Due>,
+    pub(super) queue: VecDeque<Due>,
     /// The most rows in it.
     queue_rows: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
+    /// Whether the webhook is paused: see `gate`.
+    pub(super) is_shut: bool,
     held: HashSet<DeliveryId>,
     /// Where to say that one of those was let go of without a record.
     lost: Lost,
@@ -62,7 +64,7 @@ pub(super) struct State<E> {
     /// Whether the next delivery waited for bytes in flight: whoever lands looks again.
     waits_for_bytes: bool,
     /// Whether the log may hold due rows that are not in memory.
-    log_has_more: bool,
+    pub(super) log_has_more: bool,
     /// Whether the lane is on the list of those to be filled again.
     listed: bool,
     /// The lane is listed when its queue is no longer than this: half of what it had when it could
@@ -75,7 +77,7 @@ pub(super) struct State<E> {
     /// Deliveries taken so far, for the intake to see whether the lane moves.
     pub(super) taken: u64,
     /// The earliest later due time in the log that the calendar has an entry for.
-    next_due_ms: Option<i64>,
+    pub(super) next_due_ms: Option<i64>,
     /// How often the lane was closed. What was taken before a close was cancelled with the rest.
     closed: u32,
 }
@@ -120,6 +122,7 @@ impl<E> Lane<E> {
             queue: VecDeque::new(),
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
+            is_shut: false,
             held: HashSet::new(),
             lost,
             promised: (0, 0),
@@ -224,7 +227,7 @@ impl<E> State<E> {
     pub(super) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
         let rows = self.queue.len() + self.promised.0;
         let full = rows >= self.queue_rows || self.bytes + self.promised.1 >= most_bytes;
-        if self.target.is_none() || self.log_has_more || self.overflows || full && rows > 0 {
+        if !self.takes_some() || self.log_has_more || self.overflows || full && rows > 0 {
             self.overflows = true;
             return false;
         }
@@ -242,7 +245,7 @@ impl<E> State<E> {
     /// Takes note that a delivery was left in the log. True when the lane has become one to be filled
     /// again.
     pub(super) fn left(&mut self) -> bool {
-        if self.target.is_none() {
+        if !self.takes_some() {
             return false;
         }
         if !self.log_has_more {
@@ -267,10 +270,10 @@ impl<E> State<E> {
     }
 
     /// Puts a delivery back that could not be tried by a fault of our own. False where the lane was
-    /// closed meanwhile, though it may be open again: then the log alone knows what it is now.
+    /// closed meanwhile, though it may be open again, or is paused: then the log alone knows what it is now.
     pub(super) fn put_back(&mut self, taken: Leased<E>) -> bool {
         let due = taken.due;
-        if self.target.is_none() || taken.closed != self.closed {
+        if self.target.is_none() || taken.closed != self.closed || !self.lets_pass(&due) {
             self.lose(due.id);
             return false;
         }
@@ -280,20 +283,21 @@ impl<E> State<E> {
     }
 
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
-    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be.
+    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be; or where the
+    /// webhook is paused.
     pub(super) fn renew(&self, taken: &mut Leased<E>) -> bool {
         if let Some(target) = &self.target
             && !Arc::ptr_eq(target, &taken.target)
         {
             taken.target = target.clone();
         }
-        taken.closed == self.closed
+        taken.closed == self.closed && self.lets_pass(&taken.due)
     }
 
     /// The next delivery to send.
     pub(super) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
-        let due = self.queue.pop_front()?;
+        let due = self.has_next().then(|| self.queue.pop_front())??;
         self.bytes -= due.body.len();
         self.flying_bytes += due.body.len();
         self.taken += 1;
@@ -360,7 +364,7 @@ impl<E> State<E> {
 
     /// Notes a later due time of a row in the log. True when the calendar needs an entry for it.
     pub(super) fn note_due(&mut self, at_ms: i64) -> bool {
-        if self.target.is_none() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
+        if !self.takes_some() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
             return false;
         }
         self.next_due_ms = Some(at_ms);
@@ -371,6 +375,9 @@ impl<E> State<E> {
     pub(super) fn came_due(&mut self, at_ms: i64) -> bool {
         if self.next_due_ms.is_some_and(|known| known <= at_ms) {
             self.next_due_ms = None;
+        }
+        if self.is_shut {
+            return false;
         }
         self.log_has_more = true;
         self.list_if_low()

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::{Count, Reader};
 use crate::dialect::longest_attempt;
-use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
+use crate::model::{LOG_BUCKETS, LOG_EDGES_MS, Pause};
 use crate::store::error::Doing;
 use crate::store::{Error, schema};
 
@@ -54,6 +54,8 @@ pub(crate) struct WebhookHealth {
     /// Deliveries given up in the last hour that nobody has sent again, without tests; at most a
     /// thousand are seen.
     pub given_up: i64,
+    /// Its pause, where one is in force.
+    pub pause: Option<Pause>,
 }
 
 /// Attempts of the last hour, or of the last day.
@@ -104,6 +106,11 @@ impl Reader {
         let last_day = lately(connection, "hour", now_ms - DAY_MS).doing(step)?;
         let by_hour = by_hour(connection, now_ms).doing(step)?;
         let queued = self.queued()?;
+        for pause in self.pauses(now_ms)? {
+            if let Some(of) = webhooks.iter_mut().find(|w| *w.name == *pause.webhook) {
+                of.pause = Some(pause);
+            }
+        }
         for webhook in &mut webhooks {
             webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
             webhook.day = last_day.get(&webhook.name).copied().unwrap_or_default();
@@ -134,6 +141,7 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
                 day: Lately::default(),
                 hours: Default::default(),
                 given_up: 0,
+                pause: None,
             })
         })?
         .collect()
@@ -259,6 +267,7 @@ mod tests {
             day: Lately::default(),
             hours: Default::default(),
             given_up: 0,
+            pause: None,
         };
         assert!(!well.is_failing());
         let one = WebhookHealth {
