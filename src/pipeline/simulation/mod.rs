@@ -79,6 +79,9 @@ const SMALL: std::ops::Range<u64> = 7_000_000_000..7_000_000_100;
 /// The same each time, of weeks whose log keeps the bodies of what failed alone.
 const SPARING: std::ops::Range<u64> = 14_000_000_000..14_000_000_100;
 
+/// The same each time, of weeks in which webhooks are paused.
+const PAUSING: std::ops::Range<u64> = 8_000_000_000..8_000_000_100;
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -103,6 +106,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(ANEW);
         seeds.extend(SMALL);
         seeds.extend(SPARING);
+        seeds.extend(PAUSING);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -151,6 +155,9 @@ const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 
 /// The same of weeks from [`world::sparing::FROM`] on.
 const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
+
+/// The same of [`world::pausing::WEEKS`].
+const PAUSING_KINDS: [&str; 3] = ["pause a webhook", "pauses by SQL", "resume webhooks"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -244,6 +251,8 @@ fn every_seed_keeps_the_promises() {
     let small = small.count() as u64;
     let sparing = seeds.iter().filter(|seed| **seed >= world::sparing::FROM);
     let sparing = sparing.count() as u64;
+    let pausing = (seeds.iter()).filter(|seed| world::pausing::WEEKS.contains(seed));
+    let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -254,6 +263,7 @@ fn every_seed_keeps_the_promises() {
         .chain(anew_kinds.map(|kind| (kind, anew)))
         .chain(SMALL_KINDS.iter().map(|kind| (kind, small)))
         .chain(SPARING_KINDS.iter().map(|kind| (kind, sparing)))
+        .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

@@ -18,8 +18,9 @@ use super::rng::Rng;
 use super::rows::OutboxRow;
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
+use super::world::pausing::Standing;
 use crate::model::clock::millis;
-use crate::model::{Bodies, Clock, Dialect, Webhook};
+use crate::model::{Bodies, Clock, Dialect, Trigger, Webhook};
 use crate::pipeline::send::UNRECORDED;
 use crate::store::person::{Debt, Person};
 
@@ -140,6 +141,8 @@ pub(super) struct Oracle {
     pub(super) waiting: BTreeMap<String, (u64, u64)>,
     /// When reads of the log failed lately.
     failed: VecDeque<i64>,
+    /// Webhooks that are paused, as far as somebody has to heed it.
+    pub(super) held: BTreeMap<String, Standing>,
 }
 
 impl Oracle {
@@ -183,6 +186,7 @@ impl Oracle {
             above: BTreeMap::new(),
             waiting: BTreeMap::new(),
             failed: VecDeque::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -239,6 +243,9 @@ impl Oracle {
         }
         let number = due.attempts + 1;
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
+        if self.is_held(to) && due.origin != Trigger::Test {
+            self.broke(&format!("delivery {id} is sent while {to} is paused"));
+        }
         if *due.webhook != **to {
             self.broke(&format!("delivery {id} of {} went to {to}", due.webhook));
         }

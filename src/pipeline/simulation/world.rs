@@ -4,6 +4,7 @@
 mod actions;
 pub(super) mod anew;
 mod changes;
+pub(super) mod pausing;
 pub(super) mod small;
 pub(super) mod sparing;
 
@@ -92,6 +93,8 @@ struct Troubles {
     trying: Arc<Mutex<Trying>>,
     oracle: Arc<Mutex<Oracle>>,
     rng: Mutex<Rng>,
+    /// Whether pauses are read in this week: in others that asks for no chance.
+    pausing: bool,
 }
 
 struct World {
@@ -107,6 +110,8 @@ struct World {
     latest_ms: i64,
     /// The chance of ids that are given again, in weeks that have them.
     anew: Option<Rng>,
+    /// The chance of pauses, in weeks that have them.
+    pausing: Option<Rng>,
     numbers: u64,
     /// A reload failed and is to be asked for again.
     reload: bool,
@@ -147,10 +152,20 @@ pub(super) fn run(seed: u64) -> Run {
     }
 }
 
+/// The reads that there are for pauses alone.
+const PAUSES: [&str; 3] = [
+    "read which webhooks fail",
+    "look for pauses that are over",
+    "read which webhooks are paused",
+];
+
 impl Inject for Troubles {
     fn fails(&self, step: &'static str) -> Option<i32> {
         let trying = *self.trying.lock();
         if trying.in_thousand == 0 {
+            return None;
+        }
+        if !self.pausing && PAUSES.contains(&step) {
             return None;
         }
         // The oracle may be in use by who looks at the log; then nothing fails.
@@ -210,6 +225,7 @@ impl World {
             trying: Arc::clone(&trying),
             oracle: oracle.clone(),
             rng: Mutex::new(Rng::new(seed, 3)),
+            pausing: pausing::WEEKS.contains(&seed),
         };
         let files = Files {
             outbox: at("outbox.db"),
@@ -237,6 +253,7 @@ impl World {
             wall_ms: START_MS,
             latest_ms: START_MS,
             anew: anew::rng(seed),
+            pausing: pausing::rng(seed),
             numbers: 0,
             reload: false,
         }
@@ -344,6 +361,13 @@ impl World {
             }
         };
         self.reload = false;
+        {
+            let mut oracle = lock(&self.oracle);
+            if kind == Kind::Peace {
+                oracle.person().resume_all();
+            }
+            oracle.heeds_all();
+        }
         let begun_ms = lock(&self.oracle).mono_ms();
         let lasts = match kind {
             Kind::Busy => self.rng.from(20_000, 200_000),
@@ -404,6 +428,7 @@ impl World {
             deed => deed,
         };
         self.replace(clock.now_ms());
+        self.hold_back(process, clock).await;
         match deed {
             42..=44 | 78 | 79 | 86..=93 if self.is_given_again() => {}
             0..=39 => self.write(clock, 5),
