@@ -18,7 +18,7 @@ use crate::model::Clock;
 /// Holds a webhook back, and keeps its backlog
 ///
 /// No attempt begins until it is resumed; what is in flight ends. What comes meanwhile waits, also
-/// beyond keep_days, and no try is spent. To pause again puts the new end in the place of the old one.
+/// beyond the days of the log, and no try is spent. To pause again puts the new end in the place of the old one.
 /// It holds over restarts and reloads. `test` still goes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

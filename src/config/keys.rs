@@ -117,6 +117,7 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("keep_alive", "keep_alive = false"),
         key("max_in_flight", "max_in_flight = 64"),
         key("max_attempts", "max_attempts = 10"),
+        key("auto_pause", "auto_pause = \"3d\""),
         key("ca_file", "ca_file = \"corp-ca.pem\""),
         private("headers", "headers = { X-Team = \"web\" }"),
         key("insecure_http", "insecure_http = false"),

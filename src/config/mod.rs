@@ -22,6 +22,7 @@ mod section;
 mod sections;
 mod size;
 mod source;
+mod span;
 #[cfg(test)]
 mod tests;
 mod unclosed;

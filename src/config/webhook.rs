@@ -15,7 +15,7 @@ use super::diagnostic::Findings;
 use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
-use super::{SecretsWanted, Surroundings, headers, rules, secret, url};
+use super::{SecretsWanted, Surroundings, headers, rules, secret, span, url};
 
 /// The longest name: it is a label of metrics and a column of tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -68,6 +68,7 @@ impl Reading<'_> {
         let secret = secret::read(section, self.around, found);
         let ca = self.authority(section, found);
         let headers = headers::read(section, found);
+        let auto_pause_ms = span::read(section, "auto_pause", found);
         let dialect = dialect?;
         Some(Webhook {
             name: name?.into(),
@@ -83,6 +84,7 @@ impl Reading<'_> {
             ca,
             headers,
             max_attempts,
+            auto_pause_ms,
         })
     }
 

@@ -15,6 +15,9 @@ pub struct Pause {
     pub until_ms: Option<i64>,
     /// Why, in words, where somebody said so.
     pub reason: Option<Arc<str>>,
+    /// When its oldest delivery is tried next, UNIX milliseconds, where the webhook paused itself; `None`:
+    /// somebody else paused it, and nothing is tried.
+    pub next_try_ms: Option<i64>,
 }
 
 impl Pause {

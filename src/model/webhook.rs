@@ -138,6 +138,8 @@ pub struct Webhook {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// How many sends `bold-factory` makes in all. The other dialects do not read it.
     pub max_attempts: u32,
+    /// It pauses itself where every attempt failed for so many milliseconds; `None`: it does not.
+    pub auto_pause_ms: Option<i64>,
 }
 
 impl fmt::Debug for Webhook {
@@ -214,6 +216,7 @@ impl Webhook {
             ca: None,
             headers: Vec::new(),
             max_attempts: 10,
+            auto_pause_ms: None,
         }
     }
 }

@@ -41,6 +41,7 @@ mod retain;
 mod rollup;
 mod rows;
 mod schema;
+mod streak;
 mod summary;
 mod tally;
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //!
 //! A row is a pause. Left out: what a pause does to a lane (`pipeline/send/gate.rs`).
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, params};
 
 use super::error::Doing as _;
@@ -9,7 +12,8 @@ use super::faults::DoingWith as _;
 use super::{Error, Reader, Store};
 use crate::model::Pause;
 
-const ALL: &str = "SELECT webhook, since, until, reason FROM pause ORDER BY webhook";
+const ALL: &str = "SELECT p.webhook, p.since, p.until, p.reason, s.next_at
+  FROM pause p LEFT JOIN self_paused s ON s.webhook = p.webhook ORDER BY p.webhook";
 
 impl Store {
     /// Every pause, by the webhook's name; those that are over among them.
@@ -73,6 +77,30 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Has these webhooks pause themselves once every attempt failed for so many milliseconds.
+    ///
+    /// # Errors
+    /// The log can't be read: then those of before do.
+    pub fn pause_by_themselves(&mut self, spans_ms: HashMap<Arc<str>, i64>) -> Result<(), Error> {
+        let failing = self
+            .connection
+            .prepare_cached("SELECT webhook FROM streak UNION SELECT webhook FROM self_paused")
+            .and_then(|mut s| {
+                let names = s.query_map([], |row| row.get::<_, String>(0))?;
+                names.map(|name| Ok(name?.into())).collect()
+            })
+            .doing_with(&self.faults, "read which webhooks fail")?;
+        (self.streaks.spans_ms, self.streaks.failing) = (spans_ms, failing);
+        Ok(())
+    }
+
+    /// Whether what was recorded has changed a pause since it was asked last.
+    pub fn take_pauses_changed(&mut self) -> bool {
+        std::mem::take(&mut self.streaks.changed)
+    }
+}
+
 impl Reader {
     /// The pauses that are in force then, by the webhook's name.
     ///
@@ -88,7 +116,7 @@ impl Reader {
 /// The same of a log that may be of an earlier shape, which a daemon of that version serves yet.
 pub(super) fn known(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
     let has_pauses: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pause')")?
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'self_paused')")?
         .query_row([], |row| row.get(0))?;
     if has_pauses {
         all(connection)
@@ -115,5 +143,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Pause> {
         since_ms: row.get(1)?,
         until_ms: row.get(2)?,
         reason: text(3)?,
+        next_try_ms: row.get(4)?,
     })
 }

@@ -242,11 +242,11 @@ impl Person {
         self.0.execute("DELETE FROM pause", []).unwrap();
     }
 
-    /// The rows of `pause`: until when, by the webhook's name.
-    pub(crate) fn paused(&self) -> BTreeMap<String, Option<i64>> {
-        let sql = "SELECT webhook, until FROM pause";
+    /// The rows of `pause` by the webhook's name: until when; and when the next try is of one that paused itself.
+    pub(crate) fn paused(&self) -> BTreeMap<String, (Option<i64>, Option<i64>)> {
+        let sql = "SELECT p.webhook, p.until, s.next_at FROM pause p LEFT JOIN self_paused s USING (webhook)";
         let mut statement = self.0.prepare_cached(sql).unwrap();
-        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let row = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
         let rows = statement.query_map([], row).unwrap();
         rows.map(Result::unwrap).collect()
     }

@@ -14,6 +14,7 @@ use super::bodies::{forget, keeps_answer};
 use super::books::Books;
 use super::headers::share_answer;
 use super::rows::{self, Insert, Values};
+use super::streak::Streaks;
 use super::texts::Cell;
 use super::{Error, Store, next, words};
 use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, SentHeaders, Verdict};
@@ -51,12 +52,10 @@ impl Store {
     /// The log can't be written: then none of them is in it, and the deliveries are still pending.
     pub fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
         let bodies = self.bodies;
-        let last_id = self.transact_by_heart("record attempts", |t, books| {
-            let again = settle(t, attempts)?;
-            let last_id = insert(t, (books, bodies), attempts, &again)?;
-            forget(t, bodies, attempts)?;
-            Ok(last_id)
-        })?;
+        let mut streaks = std::mem::take(&mut self.streaks);
+        let recorded = self.record_with(bodies, &mut streaks, attempts);
+        self.streaks = streaks;
+        let last_id = recorded?;
         for attempt in attempts {
             self.tally.add(
                 &attempt.due.webhook,
@@ -68,6 +67,25 @@ impl Store {
         }
         self.tally.counted_to(last_id);
         Ok(())
+    }
+
+    fn record_with(
+        &mut self,
+        bodies: Bodies,
+        streaks: &mut Streaks,
+        attempts: &[Attempt],
+    ) -> Result<AttemptId, Error> {
+        self.transact_by_heart("record attempts", |t, books| {
+            let again = settle(t, attempts)?;
+            let last_id = insert(t, (books, bodies), attempts, &again)?;
+            forget(t, bodies, attempts)?;
+            for attempt in attempts {
+                if streaks.concerns(attempt) {
+                    streaks.note(t, attempt)?;
+                }
+            }
+            Ok(last_id)
+        })
     }
 }
 

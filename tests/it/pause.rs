@@ -1,12 +1,14 @@
 //! Pause and resume as people do them: by command, by SQL, over HTTP; over restarts and reloads.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::socket::SECTION;
 use crate::socket::client::{curl, post};
-use crate::support::{Receiver, SOON, World, check, eventually, hook, now_ms, stays};
+use crate::support::{Answer, Receiver, SOON, World, check, eventually, hook, now_ms, stays};
 
 /// Longer than a row by SQL takes to be heeded, which is a second.
 const HEEDED: Duration = Duration::from_millis(1_500);
@@ -262,4 +264,50 @@ fn what_can_not_be_paused_is_said() {
         let rows = world.log("SELECT * FROM pause");
         check(rows.is_empty(), || format!("{rows:?}"))
     });
+}
+
+#[test]
+fn a_webhook_that_only_fails_pauses_itself_and_a_test_that_passes_ends_it() {
+    let status = Arc::new(AtomicU16::new(503));
+    let says = status.clone();
+    let span = Duration::from_millis(100);
+    let depot = Receiver::start(move |_| Answer::status(says.load(Ordering::SeqCst)).after(span));
+    let other = Receiver::ok();
+    let world = World::new(&[]);
+    let slow = hook("depot", depot.url("/")).line("max_in_flight = 1");
+    let hooks = [
+        slow.line("auto_pause = \"1s\""),
+        hook("other", other.url("/")),
+    ];
+    world.configure_with(SECTION, &hooks);
+    let daemon = world.start();
+    emit(&world, 1..=30);
+    daemon.wait_journal("paused itself: what comes waits");
+    other.wait(30, SOON);
+    let failed = depot.count();
+    assert!((20..=22).contains(&failed), "{failed}");
+    let of = status_of(&world);
+    let reason = of["paused_reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("auto_pause: all ") && reason.contains("503"),
+        "{reason}"
+    );
+    let told = world.command(&["status"]).expect(0).stdout;
+    assert!(told.contains("next try in"), "{told}");
+    let why = world.command(&["explain", "30"]).expect(0).stdout;
+    assert!(why.contains("auto_pause: all "), "{why}");
+    // A restart knows it.
+    daemon.kill();
+    let _daemon = world.start();
+    world.command(&["test", "depot"]).expect(1);
+    assert!(status_of(&world)["paused_since"].is_string());
+    status.store(200, Ordering::SeqCst);
+    world.command(&["test", "depot"]).expect(0);
+    let delivered = "SELECT count(*) FROM delivery WHERE state = 'delivered' AND origin = 'event'";
+    world.wait_number(delivered, 60, SOON);
+    assert!(status_of(&world)["paused_since"].is_null());
+}
+
+fn status_of(world: &World) -> Value {
+    status(world, "depot")
 }

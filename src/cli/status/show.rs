@@ -163,6 +163,9 @@ fn paused(pause: &Pause, now_ms: i64) -> String {
     if let Some(until_ms) = pause.until_ms {
         words.push_str(&format!(", until {}", utc(until_ms)));
     }
+    if let Some(next_ms) = pause.next_try_ms {
+        words.push_str(&format!(", next try {}", when::from_now(next_ms, now_ms)));
+    }
     if let Some(reason) = &pause.reason {
         words.push_str(&format!(": {}", text::line(reason)));
     }

@@ -17,7 +17,7 @@ impl<T: Transport> Dispatch<T> {
         log: &mut LogGuard<'_>,
         changed: bool,
     ) -> Result<(), store::Error> {
-        if changed || self.is_pause_over() {
+        if changed || self.is_pause_over() || self.gates().is_stale() {
             log.end_pauses(self.clock().now_ms())?;
             let pauses = log.pauses()?;
             self.heed_pauses(log, pauses);
@@ -25,8 +25,26 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
+    /// Heeds what the attempts that were just recorded have changed: a webhook paused itself, was tried in
+    /// vain, or goes on.
+    pub(super) fn heed_recorded(&self, log: &mut LogGuard<'_>) {
+        if !log.take_pauses_changed() {
+            return;
+        }
+        match log.pauses() {
+            Ok(pauses) => self.heed_pauses(log, pauses),
+            // The attempts are in the log whatever becomes of this: the next round looks again.
+            Err(_) => self.heed_later(),
+        }
+    }
+
+    /// Whether the log is to be looked at now.
+    pub(super) fn is_pause_due(&self) -> bool {
+        self.is_pause_over() || self.gates().is_stale()
+    }
+
     /// Whether a pause has ended by itself that is heeded yet.
-    pub(super) fn is_pause_over(&self) -> bool {
+    fn is_pause_over(&self) -> bool {
         let end_ms = self.gates().next_end_ms();
         end_ms.is_some_and(|end_ms| end_ms <= self.clock().now_ms())
     }

@@ -75,6 +75,7 @@ impl<T: Transport> Dispatch<T> {
             if let Err(error) = log.record(&batch) {
                 return Err((error, batch));
             }
+            this.heed_recorded(&mut log);
             this.counters().committed(micros(begun.elapsed()));
             for attempt in &batch {
                 this.let_go(&log, attempt);

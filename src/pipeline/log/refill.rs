@@ -93,10 +93,11 @@ impl<T: Transport> Dispatch<T> {
             self.look_around(seen).await?;
             *poll_at = self.clock().instant() + self.running().pace().poll;
         }
-        if self.is_pause_over() {
+        if self.is_pause_due() {
             self.with_store(|this, log| this.look_at_pauses(log, false))
                 .await?;
         }
+        self.ask_for_tries();
         let mut low = self.lanes_to_fill().into_iter();
         while let Some(lane) = low.next() {
             if let Err(error) = self.fill_from_log(&lane).await {
@@ -107,7 +108,7 @@ impl<T: Transport> Dispatch<T> {
         }
         let poll = poll_at.saturating_duration_since(self.clock().instant());
         let next_ms = self.next_due_ms().into_iter();
-        let next_ms = next_ms.chain(self.gates().next_end_ms()).min();
+        let next_ms = next_ms.chain(self.gates().next_ms()).min();
         let due = next_ms.map(|at_ms| at_ms - self.clock().now_ms());
         Ok(due.map_or(poll, |ms| {
             poll.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))

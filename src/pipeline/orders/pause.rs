@@ -31,6 +31,7 @@ impl<T: Transport> Dispatch<T> {
                 since_ms,
                 until_ms: for_ms.map(|ms| since_ms.saturating_add(ms)),
                 reason: None,
+                next_try_ms: None,
             };
             log.pause(&pause)?;
             let mut all = this.gates().all();

@@ -80,6 +80,9 @@ impl<T: Transport> Dispatch<T> {
         // Before the lanes are exchanged: where it fails nothing was.
         log.end_pauses(self.clock().now_ms())?;
         let pauses = log.pauses()?;
+        let spans = change.webhooks.iter().filter(|(webhook, _)| webhook.active);
+        let spans = spans.filter_map(|(w, _)| Some((w.name.clone(), w.auto_pause_ms?)));
+        log.pause_by_themselves(spans.collect())?;
         log.keep_bodies(change.retention.log_bodies);
         let lanes = self.exchange_lanes(log, change);
         self.heed_pauses(log, pauses);

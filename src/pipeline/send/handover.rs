@@ -148,6 +148,9 @@ impl<T: Transport> Dispatch<T> {
                 return Some((rows, bytes));
             }
         }
+        if let Some(rows) = state.probe_rows() {
+            return Some((rows, 1));
+        }
         state.refilled(open);
         None
     }
@@ -162,6 +165,8 @@ impl<T: Transport> Dispatch<T> {
         more: bool,
     ) {
         let mut state = lane.lock();
+        state.note_probe(dues.first().map(|due| due.id));
+        let more = more && state.takes_some();
         for due in dues {
             if state.target.is_some() && !state.holds(due.id) {
                 self.capacity.queue(due.body.len());

@@ -24,15 +24,19 @@ impl<T: Transport> Dispatch<T> {
     pub(crate) fn heed_pauses(&self, log: &LogGuard<'_>, pauses: Vec<Pause>) {
         let paused = pauses.into_iter().map(|p| (p.webhook.clone(), p));
         let paused: BTreeMap<_, _> = paused.collect();
-        let before = std::mem::replace(&mut *self.gates.0.lock(), paused.clone());
+        let before = self.gates.exchange(&paused);
         for (name, pause) in &paused {
             if let Some(lane) = self.lane(name) {
-                self.shut(log, &lane);
+                self.shut(log, &lane, pause);
             }
-            if before.get(name) != Some(pause) {
-                tell(pause);
-                // It may be the next that is over.
+            let known = before.get(name);
+            if known != Some(pause) {
+                // It may be the next that is over or tried.
                 self.calendar.wake();
+            }
+            let words = |pause: &Pause| (pause.since_ms, pause.until_ms, pause.reason.clone());
+            if known.map(words) != Some(words(pause)) {
+                tell(pause);
             }
         }
         for name in before.keys().filter(|name| !paused.contains_key(*name)) {
@@ -46,10 +50,27 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
-    fn shut(&self, log: &LogGuard<'_>, lane: &Lane<T::Endpoint>) {
+    /// Has the table read once more, soon: it has changed, and could not be read.
+    pub(crate) fn heed_later(&self) {
+        self.gates.make_stale();
+        self.calendar.wake();
+    }
+
+    /// Has a delivery tried of each webhook that paused itself and whose time for that has come.
+    pub(crate) fn ask_for_tries(&self) {
+        for name in self.gates.due_asks(self.clock.now_ms()) {
+            if let Some(lane) = self.lane(&name)
+                && lane.lock().want_probe()
+            {
+                self.calendar.list(&lane);
+            }
+        }
+    }
+
+    fn shut(&self, log: &LogGuard<'_>, lane: &Lane<T::Endpoint>, pause: &Pause) {
         let mut state = lane.lock();
         let before = state.queued_bytes();
-        state.shut(log);
+        state.shut(log, pause.next_try_ms.is_some());
         self.capacity.unqueue(before - state.queued_bytes());
     }
 
@@ -64,12 +85,23 @@ impl<T: Transport> Dispatch<T> {
 }
 
 fn tell(pause: &Pause) {
-    let until = pause.until_ms.map(utc);
-    tracing::info!(
-        webhook = &*pause.webhook,
-        since = utc(pause.since_ms),
-        until,
-        reason = pause.reason.as_deref(),
-        "paused: no attempt begins, and what comes waits"
-    );
+    let (since, until) = (utc(pause.since_ms), pause.until_ms.map(utc));
+    let (webhook, reason) = (&*pause.webhook, pause.reason.as_deref());
+    if pause.next_try_ms.is_some() {
+        tracing::warn!(
+            webhook,
+            since,
+            reason,
+            hint = "it is tried now and then, and goes on once an attempt succeeds; `webhooksd resume` ends it",
+            "paused itself: what comes waits"
+        );
+    } else {
+        tracing::info!(
+            webhook,
+            since,
+            until,
+            reason,
+            "paused: no attempt begins, and what comes waits"
+        );
+    }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::pacing::{UNANSWERED, UNHEARD};
+use super::probe::Probe;
 use super::target::Target;
 use crate::model::{Attempt, DeliveryId, Due};
 use crate::pipeline::shared::counters::Tally;
@@ -50,6 +51,7 @@ pub(super) struct State<E> {
     pub(super) bytes: usize,
     /// Whether the webhook is paused: see `gate`.
     pub(super) is_shut: bool,
+    pub(super) probe: Probe,
     held: HashSet<DeliveryId>,
     /// Where to say that one of those was let go of without a record.
     lost: Lost,
@@ -123,6 +125,7 @@ impl<E> Lane<E> {
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
             is_shut: false,
+            probe: Probe::No,
             held: HashSet::new(),
             lost,
             promised: (0, 0),
@@ -407,9 +410,12 @@ impl<E> State<E> {
     }
 
     fn list_if_low(&mut self) -> bool {
-        let now = self.queue.len() <= self.low_rows && !self.listed;
-        self.listed |= now;
-        now
+        self.queue.len() <= self.low_rows && self.list()
+    }
+
+    /// Puts it among those to be filled. True where it was not.
+    pub(super) fn list(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
     }
 }
 

@@ -17,6 +17,7 @@ mod lane;
 mod pacing;
 mod pending;
 mod permits;
+mod probe;
 mod results;
 mod room;
 mod schedule;

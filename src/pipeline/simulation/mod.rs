@@ -157,7 +157,12 @@ const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
 
 /// The same of [`world::pausing::WEEKS`].
-const PAUSING_KINDS: [&str; 3] = ["pause a webhook", "pauses by SQL", "resume webhooks"];
+const PAUSING_KINDS: [&str; 4] = [
+    "pause a webhook",
+    "pauses by SQL",
+    "resume webhooks",
+    "tries of webhooks that paused themselves",
+];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;

@@ -225,7 +225,7 @@ impl Process {
         let now_ms = self.clock.now_ms();
         let places = self.dispatch.capacity_in_use().permits < oracle.above_floor;
         let mut paused = oracle.person().paused();
-        paused.retain(|_, until_ms| until_ms.is_none_or(|until_ms| until_ms > now_ms));
+        paused.retain(|_, (until_ms, _)| until_ms.is_none_or(|until_ms| until_ms > now_ms));
         for row in oracle.person().pending() {
             let Some(lane) = self.dispatch.lane(&row.webhook) else {
                 continue;

@@ -28,6 +28,8 @@ pub(super) struct Subscriptions {
     pub(super) log_max_bytes: Option<u64>,
     /// Whose bodies stay.
     pub(super) log_bodies: Bodies,
+    /// After how many milliseconds its webhooks pause themselves.
+    pub(super) auto_pause_ms: Option<i64>,
     log_days: u32,
     outbox_days: u32,
 }
@@ -39,6 +41,7 @@ impl Subscriptions {
             max_in_flight: rng.size(1, 6),
             log_max_bytes: None,
             log_bodies: Bodies::All,
+            auto_pause_ms: None,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
         };
@@ -76,6 +79,13 @@ impl Subscriptions {
                     }
                 }
             }
+        }
+    }
+
+    /// Has every webhook pause itself, or none.
+    pub(super) fn pause_themselves(&mut self) {
+        for webhook in &mut self.webhooks {
+            webhook.auto_pause_ms = self.auto_pause_ms;
         }
     }
 

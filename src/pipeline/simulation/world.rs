@@ -152,20 +152,13 @@ pub(super) fn run(seed: u64) -> Run {
     }
 }
 
-/// The reads that there are for pauses alone.
-const PAUSES: [&str; 3] = [
-    "read which webhooks fail",
-    "look for pauses that are over",
-    "read which webhooks are paused",
-];
-
 impl Inject for Troubles {
     fn fails(&self, step: &'static str) -> Option<i32> {
         let trying = *self.trying.lock();
         if trying.in_thousand == 0 {
             return None;
         }
-        if !self.pausing && PAUSES.contains(&step) {
+        if !self.pausing && pausing::READS.contains(&step) {
             return None;
         }
         // The oracle may be in use by who looks at the log; then nothing fails.
@@ -241,7 +234,9 @@ impl World {
         let mut subscriptions = Subscriptions::any(&mut rng);
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
+        subscriptions.auto_pause_ms = pausing::auto_pause_ms(seed);
         lock(&oracle).bodies = subscriptions.log_bodies;
+        lock(&oracle).has_pauses = subscriptions.auto_pause_ms.is_some();
         Self {
             subscriptions,
             rng,
@@ -350,7 +345,9 @@ impl World {
         let pace = self.pace(kind);
         if kind == Kind::Peace {
             self.make_peace();
+            self.subscriptions.auto_pause_ms = None;
         }
+        self.subscriptions.pause_themselves();
         let started =
             Process::start(&self.files, &self.oracle, clock, &self.subscriptions, pace).await;
         let mut process = match started {
@@ -361,13 +358,7 @@ impl World {
             }
         };
         self.reload = false;
-        {
-            let mut oracle = lock(&self.oracle);
-            if kind == Kind::Peace {
-                oracle.person().resume_all();
-            }
-            oracle.heeds_all();
-        }
+        self.begin_pauses(kind);
         let begun_ms = lock(&self.oracle).mono_ms();
         let lasts = match kind {
             Kind::Busy => self.rng.from(20_000, 200_000),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{Act, World, webhook};
-use crate::model::Dialect;
+use super::world::{Act, START_MS, Seen, World, webhook};
+use crate::model::{Dialect, Webhook};
+
+const MINUTE: i64 = 60_000;
 
 async fn after(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -68,4 +70,77 @@ async fn a_pause_lasts_through_a_restart() {
     world.dispatch.resume_webhook("a").await.unwrap();
     world.settled().await;
     assert_eq!(world.seen().len(), 5);
+}
+
+/// Pauses itself after ten minutes.
+fn pausing() -> Vec<Webhook> {
+    let mut hook = webhook("a", Dialect::BoldCms);
+    hook.auto_pause_ms = Some(10 * MINUTE);
+    vec![hook]
+}
+
+/// Fails until then.
+fn until(well_ms: i64) -> impl Fn(&Seen, usize) -> Act + Send + Sync + 'static {
+    move |seen, _| {
+        Act::Answer(
+            if seen.at_ms < START_MS + well_ms {
+                500
+            } else {
+                200
+            },
+            0,
+        )
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_fails_pauses_itself_is_tried_and_goes_on_across_a_restart() {
+    const WELL: i64 = 5 * 60 * MINUTE;
+    let mut world = World::new(pausing(), until(WELL)).await;
+    world.admit(3).await;
+    after(11 * 60_000).await;
+    assert_eq!(world.seen().len(), 12, "three were given up");
+    world.admit(20).await;
+    after(30_000).await;
+    let begun = world.seen().len();
+    assert!((20..=32).contains(&begun), "{begun}");
+    let of = world.dispatch.gates().of("a").unwrap();
+    assert!(of.reason.unwrap().starts_with("auto_pause: all "));
+    assert_eq!(world.dispatch.capacity_in_use().queued_bytes, 0);
+    // After 1 min, 2 min, 4 min: one attempt each.
+    after(8 * 60_000).await;
+    assert_eq!(world.seen().len(), begun + 3);
+    let wreck = world.crash().await;
+    let world = wreck.restart(pausing(), until(WELL)).await;
+    // Some 19 min after the beginning it was tried last; then 8, 16, 32, 60, 60 and 60 min later.
+    after(4 * 60 * 60_000).await;
+    let times: Vec<i64> = world.times_ms().iter().map(|ms| ms / MINUTE).collect();
+    assert_eq!(times, [26, 42, 74, 134, 194, 254], "{times:?}");
+    world.settled().await;
+    let states = world.states().await;
+    assert!(
+        states
+            .iter()
+            .any(|(state, count)| state == "delivered" && *count >= 18),
+        "{states:?}"
+    );
+    assert!(world.dispatch.gates().of("a").is_none());
+    assert!(world.times_ms().iter().all(|ms| *ms < WELL + 61 * MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_that_passes_ends_a_webhooks_own_pause_and_no_other() {
+    let mut world = World::new(pausing(), until(11 * MINUTE + 20_000)).await;
+    world.admit(3).await;
+    after(11 * 60_000).await;
+    world.admit(20).await;
+    after(30_000).await;
+    assert!(world.dispatch.gates().of("a").is_some());
+    let tested = world.dispatch.test("a", None, None).await.unwrap();
+    assert!(tested.attempt.is_some());
+    assert!(world.dispatch.gates().of("a").is_none());
+    world.settled().await;
+    world.dispatch.pause_webhook("a", None).await.unwrap();
+    world.dispatch.test("a", None, None).await.unwrap();
+    assert!(world.dispatch.gates().of("a").is_some());
 }

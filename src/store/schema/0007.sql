@@ -17,3 +17,23 @@ CREATE TRIGGER pause_checked BEFORE INSERT ON pause BEGIN
   SELECT RAISE(ABORT, 'pause: no webhook has that name')
    WHERE NOT EXISTS (SELECT 1 FROM webhook WHERE name = NEW.webhook AND state <> 'removed');
 END;
+
+-- Of webhooks with `auto_pause`: since when every attempt failed, and how many did.
+CREATE TABLE streak (
+  webhook  TEXT PRIMARY KEY NOT NULL,
+  since    INTEGER NOT NULL,
+  failures INTEGER NOT NULL
+) WITHOUT ROWID;
+-- Pauses of webhooks that paused themselves: how many tries were made since, and when the next is.
+CREATE TABLE self_paused (
+  webhook TEXT PRIMARY KEY NOT NULL,
+  tries   INTEGER NOT NULL,
+  next_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER pause_replaced AFTER INSERT ON pause BEGIN
+  DELETE FROM self_paused WHERE webhook = NEW.webhook;
+END;
+CREATE TRIGGER pause_ended AFTER DELETE ON pause BEGIN
+  DELETE FROM self_paused WHERE webhook = OLD.webhook;
+  DELETE FROM streak WHERE webhook = OLD.webhook;
+END;

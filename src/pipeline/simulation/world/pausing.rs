@@ -2,23 +2,37 @@
 //!
 //! Only in [`WEEKS`]: all others are what they were. Chance is a stream of its own. The oracle holds that no
 //! attempt of a paused webhook begins, nor anything of it is in memory: at once after an order and after a
-//! start, and a poll after a row by SQL; and that what waited is sent once the pause is over.
+//! start, and a poll after a row by SQL; and that what waited is sent once the pause is over. In half of these
+//! weeks webhooks pause themselves, and are tried no sooner than the log says.
 
 use std::ops::Range;
 
 use super::super::oracle::Oracle;
 use super::super::process::{Process, lock};
 use super::super::rng::Rng;
-use super::{DAY_MS, HOUR_MS, MINUTE_MS, World};
+use super::{DAY_MS, HOUR_MS, Kind, MINUTE_MS, World};
 use crate::model::Clock;
 use crate::pipeline::OrderError;
 
 /// The seeds of such weeks.
 pub(in super::super) const WEEKS: Range<u64> = 8_000_000_000..14_000_000_000;
 
+/// The reads that there are for pauses alone.
+pub(super) const READS: [&str; 3] = [
+    "read which webhooks fail",
+    "look for pauses that are over",
+    "read which webhooks are paused",
+];
+
 /// The chance of such a week.
 pub(super) fn rng(seed: u64) -> Option<Rng> {
     WEEKS.contains(&seed).then(|| Rng::new(seed, 12))
+}
+
+/// After how many milliseconds webhooks pause themselves in such a week.
+pub(super) fn auto_pause_ms(seed: u64) -> Option<i64> {
+    let is_such = WEEKS.contains(&seed) && seed % 2 == 1;
+    is_such.then(|| *Rng::new(seed, 13).of(&[1_000, MINUTE_MS, HOUR_MS, DAY_MS]))
 }
 
 /// Since when a pause stands by monotonic time, and how long after that, and after the last trouble of the
@@ -37,6 +51,15 @@ enum Deed {
 }
 
 impl World {
+    /// A life begins: it heeds every row. In peace there is none.
+    pub(super) fn begin_pauses(&self, kind: Kind) {
+        let mut oracle = lock(&self.oracle);
+        if kind == Kind::Peace {
+            oracle.person().resume_all();
+        }
+        oracle.heeds_all();
+    }
+
     /// Sometimes somebody pauses a webhook, or resumes one.
     pub(super) async fn hold_back(&mut self, process: &Process, clock: &Clock) {
         let Some((name, deed, for_ms)) = self.pausing.as_mut().and_then(draw) else {
@@ -111,10 +134,12 @@ impl Oracle {
     }
 
     /// A start heeds every row from its begin.
-    pub(in super::super) fn heeds_all(&mut self) {
+    fn heeds_all(&mut self) {
         self.held.clear();
-        for name in self.person().paused().into_keys() {
-            self.holds_back(&name, 0);
+        for (name, (_, next_ms)) in self.person().paused() {
+            if next_ms.is_none() {
+                self.holds_back(&name, 0);
+            }
         }
     }
 
@@ -122,8 +147,32 @@ impl Oracle {
     fn is_standing(&self, name: &str) -> bool {
         let now_ms = self.clock.as_ref().map_or(0, |(clock, _)| clock.now_ms());
         self.held.contains_key(name)
-            && (self.person().paused().get(name))
-                .is_some_and(|until_ms| until_ms.is_none_or(|until_ms| until_ms > now_ms))
+            && (self.person().paused().get(name)).is_some_and(|(until_ms, next_ms)| {
+                next_ms.is_none() && until_ms.is_none_or(|until_ms| until_ms > now_ms)
+            })
+    }
+
+    /// An attempt of a delivery to that webhook begins: it is not paused, or is to be tried.
+    pub(in super::super) fn may_begin(&mut self, id: i64, to: &str) {
+        if self.has_pauses && self.is_tried_too_soon(to) {
+            self.broke(&format!("delivery {id} is sent, and {to} paused itself"));
+        }
+        if self.is_held(to) {
+            self.broke(&format!("delivery {id} is sent while {to} is paused"));
+        }
+    }
+
+    /// Whether that webhook has paused itself, and the time of the next try has not come. What a clock that was
+    /// set has made of that time is left out.
+    fn is_tried_too_soon(&mut self, name: &str) -> bool {
+        let paused = self.person().paused();
+        let Some((_, Some(next_ms))) = paused.get(name).copied() else {
+            return false;
+        };
+        self.count("tries of webhooks that paused themselves");
+        let now_ms = self.clock.as_ref().map_or(0, |(clock, _)| clock.now_ms());
+        let is_set = self.mono_ms() < self.disturbed_ms + HOUR_MS;
+        !is_set && now_ms < next_ms
     }
 
     /// Whether that webhook may begin nothing.
