@@ -23,6 +23,7 @@
 //! | `webhooksd_held_until_seconds` | until when the endpoint asked to wait by Retry-After by `webhook`, UNIX seconds; no sample where it did not |
 //! | `webhooksd_pending` | pending deliveries in the log by `webhook` |
 //! | `webhooksd_oldest_pending_seconds` | age of the pending delivery that is due first by `webhook` |
+//! | `webhooksd_webhook_paused` | 1 while the webhook is paused, by `webhook` |
 //! | `webhooksd_unrecorded` | results that wait for the log |
 //! | `webhooksd_log_commit_seconds` | summary (sum and count) of transactions of results |
 //! | `webhooksd_log_bytes` | the log's size, by `file`: `db`, `wal` |
@@ -123,6 +124,11 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "webhooksd_oldest_pending_seconds",
         "gauge",
         "Age of the pending delivery that is due first.",
+    ),
+    (
+        "webhooksd_webhook_paused",
+        "gauge",
+        "1 while the webhook is paused.",
     ),
     (
         "webhooksd_unrecorded",
@@ -269,6 +275,8 @@ fn of_webhooks(page: &mut Page, snapshot: &Snapshot) {
             let until = Thousandths(i128::from(until_ms));
             page.sample("webhooksd_held_until_seconds", "", &[label], until);
         }
+        let paused = u8::from(webhook.pause.is_some());
+        page.sample("webhooksd_webhook_paused", "", &[label], paused);
     }
 }
 
@@ -418,6 +426,7 @@ mod tests {
             batches: None,
             duration_us: 1_500_000,
             durations: (0..13).collect(),
+            pause: None,
         };
         let mut page = Page::default();
         let snapshot = Snapshot {
@@ -447,6 +456,7 @@ mod tests {
         let text = page.text();
         for line in [
             "webhooksd_start_time_seconds 1.5",
+            "webhooksd_webhook_paused{webhook=\"w\"} 0",
             "webhooksd_log_commit_seconds_sum 1.234567",
             "webhooksd_log_max_bytes 64000000",
             "webhooksd_log_deleted_early_total 10",

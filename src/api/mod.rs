@@ -2,7 +2,7 @@
 //!
 //! `server` is what all of them stand on. `serve` takes connections and keeps them within limits, `activity` says how long each may take,
 //! `route` finds what answers a request, `intake` reads events and `append` makes them durable,
-//! `order` passes on what people ask of the pipeline, `report` and `metrics` render how it is.
+//! `order` and `pause` pass on what people ask of the pipeline, `report` and `metrics` render how it is.
 //! `item` reads one event as the JSON that the socket and `emit -` take.
 //!
 //! Nothing here opens a listening socket or reads the configuration: the daemon does. Invariants: an
@@ -23,6 +23,7 @@ mod limits;
 mod lines;
 mod metrics;
 mod order;
+mod pause;
 mod redeliver;
 mod report;
 mod route;

@@ -81,6 +81,14 @@ impl Api {
                 let (_body, _permit) = self.order(request, activity).await?;
                 self.reload().await
             }
+            ["pause"] => {
+                let (body, _permit) = self.order(request, activity).await?;
+                self.pause(&body.bytes).await
+            }
+            ["resume"] => {
+                let (body, _permit) = self.order(request, activity).await?;
+                self.resume(&body.bytes).await
+            }
             ["redeliver"] => {
                 let (body, permit) = self.order(request, activity).await?;
                 self.redeliver(&body.bytes, activity, permit).await

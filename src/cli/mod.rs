@@ -18,6 +18,7 @@ mod listen;
 mod logs;
 mod man;
 mod matching;
+mod pause;
 mod receiver;
 mod redeliver;
 mod reload;
@@ -79,6 +80,8 @@ enum Command {
     Test(test::Arguments),
     Logs(logs::Arguments),
     Status(status::Arguments),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
     Redeliver(redeliver::Arguments),
     Cancel(cancel::Arguments),
     Replay(replay::Arguments),
@@ -133,6 +136,8 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Test(arguments) => test::test(&path()?, arguments),
         Command::Logs(arguments) => logs::logs(&path()?, arguments),
         Command::Status(arguments) => status::status(&path()?, arguments),
+        Command::Pause(arguments) => pause::pause(&path()?, arguments),
+        Command::Resume(arguments) => pause::resume(&path()?, arguments),
         Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),
         Command::Cancel(arguments) => cancel::cancel(&path()?, arguments),
         Command::Replay(arguments) => replay::replay(&path()?, arguments),

@@ -147,7 +147,7 @@ fn sql(arguments: &Arguments, now_ms: i64) -> String {
 }
 
 /// A word for the shell.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if word.chars().all(plain) {
         text::line(word)

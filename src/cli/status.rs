@@ -66,7 +66,9 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
     last_success, last_failure, last_error
     hour              {attempts, failures, success_rate (0 to 1, null without attempts), p50_ms, p99_ms}
     hours             24 of {attempts, failures}, the oldest first, the last is the one that runs
-    given_up          deliveries given up in the last hour and not sent again, counted up to 1,000";
+    given_up          deliveries given up in the last hour and not sent again, counted up to 1,000
+    paused_since, paused_until, paused_reason
+                      of its pause; all null where it is not paused, paused_until where it is until resumed";
 
 fn concat_help() -> String {
     format!("{EXAMPLES}\n\n{SHAPE}")

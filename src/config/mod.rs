@@ -23,6 +23,7 @@ mod section;
 mod sections;
 mod size;
 mod source;
+mod span;
 #[cfg(test)]
 mod tests;
 mod unclosed;

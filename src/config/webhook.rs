@@ -14,7 +14,7 @@ use super::diagnostic::Findings;
 use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
-use super::{SecretsWanted, Surroundings, batch, headers, rules, secret, url};
+use super::{SecretsWanted, Surroundings, batch, headers, rules, secret, span, url};
 
 /// The longest name: it is a label of metrics and a column of tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -69,6 +69,7 @@ impl Reading<'_> {
         let ca = self.authority(section, found);
         let headers = headers::read(section, found);
         let batch = batch::read(section, dialect, &headers, found);
+        let auto_pause_ms = span::read(section, "auto_pause", found);
         let dialect = dialect?;
         Some(Webhook {
             name: name?.into(),
@@ -86,6 +87,7 @@ impl Reading<'_> {
             headers,
             batch,
             max_attempts,
+            auto_pause_ms,
         })
     }
 

@@ -244,6 +244,13 @@ impl Attempt {
         }
     }
 
+    /// Whether it is counted for the POST that it was a part of: one of several is.
+    #[must_use]
+    pub fn stands_for_its_post(&self) -> bool {
+        let posted = self.posted.as_ref();
+        posted.is_none_or(|posted| posted.batch.members.first() == Some(&self.due.id))
+    }
+
     /// The wire contract it was made with.
     #[must_use]
     pub fn dialect(&self) -> Dialect {

@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 24] = [
+pub const TRANSACTIONS: [&str; 26] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -18,6 +18,8 @@ pub const TRANSACTIONS: [&str; 24] = [
     "write the roll-up",
     "start the WAL over",
     "redeliver",
+    "pause a webhook",
+    "resume webhooks",
     "begin a replay",
     "replay events",
     "finish a replay",

@@ -149,6 +149,8 @@ pub struct Webhook {
     pub batch: Option<BatchRule>,
     /// How many sends `bold-factory` makes in all. The other dialects do not read it.
     pub max_attempts: u32,
+    /// It pauses itself where every attempt failed for so many milliseconds; `None`: it does not.
+    pub auto_pause_ms: Option<i64>,
 }
 
 impl fmt::Debug for Webhook {
@@ -227,6 +229,7 @@ impl Webhook {
             headers: Vec::new(),
             batch: None,
             max_attempts: 10,
+            auto_pause_ms: None,
         }
     }
 }

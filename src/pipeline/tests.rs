@@ -9,6 +9,7 @@ mod halfway;
 mod held;
 mod identity;
 mod pace;
+mod pauses;
 mod putback;
 mod retention;
 mod schedule;

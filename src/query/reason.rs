@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::known::Known;
 use crate::dialect::sends;
 use crate::filter;
-use crate::model::{Dialect, EventId, Rate, Unwanted, Webhook};
+use crate::model::{Dialect, EventId, Pause, Rate, Unwanted, Webhook};
 use crate::outbox::Row;
 use crate::store::{Count, DeliveryTrace, WebhookRow};
 
@@ -34,6 +34,8 @@ pub(crate) enum Fate {
         sends: Option<u32>,
         /// What it waits for, where that is more than its time.
         waits: Option<Wait>,
+        /// Why it is not sent though it is pending: the webhook is paused, or was until then.
+        pause: Option<Pause>,
     },
     /// There is none.
     NotSent(Reason),
@@ -117,6 +119,7 @@ pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
                 trace: Box::new(delivery.clone()),
                 sends: sends_of(delivery, webhook),
                 waits: None,
+                pause: pause_of(delivery, known),
             },
             None => Fate::NotSent(why_not(webhook, known)),
         };
@@ -135,9 +138,16 @@ pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
             trace: Box::new(delivery.clone()),
             sends: None,
             waits: None,
+            pause: pause_of(delivery, known),
         },
     }));
     all
+}
+
+fn pause_of(delivery: &DeliveryTrace, known: &Known) -> Option<Pause> {
+    let mut pauses = known.trace.pauses.iter();
+    let pause = pauses.find(|pause| *pause.webhook == *delivery.webhook);
+    pause.filter(|_| delivery.state == "pending").cloned()
 }
 
 fn sends_of(delivery: &DeliveryTrace, webhook: &Webhook) -> Option<u32> {

@@ -14,7 +14,7 @@ use super::about::About;
 use super::files::{Files, Pending, Reading};
 use crate::model::clock::utc;
 use crate::model::{EventId, Rate, Webhook};
-use crate::pipeline::{Dispatch, Snapshot};
+use crate::pipeline::{Dispatch, Snapshot, WebhookSnapshot};
 use crate::transport::Transport;
 
 /// The version of the JSON.
@@ -146,6 +146,35 @@ pub(crate) struct WebhookStatus {
     /// Until when its endpoint asked to wait, ISO 8601, where that is not over.
     #[serde(default)]
     pub held_until: Option<String>,
+    /// Since when it is paused, ISO 8601; `None`: it is not.
+    #[serde(default)]
+    pub paused_since: Option<String>,
+    /// When the pause ends by itself, ISO 8601; `None`: it does not.
+    #[serde(default)]
+    pub paused_until: Option<String>,
+    /// Why, where somebody said so.
+    #[serde(default)]
+    pub paused_reason: Option<String>,
+}
+
+impl WebhookStatus {
+    fn of(name: &str, active: bool, lane: Option<&WebhookSnapshot>, pending: Option<i64>) -> Self {
+        let pause = lane.and_then(|lane| lane.pause.as_ref());
+        Self {
+            name: name.to_owned(),
+            active,
+            in_flight: lane.map_or(0, |lane| lane.in_flight),
+            queued: lane.map_or(0, |lane| lane.queued),
+            pending,
+            max_per_second: lane.and_then(|lane| lane.max_per_second),
+            held_until: lane.and_then(|lane| lane.held_until_ms).map(utc),
+            paused_since: pause.map(|pause| utc(pause.since_ms)),
+            paused_until: pause.and_then(|pause| pause.until_ms).map(utc),
+            paused_reason: pause
+                .and_then(|pause| pause.reason.as_deref())
+                .map(str::to_owned),
+        }
+    }
 }
 
 impl Health {
@@ -251,34 +280,21 @@ fn webhooks(
         .map(|webhook| {
             let lane = lanes.remove(&*webhook.name);
             WebhookStatus {
-                name: webhook.name.to_string(),
-                active: webhook.active,
-                in_flight: lane.map_or(0, |lane| lane.in_flight),
-                queued: lane.map_or(0, |lane| lane.queued),
-                pending: pending(&webhook.name),
                 max_per_second: webhook.max_per_second.map(Rate::per_second),
-                held_until: lane.and_then(|lane| lane.held_until_ms).map(utc),
+                ..WebhookStatus::of(&webhook.name, webhook.active, lane, pending(&webhook.name))
             }
         })
         .collect();
     let gone = pipeline.webhooks.iter();
     let gone = gone.filter(|lane| lane.in_flight > 0 && lanes.contains_key(&*lane.name));
-    all.extend(gone.map(|lane| WebhookStatus {
-        name: lane.name.to_string(),
-        active: false,
-        in_flight: lane.in_flight,
-        queued: lane.queued,
-        pending: pending(&lane.name),
-        max_per_second: None,
-        held_until: None,
-    }));
+    let gone = gone.map(|l| WebhookStatus::of(&l.name, false, Some(l), pending(&l.name)));
+    all.extend(gone);
     all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::WebhookSnapshot;
 
     fn lane(name: &str, in_flight: usize) -> WebhookSnapshot {
         WebhookSnapshot {

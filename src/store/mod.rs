@@ -32,6 +32,7 @@ mod next;
 mod owed;
 mod park;
 mod passes;
+mod pause;
 #[cfg(test)]
 pub(crate) mod person;
 mod place;
@@ -42,6 +43,7 @@ mod retain;
 mod rollup;
 mod rows;
 mod schema;
+mod streak;
 mod summary;
 mod tally;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! A connection of its own, so that the daemon learns of its commits as it learns of anybody's.
 //! Nothing here is part of the product, and nothing fails on purpose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -221,6 +221,34 @@ impl Person {
                                            WHERE d.delivery_id = a.delivery_id AND d.outcome IN (1, 3)))";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         statement.query_row([], |row| row.get(0)).unwrap()
+    }
+
+    /// `INSERT INTO pause`, by the simulated clock. Whether the log knows the webhook.
+    pub(crate) fn pause(&self, webhook: &str, since_ms: i64, until_ms: Option<i64>) -> bool {
+        let sql = "INSERT INTO pause (webhook, since, until) VALUES (?1, ?2, ?3)";
+        self.0
+            .execute(sql, params![webhook, since_ms, until_ms])
+            .is_ok()
+    }
+
+    /// `DELETE FROM pause`. Whether there was one.
+    pub(crate) fn resume(&self, webhook: &str) -> bool {
+        let sql = "DELETE FROM pause WHERE webhook = ?1";
+        self.0.execute(sql, [webhook]).unwrap() > 0
+    }
+
+    /// The same of all.
+    pub(crate) fn resume_all(&self) {
+        self.0.execute("DELETE FROM pause", []).unwrap();
+    }
+
+    /// The rows of `pause` by the webhook's name: until when; and when the next try is of one that paused itself.
+    pub(crate) fn paused(&self) -> BTreeMap<String, (Option<i64>, Option<i64>)> {
+        let sql = "SELECT p.webhook, p.until, s.next_at FROM pause p LEFT JOIN self_paused s USING (webhook)";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+        let rows = statement.query_map([], row).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     /// `INSERT INTO redelivery`, by the simulated clock. Returns the new delivery.

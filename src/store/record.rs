@@ -15,6 +15,7 @@ use super::bodies::{forget, keeps_answer};
 use super::books::Books;
 use super::headers::share_answer;
 use super::rows::{self, Insert, Values};
+use super::streak::Streaks;
 use super::texts::Cell;
 use super::{Error, Store, held, next, words};
 use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, SentHeaders, Verdict};
@@ -52,14 +53,10 @@ impl Store {
     /// The log can't be written: then none of them is in it, and the deliveries are still pending.
     pub fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
         let bodies = self.bodies;
-        let last_id = self.transact_by_heart("record attempts", |t, books| {
-            let again = settle(t, attempts)?;
-            batch::settle(t, attempts)?;
-            let last_id = insert(t, (&mut *books, bodies), attempts, &again)?;
-            forget(t, bodies, attempts)?;
-            held::note(t, books, attempts)?;
-            Ok(last_id)
-        })?;
+        let mut streaks = std::mem::take(&mut self.streaks);
+        let recorded = self.record_with(bodies, &mut streaks, attempts);
+        self.streaks = streaks;
+        let last_id = recorded?;
         for attempt in attempts {
             self.tally.add(
                 &attempt.due.webhook,
@@ -72,6 +69,34 @@ impl Store {
         self.tally.counted_to(last_id);
         Ok(())
     }
+
+    fn record_with(
+        &mut self,
+        bodies: Bodies,
+        streaks: &mut Streaks,
+        attempts: &[Attempt],
+    ) -> Result<AttemptId, Error> {
+        self.transact_by_heart("record attempts", |t, books| {
+            let again = settle(t, attempts)?;
+            batch::settle(t, attempts)?;
+            let last_id = insert(t, (&mut *books, bodies), attempts, &again)?;
+            forget(t, bodies, attempts)?;
+            held::note(t, books, attempts)?;
+            for attempt in attempts {
+                // A POST of several that fails is one failure.
+                if streaks.concerns(attempt)
+                    && (attempt.stands_for_its_post() || is_delivered(attempt))
+                {
+                    streaks.note(t, attempt)?;
+                }
+            }
+            Ok(last_id)
+        })
+    }
+}
+
+fn is_delivered(attempt: &Attempt) -> bool {
+    attempt.verdict == Verdict::Delivered
 }
 
 /// Returns the id of the last row. `again`: what was delivered before.

@@ -12,6 +12,7 @@ use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
 use super::lost::Lost;
 use super::passes::{ClampPass, EarlyPass, SweepPass};
+use super::streak::Streaks;
 use super::tally::Tally;
 use super::wal::WalBounds;
 use super::{create, schema};
@@ -40,6 +41,8 @@ pub struct Store {
     pub(super) sweep: SweepPass,
     /// Where the look for what goes early goes on.
     pub(super) early: EarlyPass,
+    /// Who fails, and pauses itself.
+    pub(super) streaks: Streaks,
     /// Whose bodies stay.
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
@@ -74,6 +77,7 @@ impl Store {
             clamp: ClampPass::default(),
             sweep: SweepPass::default(),
             early: EarlyPass::default(),
+            streaks: Streaks::default(),
             bodies: Bodies::default(),
             wal: WalBounds::default(),
         };

@@ -192,6 +192,7 @@ fn the_log_schema_is_sql_that_makes_the_views() {
         "delivery",
         "rejected",
         "redelivery",
+        "pause",
     ] {
         let sql = format!("SELECT count(*) FROM {view}");
         let count: i64 = empty.query_row(&sql, [], |row| row.get(0)).unwrap();

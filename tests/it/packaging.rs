@@ -55,6 +55,9 @@ fn the_manual_page_of_the_log_has_every_column_and_no_other() {
 #[test]
 fn the_recipes_of_the_manual_page_run() {
     let log = log();
+    let webhook = "INSERT INTO webhook (name, state, created_at, since, generation, after_event_id)
+      VALUES ('search-index', 'active', 0, 0, 0, 0)";
+    log.execute(webhook, ()).unwrap();
     let blocks = PAGE.split("\n.Bd -literal -offset indent\n").skip(1);
     let recipes: Vec<&str> = blocks.map(|b| b.split("\n.Ed").next().unwrap()).collect();
     assert!(recipes.len() >= 8, "{recipes:?}");

@@ -54,7 +54,7 @@ const BLOCKS: [(&str, &str, usize); 17] = [
 const SOCKET: &str = "The socket";
 
 /// Recipes for the log.
-const RECIPES: usize = 7;
+const RECIPES: usize = 8;
 
 /// A program with its words, in a folder, with `webhooksd` in the path.
 fn command(folder: &Path, words: &[&str]) -> Command {
@@ -434,7 +434,7 @@ fn the_recipes_for_the_log_find_what_there_is() {
     }
     let recipes = under(LOG, "sql");
     let (insert, select): (Vec<_>, Vec<_>) = recipes.iter().partition(|r| r.starts_with("INSERT"));
-    assert_eq!((insert.len(), select.len()), (1, RECIPES - 1));
+    assert_eq!((insert.len(), select.len()), (2, RECIPES - 2));
     // What each recipe must show, in the order of the page.
     let shows = [
         vec!["story-approve", "warehouse", "|503|", "|200|"],
@@ -460,6 +460,9 @@ fn the_recipes_for_the_log_find_what_there_is() {
             }
         }
     }
+    // A pause, which ends with the last of its statements.
+    sqlite(&world.path("log.db"), insert[1]).unwrap();
+    assert_eq!(world.number("SELECT count(*) FROM pause"), 0);
     status.store(200, Ordering::SeqCst);
     sqlite(&world.path("log.db"), insert[0]).unwrap();
     let again = changing.wait(2, SOON);

@@ -2,6 +2,7 @@
 
 use super::super::screen::Look;
 use super::super::{text, when};
+use crate::model::Pause;
 use crate::model::clock::utc;
 use crate::query::{Fate, OfWebhook, Reason, Wait};
 use crate::store::DeliveryTrace;
@@ -9,10 +10,19 @@ use crate::store::DeliveryTrace;
 /// The words, as they were written by others in part, and how they look.
 pub(super) fn of(webhook: &OfWebhook, now_ms: i64) -> (String, Look) {
     let (mut words, look) = match &webhook.fate {
+        Fate::Delivery { trace, pause, .. }
+            if pause.as_ref().is_some_and(|pause| !pause.is_over(now_ms)) =>
+        {
+            let pause = pause
+                .as_ref()
+                .map_or_else(String::new, |pause| paused(pause, trace));
+            (pause, Look::Warning)
+        }
         Fate::Delivery {
             trace,
             sends,
             waits,
+            ..
         } => done(trace, (*sends, waits.as_ref()), now_ms),
         Fate::NotSent(reason) => not_sent(reason),
     };
@@ -101,6 +111,21 @@ fn waiting(waits: &Wait, now_ms: i64) -> String {
             format!("waits for its pace: {count}{more} before it, {rate} a second")
         }
     }
+}
+
+/// What a delivery waits for whose webhook is paused.
+fn paused(pause: &Pause, delivery: &DeliveryTrace) -> String {
+    let until = pause.until_ms.map_or_else(
+        || format!("`webhooksd resume {}` sends it", pause.webhook),
+        |until_ms| format!("until {}", utc(until_ms)),
+    );
+    let reason = pause.reason.as_ref();
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let next = delivery.attempts + 1;
+    format!(
+        "pending, attempt {next}: the webhook is paused since {}{reason}, {until}",
+        utc(pause.since_ms)
+    )
 }
 
 fn not_sent(reason: &Reason) -> (String, Look) {

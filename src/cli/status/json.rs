@@ -54,6 +54,9 @@ struct Webhook<'a> {
     day: Day,
     hours: Vec<Counts>,
     given_up: i64,
+    paused_since: Option<String>,
+    paused_until: Option<String>,
+    paused_reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -143,6 +146,7 @@ fn of_webhook(
         attempts: hour.attempts,
         failures: hour.failures,
     });
+    let pause = webhook.pause.as_ref();
     Webhook {
         name: &webhook.name,
         state: &webhook.state,
@@ -170,5 +174,8 @@ fn of_webhook(
         },
         hours: hours.collect(),
         given_up: webhook.given_up,
+        paused_since: pause.map(|pause| utc(pause.since_ms)),
+        paused_until: pause.and_then(|pause| pause.until_ms).map(utc),
+        paused_reason: pause.and_then(|pause| pause.reason.as_deref()),
     }
 }

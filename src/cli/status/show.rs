@@ -9,7 +9,8 @@ use super::super::screen::{Look, Screen};
 use super::super::when::asked_to_wait;
 use super::super::{spark, text, when};
 use super::found::{Daemon, Status};
-use crate::model::bytes;
+use crate::model::clock::utc;
+use crate::model::{Pause, bytes};
 use crate::query;
 use crate::store::{Lately, WebhookHealth};
 
@@ -120,6 +121,7 @@ fn webhook(
     let name = screen.paint(&health.name, Look::Bold);
     let state = match (&*health.state, health.is_failing()) {
         (_, true) => screen.paint("FAILING", Look::Bad),
+        ("active", _) if health.pause.is_some() => screen.paint("paused", Look::Warning),
         ("active", _) => screen.paint("active", Look::Good),
         (query::NEW, _) => screen.paint("new: the daemon does not know it yet", Look::Dim),
         (other, _) => screen.paint(other, Look::Dim),
@@ -157,6 +159,21 @@ fn counted(count: usize) -> String {
     text::grouped(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
+/// What is said of a pause.
+fn paused(pause: &Pause, now_ms: i64) -> String {
+    let mut words = format!("paused since {}", when::from_now(pause.since_ms, now_ms));
+    if let Some(until_ms) = pause.until_ms {
+        words.push_str(&format!(", until {}", utc(until_ms)));
+    }
+    if let Some(next_ms) = pause.next_try_ms {
+        words.push_str(&format!(", next try {}", when::from_now(next_ms, now_ms)));
+    }
+    if let Some(reason) = &pause.reason {
+        words.push_str(&format!(": {}", text::line(reason)));
+    }
+    words
+}
+
 /// What is said of a webhook, in order.
 fn pieces(
     health: &WebhookHealth,
@@ -165,10 +182,11 @@ fn pieces(
 ) -> Vec<String> {
     let more = if health.pending.more { "+" } else { "" };
     let in_flight = in_flight.map_or_else(|| "-".to_owned(), counted);
-    let mut pieces = vec![
+    let mut pieces = Vec::from_iter(health.pause.as_ref().map(|pause| paused(pause, now_ms)));
+    pieces.extend([
         format!("pending {}{more}", text::grouped(health.pending.count)),
         format!("in flight {in_flight}"),
-    ];
+    ]);
     if let Some(rate) = rate {
         pieces.push(format!("at most {rate} a second"));
     }

@@ -77,6 +77,7 @@ impl<T: Transport> Dispatch<T> {
             if let Err(error) = log.record(&batch) {
                 return Err((error, batch));
             }
+            this.heed_recorded(&mut log);
             this.counters().committed(micros(begun.elapsed()));
             // Nearly always there are none, and this is nothing.
             let mut cancelled: HashSet<DeliveryId> = HashSet::new();

@@ -3,7 +3,7 @@
 //! The calendar has at most a few entries for each webhook, however many retries wait: the earliest
 //! due time that is known. When it comes, the rows due by then are read in order of their due time,
 //! and the next entry is looked up. The loop sleeps until the next entry, a lane that runs low, or
-//! its poll, which is also when it sees what others wrote into the log (a redelivery by SQL) and
+//! its poll, which is also when it sees what others wrote into the log (a redelivery, a pause by SQL) and
 //! whether the wall clock was stepped.
 
 use std::sync::Arc;
@@ -93,6 +93,11 @@ impl<T: Transport> Dispatch<T> {
             self.look_around(seen).await?;
             *poll_at = self.clock().instant() + self.running().pace().poll;
         }
+        if self.is_pause_due() {
+            self.with_store(|this, log| this.look_at_pauses(log, false))
+                .await?;
+        }
+        self.ask_for_tries();
         let mut low = self.lanes_to_fill().into_iter();
         while let Some(lane) = low.next() {
             if let Err(error) = self.fill_from_log(&lane).await {
@@ -102,9 +107,9 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         let poll = poll_at.saturating_duration_since(self.clock().instant());
-        let due = self
-            .next_due_ms()
-            .map(|at_ms| at_ms - self.clock().now_ms());
+        let next_ms = self.next_due_ms().into_iter();
+        let next_ms = next_ms.chain(self.gates().next_ms()).min();
+        let due = next_ms.map(|at_ms| at_ms - self.clock().now_ms());
         Ok(due.map_or(poll, |ms| {
             poll.min(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
         }))
@@ -151,8 +156,10 @@ impl<T: Transport> Dispatch<T> {
         let last = seen.redelivery;
         let look = std::mem::replace(&mut seen.unsure, true);
         let found = self
-            .with_store(move |_, store| {
-                if !store.changed()? && !look {
+            .with_store(move |this, store| {
+                let changed = store.changed()? || look;
+                this.look_at_pauses(store, changed)?;
+                if !changed {
                     return Ok((last, Vec::new()));
                 }
                 store.redelivered_since(last)

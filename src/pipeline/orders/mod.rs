@@ -5,6 +5,7 @@
 mod cancel;
 mod chunks;
 mod error;
+mod pause;
 mod redeliver;
 mod reload;
 mod replay;

@@ -77,9 +77,17 @@ impl<T: Transport> Dispatch<T> {
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
         log.register(&registered, self.clock().now_ms())?;
+        // Before the lanes are exchanged: where it fails nothing was.
+        log.end_pauses(self.clock().now_ms())?;
+        let pauses = log.pauses()?;
+        let spans = change.webhooks.iter().filter(|(webhook, _)| webhook.active);
+        let spans = spans.filter_map(|(w, _)| Some((w.name.clone(), w.auto_pause_ms?)));
+        log.pause_by_themselves(spans.collect())?;
         log.keep_bodies(change.retention.log_bodies);
         let held = log.held(self.clock().now_ms())?;
-        Ok(self.exchange_lanes(log, change, &held))
+        let lanes = self.exchange_lanes(log, change, &held);
+        self.heed_pauses(log, pauses);
+        Ok(lanes)
     }
 
     /// The names that have pending deliveries and get nothing by today's configuration.

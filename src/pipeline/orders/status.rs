@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::Rate;
+use crate::model::{Pause, Rate};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Heartbeat;
 use crate::transport::Transport;
@@ -54,6 +54,8 @@ pub struct WebhookSnapshot {
     /// then those above.
     /// Not cumulative.
     pub durations: Vec<u64>,
+    /// Its pause, where it is paused.
+    pub pause: Option<Pause>,
 }
 
 /// The pipeline, as it is now. Counts are since the start.
@@ -102,7 +104,7 @@ impl<T: Transport> Dispatch<T> {
         let (lanes, now_ms) = (self.all_lanes(), self.clock().now_ms());
         let mut webhooks: Vec<_> = lanes
             .iter()
-            .filter_map(|lane| of_lane(lane, now_ms))
+            .filter_map(|lane| self.of_lane(lane, now_ms))
             .collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
         Snapshot {
@@ -172,27 +174,28 @@ impl<T: Transport> Dispatch<T> {
             of("append", &counters.append, counters.append_is_busy()),
         ]
     }
-}
 
-/// `None` where the lane is only there for what it knows of requests before.
-fn of_lane<E>(lane: &Lane<E>, now_ms: i64) -> Option<WebhookSnapshot> {
-    let (load, tally) = (lane.load_at(now_ms), lane.tally());
-    if load.limit.is_none() && load.is_idle {
-        return None;
+    /// `None` where the lane is only there for what it knows of requests before.
+    fn of_lane(&self, lane: &Lane<T::Endpoint>, now_ms: i64) -> Option<WebhookSnapshot> {
+        let (load, tally) = (lane.load_at(now_ms), lane.tally());
+        if load.limit.is_none() && load.is_idle {
+            return None;
+        }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Some(WebhookSnapshot {
+            name: lane.name().clone(),
+            active: load.limit.is_some(),
+            in_flight: load.in_flight,
+            queued: load.queued,
+            max_per_second: load.rate.map(Rate::per_second),
+            held_until_ms: load.held_until_ms,
+            delivered: count(&tally.delivered),
+            retried: count(&tally.retried),
+            failed: count(&tally.failed),
+            batches: load.is_batched.then(|| count(&tally.batches)),
+            duration_us: count(&tally.duration_us),
+            durations: tally.buckets.iter().map(count).collect(),
+            pause: self.gates().of(lane.name()),
+        })
     }
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    Some(WebhookSnapshot {
-        name: lane.name().clone(),
-        active: load.limit.is_some(),
-        in_flight: load.in_flight,
-        queued: load.queued,
-        max_per_second: load.rate.map(Rate::per_second),
-        held_until_ms: load.held_until_ms,
-        delivered: count(&tally.delivered),
-        retried: count(&tally.retried),
-        failed: count(&tally.failed),
-        batches: load.is_batched.then(|| count(&tally.batches)),
-        duration_us: count(&tally.duration_us),
-        durations: tally.buckets.iter().map(count).collect(),
-    })
 }

@@ -39,6 +39,11 @@ impl<E> Calendar<E> {
         self.changed.notify_one();
     }
 
+    /// Has the times looked at anew: another one than an entry may be the next.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     /// Asks for a lane to be filled from the log.
     pub(crate) fn list(&self, lane: &Arc<Lane<E>>) {
         self.low.lock().push(lane.clone());

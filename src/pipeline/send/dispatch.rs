@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::calendar::Calendar;
 use super::capacity::Capacity;
+use super::gate::Gates;
 use super::lane::{Lane, QUEUE_ROWS};
 use super::results::Results;
 use crate::dialect::longest_attempt;
@@ -41,6 +42,7 @@ pub struct Dispatch<T: Transport> {
     pub(super) calendar: Calendar<T::Endpoint>,
     pub(super) capacity: Capacity<Arc<Lane<T::Endpoint>>>,
     pub(super) results: Results,
+    pub(super) gates: Gates,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -65,6 +67,7 @@ impl<T: Transport> Dispatch<T> {
             calendar: Calendar::default(),
             capacity: Capacity::new(bounds),
             results: Results::new(bounds),
+            gates: Gates::default(),
         })
     }
 

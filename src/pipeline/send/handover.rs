@@ -146,12 +146,15 @@ impl<T: Transport> Dispatch<T> {
         lane: &Lane<T::Endpoint>,
     ) -> Option<(usize, usize)> {
         let mut state = lane.lock();
-        let open = state.target.is_some();
+        let open = state.takes_some();
         if open {
             let (rows, bytes) = state.room(self.capacity.queue_share());
             if rows > 0 && bytes > 0 {
                 return Some((rows, bytes));
             }
+        }
+        if let Some(rows) = state.probe_rows() {
+            return Some((rows, 1));
         }
         state.refilled(open);
         None
@@ -167,6 +170,8 @@ impl<T: Transport> Dispatch<T> {
         more: bool,
     ) {
         let mut state = lane.lock();
+        state.note_probe(dues.first().map(|due| due.id));
+        let more = more && state.takes_some();
         for due in dues {
             if state.target.is_some() && !state.holds(due.id) {
                 self.capacity.queue(due.body.len());

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::pace::{Opens, Spacing};
 use super::pacing::{UNANSWERED, UNHEARD};
+use super::probe::Probe;
 use super::target::Target;
 use crate::model::{Attempt, Clock, DeliveryId, Due, Rate, Trigger};
 use crate::pipeline::shared::counters::Tally;
@@ -49,10 +50,13 @@ pub(crate) struct Lane<E> {
 pub(super) struct State<E> {
     /// `None` once the webhook is inactive or has left the configuration.
     pub(super) target: Option<Arc<Target<E>>>,
-    queue: VecDeque<Due>,
+    pub(super) queue: VecDeque<Due>,
     /// The most rows in it.
     queue_rows: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
+    /// Whether the webhook is paused: see `gate`.
+    pub(super) is_shut: bool,
+    pub(super) probe: Probe,
     held: HashSet<DeliveryId>,
     /// Those of them that were cancelled by order while a worker had them: not sent, unless they are already.
     withdrawn: HashSet<DeliveryId>,
@@ -69,7 +73,7 @@ pub(super) struct State<E> {
     /// Whether the next delivery waited for bytes in flight: whoever lands looks again.
     waits_for_bytes: bool,
     /// Whether the log may hold due rows that are not in memory.
-    log_has_more: bool,
+    pub(super) log_has_more: bool,
     /// Whether the lane is on the list of those to be filled again.
     listed: bool,
     /// The lane is listed when its queue is no longer than this: half of what it had when it could
@@ -84,7 +88,7 @@ pub(super) struct State<E> {
     /// Deliveries taken so far, for the intake to see whether the lane moves.
     pub(super) taken: u64,
     /// The earliest later due time in the log that the calendar has an entry for.
-    next_due_ms: Option<i64>,
+    pub(super) next_due_ms: Option<i64>,
     /// How often the lane was closed. What was taken before a close was cancelled with the rest.
     closed: u32,
     /// When the next request may begin.
@@ -138,6 +142,8 @@ impl<E> Lane<E> {
             queue: VecDeque::new(),
             queue_rows: bounds.of(QUEUE_ROWS),
             bytes: 0,
+            is_shut: false,
+            probe: Probe::No,
             held: HashSet::new(),
             withdrawn: HashSet::new(),
             lost,
@@ -254,7 +260,7 @@ impl<E> State<E> {
     pub(super) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
         let rows = self.queue.len() + self.promised.0;
         let full = rows >= self.queue_rows || self.bytes + self.promised.1 >= most_bytes;
-        if self.target.is_none() || self.log_has_more || self.overflows || full && rows > 0 {
+        if !self.takes_some() || self.log_has_more || self.overflows || full && rows > 0 {
             self.overflows = true;
             return false;
         }
@@ -272,7 +278,7 @@ impl<E> State<E> {
     /// Takes note that a delivery was left in the log. True when the lane has become one to be filled
     /// again.
     pub(super) fn left(&mut self) -> bool {
-        if self.target.is_none() {
+        if !self.takes_some() {
             return false;
         }
         if !self.log_has_more {
@@ -298,9 +304,10 @@ impl<E> State<E> {
 
     /// Puts back what could not be tried by a fault of our own, and returns how many bytes of it are queued: not
     /// those that were cancelled by order, and none where the lane was closed meanwhile, though it may be open
-    /// again: then the log alone knows what it is now.
+    /// again, or is paused: then the log alone knows what it is now.
     pub(super) fn put_back(&mut self, taken: Leased<E>) -> usize {
-        if self.target.is_none() || taken.closed != self.closed {
+        let is_open = self.target.is_some() && taken.closed == self.closed;
+        if !is_open || !self.lets_pass(&taken.due) {
             self.lose_all(&taken);
             return 0;
         }
@@ -322,26 +329,30 @@ impl<E> State<E> {
     }
 
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
-    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be. And false where
-    /// it was cancelled by order.
+    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be; where the webhook is
+    /// paused; or where it was cancelled by order.
     pub(super) fn renew(&self, taken: &mut Leased<E>) -> bool {
         if let Some(target) = &self.target
             && !Arc::ptr_eq(target, &taken.target)
         {
             taken.target = target.clone();
         }
-        taken.closed == self.closed && !taken.ids().any(|id| self.withdrawn.contains(&id))
+        taken.closed == self.closed
+            && self.lets_pass(&taken.due)
+            && !taken.ids().any(|id| self.withdrawn.contains(&id))
     }
 
     /// Whether some of what was taken together was cancelled by order, and the rest is to go without it.
     pub(super) fn is_divided(&self, taken: &Leased<E>) -> bool {
-        taken.closed == self.closed && !taken.ids().all(|id| self.withdrawn.contains(&id))
+        taken.closed == self.closed
+            && self.lets_pass(&taken.due)
+            && !taken.ids().all(|id| self.withdrawn.contains(&id))
     }
 
     /// The next delivery to send.
     pub(super) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
-        let mut due = self.queue.pop_front()?;
+        let mut due = self.has_next().then(|| self.queue.pop_front())??;
         let mut more = match target.webhook.batch {
             None => Vec::new(),
             Some(rule) => self.take_with(&due, rule),
@@ -433,7 +444,7 @@ impl<E> State<E> {
 
     /// Notes a later due time of a row in the log. True when the calendar needs an entry for it.
     pub(super) fn note_due(&mut self, at_ms: i64) -> bool {
-        if self.target.is_none() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
+        if !self.takes_some() || self.next_due_ms.is_some_and(|known| known <= at_ms) {
             return false;
         }
         self.next_due_ms = Some(at_ms);
@@ -444,6 +455,9 @@ impl<E> State<E> {
     pub(super) fn came_due(&mut self, at_ms: i64) -> bool {
         if self.next_due_ms.is_some_and(|known| known <= at_ms) {
             self.next_due_ms = None;
+        }
+        if self.is_shut {
+            return false;
         }
         self.log_has_more = true;
         self.list_if_low()
@@ -485,21 +499,19 @@ impl<E> State<E> {
             }
             !goes
         });
-        for due in &mut self.queue {
-            let batch = due.batch.as_ref();
-            if batch.is_some_and(|batch| batch.members.iter().any(|id| ids.contains(id))) {
-                due.batch = None;
-            }
-        }
+        self.part();
         // What is left of them is in a worker's hand, or waits for its record.
         self.withdrawn.extend(ids.intersection(&self.held));
         self.log_has_more && self.list_if_low()
     }
 
     fn list_if_low(&mut self) -> bool {
-        let now = self.queue.len() <= self.low_rows && !self.listed;
-        self.listed |= now;
-        now
+        self.queue.len() <= self.low_rows && self.list()
+    }
+
+    /// Puts it among those to be filled. True where it was not.
+    pub(super) fn list(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
     }
 }
 

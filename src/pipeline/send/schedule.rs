@@ -179,7 +179,7 @@ impl<T: Transport> Dispatch<T> {
     fn acquire(self: &Arc<Self>, lane: &Arc<Lane<T::Endpoint>>) -> Option<Permitted<T>> {
         let mut state = lane.lock();
         let limit = state.target.as_ref()?.webhook.max_in_flight;
-        if self.is_stopping() || state.queued() == 0 || state.active >= limit {
+        if self.is_stopping() || !state.has_next() || state.active >= limit {
             return None;
         }
         if !self.is_open(lane, &mut state) || !state.next_fits(self.capacity.flight_share()) {

@@ -182,9 +182,7 @@ impl Tally {
             Verdict::Failed => &self.failed,
         };
         outcome.fetch_add(1, Ordering::Relaxed);
-        if let Some(posted) = &attempt.posted
-            && posted.batch.members.first() == Some(&attempt.due.id)
-        {
+        if attempt.posted.is_some() && attempt.stands_for_its_post() {
             self.batches.fetch_add(1, Ordering::Relaxed);
         }
         let us = attempt.exchange.duration_us;

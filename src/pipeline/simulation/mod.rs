@@ -87,6 +87,8 @@ const TOGETHER: std::ops::Range<u64> = 20_000_000_000..20_000_000_100;
 const PACED: std::ops::Range<u64> = 18_000_000_000..18_000_000_100;
 /// The same each time, of weeks in which deliveries are cancelled and webhooks want only some events.
 const ASKED: std::ops::Range<u64> = 16_000_000_000..16_000_000_100;
+/// The same each time, of weeks in which webhooks are paused.
+const PAUSING: std::ops::Range<u64> = 8_000_000_000..8_000_000_100;
 
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
@@ -115,6 +117,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(TOGETHER);
         seeds.extend(PACED);
         seeds.extend(ASKED);
+        seeds.extend(PAUSING);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -181,6 +184,14 @@ const PACED_KINDS: [&str; 2] = [
 
 /// The same of weeks from [`world::asked::FROM`] on.
 const ASKED_KINDS: [&str; 1] = ["cancel by order"];
+
+/// The same of [`world::pausing::WEEKS`].
+const PAUSING_KINDS: [&str; 4] = [
+    "pause a webhook",
+    "pauses by SQL",
+    "resume webhooks",
+    "tries of webhooks that paused themselves",
+];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
@@ -270,6 +281,8 @@ fn every_seed_keeps_the_promises() {
     let (anew, small) = (weeks(world::anew::FROM), weeks(world::small::FROM));
     let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
     let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
+    let pausing = (seeds.iter()).filter(|seed| world::pausing::WEEKS.contains(seed));
+    let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
         sum.steps > seeds && sum.attempts > seeds,
@@ -283,6 +296,7 @@ fn every_seed_keeps_the_promises() {
         .chain(TOGETHER_KINDS.iter().map(|kind| (kind, together)))
         .chain(PACED_KINDS.iter().map(|kind| (kind, paced)))
         .chain(ASKED_KINDS.iter().map(|kind| (kind, asked)))
+        .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();
     assert!(lacking.is_empty(), "{lacking:?} never happened");

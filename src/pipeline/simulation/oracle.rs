@@ -20,8 +20,9 @@ use super::together::{Batches, Meant};
 use super::trace::Trace;
 use super::vendors::{delay_ms, sends};
 use super::world::paced::Hold;
+use super::world::pausing::Standing;
 use crate::model::clock::millis;
-use crate::model::{Bodies, Clock, Dialect, Webhook};
+use crate::model::{Bodies, Clock, Dialect, Trigger, Webhook};
 use crate::pipeline::send::UNRECORDED;
 use crate::store::person::{Debt, Person};
 
@@ -155,6 +156,10 @@ pub(super) struct Oracle {
     pub(super) waits: Option<Rng>,
     /// What endpoints asked for, as far as the log has it or this life knows it.
     pub(super) holds: Vec<Hold>,
+    /// Webhooks that are paused, as far as somebody has to heed it.
+    pub(super) held: BTreeMap<String, Standing>,
+    /// Whether webhooks pause themselves in this week.
+    pub(super) has_pauses: bool,
 }
 
 impl Oracle {
@@ -203,6 +208,8 @@ impl Oracle {
             begun: BTreeMap::new(),
             waits: None,
             holds: Vec::new(),
+            held: BTreeMap::new(),
+            has_pauses: false,
         }
     }
 
@@ -270,6 +277,9 @@ impl Oracle {
         }
         let number = due.attempts + 1;
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
+        if due.origin != Trigger::Test {
+            self.may_begin(id, to);
+        }
         if *due.webhook != **to {
             self.broke(&format!("delivery {id} of {} went to {to}", due.webhook));
         }

@@ -157,6 +157,11 @@ impl Process {
         well
     }
 
+    /// How long after a commit of somebody else's, or after trouble, all is as it says.
+    pub(super) fn late_ms(&self) -> i64 {
+        i64::try_from(self.poll.as_millis()).unwrap() + SLACK_MS
+    }
+
     /// Looks whether everything is as promised at this moment.
     pub(super) fn check(&mut self) {
         let ended = self.loops.try_join_next();
@@ -188,6 +193,9 @@ impl Process {
             if load.queued > hooks::within(QUEUE_ROWS) + load.in_flight {
                 oracle.broke(&format!("{name} has {} rows in memory", load.queued));
             }
+            if load.queued > 0 && oracle.is_held(name) {
+                oracle.broke(&format!("{name} is paused, and has rows in memory"));
+            }
         }
         if above != in_use.permits {
             let taken = in_use.permits;
@@ -206,7 +214,7 @@ impl Process {
     }
 
     fn check_pending(&self, oracle: &mut Oracle) {
-        let late_ms = i64::try_from(self.poll.as_millis()).unwrap() + SLACK_MS;
+        let late_ms = self.late_ms();
         let mono_ms = oracle.mono_ms();
         if mono_ms < oracle.disturbed_ms + late_ms {
             oracle.idle.clear();
@@ -216,6 +224,8 @@ impl Process {
         let mut still = BTreeMap::new();
         let now_ms = self.clock.now_ms();
         let places = self.dispatch.capacity_in_use().permits < oracle.above_floor;
+        let mut paused = oracle.person().paused();
+        paused.retain(|_, (until_ms, _)| until_ms.is_none_or(|until_ms| until_ms > now_ms));
         for row in oracle.person().pending() {
             let Some(lane) = self.dispatch.lane(&row.webhook) else {
                 continue;
@@ -224,6 +234,7 @@ impl Process {
             let Some(limit) = load.limit else {
                 continue;
             };
+            let is_paused = paused.contains_key(&row.webhook);
             let room = load.in_flight < limit && (load.in_flight < FLOOR || places);
             let taken = load.taken;
             let due_ms = row.due_at_ms.unwrap_or(i64::MAX);
@@ -246,7 +257,8 @@ impl Process {
                 oracle.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
             }
             let is_due = due_ms.max(held_ms) + late_ms < now_ms;
-            if room && !in_hand && is_due && !still.contains_key(&row.webhook) {
+            let waits = still.contains_key(&row.webhook) || is_paused;
+            if room && !in_hand && is_due && !waits {
                 let known = idle.remove(&row.webhook).filter(|(_, then)| *then == taken);
                 let (since_ms, _) = known.unwrap_or((mono_ms, taken));
                 let pace_ms = oracle.pace_ms(&row.webhook);

@@ -31,6 +31,8 @@ pub(super) struct Subscriptions {
     pub(super) log_bodies: Bodies,
     /// The chance of `where`, in weeks that have it.
     filtering: Option<Rng>,
+    /// After how many milliseconds its webhooks pause themselves.
+    pub(super) auto_pause_ms: Option<i64>,
     log_days: u32,
     outbox_days: u32,
     /// The chance of paces, in weeks that have them.
@@ -45,6 +47,7 @@ impl Subscriptions {
             log_max_bytes: None,
             log_bodies: Bodies::All,
             filtering: None,
+            auto_pause_ms: None,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
             paces,
@@ -122,6 +125,13 @@ impl Subscriptions {
         {
             let place = rng.size(0, self.webhooks.len() - 1);
             self.webhooks[place].max_per_second = pace(rng);
+        }
+    }
+
+    /// Has every webhook pause itself, or none.
+    pub(super) fn pause_themselves(&mut self) {
+        for webhook in &mut self.webhooks {
+            webhook.auto_pause_ms = self.auto_pause_ms;
         }
     }
 

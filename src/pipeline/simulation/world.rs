@@ -6,6 +6,7 @@ pub(super) mod anew;
 pub(super) mod asked;
 mod changes;
 pub(super) mod paced;
+pub(super) mod pausing;
 pub(super) mod small;
 pub(super) mod sparing;
 pub(super) mod together;
@@ -95,6 +96,8 @@ struct Troubles {
     trying: Arc<Mutex<Trying>>,
     oracle: Arc<Mutex<Oracle>>,
     rng: Mutex<Rng>,
+    /// Whether pauses are read in this week: in others that asks for no chance.
+    pausing: bool,
 }
 
 struct World {
@@ -113,6 +116,8 @@ struct World {
     anew: Option<Rng>,
     /// The chance of orders, in weeks that have them.
     asked: Option<Rng>,
+    /// The chance of pauses, in weeks that have them.
+    pausing: Option<Rng>,
     numbers: u64,
     /// A reload failed and is to be asked for again.
     reload: bool,
@@ -157,6 +162,9 @@ impl Inject for Troubles {
     fn fails(&self, step: &'static str) -> Option<i32> {
         let trying = *self.trying.lock();
         if trying.in_thousand == 0 {
+            return None;
+        }
+        if !self.pausing && pausing::READS.contains(&step) {
             return None;
         }
         // The oracle may be in use by who looks at the log; then nothing fails.
@@ -216,6 +224,7 @@ impl World {
             trying: Arc::clone(&trying),
             oracle: oracle.clone(),
             rng: Mutex::new(Rng::new(seed, 3)),
+            pausing: pausing::WEEKS.contains(&seed),
         };
         let files = Files {
             outbox: at("outbox.db"),
@@ -237,6 +246,8 @@ impl World {
         subscriptions.filter_by(asked::filtering(seed));
         lock(&oracle).bodies = subscriptions.log_bodies;
         lock(&oracle).waits = paced::waits(seed);
+        subscriptions.auto_pause_ms = pausing::auto_pause_ms(seed);
+        lock(&oracle).has_pauses = subscriptions.auto_pause_ms.is_some();
         Self {
             subscriptions,
             rng,
@@ -250,6 +261,7 @@ impl World {
             anew: anew::rng(seed),
             seed,
             asked: asked::rng(seed),
+            pausing: pausing::rng(seed),
             numbers: 0,
             reload: false,
         }
@@ -346,7 +358,9 @@ impl World {
         let pace = self.pace(kind);
         if kind == Kind::Peace {
             self.make_peace();
+            self.subscriptions.auto_pause_ms = None;
         }
+        self.subscriptions.pause_themselves();
         let started =
             Process::start(&self.files, &self.oracle, clock, &self.subscriptions, pace).await;
         let mut process = match started {
@@ -357,6 +371,7 @@ impl World {
             }
         };
         self.reload = false;
+        self.begin_pauses(kind);
         let begun_ms = lock(&self.oracle).mono_ms();
         let lasts = match kind {
             Kind::Busy => self.rng.from(20_000, 200_000),
@@ -418,6 +433,7 @@ impl World {
         };
         self.replace(clock.now_ms());
         self.cancel(process).await;
+        self.hold_back(process, clock).await;
         match deed {
             42..=44 | 78 | 79 | 86..=93 if self.is_given_again() => {}
             0..=39 => self.write(clock, 5),

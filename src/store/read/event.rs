@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::{DeliveryId, Dialect, EventId, Generation};
+use crate::model::{DeliveryId, Dialect, EventId, Generation, Pause};
 use crate::store::error::Doing;
-use crate::store::{Error, schema};
+use crate::store::{Error, pause, schema};
 
 /// Deliveries of one event that are read, the newest: above the most webhooks there may be.
 const MAX_DELIVERIES: i64 = 20_000;
@@ -28,6 +28,8 @@ pub(crate) struct EventTrace {
     pub rejected: Option<RejectedTrace>,
     /// Every webhook that the daemon has known, by name.
     pub webhooks: Vec<WebhookRow>,
+    /// The webhooks that are paused, or were until their pause was over.
+    pub pauses: Vec<Pause>,
 }
 
 /// One delivery, with the last of its attempts.
@@ -111,6 +113,7 @@ impl Reader {
                 earlier,
                 rejected: rejected(connection, event_id, generation)?,
                 webhooks: webhooks(connection)?,
+                pauses: pause::known(connection)?,
             })
         };
         read().doing("read what became of an event")

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::{Count, Reader};
 use crate::dialect::longest_attempt;
-use crate::model::{LOG_BUCKETS, LOG_EDGES_MS};
+use crate::model::{LOG_BUCKETS, LOG_EDGES_MS, Pause};
 use crate::store::error::Doing;
 use crate::store::{Error, schema};
 
@@ -56,6 +56,8 @@ pub(crate) struct WebhookHealth {
     pub given_up: i64,
     /// Until when its endpoint asked to wait, UNIX milliseconds, where that is not over.
     pub held_until_ms: Option<i64>,
+    /// Its pause, where one is in force.
+    pub pause: Option<Pause>,
 }
 
 /// Attempts of the last hour, or of the last day.
@@ -107,6 +109,11 @@ impl Reader {
         let by_hour = by_hour(connection, now_ms).doing(step)?;
         let queued = self.queued()?;
         let held = self.held(now_ms)?;
+        for pause in self.pauses(now_ms)? {
+            if let Some(of) = webhooks.iter_mut().find(|w| *w.name == *pause.webhook) {
+                of.pause = Some(pause);
+            }
+        }
         for webhook in &mut webhooks {
             webhook.hour = last_hour.get(&webhook.name).copied().unwrap_or_default();
             webhook.day = last_day.get(&webhook.name).copied().unwrap_or_default();
@@ -139,6 +146,7 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
                 hours: Default::default(),
                 given_up: 0,
                 held_until_ms: None,
+                pause: None,
             })
         })?
         .collect()
@@ -265,6 +273,7 @@ mod tests {
             hours: Default::default(),
             given_up: 0,
             held_until_ms: None,
+            pause: None,
         };
         assert!(!well.is_failing());
         let one = WebhookHealth {

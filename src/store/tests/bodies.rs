@@ -177,6 +177,7 @@ fn a_log_of_version_five_gets_todays_views() {
     drop(log.open());
     log.execute(
         "DROP TRIGGER redelivery_checked; DROP TABLE retry_after; DROP TABLE batch; DROP TABLE posted;
+         DROP TABLE pause; DROP TABLE streak; DROP TABLE self_paused;
          ALTER TABLE ended DROP COLUMN reason; PRAGMA user_version = 5;
          CREATE TRIGGER redelivery_checked BEFORE INSERT ON redelivery BEGIN SELECT 1; END",
     )

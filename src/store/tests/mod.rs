@@ -12,6 +12,7 @@ mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
+mod pauses;
 mod people;
 mod shapes;
 mod withdraw;
@@ -28,8 +29,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::model::print::Columns;
 use crate::model::{
-    Admission, Answer, Attempt, Class, Cursor, Dialect, Due, EventId, Exchange, Failure, FanOut,
-    Generation, Phases, Print, Rejected, SentHeaders, Url, Verdict,
+    Admission, Answer, Attempt, Class, Clock, Cursor, Dialect, Due, EventId, Exchange, Failure,
+    FanOut, Generation, Phases, Print, Rejected, SentHeaders, Url, Verdict,
 };
 
 const NOW: i64 = 1_700_000_000_123;

@@ -170,8 +170,13 @@ SELECT w.name AS webhook,
        coalesce((SELECT q.count FROM (SELECT webhook_id, count(id) AS count FROM queued GROUP BY webhook_id) q
                   WHERE q.webhook_id = n.id), 0)
        + (SELECT count(k.id) FROM parked k WHERE k.webhook_id = n.id) AS pending,
-       w.last_error, w.state
+       w.last_error, w.state,
+       strftime('%Y-%m-%dT%H:%M:%fZ', z.since / 1000.0, 'unixepoch') AS paused_since,
+       strftime('%Y-%m-%dT%H:%M:%fZ', z.until / 1000.0, 'unixepoch') AS paused_until,
+       z.reason AS paused_reason
   FROM webhook w
+  LEFT JOIN pause z ON z.webhook = w.name
+       AND (z.until IS NULL OR z.until > CAST(strftime('%s', 'now') AS INTEGER) * 1000)
   LEFT JOIN webhook_name n ON n.name = w.name
   LEFT JOIN (
     SELECT webhook, sum(attempts) AS attempts, sum(failures) AS failures

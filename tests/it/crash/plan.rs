@@ -29,6 +29,8 @@ pub(super) enum Lead {
     Cancel,
     /// `INSERT INTO redelivery`.
     RedeliverSql,
+    /// `webhooksd pause` and `webhooksd resume`.
+    Pause,
     /// `webhooksd replay`.
     Replay,
     /// `webhooksd test`.
@@ -79,7 +81,7 @@ pub(super) fn first() -> Vec<Death> {
 }
 
 /// All others: what leads there, the times, the points.
-const TABLE: [(Lead, &[u32], &[&str]); 22] = [
+const TABLE: [(Lead, &[u32], &[&str]); 23] = [
     (Lead::Load, &[1], &["start: ready"]),
     (
         Lead::Load,
@@ -212,6 +214,16 @@ const TABLE: [(Lead, &[u32], &[&str]); 22] = [
         ],
     ),
     (Lead::RedeliverSql, &[1], &["redeliver: seen in the log"]),
+    (
+        Lead::Pause,
+        &[1],
+        &[
+            "pause a webhook: before the commit",
+            "pause a webhook: committed",
+            "resume webhooks: before the commit",
+            "resume webhooks: committed",
+        ],
+    ),
     (
         Lead::Replay,
         &[1],

@@ -161,11 +161,12 @@ impl Scene {
             Lead::Reload,
             Lead::Redeliver,
             Lead::RedeliverSql,
+            Lead::Pause,
             Lead::Replay,
             Lead::Test,
             Lead::Stop,
         ];
-        let lead = leads.get(usize::try_from(self.chance.below(18)).unwrap());
+        let lead = leads.get(usize::try_from(self.chance.below(19)).unwrap());
         let mut daemon = self.world.spawn_in(&[]);
         if let Some(lead) = lead {
             self.lead(*lead, &mut daemon);
@@ -384,6 +385,10 @@ impl Scene {
                 let sql = format!("INSERT INTO redelivery (delivery_id) VALUES ({id})");
                 self.world.change_log(&sql).unwrap();
             }
+            Lead::Pause => {
+                drop(self.world.command(&["pause", "again", "--for", "1h"]));
+                drop(self.world.command(&["resume", "again"]));
+            }
             Lead::Replay => {
                 self.delivered(delivered);
                 drop(
@@ -414,6 +419,8 @@ impl Scene {
         written.by_sql.append(&mut self.large);
         self.takes.store(true, Ordering::SeqCst);
         self.configure(true);
+        // What a kill between the two left.
+        self.world.change_log("DELETE FROM pause").unwrap();
         let daemon = self.world.start();
         let newest = self.world.outbox();
         let newest: i64 = newest

@@ -5,6 +5,7 @@
 //! its time. Only neighbours of the queue go together, and only those that are alike: made for the same
 //! reason, and with as many sends behind them. A batch that went already goes as it went.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -67,6 +68,21 @@ impl<E> State<E> {
         let waited = u64::try_from(now_ms - first.due_at_ms).unwrap_or(0);
         let left = rule.wait.saturating_sub(Duration::from_millis(waited));
         (!left.is_zero()).then_some(left)
+    }
+
+    /// Some of the queue was let go of: what is left of a batch goes anew.
+    pub(crate) fn part(&mut self) {
+        let mut left: HashMap<DeliveryId, usize> = HashMap::new();
+        for batch in self.queue.iter().filter_map(|due| due.batch.as_ref()) {
+            *left.entry(batch.first()).or_default() += 1;
+        }
+        let is_parted = |due: &Due| {
+            let batch = due.batch.as_ref();
+            batch.is_some_and(|batch| left.get(&batch.first()) != Some(&batch.members.len()))
+        };
+        for due in self.queue.iter_mut().filter(|due| is_parted(due)) {
+            due.batch = None;
+        }
     }
 
     /// How many at the head of the queue go together, the first included.

@@ -87,6 +87,7 @@ impl World {
     }
 
     pub(super) async fn reload(&mut self, process: &Process) {
+        self.subscriptions.pause_themselves();
         let directed = process.reconfigure(&self.subscriptions, &self.files).await;
         self.reload = directed.is_err();
         if let Err(error) = directed {
