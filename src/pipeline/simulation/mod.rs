@@ -158,7 +158,7 @@ const SMALL_KINDS: [&str; 1] = ["work deleted early"];
 const SPARING_KINDS: [&str; 1] = ["refused redeliveries"];
 
 /// The same of weeks from [`world::asked::FROM`] on.
-const ASKED_KINDS: [&str; 1] = ["cancel by order"];
+const ASKED_KINDS: [&str; 2] = ["cancel by order", "events turned away"];
 
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
