@@ -220,8 +220,8 @@ impl<T: Transport> Dispatch<T> {
                 bytes::typed(max_bytes)
             ),
             hint: Some(
-                "`webhooksd status` says which webhook does not take its deliveries; max_size can be \
-                 raised by a reload"
+                "`webhooksd status` says which webhook does not take its deliveries, `webhooksd cancel` \
+                 ends them; max_size can be raised by a reload"
                     .to_owned(),
             ),
         });

@@ -393,7 +393,8 @@ impl<E> State<E> {
     /// cancelled by order meanwhile.
     pub(super) fn recorded(&mut self, _log: &LogGuard<'_>, id: DeliveryId) -> bool {
         self.held.remove(&id);
-        self.withdrawn.remove(&id)
+        // Nearly always it is empty, and nothing is to be hashed for that.
+        !self.withdrawn.is_empty() && self.withdrawn.remove(&id)
     }
 
     /// Lets go of a delivery without a record: only the log knows what is to become of it.

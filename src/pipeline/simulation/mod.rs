@@ -183,7 +183,7 @@ const PACED_KINDS: [&str; 2] = [
 ];
 
 /// The same of weeks from [`world::asked::FROM`] on.
-const ASKED_KINDS: [&str; 1] = ["cancel by order"];
+const ASKED_KINDS: [&str; 2] = ["cancel by order", "events turned away"];
 
 /// The same of [`world::pausing::WEEKS`].
 const PAUSING_KINDS: [&str; 4] = [

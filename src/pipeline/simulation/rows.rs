@@ -53,6 +53,10 @@ impl Oracle {
             if let Err(promise) = self.is_handled(to.0, id, &row, again) {
                 self.broke(&format!("row {id}: {promise}"));
             }
+            let mut asking = self.routes.iter().filter(|w| w.active && is_named(w, &row));
+            if !row.bad && asking.any(|w| !filters::hold(&w.rules, &row.data)) {
+                self.count("events turned away");
+            }
             self.handled.insert(row.number);
             self.untaken.remove(&id);
         }
@@ -185,8 +189,13 @@ impl Oracle {
     }
 }
 
-/// The patterns of a simulation end in `*` or are whole names.
 fn wants(webhook: &Webhook, row: &OutboxRow) -> bool {
+    is_named(webhook, row) && filters::hold(&webhook.rules, &row.data)
+}
+
+/// Whether the event's name and tenant are the webhook's. The patterns of a simulation end in `*` or are whole
+/// names.
+fn is_named(webhook: &Webhook, row: &OutboxRow) -> bool {
     let name = webhook
         .events
         .iter()
@@ -199,5 +208,5 @@ fn wants(webhook: &Webhook, row: &OutboxRow) -> bool {
         (Some(mine), Some(tenant)) => mine.iter().any(|m| **m == **tenant),
         (Some(_), None) => false,
     };
-    name && tenant && filters::hold(&webhook.rules, &row.data)
+    name && tenant
 }

@@ -122,23 +122,13 @@ impl Reader {
         read().doing("look how far back the log goes")
     }
 
-    /// Whether the log's first attempts are gone.
+    /// Whether bodies are gone: their ids follow each other, so there are fewer of them than were given. Attempts
+    /// do not tell, for a delivery may have ended without one.
     fn is_shortened(&self) -> Result<bool, Error> {
-        let read = || -> rusqlite::Result<bool> {
-            let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
-            let first = |sql: &str| -> rusqlite::Result<Option<i64>> {
-                snapshot
-                    .prepare_cached(sql)?
-                    .query_row([], |row| row.get(0))
-            };
-            let earlier = match with_earlier {
-                true => first("SELECT min(id) FROM old_attempt")?,
-                false => None,
-            };
-            let now = first("SELECT min(id) FROM attempt")?;
-            Ok(earlier.or(now).is_some_and(|id| id > 1))
-        };
-        read().doing("look for the first attempt")
+        self.connection
+            .prepare_cached("SELECT count(*) < coalesce(max(id), 0) FROM payload")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .doing("look whether bodies are gone")
     }
 }
 

@@ -247,6 +247,16 @@ fn what_the_log_no_longer_keeps_is_no_difference() {
     let old = told(&world, &["w"]);
     assert_eq!(numbers(&old, &COUNTS), [6, 6, 0, 1, 0, 0, 3], "{old}");
     assert_eq!(old["samples"]["would_add"], json!([4]));
+    // Nor what went early, for the log may only be so large.
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let sized = text.replacen(
+        "path = \"log.db\"",
+        "path = \"log.db\"\nmax_size = \"64MB\"",
+        1,
+    );
+    world.write("webhooks.toml", sized);
+    let early = told(&world, &["w"]);
+    assert_eq!(numbers(&early, &COUNTS), [6, 6, 0, 0, 0, 0, 4], "{early}");
 }
 
 #[test]
