@@ -9,6 +9,7 @@
 //! wings can't lock it: they see its [`Load`]. What is right only while the log is locked takes its guard.
 
 mod gather;
+mod hand;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -302,53 +303,6 @@ impl<E> State<E> {
         self.queue.push_front(due);
     }
 
-    /// Puts back what could not be tried by a fault of our own, and returns how many bytes of it are queued: not
-    /// those that were cancelled by order, and none where the lane was closed meanwhile, though it may be open
-    /// again, or is paused: then the log alone knows what it is now.
-    pub(super) fn put_back(&mut self, taken: Leased<E>) -> usize {
-        let is_open = self.target.is_some() && taken.closed == self.closed;
-        if !is_open || !self.lets_pass(&taken.due) {
-            self.lose_all(&taken);
-            return 0;
-        }
-        let is_whole = !taken.ids().any(|id| self.withdrawn.contains(&id));
-        let mut bytes = 0;
-        for mut due in taken.more.into_iter().rev().chain([taken.due]) {
-            if self.withdrawn.contains(&due.id) {
-                self.lose(due.id);
-                continue;
-            }
-            if !is_whole {
-                due.batch = None;
-            }
-            bytes += due.body.len();
-            self.queue.push_front(due);
-        }
-        self.bytes += bytes;
-        bytes
-    }
-
-    /// Has what was taken sent as today's configuration says, however long it waited. False where the
-    /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be; where the webhook is
-    /// paused; or where it was cancelled by order.
-    pub(super) fn renew(&self, taken: &mut Leased<E>) -> bool {
-        if let Some(target) = &self.target
-            && !Arc::ptr_eq(target, &taken.target)
-        {
-            taken.target = target.clone();
-        }
-        taken.closed == self.closed
-            && self.lets_pass(&taken.due)
-            && !taken.ids().any(|id| self.withdrawn.contains(&id))
-    }
-
-    /// Whether some of what was taken together was cancelled by order, and the rest is to go without it.
-    pub(super) fn is_divided(&self, taken: &Leased<E>) -> bool {
-        taken.closed == self.closed
-            && self.lets_pass(&taken.due)
-            && !taken.ids().all(|id| self.withdrawn.contains(&id))
-    }
-
     /// The next delivery to send.
     pub(super) fn take(&mut self) -> Option<Leased<E>> {
         let target = self.target.clone()?;
@@ -486,24 +440,6 @@ impl<E> State<E> {
             self.next_due_ms = None;
             self.spacing.close();
         }
-    }
-
-    /// Lets go of what was cancelled by order, under the lock of that commit. True when the lane has become one
-    /// to be filled again.
-    pub(super) fn withdraw(&mut self, _log: &LogGuard<'_>, ids: &HashSet<DeliveryId>) -> bool {
-        let (held, bytes) = (&mut self.held, &mut self.bytes);
-        self.queue.retain(|due| {
-            let goes = ids.contains(&due.id);
-            if goes {
-                held.remove(&due.id);
-                *bytes -= due.body.len();
-            }
-            !goes
-        });
-        self.part();
-        // What is left of them is in a worker's hand, or waits for its record.
-        self.withdrawn.extend(ids.intersection(&self.held));
-        self.log_has_more && self.list_if_low()
     }
 
     fn list_if_low(&mut self) -> bool {

@@ -17,6 +17,7 @@ mod endpoints;
 mod filters;
 mod follower;
 mod hooks;
+mod line;
 mod oracle;
 mod process;
 mod rng;
