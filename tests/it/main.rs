@@ -45,6 +45,7 @@ mod notify;
 mod outboxes;
 mod pace;
 mod packaging;
+mod pairs;
 mod pause;
 mod policy;
 mod readme;
