@@ -8,6 +8,7 @@ mod early;
 mod faulty;
 mod files;
 mod gaps;
+mod held;
 mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.
 #[path = "../../../tests/it/support/need.rs"]
