@@ -143,6 +143,8 @@ pub(super) struct Oracle {
     failed: VecDeque<i64>,
     /// Webhooks that are paused, as far as somebody has to heed it.
     pub(super) held: BTreeMap<String, Standing>,
+    /// Until when times in the log may be what a clock that was set made of them, monotonic.
+    pub(super) set_until_ms: i64,
     /// Whether webhooks pause themselves in this week.
     pub(super) has_pauses: bool,
 }
@@ -189,6 +191,7 @@ impl Oracle {
             waiting: BTreeMap::new(),
             failed: VecDeque::new(),
             held: BTreeMap::new(),
+            set_until_ms: 0,
             has_pauses: false,
         }
     }
