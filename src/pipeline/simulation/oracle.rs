@@ -155,6 +155,8 @@ pub(super) struct Oracle {
     pub(super) holds: Vec<Hold>,
     /// Webhooks that are paused, as far as somebody has to heed it.
     pub(super) held: BTreeMap<String, Standing>,
+    /// Until when times in the log may be what a clock that was set made of them, monotonic.
+    pub(super) set_until_ms: i64,
     /// Whether webhooks pause themselves in this week.
     pub(super) has_pauses: bool,
 }
@@ -206,6 +208,7 @@ impl Oracle {
             waits: None,
             holds: Vec::new(),
             held: BTreeMap::new(),
+            set_until_ms: 0,
             has_pauses: false,
         }
     }

@@ -138,6 +138,8 @@ impl World {
         oracle.turned_back |= by_ms < 0;
         oracle.disturbed_ms = oracle.mono_ms();
         oracle.hold_at_most_from(clock.now_ms());
+        let set_until_ms = oracle.mono_ms() + by_ms.abs() + 2 * HOUR_MS;
+        oracle.set_until_ms = oracle.set_until_ms.max(set_until_ms);
         oracle.note(&format!("the clock steps by {by_ms}"));
         oracle.count("clock steps");
     }

@@ -171,7 +171,8 @@ impl Oracle {
         };
         self.count("tries of webhooks that paused themselves");
         let now_ms = self.clock.as_ref().map_or(0, |(clock, _)| clock.now_ms());
-        let is_set = self.mono_ms() < self.disturbed_ms + HOUR_MS;
+        let trusted_ms = self.set_until_ms.max(self.disturbed_ms + HOUR_MS);
+        let is_set = self.mono_ms() < trusted_ms;
         !is_set && now_ms < next_ms
     }
 
