@@ -357,6 +357,8 @@ impl Scene {
         if is_dead {
             return;
         }
+        // What a kill between pause and resume left would keep `again` from ever being delivered.
+        self.world.change_log("DELETE FROM pause").unwrap();
         // A command fails where the daemon dies under it.
         match lead {
             Lead::Reload => {
