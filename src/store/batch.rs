@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::record::text_or_blob;
+use super::rows::text_or_blob;
 use super::{Error, Store};
 use crate::model::{Attempt, AttemptId, Batch, Bodies, DeliveryId, Fate, Posted};
 

@@ -7,14 +7,13 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Transaction, params};
 
 use super::batch::{self, Posts};
 use super::bodies::{forget, keeps_answer};
 use super::books::Books;
 use super::headers::share_answer;
-use super::rows::{self, Insert, Values};
+use super::rows::{self, Insert, Values, text_or_blob};
 use super::streak::Streaks;
 use super::texts::Cell;
 use super::{Error, Store, held, next, words};
@@ -250,16 +249,6 @@ fn answer_headers<'a>(
         });
     }
     Ok((None, books.texts.cell(t, block, time_ms)?))
-}
-
-/// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.
-pub(super) fn text_or_blob(body: &[u8]) -> ToSqlOutput<'_> {
-    let readable = !body.contains(&0) && std::str::from_utf8(body).is_ok();
-    ToSqlOutput::Borrowed(if readable {
-        ValueRef::Text(body)
-    } else {
-        ValueRef::Blob(body)
-    })
 }
 
 /// Writes what becomes of the deliveries. Returns those that had been delivered before.

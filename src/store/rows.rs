@@ -5,7 +5,7 @@
 //! books at a statement's end. So rows are inserted in groups: 32 in one statement take a quarter
 //! less CPU than 32 statements. What the columns mean is said by the callers.
 
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, ToSql, Transaction};
 
 /// Rows in one statement, largest first. More than 32 gain nothing, and each is kept prepared.
@@ -98,6 +98,16 @@ impl Values<'_, '_> {
         self.bound += 1;
         self.statement.raw_bind_parameter(self.bound, value)
     }
+}
+
+/// TEXT where people can read it. A NUL would end the text for SQL's functions and the shell.
+pub(super) fn text_or_blob(body: &[u8]) -> ToSqlOutput<'_> {
+    let readable = !body.contains(&0) && std::str::from_utf8(body).is_ok();
+    ToSqlOutput::Borrowed(if readable {
+        ValueRef::Text(body)
+    } else {
+        ValueRef::Blob(body)
+    })
 }
 
 #[cfg(test)]

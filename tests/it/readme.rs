@@ -6,6 +6,7 @@
 //! what the tests have. The C# snippet is compiled by nobody here. What only root may do is read by
 //! the shell and not run.
 
+mod batch;
 mod first;
 mod limits;
 mod page;
@@ -31,12 +32,13 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 17] = [
+const BLOCKS: [(&str, &str, usize); 18] = [
     ("Two commands", "sh", 1),
     ("Install", "sh", 2),
     (CONFIGURE, "toml", 1),
     (CONFIGURE, "sh", 1),
     (WHERE, "toml", 1),
+    ("Several events in one POST: `batch`", "toml", 1),
     (OWN_DATABASE, "sh", 2),
     (OWN_DATABASE, "sql", 1),
     (OWN_DATABASE, "python", 1),

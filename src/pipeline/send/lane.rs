@@ -312,7 +312,7 @@ impl<E> State<E> {
             Some(rule) => self.take_with(&due, rule),
         };
         if !more.is_empty() && due.batch.is_none() {
-            gather::put_in_order(&mut due, &mut more);
+            Self::put_in_order(&mut due, &mut more);
         }
         let mut taken = Leased {
             due,

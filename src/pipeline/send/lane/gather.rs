@@ -70,6 +70,18 @@ impl<E> State<E> {
         (!left.is_zero()).then_some(left)
     }
 
+    /// In the order of the body, which is that of the events' ids.
+    pub(crate) fn put_in_order(first: &mut Due, more: &mut [Due]) {
+        let place = |due: &Due| (due.event_id, due.id);
+        more.sort_by_key(place);
+        if let Some(least) = more.first_mut()
+            && place(least) < place(first)
+        {
+            std::mem::swap(first, least);
+            more.sort_by_key(place);
+        }
+    }
+
     /// Some of the queue was let go of: what is left of a batch goes anew.
     pub(crate) fn part(&mut self) {
         let mut left: HashMap<DeliveryId, usize> = HashMap::new();
@@ -119,18 +131,6 @@ impl<E> State<E> {
         };
         let queue = self.queue.iter().take(rule.max_events.saturating_sub(1));
         queue.take_while(fits).count()
-    }
-}
-
-/// In the order of the body, which is that of the events' ids.
-pub(super) fn put_in_order(first: &mut Due, more: &mut [Due]) {
-    let place = |due: &Due| (due.event_id, due.id);
-    more.sort_by_key(place);
-    if let Some(least) = more.first_mut()
-        && place(least) < place(first)
-    {
-        std::mem::swap(first, least);
-        more.sort_by_key(place);
     }
 }
 
