@@ -167,7 +167,9 @@ fn failures(body: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
     if !speaks {
         return Ok(Vec::new());
     }
-    let value: Value = serde_json::from_slice(body).map_err(|_| FORM)?;
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return Err(FORM);
+    };
     let Some(failures) = value.get("failures") else {
         return Ok(Vec::new());
     };

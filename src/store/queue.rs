@@ -273,11 +273,14 @@ fn read_due(
             continue;
         }
         if let Some(batch) = batches.of(connection, id)?
-            && let Some(members) = load_batch(&mut load, &batch, &name, (now_ms, skip))?
+            && let Some(members) = load_batch(&mut load, &batch, &name, skip)?
         {
-            bytes += members.iter().map(|due| due.body.len()).sum::<usize>();
             batches.take(&batch.members);
-            dues.extend(members);
+            // A clock that was stepped may have brought some of them forward by more than others.
+            if members.iter().all(|due| due.due_at_ms <= now_ms) {
+                bytes += members.iter().map(|due| due.body.len()).sum::<usize>();
+                dues.extend(members);
+            }
             continue;
         }
         let Some(due) = load_due(&mut load, id, &name)? else {
@@ -319,13 +322,12 @@ fn load_due(
     Ok(read())
 }
 
-/// All deliveries of a batch; `None` where not all of them are parked, whole, due, and in nobody's hands, or
-/// some were sent without the others meanwhile.
+/// All deliveries of a batch; `None` where not all of them are parked, whole, and in nobody's hands, or some were sent without the others meanwhile.
 fn load_batch(
     load: &mut CachedStatement<'_>,
     batch: &Arc<Batch>,
     webhook: &Arc<str>,
-    (now_ms, skip): (i64, &dyn Fn(DeliveryId) -> bool),
+    skip: &dyn Fn(DeliveryId) -> bool,
 ) -> rusqlite::Result<Option<Vec<Due>>> {
     let mut members: Vec<Due> = Vec::with_capacity(batch.members.len());
     for id in &batch.members {
@@ -336,7 +338,7 @@ fn load_batch(
             return Ok(None);
         };
         let is_like = |other: &Due| other.attempts == due.attempts;
-        if due.due_at_ms > now_ms || !members.first().is_none_or(is_like) {
+        if !members.first().is_none_or(is_like) {
             return Ok(None);
         }
         due.batch = Some(batch.clone());

@@ -59,16 +59,21 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
             }
         })
         .filter(|line| !line.starts_with("secret"))
-        .map(|line| {
-            if line == "dialect = \"bold-cms\"" {
-                "dialect = \"bold-factory\""
-            } else {
-                line
-            }
-        })
         .collect();
     let around = Scripted::new(&[("/f/corp-ca.pem", b"good")]);
-    let config = around.parse(&text.join("\n")).unwrap();
-    assert!(config.socket.is_some() && config.metrics.is_some());
-    assert_eq!(config.webhooks[0].headers.len(), 1);
+    // Each of the two has a key that the other has not.
+    for (dialect, lacks) in [
+        ("bold-factory", "batch"),
+        ("openboxes-lift", "max_attempts"),
+    ] {
+        let text = text.iter().filter(|line| !line.starts_with(lacks));
+        let text: Vec<&str> = text.copied().collect();
+        let text = text
+            .join("\n")
+            .replace("\"bold-cms\"", &format!("{dialect:?}"));
+        let config = around.parse(&text).unwrap();
+        assert!(config.socket.is_some() && config.metrics.is_some());
+        assert_eq!(config.webhooks[0].headers.len(), 1);
+        assert_eq!(config.webhooks[0].batch.is_some(), lacks != "batch");
+    }
 }

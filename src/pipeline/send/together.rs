@@ -10,9 +10,12 @@ use bytes::Bytes;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased};
+use super::target::Target;
 use super::worker::kept;
 use crate::dialect::{self, Judged};
-use crate::model::{Attempt, Batch, Due, Fate, Fault, Posted, SentHeaders, Verdict, crash};
+use crate::model::{
+    Attempt, Batch, Due, Exchange, Fate, Fault, Posted, SentHeaders, Verdict, crash,
+};
 use crate::transport::Transport;
 
 impl<T: Transport> Dispatch<T> {
@@ -69,17 +72,7 @@ impl<T: Transport> Dispatch<T> {
             exchange.note = Some(format!("{before}{warning}").into());
         }
         let is_taken = verdicts.iter().any(|(v, _)| *v == Verdict::Delivered);
-        let status = exchange.result.as_ref().ok().map(|answer| answer.status);
-        let is_refused = status.is_some_and(dialect::splits) && dues.len() == 1;
-        if lane.note_array(is_taken, is_refused) {
-            let webhook = &*target.webhook.name;
-            tracing::warn!(
-                webhook,
-                status,
-                hint = "leave batch out if it takes single events only",
-                "every event is refused alone in its array as well: does this receiver take arrays?"
-            );
-        }
+        Self::ask_about_arrays(lane, target, &exchange, (is_taken, dues.len() == 1));
         let held_until_ms = dialect::held_until_ms(taken.due.dialect, &exchange, finished_at_ms);
         let posted = Posted {
             halves: (fate == Fate::Split).then(|| halves(&dues)),
@@ -104,6 +97,26 @@ impl<T: Transport> Dispatch<T> {
                 held_until_ms,
             });
         Ok(attempts.collect())
+    }
+
+    /// Where nothing is taken though all goes alone, a person is asked whether the receiver takes arrays.
+    fn ask_about_arrays(
+        lane: &Lane<T::Endpoint>,
+        target: &Target<T::Endpoint>,
+        exchange: &Exchange,
+        (is_taken, is_alone): (bool, bool),
+    ) {
+        let status = exchange.result.as_ref().ok().map(|answer| answer.status);
+        let is_refused = is_alone && status.is_some_and(dialect::splits);
+        if lane.note_array(is_taken, is_refused) {
+            let webhook = &*target.webhook.name;
+            tracing::warn!(
+                webhook,
+                status,
+                hint = "leave batch out if it takes single events only",
+                "every event is refused alone in its array as well: does this receiver take arrays?"
+            );
+        }
     }
 
     /// Makes a batch of what was taken, which is in the order of its body, and has the log have it.

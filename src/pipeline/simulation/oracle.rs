@@ -317,15 +317,19 @@ impl Oracle {
             meant: Meant::default(),
             recorded: false,
         });
-        if !counted {
-            return;
+        if counted {
+            self.flies(to, sending.max_in_flight);
         }
+    }
+
+    /// One request more is in flight, of no more than there may be.
+    fn flies(&mut self, to: &Arc<str>, max_in_flight: usize) {
         let flying = self.in_flight.entry(to.clone()).or_default();
         *flying += 1;
         let flying = *flying;
         *self.above.entry(to.to_string()).or_default() += u64::from(flying > FLOOR);
         let bound = self.bounds.get(to).copied().unwrap_or(0);
-        let bound = bound.max(sending.max_in_flight);
+        let bound = bound.max(max_in_flight);
         if flying > bound {
             self.broke(&format!("{to} has {flying} in flight of {bound}"));
         }

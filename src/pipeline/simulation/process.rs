@@ -17,6 +17,7 @@ use super::oracle::{FLOOR, Oracle};
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
 use super::world::Files;
+use super::world::together::MOST_EVENTS;
 use crate::model::{Clock, Cursor, Dialect, Generation};
 use crate::outbox::Tail;
 use crate::pipeline::send::QUEUE_ROWS;
@@ -190,7 +191,11 @@ impl Process {
             if load.is_in_line && load.queued > 0 && load.in_flight < limit {
                 waiting.push(name.clone());
             }
-            if load.queued > hooks::within(QUEUE_ROWS) + load.in_flight {
+            // What was put back by a fault waits without a permit where there is a pace; and what goes in one
+            // POST comes and goes together.
+            let in_hand = load.in_flight.max(usize::from(load.rate.is_some()));
+            let together = if load.is_batched { 2 * MOST_EVENTS } else { 1 };
+            if load.queued > hooks::within(QUEUE_ROWS) + in_hand * together + together - 1 {
                 oracle.broke(&format!("{name} has {} rows in memory", load.queued));
             }
             if load.queued > 0 && oracle.is_held(name) {

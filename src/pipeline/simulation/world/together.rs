@@ -10,6 +10,9 @@ use crate::pipeline::simulation::rng::Rng;
 /// The first seed whose week has this.
 pub(in super::super) const FROM: u64 = 20_000_000_000;
 
+/// The most events in one of their POSTs.
+pub(in super::super) const MOST_EVENTS: usize = 6;
+
 /// What such a webhook asks for, by its name.
 pub(in super::super) fn ask(seed: u64, webhook: &mut Webhook) {
     if seed < FROM {
@@ -18,7 +21,7 @@ pub(in super::super) fn ask(seed: u64, webhook: &mut Webhook) {
     let name: u64 = webhook.name.bytes().map(u64::from).sum();
     let mut rng = Rng::new(seed, 20_000 + name);
     let rule = BatchRule {
-        max_events: rng.size(1, 6),
+        max_events: rng.size(1, MOST_EVENTS),
         max_bytes: *rng.of(&[400, 2_000, 1 << 20]),
         wait: Duration::from_millis(rng.from(0, 400)),
     };
