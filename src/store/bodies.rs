@@ -63,8 +63,11 @@ pub(super) fn forget(
     let mut answers = t.prepare_cached(FORGET_ANSWERS)?;
     // Attempts of one batch may be of one delivery, whatever their numbers.
     let mut several = BTreeSet::<DeliveryId>::new();
-    // One that was split off counts from the first again.
-    let has_more = |a: &&Attempt| a.number > 1 || a.posted.is_some();
+    // One that was split off counts from the first again, also where it goes by itself now.
+    let any_posts: bool = t
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM posted)")?
+        .query_row([], |row| row.get(0))?;
+    let has_more = |a: &&Attempt| a.number > 1 || any_posts;
     several.extend(delivered().filter(has_more).map(|a| a.due.id));
     for id in several {
         answers.execute([id])?;

@@ -47,7 +47,7 @@ use crate::model::Clock;
 const SEEDS: u64 = 1_000;
 
 /// Seeds that broke a promise before the product was mended.
-const BROKEN: [u64; 18] = [
+const BROKEN: [u64; 21] = [
     501_426,
     505_427,
     507_578,
@@ -65,7 +65,10 @@ const BROKEN: [u64; 18] = [
     4_630_002_278,
     4_630_003_391,
     4_680_000_497,
+    18_000_000_071,
     18_000_001_086,
+    20_000_000_057,
+    20_000_000_234,
 ];
 
 /// Seeds of a run that says nothing else, of those that nobody has tried yet.
