@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::verdict::{again, verdict};
-use crate::model::{DeliveryId, Dialect, Due, Exchange, Fate, Verdict};
+use crate::model::{Answer, DeliveryId, Dialect, Due, Exchange, Fate, Verdict};
 
 /// Bytes of an array that are none of its elements': two brackets, and a comma less than elements.
 pub(crate) const BRACKETS: usize = 2;
@@ -95,14 +95,9 @@ pub(crate) fn verdicts(
         _ => {
             let judge = |due| verdict(due, max_attempts, exchange, now_ms);
             let verdicts: Vec<_> = dues.iter().map(judge).collect();
-            let goes_on = |(verdict, _): &(Verdict, _)| matches!(verdict, Verdict::RetryAt(_));
-            let fate = match verdicts.iter().all(goes_on) {
-                true => Fate::Again,
-                false => Fate::Over,
-            };
             Judged {
+                fate: fate(&verdicts),
                 verdicts,
-                fate,
                 warning: None,
             }
         }
@@ -125,15 +120,13 @@ fn partial(dues: &[Due], max_attempts: u32, exchange: &Exchange, now_ms: i64) ->
     let Ok(answer) = &exchange.result else {
         return judged;
     };
+    if answer.truncated {
+        return cut(judged, dues, max_attempts, (answer, now_ms));
+    }
     let failures = match failures(&answer.body) {
         Ok(failures) => failures,
         Err(why) => {
-            let cut = if answer.truncated {
-                ", which was cut"
-            } else {
-                ""
-            };
-            judged.warning = Some(format!("the answer's body{cut} was passed over: {why}"));
+            judged.warning = Some(format!("the answer's body was passed over: {why}"));
             return judged;
         }
     };
@@ -160,11 +153,41 @@ fn partial(dues: &[Due], max_attempts: u32, exchange: &Exchange, now_ms: i64) ->
     judged
 }
 
+/// A body that was not read whole. Where it speaks of failures nobody knows which events are among them: all of
+/// them go again, as they are, for what comes twice is told apart by its id and what never comes is not.
+fn cut(mut judged: Judged, dues: &[Due], max_attempts: u32, at: (&Answer, i64)) -> Judged {
+    let (answer, now_ms) = at;
+    if !speaks_of_failures(&answer.body) {
+        judged.warning = Some("the answer's body was not read whole, and not looked at".to_owned());
+        return judged;
+    }
+    let error = format!(
+        "answered {}, but its list of failures was cut: which events it took is not known",
+        answer.status
+    );
+    let judge = |due| (again(due, max_attempts, now_ms), Some(error.clone()));
+    judged.verdicts = dues.iter().map(judge).collect();
+    judged.fate = fate(&judged.verdicts);
+    judged
+}
+
+/// What becomes of a batch that goes again whole, or has ended.
+fn fate(verdicts: &[(Verdict, Option<String>)]) -> Fate {
+    let goes_on = |(verdict, _): &(Verdict, _)| matches!(verdict, Verdict::RetryAt(_));
+    match verdicts.iter().all(goes_on) {
+        true => Fate::Again,
+        false => Fate::Over,
+    }
+}
+
+fn speaks_of_failures(body: &[u8]) -> bool {
+    body.windows(10).any(|word| word == br#""failures""#)
+}
+
 /// The ids that a body names, with the receiver's words. None where it speaks of no failures.
 fn failures(body: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
     const FORM: &str = r#"it is not {"failures":[{"id":"evt-...","error":"..."}]}"#;
-    let speaks = body.windows(10).any(|word| word == br#""failures""#);
-    if !speaks {
+    if !speaks_of_failures(body) {
         return Ok(Vec::new());
     }
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
@@ -201,7 +224,7 @@ mod tests {
     use super::*;
     use crate::dialect::body;
     use crate::dialect::tests::event;
-    use crate::model::{Answer, Class, EventId, Failure, PayloadId, Phases, Trigger};
+    use crate::model::{Class, EventId, Failure, PayloadId, Phases, Trigger};
 
     const NOW_MS: i64 = 1_619_007_030_964;
 
@@ -299,6 +322,29 @@ mod tests {
             let judged = judged(&dues, &answered(200, body));
             assert_eq!(judged.warning.is_some(), warned, "{body}");
             assert!(judged.verdicts.iter().all(|v| v.0 == Verdict::Delivered));
+        }
+    }
+
+    #[test]
+    fn a_list_of_failures_that_was_cut_has_all_go_again() {
+        let dues = [due(1, 0), due(2, 0)];
+        let cut = |body: &str| {
+            let mut exchange = answered(200, body);
+            if let Ok(answer) = &mut exchange.result {
+                answer.truncated = true;
+            }
+            judged(&dues, &exchange)
+        };
+        for body in [r#"{"failures":["#, r#"{"failures":[]}"#] {
+            let judged = cut(body);
+            let again = Verdict::RetryAt(NOW_MS + 60_000);
+            assert!(judged.verdicts.iter().all(|v| v.0 == again));
+            assert_eq!(judged.fate, Fate::Again);
+        }
+        for body in ["", r#"{"fai"#, "ok, and much more"] {
+            let judged = cut(body);
+            assert!(judged.verdicts.iter().all(|v| v.0 == Verdict::Delivered));
+            assert!(judged.warning.is_some(), "it is told of");
         }
     }
 

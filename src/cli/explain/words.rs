@@ -181,7 +181,12 @@ fn not_sent(reason: &Reason) -> (String, Look) {
                 .into()
         }
     };
-    (format!("not sent: {why}"), Look::Dim)
+    // What retention, or a small log, took may have been sent.
+    let verdict = match reason {
+        Reason::NoTrace | Reason::NoData => "not known",
+        _ => "not sent",
+    };
+    (format!("{verdict}: {why}"), Look::Dim)
 }
 
 /// What a rule found at its paths.

@@ -9,7 +9,7 @@ CREATE TABLE pause (
   until   INTEGER,
   reason  TEXT,
   CONSTRAINT "pause: since and until are UNIX milliseconds"
-    CHECK (typeof(since) = 'integer' AND typeof(until) IN ('integer', 'null')),
+    CHECK (typeof(since) = 'integer' AND (until IS NULL OR typeof(until) = 'integer' AND until > 100000000000)),
   CONSTRAINT "pause: reason is text of up to 1,000 characters"
     CHECK (typeof(reason) = 'null' OR typeof(reason) = 'text' AND length(reason) <= 1000)
 ) WITHOUT ROWID;

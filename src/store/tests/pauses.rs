@@ -66,6 +66,7 @@ fn a_row_by_hand_is_whole_and_what_is_none_is_refused() {
         "('c', 1, NULL, NULL)",
         "('a', 'now', NULL, NULL)",
         "('a', 1, 'then', NULL)",
+        "('a', 1, 1764400000, NULL)",
         "('a', 1, NULL, x'00')",
         "('a', 1, NULL, printf('%1001s', ''))",
     ] {
