@@ -224,7 +224,7 @@ fn a_pause_for_a_while_ends_by_itself() {
     // One that was over before the start is no pause.
     daemon.stop();
     world
-        .change_log("INSERT INTO pause (webhook, until) VALUES ('depot', 5)")
+        .change_log("INSERT INTO pause (webhook, until) VALUES ('depot', 1700000000005)")
         .unwrap();
     let _daemon = world.start();
     emit(&world, 2..=2);
