@@ -95,9 +95,9 @@ fn wait(batch: &Section<'_, '_>, found: &mut Findings) -> Duration {
     }
     found.error(
         text.at,
-        "wait must be a span of at most 60s, such as 500ms, 1s or 1m",
+        "wait must be a whole number with its unit, ms, s or m, of at most 60s",
         format!(
-            "an event that comes alone waits so long, write {}",
+            "while a POST is in flight the oldest waits so long for others, write {}",
             batch.example("wait")
         ),
     );
