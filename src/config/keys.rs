@@ -122,6 +122,8 @@ pub(super) static WEBHOOK: Keys = Keys {
             "batch",
             "batch = { max_events = 100, max_bytes = 1048576, wait = \"1s\" }",
         ),
+        key("in_order", "in_order = true"),
+        key("if_failed", "if_failed = \"next\""),
         key("auto_pause", "auto_pause = \"3d\""),
         key("ca_file", "ca_file = \"corp-ca.pem\""),
         private("headers", "headers = { X-Team = \"web\" }"),

@@ -16,6 +16,7 @@ mod excerpt;
 mod file;
 mod headers;
 mod keys;
+mod order;
 mod read;
 mod rules;
 mod secret;

@@ -167,11 +167,16 @@ fn path(rule: &Section<'_, '_>, found: &mut Findings) -> Option<Path> {
         return None;
     }
     let text = rule.text("path", found)?;
-    match filter::path(text.value) {
+    path_of(text.value, text.at, found)
+}
+
+/// Reads a path, or notes why it is none.
+pub(super) fn path_of(text: &str, at: Range<usize>, found: &mut Findings) -> Option<Path> {
+    match filter::path(text) {
         Ok(path) => Some(path),
         Err(fault) => {
             found.error(
-                text.at,
+                at,
                 format!(
                     "this is no path, at its character {}: {}",
                     fault.at, fault.why

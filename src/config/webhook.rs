@@ -14,7 +14,7 @@ use super::diagnostic::Findings;
 use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
-use super::{SecretsWanted, Surroundings, batch, headers, rules, secret, span, url};
+use super::{SecretsWanted, Surroundings, batch, headers, order, rules, secret, span, url};
 
 /// The longest name: it is a label of metrics and a column of tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -69,6 +69,7 @@ impl Reading<'_> {
         let ca = self.authority(section, found);
         let headers = headers::read(section, found);
         let batch = batch::read(section, dialect, &headers, found);
+        let order = order::read(section, section.has("batch"), found);
         let auto_pause_ms = span::read(section, "auto_pause", found);
         let dialect = dialect?;
         Some(Webhook {
@@ -81,11 +82,16 @@ impl Reading<'_> {
             tenants,
             rules,
             keep_alive: keep_alive.unwrap_or(dialect != Dialect::BoldCms),
-            max_in_flight,
+            // One batch at a time: also where what has one turn is more than goes in a POST.
+            max_in_flight: match (&order, &batch) {
+                (Some(_), Some(_)) => 1,
+                _ => max_in_flight,
+            },
             max_per_second,
             ca,
             headers,
             batch,
+            order,
             max_attempts,
             auto_pause_ms,
         })

@@ -5,13 +5,15 @@
 //! so that of a thousand webhooks with a location each only those of this location are looked at. A
 //! webhook whose rules can all hold where nothing passes (`ne`, `not_in`, `exists = false`) is looked at
 //! for each event.
+//!
+//! The same reading finds the values by which webhooks are sent in order: their paths are of the same tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::probes::Probes;
-use super::scan::{self, scan};
+use super::scan::{self, Found, scan};
 use super::trie::Trie;
-use crate::model::{Condition, Operand, Rule, Word};
+use crate::model::{Condition, Operand, Path, Rule, Turn, Word};
 
 /// Compiled rules.
 #[derive(Debug, Default)]
@@ -25,6 +27,10 @@ pub(crate) struct Matcher {
     by_test: Vec<Vec<usize>>,
     /// Those that are looked at for each event.
     always: Vec<usize>,
+    /// The nodes at which a value is kept, each with its place among them; and who asks for it, by what the caller
+    /// calls the webhook.
+    kept: BTreeMap<usize, usize>,
+    keepers: Vec<(usize, usize)>,
 }
 
 /// One webhook's rules.
@@ -49,6 +55,8 @@ pub(crate) struct Scratch {
     passed: Passed,
     candidates: Vec<usize>,
     keys: Vec<usize>,
+    /// For each node of `kept` the line of the value that was found last.
+    turns: Vec<Option<Turn>>,
 }
 
 /// The tests that passed: as a set, and as a list to clear it by.
@@ -97,6 +105,22 @@ impl Matcher {
         this.probes.iter_mut().for_each(Probes::arrange);
         this.enter(&uses);
         this
+    }
+
+    /// Has the value kept that stands at that path: `key` is what the caller calls the webhook, above those before.
+    pub(crate) fn keep(&mut self, key: usize, path: &Path) {
+        let node = self.trie.add(&path.steps);
+        let next = self.kept.len();
+        let place = *self.kept.entry(node).or_insert(next);
+        self.keepers.push((key, place));
+    }
+
+    /// The line in which that webhook has the event whose data was judged last; `None` where the event has no
+    /// value for it.
+    pub(crate) fn turn(&self, key: usize, scratch: &Scratch) -> Option<Turn> {
+        let at = self.keepers.binary_search_by_key(&key, |(key, _)| *key);
+        let (_, place) = self.keepers[at.ok()?];
+        *scratch.turns.get(place)?
     }
 
     fn clause<'r>(
@@ -171,11 +195,27 @@ impl Matcher {
     fn read(&self, data: &str, scratch: &mut Scratch) {
         let passed = &mut scratch.passed;
         passed.begin(self.tests);
+        let turns = &mut scratch.turns;
+        turns.clear();
+        turns.resize(self.kept.len(), None);
         scan(&self.trie, data, &mut scratch.scan, &mut |node, value| {
+            if let Some(place) = self.kept.get(&node) {
+                turns[*place] = turn(value);
+            }
             if let Some(probes) = self.probes.get(node) {
                 probes.pass(value, &mut |test| passed.add(test));
             }
         });
+    }
+}
+
+/// The line of a value. Of a name that stands twice the last value counts, as it does to most readers.
+fn turn(value: Found<'_>) -> Option<Turn> {
+    match value {
+        Found::Text(text) => Some(Turn::of_text(text)),
+        Found::Number(text) => Some(Turn::of_number(text)),
+        Found::Truth(truth) => Some(Turn::of_truth(truth)),
+        Found::Null | Found::Array | Found::Object => None,
     }
 }
 

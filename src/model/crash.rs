@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 26] = [
+pub const TRANSACTIONS: [&str; 27] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -30,6 +30,7 @@ pub const TRANSACTIONS: [&str; 26] = [
     "bring deliveries forward",
     "park deliveries",
     "fail unreadable deliveries",
+    "pass turns on",
     "write a mark",
     "delete old rows",
     "delete old marks",

@@ -65,6 +65,14 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// Hands out what tells it from every other number, however it was written.
+    pub(crate) fn spell(&self, take: &mut impl FnMut(&[u8])) {
+        take(&self.point.to_le_bytes());
+        take(&[u8::from(self.negative)]);
+        take(self.head);
+        take(self.tail);
+    }
+
     fn digits(&self) -> impl Iterator<Item = &u8> {
         self.head.iter().chain(self.tail)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Batch, DeliveryId, Dialect, EventId, Generation, PayloadId, Print};
+use super::{Batch, DeliveryId, Dialect, EventId, Generation, PayloadId, Print, Turn};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,8 @@ pub struct FanOut {
     pub bodies: Vec<(Dialect, Bytes)>,
     /// The webhooks that get it, each with its place in `bodies`.
     pub webhooks: Vec<(Arc<str>, usize)>,
+    /// Of those with an order: the place in `webhooks`, and the line that the event stands in there. In their order.
+    pub turns: Vec<(usize, Turn)>,
 }
 
 /// Deliveries of one event that are still to be made, with the body they share.

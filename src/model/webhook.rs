@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::event::is_name;
 use super::rule::Rule;
-use super::{BatchRule, Rate, Url};
+use super::{BatchRule, Order, Rate, TurnRule, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,6 +147,8 @@ pub struct Webhook {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// Several events in one POST.
     pub batch: Option<BatchRule>,
+    /// One at a time, for all of its deliveries or for those of a value; `None`: as many as may be in flight.
+    pub order: Option<Order>,
     /// How many sends `bold-factory` makes in all. The other dialects do not read it.
     pub max_attempts: u32,
     /// It pauses itself where every attempt failed for so many milliseconds; `None`: it does not.
@@ -180,6 +182,15 @@ impl Webhook {
     pub fn wants(&self, name: &str, tenant: Option<&str>) -> Result<(), Unwanted> {
         self.wants_name(name)?;
         self.wants_tenant(tenant)
+    }
+
+    /// What the log has to know of its order, where it has one.
+    pub(crate) fn turn_rule(&self) -> Option<TurnRule> {
+        let order = self.order.as_ref()?;
+        Some(TurnRule {
+            holds: order.holds,
+            together: self.batch,
+        })
     }
 
     /// The part of [`wants`](Self::wants) that is the same for every event of that name.
@@ -228,6 +239,7 @@ impl Webhook {
             ca: None,
             headers: Vec::new(),
             batch: None,
+            order: None,
             max_attempts: 10,
             auto_pause_ms: None,
         }

@@ -8,6 +8,7 @@ mod capacity;
 mod halfway;
 mod held;
 mod identity;
+mod order;
 mod pace;
 mod pauses;
 mod putback;

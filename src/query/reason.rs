@@ -10,7 +10,7 @@ use crate::dialect::sends;
 use crate::filter;
 use crate::model::{Dialect, EventId, Pause, Rate, Unwanted, Webhook};
 use crate::outbox::Row;
-use crate::store::{Count, DeliveryTrace, WebhookRow};
+use crate::store::{Count, DeliveryTrace, HeldBy, WebhookRow};
 
 /// What became of the event for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(crate) enum Wait {
     },
     /// Its endpoint asked to wait until that UNIX millisecond.
     Hold(i64),
+    /// Its turn: that delivery is before it.
+    Turn(HeldBy),
 }
 
 /// Why an event was not sent to a webhook, or is not yet.

@@ -1,5 +1,5 @@
-//! What a pending delivery waits for beside its own time: what its endpoint asked for, and its webhook's pace with
-//! those before it.
+//! What a pending delivery waits for beside its own time: its turn, what its endpoint asked for, and its webhook's
+//! pace with those before it.
 //!
 //! Asked for the deliveries of one event alone, for it is counted.
 
@@ -36,6 +36,11 @@ fn of(
     (log, held): (&Reader, &HashMap<String, i64>),
     now_ms: i64,
 ) -> Result<Option<Wait>, Error> {
+    if delivery.due_at_ms.is_none()
+        && let Some(by) = log.held_by(delivery.id)?
+    {
+        return Ok(Some(Wait::Turn(by)));
+    }
     if let Some(until_ms) = held.get(&delivery.webhook)
         && delivery.due_at_ms <= Some(*until_ms)
         && delivery.origin != "test"

@@ -51,8 +51,8 @@ impl Store {
         })
     }
 
-    /// Takes one batch of the outbox in. Every delivery is due at once; they are returned in the
-    /// order of the events and of their webhooks. What memory `takes` is queued, the rest parked. What `later` says of a webhook's deliveries is
+    /// Takes one batch of the outbox in. Every delivery is due at once but for what waits for its turn; they are
+    /// returned in the order of the events and of their webhooks, without those that wait. What memory `takes` is queued, the rest parked. What `later` says of a webhook's deliveries is
     /// true is owed: [`Store::materialize`] makes them.
     ///
     /// # Errors
@@ -66,18 +66,21 @@ impl Store {
     ) -> Result<(Vec<Due>, Vec<Deferred>), Error> {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
-        self.transact_by_heart("admit events", |t, books| {
+        let mut turns = std::mem::take(&mut self.turns);
+        let admitted = self.transact_by_heart("admit events", |t, books| {
             let made = Made {
                 generation,
                 origin: Trigger::Event,
                 now_ms,
             };
-            let made = made.fan_out(t, (books, takes), &admission.events, later)?;
+            let made = made.fan_out(t, (books, &mut turns, takes), &admission.events, later)?;
             reject(t, generation, &admission.rejected, now_ms)?;
             gaps::write(t, &admission.gaps)?;
             write_cursor(t, &admission.cursor, now_ms)?;
             Ok(made)
-        })
+        });
+        self.turns = turns;
+        admitted
     }
 
     /// Sets rows aside that the cursor had passed before they were written. `unless_traced`: only those

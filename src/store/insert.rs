@@ -9,6 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::books::Books;
 use super::rows::{Insert, Values};
+use super::turn::Turns;
 use super::{Error, next, words};
 use crate::model::{Deferred, DeliveryId, Dialect, Due, FanOut, Generation, PayloadId, Trigger};
 
@@ -56,7 +57,8 @@ pub(super) fn insert(
         origin,
         now_ms,
     };
-    let (dues, _none) = made.fan_out(t, (books, takes), events, &|_| false)?;
+    let turns = &mut Turns::default();
+    let (dues, _none) = made.fan_out(t, (books, turns, takes), events, &|_| false)?;
     Ok(dues)
 }
 
@@ -77,47 +79,69 @@ impl Made {
         takes: Takes<'_>,
         mut dues: Vec<Due>,
     ) -> rusqlite::Result<Vec<Due>> {
-        let first = next::delivery(t)?.get();
-        for (due, id) in dues.iter_mut().zip(first..) {
-            due.id = DeliveryId::new(id);
-        }
+        number(t, &mut dues)?;
+        self.write(t, books, takes, (&dues, &[]))?;
+        Ok(dues)
+    }
+
+    /// Writes the rows of deliveries that go now, and of those that wait for their turn.
+    fn write(
+        &self,
+        t: &Transaction<'_>,
+        books: &mut Books,
+        takes: Takes<'_>,
+        (dues, held): (&[Due], &[Due]),
+    ) -> rusqlite::Result<()> {
         let mut bind = |due: &&Due, values: &mut Values<'_, '_>| {
             values.add(due.id)?;
             values.add(books.webhook(t, &due.webhook)?)?;
             values.add(due.payload_id)?;
             values.add(words::of_origin(self.origin))?;
-            values.add(self.now_ms)?;
+            values.add(due.due_at_ms)?;
             values.add(self.now_ms)
         };
-        let (queued, parked): (Vec<&Due>, Vec<&Due>) = dues.iter().partition(|due| takes(due));
+        let (queued, mut parked): (Vec<&Due>, Vec<&Due>) = dues.iter().partition(|due| takes(due));
+        parked.extend(held);
         QUEUED.all(t, &queued, &mut bind)?;
         PARKED.all(t, &parked, &mut bind)?;
-        Ok(dues)
+        Ok(())
     }
 
+    /// Makes the deliveries of events. What `later` says of a webhook's is true is owed, and returned as such; what
+    /// waits for its turn is not returned.
     pub(super) fn fan_out(
         &self,
         t: &Transaction<'_>,
-        (books, takes): (&mut Books, Takes<'_>),
+        (books, turns, takes): (&mut Books, &mut Turns, Takes<'_>),
         events: &[FanOut],
         later: &dyn Fn(&str) -> bool,
     ) -> rusqlite::Result<(Vec<Due>, Vec<Deferred>)> {
         let mut owed = self.bodies(t, events)?;
         let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
         let mut debts = owed.as_mut_slice();
+        let mut places = Vec::new();
         for event in events {
             let (of_event, others) = debts.split_at_mut(event.bodies.len());
             debts = others;
-            for (webhook, index) in &event.webhooks {
+            let mut ordered = event.turns.iter().peekable();
+            for (place, (webhook, index)) in event.webhooks.iter().enumerate() {
+                let turn = ordered.next_if(|(of, _)| *of == place);
                 let deferred = &mut of_event[*index];
                 if later(webhook) {
                     deferred.webhooks.push(webhook.clone());
                 } else {
+                    places.extend(turn.map(|(_, turn)| (dues.len(), *turn)));
                     dues.push(deferred.due(webhook, self.origin, self.now_ms));
                 }
             }
         }
-        let dues = self.deliveries(t, books, takes, dues)?;
+        if self.origin != Trigger::Event {
+            // A replay or a test goes when it is asked for.
+            places.clear();
+        }
+        number(t, &mut dues)?;
+        let (dues, held) = turns.admit(t, books, dues, &places)?;
+        self.write(t, books, takes, (&dues, &held))?;
         owed.retain(|deferred| !deferred.webhooks.is_empty());
         write_owed(t, &mut owed)?;
         Ok((dues, owed))
@@ -161,6 +185,15 @@ impl Made {
             body: body.clone(),
         }
     }
+}
+
+/// Gives deliveries their ids.
+fn number(t: &Transaction<'_>, dues: &mut [Due]) -> rusqlite::Result<()> {
+    let first = next::delivery(t)?.get();
+    for (due, id) in dues.iter_mut().zip(first..) {
+        due.id = DeliveryId::new(id);
+    }
+    Ok(())
 }
 
 /// Writes debts down, and gives them their ids.

@@ -49,6 +49,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod turn;
 mod wal;
 mod webhooks;
 mod withdraw;
@@ -66,8 +67,8 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryTrace, EventTrace, Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Reader,
-    WebhookHealth, WebhookRow,
+    Count, DeliveryTrace, EventTrace, HeldBy, HeldOf, Lately, LogFilter, LogRow, LogText, MadeFor,
+    Newest, Reader, WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;

@@ -13,6 +13,7 @@ use super::batch::Batches;
 use super::books::webhook_id;
 use super::faults::DoingWith as _;
 use super::passes::ClampPass;
+use super::turn::InHand;
 use super::{Error, Store, held, rows, words};
 use crate::model::{Batch, DeliveryId, Dialect, Due, PayloadId};
 
@@ -21,7 +22,7 @@ pub(super) const DUE: &str = "SELECT id FROM parked INDEXED BY parked_due
   WHERE webhook_id = ?1 AND due_at <= ?2 ORDER BY due_at, id";
 
 pub(super) const NEXT_DUE: &str = "SELECT due_at FROM parked INDEXED BY parked_due
-  WHERE webhook_id = ?1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
+  WHERE webhook_id = ?1 AND due_at > ?2 AND due_at < 9223372036854775807 ORDER BY due_at LIMIT 1";
 
 pub(super) const NEXT_WEBHOOK: &str = "SELECT webhook_id FROM parked INDEXED BY parked_due
   WHERE webhook_id > ?1 ORDER BY webhook_id LIMIT 1";
@@ -62,6 +63,7 @@ impl Store {
     ) -> Result<Vec<Due>, Error> {
         const STEP: &str = "read due deliveries";
         self.park_lost()?;
+        self.pass_turns_on(webhook, skip)?;
         let mut broken = Vec::new();
         let dues = read_due(
             &self.connection,
@@ -73,9 +75,14 @@ impl Store {
         )
         .doing_with(&self.faults, STEP)?;
         if !broken.is_empty() {
-            self.transact("fail unreadable deliveries", |t| {
-                end(t, &broken, words::FAILED, now_ms).map(drop)
-            })?;
+            let mut turns = std::mem::take(&mut self.turns);
+            let failed = self.transact("fail unreadable deliveries", |t| {
+                end(t, &broken, words::FAILED, now_ms)?;
+                let mut broken = broken.iter();
+                broken.try_for_each(|id| turns.fail(t, *id, webhook, now_ms))
+            });
+            self.turns = turns;
+            failed?;
         }
         Ok(dues)
     }
@@ -125,14 +132,21 @@ impl Store {
     }
 
     /// Cancels up to `max_rows` pending deliveries of a webhook, the oldest due first. Returns how
-    /// many; fewer than `max_rows` means that none is left.
+    /// many; fewer than `max_rows` means that none is left. What is `in_hand` keeps its turn until its attempt is over.
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn cancel(&mut self, webhook: &str, max_rows: usize, now_ms: i64) -> Result<usize, Error> {
+    pub fn cancel(
+        &mut self,
+        webhook: &str,
+        max_rows: usize,
+        now_ms: i64,
+        in_hand: InHand<'_>,
+    ) -> Result<usize, Error> {
         self.park_lost()?;
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        self.transact("cancel deliveries", |t| {
+        let mut turns = std::mem::take(&mut self.turns);
+        let cancelled = self.transact("cancel deliveries", |t| {
             let Some(webhook_id) = webhook_id(t, webhook)? else {
                 return Ok(0);
             };
@@ -143,8 +157,14 @@ impl Store {
                 )?
                 .query_map(params![webhook_id, limit], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            end(t, &ids, words::CANCELLED, now_ms)
-        })
+            let cancelled = end(t, &ids, words::CANCELLED, now_ms)?;
+            for id in &ids {
+                turns.cancel(t, *id, webhook, in_hand)?;
+            }
+            Ok(cancelled)
+        });
+        self.turns = turns;
+        cancelled
     }
 
     /// After a clock step: whatever is due later than now + the longest delay that its dialect's
@@ -394,7 +414,7 @@ fn look(
     let mut dialects = connection.prepare_cached("SELECT dialect FROM payload WHERE id = ?1")?;
     let mut statement = connection.prepare_cached(
         "SELECT id, due_at, payload_id, attempts FROM parked INDEXED BY parked_due
-          WHERE webhook_id = ?1 AND due_at >= ?2 AND (due_at > ?2 OR id > ?3)
+          WHERE webhook_id = ?1 AND due_at >= ?2 AND (due_at > ?2 OR id > ?3) AND due_at < 9223372036854775807
           ORDER BY due_at, id LIMIT ?4",
     )?;
     let mut rows = statement.query(params![

@@ -9,6 +9,7 @@ mod health;
 mod log;
 mod made;
 mod pending;
+mod turn;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,6 +27,7 @@ pub(crate) use health::{Lately, WebhookHealth};
 pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
 pub(crate) use made::MadeFor;
 pub(crate) use pending::Count;
+pub(crate) use turn::{HeldBy, HeldOf};
 
 /// Oldest attempts, those of the shape before first.
 const OLDEST: [&str; 2] = [

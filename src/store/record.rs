@@ -16,6 +16,7 @@ use super::headers::share_answer;
 use super::rows::{self, Insert, Values, text_or_blob};
 use super::streak::Streaks;
 use super::texts::Cell;
+use super::turn::Turns;
 use super::{Error, Store, held, next, words};
 use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, SentHeaders, Verdict};
 
@@ -53,8 +54,9 @@ impl Store {
     pub fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
         let bodies = self.bodies;
         let mut streaks = std::mem::take(&mut self.streaks);
-        let recorded = self.record_with(bodies, &mut streaks, attempts);
-        self.streaks = streaks;
+        let mut turns = std::mem::take(&mut self.turns);
+        let recorded = self.record_with(bodies, (&mut streaks, &mut turns), attempts);
+        (self.streaks, self.turns) = (streaks, turns);
         let last_id = recorded?;
         for attempt in attempts {
             self.tally.add(
@@ -72,7 +74,7 @@ impl Store {
     fn record_with(
         &mut self,
         bodies: Bodies,
-        streaks: &mut Streaks,
+        (streaks, turns): (&mut Streaks, &mut Turns),
         attempts: &[Attempt],
     ) -> Result<AttemptId, Error> {
         self.transact_by_heart("record attempts", |t, books| {
@@ -81,6 +83,7 @@ impl Store {
             let last_id = insert(t, (&mut *books, bodies), attempts, &again)?;
             forget(t, bodies, attempts)?;
             held::note(t, books, attempts)?;
+            turns.note(t, books, attempts)?;
             for attempt in attempts {
                 // A POST of several that fails is one failure.
                 if streaks.concerns(attempt)

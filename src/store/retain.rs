@@ -71,7 +71,9 @@ const STAGES: [Stage; 9] = [
     Stage {
         ids: Ids::Deliveries,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM ended NOT INDEXED WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        // What was given up and holds an order waits for a person, however long.
         delete: "DELETE FROM ended WHERE id > ?1 AND id <= ?2 AND finished_at < ?3
+                   AND NOT EXISTS (SELECT 1 FROM turn t WHERE t.delivery_id = ended.id)
                    AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = ended.id)",
     },
     Stage {

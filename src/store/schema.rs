@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0008.sql"),
     include_str!("schema/0009.sql"),
     include_str!("schema/0010.sql"),
+    include_str!("schema/0011.sql"),
 ];
 
 /// The first version whose views and triggers are made from [`VIEWS`]. Those of a log are gone before the
@@ -92,7 +93,7 @@ fn make_views(t: &Transaction<'_>) -> rusqlite::Result<()> {
 fn drop_views(t: &Transaction<'_>) -> rusqlite::Result<()> {
     t.execute_batch(
         "DROP TRIGGER IF EXISTS redelivery_made; DROP TRIGGER IF EXISTS redelivery_checked;
-         DROP VIEW IF EXISTS health; DROP VIEW IF EXISTS failed; DROP VIEW IF EXISTS log;
+         DROP VIEW IF EXISTS held; DROP VIEW IF EXISTS health; DROP VIEW IF EXISTS failed; DROP VIEW IF EXISTS log;
          DROP VIEW IF EXISTS delivery;",
     )
 }

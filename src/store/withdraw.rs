@@ -7,6 +7,7 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::error::Doing;
+use super::turn::{InHand, Turns};
 use super::{Error, Reader, Store, rows};
 use crate::model::{DeliveryId, TimeWindow};
 
@@ -60,7 +61,8 @@ impl Default for PendingPage {
 }
 
 impl Store {
-    /// Cancels deliveries because somebody asked for it. The answers are in the order of the ids.
+    /// Cancels deliveries because somebody asked for it. One that was given up and holds an order lets go of it, and
+    /// stays failed. What is `in_hand` keeps its turn until its attempt is over. The answers are in the order of the ids.
     ///
     /// # Errors
     /// The log can't be written: then none was.
@@ -68,24 +70,38 @@ impl Store {
         &mut self,
         ids: &[DeliveryId],
         now_ms: i64,
+        in_hand: InHand<'_>,
     ) -> Result<Vec<Cancelled>, Error> {
-        self.transact("cancel by order", |t| {
-            ids.iter().map(|id| cancel(t, *id, now_ms)).collect()
-        })
+        let mut turns = std::mem::take(&mut self.turns);
+        let cancelled = self.transact("cancel by order", |t| {
+            let cancel = |id: &DeliveryId| cancel(t, (&mut turns, in_hand), *id, now_ms);
+            ids.iter().map(cancel).collect()
+        });
+        self.turns = turns;
+        cancelled
     }
 }
 
-fn cancel(t: &Transaction<'_>, id: DeliveryId, now_ms: i64) -> rusqlite::Result<Cancelled> {
+fn cancel(
+    t: &Transaction<'_>,
+    (turns, in_hand): (&mut Turns, InHand<'_>),
+    id: DeliveryId,
+    now_ms: i64,
+) -> rusqlite::Result<Cancelled> {
     for (table, sql) in ["queued", "parked"].into_iter().zip(END) {
         if t.prepare_cached(sql)?.execute(params![id, now_ms])? == 0 {
             continue;
         }
         rows::delete(t, table, &[id])?;
-        let webhook = t
+        let webhook: String = t
             .prepare_cached(
                 "SELECT n.name FROM ended e JOIN webhook_name n ON n.id = e.webhook_id WHERE e.id = ?1",
             )?
             .query_row([id], |row| row.get(0))?;
+        turns.cancel(t, id, &webhook, in_hand)?;
+        return Ok(Ok(webhook));
+    }
+    if let Some(webhook) = turns.let_go(t, id)? {
         return Ok(Ok(webhook));
     }
     let known = t

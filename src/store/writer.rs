@@ -14,6 +14,7 @@ use super::lost::Lost;
 use super::passes::{ClampPass, EarlyPass, SweepPass};
 use super::streak::Streaks;
 use super::tally::Tally;
+use super::turn::Turns;
 use super::wal::WalBounds;
 use super::{create, schema};
 use crate::model::{Bodies, crash};
@@ -43,6 +44,8 @@ pub struct Store {
     pub(super) early: EarlyPass,
     /// Who fails, and pauses itself.
     pub(super) streaks: Streaks,
+    /// Who has an order, and whose turn it is.
+    pub(super) turns: Turns,
     /// Whose bodies stay.
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
@@ -66,6 +69,7 @@ impl Store {
         let mut connection = connect::writer(path, vfs)?;
         schema::migrate(&mut connection, path)?;
         let data_version = data_version(&connection).doing_with(&faults, DATA_VERSION)?;
+        let turns = Turns::look(&connection).doing_with(&faults, "look who has the turn")?;
         let mut store = Self {
             connection,
             faults,
@@ -78,6 +82,7 @@ impl Store {
             sweep: SweepPass::default(),
             early: EarlyPass::default(),
             streaks: Streaks::default(),
+            turns,
             bodies: Bodies::default(),
             wal: WalBounds::default(),
         };

@@ -42,6 +42,7 @@ mod metrics;
 mod modes;
 mod names;
 mod notify;
+mod order;
 mod outboxes;
 mod pace;
 mod packaging;

@@ -105,6 +105,18 @@ fn pending(
 fn waiting(waits: &Wait, now_ms: i64) -> String {
     match waits {
         Wait::Hold(until_ms) => when::asked_to_wait(*until_ms, now_ms),
+        Wait::Turn(by) => {
+            let id = by.id;
+            let sends = text::counted(i64::from(by.attempts), "send");
+            match by.failed_ms {
+                None => format!("held by delivery {id}, which is pending after {sends}"),
+                Some(since_ms) => format!(
+                    "held by delivery {id}, which failed after {sends}, since {}: `webhooksd redeliver {id}` or \
+                     `webhooksd cancel {id}` lets it go",
+                    utc(since_ms)
+                ),
+            }
+        }
         Wait::Pace { before, rate } => {
             let count = text::grouped(before.count);
             let more = if before.more { " or more" } else { "" };

@@ -86,6 +86,7 @@ impl<T: Transport> Dispatch<T> {
                     cancelled.insert(attempt.due.id);
                 }
             }
+            this.heed_turns(&mut log);
             drop(log);
             crash::point("record attempts", "let go");
             this.make_room(&batch);

@@ -145,6 +145,7 @@ impl<T: Transport> Dispatch<T> {
             log.next_due_after(lane.name(), now_ms)?
         };
         self.queue(log, lane, dues, more);
+        self.heed_turns(log);
         if let Some(at_ms) = later {
             self.note_due(lane, at_ms);
         }

@@ -34,11 +34,13 @@ impl<T: Transport> Dispatch<T> {
         let (begun, several) = (self.clock().instant(), ids.len() > 1);
         let answers = self
             .with_store(move |this, log| {
-                let answers = log.cancel_by_order(&ids, this.clock().now_ms())?;
+                let in_hand = |name: &str, id| this.is_in_hand(name, id);
+                let answers = log.cancel_by_order(&ids, this.clock().now_ms(), &in_hand)?;
                 let cancelled = ids.iter().zip(&answers);
                 let cancelled =
                     cancelled.filter_map(|(id, answer)| Some((*id, &**answer.as_ref().ok()?)));
                 this.withdraw(log, cancelled);
+                this.heed_turns(log);
                 let answers = ids.into_iter().zip(answers);
                 Ok(answers.map(|(id, answer)| (id, answer.map(drop))).collect())
             })

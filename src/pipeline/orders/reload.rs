@@ -85,7 +85,11 @@ impl<T: Transport> Dispatch<T> {
         log.pause_by_themselves(spans.collect())?;
         log.keep_bodies(change.retention.log_bodies);
         let held = log.held(self.clock().now_ms())?;
+        let orders = change.webhooks.iter().filter(|(webhook, _)| webhook.active);
+        let orders = orders.filter_map(|(w, _)| Some((w.name.clone(), w.turn_rule()?)));
+        log.keep_order(orders.collect(), &|name, id| self.is_in_hand(name, id))?;
         let lanes = self.exchange_lanes(log, change, &held);
+        self.heed_turns(log);
         self.heed_pauses(log, pauses);
         Ok(lanes)
     }

@@ -30,7 +30,7 @@ impl<T: Transport> Dispatch<T> {
         for (webhook, _) in events.iter().flat_map(|event| &event.webhooks) {
             if silent.contains(webhook) {
                 later += 1;
-            } else if lanes.get(webhook).is_some_and(|lane| lane.is_silent()) {
+            } else if lanes.get(webhook).is_some_and(|lane| is_put_off(lane)) {
                 silent.insert(webhook.clone());
                 later += 1;
             } else {
@@ -74,4 +74,9 @@ impl<T: Transport> Dispatch<T> {
             self.with_blocking(move || this.materialize(&owed)).await?;
         }
     }
+}
+
+/// Whether its deliveries come after the others'. Not those with an order: what is owed knows of no turn.
+fn is_put_off<E>(lane: &Lane<E>) -> bool {
+    lane.is_silent() && !lane.is_ordered()
 }

@@ -208,6 +208,23 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
+    /// Whether a worker has that delivery in hand, or its result waits for the log. An answer that lasts needs the
+    /// log's lock.
+    pub(crate) fn is_in_hand(&self, webhook: &str, id: DeliveryId) -> bool {
+        let lane = self.lane(webhook);
+        lane.is_some_and(|lane| lane.lock().is_in_hand(id))
+    }
+
+    /// Has the log looked at where the turn of something came, in what the log's guard has committed.
+    pub(crate) fn heed_turns(&self, log: &mut LogGuard<'_>) {
+        // Where the log can't be asked for the names, it is asked by the next who calls.
+        for name in log.take_released().unwrap_or_default() {
+            if let Some(lane) = self.lane(&name) {
+                self.look_for_due(&lane);
+            }
+        }
+    }
+
     /// Has the log looked at for rows of the lane that are due by now.
     pub(crate) fn look_for_due(&self, lane: &Arc<Lane<T::Endpoint>>) {
         if lane.lock().came_due(self.clock.now_ms()) {

@@ -246,6 +246,13 @@ impl<E> Lane<E> {
         self.unanswered.load(Ordering::Relaxed) >= UNANSWERED
     }
 
+    /// Whether its deliveries go one at a time.
+    pub(super) fn is_ordered(&self) -> bool {
+        let state = self.lock();
+        let target = state.target.as_ref();
+        target.is_some_and(|target| target.webhook.order.is_some())
+    }
+
     /// Whether an attempt that begins now takes its turn: nothing has come back of those before it.
     pub(super) fn takes_turns(&self) -> bool {
         self.unheard.fetch_add(1, Ordering::Relaxed) >= UNHEARD || self.is_silent()

@@ -49,7 +49,9 @@ impl<T: Transport> Dispatch<T> {
                     if this.is_served(&name) {
                         return Ok(0);
                     }
-                    store.cancel(&name, this.bounds().of(CHUNK_ROWS), this.clock.now_ms())
+                    let in_hand = |name: &str, id| this.is_in_hand(name, id);
+                    let rows = this.bounds().of(CHUNK_ROWS);
+                    store.cancel(&name, rows, this.clock.now_ms(), &in_hand)
                 })
                 .await?;
             all += cancelled;

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::dialect;
 use crate::filter::{Matcher, Scratch};
-use crate::model::{Event, FanOut, Webhook};
+use crate::model::{Event, FanOut, Path, Turn, Webhook};
 
 /// How many event names are remembered. Far above what an application has; a hostile stream of
 /// ever new names empties the cache and costs a match each, never memory.
@@ -46,10 +46,18 @@ struct Names {
     known: HashMap<Arc<str>, Arc<Matching>>,
 }
 
-/// The indices of the webhooks that want a name, in ascending order: those without a filter, and those with one.
+/// The indices of the webhooks that want a name, in ascending order: those without a filter, and those with one;
+/// and of either those that are sent in the order of a value.
 struct Matching {
     plain: Box<[usize]>,
     filtered: Box<[usize]>,
+    by_value: Box<[usize]>,
+}
+
+/// The webhooks that want an event's name and data, and the lines it stands in where that is a value's.
+struct Judged<'m> {
+    wanting: Cow<'m, [usize]>,
+    turns: Vec<(usize, Turn)>,
 }
 
 impl Filters {
@@ -57,15 +65,29 @@ impl Filters {
     fn new(webhooks: &[Arc<Webhook>]) -> Option<Self> {
         let webhooks = webhooks.iter().enumerate();
         let mut filtered = webhooks
+            .clone()
             .filter(|(_, webhook)| webhook.active && !webhook.rules.is_empty())
             .map(|(index, webhook)| (index, &*webhook.rules))
             .peekable();
-        filtered.peek()?;
+        let ordered = webhooks.filter(|(_, webhook)| webhook.active);
+        let mut by_value = ordered
+            .filter_map(|(index, w)| Some((index, path_of(w)?)))
+            .peekable();
+        if filtered.peek().is_none() && by_value.peek().is_none() {
+            return None;
+        }
+        let mut matcher = Matcher::new(filtered);
+        by_value.for_each(|(index, path)| matcher.keep(index, path));
         Some(Self {
-            matcher: Matcher::new(filtered),
+            matcher,
             scratch: Mutex::default(),
         })
     }
+}
+
+/// Where the value stands in whose order the webhook is sent.
+fn path_of(webhook: &Webhook) -> Option<&Path> {
+    webhook.order.as_ref()?.by.as_ref()
 }
 
 impl Routes {
@@ -92,7 +114,10 @@ impl Routes {
     #[must_use]
     pub(crate) fn fan_out(&self, event: &Event) -> Option<FanOut> {
         let matching = self.matching(&event.name);
-        let matching = self.unfiltered(&matching, event);
+        let Judged {
+            wanting: matching,
+            turns,
+        } = self.unfiltered(&matching, event);
         // Few want an event that many patterns match, where each has its tenant.
         let room = matching.len().min(ROOM);
         let mut fanned = FanOut {
@@ -100,8 +125,9 @@ impl Routes {
             event: event.name.clone(),
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
+            turns: Vec::new(),
         };
-        for webhook in self.wanting(&matching, event) {
+        for (index, webhook) in self.wanting(&matching, event) {
             let known = fanned
                 .bodies
                 .iter()
@@ -111,6 +137,15 @@ impl Routes {
                 fanned.bodies.push((webhook.dialect, bytes));
                 fanned.bodies.len() - 1
             });
+            if let Some(order) = &webhook.order {
+                let found = || turns.binary_search_by_key(&index, |(of, _)| *of).ok();
+                let turn = match order.by {
+                    None => Some(Turn::WHOLE),
+                    Some(_) => found().map(|at| turns[at].1),
+                };
+                let place = fanned.webhooks.len();
+                fanned.turns.extend(turn.map(|turn| (place, turn)));
+            }
             fanned.webhooks.push((webhook.name.clone(), body));
         }
         (!fanned.webhooks.is_empty()).then_some(fanned)
@@ -120,27 +155,40 @@ impl Routes {
     #[must_use]
     pub(crate) fn count(&self, event: &Event) -> usize {
         let matching = self.matching(&event.name);
-        self.wanting(&self.unfiltered(&matching, event), event)
+        self.wanting(&self.unfiltered(&matching, event).wanting, event)
             .count()
     }
 
     /// Those among the webhooks that want the event's name whose filter, if they have one, wants its data.
-    fn unfiltered<'m>(&self, matching: &'m Matching, event: &Event) -> Cow<'m, [usize]> {
-        let mut asking = matching.filtered.iter();
+    fn unfiltered<'m>(&self, matching: &'m Matching, event: &Event) -> Judged<'m> {
+        let mut asking = matching.filtered.iter().chain(&matching.by_value);
         let asks = |index: &usize| {
             let webhook = &self.webhooks[*index];
             webhook.wants_tenant(event.tenant.as_deref()).is_ok()
         };
         let (Some(filters), true) = (&self.filters, asking.any(asks)) else {
-            return Cow::Borrowed(&matching.plain);
+            return Judged {
+                wanting: Cow::Borrowed(&matching.plain),
+                turns: Vec::new(),
+            };
         };
         let mut scratch = filters.scratch.lock();
         let wanting = filters.matcher.judge(&event.data, &mut scratch);
         let named = |index: &&usize| matching.filtered.binary_search(index).is_ok();
-        let mut all = matching.plain.to_vec();
-        all.extend(wanting.iter().filter(named));
-        all.sort_unstable();
-        Cow::Owned(all)
+        let wanting = if matching.filtered.is_empty() {
+            Cow::Borrowed(&*matching.plain)
+        } else {
+            let mut all = matching.plain.to_vec();
+            all.extend(wanting.iter().filter(named));
+            all.sort_unstable();
+            Cow::Owned(all)
+        };
+        let turns = matching.by_value.iter();
+        let turns = turns.filter_map(|of| Some((*of, filters.matcher.turn(*of, &scratch)?)));
+        Judged {
+            wanting,
+            turns: turns.collect(),
+        }
     }
 
     /// Those among the webhooks that want the event's name and data which want the event.
@@ -148,9 +196,9 @@ impl Routes {
         &'a self,
         matching: &'a [usize],
         event: &'a Event,
-    ) -> impl Iterator<Item = &'a Arc<Webhook>> {
-        let webhooks = matching.iter().map(|&index| &self.webhooks[index]);
-        webhooks.filter(|webhook| webhook.wants_tenant(event.tenant.as_deref()).is_ok())
+    ) -> impl Iterator<Item = (usize, &'a Arc<Webhook>)> {
+        let webhooks = matching.iter().map(|&index| (index, &self.webhooks[index]));
+        webhooks.filter(|(_, webhook)| webhook.wants_tenant(event.tenant.as_deref()).is_ok())
     }
 
     /// The webhooks that want that name.
@@ -168,11 +216,16 @@ impl Routes {
                 let wanting = wanting.filter(|(_, webhook)| webhook.wants_name(name).is_ok());
                 let (plain, filtered) =
                     wanting.partition::<Vec<_>, _>(|(_, webhook)| webhook.rules.is_empty());
+                let by_value = plain.iter().chain(&filtered);
+                let by_value = by_value.filter(|(_, webhook)| path_of(webhook).is_some());
+                let mut by_value: Vec<usize> = by_value.map(|(index, _)| *index).collect();
+                by_value.sort_unstable();
                 let indices =
                     |all: Vec<(usize, _)>| all.into_iter().map(|(index, _)| index).collect();
                 let matching = Arc::new(Matching {
                     plain: indices(plain),
                     filtered: indices(filtered),
+                    by_value: by_value.into(),
                 });
                 if names.known.len() >= CACHED_NAMES {
                     names.known.clear();
@@ -312,7 +365,7 @@ mod tests {
             tenant: None,
         };
         assert!(matches!(
-            plain.unfiltered(&matching, &event),
+            plain.unfiltered(&matching, &event).wanting,
             Cow::Borrowed(_)
         ));
     }

@@ -37,7 +37,8 @@ pub(super) struct Cancelled {
 }
 
 const OLDEST: &str = "SELECT a.id, a.time, n.name, a.delivery_id, a.payload_id,
-         EXISTS (SELECT 1 FROM parked WHERE id = a.delivery_id) OR EXISTS (SELECT 1 FROM queued WHERE id = a.delivery_id),
+         EXISTS (SELECT 1 FROM parked WHERE id = a.delivery_id) OR EXISTS (SELECT 1 FROM queued WHERE id = a.delivery_id)
+           OR EXISTS (SELECT 1 FROM turn WHERE delivery_id = a.delivery_id),
          EXISTS (SELECT 1 FROM ended WHERE id = a.delivery_id AND state = 1),
          NOT EXISTS (SELECT 1 FROM attempt b WHERE b.delivery_id = a.delivery_id AND b.id > a.id)
     FROM attempt a JOIN webhook_name n ON n.id = a.webhook_id

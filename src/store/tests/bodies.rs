@@ -83,7 +83,7 @@ fn a_body_goes_with_its_last_success_and_stays_for_what_failed() {
     let (failed, delivered) = (dues[0].id.get(), dues[2].id.get());
     assert_eq!(kept(&log, failed), r#"{"cms":3} fine"#);
     assert_eq!(kept(&log, delivered), r#"{"cms":3} -"#, "the other failed");
-    store.cancel("b", 9, NOW).unwrap();
+    store.cancel("b", 9, NOW, &|_, _| false).unwrap();
     assert_eq!(
         log.ask::<i64>("SELECT count(*) FROM payload WHERE body IS NOT NULL"),
         2

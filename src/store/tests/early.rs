@@ -168,8 +168,18 @@ fn what_was_cancelled_or_set_aside_goes_with_the_attempts_of_its_time() {
     batch.events[2].webhooks[0].0 = "gone".into();
     batch.events[3].webhooks[0].0 = "gone-too".into();
     let dues = store.admit_all(&batch, NOW).unwrap();
-    assert_eq!(store.cancel("gone", 9, NOW + MINUTE).unwrap(), 1);
-    assert_eq!(store.cancel("gone-too", 9, NOW + 7 * MINUTE).unwrap(), 1);
+    assert_eq!(
+        store
+            .cancel("gone", 9, NOW + MINUTE, &|_, _| false)
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        store
+            .cancel("gone-too", 9, NOW + 7 * MINUTE, &|_, _| false)
+            .unwrap(),
+        1
+    );
     store
         .record(&[
             attempt(&dues[0], NOW + 2 * MINUTE, Verdict::Delivered),

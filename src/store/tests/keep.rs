@@ -49,7 +49,12 @@ fn old_work(store: &mut Store) {
     ));
     store.record(&attempts).unwrap();
     assert!(store.mark(NOW + HOUR).unwrap());
-    assert_eq!(store.cancel("a", 1, NOW + 24 * HOUR).unwrap(), 1);
+    assert_eq!(
+        store
+            .cancel("a", 1, NOW + 24 * HOUR, &|_, _| false)
+            .unwrap(),
+        1
+    );
 }
 
 #[test]

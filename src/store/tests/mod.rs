@@ -16,6 +16,7 @@ mod need;
 mod pauses;
 mod people;
 mod shapes;
+mod turns;
 mod withdraw;
 mod work;
 
@@ -103,6 +104,7 @@ fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission
             .enumerate()
             .map(|(n, name)| ((*name).into(), n % 2))
             .collect(),
+        turns: Vec::new(),
     });
     Admission {
         events: events.collect(),

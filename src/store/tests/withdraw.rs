@@ -29,7 +29,7 @@ fn what_is_pending_ends_and_what_has_ended_or_never_was_is_told() {
     let delivered = attempt(&dues[0], NOW, Verdict::Delivered);
     store.record(&[delivered]).unwrap();
     let answers = store
-        .cancel_by_order(&ids([1, 2, 4, 4, 99]), NOW + 1)
+        .cancel_by_order(&ids([1, 2, 4, 4, 99]), NOW + 1, &|_, _| false)
         .unwrap();
     let cancelled = || Ok("a".to_owned());
     assert_eq!(
@@ -68,8 +68,10 @@ fn what_somebody_cancelled_is_not_among_what_was_cancelled_with_its_webhook() {
     let log = Log::new();
     let mut store = log.open();
     store.admit_all(&admission(1..=3, &["a"]), NOW).unwrap();
-    store.cancel_by_order(&ids([2]), NOW).unwrap();
-    store.cancel("a", 99, NOW).unwrap();
+    store
+        .cancel_by_order(&ids([2]), NOW, &|_, _| false)
+        .unwrap();
+    store.cancel("a", 99, NOW, &|_, _| false).unwrap();
     let reader = Reader::open(&log.path).unwrap();
     let up_to = reader.newest_delivery().unwrap();
     let range = crate::model::IdRange {

@@ -139,9 +139,9 @@ fn pending_webhooks_and_cancelling_in_chunks() {
         .admit_all(&admission(1..=5, &["b", "a", "c"]), NOW)
         .unwrap();
     assert_eq!(store.pending_webhooks().unwrap(), ["a", "b", "c"]);
-    assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 3);
-    assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 2);
-    assert_eq!(store.cancel("b", 3, NOW + 1).unwrap(), 0);
+    assert_eq!(store.cancel("b", 3, NOW + 1, &|_, _| false).unwrap(), 3);
+    assert_eq!(store.cancel("b", 3, NOW + 1, &|_, _| false).unwrap(), 2);
+    assert_eq!(store.cancel("b", 3, NOW + 1, &|_, _| false).unwrap(), 0);
     assert_eq!(store.pending_webhooks().unwrap(), ["a", "c"]);
     assert_eq!(state(&log, 1), format!("cancelled 0 - {}", NOW + 1));
     assert_eq!(state(&log, 2), format!("pending 0 {NOW} -"));
@@ -165,7 +165,7 @@ fn verdicts_and_what_was_cancelled_meanwhile() {
             .collect()
     };
     store.record(&make(kept)).unwrap();
-    assert_eq!(store.cancel("a", 99, NOW + 1).unwrap(), 4);
+    assert_eq!(store.cancel("a", 99, NOW + 1, &|_, _| false).unwrap(), 4);
     store.record(&make(cancelled)).unwrap();
     let (end, cut) = (NOW + 12, NOW + 1);
     assert_eq!(state(&log, 1), format!("delivered 1 - {end}"));

@@ -12,7 +12,7 @@ SELECT x.id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhoo
        CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
        'pending' AS state,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin,
-       x.attempts AS attempts, +x.due_at AS due_at, +x.created_at AS created_at, NULL AS finished_at, x.payload_id
+       x.attempts AS attempts, nullif(x.due_at, 9223372036854775807) AS due_at, +x.created_at AS created_at, NULL AS finished_at, x.payload_id
   FROM parked x LEFT JOIN payload p ON p.id = x.payload_id
 UNION ALL
 SELECT x.delivery_id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook,
@@ -157,6 +157,17 @@ SELECT d.id, d.webhook, d.event, d.event_id,
    AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)
 -- } earlier
 ;
+
+-- What waits for its turn, by `in_order` of its webhook, and which delivery has the turn. `held_by_state` is 'failed'
+-- where that was given up and holds what is behind it, since then; else it is since its own begin.
+CREATE VIEW held AS
+SELECT x.id AS delivery_id, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook, p.event, p.event_id,
+       h.delivery_id AS held_by, CASE h.state WHEN 1 THEN 'failed' ELSE 'pending' END AS held_by_state,
+       strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(h.since, x.created_at) / 1000.0, 'unixepoch') AS since
+  FROM parked x JOIN turn t ON t.delivery_id = x.id
+  JOIN turn h ON h.delivery_id = (SELECT min(u.delivery_id) FROM turn u WHERE u.webhook_id = t.webhook_id AND u.value = t.value)
+  LEFT JOIN payload p ON p.id = x.payload_id
+ WHERE x.due_at = 9223372036854775807;
 
 -- A row per webhook of the configuration. An hour is counted in steps of 5 minutes, a day in hours;
 -- p50 and p99 are of the day, as the upper edge of their bucket.

@@ -45,6 +45,9 @@ pub(super) const OWED: &str = "make owed deliveries";
 /// The transaction that only a row below the newest id leads to: `aside.rs` dies there.
 pub(super) const ASIDE: &str = "set rows aside";
 
+/// The transaction that only an order leads to that holds no longer: `turns.rs` dies there.
+pub(super) const TURNS: &str = "pass turns on";
+
 /// The commit that changes nothing, after a reader let go of a long WAL: tests/it/disk/locked.rs leads
 /// there, and there is nothing that a kill could lose.
 pub(super) const NOTHING: &str = "start the WAL over";

@@ -51,6 +51,11 @@ impl<E> State<E> {
             && !taken.ids().any(|id| self.withdrawn.contains(&id))
     }
 
+    /// Whether a worker has it, or its result waits for the log.
+    pub(crate) fn is_in_hand(&self, id: DeliveryId) -> bool {
+        self.holds(id) && !self.queue.iter().any(|due| due.id == id)
+    }
+
     /// Whether some of what was taken together was cancelled by order, and the rest is to go without it.
     pub(crate) fn is_divided(&self, taken: &Leased<E>) -> bool {
         taken.closed == self.closed

@@ -1,0 +1,452 @@
+//! Turns: of the deliveries of one line (a webhook, or a value of one) the lowest is sent, and those behind it wait.
+//!
+//! A row of `turn` for each from its admission to its end, of webhooks with an order alone. What waits is parked with
+//! a due time that no look comes to, so a million of them cost no memory and no look. Whoever ends a delivery calls
+//! [`Turns::end`] in the same transaction, which makes the next of its line due; the caller then has the lanes of
+//! [`Store::take_released`] look. Left out: which line an event stands in (`filter`), and the sending (`pipeline`).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::books::Books;
+use super::error::Doing as _;
+use super::{Error, Store};
+use crate::dialect;
+use crate::model::{
+    Attempt, BatchRule, DeliveryId, Dialect, Due, HELD_MS, Trigger, Turn, TurnRule, Verdict,
+};
+
+/// Whether a worker has that delivery of that webhook in hand: its attempt may be under way.
+pub(crate) type InHand<'a> = &'a dyn Fn(&str, DeliveryId) -> bool;
+
+/// Of `turn.state`: given up, and holds what is behind it.
+const HOLDS: i64 = 1;
+
+/// Cancelled in a worker's hand: its turn ends with its attempt, or when the worker lets go of it.
+const LEAVES: i64 = 2;
+
+/// The name of the transaction that only ends turns.
+const STEP: &str = "pass turns on";
+
+/// Turns that are passed on in one transaction: some 5 ms.
+const CHUNK_ROWS: i64 = 250;
+
+/// The first of a line.
+const FIRST: &str = "SELECT delivery_id FROM turn INDEXED BY turn_of_value
+  WHERE webhook_id = ?1 AND value = ?2 ORDER BY delivery_id LIMIT 1";
+
+/// Makes the first of a line due, where it is held.
+const RELEASE: &str = "UPDATE parked SET due_at = created_at WHERE due_at = ?3 AND id = (
+  SELECT delivery_id FROM turn INDEXED BY turn_of_value
+   WHERE webhook_id = ?1 AND value = ?2 ORDER BY delivery_id LIMIT 1)";
+
+/// The same of one that is named.
+const RELEASE_ONE: &str = "UPDATE parked SET due_at = created_at WHERE id = ?1 AND due_at = ?2";
+
+/// What of a line may go together, the first of it first.
+const TOGETHER: &str = "SELECT k.id, p.size, p.dialect FROM turn t INDEXED BY turn_of_value
+   JOIN parked k ON k.id = t.delivery_id JOIN payload p ON p.id = k.payload_id
+  WHERE t.webhook_id = ?1 AND t.value = ?2 ORDER BY t.delivery_id LIMIT ?3";
+
+const MARKED: &str = "SELECT t.delivery_id, t.state, n.name FROM turn t INDEXED BY turn_marked
+   JOIN webhook_name n ON n.id = t.webhook_id WHERE t.state IS NOT NULL";
+
+/// What the writer knows of turns.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Of the webhooks that have an order by today's configuration.
+    rules: HashMap<Arc<str>, TurnRule>,
+    /// The webhooks that may have rows; never fewer.
+    lines: HashSet<i64>,
+    /// Whether some may wait for a worker to let go of what was cancelled.
+    leaving: bool,
+    /// The webhooks of which something became due since it was asked last; never fewer.
+    released: HashSet<i64>,
+}
+
+/// What of a line goes in its first POST, as it is admitted.
+struct Group {
+    count: usize,
+    bytes: usize,
+    dialect: Dialect,
+}
+
+impl Group {
+    fn of(bytes: usize, dialect: Dialect) -> Self {
+        Self {
+            count: 1,
+            bytes: dialect::BRACKETS + bytes,
+            dialect,
+        }
+    }
+
+    /// Takes one more, where it goes in the same POST.
+    fn takes(&mut self, rule: BatchRule, bytes: usize, dialect: Dialect) -> bool {
+        self.count += 1;
+        self.bytes += 1 + bytes;
+        self.count <= rule.max_events && self.bytes <= rule.max_bytes && self.dialect == dialect
+    }
+}
+
+impl Turns {
+    /// What an earlier process left.
+    pub(super) fn look(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut lines = HashSet::new();
+        let mut next = connection.prepare_cached(
+            "SELECT webhook_id FROM turn INDEXED BY turn_of_value WHERE webhook_id > ?1
+              ORDER BY webhook_id LIMIT 1",
+        )?;
+        let mut last = i64::MIN;
+        while let Some(id) = next.query_row([last], |row| row.get(0)).optional()? {
+            lines.insert(id);
+            last = id;
+        }
+        Ok(Self {
+            lines,
+            leaving: true,
+            ..Self::default()
+        })
+    }
+
+    /// Has deliveries that are about to be made stand in their lines: `places` says which of `dues` in which. Returns
+    /// those that go now, and those that wait for their turn.
+    pub(super) fn admit(
+        &mut self,
+        t: &Transaction<'_>,
+        books: &mut Books,
+        dues: Vec<Due>,
+        places: &[(usize, Turn)],
+    ) -> rusqlite::Result<(Vec<Due>, Vec<Due>)> {
+        if places.is_empty() {
+            return Ok((dues, Vec::new()));
+        }
+        let mut first = t.prepare_cached(FIRST)?;
+        let mut enter = t.prepare_cached(
+            "INSERT INTO turn (delivery_id, webhook_id, value) VALUES (?1, ?2, ?3)",
+        )?;
+        let mut groups: HashMap<i64, Group> = HashMap::new();
+        let mut places = places.iter().peekable();
+        let (mut free, mut held) = (Vec::with_capacity(dues.len()), Vec::new());
+        for (at, mut due) in dues.into_iter().enumerate() {
+            let Some((_, turn)) = places.next_if(|(place, _)| *place == at) else {
+                free.push(due);
+                continue;
+            };
+            let webhook_id = books.webhook(t, &due.webhook)?;
+            let line = params![webhook_id, turn.get()];
+            let is_free = !first.exists(line)?;
+            enter.execute(params![due.id, webhook_id, turn.get()])?;
+            self.lines.insert(webhook_id);
+            let bytes = due.body.len();
+            let goes = match self.together(&due.webhook, *turn) {
+                None => is_free,
+                Some(_) if is_free => {
+                    groups.insert(webhook_id, Group::of(bytes, due.dialect));
+                    true
+                }
+                Some(rule) => {
+                    let group = groups.get_mut(&webhook_id);
+                    group.is_some_and(|group| group.takes(rule, bytes, due.dialect))
+                }
+            };
+            if goes {
+                free.push(due);
+            } else {
+                due.due_at_ms = HELD_MS;
+                held.push(due);
+            }
+        }
+        Ok((free, held))
+    }
+
+    fn together(&self, webhook: &str, turn: Turn) -> Option<BatchRule> {
+        let rule = self.rules.get(webhook).filter(|_| turn == Turn::WHOLE);
+        rule?.together
+    }
+
+    /// Writes down what follows from attempts that are recorded in this transaction.
+    pub(super) fn note(
+        &mut self,
+        t: &Transaction<'_>,
+        books: &mut Books,
+        attempts: &[Attempt],
+    ) -> rusqlite::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        for attempt in attempts {
+            let due = &attempt.due;
+            let webhook_id = books.webhook(t, &due.webhook)?;
+            if !self.lines.contains(&webhook_id) {
+                continue;
+            }
+            match (due.origin, attempt.verdict) {
+                (Trigger::Event, Verdict::Delivered) => {
+                    self.end(t, due.id)?;
+                }
+                (Trigger::Event, Verdict::Failed) => {
+                    self.fail(t, due.id, &due.webhook, attempt.finished_at_ms)?;
+                }
+                (Trigger::Event, Verdict::RetryAt(_)) => self.leave(t, due.id)?,
+                (Trigger::Redelivery, Verdict::Delivered) => {
+                    let again: Vec<DeliveryId> = t
+                        .prepare_cached(
+                            "SELECT t.delivery_id FROM ended e INDEXED BY ended_payload
+                               JOIN turn t ON t.delivery_id = e.id
+                              WHERE e.payload_id = ?1 AND e.webhook_id = ?2 AND t.state = ?3",
+                        )?
+                        .query_map(params![due.payload_id, webhook_id, HOLDS], |row| row.get(0))?
+                        .collect::<rusqlite::Result<_>>()?;
+                    for id in again {
+                        self.end(t, id)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A delivery has ended: the next of its line becomes due, where it had the turn. Whether it stood in one.
+    pub(super) fn end(&mut self, t: &Transaction<'_>, id: DeliveryId) -> rusqlite::Result<bool> {
+        let line = t
+            .prepare_cached("DELETE FROM turn WHERE delivery_id = ?1 RETURNING webhook_id, value")?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((webhook_id, value)) = line else {
+            return Ok(false);
+        };
+        if self.next(t, webhook_id, value)? {
+            self.released.insert(webhook_id);
+        }
+        Ok(true)
+    }
+
+    /// A delivery was given up: it holds its line or ends its turn, as its webhook says.
+    pub(super) fn fail(
+        &mut self,
+        t: &Transaction<'_>,
+        id: DeliveryId,
+        webhook: &str,
+        now_ms: i64,
+    ) -> rusqlite::Result<()> {
+        if self.rules.get(webhook).is_some_and(|rule| rule.holds) {
+            // One that was cancelled meanwhile was not given up.
+            let holds = t
+                .prepare_cached(
+                    "UPDATE turn SET state = ?2, since = ?3 WHERE delivery_id = ?1 AND state IS NULL
+                        AND EXISTS (SELECT 1 FROM ended e WHERE e.id = ?1 AND e.state = 0)",
+                )?
+                .execute(params![id, HOLDS, now_ms])?;
+            if holds > 0 {
+                return Ok(());
+            }
+        }
+        self.end(t, id).map(drop)
+    }
+
+    /// A delivery was cancelled. Where a worker has it, its turn ends with its attempt: there are never two in flight.
+    pub(super) fn cancel(
+        &mut self,
+        t: &Transaction<'_>,
+        id: DeliveryId,
+        webhook: &str,
+        in_hand: InHand<'_>,
+    ) -> rusqlite::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        if !in_hand(webhook, id) {
+            return self.end(t, id).map(drop);
+        }
+        let marked = t
+            .prepare_cached("UPDATE turn SET state = ?2 WHERE delivery_id = ?1")?
+            .execute(params![id, LEAVES])?;
+        self.leaving |= marked > 0;
+        Ok(())
+    }
+
+    /// Lets go of what a delivery that was given up holds. The webhook's name; `None` where it holds nothing.
+    pub(super) fn let_go(
+        &mut self,
+        t: &Transaction<'_>,
+        id: DeliveryId,
+    ) -> rusqlite::Result<Option<String>> {
+        let webhook = t
+            .prepare_cached(
+                "SELECT n.name FROM turn t JOIN webhook_name n ON n.id = t.webhook_id
+                  WHERE t.delivery_id = ?1 AND t.state = ?2",
+            )?
+            .query_row(params![id, HOLDS], |row| row.get(0))
+            .optional()?;
+        if webhook.is_some() {
+            self.end(t, id)?;
+        }
+        Ok(webhook)
+    }
+
+    /// An attempt has ended of one that is tried again, unless it was cancelled meanwhile.
+    fn leave(&mut self, t: &Transaction<'_>, id: DeliveryId) -> rusqlite::Result<()> {
+        let left = self.leaving
+            && t.prepare_cached("SELECT 1 FROM turn WHERE delivery_id = ?1 AND state = ?2")?
+                .exists(params![id, LEAVES])?;
+        if left {
+            self.end(t, id)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what is first in a line due. Whether it was held.
+    fn next(&self, t: &Transaction<'_>, webhook_id: i64, value: i64) -> rusqlite::Result<bool> {
+        let Some(rule) = self.group_rule(t, webhook_id, value)? else {
+            let released = t
+                .prepare_cached(RELEASE)?
+                .execute(params![webhook_id, value, HELD_MS])?;
+            return Ok(released > 0);
+        };
+        let first: Option<DeliveryId> = t
+            .prepare_cached(FIRST)?
+            .query_row(params![webhook_id, value], |row| row.get(0))
+            .optional()?;
+        let Some(first) = first else { return Ok(false) };
+        let mut release = t.prepare_cached(RELEASE_ONE)?;
+        if release.execute(params![first, HELD_MS])? == 0 {
+            return Ok(false);
+        }
+        let limit = i64::try_from(rule.max_events).unwrap_or(i64::MAX);
+        let mut together = t.prepare_cached(TOGETHER)?;
+        let mut rows = together.query(params![webhook_id, value, limit])?;
+        let (mut ids, mut bytes, mut dialect) = (Vec::new(), dialect::BRACKETS, None);
+        while let Some(row) = rows.next()? {
+            let (id, size, of): (DeliveryId, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            bytes += usize::try_from(size).unwrap_or(usize::MAX / 2) + usize::from(id != first);
+            if id != first && (bytes > rule.max_bytes || dialect != Some(of)) {
+                break;
+            }
+            dialect = Some(of);
+            ids.push(id);
+        }
+        for id in ids {
+            release.execute(params![id, HELD_MS])?;
+        }
+        Ok(true)
+    }
+
+    /// What goes together of that line, where several do.
+    fn group_rule(
+        &self,
+        t: &Transaction<'_>,
+        webhook_id: i64,
+        value: i64,
+    ) -> rusqlite::Result<Option<BatchRule>> {
+        let any = self.rules.values().any(|rule| rule.together.is_some());
+        if value != Turn::WHOLE.get() || !any {
+            return Ok(None);
+        }
+        let name: Option<String> = t
+            .prepare_cached("SELECT name FROM webhook_name WHERE id = ?1")?
+            .query_row([webhook_id], |row| row.get(0))
+            .optional()?;
+        Ok(name.and_then(|name| self.together(&name, Turn::WHOLE)))
+    }
+}
+
+impl Store {
+    /// Takes the orders of today's configuration in. What was given up and holds its line by none of them holds it no
+    /// longer, and what was cancelled in a worker's hand that `in_hand` says no worker has any more.
+    ///
+    /// # Errors
+    /// The log can't be written; the same call again goes on.
+    pub fn keep_order(
+        &mut self,
+        rules: HashMap<Arc<str>, TurnRule>,
+        in_hand: InHand<'_>,
+    ) -> Result<(), Error> {
+        let holds = |name: &str| rules.get(name).is_some_and(|rule| rule.holds);
+        while !self.turns.lines.is_empty() {
+            let goes = |id, state, name: &str| match state {
+                LEAVES => !in_hand(name, id),
+                _ => !holds(name),
+            };
+            if !self.pass_on(&goes)? {
+                break;
+            }
+        }
+        self.turns.rules = rules;
+        Ok(())
+    }
+
+    /// The turns of what was cancelled in a worker's hand, and is in nobody's any more, go to the next.
+    pub(super) fn pass_turns_on(
+        &mut self,
+        webhook: &str,
+        skip: &dyn Fn(DeliveryId) -> bool,
+    ) -> Result<(), Error> {
+        if !self.turns.leaving {
+            return Ok(());
+        }
+        let goes = |id, state, name: &str| state == LEAVES && *name == *webhook && !skip(id);
+        self.pass_on(&goes)?;
+        let left = self
+            .connection
+            .prepare_cached("SELECT 1 FROM turn INDEXED BY turn_marked WHERE state = ?1")
+            .and_then(|mut s| s.exists([LEAVES]));
+        self.turns.leaving = left.doing("look who leaves a line")?;
+        Ok(())
+    }
+
+    /// Ends marked turns that are to go, up to a chunk of them. Whether there may be more.
+    fn pass_on(&mut self, goes: &dyn Fn(DeliveryId, i64, &str) -> bool) -> Result<bool, Error> {
+        let read = || -> rusqlite::Result<Vec<DeliveryId>> {
+            let mut marked = self.connection.prepare_cached(MARKED)?;
+            let mut rows = marked.query([])?;
+            let mut going = Vec::new();
+            while let Some(row) = rows.next()?
+                && going.len() < usize::try_from(CHUNK_ROWS).unwrap_or(1)
+            {
+                let (id, state) = (row.get(0)?, row.get(1)?);
+                if goes(id, state, row.get_ref(2)?.as_str()?) {
+                    going.push(id);
+                }
+            }
+            Ok(going)
+        };
+        let going = read().doing("look whose turn is over")?;
+        if going.is_empty() {
+            return Ok(false);
+        }
+        let mut turns = std::mem::take(&mut self.turns);
+        let ended = self.transact(STEP, |t| {
+            going.iter().try_for_each(|id| turns.end(t, *id).map(drop))
+        });
+        self.turns = turns;
+        ended.map(|()| true)
+    }
+
+    /// The webhooks of which something became due because its turn came, since this was asked last.
+    ///
+    /// # Errors
+    /// The log can't be read: they are named again.
+    pub(crate) fn take_released(&mut self) -> Result<Vec<Arc<str>>, Error> {
+        if self.turns.released.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = || -> rusqlite::Result<Vec<Arc<str>>> {
+            let mut name = self
+                .connection
+                .prepare_cached("SELECT name FROM webhook_name WHERE id = ?1")?;
+            let mut names = Vec::new();
+            for id in &self.turns.released {
+                names.push(name.query_row([id], |row| row.get::<_, String>(0))?.into());
+            }
+            // So that the same run does the same.
+            names.sort_unstable();
+            Ok(names)
+        };
+        let names = names().doing("look whose turn came")?;
+        self.turns.released.clear();
+        Ok(names)
+    }
+}

@@ -1,0 +1,316 @@
+//! `in_order` and `if_failed`: who goes, who waits, and what lets go, as a receiver and a person see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::socket::SECTION;
+use crate::support::{Answer, Hook, Received, Receiver, SOON, World, check, hook, insert, stays};
+
+/// In the dialect whose first retry comes after 1 s, one more than so many sends.
+fn ordered(receiver: &Receiver, order: &str) -> Hook {
+    hook("depot", receiver.url("/"))
+        .dialect("bold-factory")
+        .line("max_attempts = 2")
+        .line(format!("in_order = {order}"))
+}
+
+fn world(hooks: &[Hook]) -> World {
+    let world = World::new(&[]);
+    world.configure_with(SECTION, hooks);
+    world
+}
+
+/// Events of one commit, each with its value and its number.
+fn emit(world: &World, events: &[(&str, i64)]) {
+    let mut outbox = world.outbox();
+    let t = outbox.transaction().unwrap();
+    for (id, n) in events {
+        insert(
+            &t,
+            "stockMovement.created",
+            &format!("{{\"id\":{id},\"n\":{n}}}"),
+        );
+    }
+    t.commit().unwrap();
+}
+
+fn n(request: &Received) -> i64 {
+    find(&request.json(), "n").and_then(Value::as_i64).unwrap()
+}
+
+/// The member of that name, wherever the dialect has it.
+fn find<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    match value {
+        Value::Object(all) => all
+            .get(name)
+            .or_else(|| all.values().find_map(|v| find(v, name))),
+        Value::Array(all) => all.iter().find_map(|v| find(v, name)),
+        _ => None,
+    }
+}
+
+fn came(receiver: &Receiver) -> Vec<i64> {
+    receiver.received().iter().map(n).collect()
+}
+
+fn states(world: &World, state: &str, count: i64) {
+    let sql = format!("SELECT count(*) FROM delivery WHERE state = '{state}'");
+    world.wait_number(&sql, count, SOON);
+}
+
+/// Refuses that number for good, so often or always.
+fn refusing(number: i64, times: usize) -> Receiver {
+    let seen = AtomicUsize::new(0);
+    Receiver::start(move |request| {
+        let refused = n(request) == number && seen.fetch_add(1, Ordering::SeqCst) < times;
+        Answer::status(if refused { 500 } else { 200 })
+    })
+}
+
+#[test]
+fn all_of_a_webhook_go_one_at_a_time_in_their_order() {
+    let (flying, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let receiver = Receiver::start(move |_| {
+        seen.fetch_max(flying.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        crate::support::nap(Duration::from_millis(2));
+        flying.fetch_sub(1, Ordering::SeqCst);
+        Answer::status(200)
+    });
+    let world = world(&[ordered(&receiver, "true")]);
+    let events: Vec<_> = (1..=60).map(|n| ("1", n)).collect();
+    let daemon = world.start();
+    emit(&world, &events);
+    states(&world, "delivered", 60);
+    assert_eq!(came(&receiver), (1..=60).collect::<Vec<_>>());
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    assert_eq!(world.number("SELECT count(*) FROM turn"), 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_retry_holds_its_own_value_and_no_other() {
+    let receiver = refusing(1, 1);
+    let world = world(&[ordered(&receiver, "\"$.id\"")]);
+    // 1, 1.0 and 1e0 are one value, "1" is another, and the last three have none.
+    let events = [
+        ("1", 1),
+        ("1.0", 2),
+        ("1e0", 3),
+        ("\"1\"", 4),
+        ("\"\\u0031\"", 5),
+        ("null", 6),
+        ("[1]", 7),
+        ("{\"a\":1}", 8),
+    ];
+    emit(&world, &events);
+    let daemon = world.start();
+    receiver.wait(6, SOON);
+    let mut first: Vec<i64> = came(&receiver).into_iter().take(6).collect();
+    first.sort_unstable();
+    assert_eq!(first, [1, 4, 5, 6, 7, 8]);
+    let told = world.command(&["explain", "2"]).expect(0).stdout;
+    assert!(
+        told.contains("held by delivery 1, which is pending"),
+        "{told}"
+    );
+    states(&world, "delivered", 8);
+    let of_one: Vec<i64> = came(&receiver).into_iter().filter(|n| *n <= 3).collect();
+    assert_eq!(of_one, [1, 1, 2, 3]);
+    let of_text: Vec<i64> = came(&receiver)
+        .into_iter()
+        .filter(|n| [4, 5].contains(n))
+        .collect();
+    assert_eq!(of_text, [4, 5]);
+    daemon.stop();
+}
+
+#[test]
+fn what_was_given_up_lets_the_next_go_or_holds_it() {
+    for if_failed in ["next", "hold"] {
+        let receiver = refusing(1, 2);
+        let line = format!("if_failed = \"{if_failed}\"");
+        let world = world(&[ordered(&receiver, "\"$.id\"").line(line)]);
+        emit(&world, &[("1", 1), ("1", 2), ("2", 3)]);
+        let daemon = world.start();
+        states(&world, "failed", 1);
+        if if_failed == "next" {
+            states(&world, "delivered", 2);
+            assert_eq!(*came(&receiver).last().unwrap(), 2);
+            daemon.stop();
+            continue;
+        }
+        states(&world, "delivered", 1);
+        stays("it is held", Duration::from_millis(500), || {
+            check(receiver.count() == 3, || receiver.count().to_string())
+        });
+        let told = world.command(&["explain", "2"]).expect(0).stdout;
+        assert!(told.contains("`webhooksd cancel 1` lets it go"), "{told}");
+        // Also by the next process, and however it died.
+        daemon.kill();
+        let daemon = world.start();
+        emit(&world, &[("1", 4), ("2", 5)]);
+        states(&world, "delivered", 2);
+        assert_eq!(
+            world.number("SELECT count(*) FROM held WHERE held_by = 1"),
+            2
+        );
+        world.command(&["redeliver", "1"]).expect(0);
+        states(&world, "delivered", 5);
+        assert_eq!(came(&receiver), [1, 3, 1, 5, 1, 2, 4]);
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_failed_one_that_holds_is_let_go_by_cancel_and_no_other() {
+    let receiver = refusing(1, 2);
+    let world = world(&[ordered(&receiver, "true").line("if_failed = \"hold\"")]);
+    emit(&world, &[("1", 1), ("1", 2)]);
+    let daemon = world.start();
+    states(&world, "failed", 1);
+    world.command(&["cancel", "1"]).expect(0);
+    states(&world, "delivered", 1);
+    let refused = world.command(&["cancel", "1"]).expect(1).stderr;
+    assert!(refused.contains("has ended"), "{refused}");
+    states(&world, "failed", 1);
+    daemon.stop();
+}
+
+#[test]
+fn kills_keep_the_order() {
+    let receiver = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(20)));
+    let world = world(&[ordered(&receiver, "\"$.id\"")]);
+    let events: Vec<_> = (0..120)
+        .map(|n| (["1", "2", "3"][n as usize % 3], n))
+        .collect();
+    emit(&world, &events);
+    for count in [5, 20, 40] {
+        let daemon = world.start();
+        receiver.wait(count, SOON);
+        daemon.kill();
+    }
+    let daemon = world.start();
+    states(&world, "delivered", 120);
+    for value in 0..3 {
+        let mut of: Vec<i64> = came(&receiver)
+            .into_iter()
+            .filter(|n| n % 3 == value)
+            .collect();
+        // What was in flight at a kill came twice, and nothing came between.
+        of.dedup();
+        assert_eq!(of, (0..40).map(|n| 3 * n + value).collect::<Vec<_>>());
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_keeps_what_has_a_place_in_it() {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let opened = is_open.clone();
+    let receiver = Receiver::start(move |request| {
+        let refused = n(request) == 1 && !opened.load(Ordering::SeqCst);
+        Answer::status(if refused { 500 } else { 200 })
+    });
+    let lines = |order: &str| [ordered(&receiver, order).line("if_failed = \"hold\"")];
+    let world = world(&lines("\"$.id\""));
+    emit(&world, &[("1", 1), ("1", 2)]);
+    let daemon = world.start();
+    receiver.wait(1, SOON);
+    world.configure_with(SECTION, &lines("\"$.other\""));
+    world.command(&["reload"]).expect(0);
+    emit(&world, &[("1", 3)]);
+    states(&world, "delivered", 1);
+    states(&world, "failed", 1);
+    assert_eq!(world.number("SELECT count(*) FROM held"), 1);
+    is_open.store(true, Ordering::SeqCst);
+    // Without an order nothing holds.
+    world.configure_with(
+        SECTION,
+        &[hook("depot", receiver.url("/")).dialect("bold-factory")],
+    );
+    world.command(&["reload"]).expect(0);
+    states(&world, "delivered", 2);
+    assert_eq!(*came(&receiver).last().unwrap(), 2);
+    daemon.stop();
+}
+
+#[test]
+fn order_and_batch() {
+    let (flying, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let receiver = Receiver::start(move |_| {
+        seen.fetch_max(flying.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        crate::support::nap(Duration::from_millis(2));
+        flying.fetch_sub(1, Ordering::SeqCst);
+        Answer::status(200)
+    });
+    let hook = hook("depot", receiver.url("/"))
+        .dialect("openboxes-lift")
+        .line("in_order = true")
+        .line("batch = { max_events = 10 }");
+    let world = world(&[hook]);
+    let events: Vec<_> = (1..=100).map(|n| ("1", n)).collect();
+    emit(&world, &events);
+    let daemon = world.start();
+    states(&world, "delivered", 100);
+    let all: Vec<i64> = receiver
+        .received()
+        .iter()
+        .flat_map(|r| r.json().as_array().unwrap().clone())
+        .map(|element| find(&element, "n").and_then(Value::as_i64).unwrap())
+        .collect();
+    assert_eq!(all, (1..=100).collect::<Vec<_>>());
+    assert!(receiver.count() <= 20, "{} POSTs", receiver.count());
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    daemon.stop();
+}
+
+#[test]
+fn order_and_where_and_pause_and_max_per_second() {
+    let receiver = Receiver::ok();
+    let hook = ordered(&receiver, "true")
+        .line("where = [ { path = \"$.n\", gt = 2 } ]")
+        .line("max_per_second = 10");
+    let world = world(&[hook]);
+    let daemon = world.start();
+    world.command(&["pause", "depot"]).expect(0);
+    let events: Vec<_> = (1..=8).map(|n| ("1", n)).collect();
+    emit(&world, &events);
+    states(&world, "pending", 6);
+    assert_eq!(receiver.count(), 0);
+    world.command(&["resume", "depot"]).expect(0);
+    states(&world, "delivered", 6);
+    assert_eq!(came(&receiver), (3..=8).collect::<Vec<_>>());
+    for pair in receiver.received().windows(2) {
+        let apart = pair[1].at - pair[0].at;
+        assert!(apart > Duration::from_millis(70), "{apart:?}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_webhook_that_goes_away_takes_its_turns_with_it() {
+    let receiver = refusing(1, usize::MAX);
+    let lines = |active: &str| {
+        [ordered(&receiver, "true")
+            .line("if_failed = \"hold\"")
+            .line(active)]
+    };
+    let world = world(&lines(""));
+    emit(&world, &[("1", 1), ("1", 2), ("1", 3)]);
+    let daemon = world.start();
+    states(&world, "failed", 1);
+    world.configure_with(SECTION, &lines("active = false"));
+    world.command(&["reload"]).expect(0);
+    states(&world, "cancelled", 2);
+    assert_eq!(world.number("SELECT count(*) FROM turn"), 0);
+    world.configure_with(SECTION, &lines(""));
+    world.command(&["reload"]).expect(0);
+    emit(&world, &[("1", 4)]);
+    states(&world, "delivered", 1);
+    daemon.stop();
+}
