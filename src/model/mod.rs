@@ -45,7 +45,7 @@ pub use ids::EventId;
 pub(crate) use ids::{AttemptId, DeliveryId, Generation, PayloadId, ReplayId};
 pub(crate) use kept::Bodies;
 pub(crate) use kind::other_kind;
-pub(crate) use pause::Pause;
+pub(crate) use pause::{LONGEST_PAUSE_MS, Pause};
 pub(crate) use print::Print;
 pub(crate) use rate::Rate;
 pub(crate) use rule::{Condition, Operand, Path, Rule, Step, Word};

@@ -66,4 +66,11 @@ impl<T: Transport> Dispatch<T> {
             Err(OrderError::Unknown)
         }
     }
+
+    /// Until when a webhook's endpoint asked to wait, UNIX milliseconds, where that is not over: no resume
+    /// changes that.
+    pub fn held_until_ms(&self, name: &str) -> Option<i64> {
+        let now_ms = self.clock().now_ms();
+        self.lane(name)?.load_at(now_ms).held_until_ms
+    }
 }

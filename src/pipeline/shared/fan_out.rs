@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -30,6 +31,8 @@ pub(crate) struct Routes {
     names: Mutex<Names>,
     /// The rules of all webhooks that have some, where one has.
     filters: Option<Filters>,
+    /// Deliveries that were not made because of them, since the start.
+    filtered: Arc<AtomicU64>,
 }
 
 /// The rules of many webhooks, by their indices.
@@ -50,6 +53,8 @@ struct Names {
 struct Matching {
     plain: Box<[usize]>,
     filtered: Box<[usize]>,
+    /// Whether one of those with a filter wants some tenants' events alone.
+    by_tenant: bool,
 }
 
 impl Filters {
@@ -78,7 +83,20 @@ impl Routes {
             webhooks,
             tenant,
             names: Mutex::default(),
+            filtered: Arc::default(),
         }
+    }
+
+    /// Goes on with the count of those before.
+    pub(crate) fn count_on(&mut self, before: &Self) {
+        self.filtered = before.filtered.clone();
+    }
+
+    /// How many deliveries were not made because the filter of a webhook that wants the event's name does not
+    /// want its data, since the start.
+    #[must_use]
+    pub(crate) fn filtered(&self) -> u64 {
+        self.filtered.load(Ordering::Relaxed)
     }
 
     /// Every webhook, in the order of the file.
@@ -92,7 +110,11 @@ impl Routes {
     #[must_use]
     pub(crate) fn fan_out(&self, event: &Event) -> Option<FanOut> {
         let matching = self.matching(&event.name);
-        let matching = self.unfiltered(&matching, event);
+        let (matching, turned_away) = self.unfiltered(&matching, event);
+        if turned_away > 0 {
+            self.filtered
+                .fetch_add(turned_away as u64, Ordering::Relaxed);
+        }
         // Few want an event that many patterns match, where each has its tenant.
         let room = matching.len().min(ROOM);
         let mut fanned = FanOut {
@@ -120,27 +142,34 @@ impl Routes {
     #[must_use]
     pub(crate) fn count(&self, event: &Event) -> usize {
         let matching = self.matching(&event.name);
-        self.wanting(&self.unfiltered(&matching, event), event)
-            .count()
+        let (matching, _) = self.unfiltered(&matching, event);
+        self.wanting(&matching, event).count()
     }
 
-    /// Those among the webhooks that want the event's name whose filter, if they have one, wants its data.
-    fn unfiltered<'m>(&self, matching: &'m Matching, event: &Event) -> Cow<'m, [usize]> {
+    /// Those among the webhooks that want the event's name whose filter, if they have one, wants its data; and how
+    /// many others want the event's name and tenant.
+    fn unfiltered<'m>(&self, matching: &'m Matching, event: &Event) -> (Cow<'m, [usize]>, usize) {
         let mut asking = matching.filtered.iter();
         let asks = |index: &usize| {
             let webhook = &self.webhooks[*index];
             webhook.wants_tenant(event.tenant.as_deref()).is_ok()
         };
         let (Some(filters), true) = (&self.filters, asking.any(asks)) else {
-            return Cow::Borrowed(&matching.plain);
+            return (Cow::Borrowed(&matching.plain), 0);
         };
         let mut scratch = filters.scratch.lock();
         let wanting = filters.matcher.judge(&event.data, &mut scratch);
         let named = |index: &&usize| matching.filtered.binary_search(index).is_ok();
         let mut all = matching.plain.to_vec();
         all.extend(wanting.iter().filter(named));
+        let turned_away = if matching.by_tenant {
+            let asked = matching.filtered.iter().filter(|index| asks(index));
+            asked.filter(|index| !wanting.contains(index)).count()
+        } else {
+            matching.filtered.len() + matching.plain.len() - all.len()
+        };
         all.sort_unstable();
-        Cow::Owned(all)
+        (Cow::Owned(all), turned_away)
     }
 
     /// Those among the webhooks that want the event's name and data which want the event.
@@ -170,7 +199,9 @@ impl Routes {
                     wanting.partition::<Vec<_>, _>(|(_, webhook)| webhook.rules.is_empty());
                 let indices =
                     |all: Vec<(usize, _)>| all.into_iter().map(|(index, _)| index).collect();
+                let is_of_tenants = |(_, webhook): &(_, &Arc<Webhook>)| webhook.tenants.is_some();
                 let matching = Arc::new(Matching {
+                    by_tenant: filtered.iter().any(is_of_tenants),
                     plain: indices(plain),
                     filtered: indices(filtered),
                 });
@@ -286,7 +317,14 @@ mod tests {
                     let wanting = routes.webhooks().iter();
                     let wanting = wanting.filter(|webhook| filter::wants(webhook, &event).is_ok());
                     let expected: Vec<_> = wanting.map(|webhook| webhook.name.clone()).collect();
+                    let before = routes.filtered();
                     let fanned = routes.fan_out(&event).map(|fanned| fanned.webhooks);
+                    let asking = routes.webhooks().iter().filter(|webhook| {
+                        let wants = webhook.wants(&event.name, event.tenant.as_deref());
+                        wants.is_ok() && filter::wants(webhook, &event).is_err()
+                    });
+                    let filtered = routes.filtered() - before;
+                    assert_eq!(filtered, asking.count() as u64, "{name} {data} {tenant:?}");
                     let names: Vec<_> =
                         fanned.into_iter().flatten().map(|(name, _)| name).collect();
                     assert_eq!(names, expected, "{name} {data} {tenant:?}");
@@ -313,7 +351,7 @@ mod tests {
         };
         assert!(matches!(
             plain.unfiltered(&matching, &event),
-            Cow::Borrowed(_)
+            (Cow::Borrowed(_), 0)
         ));
     }
 }
