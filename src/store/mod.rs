@@ -30,6 +30,7 @@ mod look;
 mod lost;
 mod next;
 mod owed;
+mod own;
 mod park;
 mod passes;
 mod pause;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Webhook, crash};
+use crate::model::{Announce, Webhook, crash};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Applied, LogGuard, PipelineConfig, chain};
 use crate::store;
@@ -85,7 +85,10 @@ impl<T: Transport> Dispatch<T> {
         log.pause_by_themselves(spans.collect())?;
         log.keep_bodies(change.retention.log_bodies);
         let held = log.held(self.clock().now_ms())?;
+        let asks = change.webhooks.iter().any(|(w, _)| w.asks_for_own());
+        log.ask_for_own(asks)?;
         let lanes = self.exchange_lanes(log, change, &held);
+        log.announce_by(asks.then(|| self.routes() as Arc<dyn Announce>));
         self.heed_pauses(log, pauses);
         Ok(lanes)
     }

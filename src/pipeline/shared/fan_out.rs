@@ -30,6 +30,8 @@ pub(crate) struct Routes {
     names: Mutex<Names>,
     /// The rules of all webhooks that have some, where one has.
     filters: Option<Filters>,
+    /// Whether the log is to know whose event a delivery is of, for an event of webhooksd itself may tell of it.
+    keeps_tenants: bool,
 }
 
 /// The rules of many webhooks, by their indices.
@@ -75,9 +77,20 @@ impl Routes {
     pub(crate) fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
             filters: Filters::new(&webhooks),
+            keeps_tenants: webhooks.iter().any(|webhook| webhook.asks_for_own()),
             webhooks,
             tenant,
             names: Mutex::default(),
+        }
+    }
+
+    /// Some of these webhooks, for a purpose that changes nothing else.
+    #[must_use]
+    pub(crate) fn part(&self, is_in: impl Fn(&Webhook) -> bool) -> Self {
+        let webhooks = self.webhooks.iter().filter(|webhook| is_in(webhook));
+        Self {
+            keeps_tenants: self.keeps_tenants,
+            ..Self::new(webhooks.cloned().collect(), self.tenant.clone())
         }
     }
 
@@ -100,6 +113,7 @@ impl Routes {
             event: event.name.clone(),
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
+            tenant: if self.keeps_tenants { event.tenant.clone() } else { None },
         };
         for webhook in self.wanting(&matching, event) {
             let known = fanned

@@ -103,6 +103,7 @@ fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission
             .enumerate()
             .map(|(n, name)| ((*name).into(), n % 2))
             .collect(),
+        tenant: None,
     });
     Admission {
         events: events.collect(),
