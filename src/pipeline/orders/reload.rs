@@ -76,6 +76,10 @@ impl<T: Transport> Dispatch<T> {
             .iter()
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
+        let asks = change.webhooks.iter().any(|(w, _)| w.asks_for_own());
+        if asks {
+            log.ask_for_own(true)?;
+        }
         log.register(&registered, self.clock().now_ms())?;
         // Before the lanes are exchanged: where it fails nothing was.
         log.end_pauses(self.clock().now_ms())?;
@@ -85,10 +89,9 @@ impl<T: Transport> Dispatch<T> {
         log.pause_by_themselves(spans.collect())?;
         log.keep_bodies(change.retention.log_bodies);
         let held = log.held(self.clock().now_ms())?;
-        let asks = change.webhooks.iter().any(|(w, _)| w.asks_for_own());
-        log.ask_for_own(asks)?;
         let lanes = self.exchange_lanes(log, change, &held);
-        log.announce_by(asks.then(|| self.routes() as Arc<dyn Announce>));
+        let routes = self.routes();
+        log.announce_by(asks.then(|| routes as Arc<dyn Announce>));
         self.heed_pauses(log, pauses);
         Ok(lanes)
     }
@@ -96,6 +99,9 @@ impl<T: Transport> Dispatch<T> {
     /// The names that have pending deliveries and get nothing by today's configuration.
     async fn unserved(self: &Arc<Self>) -> Result<Vec<Arc<str>>, store::Error> {
         self.with_store(|this, store| {
+            if !this.routes().ask_for_own() {
+                store.ask_for_own(false)?;
+            }
             let pending = store.pending_webhooks()?.into_iter();
             let dead = |name: &String| !this.is_served(name);
             Ok(pending.filter(dead).map(Arc::from).collect())

@@ -94,6 +94,12 @@ impl Routes {
         }
     }
 
+    /// Whether a webhook gets events of webhooksd itself.
+    #[must_use]
+    pub(crate) fn ask_for_own(&self) -> bool {
+        self.keeps_tenants
+    }
+
     /// Every webhook, in the order of the file.
     #[must_use]
     pub(crate) fn webhooks(&self) -> &[Arc<Webhook>] {
