@@ -192,7 +192,9 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
     let mut patterns = Vec::with_capacity(texts.len());
     for text in texts {
         match Pattern::read(text.value) {
-            Some(pattern) if pattern.is_reserved() && !own::NAMES.iter().any(|n| pattern.matches(n)) => {
+            Some(pattern)
+                if pattern.is_reserved() && !own::NAMES.iter().any(|n| pattern.matches(n)) =>
+            {
                 let names = own::NAMES.join(", ");
                 found.error(
                     text.at,

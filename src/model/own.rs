@@ -143,7 +143,16 @@ mod tests {
         let first = next_id(EventId::NONE, now_ms);
         assert_eq!(first.get(), (1 << 52) + 1 + now_ms * 1_000);
         let mut last = first;
-        for clock_ms in [now_ms, now_ms - 9_000_000, 0, -5, i64::MIN, now_ms + 1, i64::MAX, now_ms] {
+        for clock_ms in [
+            now_ms,
+            now_ms - 9_000_000,
+            0,
+            -5,
+            i64::MIN,
+            now_ms + 1,
+            i64::MAX,
+            now_ms,
+        ] {
             let next = next_id(last, clock_ms);
             assert!(next > last && next.get() > 1 << 52, "{next}");
             last = next;

@@ -288,10 +288,20 @@ mod tests {
     #[test]
     fn only_who_names_them_asks_for_events_of_webhooksd_itself() {
         let asks = |pattern: &str, name| Pattern::new(pattern).asks_for(name);
-        for pattern in ["*", "webhooksd*", "*.failed", "w*", "*webhooksd.delivery.failed"] {
+        for pattern in [
+            "*",
+            "webhooksd*",
+            "*.failed",
+            "w*",
+            "*webhooksd.delivery.failed",
+        ] {
             assert!(!asks(pattern, "webhooksd.delivery.failed"), "{pattern}");
         }
-        for pattern in ["webhooksd.*", "webhooksd.delivery.failed", "webhooksd.*.failed"] {
+        for pattern in [
+            "webhooksd.*",
+            "webhooksd.delivery.failed",
+            "webhooksd.*.failed",
+        ] {
             assert!(asks(pattern, "webhooksd.delivery.failed"), "{pattern}");
             assert!(!asks(pattern, "story-submit"), "{pattern}");
         }

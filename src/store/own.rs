@@ -105,9 +105,7 @@ impl Store {
         if ended.is_empty() && begun.is_empty() {
             return Ok(());
         }
-        self.transact_by_heart("tell of pauses", |t, books| {
-            teller.pauses(t, books, now_ms)
-        })?;
+        self.transact_by_heart("tell of pauses", |t, books| teller.pauses(t, books, now_ms))?;
         self.told(Some(teller));
         Ok(())
     }
@@ -277,7 +275,14 @@ fn failure(t: &Transaction<'_>, attempt: &Attempt) -> rusqlite::Result<Fact> {
 }
 
 fn unreadable(t: &Transaction<'_>, id: DeliveryId) -> rusqlite::Result<Option<Fact>> {
-    type Found = (Option<String>, Option<String>, Option<EventId>, u32, String, PayloadId);
+    type Found = (
+        Option<String>,
+        Option<String>,
+        Option<EventId>,
+        u32,
+        String,
+        PayloadId,
+    );
     let found: Option<Found> = t
         .prepare_cached(
             "SELECT webhook, event, event_id, attempts, origin, payload_id FROM delivery WHERE id = ?1",
@@ -325,10 +330,7 @@ fn tenant(t: &Transaction<'_>, payload_id: PayloadId) -> rusqlite::Result<Option
 }
 
 /// The pauses that have ended and those that have begun since that was last told.
-fn differences(
-    connection: &Connection,
-    now_ms: i64,
-) -> rusqlite::Result<(Vec<Halt>, Vec<Halt>)> {
+fn differences(connection: &Connection, now_ms: i64) -> rusqlite::Result<(Vec<Halt>, Vec<Halt>)> {
     let halts = |sql: &str| -> rusqlite::Result<Vec<Halt>> {
         let mut statement = connection.prepare_cached(sql)?;
         statement.query_map([now_ms], halt)?.collect()

@@ -19,7 +19,9 @@ impl<T: Transport> Dispatch<T> {
     ) -> Result<(), store::Error> {
         if changed || self.is_pause_over() || self.gates().is_stale() {
             let now_ms = self.clock().now_ms();
-            let told = log.end_pauses(now_ms).and_then(|()| log.tell_pauses(now_ms));
+            let told = log
+                .end_pauses(now_ms)
+                .and_then(|()| log.tell_pauses(now_ms));
             self.look_for_own(log);
             told?;
             let pauses = log.pauses()?;

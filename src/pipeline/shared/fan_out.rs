@@ -119,7 +119,11 @@ impl Routes {
             event: event.name.clone(),
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
-            tenant: if self.keeps_tenants { event.tenant.clone() } else { None },
+            tenant: if self.keeps_tenants {
+                event.tenant.clone()
+            } else {
+                None
+            },
         };
         for webhook in self.wanting(&matching, event) {
             let known = fanned

@@ -132,13 +132,17 @@ mod tests {
             let fanned = routes.announce(fact, id(), NOW).unwrap();
             assert_eq!(fanned.webhooks.len(), 3);
             let bodies = fanned.bodies.iter();
-            bodies.map(|(_, body)| String::from_utf8(body.to_vec()).unwrap()).collect()
+            bodies
+                .map(|(_, body)| String::from_utf8(body.to_vec()).unwrap())
+                .collect()
         };
         let data = r#"{"webhook":"depot","delivery":12,"event":"story-submit","event_id":7,"attempts":4,"status":500,"error":"status 500: \"no\"\n"}"#;
         let [cms, factory, lift] = <[String; 3]>::try_from(bodies(&failed(Some("acme")))).unwrap();
         assert_eq!(
             cms,
-            format!(r#"{{"v1":{{"event":{{"id":6235176364493497,"name":"webhooksd.delivery.failed","time":1731576737123}},"data":{data}}}}}"#)
+            format!(
+                r#"{{"v1":{{"event":{{"id":6235176364493497,"name":"webhooksd.delivery.failed","time":1731576737123}},"data":{data}}}}}"#
+            )
         );
         let ids = |body: &str| body.split('"').nth(3).unwrap().to_owned();
         assert!(ids(&factory).starts_with("evt_") && ids(&lift).starts_with("evt-"));
@@ -162,7 +166,10 @@ mod tests {
         assert!(pause.iter().all(|body| body.contains(data)), "{pause:?}");
         let resumed = bodies(&Fact::Resumed(halt(Some("why \u{1f}"))));
         assert!(resumed[0].contains(r#""name":"webhooksd.webhook.resumed""#));
-        assert!(resumed[0].contains(r#""reason":"why \u001f""#), "{resumed:?}");
+        assert!(
+            resumed[0].contains(r#""reason":"why \u001f""#),
+            "{resumed:?}"
+        );
         let rejected = bodies(&Fact::Rejected {
             event: "st\"ry".into(),
             event_id: EventId::new(9),
@@ -170,7 +177,10 @@ mod tests {
             tenant: None,
         });
         let data = r#""data":{"event":"st\"ry","event_id":9,"reason":"event is no name"}"#;
-        assert!(rejected.iter().all(|body| body.contains(data)), "{rejected:?}");
+        assert!(
+            rejected.iter().all(|body| body.contains(data)),
+            "{rejected:?}"
+        );
     }
 
     #[test]
@@ -181,12 +191,20 @@ mod tests {
         let mut inactive = hook("inactive", &["webhooksd.*"], lift);
         inactive.active = false;
         let of_app = hook("app", &["*"], lift);
-        let all = vec![acme, inactive, of_app, hook("all", &["a", "webhooksd.*"], lift)];
+        let all = vec![
+            acme,
+            inactive,
+            of_app,
+            hook("all", &["a", "webhooksd.*"], lift),
+        ];
         let routes = routes(all);
         let names = |fact: &Fact| -> Vec<String> {
             let fanned = routes.announce(fact, id(), NOW);
             let webhooks = fanned.map_or(Vec::new(), |fanned| fanned.webhooks);
-            webhooks.into_iter().map(|(name, _)| name.to_string()).collect()
+            webhooks
+                .into_iter()
+                .map(|(name, _)| name.to_string())
+                .collect()
         };
         assert_eq!(names(&failed(Some("acme"))), ["acme", "all"]);
         assert_eq!(names(&failed(None)), ["all"]);

@@ -51,7 +51,9 @@ impl Subscriptions {
         let asking = |webhook: &&mut Webhook| ASKING.contains(&&*webhook.name);
         for webhook in self.webhooks.iter_mut().filter(asking) {
             if !webhook.asks_for_own() {
-                webhook.events.retain(|pattern| pattern.text() != "webhooksd.*");
+                webhook
+                    .events
+                    .retain(|pattern| pattern.text() != "webhooksd.*");
                 webhook.events.push(Pattern::new("webhooksd.*"));
             }
             (webhook.tenants, webhook.rules) = (None, Box::default());
@@ -121,13 +123,18 @@ impl Oracle {
         for (id, (name, data, mut webhooks)) in events {
             webhooks.sort_unstable();
             if id <= self.own.last_id.max(1 << 52) {
-                self.broke(&format!("event {id} of webhooksd comes after {}", self.own.last_id));
+                self.broke(&format!(
+                    "event {id} of webhooksd comes after {}",
+                    self.own.last_id
+                ));
             }
             self.own.last_id = id;
             let own = &self.own;
             if webhooks != own.now && Some(&webhooks) != own.next.as_ref() {
                 let (now, next) = (&own.now, &own.next);
-                self.broke(&format!("{name} went to {webhooks:?}, not {now:?} or {next:?}"));
+                self.broke(&format!(
+                    "{name} went to {webhooks:?}, not {now:?} or {next:?}"
+                ));
             }
             self.is_a_fact(&name, &data, &mut rejected);
         }
@@ -135,7 +142,9 @@ impl Oracle {
         let must = !own.now.is_empty() && own.next.as_ref().is_none_or(|next| !next.is_empty());
         let failed = std::mem::take(&mut self.own.failed);
         if must && !(failed.is_empty() && rejected.is_empty()) {
-            self.broke(&format!("{step}: nothing tells of {failed:?} failed, {rejected:?} set aside"));
+            self.broke(&format!(
+                "{step}: nothing tells of {failed:?} failed, {rejected:?} set aside"
+            ));
         }
     }
 
@@ -154,17 +163,25 @@ impl Oracle {
             }
             "webhooksd.webhook.paused" => {
                 self.own.told.insert(webhook.to_owned(), number("since"));
-                (pause == Some(number("since")) && told != pause, "pauses told")
+                (
+                    pause == Some(number("since")) && told != pause,
+                    "pauses told",
+                )
             }
             "webhooksd.webhook.resumed" => {
                 self.own.told.remove(webhook);
-                (pause.is_none() && told == Some(number("since")), "resumptions told")
+                (
+                    pause.is_none() && told == Some(number("since")),
+                    "resumptions told",
+                )
             }
             _ => (false, "unknown events of webhooksd"),
         };
         self.count(kind);
         if !is_fact {
-            self.broke(&format!("{name} tells what is not so, or again: {data}; told {told:?}, is {pause:?}"));
+            self.broke(&format!(
+                "{name} tells what is not so, or again: {data}; told {told:?}, is {pause:?}"
+            ));
         }
     }
 
@@ -173,7 +190,9 @@ impl Oracle {
         let paused = self.person().paused_since();
         if !self.own.now.is_empty() && self.own.told != paused {
             let told = &self.own.told;
-            self.broke(&format!("at the end {told:?} was told, and {paused:?} is so"));
+            self.broke(&format!(
+                "at the end {told:?} was told, and {paused:?} is so"
+            ));
         }
     }
 }

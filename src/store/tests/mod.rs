@@ -14,6 +14,7 @@ mod keep;
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
 mod pauses;
+mod own;
 mod people;
 mod shapes;
 mod withdraw;
