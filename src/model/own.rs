@@ -1,12 +1,10 @@
-//! Events of webhooksd itself: their names, their ids, and the facts that they tell of.
+//! Events of webhooksd itself: their names and their ids.
 //!
 //! They are made in the transaction that makes the fact, and are events like others from there on. Left out:
-//! what their `data` is written as and who gets them (`pipeline/shared/own.rs`), and how they come into the log
-//! (`store/own.rs`).
+//! the facts (`fact`), what their `data` is written as and who gets them (`pipeline/shared/own.rs`), and how they
+//! come into the log (`store/own.rs`).
 
-use std::sync::Arc;
-
-use super::{DeliveryId, EventId, FanOut};
+use super::EventId;
 
 /// What their names begin with. Nobody else's do.
 pub(crate) const PREFIX: &str = "webhooksd.";
@@ -52,84 +50,6 @@ pub(crate) fn is_own(id: EventId, name: &str) -> bool {
 pub(crate) fn next_id(last: EventId, now_ms: i64) -> EventId {
     let by_time = now_ms.max(0).saturating_mul(1_000).min(MOST_BY_TIME);
     EventId::new((last.get() + 1).max(BELOW + 1 + by_time))
-}
-
-/// A webhook's pause, as far as it is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Halt {
-    /// The webhook's name.
-    pub webhook: Arc<str>,
-    /// When it began, UNIX milliseconds.
-    pub since_ms: i64,
-    /// Why, where somebody said so.
-    pub reason: Option<String>,
-}
-
-/// What is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
-    /// A delivery was given up; none of an event of webhooksd itself, and no test.
-    Failed {
-        /// The webhook's name.
-        webhook: Arc<str>,
-        /// The delivery's id.
-        delivery: DeliveryId,
-        /// The event's name.
-        event: Arc<str>,
-        /// The event's outbox id.
-        event_id: EventId,
-        /// How many attempts were made.
-        attempts: u32,
-        /// The status of the last one, where there was an answer.
-        status: Option<u16>,
-        /// Why the last one was no success.
-        error: Option<String>,
-        /// Whose event it is, where that is known.
-        tenant: Option<Box<str>>,
-    },
-    /// A webhook is paused.
-    Paused(Halt),
-    /// That pause has ended.
-    Resumed(Halt),
-    /// A row of the outbox was set aside.
-    Rejected {
-        /// The row's event name, as far as it is text.
-        event: String,
-        /// The row's id.
-        event_id: EventId,
-        /// Why.
-        reason: String,
-        /// Whose event it was, where the row says so.
-        tenant: Option<Box<str>>,
-    },
-}
-
-impl Fact {
-    /// The name of the event that tells of it.
-    #[must_use]
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Failed { .. } => FAILED,
-            Self::Paused(_) => PAUSED,
-            Self::Resumed(_) => RESUMED,
-            Self::Rejected { .. } => REJECTED,
-        }
-    }
-
-    /// The tenant of the event concerned.
-    #[must_use]
-    pub(crate) fn tenant(&self) -> Option<&str> {
-        match self {
-            Self::Failed { tenant, .. } | Self::Rejected { tenant, .. } => tenant.as_deref(),
-            Self::Paused(_) | Self::Resumed(_) => None,
-        }
-    }
-}
-
-/// Who gets an event about a fact, with its bodies. Pure: asked in the transaction that makes the fact.
-pub(crate) trait Announce: Send + Sync {
-    /// The event of that id and time, UNIX milliseconds; `None` where nobody asks for it.
-    fn announce(&self, fact: &Fact, id: EventId, now_ms: i64) -> Option<FanOut>;
 }
 
 #[cfg(test)]

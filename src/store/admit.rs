@@ -67,7 +67,7 @@ impl Store {
     ) -> Result<(Vec<Due>, Vec<Deferred>), Error> {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
-        let mut teller = self.teller();
+        let mut teller = self.own.teller();
         let admitted = self.transact_by_heart("admit events", |t, books| {
             let made = Made {
                 generation,
@@ -83,7 +83,7 @@ impl Store {
             }
             Ok(made)
         })?;
-        self.told(teller);
+        self.own.told(teller);
         Ok(admitted)
     }
 
@@ -99,7 +99,7 @@ impl Store {
         unless_traced: bool,
         now_ms: i64,
     ) -> Result<usize, Error> {
-        let mut teller = self.teller();
+        let mut teller = self.own.teller();
         let count = self.transact_by_heart("set rows aside", |t, books| {
             let mut traced = t.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM delivery WHERE event_id = ?1)
@@ -121,7 +121,7 @@ impl Store {
             }
             Ok(aside.len())
         })?;
-        self.told(teller);
+        self.own.told(teller);
         Ok(count)
     }
 

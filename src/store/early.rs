@@ -180,7 +180,7 @@ impl Store {
         let room = Room {
             most_pages,
             with_earlier,
-            with_tenants: self.announces(),
+            with_tenants: self.own.announces(),
             now_ms,
         };
         let (mut deleted, whole) = self.delete_seen(&seen, room, held)?;

@@ -5,7 +5,8 @@
 //! the transaction that writes that down. Where no webhook asks there is no [`Teller`], and none of this costs
 //! a query or a row.
 //!
-//! Left out: who gets them and what they say, which is the value that a reload exchanges ([`Announce`]).
+//! Left out: who gets them and what they say, which is the value that a reload exchanges ([`Announce`]); and the
+//! calls by which it is (`announce`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +14,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::books::Books;
-use super::error::Doing as _;
-use super::faults::DoingWith as _;
 use super::insert::Made;
-use super::{Error, Store};
 use crate::model::own::{WORDS, is_own, next_id};
 use crate::model::{
     Announce, Attempt, DeliveryId, EventId, Fact, FanOut, Generation, Halt, PayloadId, Rejected,
@@ -50,69 +48,25 @@ impl fmt::Debug for Announcer {
     }
 }
 
-impl Store {
-    /// Takes note of whether a webhook asks for events of webhooksd itself. Where that is new, what is a fact
-    /// already is not told; where nobody asks any more, nothing of it stays but the last id.
-    ///
-    /// # Errors
-    /// The log can't be read or written: then all is as it was.
-    pub(crate) fn ask_for_own(&mut self, asks: bool) -> Result<(), Error> {
-        let asked: bool = self
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM own WHERE asked = 1)")
-            .and_then(|mut s| s.query_row([], |row| row.get(0)))
-            .doing("look whether somebody asks for events of webhooksd itself")?;
-        if asked == asks {
-            return Ok(());
-        }
-        self.transact("ask for own events", |t| {
-            t.execute_batch(if asks {
-                "INSERT INTO own (one, event_id, asked) VALUES (1, 0, 1)
-                   ON CONFLICT (one) DO UPDATE SET asked = 1;
-                 INSERT OR REPLACE INTO pause_told (webhook, since, reason)
-                 SELECT webhook, since, reason FROM pause"
-            } else {
-                "UPDATE own SET asked = 0; DELETE FROM pause_told; DELETE FROM payload_tenant"
-            })
-        })
-    }
-
-    /// Has events of webhooksd itself made by that from now on; `None`: nobody asks for any.
-    pub(crate) fn announce_by(&mut self, announce: Option<Arc<dyn Announce>>) {
-        self.own.announcer = announce.map(Announcer);
+impl Own {
+    /// Has them made by that from now on; `None`: nobody asks for any.
+    pub(super) fn announce_by(&mut self, announce: Option<Arc<dyn Announce>>) {
+        self.announcer = announce.map(Announcer);
     }
 
     /// Whether somebody asks for them.
     pub(super) fn announces(&self) -> bool {
-        self.own.announcer.is_some()
+        self.announcer.is_some()
     }
 
-    /// The webhooks that got some since it was asked last: they are due, and in nobody's hands.
-    pub(crate) fn take_announced(&mut self) -> Vec<Arc<str>> {
-        std::mem::take(&mut self.own.made)
-    }
-
-    /// Tells of pauses that somebody else has made or ended. Where there is none, nothing is written.
-    ///
-    /// # Errors
-    /// The log can't be read or written: they are told of later.
-    pub(crate) fn tell_pauses(&mut self, now_ms: i64) -> Result<(), Error> {
-        let Some(mut teller) = self.teller() else {
-            return Ok(());
-        };
-        let (ended, begun) = differences(&self.connection, now_ms)
-            .doing_with(&self.faults, "look for pauses that were not told of")?;
-        if ended.is_empty() && begun.is_empty() {
-            return Ok(());
-        }
-        self.transact_by_heart("tell of pauses", |t, books| teller.pauses(t, books, now_ms))?;
-        self.told(Some(teller));
-        Ok(())
+    /// The webhooks that got some since it was asked last.
+    pub(super) fn take_made(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.made)
     }
 
     /// Who tells of what a transaction makes, where somebody asks.
     pub(super) fn teller(&self) -> Option<Teller> {
-        let announcer = self.own.announcer.clone()?;
+        let announcer = self.announcer.clone()?;
         Some(Teller {
             announcer,
             made: Vec::new(),
@@ -122,8 +76,8 @@ impl Store {
     /// What it told is committed.
     pub(super) fn told(&mut self, teller: Option<Teller>) {
         for name in teller.into_iter().flat_map(|teller| teller.made) {
-            if !self.own.made.contains(&name) {
-                self.own.made.push(name);
+            if !self.made.contains(&name) {
+                self.made.push(name);
             }
         }
     }
@@ -330,7 +284,10 @@ fn tenant(t: &Transaction<'_>, payload_id: PayloadId) -> rusqlite::Result<Option
 }
 
 /// The pauses that have ended and those that have begun since that was last told.
-fn differences(connection: &Connection, now_ms: i64) -> rusqlite::Result<(Vec<Halt>, Vec<Halt>)> {
+pub(super) fn differences(
+    connection: &Connection,
+    now_ms: i64,
+) -> rusqlite::Result<(Vec<Halt>, Vec<Halt>)> {
     let halts = |sql: &str| -> rusqlite::Result<Vec<Halt>> {
         let mut statement = connection.prepare_cached(sql)?;
         statement.query_map([now_ms], halt)?.collect()

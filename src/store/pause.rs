@@ -29,7 +29,7 @@ impl Store {
     /// # Errors
     /// The log can't be written, or does not know the webhook: then nothing has changed.
     pub fn pause(&mut self, pause: &Pause) -> Result<(), Error> {
-        let mut teller = self.teller();
+        let mut teller = self.own.teller();
         self.transact_by_heart("pause a webhook", |t, books| {
             t.prepare_cached(
                 "INSERT INTO pause (webhook, since, until, reason) VALUES (?1, ?2, ?3, ?4)",
@@ -45,7 +45,7 @@ impl Store {
                 None => Ok(()),
             }
         })?;
-        self.told(teller);
+        self.own.told(teller);
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl Store {
     /// # Errors
     /// The log can't be written.
     pub fn resume(&mut self, webhook: &str, now_ms: i64) -> Result<bool, Error> {
-        let mut teller = self.teller();
+        let mut teller = self.own.teller();
         let resumed = self.transact_by_heart("resume webhooks", |t, books| {
             let deleted = t
                 .prepare_cached("DELETE FROM pause WHERE webhook = ?1")?
@@ -64,7 +64,7 @@ impl Store {
             }
             Ok(deleted > 0)
         })?;
-        self.told(teller);
+        self.own.told(teller);
         Ok(resumed)
     }
 
@@ -81,7 +81,7 @@ impl Store {
         if !any {
             return Ok(());
         }
-        let mut teller = self.teller();
+        let mut teller = self.own.teller();
         self.transact_by_heart("resume webhooks", |t, books| {
             t.prepare_cached("DELETE FROM pause WHERE until <= ?1")?
                 .execute([now_ms])?;
@@ -90,7 +90,7 @@ impl Store {
                 None => Ok(()),
             }
         })?;
-        self.told(teller);
+        self.own.told(teller);
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl Store {
         )
         .doing_with(&self.faults, STEP)?;
         if !broken.is_empty() {
-            let mut teller = self.teller();
+            let mut teller = self.own.teller();
             self.transact_by_heart("fail unreadable deliveries", |t, books| {
                 end(t, &broken, words::FAILED, now_ms)?;
                 match &mut teller {
@@ -81,7 +81,7 @@ impl Store {
                     None => Ok(()),
                 }
             })?;
-            self.told(teller);
+            self.own.told(teller);
         }
         Ok(dues)
     }

@@ -75,7 +75,7 @@ impl Store {
         streaks: &mut Streaks,
         attempts: &[Attempt],
     ) -> Result<AttemptId, Error> {
-        let mut teller = self.teller();
+        let mut teller = self.own.teller();
         let recorded = self.transact_by_heart("record attempts", |t, books| {
             let (again, given_up) = settle(t, attempts)?;
             batch::settle(t, attempts)?;
@@ -97,7 +97,7 @@ impl Store {
             }
             Ok(last_id)
         })?;
-        self.told(teller);
+        self.own.told(teller);
         Ok(recorded)
     }
 }

@@ -299,7 +299,7 @@ impl Store {
         Ok(Some(Pass {
             mark,
             with_earlier,
-            with_tenants: self.announces(),
+            with_tenants: self.own.announces(),
             stage: 0,
             after_id: 0,
         }))

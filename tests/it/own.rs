@@ -1,13 +1,14 @@
 //! Events of webhooksd itself: who gets them, what they say, and that each fact is told once.
 
-use std::ffi::OsStr;
+mod kills;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::socket::SECTION;
 use crate::socket::client::post;
-use crate::support::{Answer, Daemon, Hook, Receiver, SOON, World, check, eventually, hook, stays};
+use crate::support::{Answer, Hook, Receiver, SOON, World, check, eventually, hook, stays};
 
 /// Longer than a row by SQL takes to be told of, which is a second.
 const TOLD: Duration = Duration::from_millis(1_500);
@@ -59,7 +60,9 @@ fn names(receiver: &Receiver) -> Vec<String> {
 #[track_caller]
 fn told_are(receiver: &Receiver, expected: &[&str]) {
     eventually("it is told", SOON, || {
-        check(names(receiver) == expected, || format!("{:?}", told(receiver)))
+        check(names(receiver) == expected, || {
+            format!("{:?}", told(receiver))
+        })
     });
 }
 
@@ -67,12 +70,6 @@ fn told_are(receiver: &Receiver, expected: &[&str]) {
 fn reject(world: &World) {
     let sql = "INSERT INTO outbox (event, data, tenant) VALUES ('webhooksd.mine', '{}', 'globex')";
     world.outbox().execute_batch(sql).unwrap();
-}
-
-fn dies(daemon: &mut Daemon) {
-    eventually("it dies", SOON, || {
-        check(daemon.ended().is_some(), || daemon.journal())
-    });
 }
 
 #[test]
@@ -198,10 +195,7 @@ fn each_of_the_four_in_every_dialect() {
 
 #[test]
 fn nobody_else_gets_them_and_where_nobody_asks_there_is_nothing() {
-    let (all, dead) = (
-        Receiver::ok(),
-        Receiver::start(|_| Answer::status(500)),
-    );
+    let (all, dead) = (Receiver::ok(), Receiver::start(|_| Answer::status(500)));
     let world = world(&[hook("all", all.url("/")), failing("depot", &dead)]);
     let daemon = world.start();
     world.emit("e", "{}");
@@ -244,10 +238,7 @@ fn nobody_else_gets_them_and_where_nobody_asks_there_is_nothing() {
 
 #[test]
 fn facts_from_before_anybody_asked_are_not_told() {
-    let (ops, dead) = (
-        Receiver::ok(),
-        Receiver::start(|_| Answer::status(500)),
-    );
+    let (ops, dead) = (Receiver::ok(), Receiver::start(|_| Answer::status(500)));
     let world = world(&[failing("depot", &dead), failing("shop", &dead)]);
     let daemon = world.start();
     world.emit("e", "{}");
@@ -279,7 +270,11 @@ fn facts_from_before_anybody_asked_are_not_told() {
     daemon.reload();
     world.command(&["pause", "shop"]).expect(0);
     world.emit("e", "{}");
-    world.wait_number("SELECT count(*) FROM failed WHERE webhook = 'depot'", 3, SOON);
+    world.wait_number(
+        "SELECT count(*) FROM failed WHERE webhook = 'depot'",
+        3,
+        SOON,
+    );
     assert_eq!(world.number("SELECT count(*) FROM pause_told"), 0);
     world.configure_with(SECTION, &with_ops);
     daemon.reload();
@@ -295,10 +290,7 @@ fn facts_from_before_anybody_asked_are_not_told() {
 
 #[test]
 fn nothing_is_told_of_their_own_deliveries() {
-    let (ops, dead) = (
-        Receiver::ok(),
-        Receiver::start(|_| Answer::status(500)),
-    );
+    let (ops, dead) = (Receiver::ok(), Receiver::start(|_| Answer::status(500)));
     let deaf = failing("deaf", &dead).events("webhooksd.*");
     let world = world(&[asking("ops", &ops), deaf, failing("depot", &dead)]);
     let daemon = world.start();
@@ -350,7 +342,10 @@ fn pauses_by_sql_are_told_once_also_those_made_while_nobody_ran() {
     let data = json!({"webhook": "depot", "reason": "stocktaking", "since": since});
     assert_eq!(
         all,
-        [(PAUSED.to_owned(), data.clone()), (RESUMED.to_owned(), data)]
+        [
+            (PAUSED.to_owned(), data.clone()),
+            (RESUMED.to_owned(), data)
+        ]
     );
     daemon.kill();
     world.change_log(pause).unwrap();
@@ -367,106 +362,6 @@ fn pauses_by_sql_are_told_once_also_those_made_while_nobody_ran() {
     told_are(&ops, &[PAUSED, RESUMED, PAUSED, RESUMED]);
     world.command(&["pause", "depot", "--for", "1s"]).expect(0);
     told_are(&ops, &[PAUSED, RESUMED, PAUSED, RESUMED, PAUSED, RESUMED]);
-}
-
-/// Dies at that point at what `act` does, and starts again.
-fn killed(world: &World, point: &str, act: &dyn Fn()) -> Daemon {
-    let point = format!("{point}*1");
-    let mut daemon = world.spawn_in(&[("WEBHOOKSD_CRASH", OsStr::new(&point))]);
-    eventually("it runs or died", SOON, || {
-        let up = daemon.journal().contains("ready") || daemon.ended().is_some();
-        check(up, || daemon.journal())
-    });
-    act();
-    dies(&mut daemon);
-    drop(daemon);
-    world.start()
-}
-
-#[test]
-fn kills_around_a_fact_tell_it_once() {
-    let points = [
-        ("record attempts", FAILED),
-        ("admit events", REJECTED),
-        ("tell of pauses", PAUSED),
-        ("ask for own events", PAUSED),
-    ];
-    for (step, name) in points {
-        for moment in ["before the commit", "committed"] {
-            let (ops, dead) = (
-                Receiver::ok(),
-                Receiver::start(|_| Answer::status(500)),
-            );
-            let world = world(&[asking("ops", &ops), failing("depot", &dead)]);
-            if step != "ask for own events" {
-                world.start().stop();
-            }
-            let act = || match name {
-                FAILED => drop(world.emit("e", "{}")),
-                REJECTED => reject(&world),
-                _ if step == "tell of pauses" => {
-                    world
-                        .change_log("INSERT INTO pause (webhook) VALUES ('depot')")
-                        .unwrap();
-                }
-                _ => {}
-            };
-            let daemon = killed(&world, &format!("{step}: {moment}"), &act);
-            if step == "ask for own events" {
-                world.command(&["pause", "depot"]).expect(0);
-            }
-            told_are(&ops, &[name]);
-            stays("told once", TOLD, || {
-                check(world.number(OWN) == 1, || {
-                    format!("{step}: {moment}: {:?}", told(&ops))
-                })
-            });
-            daemon.stop();
-        }
-    }
-}
-
-#[test]
-fn kills_around_an_order_tell_what_the_log_says() {
-    for (step, moment) in [
-        ("pause a webhook", "before the commit"),
-        ("pause a webhook", "committed"),
-        ("resume webhooks", "before the commit"),
-        ("resume webhooks", "committed"),
-    ] {
-        let ops = Receiver::ok();
-        let world = world(&[
-            asking("ops", &ops),
-            hook("depot", ops.url("/")).events("none"),
-        ]);
-        let daemon = world.start();
-        let order = if step == "pause a webhook" {
-            "pause"
-        } else {
-            "resume"
-        };
-        if order == "resume" {
-            world.command(&["pause", "depot"]).expect(0);
-            told_are(&ops, &[PAUSED]);
-        }
-        daemon.stop();
-        let daemon = killed(&world, &format!("{step}: {moment}"), &|| {
-            // Who asked gets no answer.
-            drop(world.command(&[order, "depot"]));
-        });
-        let is_done = moment == "committed";
-        let is_paused = world.number("SELECT count(*) FROM pause") == 1;
-        assert_eq!(is_paused, is_done == (order == "pause"), "{step}: {moment}");
-        let before = usize::from(order == "pause");
-        let expected = [PAUSED, RESUMED];
-        let expected = &expected[..2 - before - usize::from(!is_done)];
-        told_are(&ops, expected);
-        stays("told once", TOLD, || {
-            let is_right = world.number(OWN) == expected.len() as i64;
-            check(is_right, || format!("{step}: {moment}: {:?}", told(&ops)))
-        });
-        daemon.stop();
-    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
-mod pauses;
 mod own;
+mod pauses;
 mod people;
 mod shapes;
 mod withdraw;

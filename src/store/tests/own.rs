@@ -69,10 +69,14 @@ fn a_failure_is_told_in_its_own_transaction_and_none_of_those_that_tell() {
     assert!(store.take_announced().is_empty());
     // It was given up already: no fact.
     store.record(&[failed]).unwrap();
-    let own = store.due("ops", NOW + HOUR, 9, 1 << 20, &|_| false).unwrap();
+    let own = store
+        .due("ops", NOW + HOUR, 9, 1 << 20, &|_| false)
+        .unwrap();
     assert_eq!(own.len(), 1);
     assert!(own[0].event_id.get() > 1 << 52 && own[0].due_at_ms == NOW + 12);
-    store.record(&[attempt(&own[0], NOW, Verdict::Failed)]).unwrap();
+    store
+        .record(&[attempt(&own[0], NOW, Verdict::Failed)])
+        .unwrap();
     assert_eq!(names(&log).len(), 1);
 }
 
@@ -85,10 +89,18 @@ fn what_can_not_be_read_is_told_where_it_is_known_what_it_was() {
         .unwrap();
     drop(store);
     let mut store = asking(&log);
-    assert!(store.due("a", NOW, 9, 1 << 20, &|_| false).unwrap().is_empty());
+    assert!(
+        store
+            .due("a", NOW, 9, 1 << 20, &|_| false)
+            .unwrap()
+            .is_empty()
+    );
     let all = made(&log);
     assert_eq!(all.len(), 1, "{all:?}");
-    assert!(all[0].1.contains("EventId(2)") && all[0].1.contains("acme"), "{all:?}");
+    assert!(
+        all[0].1.contains("EventId(2)") && all[0].1.contains("acme"),
+        "{all:?}"
+    );
 }
 
 #[test]
@@ -117,11 +129,18 @@ fn a_pause_is_told_once_whoever_sees_it_first() {
     store.tell_pauses(NOW + 7).unwrap();
     store.set_unsynced(false);
     store.tell_pauses(NOW + 8).unwrap();
-    assert!(!store.is_unsynced(), "nothing is new, and nothing is written");
+    assert!(
+        !store.is_unsynced(),
+        "nothing is new, and nothing is written"
+    );
     let resumed = "webhooksd.webhook.resumed";
     assert_eq!(
         names(&log),
-        ["webhooksd.webhook.paused", resumed, "webhooksd.webhook.paused"]
+        [
+            "webhooksd.webhook.paused",
+            resumed,
+            "webhooksd.webhook.paused"
+        ]
     );
     assert!(store.resume("ops", NOW + 9).unwrap());
     assert_eq!(names(&log).len(), 4);
@@ -147,7 +166,9 @@ fn whose_event_a_body_is_of_goes_with_it() {
     let dues = store.admit_all(&of_acme(1..=4), NOW).unwrap();
     assert_eq!(log.ask::<i64>(tenants), 4);
     let done = |due| attempt(due, NOW, Verdict::Delivered);
-    store.record(&dues[..3].iter().map(done).collect::<Vec<_>>()).unwrap();
+    store
+        .record(&dues[..3].iter().map(done).collect::<Vec<_>>())
+        .unwrap();
     assert!(store.mark(NOW + HOUR).unwrap());
     for _ in 0..99 {
         if !store.sweep(NOW + 48 * HOUR, 20).unwrap().more {

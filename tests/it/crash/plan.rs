@@ -45,7 +45,7 @@ pub(super) const OWED: &str = "make owed deliveries";
 /// The transaction that only a row below the newest id leads to: `aside.rs` dies there.
 pub(super) const ASIDE: &str = "set rows aside";
 
-/// The transactions that only a webhook which asks for events of webhooksd itself leads to: tests/it/own.rs dies
+/// The transactions that only a webhook which asks for events of webhooksd itself leads to: tests/it/own/kills.rs dies
 /// there.
 pub(super) const OWN: [&str; 2] = ["ask for own events", "tell of pauses"];
 
