@@ -1,5 +1,6 @@
 //! Events of webhooksd itself: who gets them, what they say, and that each fact is told once.
 
+mod four;
 mod kills;
 
 use std::time::Duration;
@@ -70,127 +71,6 @@ fn told_are(receiver: &Receiver, expected: &[&str]) {
 fn reject(world: &World) {
     let sql = "INSERT INTO outbox (event, data, tenant) VALUES ('webhooksd.mine', '{}', 'globex')";
     world.outbox().execute_batch(sql).unwrap();
-}
-
-#[test]
-fn each_of_the_four_in_every_dialect() {
-    let (cms, factory, lift, dead) = (
-        Receiver::ok(),
-        Receiver::ok(),
-        Receiver::ok(),
-        Receiver::start(|_| Answer::status(500)),
-    );
-    let world = world(&[
-        asking("cms", &cms),
-        asking("factory", &factory).dialect("bold-factory"),
-        asking("lift", &lift).dialect("openboxes-lift"),
-        failing("depot", &dead),
-    ]);
-    let _daemon = world.start();
-    let sql =
-        "INSERT INTO outbox (event, data, tenant) VALUES ('story-submit', '{\"n\":1}', 'globex')";
-    world.outbox().execute_batch(sql).unwrap();
-    lift.wait(1, SOON);
-    reject(&world);
-    lift.wait(2, SOON);
-    world.command(&["pause", "depot", "--for", "2h"]).expect(0);
-    lift.wait(3, SOON);
-    world.command(&["resume", "depot"]).expect(0);
-    let (mut cms, factory, lift) = (cms.wait(4, SOON), factory.wait(4, SOON), lift.wait(4, SOON));
-    cms.sort_by_key(|request| request.json()["v1"]["event"]["id"].as_i64());
-    assert_eq!(world.number("SELECT count(*) FROM rejected"), 1);
-
-    let delivery = world.number("SELECT id FROM delivery WHERE webhook = 'depot'");
-    let paused = |data: &Value| {
-        assert_eq!(
-            (&data["webhook"], &data["reason"]),
-            (&json!("depot"), &Value::Null)
-        );
-        assert!(
-            data["since"].as_i64().unwrap() > 1_700_000_000_000,
-            "{data}"
-        );
-        assert_eq!(data.as_object().unwrap().len(), 3);
-    };
-    let right = |name: &str, data: &Value| match name {
-        FAILED => assert_eq!(
-            *data,
-            json!({"webhook": "depot", "delivery": delivery, "event": "story-submit", "event_id": 1,
-                   "attempts": 1, "status": 500, "error": data["error"]})
-        ),
-        PAUSED | RESUMED => paused(data),
-        REJECTED => assert_eq!(
-            *data,
-            json!({"event": "webhooksd.mine", "event_id": 2, "reason": data["reason"]})
-        ),
-        other => panic!("{other}"),
-    };
-    let mut last = 1_i64 << 52;
-    for (place, request) in cms.iter().enumerate() {
-        let body = &request.json()["v1"];
-        let name = body["event"]["name"].as_str().unwrap();
-        assert_eq!(name, [FAILED, REJECTED, PAUSED, RESUMED][place]);
-        right(name, &body["data"]);
-        let id = body["event"]["id"].as_i64().unwrap();
-        assert!(id > last && id < 1 << 53, "{id} after {last}");
-        last = id;
-        // What was signed, stored and sent are the same bytes in the documented order.
-        let data = request.text().split("\"data\":").nth(1).unwrap();
-        let first = if name == REJECTED {
-            "{\"event\""
-        } else {
-            "{\"webhook\""
-        };
-        assert!(data.starts_with(first), "{data}");
-    }
-    for (of_lift, request) in [(false, &factory), (true, &lift)]
-        .into_iter()
-        .flat_map(|(is, all)| all.iter().map(move |request| (is, request)))
-    {
-        let body = request.json();
-        let name = body[if of_lift { "type" } else { "event" }]
-            .as_str()
-            .unwrap();
-        right(name, &body["data"]);
-        let (id, prefix) = (
-            body["id"].as_str().unwrap(),
-            if of_lift { "evt-" } else { "evt_" },
-        );
-        assert!(id.starts_with(prefix), "{id}");
-        if of_lift {
-            let tenant = if name == FAILED || name == REJECTED {
-                "globex"
-            } else {
-                "acme"
-            };
-            assert_eq!(body["tenantId"], tenant, "{body}");
-        }
-        // It is named by its id, as others are.
-        let explained = world.command(&["explain", id]).expect(0).stdout;
-        assert!(
-            explained.contains("which webhooksd itself has made"),
-            "{explained}"
-        );
-        assert!(
-            explained.contains(name) && explained.contains("delivered"),
-            "{explained}"
-        );
-        assert!(
-            explained.contains("webhooksd.*") || explained.contains("depot"),
-            "{explained}"
-        );
-    }
-    assert!(
-        world
-            .log("SELECT tenant FROM payload_tenant")
-            .iter()
-            .all(|row| row[0] == "globex")
-    );
-    // A replay reads the outbox, where none of them is.
-    world
-        .command(&["replay", "--since", "1h", "--webhook", "cms"])
-        .expect(0);
-    assert_eq!(world.number(OWN), 4);
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl<T: Transport> Dispatch<T> {
         let held = log.held(self.clock().now_ms())?;
         let lanes = self.exchange_lanes(log, change, &held);
         let routes = self.routes();
-        log.announce_by(asks.then(|| routes as Arc<dyn Announce>));
+        log.announce_by(asks.then_some(routes as Arc<dyn Announce>));
         self.heed_pauses(log, pauses);
         Ok(lanes)
     }

@@ -103,7 +103,7 @@ fn kills_around_an_order_tell_what_the_log_says() {
         let expected = &expected[..2 - before - usize::from(!is_done)];
         told_are(&ops, expected);
         stays("told once", TOLD, || {
-            let is_right = world.number(OWN) == expected.len() as i64;
+            let is_right = usize::try_from(world.number(OWN)) == Ok(expected.len());
             check(is_right, || format!("{step}: {moment}: {:?}", told(&ops)))
         });
         daemon.stop();
