@@ -439,6 +439,7 @@ mod tests {
         let snapshot = Snapshot {
             taken: 1,
             rejected: 2,
+            filtered: 11,
             faults: 3,
             commits: 4,
             commit_us: 1_234_567,
@@ -467,6 +468,7 @@ mod tests {
             "webhooksd_log_commit_seconds_sum 1.234567",
             "webhooksd_log_max_bytes 64000000",
             "webhooksd_log_deleted_early_total 10",
+            "webhooksd_filtered_total 11",
             "webhooksd_max_per_second{webhook=\"w\"} 0.5",
             "webhooksd_held_until_seconds{webhook=\"w\"} 2.25",
             "webhooksd_attempts_total{webhook=\"w\",outcome=\"retry\"} 4",

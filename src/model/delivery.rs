@@ -107,6 +107,8 @@ pub struct Rejected {
     pub reason: String,
     /// Its time as it stands there, UNIX milliseconds; 0 where that is no integer.
     pub time_ms: i64,
+    /// Whose event it would be, where that stands there as it should.
+    pub tenant: Option<Box<str>>,
 }
 
 /// An event with its bodies and the webhooks that want it.
@@ -120,6 +122,8 @@ pub struct FanOut {
     pub bodies: Vec<(Dialect, Bytes)>,
     /// The webhooks that get it, each with its place in `bodies`.
     pub webhooks: Vec<(Arc<str>, usize)>,
+    /// Whose event it is, where it has a tenant and somebody asks for events of webhooksd itself.
+    pub tenant: Option<Box<str>>,
 }
 
 /// Deliveries of one event that are still to be made, with the body they share.

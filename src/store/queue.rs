@@ -73,9 +73,15 @@ impl Store {
         )
         .doing_with(&self.faults, STEP)?;
         if !broken.is_empty() {
-            self.transact("fail unreadable deliveries", |t| {
-                end(t, &broken, words::FAILED, now_ms).map(drop)
+            let mut teller = self.own.teller();
+            self.transact_by_heart("fail unreadable deliveries", |t, books| {
+                end(t, &broken, words::FAILED, now_ms)?;
+                match &mut teller {
+                    Some(teller) => teller.unreadable(t, books, &broken, now_ms),
+                    None => Ok(()),
+                }
             })?;
+            self.own.told(teller);
         }
         Ok(dues)
     }

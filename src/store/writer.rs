@@ -11,6 +11,7 @@ use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
 use super::lost::Lost;
+use super::own::Own;
 use super::passes::{ClampPass, EarlyPass, SweepPass};
 use super::streak::Streaks;
 use super::tally::Tally;
@@ -43,6 +44,8 @@ pub struct Store {
     pub(super) early: EarlyPass,
     /// Who fails, and pauses itself.
     pub(super) streaks: Streaks,
+    /// Who tells of what happens here, and whom.
+    pub(super) own: Own,
     /// Whose bodies stay.
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
@@ -78,6 +81,7 @@ impl Store {
             sweep: SweepPass::default(),
             early: EarlyPass::default(),
             streaks: Streaks::default(),
+            own: Own::default(),
             bodies: Bodies::default(),
             wal: WalBounds::default(),
         };

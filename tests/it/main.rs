@@ -43,6 +43,7 @@ mod modes;
 mod names;
 mod notify;
 mod outboxes;
+mod own;
 mod pace;
 mod packaging;
 mod pairs;

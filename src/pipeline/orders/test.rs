@@ -97,6 +97,8 @@ impl<T: Transport> Dispatch<T> {
                 dialect::body(webhook.dialect, &event, tenant.as_deref()),
             )],
             webhooks: vec![(webhook.name.clone(), 0)],
+            // Nothing is told of a test.
+            tenant: None,
         };
         let cursor = log.cursor().map_err(OrderError::Store)?.unwrap_or_default();
         let dues = log

@@ -33,6 +33,8 @@ pub(crate) struct Routes {
     filters: Option<Filters>,
     /// Deliveries that were not made because of them, since the start.
     filtered: Arc<AtomicU64>,
+    /// Whether the log is to know whose event a delivery is of, for an event of webhooksd itself may tell of it.
+    keeps_tenants: bool,
 }
 
 /// The rules of many webhooks, by their indices.
@@ -80,6 +82,7 @@ impl Routes {
     pub(crate) fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
             filters: Filters::new(&webhooks),
+            keeps_tenants: webhooks.iter().any(|webhook| webhook.asks_for_own()),
             webhooks,
             tenant,
             names: Mutex::default(),
@@ -97,6 +100,22 @@ impl Routes {
     #[must_use]
     pub(crate) fn filtered(&self) -> u64 {
         self.filtered.load(Ordering::Relaxed)
+    }
+
+    /// Some of these webhooks, for a purpose that changes nothing else.
+    #[must_use]
+    pub(crate) fn part(&self, is_in: impl Fn(&Webhook) -> bool) -> Self {
+        let webhooks = self.webhooks.iter().filter(|webhook| is_in(webhook));
+        Self {
+            keeps_tenants: self.keeps_tenants,
+            ..Self::new(webhooks.cloned().collect(), self.tenant.clone())
+        }
+    }
+
+    /// Whether a webhook gets events of webhooksd itself.
+    #[must_use]
+    pub(crate) fn ask_for_own(&self) -> bool {
+        self.keeps_tenants
     }
 
     /// Every webhook, in the order of the file.
@@ -122,6 +141,11 @@ impl Routes {
             event: event.name.clone(),
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
+            tenant: if self.keeps_tenants {
+                event.tenant.clone()
+            } else {
+                None
+            },
         };
         for webhook in self.wanting(&matching, event) {
             let known = fanned

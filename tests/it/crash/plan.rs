@@ -45,6 +45,10 @@ pub(super) const OWED: &str = "make owed deliveries";
 /// The transaction that only a row below the newest id leads to: `aside.rs` dies there.
 pub(super) const ASIDE: &str = "set rows aside";
 
+/// The transactions that only a webhook which asks for events of webhooksd itself leads to: tests/it/own/kills.rs dies
+/// there.
+pub(super) const OWN: [&str; 2] = ["ask for own events", "tell of pauses"];
+
 /// The commit that changes nothing, after a reader let go of a long WAL: tests/it/disk/locked.rs leads
 /// there, and there is nothing that a kill could lose.
 pub(super) const NOTHING: &str = "start the WAL over";
