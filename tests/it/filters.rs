@@ -6,7 +6,7 @@
 use crate::support::{Received, Receiver, SOON, World, hook};
 
 /// With a socket, for what is asked of the daemon.
-const SECTION: &str = "[socket]\npath = \"webhooksd.sock\"";
+const SECTION: &str = "[socket]\npath = \"s.sock\"";
 
 const DEPOT: &str = "where = [ { path = \"$.origin.id\", in = [\"loc-001\", \"loc-002\"] }, \
     { any = [ { path = \"$.priority\", gte = 5 }, { path = \"$.items[*].sku\", prefix = \"rush-\" } ] } ]";
