@@ -11,6 +11,7 @@
 //! | `webhooksd_healthy` | 1 while the pipeline makes progress |
 //! | `webhooksd_events_taken_total` | events taken from the outbox |
 //! | `webhooksd_events_rejected_total` | rows of the outbox set aside |
+//! | `webhooksd_filtered_total` | deliveries not made because their webhook's `where` does not want the event's data |
 //! | `webhooksd_outbox_lag` | rows of the outbox behind the cursor, not taken yet |
 //! | `webhooksd_outbox_bytes` | the outbox's size, by `file`: `db`, `wal` |
 //! | `webhooksd_attempts_total` | attempts by `webhook` and `outcome`: `delivered`, `retry`, `failed` |
@@ -68,6 +69,11 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "webhooksd_events_rejected_total",
         "counter",
         "Rows of the outbox set aside.",
+    ),
+    (
+        "webhooksd_filtered_total",
+        "counter",
+        "Deliveries not made because of their webhook's where.",
     ),
     (
         "webhooksd_outbox_lag",
@@ -231,6 +237,7 @@ fn daemon(page: &mut Page, started_ms: i64, snapshot: &Snapshot) {
     );
     page.one("webhooksd_events_taken_total", snapshot.taken);
     page.one("webhooksd_events_rejected_total", snapshot.rejected);
+    page.one("webhooksd_filtered_total", snapshot.filtered);
     page.one("webhooksd_requests_in_flight", snapshot.in_flight);
     page.one("webhooksd_unrecorded", snapshot.unrecorded);
     let commits = "webhooksd_log_commit_seconds";
@@ -432,6 +439,7 @@ mod tests {
         let snapshot = Snapshot {
             taken: 1,
             rejected: 2,
+            filtered: 11,
             faults: 3,
             commits: 4,
             commit_us: 1_234_567,
@@ -460,6 +468,7 @@ mod tests {
             "webhooksd_log_commit_seconds_sum 1.234567",
             "webhooksd_log_max_bytes 64000000",
             "webhooksd_log_deleted_early_total 10",
+            "webhooksd_filtered_total 11",
             "webhooksd_max_per_second{webhook=\"w\"} 0.5",
             "webhooksd_held_until_seconds{webhook=\"w\"} 2.25",
             "webhooksd_attempts_total{webhook=\"w\",outcome=\"retry\"} 4",

@@ -7,6 +7,7 @@ use super::Api;
 use super::answer::{self, Answer, HttpError};
 use super::fields::Fields;
 use super::order::{AN_ORDER, bad, refused, text};
+use crate::model::LONGEST_PAUSE_MS;
 use crate::model::clock::utc;
 
 struct PauseOrder {
@@ -18,10 +19,10 @@ impl PauseOrder {
     fn of(bytes: &[u8]) -> Result<Self, String> {
         let order = Fields::of(text(bytes)?, AN_ORDER, ["webhook", "for_ms"])?;
         let for_ms = order.whole("for_ms")?;
-        if for_ms.is_some_and(|ms| ms <= 0) {
-            return Err(
-                "for_ms: must be above 0; left out, the pause lasts until it is resumed".into(),
-            );
+        if for_ms.is_some_and(|ms| !(1..=LONGEST_PAUSE_MS).contains(&ms)) {
+            return Err(format!(
+                "for_ms: must be 1 to {LONGEST_PAUSE_MS} (366 days); left out, the pause lasts until it is resumed"
+            ));
         }
         let webhook = order.text("webhook")?.ok_or("missing field `webhook`")?;
         Ok(Self { webhook, for_ms })
@@ -51,7 +52,8 @@ impl Api {
         let webhook = webhook.map_err(|words| bad(&words))?;
         let resumed = self.dispatch.resume_webhook(&webhook).await;
         let resumed = resumed.map_err(|why| refused(&webhook, &why))?;
-        let told = json!({ "webhook": webhook, "resumed": resumed });
+        let held_until = self.dispatch.held_until_ms(&webhook).map(utc);
+        let told = json!({ "webhook": webhook, "resumed": resumed, "held_until": held_until });
         Ok(answer::value(StatusCode::OK, &told))
     }
 }

@@ -108,8 +108,11 @@ impl Heard {
             );
             return Err(Failure::text(text).hint(Some(self.words.again)));
         }
-        let done = text::deliveries(self.done);
-        say(format!("{done} {}", self.words.told))?;
+        // Where all were refused, that has been said.
+        if self.done > 0 || self.refused.is_empty() {
+            let done = text::deliveries(self.done);
+            say(format!("{done} {}", self.words.told))?;
+        }
         Ok(if self.refused.is_empty() {
             ExitCode::SUCCESS
         } else {

@@ -53,7 +53,9 @@ pub(super) fn cancel(path: &Path, arguments: &Arguments) -> Ended {
     if let Some(name) = &arguments.webhook {
         known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
     }
-    let body = body(arguments, Clock::system().now_ms());
+    let now_ms = Clock::system().now_ms();
+    let window = when::window(arguments.since, arguments.until, now_ms)?;
+    let body = body(arguments, window);
     let asked = Client::of(&config).and_then(|client| client.post("/cancel", &body));
     let answer = asked.map_err(|error| match error {
         client::Error::Connect { .. } => Failure::new(&error).hint(Some(
@@ -64,15 +66,15 @@ pub(super) fn cancel(path: &Path, arguments: &Arguments) -> Ended {
     bulk::heard(answer, &WORDS, arguments.dry_run)
 }
 
-fn body(arguments: &Arguments, now_ms: i64) -> Value {
+fn body(arguments: &Arguments, window: [Option<i64>; 2]) -> Value {
     let Some(webhook) = &arguments.webhook else {
         return json!({ "ids": arguments.ids });
     };
     let mut body = Map::new();
     body.insert("webhook".into(), json!(webhook));
-    for (key, when) in [("since", arguments.since), ("until", arguments.until)] {
-        if let Some(when) = when {
-            body.insert(key.into(), json!(when.ms(now_ms)));
+    for (key, time_ms) in ["since", "until"].into_iter().zip(window) {
+        if let Some(time_ms) = time_ms {
+            body.insert(key.into(), json!(time_ms));
         }
     }
     if arguments.dry_run {

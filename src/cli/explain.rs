@@ -126,6 +126,7 @@ fn headline(story: &Story, now_ms: i64) -> String {
                 "; the row that has its id in the outbox now was changed since, or is another event's"
             }
             RowState::Gone => "; its row is no longer in the outbox",
+            RowState::Own => ", which webhooksd itself has made; it has no row in the outbox",
             RowState::Event | RowState::Rejected => "; its row can't be sent",
         });
         return line;

@@ -13,7 +13,7 @@ use super::client::{self, Client};
 use super::redeliver::quoted;
 use super::{Ended, Failure, known_webhook, load, open_log, say, text, when};
 use crate::config::Config;
-use crate::model::Clock;
+use crate::model::{Clock, LONGEST_PAUSE_MS};
 
 /// Holds a webhook back, and keeps its backlog
 ///
@@ -52,11 +52,14 @@ struct Paused {
 #[derive(Deserialize)]
 struct Resumed {
     resumed: bool,
+    held_until: Option<String>,
 }
 
 fn span_ms(typed: &str) -> Result<i64, String> {
-    let span = when::parse_span_ms(typed).filter(|ms| *ms > 0);
-    span.ok_or_else(|| "say how long (500ms, 10s, 5m, 2h, 3d)".into())
+    let span = when::parse_span_ms(typed).filter(|ms| (1..=LONGEST_PAUSE_MS).contains(ms));
+    span.ok_or_else(|| {
+        "say how long (500ms, 10s, 5m, 2h, 3d), up to 366d; without --for it lasts until it is resumed".into()
+    })
 }
 
 pub(super) fn pause(path: &Path, arguments: &Pause) -> Ended {
@@ -91,6 +94,12 @@ pub(super) fn resume(path: &Path, arguments: &Resume) -> Ended {
         ))?;
     } else {
         say(format!("{name} was not paused"))?;
+    }
+    if let Some(until) = resumed.held_until {
+        say(format!(
+            "its endpoint asked to wait (Retry-After): nothing but a test is sent before {}",
+            text::line(&until)
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +146,7 @@ mod tests {
         for (typed, ms) in [("500ms", 500), ("10s", 10_000), ("2h", 7_200_000)] {
             assert_eq!(span_ms(typed), Ok(ms));
         }
-        for typed in ["0s", "-1s", "2", "soon", ""] {
+        for typed in ["0s", "-1s", "2", "soon", "", "367d"] {
             assert!(span_ms(typed).is_err(), "{typed}");
         }
         assert_eq!(

@@ -64,19 +64,20 @@ pub(super) fn redeliver(path: &Path, arguments: &Arguments) -> Ended {
         known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
     }
     let now_ms = Clock::system().now_ms();
+    let window = when::window(arguments.since, arguments.until, now_ms)?;
     let asked =
-        Client::of(&config).and_then(|client| client.post("/redeliver", &body(arguments, now_ms)));
+        Client::of(&config).and_then(|client| client.post("/redeliver", &body(arguments, window)));
     let answer = match asked {
         Ok(answer) => answer,
         Err(error @ (client::Error::NoSection | client::Error::Connect { .. })) => {
-            return Err(by_sql(&error, &config, arguments, now_ms));
+            return Err(by_sql(&error, &config, arguments, window));
         }
         Err(error) => return Err(error.into()),
     };
     bulk::heard(answer, &WORDS, arguments.dry_run)
 }
 
-fn body(arguments: &Arguments, now_ms: i64) -> Value {
+fn body(arguments: &Arguments, window: [Option<i64>; 2]) -> Value {
     if !arguments.ids.is_empty() {
         return json!({ "ids": arguments.ids });
     }
@@ -90,9 +91,9 @@ fn body(arguments: &Arguments, now_ms: i64) -> Value {
     if let Some(webhook) = &arguments.webhook {
         body.insert("webhook".into(), json!(webhook));
     }
-    for (key, when) in [("since", arguments.since), ("until", arguments.until)] {
-        if let Some(when) = when {
-            body.insert(key.into(), json!(when.ms(now_ms)));
+    for (key, time_ms) in ["since", "until"].into_iter().zip(window) {
+        if let Some(time_ms) = time_ms {
+            body.insert(key.into(), json!(time_ms));
         }
     }
     if arguments.dry_run {
@@ -102,17 +103,22 @@ fn body(arguments: &Arguments, now_ms: i64) -> Value {
 }
 
 /// No daemon can be asked: the SQL that does it, which the next daemon to run carries out.
-fn by_sql(error: &client::Error, config: &Config, arguments: &Arguments, now_ms: i64) -> Failure {
+fn by_sql(
+    error: &client::Error,
+    config: &Config,
+    arguments: &Arguments,
+    window: [Option<i64>; 2],
+) -> Failure {
     let hint = format!(
         "without the daemon SQL does it, and the daemon sends them once it runs:\n\
          sqlite3 {} \"{}\"",
         quoted(&config.log.path.display().to_string()),
-        sql(arguments, now_ms)
+        sql(arguments, window)
     );
     Failure::new(error).hint(Some(hint))
 }
 
-fn sql(arguments: &Arguments, now_ms: i64) -> String {
+fn sql(arguments: &Arguments, [since, until]: [Option<i64>; 2]) -> String {
     let mut sql =
         String::from("INSERT INTO redelivery (delivery_id) SELECT id FROM delivery d WHERE ");
     if arguments.ids.is_empty() {
@@ -132,11 +138,11 @@ fn sql(arguments: &Arguments, now_ms: i64) -> String {
             // The name is one of the configuration: a-z, 0-9 and -.
             sql.push_str(&format!(" AND webhook = '{webhook}'"));
         }
-        if let Some(since) = arguments.since {
-            sql.push_str(&format!(" AND finished_at >= {}", since.ms(now_ms)));
+        if let Some(since) = since {
+            sql.push_str(&format!(" AND finished_at >= {since}"));
         }
-        if let Some(until) = arguments.until {
-            sql.push_str(&format!(" AND finished_at < {}", until.ms(now_ms)));
+        if let Some(until) = until {
+            sql.push_str(&format!(" AND finished_at < {until}"));
         }
         sql.push_str(" AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)");
     } else {
@@ -160,6 +166,8 @@ pub(super) fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
 
+    const WINDOW: [Option<i64>; 2] = [Some(4_000), Some(9_000)];
+
     fn arguments() -> Arguments {
         Arguments {
             ids: Vec::new(),
@@ -175,19 +183,19 @@ mod tests {
     #[test]
     fn the_body_says_what_was_typed() {
         assert_eq!(
-            body(&arguments(), 5_000),
+            body(&arguments(), WINDOW),
             json!({"failed": true, "webhook": "erp", "since": 4_000, "until": 9_000, "dry_run": true})
         );
         let ids = Arguments {
             ids: vec![4, 2],
             ..arguments()
         };
-        assert_eq!(body(&ids, 0), json!({"ids": [4, 2]}));
+        assert_eq!(body(&ids, [None; 2]), json!({"ids": [4, 2]}));
     }
 
     #[test]
     fn the_sql_says_the_same() {
-        let sql_text = sql(&arguments(), 5_000);
+        let sql_text = sql(&arguments(), WINDOW);
         assert!(
             sql_text.contains("state = 'failed' AND origin <> 'test' AND webhook = 'erp' AND finished_at >= 4000 AND finished_at < 9000"),
             "{sql_text}"

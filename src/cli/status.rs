@@ -65,6 +65,7 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
     held_until        until when the endpoint asked to wait by Retry-After; null where it did not
     last_success, last_failure, last_error
     hour              {attempts, failures, success_rate (0 to 1, null without attempts), p50_ms, p99_ms}
+    day               {attempts, failures, p50_ms, p99_ms} of the last 24 h
     hours             24 of {attempts, failures}, the oldest first, the last is the one that runs
     given_up          deliveries given up in the last hour and not sent again, counted up to 1,000
     paused_since, paused_until, paused_reason

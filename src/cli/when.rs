@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use jiff::civil;
 
+use super::Failure;
 use crate::model::clock::utc;
 
 const SECOND_MS: i64 = 1_000;
@@ -37,6 +38,26 @@ impl When {
             Self::At(ms) => ms,
         }
     }
+}
+
+/// A window that people gave by its ends, of which either may be open.
+///
+/// # Errors
+/// It ends before it begins: nothing could be in it, and nobody means that.
+pub(super) fn window(
+    since: Option<When>,
+    until: Option<When>,
+    now_ms: i64,
+) -> Result<[Option<i64>; 2], Failure> {
+    let [since, until] = [since, until].map(|when| when.map(|when| when.ms(now_ms)));
+    if let (Some(from), Some(to)) = (since, until)
+        && from >= to
+    {
+        let text = format!("--since {} is not before --until {}", utc(from), utc(to));
+        let hint = "--since 2h --until 30m is from two hours ago to half an hour ago";
+        return Err(Failure::text(text).hint(Some(hint)));
+    }
+    Ok([since, until])
 }
 
 /// Reads `2h`, `30m`, `3d`, or a time.
@@ -115,6 +136,15 @@ pub(super) fn asked_to_wait(until_ms: i64, now_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_ends_after_it_begins() {
+        let (since, until) = (Some(When::Ago(2)), Some(When::At(9)));
+        assert_eq!(window(since, until, 10).ok(), Some([Some(8), Some(9)]));
+        assert_eq!(window(since, None, 10).ok(), Some([Some(8), None]));
+        assert!(window(until, since, 10).is_err());
+        assert!(window(until, until, 10).is_err(), "nothing is in no time");
+    }
 
     #[test]
     fn spans_and_times_are_read() {

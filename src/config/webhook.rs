@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{Dialect, Pattern, Rate, Webhook};
+use crate::model::{Dialect, Pattern, Rate, Webhook, own};
 
 use super::diagnostic::Findings;
 use super::keys::nearest;
@@ -198,6 +198,16 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
     let mut patterns = Vec::with_capacity(texts.len());
     for text in texts {
         match Pattern::read(text.value) {
+            Some(pattern)
+                if pattern.is_reserved() && !own::NAMES.iter().any(|n| pattern.matches(n)) =>
+            {
+                let names = own::NAMES.join(", ");
+                found.error(
+                    text.at,
+                    "webhooksd has no event of that name, and nobody else's begins so",
+                    format!("its own events are {names}; \"webhooksd.*\" is all of them"),
+                );
+            }
             Some(pattern) => patterns.push(pattern),
             None => found.error(
                 text.at,

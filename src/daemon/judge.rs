@@ -6,6 +6,7 @@
 //! ([`look`](super::look)), so that each of those refusals is an error with its line and column before a
 //! restart meets it. What a start waits for is a warning.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use super::fixed::Fixed;
@@ -54,6 +55,20 @@ pub(super) fn judge(path: &Path, asked: &Asked<'_>, client: &Client) -> Result<J
     Ok(Judged {
         config: config.map_err(Error::Config)?,
         endpoints,
+    })
+}
+
+/// Runs what reads the file on a thread of its own. The allocator gives a thread memory that it keeps: each of the
+/// runtime's threads that had once read ten thousand webhooks kept thirty megabytes, where now the next thread
+/// takes over what this one leaves.
+///
+/// # Errors
+/// No thread can be made, or the call's own.
+pub(super) fn apart<R: Send>(call: impl FnOnce() -> Result<R, Error> + Send) -> Result<R, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("configuration".into());
+        let thread = thread.spawn_scoped(scope, call).map_err(Error::Threads)?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 

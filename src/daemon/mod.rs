@@ -44,7 +44,7 @@ pub(crate) use opening::{make_own_outbox, makes_outbox};
 
 use crate::api::{self, Api, Appending};
 use crate::config::Config;
-use crate::model::{Clock, Cursor, crash};
+use crate::model::{Clock, Cursor, Webhook, crash};
 use crate::outbox::Tail;
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::query;
@@ -107,27 +107,31 @@ struct Running {
     _opening: Opening,
 }
 
-async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(), Error> {
+async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result<(), Error> {
     let mut signals = Signals::new()?;
+    let webhooks = reload::webhooks(&mut judged.config);
     let Judged { config, endpoints } = judged;
     reload::journal_warnings(&config);
-    let (mut reload_wanted, started) = (false, start(config_path, &config, endpoints, client));
-    let mut started = pin!(started);
-    let mut running = loop {
-        tokio::select! {
-            started = &mut started => break started?,
-            _ = signals.stop.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
-            hung_up = signals.hang_up.next() => match hung_up {
-                HungUp::End => return Ok(()),
-                HungUp::Reload => reload_wanted = true,
-            },
+    let mut reload_wanted = false;
+    let mut running = {
+        let judged = (&*webhooks, endpoints);
+        let mut started = pin!(start(config_path, &config, judged, client));
+        loop {
+            tokio::select! {
+                started = &mut started => break started?,
+                _ = signals.stop.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                hung_up = signals.hang_up.next() => match hung_up {
+                    HungUp::End => return Ok(()),
+                    HungUp::Reload => reload_wanted = true,
+                },
+            }
         }
     };
     tracing::info!(
         outbox = &*config.outbox.path.to_string_lossy(),
         log = &*config.log.path.to_string_lossy(),
-        webhooks = config.webhooks.len(),
+        webhooks = webhooks.len(),
         version = env!("CARGO_PKG_VERSION"),
         "{}",
         if running.awaits {
@@ -138,6 +142,8 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
     );
     crash::point("start", "ready");
     let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
+    // The dispatch has its webhooks, and may be told to have others.
+    drop(webhooks);
     if reload_wanted {
         reload.ask();
     }
@@ -169,7 +175,7 @@ async fn serve(config_path: &Path, judged: Judged, client: Client) -> Result<(),
 async fn start(
     config_path: &Path,
     config: &Config,
-    endpoints: Vec<Endpoint>,
+    (webhooks, endpoints): (&[Arc<Webhook>], Vec<Endpoint>),
     client: Client,
 ) -> Result<Running, Error> {
     let clock = Clock::system();
@@ -200,9 +206,9 @@ async fn start(
         dispatch.clamp().await.map_err(Error::Store)?;
         let endpoints = match endpoints.take() {
             Some(endpoints) => endpoints,
-            None => reload::endpoints(dispatch.transport(), config)?,
+            None => reload::endpoints(dispatch.transport(), webhooks)?,
         };
-        let change = reload::change(config, endpoints);
+        let change = reload::change(config, webhooks.iter().cloned(), endpoints);
         dispatch.reconfigure(change).await.map_err(Error::Store)
     };
     reload::journal_cancelled(&patience.until_done(direct).await?);

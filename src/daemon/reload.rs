@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::fixed::Fixed;
-use super::judge::{Asked, judge};
+use super::judge::{Asked, apart, judge};
 use super::{Error, limits, notify};
 use crate::api;
 use crate::config::{Config, LoadError, Severity};
@@ -119,11 +119,14 @@ async fn try_reload(
     let making = dispatch.clone();
     let change = dispatch
         .with_blocking(move || {
-            let client = making.transport();
-            let judged = judge(&path, &Asked::Reload(&fixed), client)?;
-            crash::point("reload", "configuration read");
-            journal_warnings(&judged.config);
-            Ok(change(&judged.config, judged.endpoints))
+            apart(|| {
+                let client = making.transport();
+                let mut judged = judge(&path, &Asked::Reload(&fixed), client)?;
+                crash::point("reload", "configuration read");
+                journal_warnings(&judged.config);
+                let webhooks = webhooks(&mut judged.config);
+                Ok(change(&judged.config, webhooks, judged.endpoints))
+            })
         })
         .await?;
     dispatch.reconfigure(change).await.map_err(Error::Store)
@@ -153,21 +156,33 @@ fn journal_error(error: &Error, report: &str) {
 }
 
 /// Makes the endpoints of a configuration that was judged before.
-pub(super) fn endpoints(client: &Client, config: &Config) -> Result<Vec<Endpoint>, Error> {
-    let endpoint = |webhook: &Webhook| {
+pub(super) fn endpoints(
+    client: &Client,
+    webhooks: &[Arc<Webhook>],
+) -> Result<Vec<Endpoint>, Error> {
+    let endpoint = |webhook: &Arc<Webhook>| {
         client.endpoint(webhook).map_err(|source| Error::Endpoint {
             webhook: webhook.name.to_string(),
             source,
         })
     };
-    config.webhooks.iter().map(endpoint).collect()
+    webhooks.iter().map(endpoint).collect()
 }
 
-/// What a configuration changes, with its endpoints.
-pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfig<Endpoint> {
-    let webhooks = config.webhooks.iter().cloned().map(Arc::new);
+/// Takes the webhooks out of a configuration: ten thousand of them are not to be in memory twice.
+pub(super) fn webhooks(config: &mut Config) -> Vec<Arc<Webhook>> {
+    let webhooks = std::mem::take(&mut config.webhooks);
+    webhooks.into_iter().map(Arc::new).collect()
+}
+
+/// What a configuration changes, with its webhooks and their endpoints.
+pub(super) fn change(
+    config: &Config,
+    webhooks: impl IntoIterator<Item = Arc<Webhook>>,
+    endpoints: Vec<Endpoint>,
+) -> PipelineConfig<Endpoint> {
     PipelineConfig {
-        webhooks: webhooks.zip(endpoints).collect(),
+        webhooks: webhooks.into_iter().zip(endpoints).collect(),
         tenant: config.tenant.as_deref().map(Arc::from),
         max_in_flight: limits::in_flight(config.delivery.max_in_flight),
         max_data_bytes: config.outbox.max_data_bytes,

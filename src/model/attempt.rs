@@ -219,7 +219,7 @@ pub struct Attempt {
     /// Why it was no success, for people; `None` where it was one.
     pub error: Option<String>,
     /// The POST of several events that it was a part of.
-    pub posted: Option<Posted>,
+    pub posted: Option<Arc<Posted>>,
     /// Until when the endpoint asked that the webhook is not tried, UNIX milliseconds.
     pub held_until_ms: Option<i64>,
 }

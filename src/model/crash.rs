@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 27] = [
+pub const TRANSACTIONS: [&str; 29] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -20,6 +20,8 @@ pub const TRANSACTIONS: [&str; 27] = [
     "redeliver",
     "pause a webhook",
     "resume webhooks",
+    "ask for own events",
+    "tell of pauses",
     "begin a replay",
     "replay events",
     "finish a replay",

@@ -107,6 +107,8 @@ pub struct Rejected {
     pub reason: String,
     /// Its time as it stands there, UNIX milliseconds; 0 where that is no integer.
     pub time_ms: i64,
+    /// Whose event it would be, where that stands there as it should.
+    pub tenant: Option<Box<str>>,
 }
 
 /// An event with its bodies and the webhooks that want it.
@@ -122,6 +124,8 @@ pub struct FanOut {
     pub webhooks: Vec<(Arc<str>, usize)>,
     /// Of those with an order: the place in `webhooks`, and the line that the event stands in there. In their order.
     pub turns: Vec<(usize, Turn)>,
+    /// Whose event it is, where it has a tenant and somebody asks for events of webhooksd itself.
+    pub tenant: Option<Box<str>>,
 }
 
 /// Deliveries of one event that are still to be made, with the body they share.

@@ -4,6 +4,10 @@
 
 use std::sync::Arc;
 
+/// The longest pause that is asked for by its span: what is longer than a year was meant as something else,
+/// or as one without an end.
+pub(crate) const LONGEST_PAUSE_MS: i64 = 366 * 86_400_000;
+
 /// A webhook's pause, as the table `pause` of the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {

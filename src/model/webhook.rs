@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::event::is_name;
+use super::own::is_reserved;
 use super::rule::Rule;
 use super::{BatchRule, Order, Rate, TurnRule, Url};
 
@@ -87,6 +88,19 @@ impl Pattern {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a webhook that has it asks for events of that name: for those of webhooksd itself only by a
+    /// pattern that begins as they do, so that `*` is all events of the application and no others.
+    #[must_use]
+    pub(crate) fn asks_for(&self, name: &str) -> bool {
+        (self.is_reserved() || !is_reserved(name)) && self.matches(name)
+    }
+
+    /// Whether it asks for events of webhooksd itself alone.
+    #[must_use]
+    pub(crate) fn is_reserved(&self) -> bool {
+        is_reserved(&self.0)
     }
 
     /// Whether the pattern is that whole name. Linear in practice and never worse than
@@ -201,8 +215,14 @@ impl Webhook {
         if !self.active {
             return Err(Unwanted::Inactive);
         }
-        let matched = self.events.iter().any(|pattern| pattern.matches(name));
+        let matched = self.events.iter().any(|pattern| pattern.asks_for(name));
         matched.then_some(()).ok_or(Unwanted::Name)
+    }
+
+    /// Whether it gets events of webhooksd itself.
+    #[must_use]
+    pub(crate) fn asks_for_own(&self) -> bool {
+        self.active && self.events.iter().any(Pattern::is_reserved)
     }
 
     /// The part of [`wants`](Self::wants) that depends on the tenant. An event without a tenant is for
@@ -275,6 +295,35 @@ mod tests {
         ];
         assert!(yes.iter().all(|(p, n)| Pattern::new(p).matches(n)));
         assert!(no.iter().all(|(p, n)| !Pattern::new(p).matches(n)));
+    }
+
+    #[test]
+    fn only_who_names_them_asks_for_events_of_webhooksd_itself() {
+        let asks = |pattern: &str, name| Pattern::new(pattern).asks_for(name);
+        for pattern in [
+            "*",
+            "webhooksd*",
+            "*.failed",
+            "w*",
+            "*webhooksd.delivery.failed",
+        ] {
+            assert!(!asks(pattern, "webhooksd.delivery.failed"), "{pattern}");
+        }
+        for pattern in [
+            "webhooksd.*",
+            "webhooksd.delivery.failed",
+            "webhooksd.*.failed",
+        ] {
+            assert!(asks(pattern, "webhooksd.delivery.failed"), "{pattern}");
+            assert!(!asks(pattern, "story-submit"), "{pattern}");
+        }
+        assert!(asks("webhooksd*", "webhooksd-story") && asks("*", "story"));
+        let mut webhook = Webhook::sample("w", "http://h/");
+        assert!(!webhook.asks_for_own());
+        webhook.events.push(Pattern::new("webhooksd.webhook.*"));
+        assert!(webhook.asks_for_own());
+        webhook.active = false;
+        assert!(!webhook.asks_for_own());
     }
 
     #[test]

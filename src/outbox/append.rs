@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::row::{Judge, length_fault, name_fault, time_fault};
+use super::row::{Judge, length_fault, name_fault, reserved_fault, time_fault};
 use super::table::{self, Table};
 use super::wal::Keeper;
 use super::{Error, connect};
@@ -235,6 +235,7 @@ impl Appender {
         let fault =
             |field, fault: Option<String>| fault.map_or(Ok(()), |fault| Err((field, fault)));
         fault("event", name_fault(&event.event))?;
+        fault("event", reserved_fault(&event.event))?;
         fault("data", self.judge.data_fault(&event.data))?;
         fault("time", event.time_ms.and_then(time_fault))?;
         fault(

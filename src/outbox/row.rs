@@ -10,6 +10,7 @@ use rusqlite::types::ValueRef;
 
 use super::json;
 use crate::model::event::{MAX_ID, MAX_TIME_MS, is_name};
+use crate::model::own;
 use crate::model::{Event, EventId, Rejected};
 
 /// The longest event name or tenant that is loaded, in octets of the database's encoding; a longer
@@ -90,6 +91,7 @@ impl Judge {
                 event: shown(columns.event.value),
                 reason,
                 time_ms: columns.time.as_i64().unwrap_or(0),
+                tenant: tenant(columns.tenant).ok().flatten(),
             }),
         }
     }
@@ -101,7 +103,7 @@ impl Judge {
         let name = text("event", columns.event)?;
         let same = last.as_ref().filter(|last| ***last == *name).cloned();
         if same.is_none()
-            && let Some(fault) = name_fault(name)
+            && let Some(fault) = name_fault(name).or_else(|| reserved_fault(name))
         {
             return Err(format!("event {fault}"));
         }
@@ -113,16 +115,7 @@ impl Judge {
         if let Some(fault) = time_fault(time_ms) {
             return Err(format!("time {fault}"));
         }
-        let tenant = match (columns.tenant.value, columns.tenant.octets) {
-            (ValueRef::Null, None) => None,
-            _ => {
-                let tenant = text("tenant", columns.tenant)?;
-                if let Some(fault) = length_fault(tenant) {
-                    return Err(format!("tenant {fault}"));
-                }
-                Some(Box::from(tenant))
-            }
-        };
+        let tenant = tenant(columns.tenant)?;
         let name = same.unwrap_or_else(|| Arc::clone(last.insert(Arc::from(name))));
         Ok(Event {
             id: columns.id,
@@ -172,6 +165,14 @@ pub(super) fn name_fault(name: &str) -> Option<String> {
     })
 }
 
+/// Why an event of that name, which is one, can't be the application's.
+pub(super) fn reserved_fault(name: &str) -> Option<String> {
+    own::is_reserved(name).then(|| {
+        let prefix = own::PREFIX;
+        format!("\"{name}\" begins with \"{prefix}\", as only webhooksd's own events do")
+    })
+}
+
 /// What is wrong with an event's time.
 pub(super) fn time_fault(time_ms: i64) -> Option<String> {
     (!(0..=MAX_TIME_MS).contains(&time_ms))
@@ -182,6 +183,17 @@ pub(super) fn time_fault(time_ms: i64) -> Option<String> {
 pub(super) fn length_fault(text: &str) -> Option<String> {
     let chars = text.chars().count();
     (!(1..=NAME_CHARS).contains(&chars)).then(|| format!("has {chars} characters, not 1 to 255"))
+}
+
+fn tenant(column: Sized<'_>) -> Result<Option<Box<str>>, String> {
+    if let (ValueRef::Null, None) = (column.value, column.octets) {
+        return Ok(None);
+    }
+    let tenant = text("tenant", column)?;
+    match length_fault(tenant) {
+        Some(fault) => Err(format!("tenant {fault}")),
+        None => Ok(Some(tenant.into())),
+    }
 }
 
 fn text<'a>(field: &str, column: Sized<'a>) -> Result<&'a str, String> {

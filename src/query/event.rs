@@ -46,6 +46,8 @@ pub(crate) enum RowState {
     Gone,
     /// Changed since, or another event's.
     Other,
+    /// It never had one: it is an event of webhooksd itself.
+    Own,
 }
 
 /// What became of an event.
@@ -67,10 +69,12 @@ pub(crate) struct Story {
 /// What follows from what is known.
 fn told(known: Known, config: &Config) -> Story {
     let webhooks = reason::each(&config.webhooks, &known);
+    let is_own = known.is_own();
     let name = known.name().map(str::to_owned);
     let (row, event) = match known.row {
         Some(Row::Event(event)) => (RowState::Event, Some(event)),
         Some(Row::Rejected(_)) => (RowState::Rejected, None),
+        None if is_own => (RowState::Own, None),
         None if known.other => (RowState::Other, None),
         None => (RowState::Gone, None),
     };

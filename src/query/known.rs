@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{Event, EventId, Generation};
+use crate::model::{Event, EventId, Generation, own};
 use crate::outbox::{self, Row};
 use crate::store::EventTrace;
 
@@ -53,9 +53,14 @@ impl Known {
         row.or(delivery).or(rejected)
     }
 
+    /// Whether it is an event of webhooksd itself, which has no row.
+    pub(super) fn is_own(&self) -> bool {
+        self.row.is_none() && self.name().is_some_and(|name| own::is_own(self.id, name))
+    }
+
     /// Whether the daemon has passed the event's row.
     pub(super) fn is_taken(&self) -> bool {
-        self.trace.cursor.is_some_and(|(_, id)| self.id <= id)
+        self.is_own() || self.trace.cursor.is_some_and(|(_, id)| self.id <= id)
     }
 
     pub(super) fn is_known(&self) -> bool {

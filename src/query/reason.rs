@@ -395,6 +395,7 @@ mod tests {
             event: "a-1".into(),
             reason: reason(),
             time_ms: 5,
+            tenant: None,
         };
         let will_be = why(&w, |known| {
             known.row = Some(Row::Rejected(rejected));

@@ -105,6 +105,9 @@ pub(crate) struct Outbox {
     pub newest: Option<EventId>,
     /// How many were not taken in yet.
     pub lag: Option<i64>,
+    /// Deliveries not made because their webhook's `where` does not want the event's data, since the start.
+    #[serde(default)]
+    pub filtered: u64,
 }
 
 /// The log's files.
@@ -244,6 +247,7 @@ impl Status {
                 cursor: files.cursor,
                 newest: files.newest,
                 lag: files.lag(),
+                filtered: pipeline.filtered,
             },
             log: Log {
                 path: lossy(&about.log),

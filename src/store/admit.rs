@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::error::Doing;
 use super::faults::DoingWith as _;
 use super::insert::{Made, Takes, bodies_are_there, insert};
+use super::own::rejections;
 use super::{Error, Reader, Store, gaps};
 use crate::model::print::Columns;
 use crate::model::{
@@ -67,6 +68,7 @@ impl Store {
         bodies_are_there(&admission.events)?;
         let generation = admission.cursor.generation;
         let mut turns = std::mem::take(&mut self.turns);
+        let mut teller = self.own.teller();
         let admitted = self.transact_by_heart("admit events", |t, books| {
             let made = Made {
                 generation,
@@ -77,10 +79,20 @@ impl Store {
             reject(t, generation, &admission.rejected, now_ms)?;
             gaps::write(t, &admission.gaps)?;
             write_cursor(t, &admission.cursor, now_ms)?;
+            if let Some(teller) = &mut teller {
+                teller.tell(
+                    t,
+                    (books, &mut turns),
+                    &rejections(&admission.rejected),
+                    now_ms,
+                )?;
+            }
             Ok(made)
         });
         self.turns = turns;
-        admitted
+        let admitted = admitted?;
+        self.own.told(teller);
+        Ok(admitted)
     }
 
     /// Sets rows aside that the cursor had passed before they were written. `unless_traced`: only those
@@ -95,7 +107,9 @@ impl Store {
         unless_traced: bool,
         now_ms: i64,
     ) -> Result<usize, Error> {
-        self.transact("set rows aside", |t| {
+        let mut turns = std::mem::take(&mut self.turns);
+        let mut teller = self.own.teller();
+        let count = self.transact_by_heart("set rows aside", |t, books| {
             let mut traced = t.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM delivery WHERE event_id = ?1)
                      OR EXISTS (SELECT 1 FROM rejected WHERE event_id = ?1)",
@@ -111,8 +125,15 @@ impl Store {
             aside
                 .iter()
                 .try_for_each(|row| gaps::close(t, row.event_id))?;
+            if let Some(teller) = &mut teller {
+                teller.tell(t, (books, &mut turns), &rejections(&aside), now_ms)?;
+            }
             Ok(aside.len())
-        })
+        });
+        self.turns = turns;
+        let count = count?;
+        self.own.told(teller);
+        Ok(count)
     }
 
     /// Takes one batch in with nothing put off.

@@ -150,8 +150,11 @@ impl Made {
     /// Writes the bodies of events; what is owed of each is nothing so far.
     fn bodies(&self, t: &Transaction<'_>, events: &[FanOut]) -> rusqlite::Result<Vec<Deferred>> {
         let mut owed: Vec<Deferred> = Vec::with_capacity(events.len());
+        // Of the bodies by their places; none where nobody asks for events of webhooksd itself.
+        let mut tenants: Vec<(usize, &str)> = Vec::new();
         for event in events {
             for (dialect, body) in &event.bodies {
+                tenants.extend(event.tenant.as_deref().map(|tenant| (owed.len(), tenant)));
                 owed.push(self.deferred(event, *dialect, body));
             }
         }
@@ -170,6 +173,13 @@ impl Made {
             values.add(ToSqlOutput::Borrowed(ValueRef::Text(&deferred.body)))
         };
         PAYLOAD.all(t, &owed, bind)?;
+        for (place, tenant) in tenants {
+            // An id whose body only a hand can have removed has its row yet.
+            t.prepare_cached(
+                "INSERT OR REPLACE INTO payload_tenant (payload_id, tenant) VALUES (?1, ?2)",
+            )?
+            .execute(params![owed[place].payload_id, tenant])?;
+        }
         Ok(owed)
     }
 

@@ -11,6 +11,7 @@
 //! drop SQLite's POSIX locks (<https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>).
 
 mod admit;
+mod announce;
 mod batch;
 mod bodies;
 mod books;
@@ -30,6 +31,7 @@ mod look;
 mod lost;
 mod next;
 mod owed;
+mod own;
 mod park;
 mod passes;
 mod pause;

@@ -29,7 +29,9 @@ impl Store {
     /// # Errors
     /// The log can't be written, or does not know the webhook: then nothing has changed.
     pub fn pause(&mut self, pause: &Pause) -> Result<(), Error> {
-        self.transact("pause a webhook", |t| {
+        let mut teller = self.own.teller();
+        let mut turns = std::mem::take(&mut self.turns);
+        let done = self.transact_by_heart("pause a webhook", |t, books| {
             t.prepare_cached(
                 "INSERT INTO pause (webhook, since, until, reason) VALUES (?1, ?2, ?3, ?4)",
             )?
@@ -38,22 +40,38 @@ impl Store {
                 pause.since_ms,
                 pause.until_ms,
                 pause.reason
-            ])
-            .map(drop)
-        })
+            ])?;
+            match &mut teller {
+                Some(teller) => teller.pauses(t, (books, &mut turns), pause.since_ms),
+                None => Ok(()),
+            }
+        });
+        self.turns = turns;
+        done?;
+        self.own.told(teller);
+        Ok(())
     }
 
     /// Ends a webhook's pause. Whether there was one.
     ///
     /// # Errors
     /// The log can't be written.
-    pub fn resume(&mut self, webhook: &str) -> Result<bool, Error> {
-        self.transact("resume webhooks", |t| {
+    pub fn resume(&mut self, webhook: &str, now_ms: i64) -> Result<bool, Error> {
+        let mut teller = self.own.teller();
+        let mut turns = std::mem::take(&mut self.turns);
+        let done = self.transact_by_heart("resume webhooks", |t, books| {
             let deleted = t
                 .prepare_cached("DELETE FROM pause WHERE webhook = ?1")?
                 .execute([webhook])?;
+            if let Some(teller) = &mut teller {
+                teller.pauses(t, (books, &mut turns), now_ms)?;
+            }
             Ok(deleted > 0)
-        })
+        });
+        self.turns = turns;
+        let resumed = done?;
+        self.own.told(teller);
+        Ok(resumed)
     }
 
     /// Ends the pauses that are over by then. Where there is none, nothing is written.
@@ -69,11 +87,20 @@ impl Store {
         if !any {
             return Ok(());
         }
-        self.transact("resume webhooks", |t| {
+        let mut teller = self.own.teller();
+        let mut turns = std::mem::take(&mut self.turns);
+        let done = self.transact_by_heart("resume webhooks", |t, books| {
             t.prepare_cached("DELETE FROM pause WHERE until <= ?1")?
-                .execute([now_ms])
-                .map(drop)
-        })
+                .execute([now_ms])?;
+            match &mut teller {
+                Some(teller) => teller.pauses(t, (books, &mut turns), now_ms),
+                None => Ok(()),
+            }
+        });
+        self.turns = turns;
+        done?;
+        self.own.told(teller);
+        Ok(())
     }
 }
 

@@ -33,6 +33,16 @@ pub(crate) struct Attempted {
     pub(crate) status: Option<u16>,
 }
 
+/// A delivery of an event of webhooksd itself.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnMade {
+    pub(crate) id: i64,
+    pub(crate) event_id: i64,
+    pub(crate) event: String,
+    pub(crate) webhook: String,
+    pub(crate) body: String,
+}
+
 const COLUMNS: &str = "SELECT id, webhook, dialect, state, attempts, due_at FROM delivery";
 
 /// A delivery that is owed: generation, event and webhook.
@@ -248,6 +258,56 @@ impl Person {
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let row = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
         let rows = statement.query_map([], row).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// The rows of `pause` by the webhook's name: since when.
+    pub(crate) fn paused_since(&self) -> BTreeMap<String, i64> {
+        let sql = "SELECT webhook, since FROM pause";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Whether the log says that somebody asks for events of webhooksd itself.
+    pub(crate) fn asks_for_own(&self) -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM own WHERE asked = 1)";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([], |row| row.get(0)).unwrap()
+    }
+
+    /// The name of a delivery's event; empty where there is none.
+    pub(crate) fn event_of(&self, id: i64) -> String {
+        let sql = "SELECT event FROM delivery WHERE id = ?1";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let name = statement.query_row([id], |row| row.get(0)).optional();
+        name.unwrap().unwrap_or_default()
+    }
+
+    /// Rows that were set aside since: their ids there and in the outbox.
+    pub(crate) fn rejected_after(&self, id: i64) -> Vec<(i64, i64)> {
+        let sql = "SELECT id, event_id FROM rejected WHERE id > ?1 ORDER BY id";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Deliveries of events of webhooksd itself that were made since, but for those that are sent again.
+    pub(crate) fn own_after(&self, id: i64) -> Vec<OwnMade> {
+        let sql = "SELECT d.id, d.event_id, d.event, d.webhook, p.body FROM delivery d
+                     JOIN payload p ON p.id = d.payload_id
+                    WHERE d.id > ?1 AND d.event LIKE 'webhooksd.%' AND d.origin = 'event' ORDER BY d.id";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| {
+            Ok(OwnMade {
+                id: row.get(0)?,
+                event_id: row.get(1)?,
+                event: row.get(2)?,
+                webhook: row.get(3)?,
+                body: row.get(4)?,
+            })
+        };
+        let rows = statement.query_map([id], row).unwrap();
         rows.map(Result::unwrap).collect()
     }
 

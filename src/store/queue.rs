@@ -75,14 +75,21 @@ impl Store {
         )
         .doing_with(&self.faults, STEP)?;
         if !broken.is_empty() {
+            let mut teller = self.own.teller();
             let mut turns = std::mem::take(&mut self.turns);
-            let failed = self.transact("fail unreadable deliveries", |t| {
+            let failed = self.transact_by_heart("fail unreadable deliveries", |t, books| {
                 end(t, &broken, words::FAILED, now_ms)?;
-                let mut broken = broken.iter();
-                broken.try_for_each(|id| turns.fail(t, *id, webhook, now_ms))
+                for id in &broken {
+                    turns.fail(t, *id, webhook, now_ms)?;
+                }
+                match &mut teller {
+                    Some(teller) => teller.unreadable(t, (books, &mut turns), &broken, now_ms),
+                    None => Ok(()),
+                }
             });
             self.turns = turns;
             failed?;
+            self.own.told(teller);
         }
         Ok(dues)
     }

@@ -77,8 +77,9 @@ impl Store {
         (streaks, turns): (&mut Streaks, &mut Turns),
         attempts: &[Attempt],
     ) -> Result<AttemptId, Error> {
-        self.transact_by_heart("record attempts", |t, books| {
-            let again = settle(t, attempts)?;
+        let mut teller = self.own.teller();
+        let recorded = self.transact_by_heart("record attempts", |t, books| {
+            let (again, given_up) = settle(t, attempts)?;
             batch::settle(t, attempts)?;
             let last_id = insert(t, (&mut *books, bodies), attempts, &again)?;
             forget(t, bodies, attempts)?;
@@ -92,8 +93,15 @@ impl Store {
                     streaks.note(t, attempt)?;
                 }
             }
+            if let Some(teller) = &mut teller {
+                let ended = attempts.iter().map(|attempt| attempt.finished_at_ms);
+                let now_ms = ended.max().unwrap_or_default();
+                teller.attempts(t, (books, turns), &given_up, streaks.changed, now_ms)?;
+            }
             Ok(last_id)
-        })
+        })?;
+        self.own.told(teller);
+        Ok(recorded)
     }
 }
 
@@ -254,8 +262,13 @@ fn answer_headers<'a>(
     Ok((None, books.texts.cell(t, block, time_ms)?))
 }
 
-/// Writes what becomes of the deliveries. Returns those that had been delivered before.
-fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<HashSet<DeliveryId>> {
+/// Writes what becomes of the deliveries. Returns those that had been delivered before, and at which attempts one
+/// was given up.
+fn settle<'a>(
+    t: &Transaction<'_>,
+    attempts: &'a [Attempt],
+) -> rusqlite::Result<(HashSet<DeliveryId>, Vec<&'a Attempt>)> {
+    let mut given_up = Vec::new();
     let delivered = attempts.iter().filter(|a| a.verdict == Verdict::Delivered);
     let delivered: Vec<DeliveryId> = delivered.map(|attempt| attempt.due.id).collect();
     let again = end_delivered(t, &delivered)?;
@@ -268,9 +281,11 @@ fn settle(t: &Transaction<'_>, attempts: &[Attempt]) -> rusqlite::Result<HashSet
         };
         if changed == 0 {
             t.prepare_cached(COUNTED)?.execute(params![id, number])?;
+        } else if attempt.verdict == Verdict::Failed {
+            given_up.push(attempt);
         }
     }
-    Ok(again)
+    Ok((again, given_up))
 }
 
 /// A success counts whatever became of the delivery: what is pending is so no more, what had ended has

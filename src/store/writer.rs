@@ -11,6 +11,7 @@ use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
 use super::lost::Lost;
+use super::own::Own;
 use super::passes::{ClampPass, EarlyPass, SweepPass};
 use super::streak::Streaks;
 use super::tally::Tally;
@@ -46,6 +47,8 @@ pub struct Store {
     pub(super) streaks: Streaks,
     /// Who has an order, and whose turn it is.
     pub(super) turns: Turns,
+    /// Who tells of what happens here, and whom.
+    pub(super) own: Own,
     /// Whose bodies stay.
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
@@ -83,6 +86,7 @@ impl Store {
             early: EarlyPass::default(),
             streaks: Streaks::default(),
             turns,
+            own: Own::default(),
             bodies: Bodies::default(),
             wal: WalBounds::default(),
         };

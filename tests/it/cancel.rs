@@ -50,6 +50,8 @@ fn a_pending_retry_is_cancelled_and_told_apart_from_what_a_reload_cancelled() {
         .command(&["cancel", &ids[0], &delivered, "4711", &ids[1]])
         .expect(1);
     assert_eq!(refused.stdout, "1 delivery cancelled\n");
+    let all_refused = world.command(&["cancel", &ids[0]]).expect(1);
+    assert_eq!(all_refused.stdout, "", "nothing was done");
     for words in [
         format!("delivery {}: that delivery has ended", ids[0]),
         format!("delivery {delivered}: that delivery has ended"),
@@ -123,6 +125,17 @@ fn a_webhooks_pending_deliveries_are_cancelled_and_no_one_elses() {
         .expect(2)
         .stderr;
     assert!(unknown.contains("there are failing, well"), "{unknown}");
+    let no_time = [
+        "cancel",
+        "--webhook",
+        "well",
+        "--since",
+        "1h",
+        "--until",
+        "2h",
+    ];
+    let no_time = world.command(&no_time).expect(1).stderr;
+    assert!(no_time.contains("is not before --until"), "{no_time}");
     for bad in [
         &["cancel"][..],
         &["cancel", "0"],

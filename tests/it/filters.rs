@@ -6,7 +6,7 @@
 use crate::support::{Received, Receiver, SOON, World, hook};
 
 /// With a socket, for what is asked of the daemon.
-const SECTION: &str = "[socket]\npath = \"webhooksd.sock\"";
+const SECTION: &str = "[socket]\npath = \"s.sock\"";
 
 const DEPOT: &str = "where = [ { path = \"$.origin.id\", in = [\"loc-001\", \"loc-002\"] }, \
     { any = [ { path = \"$.priority\", gte = 5 }, { path = \"$.items[*].sku\", prefix = \"rush-\" } ] } ]";
@@ -53,6 +53,8 @@ fn an_event_goes_to_those_whose_rules_hold_and_explain_names_the_one_that_does_n
     );
     assert_eq!(numbers(&depot.wait(3, SOON)), [1, 3, 6]);
 
+    let page = crate::socket::client::curl(&world, "/metrics", &[]).body;
+    assert!(page.contains("\nwebhooksd_filtered_total 3\n"), "{page}");
     let explained = |id: &str| world.command(&["explain", id]).expect(0).stdout;
     assert!(
         explained("1").contains("depot    delivered"),

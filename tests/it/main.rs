@@ -44,6 +44,7 @@ mod names;
 mod notify;
 mod order;
 mod outboxes;
+mod own;
 mod pace;
 mod packaging;
 mod pairs;

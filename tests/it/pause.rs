@@ -102,8 +102,9 @@ fn a_paused_webhook_gets_nothing_is_told_everywhere_and_goes_on_oldest_first() {
     );
     let said = world.command(&["resume", "depot"]).expect(0).stdout;
     assert!(said.contains("was not paused"), "{said}");
-    let journal = daemon.journal();
     for word in ["paused: no attempt begins", "resumed: what is pending goes"] {
+        daemon.wait_journal(word);
+        let journal = daemon.journal();
         assert_eq!(journal.matches(word).count(), 1, "{journal}");
     }
     daemon.stop();
@@ -251,9 +252,12 @@ fn what_can_not_be_paused_is_said() {
         post(&world, &path, r#"{"webhook":"depot","how":1}"#).expect(400);
     }
     post(&world, "/pause", r#"{"webhook":"depot","for_ms":0}"#).expect(400);
-    world
-        .command(&["pause", "depot", "--for", "soon"])
-        .expect(2);
+    let too_long = r#"{"webhook":"depot","for_ms":31622400001}"#;
+    post(&world, "/pause", too_long).expect(400);
+    for span in ["soon", "367d"] {
+        let refused = world.command(&["pause", "depot", "--for", span]).expect(2);
+        assert!(refused.stderr.contains("up to 366d"), "{}", refused.stderr);
+    }
     let paused = post(&world, "/pause", r#"{"webhook":"depot","for_ms":60000}"#).expect(200);
     let paused: Value = serde_json::from_str(&paused.body).unwrap();
     assert!(paused["paused_until"].is_string(), "{paused}");

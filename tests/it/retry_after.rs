@@ -98,6 +98,13 @@ fn it_is_told_of_and_survives_a_kill_and_a_reload() {
         let status: Value = serde_json::from_str(&json).unwrap();
         status["webhooks"][0]["held_until"].clone()
     };
+    // There is no pause to end, and nobody is to believe that this was one.
+    let said = world.command(&["resume", "w"]).expect(0).stdout;
+    assert!(said.contains("was not paused"), "{said}");
+    assert!(
+        said.contains("(Retry-After): nothing but a test is sent before 2"),
+        "{said}"
+    );
     let held_until = told(&world);
     assert!(held_until.is_string(), "{held_until}");
     let answered: Value = serde_json::from_str(&curl(&world, "/status", &[]).body).unwrap();

@@ -244,19 +244,40 @@ fn percent(hour: &Lately) -> String {
     }
 }
 
-/// Sets the pieces into lines of that width; a piece that is wider alone is cut.
+/// Sets the pieces into lines of that width; a piece that is wider alone goes on in lines of its own, and
+/// only a word that is wider is cut.
 fn set(pieces: &[String], width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for piece in pieces {
-        let piece = text::cut(piece, width.saturating_sub(INDENT.len()));
+        if text::columns(piece) + INDENT.len() > width {
+            broken(piece, width, &mut lines);
+            continue;
+        }
         let room =
-            |line: &&mut String| text::columns(line) + GAP.len() + text::columns(&piece) <= width;
+            |line: &&mut String| text::columns(line) + GAP.len() + text::columns(piece) <= width;
         match lines.last_mut().filter(room) {
             Some(line) => line.push_str(&format!("{GAP}{piece}")),
             None => lines.push(format!("{INDENT}{piece}")),
         }
     }
     lines
+}
+
+fn broken(piece: &str, width: usize, lines: &mut Vec<String>) {
+    let mut line = INDENT.to_owned();
+    let mut is_empty = true;
+    for word in piece.split(' ') {
+        if !is_empty && text::columns(&line) + 1 + text::columns(word) > width {
+            lines.push(std::mem::replace(&mut line, format!("{INDENT}{INDENT}")));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(&text::cut(word, width.saturating_sub(text::columns(&line))));
+        is_empty = false;
+    }
+    lines.push(line);
 }
 
 #[cfg(test)]
@@ -274,6 +295,20 @@ mod tests {
             ]
         );
         assert_eq!(set(&pieces, 100).len(), 1);
+        let long = [
+            "pending 0",
+            "paused since 2 h ago: every attempt failed",
+            "in flight 1",
+        ];
+        assert_eq!(
+            set(&long.map(str::to_owned), 24),
+            [
+                "  pending 0",
+                "  paused since 2 h ago:",
+                "    every attempt failed",
+                "  in flight 1"
+            ]
+        );
     }
 
     #[test]

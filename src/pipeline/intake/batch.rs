@@ -168,6 +168,7 @@ impl<T: Transport> Intake<T> {
                 .admit(&admission, &later, &mut |due| room.takes(due), now_ms)
                 .map_err(IntakeError::Store)?;
             let touched = self.dispatch.offer(&log, room, dues);
+            self.dispatch.look_for_own(&mut log);
             drop(log);
             crash::point("take events in", "offered");
             for lane in &touched {

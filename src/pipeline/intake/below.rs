@@ -250,9 +250,9 @@ fn set_aside<T: Transport>(
 ) -> Result<(), IntakeError> {
     let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
-        let (event, time_ms) = match tail.row(*id).map_err(IntakeError::Outbox)? {
-            Some(Row::Event(event)) => (event.name.to_string(), event.time_ms),
-            Some(Row::Rejected(row)) => (row.event, row.time_ms),
+        let (event, time_ms, tenant) = match tail.row(*id).map_err(IntakeError::Outbox)? {
+            Some(Row::Event(event)) => (event.name.to_string(), event.time_ms, event.tenant),
+            Some(Row::Rejected(row)) => (row.event, row.time_ms, row.tenant),
             None => continue,
         };
         rows.push(Rejected {
@@ -260,13 +260,16 @@ fn set_aside<T: Transport>(
             event,
             reason: REASON.to_owned(),
             time_ms,
+            tenant,
         });
     }
     let now_ms = dispatch.clock().now_ms();
-    let count = dispatch
-        .store()
+    let mut log = dispatch.store();
+    let count = log
         .set_aside(cursor.generation, &rows, unless_traced, now_ms)
         .map_err(IntakeError::Store)?;
+    dispatch.look_for_own(&mut log);
+    drop(log);
     if count > 0 {
         dispatch.counters().admitted(0, count);
         tracing::warn!(

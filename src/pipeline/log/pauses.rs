@@ -18,7 +18,12 @@ impl<T: Transport> Dispatch<T> {
         changed: bool,
     ) -> Result<(), store::Error> {
         if changed || self.is_pause_over() || self.gates().is_stale() {
-            log.end_pauses(self.clock().now_ms())?;
+            let now_ms = self.clock().now_ms();
+            let told = log
+                .end_pauses(now_ms)
+                .and_then(|()| log.tell_pauses(now_ms));
+            self.look_for_own(log);
+            told?;
             let pauses = log.pauses()?;
             self.heed_pauses(log, pauses);
         }

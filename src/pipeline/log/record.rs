@@ -78,6 +78,7 @@ impl<T: Transport> Dispatch<T> {
                 return Err((error, batch));
             }
             this.heed_recorded(&mut log);
+            this.look_for_own(&mut log);
             this.counters().committed(micros(begun.elapsed()));
             // Nearly always there are none, and this is nothing.
             let mut cancelled: HashSet<DeliveryId> = HashSet::new();

@@ -137,6 +137,7 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         };
         let dues = log.due(lane.name(), now_ms, rows, bytes, &|id| lane.holds(id))?;
+        self.look_for_own(log);
         let read: usize = dues.iter().map(|due| due.body.len()).sum();
         let more = dues.len() >= rows || read >= bytes;
         let later = if more {

@@ -34,6 +34,7 @@ impl<T: Transport> Dispatch<T> {
                 next_try_ms: None,
             };
             log.pause(&pause)?;
+            this.look_for_own(log);
             let mut all = this.gates().all();
             all.retain(|other| other.webhook != pause.webhook);
             all.push(pause.clone());
@@ -51,7 +52,8 @@ impl<T: Transport> Dispatch<T> {
     pub async fn resume_webhook(self: &Arc<Self>, name: &str) -> Result<bool, OrderError> {
         let webhook: Arc<str> = name.into();
         let resumed = self.with_store(move |this, log| {
-            let resumed = log.resume(&webhook)?;
+            let resumed = log.resume(&webhook, this.clock().now_ms())?;
+            this.look_for_own(log);
             let mut all = this.gates().all();
             all.retain(|other| other.webhook != webhook);
             this.heed_pauses(log, all);
@@ -65,5 +67,12 @@ impl<T: Transport> Dispatch<T> {
         } else {
             Err(OrderError::Unknown)
         }
+    }
+
+    /// Until when a webhook's endpoint asked to wait, UNIX milliseconds, where that is not over: no resume
+    /// changes that.
+    pub fn held_until_ms(&self, name: &str) -> Option<i64> {
+        let now_ms = self.clock().now_ms();
+        self.lane(name)?.load_at(now_ms).held_until_ms
     }
 }

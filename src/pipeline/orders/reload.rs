@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Webhook, crash};
+use crate::model::{Announce, Webhook, crash};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Applied, LogGuard, PipelineConfig, chain};
 use crate::store;
@@ -76,6 +76,10 @@ impl<T: Transport> Dispatch<T> {
             .iter()
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
+        let asks = change.webhooks.iter().any(|(w, _)| w.asks_for_own());
+        if asks {
+            log.ask_for_own(true)?;
+        }
         log.register(&registered, self.clock().now_ms())?;
         // Before the lanes are exchanged: where it fails nothing was.
         log.end_pauses(self.clock().now_ms())?;
@@ -89,6 +93,8 @@ impl<T: Transport> Dispatch<T> {
         let orders = orders.filter_map(|(w, _)| Some((w.name.clone(), w.turn_rule()?)));
         log.keep_order(orders.collect(), &|name, id| self.is_in_hand(name, id))?;
         let lanes = self.exchange_lanes(log, change, &held);
+        let routes = self.routes();
+        log.announce_by(asks.then_some(routes as Arc<dyn Announce>));
         self.heed_turns(log);
         self.heed_pauses(log, pauses);
         Ok(lanes)
@@ -97,6 +103,9 @@ impl<T: Transport> Dispatch<T> {
     /// The names that have pending deliveries and get nothing by today's configuration.
     async fn unserved(self: &Arc<Self>) -> Result<Vec<Arc<str>>, store::Error> {
         self.with_store(|this, store| {
+            if !this.routes().ask_for_own() {
+                store.ask_for_own(false)?;
+            }
             let pending = store.pending_webhooks()?.into_iter();
             let dead = |name: &String| !this.is_served(name);
             Ok(pending.filter(dead).map(Arc::from).collect())

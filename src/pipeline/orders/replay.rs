@@ -52,8 +52,7 @@ impl Wanted {
     /// The part of the subscriptions that the replay is for.
     fn routes(&self, all: &Routes) -> Routes {
         let wanted = |name: &str| self.webhook.as_ref().is_none_or(|only| only == name);
-        let webhooks = all.webhooks().iter().filter(|w| wanted(&w.name));
-        Routes::new(webhooks.cloned().collect(), all.tenant.clone())
+        all.part(|webhook| wanted(&webhook.name))
     }
 
     fn takes(&self, event: &Event) -> bool {

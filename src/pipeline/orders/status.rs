@@ -65,6 +65,8 @@ pub struct Snapshot {
     pub taken: u64,
     /// Rows of the outbox set aside.
     pub rejected: u64,
+    /// Deliveries that were not made because their webhook's `where` does not want the event's data.
+    pub filtered: u64,
     /// Attempts that our own machine could not make; they cost no try.
     pub faults: u64,
     /// Transactions of results.
@@ -110,6 +112,7 @@ impl<T: Transport> Dispatch<T> {
         Snapshot {
             taken: count(&counters.taken),
             rejected: count(&counters.rejected),
+            filtered: self.routes().filtered(),
             faults: count(&counters.faults),
             commits: count(&counters.commits),
             commit_us: count(&counters.commit_us),

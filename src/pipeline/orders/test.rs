@@ -98,6 +98,8 @@ impl<T: Transport> Dispatch<T> {
             )],
             webhooks: vec![(webhook.name.clone(), 0)],
             turns: Vec::new(),
+            // Nothing is told of a test.
+            tenant: None,
         };
         let cursor = log.cursor().map_err(OrderError::Store)?.unwrap_or_default();
         let dues = log

@@ -225,6 +225,15 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
+    /// Has the lanes looked at that were just given events of webhooksd itself: those are in the log alone.
+    pub(crate) fn look_for_own(&self, log: &mut LogGuard<'_>) {
+        for name in log.take_announced() {
+            if let Some(lane) = self.lane(&name) {
+                self.look_for_due(&lane);
+            }
+        }
+    }
+
     /// Has the log looked at for rows of the lane that are due by now.
     pub(crate) fn look_for_due(&self, lane: &Arc<Lane<T::Endpoint>>) {
         if lane.lock().came_due(self.clock.now_ms()) {

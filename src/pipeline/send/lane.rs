@@ -219,9 +219,9 @@ impl<E> Lane<E> {
         self.unrecorded.load(Ordering::Relaxed)
     }
 
-    /// A result of it waits for the log.
-    pub(super) fn count_unrecorded(&self) {
-        self.unrecorded.fetch_add(1, Ordering::Relaxed);
+    /// So many results of it wait for the log.
+    pub(super) fn count_unrecorded(&self, results: usize) {
+        self.unrecorded.fetch_add(results, Ordering::Relaxed);
     }
 
     /// A result of it is in the log.

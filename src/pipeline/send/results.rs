@@ -64,14 +64,14 @@ impl Results {
     }
 
     /// Takes the attempts of one POST, one or several.
-    pub(crate) fn push(&self, attempts: impl AsRef<[Attempt]> + IntoIterator<Item = Attempt>) {
-        let of_post = attempts.as_ref();
-        self.unrecorded.fetch_add(of_post.len(), Ordering::AcqRel);
-        let held = of_post.iter().map(bytes).sum();
+    pub(crate) fn push(&self, attempt: Attempt, more: Vec<Attempt>) {
+        self.unrecorded.fetch_add(1 + more.len(), Ordering::AcqRel);
+        let held = more.iter().map(bytes).sum::<usize>() + bytes(&attempt);
         self.bytes.fetch_add(held, Ordering::AcqRel);
         let mut waiting = self.lock();
         let before = waiting.len();
-        waiting.extend(attempts);
+        waiting.push_back(attempt);
+        waiting.extend(more);
         let count = waiting.len();
         drop(waiting);
         let enough = self.bounds.of(BATCH_ROWS);

@@ -50,6 +50,11 @@ impl<T: Transport> Permit<T> {
         self.and_more.clear();
     }
 
+    /// Whether what it was given is still with its worker.
+    pub(super) fn has_in_hand(&self) -> bool {
+        self.in_hand.is_some()
+    }
+
     /// The request has ended, or will not be made.
     pub(super) fn land(&mut self) {
         let Some(bytes) = self.flying.take() else {

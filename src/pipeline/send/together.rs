@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased};
+use super::schedule::Permit;
 use super::target::Target;
 use super::worker::kept;
 use crate::dialect::{self, Judged};
@@ -35,9 +36,9 @@ impl<T: Transport> Dispatch<T> {
     /// One POST of what was formed.
     pub(super) async fn attempt_together(
         self: &Arc<Self>,
-        lane: &Arc<Lane<T::Endpoint>>,
+        permit: &mut Permit<T>,
         taken: &Leased<T::Endpoint>,
-    ) -> Result<Vec<Attempt>, Fault> {
+    ) -> Result<(), Fault> {
         let dues = || std::iter::once(&taken.due).chain(&taken.more);
         let body = dialect::array(dues().map(|due| &due.body));
         let Some(batch) = taken.due.batch.clone() else {
@@ -52,7 +53,7 @@ impl<T: Transport> Dispatch<T> {
             dues.iter().for_each(|due| tell(due, &target.webhook));
         }
         crash::point("send", "before the request");
-        self.begins(lane, taken);
+        self.begins(&permit.lane, taken);
         let mut exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
@@ -72,15 +73,15 @@ impl<T: Transport> Dispatch<T> {
             exchange.note = Some(format!("{before}{warning}").into());
         }
         let is_taken = verdicts.iter().any(|(v, _)| *v == Verdict::Delivered);
-        Self::ask_about_arrays(lane, target, &exchange, (is_taken, dues.len() == 1));
+        Self::ask_about_arrays(&permit.lane, target, &exchange, (is_taken, dues.len() == 1));
         let held_until_ms = dialect::held_until_ms(taken.due.dialect, &exchange, finished_at_ms);
-        let posted = Posted {
+        let posted = Arc::new(Posted {
             halves: (fate == Fate::Split).then(|| halves(&dues)),
             batch,
             fate,
-        };
+        });
         let headers = sent(request.header_lines(), body.len());
-        let attempts = dues
+        let mut attempts = dues
             .iter()
             .zip(verdicts)
             .map(|(due, (verdict, error))| Attempt {
@@ -96,7 +97,10 @@ impl<T: Transport> Dispatch<T> {
                 posted: Some(posted.clone()),
                 held_until_ms,
             });
-        Ok(attempts.collect())
+        if let Some(first) = attempts.next() {
+            self.hand_over(permit, first, attempts.collect());
+        }
+        Ok(())
     }
 
     /// Where nothing is taken though all goes alone, a person is asked whether the receiver takes arrays.

@@ -137,17 +137,16 @@ impl<T: Transport> Dispatch<T> {
         permit: &mut Permit<T>,
         taken: Leased<T::Endpoint>,
     ) {
-        let lane = permit.lane.clone();
         let made = if Self::goes_together(&taken) {
-            let made = caught(Box::pin(self.attempt_together(&lane, &taken))).await;
-            made.map(|made| made.map(|attempts| self.hand_over(permit, attempts)))
+            caught(Box::pin(self.attempt_together(permit, &taken))).await
         } else {
-            let made = caught(self.attempt(&lane, &taken)).await;
-            made.map(|made| made.map(|attempt| self.hand_over(permit, [attempt])))
+            caught(self.attempt(permit, &taken)).await
         };
         let fault = match made {
             Ok(Ok(())) => return,
             Ok(Err(fault)) => fault,
+            // It is among the results: it is not sent again.
+            Err(Panicked) if !permit.has_in_hand() => return,
             Err(Panicked) => Fault("the attempt panicked; this is a defect of webhooksd".into()),
         };
         self.put_back_after(permit, taken, &fault).await;
@@ -167,25 +166,17 @@ impl<T: Transport> Dispatch<T> {
         Box::pin(self.pause()).await;
     }
 
-    /// Hands the attempts of one POST to the recorder.
-    fn hand_over(
-        &self,
-        permit: &mut Permit<T>,
-        attempts: impl AsRef<[Attempt]> + IntoIterator<Item = Attempt>,
-    ) {
+    /// Hands the attempts of one POST to the recorder: one, and those of the others that went with it.
+    pub(super) fn hand_over(&self, permit: &mut Permit<T>, attempt: Attempt, more: Vec<Attempt>) {
         let lane = &permit.lane;
-        let first = attempts.as_ref().first();
-        lane.note_answer(first.is_some_and(|attempt| attempt.exchange.result.is_ok()));
-        if let Some(until_ms) = first.and_then(|attempt| attempt.held_until_ms) {
+        lane.note_answer(attempt.exchange.result.is_ok());
+        if let Some(until_ms) = attempt.held_until_ms {
             self.hold(lane, until_ms);
         }
-        attempts
-            .as_ref()
-            .iter()
-            .for_each(|_| lane.count_unrecorded());
+        lane.count_unrecorded(1 + more.len());
         // Before they are pushed: what was sent is not to be sent again, come what may.
         permit.hand_over();
-        self.results.push(attempts);
+        self.results.push(attempt, more);
     }
 
     fn put_back(&self, lane: &Arc<Lane<T::Endpoint>>, taken: Leased<T::Endpoint>) {
@@ -207,9 +198,9 @@ impl<T: Transport> Dispatch<T> {
 
     async fn attempt(
         self: &Arc<Self>,
-        lane: &Arc<Lane<T::Endpoint>>,
+        permit: &mut Permit<T>,
         taken: &Leased<T::Endpoint>,
-    ) -> Result<Attempt, Fault> {
+    ) -> Result<(), Fault> {
         let Leased { due, target, .. } = taken;
         crash::point("send", "taken");
         let request = dialect::request(due.dialect, &target.webhook, &due.body);
@@ -218,14 +209,15 @@ impl<T: Transport> Dispatch<T> {
             tell(due, &target.webhook);
         }
         crash::point("send", "before the request");
-        self.begins(lane, taken);
+        self.begins(&permit.lane, taken);
         let exchange = self.transport.send(&target.endpoint, &request).await?;
         crash::point("send", "answered");
         let finished_at_ms = self.clock.now_ms();
         let max_attempts = target.webhook.max_attempts;
         let (verdict, error) = dialect::verdict(due, max_attempts, &exchange, finished_at_ms);
         let held_until_ms = dialect::held_until_ms(due.dialect, &exchange, finished_at_ms);
-        Ok(Attempt {
+        // Handed over here, where it is made: it is half a kilobyte, and each move of it can be seen in the rate.
+        let attempt = Attempt {
             due: kept(due),
             number: due.number(),
             started_at_ms,
@@ -237,7 +229,9 @@ impl<T: Transport> Dispatch<T> {
             error,
             posted: None,
             held_until_ms,
-        })
+        };
+        self.hand_over(permit, attempt, Vec::new());
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -30,6 +31,10 @@ pub(crate) struct Routes {
     names: Mutex<Names>,
     /// The rules of all webhooks that have some, where one has.
     filters: Option<Filters>,
+    /// Deliveries that were not made because of them, since the start.
+    filtered: Arc<AtomicU64>,
+    /// Whether the log is to know whose event a delivery is of, for an event of webhooksd itself may tell of it.
+    keeps_tenants: bool,
 }
 
 /// The rules of many webhooks, by their indices.
@@ -52,11 +57,15 @@ struct Matching {
     plain: Box<[usize]>,
     filtered: Box<[usize]>,
     by_value: Box<[usize]>,
+    /// Whether one of those with a filter wants some tenants' events alone.
+    by_tenant: bool,
 }
 
-/// The webhooks that want an event's name and data, and the lines it stands in where that is a value's.
+/// The webhooks that want an event's name and data, how many others want its name and tenant, and the lines it stands
+/// in where that is a value's.
 struct Judged<'m> {
     wanting: Cow<'m, [usize]>,
+    turned_away: usize,
     turns: Vec<(usize, Turn)>,
 }
 
@@ -97,10 +106,40 @@ impl Routes {
     pub(crate) fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
             filters: Filters::new(&webhooks),
+            keeps_tenants: webhooks.iter().any(|webhook| webhook.asks_for_own()),
             webhooks,
             tenant,
             names: Mutex::default(),
+            filtered: Arc::default(),
         }
+    }
+
+    /// Goes on with the count of those before.
+    pub(crate) fn count_on(&mut self, before: &Self) {
+        self.filtered = before.filtered.clone();
+    }
+
+    /// How many deliveries were not made because the filter of a webhook that wants the event's name does not
+    /// want its data, since the start.
+    #[must_use]
+    pub(crate) fn filtered(&self) -> u64 {
+        self.filtered.load(Ordering::Relaxed)
+    }
+
+    /// Some of these webhooks, for a purpose that changes nothing else.
+    #[must_use]
+    pub(crate) fn part(&self, is_in: impl Fn(&Webhook) -> bool) -> Self {
+        let webhooks = self.webhooks.iter().filter(|webhook| is_in(webhook));
+        Self {
+            keeps_tenants: self.keeps_tenants,
+            ..Self::new(webhooks.cloned().collect(), self.tenant.clone())
+        }
+    }
+
+    /// Whether a webhook gets events of webhooksd itself.
+    #[must_use]
+    pub(crate) fn ask_for_own(&self) -> bool {
+        self.keeps_tenants
     }
 
     /// Every webhook, in the order of the file.
@@ -116,8 +155,13 @@ impl Routes {
         let matching = self.matching(&event.name);
         let Judged {
             wanting: matching,
+            turned_away,
             turns,
         } = self.unfiltered(&matching, event);
+        if turned_away > 0 {
+            self.filtered
+                .fetch_add(turned_away as u64, Ordering::Relaxed);
+        }
         // Few want an event that many patterns match, where each has its tenant.
         let room = matching.len().min(ROOM);
         let mut fanned = FanOut {
@@ -126,6 +170,11 @@ impl Routes {
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
             turns: Vec::new(),
+            tenant: if self.keeps_tenants {
+                event.tenant.clone()
+            } else {
+                None
+            },
         };
         for (index, webhook) in self.wanting(&matching, event) {
             let known = fanned
@@ -159,7 +208,8 @@ impl Routes {
             .count()
     }
 
-    /// Those among the webhooks that want the event's name whose filter, if they have one, wants its data.
+    /// Those among the webhooks that want the event's name whose filter, if they have one, wants its data; and how
+    /// many others want the event's name and tenant.
     fn unfiltered<'m>(&self, matching: &'m Matching, event: &Event) -> Judged<'m> {
         let mut asking = matching.filtered.iter().chain(&matching.by_value);
         let asks = |index: &usize| {
@@ -169,24 +219,33 @@ impl Routes {
         let (Some(filters), true) = (&self.filters, asking.any(asks)) else {
             return Judged {
                 wanting: Cow::Borrowed(&matching.plain),
+                turned_away: 0,
                 turns: Vec::new(),
             };
         };
         let mut scratch = filters.scratch.lock();
         let wanting = filters.matcher.judge(&event.data, &mut scratch);
         let named = |index: &&usize| matching.filtered.binary_search(index).is_ok();
-        let wanting = if matching.filtered.is_empty() {
+        let mut turned_away = 0;
+        let all = if matching.filtered.is_empty() {
             Cow::Borrowed(&*matching.plain)
         } else {
             let mut all = matching.plain.to_vec();
             all.extend(wanting.iter().filter(named));
+            turned_away = if matching.by_tenant {
+                let asked = matching.filtered.iter().filter(|index| asks(index));
+                asked.filter(|index| !wanting.contains(index)).count()
+            } else {
+                matching.filtered.len() + matching.plain.len() - all.len()
+            };
             all.sort_unstable();
             Cow::Owned(all)
         };
         let turns = matching.by_value.iter();
         let turns = turns.filter_map(|of| Some((*of, filters.matcher.turn(*of, &scratch)?)));
         Judged {
-            wanting,
+            wanting: all,
+            turned_away,
             turns: turns.collect(),
         }
     }
@@ -222,7 +281,9 @@ impl Routes {
                 by_value.sort_unstable();
                 let indices =
                     |all: Vec<(usize, _)>| all.into_iter().map(|(index, _)| index).collect();
+                let is_of_tenants = |(_, webhook): &(_, &Arc<Webhook>)| webhook.tenants.is_some();
                 let matching = Arc::new(Matching {
+                    by_tenant: filtered.iter().any(is_of_tenants),
                     plain: indices(plain),
                     filtered: indices(filtered),
                     by_value: by_value.into(),
@@ -339,7 +400,14 @@ mod tests {
                     let wanting = routes.webhooks().iter();
                     let wanting = wanting.filter(|webhook| filter::wants(webhook, &event).is_ok());
                     let expected: Vec<_> = wanting.map(|webhook| webhook.name.clone()).collect();
+                    let before = routes.filtered();
                     let fanned = routes.fan_out(&event).map(|fanned| fanned.webhooks);
+                    let asking = routes.webhooks().iter().filter(|webhook| {
+                        let wants = webhook.wants(&event.name, event.tenant.as_deref());
+                        wants.is_ok() && filter::wants(webhook, &event).is_err()
+                    });
+                    let filtered = routes.filtered() - before;
+                    assert_eq!(filtered, asking.count() as u64, "{name} {data} {tenant:?}");
                     let names: Vec<_> =
                         fanned.into_iter().flatten().map(|(name, _)| name).collect();
                     assert_eq!(names, expected, "{name} {data} {tenant:?}");

@@ -177,6 +177,7 @@ mod tests {
                 event: "e".into(),
                 reason: reason.into(),
                 time_ms,
+                tenant: None,
             })
         };
         let kept = print(&aside(1, "too long"), None);

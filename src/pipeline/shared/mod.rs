@@ -9,6 +9,7 @@ mod evidence;
 mod fan_out;
 mod fingerprint;
 mod log;
+mod own;
 mod resume;
 mod running;
 mod runtime;

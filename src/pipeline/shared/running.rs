@@ -53,8 +53,10 @@ impl Running {
 
     /// Exchanges the subscriptions: under the log's lock, so that an event is fanned out by the old ones
     /// or by the new.
-    pub(crate) fn exchange_routes(&self, _log: &LogGuard<'_>, routes: Routes) {
-        *self.routes.write() = Arc::new(routes);
+    pub(crate) fn exchange_routes(&self, _log: &LogGuard<'_>, mut routes: Routes) {
+        let mut running = self.routes.write();
+        routes.count_on(&running);
+        *running = Arc::new(routes);
     }
 
     /// How long things are kept.

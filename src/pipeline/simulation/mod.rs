@@ -19,6 +19,7 @@ mod follower;
 mod hooks;
 mod line;
 mod oracle;
+mod own;
 mod process;
 mod rng;
 mod rows;
@@ -95,6 +96,9 @@ const ASKED: std::ops::Range<u64> = 16_000_000_000..16_000_000_100;
 /// The same each time, of weeks in which webhooks are paused.
 const PAUSING: std::ops::Range<u64> = 8_000_000_000..8_000_000_100;
 
+/// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
+const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 100;
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -123,6 +127,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(PACED);
         seeds.extend(ASKED);
         seeds.extend(PAUSING);
+        seeds.extend(OWN);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -196,6 +201,16 @@ const PAUSING_KINDS: [&str; 4] = [
     "pauses by SQL",
     "resume webhooks",
     "tries of webhooks that paused themselves",
+];
+
+/// The same of weeks from [`own::FROM`] on.
+const OWN_KINDS: [&str; 6] = [
+    "ask for own events",
+    "failures told",
+    "pauses told",
+    "resumptions told",
+    "rows set aside told",
+    "tell of pauses",
 ];
 
 /// Seeds from which on all of these happen.
@@ -286,7 +301,8 @@ fn every_seed_keeps_the_promises() {
     let (anew, small) = (weeks(world::anew::FROM), weeks(world::small::FROM));
     let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
     let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
-    let pausing = (seeds.iter()).filter(|seed| world::pausing::WEEKS.contains(seed));
+    let own = weeks(own::FROM);
+    let pausing = (seeds.iter()).filter(|seed| world::pausing::is_such(**seed));
     let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
     assert!(
@@ -301,6 +317,7 @@ fn every_seed_keeps_the_promises() {
         .chain(TOGETHER_KINDS.iter().map(|kind| (kind, together)))
         .chain(PACED_KINDS.iter().map(|kind| (kind, paced)))
         .chain(ASKED_KINDS.iter().map(|kind| (kind, asked)))
+        .chain(OWN_KINDS.iter().map(|kind| (kind, own)))
         .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::endpoints::Behavior;
 use super::hooks;
 use super::hooks::Sending;
+use super::own::Own;
 use super::rng::Rng;
 use super::rows::OutboxRow;
 use super::together::{Batches, Meant};
@@ -159,6 +160,7 @@ pub(super) struct Oracle {
     pub(super) set_until_ms: i64,
     /// Whether webhooks pause themselves in this week.
     pub(super) has_pauses: bool,
+    pub(super) own: Own,
 }
 
 impl Oracle {
@@ -210,6 +212,7 @@ impl Oracle {
             held: BTreeMap::new(),
             set_until_ms: 0,
             has_pauses: false,
+            own: Own::default(),
         }
     }
 
@@ -467,6 +470,7 @@ impl Oracle {
         self.waiting.clear();
         self.begun.clear();
         self.forget_unrecorded_holds();
+        self.own_dies();
         self.before_ms = self.mono_ms();
         self.clock = None;
     }

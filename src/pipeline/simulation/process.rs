@@ -296,11 +296,13 @@ async fn reconfigure(
     lock(oracle).limit(&webhooks, before, &active(dispatch));
     lock(oracle).coming = Some(webhooks.clone());
     lock(oracle).forget_unpaced(to);
+    lock(oracle).own_begins(&webhooks);
     let directed = dispatch
         .reconfigure(to.change(&files.outbox, &files.log))
         .await;
     let mut oracle = lock(oracle);
     oracle.coming = None;
+    oracle.own_ends(directed.is_ok());
     oracle.forget_unpaced(to);
     oracle.count("reloads");
     oracle.observe();

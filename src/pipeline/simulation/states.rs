@@ -41,6 +41,7 @@ impl Oracle {
             "write a mark" | "delete old marks" | "write the roll-up" => return,
             _ => {}
         }
+        self.look_at_own(step);
         self.pending_is_right(step);
     }
 
@@ -164,8 +165,12 @@ impl Oracle {
                 _ => "retry",
             };
             // A success counts whatever became of the delivery meanwhile.
-            if outcome == "delivered" || (outcome == "failed" && sent.state == "pending") {
+            let gives_up = outcome == "failed" && sent.state == "pending";
+            if outcome == "delivered" || gives_up {
                 self.close(row.delivery_id, outcome);
+            }
+            if gives_up {
+                self.gave_up(row.delivery_id);
             }
             if (outcome, seen.status) != (row.outcome.as_str(), row.status) {
                 self.broke(&format!(

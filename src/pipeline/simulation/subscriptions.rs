@@ -33,6 +33,8 @@ pub(super) struct Subscriptions {
     filtering: Option<Rng>,
     /// After how many milliseconds its webhooks pause themselves.
     pub(super) auto_pause_ms: Option<i64>,
+    /// Whether some ask for events of webhooksd itself.
+    pub(super) asks_own: bool,
     log_days: u32,
     outbox_days: u32,
     /// The chance of paces, in weeks that have them.
@@ -48,6 +50,7 @@ impl Subscriptions {
             log_bodies: Bodies::All,
             filtering: None,
             auto_pause_ms: None,
+            asks_own: false,
             log_days: u32::try_from(rng.from(1, 3)).unwrap(),
             outbox_days: u32::try_from(rng.from(0, 2)).unwrap(),
             paces,
@@ -133,6 +136,7 @@ impl Subscriptions {
         for webhook in &mut self.webhooks {
             webhook.auto_pause_ms = self.auto_pause_ms;
         }
+        self.ask_for_own();
     }
 
     /// The change that brings it into force.

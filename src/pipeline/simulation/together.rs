@@ -126,9 +126,16 @@ impl Oracle {
             return Vec::new();
         }
         let rng: &mut Rng = &mut self.rng;
-        (0..sending.len())
+        let drawn: Vec<usize> = (0..sending.len())
             .filter(|_| rng.in_thousand(300))
-            .collect()
+            .collect();
+        // An event that was sent again twice goes twice, under one id.
+        let is_named = |place: &usize| {
+            drawn
+                .iter()
+                .any(|one| id(sending, *one) == id(sending, *place))
+        };
+        (0..sending.len()).filter(is_named).collect()
     }
 
     /// A request ended.
@@ -160,13 +167,15 @@ impl Oracle {
 
 /// The body of a success that names those events.
 pub(super) fn failures(sending: &[Sending], named: &[usize]) -> Vec<u8> {
-    let id = |place: &usize| {
-        let text = std::str::from_utf8(&sending[*place].due.body).unwrap();
-        text.split('"').nth(3).unwrap().to_owned()
-    };
-    let ids = named.iter().map(id);
+    let ids = named.iter().map(|place| id(sending, *place));
     let list: Vec<String> = ids
         .map(|id| format!(r#"{{"id":"{id}","error":"no"}}"#))
         .collect();
     format!(r#"{{"failures":[{}]}}"#, list.join(",")).into_bytes()
+}
+
+/// The id of the event in that place.
+fn id(sending: &[Sending], place: usize) -> &str {
+    let text = std::str::from_utf8(&sending[place].due.body).unwrap();
+    text.split('"').nth(3).unwrap()
 }

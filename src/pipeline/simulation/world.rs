@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::endpoints::Behavior;
 use super::hooks::{self, Death, Hooks, VFS};
 use super::oracle::Oracle;
+use super::own;
 use super::process::{Process, lock};
 use super::rng::Rng;
 use super::rows::OutboxRow;
@@ -224,7 +225,7 @@ impl World {
             trying: Arc::clone(&trying),
             oracle: oracle.clone(),
             rng: Mutex::new(Rng::new(seed, 3)),
-            pausing: pausing::WEEKS.contains(&seed),
+            pausing: pausing::is_such(seed),
         };
         let files = Files {
             outbox: at("outbox.db"),
@@ -247,6 +248,8 @@ impl World {
         lock(&oracle).bodies = subscriptions.log_bodies;
         lock(&oracle).waits = paced::waits(seed);
         subscriptions.auto_pause_ms = pausing::auto_pause_ms(seed);
+        subscriptions.asks_own = own::is_such(seed);
+        lock(&oracle).own.is_such = own::is_such(seed);
         lock(&oracle).has_pauses = subscriptions.auto_pause_ms.is_some();
         Self {
             subscriptions,
@@ -489,6 +492,7 @@ impl World {
             ));
         }
         oracle.look_at_every_delivery();
+        oracle.look_at_told();
         drop(oracle);
         self.look_at_the_size();
     }

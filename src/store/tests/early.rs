@@ -162,6 +162,7 @@ fn what_was_cancelled_or_set_aside_goes_with_the_attempts_of_its_time() {
             event: "e".into(),
             reason: "r".into(),
             time_ms: 0,
+            tenant: None,
         });
         store.admit_all(&admission, NOW + n * 5 * MINUTE).unwrap();
     }

@@ -18,6 +18,7 @@ fn a_gap_is_in_the_log_with_its_batch_and_closed_by_the_row_that_comes_late() {
         event: "e".into(),
         reason: "late".into(),
         time_ms: NOW,
+        tenant: None,
     };
     let count = store
         .set_aside(batch.cursor.generation, &[late], false, NOW)

@@ -36,6 +36,7 @@ fn old_work(store: &mut Store) {
         event: "e".into(),
         reason: "r".into(),
         time_ms: 0,
+        tenant: None,
     });
     let dues = store.admit_all(&batch, NOW).unwrap();
     let mut attempts: Vec<_> = dues[..98]

@@ -13,6 +13,7 @@ mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
+mod own;
 mod pauses;
 mod people;
 mod shapes;
@@ -105,6 +106,7 @@ fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission
             .map(|(n, name)| ((*name).into(), n % 2))
             .collect(),
         turns: Vec::new(),
+        tenant: None,
     });
     Admission {
         events: events.collect(),

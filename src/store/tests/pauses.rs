@@ -37,7 +37,7 @@ fn to_pause_again_replaces_and_what_is_over_goes() {
     );
     store.end_pauses(NOW + 5).unwrap();
     assert_eq!(store.pauses().unwrap(), both[..1]);
-    assert!(store.resume("a").unwrap() && !store.resume("a").unwrap());
+    assert!(store.resume("a", NOW).unwrap() && !store.resume("a", NOW).unwrap());
     assert!(store.pauses().unwrap().is_empty());
     assert!(
         store.pause(&pause("c", None)).is_err(),
@@ -203,7 +203,7 @@ fn a_persons_pause_is_no_ones_to_end_and_a_persons_resume_begins_anew() {
     store.record(&[tried(&due, NOW + 30 * HOUR, true)]).unwrap();
     assert!(!store.take_pauses_changed());
     assert_eq!(store.pauses().unwrap(), [pause("a", None)]);
-    store.resume("a").unwrap();
+    store.resume("a", NOW).unwrap();
     for n in 31..51 {
         store.record(&[tried(&due, NOW + n * HOUR, false)]).unwrap();
     }

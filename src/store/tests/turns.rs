@@ -144,7 +144,11 @@ fn what_is_cancelled_lets_the_next_go_but_not_beside_an_attempt() {
     keep(&mut store, Some(rule(true)));
     let first = admit(&mut store, 1, "xxxxx");
     assert!(cancel(&mut store, 2, NOBODY).is_ok());
-    assert_eq!(ids(&due(&mut store, &[1])), [0_i64; 0], "it was not its turn");
+    assert_eq!(
+        ids(&due(&mut store, &[1])),
+        [0_i64; 0],
+        "it was not its turn"
+    );
     // Its attempt is under way: the next waits for the end of that, whatever it is.
     assert!(cancel(&mut store, 1, &|_, _| true).is_ok());
     assert_eq!(ids(&due(&mut store, &[1])), [0_i64; 0]);

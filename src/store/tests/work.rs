@@ -32,6 +32,7 @@ fn what_is_admitted_is_due_with_the_same_bytes_also_after_a_crash() {
         event: "x".into(),
         reason: "bad JSON".into(),
         time_ms: 0,
+        tenant: None,
     });
     let dues = store.admit_all(&batch, NOW).unwrap();
     assert_eq!(dues.len(), 4);

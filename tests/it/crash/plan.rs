@@ -47,6 +47,9 @@ pub(super) const ASIDE: &str = "set rows aside";
 
 /// The transaction that only an order leads to that holds no longer: `turns.rs` dies there.
 pub(super) const TURNS: &str = "pass turns on";
+/// The transactions that only a webhook which asks for events of webhooksd itself leads to: tests/it/own/kills.rs dies
+/// there.
+pub(super) const OWN: [&str; 2] = ["ask for own events", "tell of pauses"];
 
 /// The commit that changes nothing, after a reader let go of a long WAL: tests/it/disk/locked.rs leads
 /// there, and there is nothing that a kill could lose.

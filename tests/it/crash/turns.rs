@@ -24,7 +24,9 @@ fn killed_when(moment: &str) {
         1,
         SOON,
     );
-    for n in 1..=3 { world.emit("e", &format!("{{\"n\":{n}}}")); }
+    for n in 1..=3 {
+        world.emit("e", &format!("{{\"n\":{n}}}"));
+    }
     world.wait_number(
         "SELECT count(*) FROM held WHERE held_by_state = 'failed'",
         3,

@@ -1,6 +1,6 @@
 //! Weeks in which webhooks are paused: by order and by SQL, for a while and until somebody resumes them.
 //!
-//! Only in [`WEEKS`]: all others are what they were. Chance is a stream of its own. The oracle holds that no
+//! Only in [`WEEKS`] and where webhooks ask to be told of pauses: all others are what they were. Chance is a stream of its own. The oracle holds that no
 //! attempt of a paused webhook begins, nor anything of it is in memory: at once after an order and after a
 //! start, and a poll after a row by SQL; and that what waited is sent once the pause is over. In half of these
 //! weeks webhooks pause themselves, and are tried no sooner than the log says.
@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::super::oracle::Oracle;
+use super::super::own;
 use super::super::process::{Process, lock};
 use super::super::rng::Rng;
 use super::{DAY_MS, HOUR_MS, Kind, MINUTE_MS, World};
@@ -24,14 +25,19 @@ pub(super) const READS: [&str; 3] = [
     "read which webhooks are paused",
 ];
 
+/// Whether that week is one of them, or its webhooks ask to be told of pauses.
+pub(in super::super) fn is_such(seed: u64) -> bool {
+    WEEKS.contains(&seed) || own::is_such(seed)
+}
+
 /// The chance of such a week.
 pub(super) fn rng(seed: u64) -> Option<Rng> {
-    WEEKS.contains(&seed).then(|| Rng::new(seed, 12))
+    is_such(seed).then(|| Rng::new(seed, 12))
 }
 
 /// After how many milliseconds webhooks pause themselves in such a week.
 pub(super) fn auto_pause_ms(seed: u64) -> Option<i64> {
-    let is_such = WEEKS.contains(&seed) && seed % 2 == 1;
+    let is_such = is_such(seed) && seed % 2 == 1;
     is_such.then(|| *Rng::new(seed, 13).of(&[1_000, MINUTE_MS, HOUR_MS, DAY_MS]))
 }
 

@@ -1,7 +1,7 @@
-//! A million rows that wait behind an endpoint that never answers.
+//! A million rows that wait behind an endpoint that never answers, or behind a pause.
 //!
 //! The daemon takes them all in (memory), is stopped and started again (time to ready), and serves
-//! a healthy webhook beside them (latency).
+//! a healthy webhook beside them (latency). A pause is ended in the end, and they are delivered.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +22,22 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// beside the rows are always good.
 const LEAST_MS: f64 = 1.5;
 
+/// What the rows wait behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Silence,
+    Pause,
+}
+
 pub(crate) fn dead(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    waiting(bench, round, Behind::Silence)
+}
+
+pub(crate) fn paused(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    waiting(bench, round, Behind::Pause)
+}
+
+fn waiting(bench: &mut Bench, round: &Round<'_>, behind: Behind) -> Vec<Figure> {
     let rows = bench.count(1_000_000, 100_000);
     let pace = Pace::new(50, bench.count(8, 4));
     let mut config = timed(bench);
@@ -34,9 +49,20 @@ pub(crate) fn dead(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
     bench.note(format!("healthy alone: {alone}"));
     daemon.stop();
 
-    let dead = Webhook::new("dead", bench.url_on(1, "silent"), "hang");
+    let answer = match behind {
+        Behind::Silence => "silent",
+        Behind::Pause => "ok",
+    };
+    let dead = Webhook::new("dead", bench.url_on(1, answer), "hang");
     config.webhooks.push(dead);
     config.write(&folder);
+    if behind == Behind::Pause {
+        // The log knows the webhook once it was configured.
+        Daemon::start_ready(round.build, &folder).0.stop();
+        let log = rusqlite::Connection::open(folder.join("log.db")).unwrap();
+        log.execute("INSERT INTO pause (webhook) VALUES ('dead')", [])
+            .unwrap();
+    }
     let outbox = outbox::open(round.build, &folder, "NORMAL");
     let filled = outbox::fill(&outbox, "hang", rows);
     drop(outbox);
@@ -55,6 +81,7 @@ pub(crate) fn dead(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
     bench.note(format!(
         "healthy beside {rows} waiting: {beside}; peak {peak_mib:.0} MiB"
     ));
+    let drained = (behind == Behind::Pause).then(|| drain(&daemon, &folder, rows));
     drop(daemon);
     // The databases of all rounds would be too much for some disks.
     std::fs::remove_dir_all(folder).unwrap();
@@ -68,7 +95,26 @@ pub(crate) fn dead(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
         beside.p50("healthy"),
         beside.p99("healthy"),
     ]);
+    figures.extend(drained.map(|rate| Figure::new("delivered after the resume", rate, "/s", 0)));
     figures
+}
+
+/// Ends the pause, and waits until what waited has been delivered. Returns how many a second were.
+fn drain(daemon: &Daemon, folder: &Path, rows: u64) -> f64 {
+    let log = rusqlite::Connection::open(folder.join("log.db")).unwrap();
+    log.busy_timeout(LIMIT).unwrap();
+    let begun = Instant::now();
+    log.execute("DELETE FROM pause", []).unwrap();
+    let left = "SELECT EXISTS (SELECT 1 FROM parked) OR EXISTS (SELECT 1 FROM queued)";
+    while Log::open(folder).expect("the log").number(left) > 0 {
+        assert!(
+            begun.elapsed() < LIMIT,
+            "process {}: what waited was not delivered within {LIMIT:?}",
+            daemon.pid()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    rows as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// From the start of the daemon until the last row is in the log.

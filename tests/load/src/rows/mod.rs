@@ -159,6 +159,12 @@ pub(crate) const ALL: &[Row] = &[
         dead::dead,
     ),
     row(
+        "paused",
+        "1,000,000 rows waiting behind a pause, which is ended then",
+        Length::Long,
+        dead::paused,
+    ),
+    row(
         "history",
         "30 days of events to three webhooks in the log, 5,000,000 attempts",
         Length::Middle,
