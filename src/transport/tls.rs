@@ -215,10 +215,11 @@ fn configuration(
         ordinary,
         themselves: trust.themselves.clone().into(),
     });
+    let newest = [&rustls::version::TLS13];
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(match webhook.min_tls {
             MinTls::V12 => rustls::ALL_VERSIONS,
-            MinTls::V13 => &[&rustls::version::TLS13],
+            MinTls::V13 => &newest,
         })
         .map_err(|error| failed(words::any(&error)))?
         .dangerous()
