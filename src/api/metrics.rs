@@ -23,6 +23,7 @@
 //! | `webhooksd_max_per_second` | requests that may begin in a second by `webhook`; no sample where that is any number |
 //! | `webhooksd_held_until_seconds` | until when the endpoint asked to wait by Retry-After by `webhook`, UNIX seconds; no sample where it did not |
 //! | `webhooksd_pending` | pending deliveries in the log by `webhook` |
+//! | `webhooksd_held` | those of them that wait for their turn by `in_order`, counted up to 10,000, by `webhook` |
 //! | `webhooksd_oldest_pending_seconds` | age of the pending delivery that is due first by `webhook` |
 //! | `webhooksd_webhook_paused` | 1 while the webhook is paused, by `webhook` |
 //! | `webhooksd_unrecorded` | results that wait for the log |
@@ -125,6 +126,11 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "webhooksd_pending",
         "gauge",
         "Pending deliveries in the log.",
+    ),
+    (
+        "webhooksd_held",
+        "gauge",
+        "Pending deliveries that wait for their turn.",
     ),
     (
         "webhooksd_oldest_pending_seconds",
@@ -320,6 +326,7 @@ fn of_files(page: &mut Page, files: &Files, now_ms: i64) {
     for pending in files.pending.iter().flatten() {
         let label = [("webhook", &*pending.webhook)];
         page.sample("webhooksd_pending", "", &label, pending.count);
+        page.sample("webhooksd_held", "", &label, pending.held);
         if let Some(since_ms) = pending.since_ms {
             let age = Thousandths(i128::from((now_ms - since_ms).max(0)));
             page.sample("webhooksd_oldest_pending_seconds", "", &label, age);

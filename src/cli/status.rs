@@ -63,6 +63,9 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
     in_flight         requests in flight; null without a daemon
     max_per_second    how many may begin in a second; null for any number
     held_until        until when the endpoint asked to wait by Retry-After; null where it did not
+    held, holding     how many deliveries wait for their turn by in_order, and how many that were given up hold them,
+                      each counted up to 10,000; null where none does
+    holding_since     since when the oldest of those does
     last_success, last_failure, last_error
     hour              {attempts, failures, success_rate (0 to 1, null without attempts), p50_ms, p99_ms}
     day               {attempts, failures, p50_ms, p99_ms} of the last 24 h

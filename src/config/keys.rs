@@ -88,7 +88,14 @@ pub(super) static LOG: Keys = Keys {
 /// `[delivery]`.
 pub(super) static DELIVERY: Keys = Keys {
     title: "[delivery]",
-    keys: &[key("max_in_flight", "max_in_flight = 4096")],
+    keys: &[
+        key("max_in_flight", "max_in_flight = 4096"),
+        key("allow_addresses", "allow_addresses = [\"10.0.0.0/8\"]"),
+        key(
+            "deny_addresses",
+            "deny_addresses = [\"127.0.0.0/8\", \"::1\"]",
+        ),
+    ],
 };
 
 /// `[metrics]`.
@@ -126,6 +133,7 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("if_failed", "if_failed = \"next\""),
         key("auto_pause", "auto_pause = \"3d\""),
         key("ca_file", "ca_file = \"corp-ca.pem\""),
+        key("min_tls", "min_tls = \"1.3\""),
         private("headers", "headers = { X-Team = \"web\" }"),
         key("insecure_http", "insecure_http = false"),
     ],

@@ -8,6 +8,7 @@
 //! what a reload may change; who looks for that notes it in the [`Draft`]. Invariant: no secret, no header's value and no URL with a password is
 //! ever in a diagnostic.
 
+mod addresses;
 mod batch;
 mod diagnose;
 mod diagnostic;

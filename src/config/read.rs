@@ -22,7 +22,7 @@ use super::source::Source;
 use super::unclosed;
 use super::visible::printable;
 use super::webhook::{Reading, check_tenant};
-use super::{Config, Delivery, Surroundings};
+use super::{Config, Delivery, Surroundings, addresses};
 
 /// The largest configuration, in bytes: 100,000 webhooks of 160 bytes.
 pub(super) const MAX_CONFIG_BYTES: usize = 16 * 1_024 * 1_024;
@@ -147,6 +147,7 @@ fn whole(
     let delivery = table(&top, "delivery", &keys::DELIVERY, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::DELIVERY, found));
     let max_in_flight = sections::max_in_flight(&delivery, found);
+    let addresses = addresses::read(&delivery, found);
     let metrics = table(&top, "metrics", &keys::METRICS, found).and_then(|section| {
         places.push((Key::Metrics, Some(section.value_at("listen"))));
         sections::metrics(&section, found)
@@ -155,6 +156,7 @@ fn whole(
     let mut reading = Reading {
         around,
         max_in_flight,
+        addresses,
         authorities: HashMap::new(),
     };
     let mut webhook_places = Vec::new();

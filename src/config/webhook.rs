@@ -8,13 +8,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{Dialect, Pattern, Rate, Webhook, own};
+use crate::model::{AddressRule, Dialect, MinTls, Pattern, Rate, Webhook, own};
 
 use super::diagnostic::Findings;
 use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
-use super::{SecretsWanted, Surroundings, batch, headers, order, rules, secret, span, url};
+use super::{
+    SecretsWanted, Surroundings, addresses, batch, headers, order, rules, secret, span, url,
+};
 
 /// The longest name: it is a label of metrics and a column of tables.
 const MAX_NAME_BYTES: usize = 64;
@@ -42,6 +44,8 @@ pub(super) struct Reading<'a> {
     pub(super) around: &'a Surroundings<'a>,
     /// The limit under which each webhook's own must stay.
     pub(super) max_in_flight: u32,
+    /// Which addresses all of them may be connected to.
+    pub(super) addresses: Option<Arc<AddressRule>>,
     /// CA files already read: thousands of webhooks commonly share one.
     pub(super) authorities: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
 }
@@ -56,6 +60,9 @@ impl Reading<'_> {
         let dialect = dialect(section, found);
         let name = name(section, found);
         let url = url::read(section, dialect, found);
+        if let (Some(rule), Some(url)) = (&self.addresses, &url) {
+            addresses::judge(rule, url, section.value_at("url"), found);
+        }
         let events = events(section, found);
         let max_attempts = max_attempts(section, dialect, found);
         let truth = |key, found: &mut Findings| section.truth(key, found).map(|given| given.value);
@@ -67,6 +74,7 @@ impl Reading<'_> {
         let max_per_second = max_per_second(section, found);
         let secret = secret::read(section, self.around, found);
         let ca = self.authority(section, found);
+        let min_tls = min_tls(section, found);
         let headers = headers::read(section, found);
         let batch = batch::read(section, dialect, &headers, found);
         let order = order::read(section, section.has("batch"), found);
@@ -89,6 +97,8 @@ impl Reading<'_> {
             },
             max_per_second,
             ca,
+            min_tls,
+            addresses: self.addresses.clone(),
             headers,
             batch,
             order,
@@ -256,6 +266,20 @@ fn max_per_second(section: &Section<'_, '_>, found: &mut Findings) -> Option<Rat
         );
     }
     rate
+}
+
+fn min_tls(section: &Section<'_, '_>, found: &mut Findings) -> MinTls {
+    let Some(text) = section.text("min_tls", found) else {
+        return MinTls::default();
+    };
+    MinTls::from_name(text.value).unwrap_or_else(|| {
+        found.error(
+            text.at,
+            "min_tls is \"1.2\" or \"1.3\": nothing else is spoken",
+            "write min_tls = \"1.3\", or leave it out for 1.2 and newer",
+        );
+        MinTls::default()
+    })
 }
 
 fn max_attempts(section: &Section<'_, '_>, dialect: Option<Dialect>, found: &mut Findings) -> u32 {

@@ -71,6 +71,8 @@ impl Request {
 pub enum Class {
     /// The name does not resolve.
     Name,
+    /// Our own rule lets nobody connect to its address.
+    Address,
     /// Nothing listens there.
     Refused,
     /// The peer reset the connection.
@@ -97,6 +99,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
+            Self::Address => "address",
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::Unreachable => "unreachable",

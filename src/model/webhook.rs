@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
-use super::{BatchRule, Order, Rate, TurnRule, Url};
+use super::{AddressRule, BatchRule, MinTls, Order, Rate, TurnRule, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,6 +157,10 @@ pub struct Webhook {
     pub max_per_second: Option<Rate>,
     /// PEM text of the certificates that are trusted in addition to the system's roots.
     pub ca: Option<Arc<[u8]>>,
+    /// The oldest TLS that it may speak.
+    pub min_tls: MinTls,
+    /// Which addresses it may be connected to, by the rule of `[delivery]`; `None`: any.
+    pub addresses: Option<Arc<AddressRule>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// Several events in one POST.
@@ -257,6 +261,8 @@ impl Webhook {
             max_in_flight: 64,
             max_per_second: None,
             ca: None,
+            min_tls: MinTls::V12,
+            addresses: None,
             headers: Vec::new(),
             batch: None,
             order: None,

@@ -41,6 +41,8 @@ pub(crate) struct Pending {
     pub count: i64,
     /// When the one that is due first was made, UNIX milliseconds.
     pub since_ms: Option<i64>,
+    /// How many of them wait for their turn, counted to a limit.
+    pub held: i64,
 }
 
 /// What the files said.
@@ -230,6 +232,7 @@ fn pending(reader: &Reader) -> Option<Vec<Pending>> {
     let counts = reader.pending().ok()?;
     let counts = counts.into_iter().map(|(webhook, count)| Pending {
         since_ms: reader.oldest_pending(&webhook).ok().flatten(),
+        held: (reader.held_of(&webhook).ok().flatten()).map_or(0, |held| held.count),
         webhook,
         count,
     });

@@ -42,6 +42,7 @@ fn new(name: &str) -> WebhookHealth {
         hours: Default::default(),
         given_up: 0,
         held_until_ms: None,
+        held: None,
         pause: None,
     }
 }

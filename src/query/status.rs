@@ -146,6 +146,9 @@ pub(crate) struct WebhookStatus {
     /// How many requests may begin in a second; `None`: any number.
     #[serde(default)]
     pub max_per_second: Option<f64>,
+    /// How many of those wait for their turn, counted up to 10,000.
+    #[serde(default)]
+    pub held: i64,
     /// Until when its endpoint asked to wait, ISO 8601, where that is not over.
     #[serde(default)]
     pub held_until: Option<String>,
@@ -161,14 +164,21 @@ pub(crate) struct WebhookStatus {
 }
 
 impl WebhookStatus {
-    fn of(name: &str, active: bool, lane: Option<&WebhookSnapshot>, pending: Option<i64>) -> Self {
+    /// `pending`: how many are, and how many of those wait for their turn.
+    fn of(
+        name: &str,
+        active: bool,
+        lane: Option<&WebhookSnapshot>,
+        pending: Option<(i64, i64)>,
+    ) -> Self {
         let pause = lane.and_then(|lane| lane.pause.as_ref());
         Self {
             name: name.to_owned(),
             active,
             in_flight: lane.map_or(0, |lane| lane.in_flight),
             queued: lane.map_or(0, |lane| lane.queued),
-            pending,
+            pending: pending.map(|(count, _)| count),
+            held: pending.map_or(0, |(_, held)| held),
             max_per_second: lane.and_then(|lane| lane.max_per_second),
             held_until: lane.and_then(|lane| lane.held_until_ms).map(utc),
             paused_since: pause.map(|pause| utc(pause.since_ms)),
@@ -274,9 +284,12 @@ fn webhooks(
     pipeline: &Snapshot,
     pending: Option<&[Pending]>,
 ) -> Vec<WebhookStatus> {
-    let pending: Option<HashMap<&str, i64>> =
-        pending.map(|all| all.iter().map(|p| (&*p.webhook, p.count)).collect());
-    let pending = |name: &str| Some(pending.as_ref()?.get(name).copied().unwrap_or(0));
+    let pending: Option<HashMap<&str, (i64, i64)>> = pending.map(|all| {
+        all.iter()
+            .map(|p| (&*p.webhook, (p.count, p.held)))
+            .collect()
+    });
+    let pending = |name: &str| Some(pending.as_ref()?.get(name).copied().unwrap_or_default());
     let lanes = pipeline.webhooks.iter();
     let mut lanes: HashMap<&str, _> = lanes.map(|lane| (&*lane.name, lane)).collect();
     let mut all: Vec<WebhookStatus> = configured
@@ -326,6 +339,7 @@ mod tests {
             pending: Some(vec![Pending {
                 webhook: "b".into(),
                 count: 7,
+                held: 0,
                 since_ms: None,
             }]),
             cursor: Some(EventId::new(4)),

@@ -83,6 +83,23 @@ impl Person {
         self.deliveries("WHERE id = ?1 OR id = ?2", (id, id)).pop()
     }
 
+    /// What is pending of a webhook's events below that delivery, with its body.
+    pub(crate) fn events_before(&self, webhook: &str, id: i64) -> Vec<(i64, Vec<u8>)> {
+        let sql = "SELECT d.id, CAST(p.body AS BLOB) FROM delivery d JOIN payload p ON p.id = d.payload_id
+                    WHERE d.webhook = ?1 AND d.id < ?2 AND d.state = 'pending' AND d.origin = 'event'";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let rows = statement.query_map((webhook, id), row).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Whether a delivery was made for an event that came.
+    pub(crate) fn is_event(&self, id: i64) -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE id = ?1 AND origin = 'event')";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([id], |row| row.get(0)).unwrap()
+    }
+
     pub(crate) fn pending(&self) -> Vec<Delivery> {
         let which = "WHERE state = 'pending' AND ?1 < ?2";
         self.deliveries(which, (0, 1))

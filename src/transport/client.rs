@@ -104,6 +104,7 @@ impl Client {
                 .filter(|_| url.zone().is_none())
                 .map(|address| SocketAddr::new(address, url.port())),
             port: url.port(),
+            addresses: webhook.addresses.clone(),
             handshake,
         };
         let start_line = format!("POST {} HTTP/1.1\r\n", url.target());

@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use super::timeout::ReusableTimeout;
 use super::tls::Handshake;
 use super::wire::Wire;
 use crate::model::clock::micros;
-use crate::model::{Class, Clock, Phases};
+use crate::model::{AddressRule, Class, Clock, Phases};
 
 /// How long an address is tried before the next is tried beside it (RFC 8305, 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -36,6 +37,8 @@ pub(super) struct Target {
     /// The host, where it is an address itself.
     pub(super) literal: Option<SocketAddr>,
     pub(super) port: u16,
+    /// Which of its addresses may be connected to; `None`: any.
+    pub(super) addresses: Option<Arc<AddressRule>>,
     pub(super) handshake: Option<Handshake>,
 }
 
@@ -137,6 +140,14 @@ impl Connector<'_> {
         trace: &mut AttemptTrace,
         timeout: &mut ReusableTimeout,
     ) -> Result<(TcpStream, SocketAddr), AttemptError> {
+        let permitted;
+        let addresses = match &target.addresses {
+            None => addresses,
+            Some(rule) => {
+                permitted = permitted_by(rule, &target.host, addresses)?;
+                &*permitted
+            }
+        };
         let begun = self.clock.instant();
         let result = timeout
             .limit(until, pin!(open(addresses, target.port, trace)))
@@ -161,6 +172,30 @@ impl Connector<'_> {
     fn since(&self, begun: Instant) -> i64 {
         micros(self.clock.instant() - begun)
     }
+}
+
+/// Those addresses of a host that may be connected to, at least one. What is judged here is what is connected to.
+fn permitted_by(
+    rule: &AddressRule,
+    host: &str,
+    addresses: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, AttemptError> {
+    let is_permitted = |address: &&SocketAddr| rule.judge(address.ip()).is_ok();
+    let permitted: Vec<_> = addresses.iter().filter(is_permitted).copied().collect();
+    let forbidden = addresses
+        .first()
+        .map(|first| (first, rule.judge(first.ip())));
+    let (true, Some((first, Err(why)))) = (permitted.is_empty(), forbidden) else {
+        return Ok(permitted);
+    };
+    let text = match addresses.len() {
+        1 => format!("{} is {why} of [delivery]", first.ip()),
+        count => format!(
+            "none of the {count} addresses of {host} may be connected to: {} is {why} of [delivery]",
+            first.ip()
+        ),
+    };
+    Err(AttemptError::new(Class::Address, text))
 }
 
 type Opening<'a> = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<TcpStream>)> + Send + 'a>>;

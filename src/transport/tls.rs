@@ -21,7 +21,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Error;
-use crate::model::Webhook;
+use crate::model::{MinTls, Webhook};
 use itself::{Itself, Verifier};
 pub(super) use words::failure;
 
@@ -46,9 +46,10 @@ struct Known {
     trust: Option<Arc<Trust>>,
     /// They are to be read again before they are used.
     stale: bool,
-    shared: Option<Arc<ClientConfig>>,
-    /// One for each set of certificates of webhooks' own.
-    own: Vec<(Arc<[u8]>, Weak<ClientConfig>)>,
+    /// One for each oldest version that is spoken.
+    shared: Vec<(MinTls, Arc<ClientConfig>)>,
+    /// One for each of those and each set of certificates of webhooks' own.
+    own: Vec<(MinTls, Arc<[u8]>, Weak<ClientConfig>)>,
 }
 
 impl Tls {
@@ -151,14 +152,15 @@ impl Known {
         if let Some(same) = self.trust.as_ref().filter(|known| ***known == read) {
             return (Arc::clone(same), error);
         }
-        self.shared = None;
+        self.shared.clear();
         self.own.clear();
         (Arc::clone(self.trust.insert(Arc::new(read))), error)
     }
 
     fn shared(&mut self, webhook: &Webhook) -> Result<Arc<ClientConfig>, Error> {
         let (trust, error) = self.trust();
-        if let Some(config) = &self.shared {
+        let mut shared = self.shared.iter();
+        if let Some((_, config)) = shared.find(|(min_tls, _)| *min_tls == webhook.min_tls) {
             return Ok(Arc::clone(config));
         }
         if trust.roots.is_empty() {
@@ -170,14 +172,17 @@ impl Known {
             });
         }
         let config = configuration(webhook, &trust, SHARED_SESSIONS)?;
-        Ok(Arc::clone(self.shared.insert(config)))
+        self.shared.push((webhook.min_tls, Arc::clone(&config)));
+        Ok(config)
     }
 
     fn own(&mut self, webhook: &Webhook, pem: &Arc<[u8]>) -> Result<Arc<ClientConfig>, Error> {
         let (trust, _) = self.trust();
-        self.own.retain(|(_, config)| config.strong_count() > 0);
-        let same = self.own.iter().find(|(known, _)| known == pem);
-        if let Some(config) = same.and_then(|(_, config)| config.upgrade()) {
+        self.own.retain(|(_, _, config)| config.strong_count() > 0);
+        let is_same =
+            |known: &&(MinTls, Arc<[u8]>, _)| (known.0, &known.1) == (webhook.min_tls, pem);
+        let same = self.own.iter().find(is_same);
+        if let Some(config) = same.and_then(|(_, _, config)| config.upgrade()) {
             return Ok(config);
         }
         let mut trust = Trust::clone(&trust);
@@ -186,7 +191,8 @@ impl Known {
             reason,
         })?;
         let config = configuration(webhook, &trust, OWN_SESSIONS)?;
-        self.own.push((Arc::clone(pem), Arc::downgrade(&config)));
+        let weak = Arc::downgrade(&config);
+        self.own.push((webhook.min_tls, Arc::clone(pem), weak));
         Ok(config)
     }
 }
@@ -209,8 +215,12 @@ fn configuration(
         ordinary,
         themselves: trust.themselves.clone().into(),
     });
+    let newest = [&rustls::version::TLS13];
     let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(match webhook.min_tls {
+            MinTls::V12 => rustls::ALL_VERSIONS,
+            MinTls::V13 => &newest,
+        })
         .map_err(|error| failed(words::any(&error)))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)

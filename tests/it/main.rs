@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and prints its figures for whoever reads the run"
 )]
 
+mod addresses;
 mod awaited;
 mod batch;
 mod bodies;

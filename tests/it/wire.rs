@@ -366,3 +366,37 @@ fn tls_is_trusted_by_ca_file_only_and_only_for_its_name() {
         crate::support::check(count == 1, || count.to_string())
     });
 }
+
+#[test]
+fn a_server_of_an_older_tls_than_min_tls_asks_for_gets_nothing_and_a_reload_changes_that() {
+    let authority = Authority::new();
+    let (new, old) = (
+        Receiver::tls(authority.acceptor("localhost")),
+        Receiver::tls(authority.old_acceptor("localhost")),
+    );
+    let hooks = |min_tls: &str| {
+        let tls = |name, receiver: &Receiver| {
+            hook(name, format!("https://localhost:{}/", receiver.port()))
+                .one_attempt()
+                .line("ca_file = \"ca.pem\"")
+                .line(min_tls)
+        };
+        [tls("new", &new), tls("old", &old)]
+    };
+    let world = World::bare(&hooks("min_tls = \"1.3\""));
+    world.write("ca.pem", authority.pem());
+    world.make_outbox("WAL");
+    let daemon = world.start();
+    world.emit("e", "{}");
+    new.wait(1, SOON);
+    let rows = world.attempts("webhook, outcome, class, error", 2, SOON);
+    let row = rows.iter().find(|row| row[0] == "old").unwrap();
+    assert_eq!(row[1..3], ["failed", "tls"], "{row:?}");
+    assert!(row[3].contains("localhost refused TLS"), "{row:?}");
+    assert_eq!(old.count(), 0);
+    world.configure(&hooks("min_tls = \"1.2\""));
+    daemon.reload();
+    world.emit("e", "{}");
+    old.wait(1, SOON);
+    daemon.stop();
+}

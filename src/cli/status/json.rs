@@ -47,6 +47,9 @@ struct Webhook<'a> {
     in_flight: Option<usize>,
     max_per_second: Option<f64>,
     held_until: Option<String>,
+    held: Option<i64>,
+    holding: Option<i64>,
+    holding_since: Option<String>,
     last_success: Option<String>,
     last_failure: Option<String>,
     last_error: Option<&'a str>,
@@ -147,6 +150,7 @@ fn of_webhook(
         failures: hour.failures,
     });
     let pause = webhook.pause.as_ref();
+    let held = webhook.held.as_ref();
     Webhook {
         name: &webhook.name,
         state: &webhook.state,
@@ -156,6 +160,11 @@ fn of_webhook(
         in_flight,
         max_per_second,
         held_until: webhook.held_until_ms.map(utc),
+        held: held.map(|held| held.count),
+        holding: held.map(|held| held.holders),
+        holding_since: held
+            .and_then(|held| held.oldest)
+            .map(|(_, since_ms)| utc(since_ms)),
         last_success: webhook.last_success_ms.map(utc),
         last_failure: webhook.last_failure_ms.map(utc),
         last_error: webhook.last_error.as_deref(),

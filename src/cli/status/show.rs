@@ -12,7 +12,7 @@ use super::found::{Daemon, Status};
 use crate::model::clock::utc;
 use crate::model::{Pause, bytes};
 use crate::query;
-use crate::store::{Lately, WebhookHealth};
+use crate::store::{HeldOf, Lately, WebhookHealth};
 
 /// Where there is no terminal, lines are set as for one of this width.
 const PAGE: usize = 120;
@@ -174,6 +174,20 @@ fn paused(pause: &Pause, now_ms: i64) -> String {
     words
 }
 
+/// What is said of an order.
+fn held_back(held: &HeldOf, now_ms: i64) -> String {
+    let mut words = format!("{} held by their order", text::grouped(held.count));
+    if let Some((id, since_ms)) = held.oldest {
+        let others = match held.holders - 1 {
+            0 => String::new(),
+            more => format!(" and {} more", text::grouped(more)),
+        };
+        let since = when::from_now(since_ms, now_ms);
+        words.push_str(&format!(", by delivery {id}{others}, given up {since}"));
+    }
+    words
+}
+
 /// What is said of a webhook, in order.
 fn pieces(
     health: &WebhookHealth,
@@ -192,6 +206,9 @@ fn pieces(
     }
     if let Some(until_ms) = health.held_until_ms {
         pieces.push(asked_to_wait(until_ms, now_ms));
+    }
+    if let Some(held) = &health.held {
+        pieces.push(held_back(held, now_ms));
     }
     let hour = &health.hour;
     match success_rate(hour) {

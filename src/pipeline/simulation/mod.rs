@@ -96,6 +96,9 @@ const ASKED: std::ops::Range<u64> = 16_000_000_000..16_000_000_100;
 /// The same each time, of weeks in which webhooks are paused.
 const PAUSING: std::ops::Range<u64> = 8_000_000_000..8_000_000_100;
 
+/// The same each time, of weeks in which webhooks have an order.
+const ORDERED: std::ops::Range<u64> = 22_000_000_000..22_000_000_100;
+
 /// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
 const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 100;
 
@@ -127,6 +130,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(PACED);
         seeds.extend(ASKED);
         seeds.extend(PAUSING);
+        seeds.extend(ORDERED);
         seeds.extend(OWN);
         seeds.extend(fresh);
     }

@@ -54,7 +54,7 @@ pub(super) struct Try {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sent {
     pub(super) webhook: String,
-    body: Option<Bytes>,
+    pub(super) body: Option<Bytes>,
     pub(super) tries: Vec<Try>,
     pub(super) in_flight: bool,
     /// Whether it stands for the request, which counts once however many go in it.
@@ -161,6 +161,8 @@ pub(super) struct Oracle {
     /// Whether webhooks pause themselves in this week.
     pub(super) has_pauses: bool,
     pub(super) own: Own,
+    /// The seed that decides who has an order.
+    pub(super) orders: u64,
 }
 
 impl Oracle {
@@ -213,6 +215,7 @@ impl Oracle {
             set_until_ms: 0,
             has_pauses: false,
             own: Own::default(),
+            orders: 0,
         }
     }
 
@@ -282,6 +285,7 @@ impl Oracle {
         self.note(&format!("send {id} to {to}, number {number}: {act}"));
         if due.origin != Trigger::Test {
             self.may_begin(id, to);
+            self.stands_first(to, due, body);
         }
         if *due.webhook != **to {
             self.broke(&format!("delivery {id} of {} went to {to}", due.webhook));

@@ -5,6 +5,7 @@ mod actions;
 pub(super) mod anew;
 pub(super) mod asked;
 mod changes;
+pub(super) mod ordered;
 pub(super) mod paced;
 pub(super) mod pausing;
 pub(super) mod small;
@@ -242,13 +243,13 @@ impl World {
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
         for webhook in &mut subscriptions.webhooks {
-            together::ask(seed, webhook);
+            ordered::ask(seed, webhook);
         }
         subscriptions.filter_by(asked::filtering(seed));
         lock(&oracle).bodies = subscriptions.log_bodies;
         lock(&oracle).waits = paced::waits(seed);
         subscriptions.auto_pause_ms = pausing::auto_pause_ms(seed);
-        subscriptions.asks_own = own::is_such(seed);
+        (subscriptions.asks_own, lock(&oracle).orders) = (own::is_such(seed), seed);
         lock(&oracle).own.is_such = own::is_such(seed);
         lock(&oracle).has_pauses = subscriptions.auto_pause_ms.is_some();
         Self {
@@ -361,7 +362,7 @@ impl World {
         let pace = self.pace(kind);
         if kind == Kind::Peace {
             self.make_peace();
-            self.subscriptions.auto_pause_ms = None;
+            self.subscriptions.make_peace();
         }
         self.subscriptions.pause_themselves();
         let started =
@@ -452,7 +453,7 @@ impl World {
             62..=69 => {
                 self.subscriptions.edit(&mut self.rng);
                 for webhook in &mut self.subscriptions.webhooks {
-                    together::ask(self.seed, webhook);
+                    ordered::ask(self.seed, webhook);
                 }
                 self.subscriptions.change_pace();
                 self.reload(process).await;

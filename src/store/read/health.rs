@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::{Count, Reader};
+use super::{Count, HeldOf, Reader};
 use crate::dialect::longest_attempt;
 use crate::model::{LOG_BUCKETS, LOG_EDGES_MS, Pause};
 use crate::store::error::Doing;
@@ -56,6 +56,8 @@ pub(crate) struct WebhookHealth {
     pub given_up: i64,
     /// Until when its endpoint asked to wait, UNIX milliseconds, where that is not over.
     pub held_until_ms: Option<i64>,
+    /// What its order holds back, where that is something.
+    pub held: Option<HeldOf>,
     /// Its pause, where one is in force.
     pub pause: Option<Pause>,
 }
@@ -121,6 +123,7 @@ impl Reader {
             let in_hand = queued.get(&webhook.name).copied().unwrap_or_default();
             webhook.pending = self.pending_of(&webhook.name, in_hand)?;
             webhook.held_until_ms = held.get(&webhook.name).copied();
+            webhook.held = self.held_of(&webhook.name)?;
             webhook.given_up = given_up(connection, &webhook.name, now_ms - HOUR_MS).doing(step)?;
         }
         Ok(webhooks)
@@ -146,6 +149,7 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
                 hours: Default::default(),
                 given_up: 0,
                 held_until_ms: None,
+                held: None,
                 pause: None,
             })
         })?
@@ -273,6 +277,7 @@ mod tests {
             hours: Default::default(),
             given_up: 0,
             held_until_ms: None,
+            held: None,
             pause: None,
         };
         assert!(!well.is_failing());

@@ -107,10 +107,13 @@ impl Reader {
         read().doing("look what is held")
     }
 
-    /// A log of an earlier shape knows of no turns.
+    /// Whether there are any; a log of an earlier shape knows of none.
     fn has_turns(&self) -> rusqlite::Result<bool> {
-        self.connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'turn')")?
-            .query_row([], |row| row.get(0))
+        let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'turn')";
+        let asked = |sql| -> rusqlite::Result<bool> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row([], |row| row.get(0))
+        };
+        Ok(asked(is_there)? && asked("SELECT EXISTS (SELECT 1 FROM turn)")?)
     }
 }

@@ -15,6 +15,7 @@ impl Announce for All {
             event: fact.name().into(),
             bodies: vec![(Dialect::BoldCms, format!("\"{fact:?}\"").into())],
             webhooks: vec![("ops".into(), 0)],
+            turns: Vec::new(),
             tenant: None,
         })
     }

@@ -184,7 +184,7 @@ fn a_log_kept_small_keeps_what_holds() {
         ..SizeBounds::of(1 << 30)
     };
     for _ in 0..9 {
-        store.shrink(tiny, 99, NOW + 5, &|_, _| false).unwrap();
+        store.shrink(&tiny, 99, NOW + 5, &|_, _| false).unwrap();
     }
     let left = "SELECT group_concat(id) FROM (SELECT id FROM delivery ORDER BY id)";
     assert_eq!(log.ask::<String>(left), "1,2");

@@ -76,6 +76,9 @@ fn incompatible(why: &PeerIncompatible) -> String {
     use PeerIncompatible as P;
     let words = match why {
         P::ServerDoesNotSupportTls12Or13 => "it speaks no TLS newer than 1.1",
+        P::ServerTlsVersionIsDisabledByOurConfig => {
+            "it speaks an older TLS than its webhook allows"
+        }
         P::NoCipherSuitesInCommon => "no cipher that both sides accept",
         P::NoKxGroupsInCommon => "no key exchange that both sides accept",
         P::NoSignatureSchemesInCommon => "no kind of signature that both sides accept",

@@ -51,14 +51,30 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Acceptor::new(&certificate, &key)
     }
+
+    /// The same that speaks nothing newer than TLS 1.2.
+    pub(crate) fn old_acceptor(&self, name: &str) -> Acceptor {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Acceptor::speaking(&certificate, &key, &[&rustls::version::TLS12])
+    }
 }
 
 impl Acceptor {
     fn new(certificate: &Certificate, key: &KeyPair) -> Self {
+        Self::speaking(certificate, key, rustls::ALL_VERSIONS)
+    }
+
+    fn speaking(
+        certificate: &Certificate,
+        key: &KeyPair,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
