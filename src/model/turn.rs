@@ -125,5 +125,5 @@ mod tests {
         assert_eq!(Turn::of_text(b"loc-001").get(), HASH_OF_LOC_001);
     }
 
-    const HASH_OF_LOC_001: i64 = 0;
+    const HASH_OF_LOC_001: i64 = -1_908_175_744_012_855_294;
 }
