@@ -20,6 +20,8 @@ pub(crate) struct Webhook {
     pub(crate) dialect: &'static str,
     /// `batch`, as TOML.
     pub(crate) batch: Option<String>,
+    /// `in_order`, as TOML.
+    pub(crate) order: Option<String>,
 }
 
 impl Webhook {
@@ -34,6 +36,7 @@ impl Webhook {
             rules: None,
             dialect: "bold-cms",
             batch: None,
+            order: None,
         }
     }
 }
@@ -84,6 +87,9 @@ impl Config {
                     webhook.dialect
                 )
                 .unwrap();
+            }
+            if let Some(order) = &webhook.order {
+                writeln!(text, "in_order = {order}").unwrap();
             }
             if let Some(batch) = &webhook.batch {
                 writeln!(text, "batch = {batch}").unwrap();

@@ -27,6 +27,8 @@ pub(crate) struct Load {
     pub(crate) events: u64,
     /// Deliveries of each event.
     pub(crate) fan_out: u64,
+    /// How many values the events have in turn at `$.place`; with 0 they have none.
+    pub(crate) places: u64,
 }
 
 impl Load {
@@ -35,6 +37,7 @@ impl Load {
             config,
             events,
             fan_out: 1,
+            places: 0,
         }
     }
 
@@ -216,7 +219,9 @@ impl Bench {
         level: &str,
     ) -> (Delivered, Daemon) {
         let deliveries = load.deliveries();
-        outbox::fill(&outbox::open(build, folder, "NORMAL"), "tick", load.events);
+        let outbox = outbox::open(build, folder, "NORMAL");
+        outbox::fill_places(&outbox, "tick", load.events, load.places);
+        drop(outbox);
         let before = Log::open(folder).map_or(0, |log| log.last_attempt());
         self.receiver.reset();
         let mut daemon = Daemon::start(build, folder, level);

@@ -44,13 +44,24 @@ pub(crate) fn schema(build: &Build, which: &str) -> String {
 
 /// Writes so many rows in one transaction; returns the seconds that took.
 pub(crate) fn fill(connection: &Connection, event: &str, rows: u64) -> f64 {
+    fill_places(connection, event, rows, 0)
+}
+
+/// The same, with so many values in turn at `$.place`.
+pub(crate) fn fill_places(connection: &Connection, event: &str, rows: u64, places: u64) -> f64 {
     let (begun, data) = (now_ns(), data(event));
+    let rest = data.strip_prefix('{').expect("an object");
     let transaction = connection.unchecked_transaction().unwrap();
     let mut insert = transaction
         .prepare("INSERT INTO outbox (event, data) VALUES (?1, ?2)")
         .unwrap();
-    for _ in 0..rows {
-        insert.execute(params![event, data]).unwrap();
+    for row in 0..rows {
+        if places == 0 {
+            insert.execute(params![event, data]).unwrap();
+        } else {
+            let data = format!("{{\"place\":\"p-{}\",{rest}", row % places);
+            insert.execute(params![event, data]).unwrap();
+        }
     }
     drop(insert);
     transaction.commit().unwrap();

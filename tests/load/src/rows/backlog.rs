@@ -49,6 +49,7 @@ pub(crate) fn ten(bench: &Bench) -> Load {
         config: Config::new(webhooks.collect()),
         events: bench.count(10_000, 2_000),
         fan_out: 10,
+        places: 0,
     }
 }
 

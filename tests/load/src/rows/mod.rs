@@ -13,6 +13,7 @@ mod history;
 mod idle;
 mod latency;
 mod many;
+mod ordered;
 
 use std::path::{Path, PathBuf};
 
@@ -195,6 +196,12 @@ pub(crate) const ALL: &[Row] = &[
         "100,000 events in POSTs of up to 100, beside one by one",
         Length::Short,
         batch::batch,
+    ),
+    row(
+        "ordered",
+        "100,000 events in the order of 10,000 values, beside none",
+        Length::Short,
+        ordered::ordered,
     ),
     row(
         "emit",
