@@ -160,7 +160,15 @@ fn what_was_given_up_lets_the_next_go_or_holds_it() {
         );
         world.command(&["redeliver", "1"]).expect(0);
         states(&world, "delivered", 5);
-        assert_eq!(came(&receiver), [1, 3, 1, 5, 1, 2, 4]);
+        // The values go beside each other; each goes in its order.
+        let of = |all: &[i64]| {
+            came(&receiver)
+                .into_iter()
+                .filter(|n| all.contains(n))
+                .collect()
+        };
+        let of: [Vec<i64>; 2] = [of(&[1, 2, 4]), of(&[3, 5])];
+        assert_eq!(of, [vec![1, 1, 1, 2, 4], vec![3, 5]]);
         daemon.stop();
     }
 }

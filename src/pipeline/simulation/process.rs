@@ -17,6 +17,7 @@ use super::oracle::{FLOOR, Oracle};
 use super::subscriptions::{MAX_DATA_BYTES, Subscriptions};
 use super::vendors::delay_ms;
 use super::world::Files;
+use super::world::ordered;
 use super::world::together::MOST_EVENTS;
 use crate::model::{Clock, Cursor, Dialect, Generation};
 use crate::outbox::Tail;
@@ -242,7 +243,13 @@ impl Process {
             let is_paused = paused.contains_key(&row.webhook);
             let room = load.in_flight < limit && (load.in_flight < FLOOR || places);
             let taken = load.taken;
-            let due_ms = row.due_at_ms.unwrap_or(i64::MAX);
+            let Some(due_ms) = row.due_at_ms else {
+                // It waits for its turn, and is sent in the end.
+                if !ordered::is_such(oracle.orders) {
+                    oracle.broke(&format!("{row:?} is pending and never due"));
+                }
+                continue;
+            };
             let in_hand =
                 (oracle.sent.get(&row.id)).is_some_and(|sent| sent.in_hand(oracle.process));
             let waits =

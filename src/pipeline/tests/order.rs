@@ -15,7 +15,7 @@ fn ordered(holds: bool) -> Webhook {
 fn numbers(world: &World) -> Vec<i64> {
     let number = |seen: &Seen| {
         let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
-        let data = body.pointer("/data/n").or_else(|| body.pointer("/n"));
+        let data = body.pointer("/v1/data/n");
         data.and_then(serde_json::Value::as_i64)
             .unwrap_or_else(|| panic!("{}", seen.body))
     };

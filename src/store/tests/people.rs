@@ -78,7 +78,7 @@ fn no_view_counts_stars() {
     let log = Log::new();
     drop(log.open());
     let views: i64 = log.ask("SELECT count(*) FROM sqlite_master WHERE type = 'view'");
-    assert_eq!(views, 4);
+    assert_eq!(views, 5);
     let with_star: i64 = log.ask(
         "SELECT count(*) FROM sqlite_master WHERE type = 'view' AND replace(sql, ' ', '') LIKE '%(*)%'",
     );

@@ -18,7 +18,12 @@ use crate::pipeline::simulation::rng::Rng;
 use crate::pipeline::simulation::subscriptions::Subscriptions;
 
 /// The first seed whose week has this.
-pub(in super::super) const FROM: u64 = 22_000_000_000;
+const FROM: u64 = 22_000_000_000;
+
+/// Whether webhooks have one in that week.
+pub(in super::super) fn is_such(seed: u64) -> bool {
+    seed >= FROM
+}
 
 /// How a webhook's deliveries go, all through a week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,7 @@ enum Line {
 }
 
 fn line(seed: u64, name: &str) -> (Line, bool) {
-    if seed < FROM {
+    if !is_such(seed) {
         return (Line::None, false);
     }
     let name: u64 = name.bytes().map(u64::from).sum();
