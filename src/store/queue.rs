@@ -63,6 +63,7 @@ impl Store {
     ) -> Result<Vec<Due>, Error> {
         const STEP: &str = "read due deliveries";
         self.park_lost()?;
+        self.turns.at(now_ms);
         self.pass_turns_on(webhook, skip)?;
         let mut broken = Vec::new();
         let dues = read_due(
@@ -153,6 +154,7 @@ impl Store {
         self.park_lost()?;
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         let mut turns = std::mem::take(&mut self.turns);
+        turns.at(now_ms);
         let cancelled = self.transact("cancel deliveries", |t| {
             let Some(webhook_id) = webhook_id(t, webhook)? else {
                 return Ok(0);

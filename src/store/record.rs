@@ -55,6 +55,8 @@ impl Store {
         let bodies = self.bodies;
         let mut streaks = std::mem::take(&mut self.streaks);
         let mut turns = std::mem::take(&mut self.turns);
+        let ended = attempts.iter().map(|attempt| attempt.finished_at_ms);
+        turns.at(ended.max().unwrap_or_default());
         let recorded = self.record_with(bodies, (&mut streaks, &mut turns), attempts);
         (self.streaks, self.turns) = (streaks, turns);
         let last_id = recorded?;

@@ -38,12 +38,13 @@ const FIRST: &str = "SELECT delivery_id FROM turn INDEXED BY turn_of_value
   WHERE webhook_id = ?1 AND value = ?2 ORDER BY delivery_id LIMIT 1";
 
 /// Makes the first of a line due, where it is held.
-const RELEASE: &str = "UPDATE parked SET due_at = created_at WHERE due_at = ?3 AND id = (
+const RELEASE: &str = "UPDATE parked SET due_at = min(created_at, ?4) WHERE due_at = ?3 AND id = (
   SELECT delivery_id FROM turn INDEXED BY turn_of_value
    WHERE webhook_id = ?1 AND value = ?2 ORDER BY delivery_id LIMIT 1)";
 
 /// The same of one that is named.
-const RELEASE_ONE: &str = "UPDATE parked SET due_at = created_at WHERE id = ?1 AND due_at = ?2";
+const RELEASE_ONE: &str =
+    "UPDATE parked SET due_at = min(created_at, ?3) WHERE id = ?1 AND due_at = ?2";
 
 /// What of a line may go together, the first of it first.
 const TOGETHER: &str = "SELECT k.id, p.size, p.dialect FROM turn t INDEXED BY turn_of_value
@@ -60,6 +61,9 @@ pub(super) struct Turns {
     rules: HashMap<Arc<str>, TurnRule>,
     /// The webhooks that may have rows; never fewer.
     lines: HashSet<i64>,
+    /// When what is written now happens, UNIX milliseconds: what was held is due by then, though it was made before a
+    /// clock went back.
+    now_ms: i64,
     /// Whether some may wait for a worker to let go of what was cancelled.
     leaving: bool,
     /// The webhooks of which something became due since it was asked last; never fewer.
@@ -91,6 +95,11 @@ impl Group {
 }
 
 impl Turns {
+    /// What is written from now on happens then.
+    pub(super) fn at(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+    }
+
     /// What an earlier process left.
     pub(super) fn look(connection: &Connection) -> rusqlite::Result<Self> {
         let mut lines = HashSet::new();
@@ -301,9 +310,12 @@ impl Turns {
     /// Makes what is first in a line due. Whether it was held.
     fn next(&self, t: &Transaction<'_>, webhook_id: i64, value: i64) -> rusqlite::Result<bool> {
         let Some(rule) = self.group_rule(t, webhook_id, value)? else {
-            let released = t
-                .prepare_cached(RELEASE)?
-                .execute(params![webhook_id, value, HELD_MS])?;
+            let released = t.prepare_cached(RELEASE)?.execute(params![
+                webhook_id,
+                value,
+                HELD_MS,
+                self.now_ms
+            ])?;
             return Ok(released > 0);
         };
         let first: Option<DeliveryId> = t
@@ -312,7 +324,7 @@ impl Turns {
             .optional()?;
         let Some(first) = first else { return Ok(false) };
         let mut release = t.prepare_cached(RELEASE_ONE)?;
-        if release.execute(params![first, HELD_MS])? == 0 {
+        if release.execute(params![first, HELD_MS, self.now_ms])? == 0 {
             return Ok(false);
         }
         let limit = i64::try_from(rule.max_events).unwrap_or(i64::MAX);
@@ -329,7 +341,7 @@ impl Turns {
             ids.push(id);
         }
         for id in ids {
-            release.execute(params![id, HELD_MS])?;
+            release.execute(params![id, HELD_MS, self.now_ms])?;
         }
         Ok(true)
     }
@@ -362,8 +374,10 @@ impl Store {
     pub fn keep_order(
         &mut self,
         rules: HashMap<Arc<str>, TurnRule>,
+        now_ms: i64,
         in_hand: InHand<'_>,
     ) -> Result<(), Error> {
+        self.turns.at(now_ms);
         let holds = |name: &str| rules.get(name).is_some_and(|rule| rule.holds);
         while !self.turns.lines.is_empty() {
             let goes = |id, state, name: &str| match state {

@@ -73,6 +73,7 @@ impl Store {
         in_hand: InHand<'_>,
     ) -> Result<Vec<Cancelled>, Error> {
         let mut turns = std::mem::take(&mut self.turns);
+        turns.at(now_ms);
         let cancelled = self.transact("cancel by order", |t| {
             let cancel = |id: &DeliveryId| cancel(t, (&mut turns, in_hand), *id, now_ms);
             ids.iter().map(cancel).collect()

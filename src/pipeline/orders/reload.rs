@@ -91,7 +91,10 @@ impl<T: Transport> Dispatch<T> {
         let held = log.held(self.clock().now_ms())?;
         let orders = change.webhooks.iter().filter(|(webhook, _)| webhook.active);
         let orders = orders.filter_map(|(w, _)| Some((w.name.clone(), w.turn_rule()?)));
-        log.keep_order(orders.collect(), &|name, id| self.is_in_hand(name, id))?;
+        let now_ms = self.clock().now_ms();
+        log.keep_order(orders.collect(), now_ms, &|name, id| {
+            self.is_in_hand(name, id)
+        })?;
         let lanes = self.exchange_lanes(log, change, &held);
         let routes = self.routes();
         log.announce_by(asks.then_some(routes as Arc<dyn Announce>));

@@ -16,7 +16,7 @@ fn rule(holds: bool) -> TurnRule {
 
 fn keep(store: &mut Store, rule: Option<TurnRule>) {
     let rules: HashMap<_, _> = rule.map(|rule| ("a".into(), rule)).into_iter().collect();
-    store.keep_order(rules, NOBODY).unwrap();
+    store.keep_order(rules, NOW, NOBODY).unwrap();
 }
 
 /// Events from `first` on, of webhook `a`, each in the line of its letter; `-` stands in none. Returns what is due.
