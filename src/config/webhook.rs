@@ -218,7 +218,19 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
                     format!("its own events are {names}; \"webhooksd.*\" is all of them"),
                 );
             }
-            Some(pattern) => patterns.push(pattern),
+            Some(pattern) => {
+                if own::NAMES.iter().any(|name| pattern.matches(name))
+                    && !pattern.is_reserved()
+                    && text.value != "*"
+                {
+                    found.warning(
+                        Some(text.at),
+                        "this gets none of webhooksd's own events",
+                        "write \"webhooksd.*\" for those: only patterns that begin with webhooksd. get any",
+                    );
+                }
+                patterns.push(pattern);
+            }
             None => found.error(
                 text.at,
                 format!("a pattern is 1 to {MAX_ENTRY_CHARS} of A-Z a-z 0-9 - _ . : / *"),

@@ -42,7 +42,9 @@ impl Network {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| NoNetwork::Syntax)?;
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return Err(NoNetwork::Syntax);
+        };
         let most = width(address);
         let bits = match bits {
             None => most,

@@ -30,6 +30,7 @@ mod insert;
 mod look;
 mod lost;
 mod next;
+mod order;
 mod owed;
 mod own;
 mod park;

@@ -3,7 +3,7 @@
 //! A row of `turn` for each from its admission to its end, of webhooks with an order alone. What waits is parked with
 //! a due time that no look comes to, so a million of them cost no memory and no look. Whoever ends a delivery calls
 //! [`Turns::end`] in the same transaction, which makes the next of its line due; the caller then has the lanes of
-//! [`Store::take_released`] look. Left out: which line an event stands in (`filter`), and the sending (`pipeline`).
+//! `Store::take_released` look. Left out: which line an event stands in (`filter`), the calls by which the pipeline has it (`order`), and the sending.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,8 +11,6 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::books::Books;
-use super::error::Doing as _;
-use super::{Error, Store};
 use crate::dialect;
 use crate::model::{
     Attempt, BatchRule, DeliveryId, Dialect, Due, HELD_MS, Trigger, Turn, TurnRule, Verdict,
@@ -25,13 +23,7 @@ pub(crate) type InHand<'a> = &'a dyn Fn(&str, DeliveryId) -> bool;
 const HOLDS: i64 = 1;
 
 /// Cancelled in a worker's hand: its turn ends with its attempt, or when the worker lets go of it.
-const LEAVES: i64 = 2;
-
-/// The name of the transaction that only ends turns.
-const STEP: &str = "pass turns on";
-
-/// Turns that are passed on in one transaction: some 5 ms.
-const CHUNK_ROWS: i64 = 250;
+pub(super) const LEAVES: i64 = 2;
 
 /// The first of a line.
 const FIRST: &str = "SELECT delivery_id FROM turn INDEXED BY turn_of_value
@@ -51,23 +43,20 @@ const TOGETHER: &str = "SELECT k.id, p.size, p.dialect FROM turn t INDEXED BY tu
    JOIN parked k ON k.id = t.delivery_id JOIN payload p ON p.id = k.payload_id
   WHERE t.webhook_id = ?1 AND t.value = ?2 ORDER BY t.delivery_id LIMIT ?3";
 
-const MARKED: &str = "SELECT t.delivery_id, t.state, n.name FROM turn t INDEXED BY turn_marked
-   JOIN webhook_name n ON n.id = t.webhook_id WHERE t.state IS NOT NULL";
-
 /// What the writer knows of turns.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     /// Of the webhooks that have an order by today's configuration.
-    rules: HashMap<Arc<str>, TurnRule>,
+    pub(super) rules: HashMap<Arc<str>, TurnRule>,
     /// The webhooks that may have rows; never fewer.
-    lines: HashSet<i64>,
+    pub(super) lines: HashSet<i64>,
     /// When what is written now happens, UNIX milliseconds: what was held is due by then, though it was made before a
     /// clock went back.
     now_ms: i64,
     /// Whether some may wait for a worker to let go of what was cancelled.
-    leaving: bool,
+    pub(super) leaving: bool,
     /// The webhooks of which something became due since it was asked last; never fewer.
-    released: HashSet<i64>,
+    pub(super) released: HashSet<i64>,
 }
 
 /// What of a line goes in its first POST, as it is admitted.
@@ -362,105 +351,5 @@ impl Turns {
             .query_row([webhook_id], |row| row.get(0))
             .optional()?;
         Ok(name.and_then(|name| self.together(&name, Turn::WHOLE)))
-    }
-}
-
-impl Store {
-    /// Takes the orders of today's configuration in. What was given up and holds its line by none of them holds it no
-    /// longer, and what was cancelled in a worker's hand that `in_hand` says no worker has any more.
-    ///
-    /// # Errors
-    /// The log can't be written; the same call again goes on.
-    pub fn keep_order(
-        &mut self,
-        rules: HashMap<Arc<str>, TurnRule>,
-        now_ms: i64,
-        in_hand: InHand<'_>,
-    ) -> Result<(), Error> {
-        self.turns.at(now_ms);
-        let holds = |name: &str| rules.get(name).is_some_and(|rule| rule.holds);
-        while !self.turns.lines.is_empty() {
-            let goes = |id, state, name: &str| match state {
-                LEAVES => !in_hand(name, id),
-                _ => !holds(name),
-            };
-            if !self.pass_on(&goes)? {
-                break;
-            }
-        }
-        self.turns.rules = rules;
-        Ok(())
-    }
-
-    /// The turns of what was cancelled in a worker's hand, and is in nobody's any more, go to the next.
-    pub(super) fn pass_turns_on(
-        &mut self,
-        webhook: &str,
-        skip: &dyn Fn(DeliveryId) -> bool,
-    ) -> Result<(), Error> {
-        if !self.turns.leaving {
-            return Ok(());
-        }
-        let goes = |id, state, name: &str| state == LEAVES && *name == *webhook && !skip(id);
-        self.pass_on(&goes)?;
-        let left = self
-            .connection
-            .prepare_cached("SELECT 1 FROM turn INDEXED BY turn_marked WHERE state = ?1")
-            .and_then(|mut s| s.exists([LEAVES]));
-        self.turns.leaving = left.doing("look who leaves a line")?;
-        Ok(())
-    }
-
-    /// Ends marked turns that are to go, up to a chunk of them. Whether there may be more.
-    fn pass_on(&mut self, goes: &dyn Fn(DeliveryId, i64, &str) -> bool) -> Result<bool, Error> {
-        let read = || -> rusqlite::Result<Vec<DeliveryId>> {
-            let mut marked = self.connection.prepare_cached(MARKED)?;
-            let mut rows = marked.query([])?;
-            let mut going = Vec::new();
-            while let Some(row) = rows.next()?
-                && going.len() < usize::try_from(CHUNK_ROWS).unwrap_or(1)
-            {
-                let (id, state) = (row.get(0)?, row.get(1)?);
-                if goes(id, state, row.get_ref(2)?.as_str()?) {
-                    going.push(id);
-                }
-            }
-            Ok(going)
-        };
-        let going = read().doing("look whose turn is over")?;
-        if going.is_empty() {
-            return Ok(false);
-        }
-        let mut turns = std::mem::take(&mut self.turns);
-        let ended = self.transact(STEP, |t| {
-            going.iter().try_for_each(|id| turns.end(t, *id).map(drop))
-        });
-        self.turns = turns;
-        ended.map(|()| true)
-    }
-
-    /// The webhooks of which something became due because its turn came, since this was asked last.
-    ///
-    /// # Errors
-    /// The log can't be read: they are named again.
-    pub(crate) fn take_released(&mut self) -> Result<Vec<Arc<str>>, Error> {
-        if self.turns.released.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names = || -> rusqlite::Result<Vec<Arc<str>>> {
-            let mut name = self
-                .connection
-                .prepare_cached("SELECT name FROM webhook_name WHERE id = ?1")?;
-            let mut names = Vec::new();
-            for id in &self.turns.released {
-                names.push(name.query_row([id], |row| row.get::<_, String>(0))?.into());
-            }
-            // So that the same run does the same.
-            names.sort_unstable();
-            Ok(names)
-        };
-        let names = names().doing("look whose turn came")?;
-        self.turns.released.clear();
-        Ok(names)
     }
 }

@@ -422,7 +422,7 @@ impl World {
                 Behavior::Refusing,
                 Behavior::Silent,
             ]);
-            oracle.moods.insert(format!("w{n}"), mood);
+            ordered::rest(self.seed, &mut oracle.moods, format!("w{n}"), mood);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::super::process::{Process, lock};
 use super::super::rng::Rng;
-use super::World;
+use super::{World, ordered};
 use crate::model::DeliveryId;
 use crate::store::CancelError;
 
@@ -89,7 +89,11 @@ impl World {
             let state = oracle.sent.get(&id).map(|sent| sent.state);
             // A success of what had begun counts.
             let fits = match answer {
-                Ok(()) => matches!(state, Some("cancelled" | "delivered")),
+                // What was given up and holds an order lets go of it, and stays so.
+                Ok(()) => match state {
+                    Some("failed") => ordered::is_such(oracle.orders),
+                    state => matches!(state, Some("cancelled" | "delivered")),
+                },
                 Err(CancelError::Ended) => state.is_some_and(|state| state != "pending"),
                 Err(CancelError::Unknown) => oracle.person().delivery(id).is_none(),
             };

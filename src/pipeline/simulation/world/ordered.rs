@@ -5,6 +5,7 @@
 //! one POST with others is left out here, and so is who lets go of a line that a failure holds: in peace none does, so
 //! that all that waits is sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::together;
 use crate::filter::path;
 use crate::model::{Due, Order, Trigger, Webhook};
+use crate::pipeline::simulation::endpoints::Behavior;
 use crate::pipeline::simulation::oracle::Oracle;
 use crate::pipeline::simulation::rng::Rng;
 use crate::pipeline::simulation::subscriptions::Subscriptions;
@@ -57,6 +59,18 @@ pub(in super::super) fn ask(seed: u64, webhook: &mut Webhook) {
     }
     let by = (line == Line::Place).then(|| path("$.at").unwrap());
     webhook.order = (line != Line::None).then_some(Order { by, holds });
+}
+
+/// How an endpoint is in peace. One that is dead for good would have those of its line go through their ladders one
+/// behind the other, for weeks.
+pub(super) fn rest(
+    seed: u64,
+    moods: &mut BTreeMap<String, Behavior>,
+    name: String,
+    mood: Behavior,
+) {
+    let is_ordered = line(seed, &name).0 != Line::None;
+    moods.insert(name, if is_ordered { Behavior::Healthy } else { mood });
 }
 
 impl Subscriptions {
