@@ -85,8 +85,11 @@ impl Person {
 
     /// What is pending of a webhook's events below that delivery, with its body.
     pub(crate) fn events_before(&self, webhook: &str, id: i64) -> Vec<(i64, Vec<u8>)> {
-        let sql = "SELECT d.id, CAST(p.body AS BLOB) FROM delivery d JOIN payload p ON p.id = d.payload_id
-                    WHERE d.webhook = ?1 AND d.id < ?2 AND d.state = 'pending' AND d.origin = 'event'";
+        let sql = "SELECT x.id, CAST(p.body AS BLOB)
+                     FROM (SELECT id, webhook_id, payload_id, origin FROM parked
+                           UNION ALL SELECT id, webhook_id, payload_id, origin FROM queued) x
+                     JOIN payload p ON p.id = x.payload_id
+                    WHERE x.webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND x.id < ?2 AND x.origin = 0";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let rows = statement.query_map((webhook, id), row).unwrap();
