@@ -70,8 +70,8 @@ fn refusing(number: i64, times: usize) -> Receiver {
     })
 }
 
-#[test]
-fn all_of_a_webhook_go_one_at_a_time_in_their_order() {
+/// Takes 2 ms for each request, and counts how many it had at a time at the most.
+fn counting() -> (Receiver, Arc<AtomicUsize>) {
     let (flying, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
     let receiver = Receiver::start(move |_| {
@@ -80,6 +80,12 @@ fn all_of_a_webhook_go_one_at_a_time_in_their_order() {
         flying.fetch_sub(1, Ordering::SeqCst);
         Answer::status(200)
     });
+    (receiver, most)
+}
+
+#[test]
+fn all_of_a_webhook_go_one_at_a_time_in_their_order() {
+    let (receiver, most) = counting();
     let world = world(&[ordered(&receiver, "true")]);
     let events: Vec<_> = (1..=60).map(|n| ("1", n)).collect();
     let daemon = world.start();
@@ -247,14 +253,7 @@ fn a_reload_keeps_what_has_a_place_in_it() {
 
 #[test]
 fn order_and_batch() {
-    let (flying, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
-    let seen = most.clone();
-    let receiver = Receiver::start(move |_| {
-        seen.fetch_max(flying.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        crate::support::nap(Duration::from_millis(2));
-        flying.fetch_sub(1, Ordering::SeqCst);
-        Answer::status(200)
-    });
+    let (receiver, most) = counting();
     let hook = hook("depot", receiver.url("/"))
         .dialect("openboxes-lift")
         .line("in_order = true")
