@@ -244,7 +244,11 @@ impl Work {
             return Ok(());
         }
         match source {
-            Source::Ids(ids) => {
+            Source::Ids(mut ids) => {
+                if self.deed == Deed::Cancel {
+                    // From the end, so that nobody's turn comes that is to be cancelled too.
+                    ids.sort_unstable_by(|a, b| b.cmp(a));
+                }
                 for ids in ids.chunks(rows) {
                     self.chunk(ids.to_vec()).await?;
                 }

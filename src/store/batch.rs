@@ -10,10 +10,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::rows::text_or_blob;
-use super::{Error, Store};
+use super::{Error, Store, formed};
 use crate::model::{Attempt, AttemptId, Batch, Bodies, DeliveryId, Fate, Posted};
 
 impl Store {
@@ -62,17 +62,7 @@ impl Batches {
         if !self.any {
             return Ok(None);
         }
-        let mut batch =
-            connection.prepare_cached("SELECT name, members FROM batch WHERE first_id = ?1")?;
-        let read: Option<(String, String)> = batch
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        Ok(read.and_then(|(name, members)| {
-            let ids = members.split(',').map(|id| id.parse().map(DeliveryId::new));
-            let members = ids.collect::<Result<Box<[_]>, _>>().ok()?;
-            let name = name.into();
-            Some(Arc::new(Batch { name, members }))
-        }))
+        Ok(formed::read(connection, id)?.map(Arc::new))
     }
 
     /// They came with their batch.

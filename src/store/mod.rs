@@ -22,6 +22,7 @@ mod create;
 mod early;
 mod error;
 mod faults;
+mod formed;
 mod gaps;
 mod headers;
 mod held;

@@ -20,30 +20,72 @@ const MARKED: &str = "SELECT t.delivery_id, t.state, n.name FROM turn t INDEXED 
    JOIN webhook_name n ON n.id = t.webhook_id WHERE t.state IS NOT NULL";
 
 impl Store {
-    /// Takes the orders of today's configuration in. What was given up and holds its line by none of them holds it no
-    /// longer, and what was cancelled in a worker's hand that `in_hand` says no worker has any more.
+    /// Takes the orders of today's configuration in. What they hold no longer goes by [`let_lines_go`](Self::let_lines_go);
+    /// of a line whose deliveries go otherwise than before, only what goes first stays due.
+    ///
+    /// # Errors
+    /// The log can't be written: the orders are as they were.
+    pub fn keep_order(&mut self, rules: HashMap<Arc<str>, TurnRule>) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.turns.rules, rules);
+        if let Err(error) = self.hold_rests(&before) {
+            self.turns.rules = before;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn hold_rests(&mut self, before: &HashMap<Arc<str>, TurnRule>) -> Result<(), Error> {
+        let names = || -> rusqlite::Result<Vec<(i64, Arc<str>)>> {
+            let mut name = self
+                .connection
+                .prepare_cached("SELECT name FROM webhook_name WHERE id = ?1")?;
+            let mut names = Vec::new();
+            for id in &self.turns.lines {
+                names.push((
+                    *id,
+                    name.query_row([id], |row| row.get::<_, String>(0))?.into(),
+                ));
+            }
+            // So that the same run does the same.
+            names.sort_unstable();
+            Ok(names)
+        };
+        let mut others = names().doing("look whose order is another")?;
+        others.retain(|(_, name)| before.get(name) != self.turns.rules.get(name));
+        if others.is_empty() {
+            return Ok(());
+        }
+        let mut turns = std::mem::take(&mut self.turns);
+        let held = self.transact(STEP, |t| {
+            let mut all = others.iter();
+            all.try_for_each(|(id, name)| turns.hold_rest(t, *id, name))
+        });
+        self.turns = turns;
+        held
+    }
+
+    /// What was due and waits for its turn again, since this was asked last, with its webhook.
+    pub(crate) fn take_held_back(&mut self) -> Vec<(DeliveryId, Arc<str>)> {
+        std::mem::take(&mut self.turns.held_back)
+    }
+
+    /// What was given up and holds its line by none of today's orders holds it no longer, and neither does what was
+    /// cancelled in a worker's hand that `in_hand` says no worker has any more: up to a chunk of them. Whether there may
+    /// be more.
     ///
     /// # Errors
     /// The log can't be written; the same call again goes on.
-    pub fn keep_order(
-        &mut self,
-        rules: HashMap<Arc<str>, TurnRule>,
-        now_ms: i64,
-        in_hand: InHand<'_>,
-    ) -> Result<(), Error> {
-        self.turns.at(now_ms);
-        let holds = |name: &str| rules.get(name).is_some_and(|rule| rule.holds);
-        while !self.turns.lines.is_empty() {
-            let goes = |id, state, name: &str| match state {
-                LEAVES => !in_hand(name, id),
-                _ => !holds(name),
-            };
-            if !self.pass_on(&goes)? {
-                break;
-            }
+    pub fn let_lines_go(&mut self, now_ms: i64, in_hand: InHand<'_>) -> Result<bool, Error> {
+        if self.turns.lines.is_empty() {
+            return Ok(false);
         }
-        self.turns.rules = rules;
-        Ok(())
+        self.turns.at(now_ms);
+        let rules = self.turns.rules.clone();
+        let holds = |name: &str| rules.get(name).is_some_and(|rule| rule.holds);
+        self.pass_on(&|id, state, name: &str| match state {
+            LEAVES => !in_hand(name, id),
+            _ => !holds(name),
+        })
     }
 
     /// The turns of what was cancelled in a worker's hand, and is in nobody's any more, go to the next.

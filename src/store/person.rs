@@ -96,6 +96,17 @@ impl Person {
         rows.map(Result::unwrap).collect()
     }
 
+    /// What was given up before that delivery and holds its line, and whether any line of the webhook is held so.
+    pub(crate) fn holder(&self, webhook: &str, id: i64) -> (Option<i64>, bool) {
+        let sql = "SELECT (SELECT h.delivery_id FROM turn t JOIN turn h ON h.webhook_id = t.webhook_id AND h.value = t.value
+                            WHERE t.delivery_id = ?2 AND h.delivery_id < ?2 AND h.state = 1),
+                          EXISTS (SELECT 1 FROM turn WHERE state = 1
+                                     AND webhook_id = (SELECT n.id FROM webhook_name n WHERE n.name = ?1))";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        statement.query_row((webhook, id), row).unwrap()
+    }
+
     /// Whether a delivery was made for an event that came.
     pub(crate) fn is_event(&self, id: i64) -> bool {
         let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE id = ?1 AND origin = 'event')";

@@ -5,12 +5,13 @@
 //! [`Turns::end`] in the same transaction, which makes the next of its line due; the caller then has the lanes of
 //! `Store::take_released` look. Left out: which line an event stands in (`filter`), the calls by which the pipeline has it (`order`), and the sending.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::books::Books;
+use super::{formed, rows, words};
 use crate::dialect;
 use crate::model::{
     Attempt, BatchRule, DeliveryId, Dialect, Due, HELD_MS, Trigger, Turn, TurnRule, Verdict,
@@ -39,9 +40,28 @@ const RELEASE_ONE: &str =
     "UPDATE parked SET due_at = min(created_at, ?3) WHERE id = ?1 AND due_at = ?2";
 
 /// What of a line may go together, the first of it first.
-const TOGETHER: &str = "SELECT k.id, p.size, p.dialect FROM turn t INDEXED BY turn_of_value
-   JOIN parked k ON k.id = t.delivery_id JOIN payload p ON p.id = k.payload_id
+const TOGETHER: &str = "SELECT t.delivery_id, p.size, p.dialect, coalesce(k.attempts, q.attempts)
+   FROM turn t INDEXED BY turn_of_value
+   LEFT JOIN parked k ON k.id = t.delivery_id LEFT JOIN queued q ON q.id = t.delivery_id
+   JOIN payload p ON p.id = coalesce(k.payload_id, q.payload_id)
   WHERE t.webhook_id = ?1 AND t.value = ?2 ORDER BY t.delivery_id LIMIT ?3";
+
+/// The first of a line that are pending, with when they are due.
+const FOREMOST: &str =
+    "SELECT t.delivery_id, coalesce(k.due_at, q.due_at), q.id FROM turn t INDEXED BY turn_of_value
+   LEFT JOIN parked k ON k.id = t.delivery_id LEFT JOIN queued q ON q.id = t.delivery_id
+  WHERE t.webhook_id = ?1 AND t.value = ?2 AND coalesce(k.id, q.id) IS NOT NULL
+  ORDER BY t.delivery_id LIMIT ?3";
+
+/// More than ever go in one POST, so that what is due of a line is among so many.
+const MOST_TOGETHER: i64 = 1_024;
+
+/// What stood in memory's hands waits for its turn.
+const HOLD: [&str; 2] = [
+    "INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
+     SELECT id, webhook_id, payload_id, origin, attempts, ?2, created_at FROM queued WHERE id = ?1",
+    "UPDATE parked SET due_at = ?2 WHERE id = ?1",
+];
 
 /// What the writer knows of turns.
 #[derive(Debug, Default)]
@@ -57,6 +77,8 @@ pub(super) struct Turns {
     pub(super) leaving: bool,
     /// The webhooks of which something became due since it was asked last; never fewer.
     pub(super) released: HashSet<i64>,
+    /// What was due and waits for its turn again, since it was asked last, with its webhook.
+    pub(super) held_back: Vec<(DeliveryId, Arc<str>)>,
 }
 
 /// What of a line goes in its first POST, as it is admitted.
@@ -79,7 +101,8 @@ impl Group {
     fn takes(&mut self, rule: BatchRule, bytes: usize, dialect: Dialect) -> bool {
         self.count += 1;
         self.bytes += 1 + bytes;
-        self.count <= rule.max_events && self.bytes <= rule.max_bytes && self.dialect == dialect
+        let is_alike = self.dialect == dialect && dialect::is_batched(dialect);
+        self.count <= rule.max_events && self.bytes <= rule.max_bytes && is_alike
     }
 }
 
@@ -174,11 +197,18 @@ impl Turns {
         if self.lines.is_empty() {
             return Ok(());
         }
+        let mut uneven: BTreeMap<i64, Arc<str>> = BTreeMap::new();
         for attempt in attempts {
             let due = &attempt.due;
             let webhook_id = books.webhook(t, &due.webhook)?;
             if !self.lines.contains(&webhook_id) {
                 continue;
+            }
+            if due.origin == Trigger::Event
+                && attempt.verdict != Verdict::Delivered
+                && (attempt.posted.is_some() || self.together(&due.webhook, Turn::WHOLE).is_some())
+            {
+                uneven.insert(webhook_id, due.webhook.clone());
             }
             match (due.origin, attempt.verdict) {
                 (Trigger::Event, Verdict::Delivered) => {
@@ -204,7 +234,63 @@ impl Turns {
                 _ => {}
             }
         }
+        for (webhook_id, webhook) in uneven {
+            self.hold_rest(t, webhook_id, &webhook)?;
+        }
         Ok(())
+    }
+
+    /// Of the whole line of a webhook what goes in its next POST stays due; all else that is due waits for its turn
+    /// again. That is how what had one turn parts: a POST that did not deliver all of it, other limits by today's
+    /// configuration, or no arrays.
+    pub(super) fn hold_rest(
+        &mut self,
+        t: &Transaction<'_>,
+        webhook_id: i64,
+        webhook: &Arc<str>,
+    ) -> rusqlite::Result<()> {
+        let line = (webhook_id, Turn::WHOLE.get());
+        let head = self.head(t, line, self.together(webhook, Turn::WHOLE))?;
+        let foremost: Vec<(DeliveryId, i64, Option<i64>)> = t
+            .prepare_cached(FOREMOST)?
+            .query_map(params![line.0, line.1, MOST_TOGETHER], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for (id, due_at_ms, queued) in foremost {
+            if due_at_ms == HELD_MS || head.contains(&id) {
+                continue;
+            }
+            let sql = HOLD[usize::from(queued.is_none())];
+            t.prepare_cached(sql)?.execute(params![id, HELD_MS])?;
+            if queued.is_some() {
+                rows::delete(t, "queued", &[id])?;
+            }
+            self.held_back.push((id, webhook.clone()));
+        }
+        Ok(())
+    }
+
+    /// What of a line goes in its next POST: the first, and what goes with it. None where the first is no longer
+    /// pending, and holds it.
+    fn head(
+        &self,
+        t: &Transaction<'_>,
+        line: (i64, i64),
+        rule: Option<BatchRule>,
+    ) -> rusqlite::Result<Vec<DeliveryId>> {
+        let first: Option<(DeliveryId, Option<i64>)> = t
+            .prepare_cached(
+                "SELECT delivery_id, state FROM turn INDEXED BY turn_of_value
+                  WHERE webhook_id = ?1 AND value = ?2 ORDER BY delivery_id LIMIT 1",
+            )?
+            .query_row([line.0, line.1], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match (first, rule) {
+            (None | Some((_, Some(_))), _) => Ok(Vec::new()),
+            (Some((first, None)), None) => Ok(vec![first]),
+            (Some((first, None)), Some(rule)) => group(t, line, first, rule),
+        }
     }
 
     /// A delivery has ended: the next of its line becomes due, where it had the turn. Whether it stood in one.
@@ -316,19 +402,7 @@ impl Turns {
         if release.execute(params![first, HELD_MS, self.now_ms])? == 0 {
             return Ok(false);
         }
-        let limit = i64::try_from(rule.max_events).unwrap_or(i64::MAX);
-        let mut together = t.prepare_cached(TOGETHER)?;
-        let mut rows = together.query(params![webhook_id, value, limit])?;
-        let (mut ids, mut bytes, mut dialect) = (Vec::new(), dialect::BRACKETS, None);
-        while let Some(row) = rows.next()? {
-            let (id, size, of): (DeliveryId, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            bytes += usize::try_from(size).unwrap_or(usize::MAX / 2) + usize::from(id != first);
-            if id != first && (bytes > rule.max_bytes || dialect != Some(of)) {
-                break;
-            }
-            dialect = Some(of);
-            ids.push(id);
-        }
+        let ids = group(t, (webhook_id, value), first, rule)?;
         for id in ids {
             release.execute(params![id, HELD_MS, self.now_ms])?;
         }
@@ -352,4 +426,33 @@ impl Turns {
             .optional()?;
         Ok(name.and_then(|name| self.together(&name, Turn::WHOLE)))
     }
+}
+
+/// What of a line goes in one POST with its first: the batch that it was in, whatever the limits are by now, else
+/// those behind it that are like it.
+fn group(
+    t: &Transaction<'_>,
+    (webhook_id, value): (i64, i64),
+    first: DeliveryId,
+    rule: BatchRule,
+) -> rusqlite::Result<Vec<DeliveryId>> {
+    if let Some(batch) = formed::standing(t, first)? {
+        return Ok(batch.members.into());
+    }
+    let limit = i64::try_from(rule.max_events).unwrap_or(i64::MAX);
+    let mut together = t.prepare_cached(TOGETHER)?;
+    let mut rows = together.query(params![webhook_id, value, limit])?;
+    let (mut ids, mut bytes, mut like) = (Vec::new(), dialect::BRACKETS, None);
+    while let Some(row) = rows.next()? {
+        let (id, size, attempts): (DeliveryId, i64, u32) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let of = words::dialect(row.get_ref(2)?);
+        bytes += usize::try_from(size).unwrap_or(usize::MAX / 2) + usize::from(id != first);
+        let goes_with = bytes <= rule.max_bytes && like == Some((of, attempts));
+        if id != first && !(goes_with && of.is_some_and(dialect::is_batched)) {
+            break;
+        }
+        like = Some((of, attempts));
+        ids.push(id);
+    }
+    Ok(ids)
 }

@@ -31,21 +31,22 @@ const END: [&str; 2] = [
      SELECT id, webhook_id, payload_id, origin, 1, attempts, created_at, ?2, 1 FROM parked WHERE id = ?1",
 ];
 
-/// Pending deliveries of a webhook, made within a window, up to an id; tests are none. The queued ones by
-/// their ids, the parked ones in the order of their due times.
+/// Pending deliveries of a webhook, made within a window, up to an id; tests are none. From their end, so that
+/// what waits for its turn goes before the one whose turn it is: the parked ones by their due times, then the
+/// queued ones by their ids.
 const PENDING: [&str; 2] = [
-    "FROM queued WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
-      AND id > ?6 AND ?5 = ?5 AND id <= ?2 AND created_at >= ?3 AND created_at < ?4 AND origin <> 3",
     "FROM parked INDEXED BY parked_due WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
-      AND due_at >= ?5 AND (due_at > ?5 OR id > ?6)
+      AND due_at <= ?5 AND (due_at < ?5 OR id < ?6)
       AND id <= ?2 AND created_at >= ?3 AND created_at < ?4 AND origin <> 3",
+    "FROM queued WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)
+      AND id < ?6 AND ?5 = ?5 AND id <= ?2 AND created_at >= ?3 AND created_at < ?4 AND origin <> 3",
 ];
 
 /// Where a list of what is pending goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PendingPage {
-    /// Behind the queued ones.
-    parked: bool,
+    /// Behind the parked ones.
+    queued: bool,
     due_at: i64,
     id: DeliveryId,
 }
@@ -53,9 +54,9 @@ pub(crate) struct PendingPage {
 impl Default for PendingPage {
     fn default() -> Self {
         Self {
-            parked: false,
-            due_at: i64::MIN,
-            id: DeliveryId::NONE,
+            queued: false,
+            due_at: i64::MAX,
+            id: DeliveryId::new(i64::MAX),
         }
     }
 }
@@ -74,9 +75,15 @@ impl Store {
     ) -> Result<Vec<Cancelled>, Error> {
         let mut turns = std::mem::take(&mut self.turns);
         turns.at(now_ms);
+        // From the end, so that nobody's turn comes that is to be cancelled too.
+        let mut places: Vec<usize> = (0..ids.len()).collect();
+        places.sort_by_key(|place| std::cmp::Reverse(ids[*place]));
         let cancelled = self.transact("cancel by order", |t| {
-            let cancel = |id: &DeliveryId| cancel(t, (&mut turns, in_hand), *id, now_ms);
-            ids.iter().map(cancel).collect()
+            let mut answers = vec![Err(CancelError::Unknown); ids.len()];
+            for place in &places {
+                answers[*place] = cancel(t, (&mut turns, in_hand), ids[*place], now_ms)?;
+            }
+            Ok(answers)
         });
         self.turns = turns;
         cancelled
@@ -132,9 +139,9 @@ impl Reader {
         let mut read = || -> rusqlite::Result<Vec<DeliveryId>> {
             let limit = i64::try_from(max_rows.max(1)).unwrap_or(i64::MAX);
             loop {
-                let (from, order) = match page.parked {
-                    false => (PENDING[0], "id"),
-                    true => (PENDING[1], "due_at, id"),
+                let (from, order) = match page.queued {
+                    false => (PENDING[0], "due_at DESC, id DESC"),
+                    true => (PENDING[1], "id DESC"),
                 };
                 let sql = format!("SELECT id, due_at {from} ORDER BY {order} LIMIT ?7");
                 let (from_ms, to_ms) = (window.from_ms, window.to_ms);
@@ -148,11 +155,11 @@ impl Reader {
                     ids.push(row.get(0)?);
                     (page.id, page.due_at) = (row.get(0)?, row.get(1)?);
                 }
-                if !ids.is_empty() || page.parked {
+                if !ids.is_empty() || page.queued {
                     return Ok(ids);
                 }
                 *page = PendingPage {
-                    parked: true,
+                    queued: true,
                     ..PendingPage::default()
                 };
             }
@@ -172,17 +179,17 @@ impl Reader {
     ) -> Result<i64, Error> {
         let count = || -> rusqlite::Result<i64> {
             let snapshot = self.connection.unchecked_transaction()?;
-            let mut all = 0;
+            let (all, mut count) = (PendingPage::default(), 0);
             for from in PENDING {
                 let (from_ms, to_ms) = (window.from_ms, window.to_ms);
-                all += snapshot
+                count += snapshot
                     .prepare_cached(&format!("SELECT count(*) {from}"))?
                     .query_row(
-                        params![webhook, up_to, from_ms, to_ms, i64::MIN, DeliveryId::NONE],
+                        params![webhook, up_to, from_ms, to_ms, all.due_at, all.id],
                         |row| row.get::<_, i64>(0),
                     )?;
             }
-            Ok(all)
+            Ok(count)
         };
         count().doing("count what can be cancelled")
     }

@@ -320,3 +320,153 @@ fn a_webhook_that_goes_away_takes_its_turns_with_it() {
     states(&world, "delivered", 1);
     daemon.stop();
 }
+
+#[test]
+fn order_and_retry_after() {
+    let count = AtomicUsize::new(0);
+    let receiver = Receiver::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::with_body(503, "Retry-After: 3\r\n", b""),
+        _ => Answer::status(200),
+    });
+    let world = world(&[ordered(&receiver, "\"$.id\"")]);
+    emit(&world, &[("1", 1), ("1", 2)]);
+    let daemon = world.start();
+    receiver.wait(1, SOON);
+    // Another line waits for the same time; behind it each goes in its order.
+    emit(&world, &[("2", 3), ("2", 4)]);
+    states(&world, "delivered", 4);
+    let got = receiver.received();
+    assert!(got[1].at - got[0].at >= Duration::from_millis(2_900));
+    let all = came(&receiver);
+    let of = |wanted: [i64; 2]| -> Vec<i64> {
+        let those = all.iter().copied();
+        those.filter(|n| wanted.contains(n)).collect()
+    };
+    assert_eq!((of([1, 2]), of([3, 4])), (vec![1, 1, 2], vec![3, 4]));
+    daemon.stop();
+}
+
+#[test]
+fn order_and_auto_pause() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let well = is_well.clone();
+    let receiver = Receiver::start(move |_| {
+        Answer::status(if well.load(Ordering::SeqCst) {
+            200
+        } else {
+            500
+        })
+    });
+    let hook = hook("depot", receiver.url("/"))
+        .dialect("bold-factory")
+        .line("max_attempts = 1")
+        .line("in_order = true")
+        .line("auto_pause = \"500ms\"");
+    let world = world(&[hook]);
+    let daemon = world.start();
+    let mut n = 0;
+    // A failure at a time lets the next go, until there were twenty for so long.
+    crate::support::eventually("it pauses itself", SOON, || {
+        n += 1;
+        emit(&world, &[("1", n)]);
+        let paused = world.number("SELECT count(*) FROM pause");
+        check(paused == 1, || n.to_string())
+    });
+    emit(&world, &[("1", n + 1), ("1", n + 2)]);
+    let sql = format!("SELECT count(*) FROM delivery WHERE event_id > {n} AND state = 'pending'");
+    world.wait_number(&sql, 2, SOON);
+    let tried = receiver.count();
+    is_well.store(true, Ordering::SeqCst);
+    world.command(&["resume", "depot"]).expect(0);
+    let sql = format!("SELECT count(*) FROM delivery WHERE event_id > {n} AND state = 'delivered'");
+    world.wait_number(&sql, 2, SOON);
+    let after = came(&receiver).split_off(tried);
+    assert!(after.is_sorted(), "{after:?}");
+    daemon.stop();
+}
+
+#[test]
+fn order_and_a_batch_that_splits() {
+    // More than two are too many, and the first half is not ready at once.
+    let seen = AtomicUsize::new(0);
+    let receiver = Receiver::start(move |request| {
+        let count = request.json().as_array().unwrap().len();
+        let is_first = n(request) == 1 && count <= 2;
+        let refused = match count {
+            3.. => 413,
+            _ if is_first && seen.fetch_add(1, Ordering::SeqCst) == 0 => 503,
+            _ => 200,
+        };
+        let more = if refused == 503 {
+            "Retry-After: 1\r\n"
+        } else {
+            ""
+        };
+        Answer::with_body(refused, more, b"")
+    });
+    let hook = hook("depot", receiver.url("/"))
+        .dialect("openboxes-lift")
+        .line("in_order = true")
+        .line("batch = { max_events = 10 }");
+    let world = world(&[hook]);
+    let events: Vec<_> = (1..=9).map(|n| ("1", n)).collect();
+    emit(&world, &events);
+    let daemon = world.start();
+    receiver.wait(3, SOON);
+    eventually_due(&world);
+    daemon.kill();
+    // A minute is over.
+    world
+        .change_log("UPDATE parked SET due_at = due_at - 60000 WHERE due_at < 9000000000000")
+        .unwrap();
+    let daemon = world.start();
+    states(&world, "delivered", 9);
+    let taken = receiver.received().into_iter().filter(|r| {
+        let all = r.json().as_array().unwrap().len();
+        all <= 2
+    });
+    let mut all: Vec<i64> = taken
+        .flat_map(|r| r.json().as_array().unwrap().clone())
+        .map(|element| find(&element, "n").and_then(Value::as_i64).unwrap())
+        .collect();
+    // The refused one came again, and nothing between.
+    all.dedup();
+    let first = all.iter().position(|n| *n == 3).unwrap();
+    assert!(all[..first].iter().all(|n| *n <= 2), "{all:?}");
+    assert_eq!(all[first..], [3, 4, 5, 6, 7, 8, 9], "{all:?}");
+    daemon.stop();
+}
+
+/// Waits until the first of the line waits for another try.
+fn eventually_due(world: &World) {
+    let sql =
+        "SELECT count(*) FROM parked k WHERE k.attempts >= 1 AND k.due_at > k.created_at + 10000
+                  AND k.due_at < 9000000000000";
+    world.wait_number(&sql.replace('\n', " "), 2, SOON);
+}
+
+#[test]
+fn what_is_cancelled_is_not_sent_though_its_turn_comes() {
+    let refused = Arc::new(AtomicBool::new(true));
+    let refuses = refused.clone();
+    let receiver = Receiver::start(move |_| {
+        Answer::status(if refuses.load(Ordering::SeqCst) {
+            500
+        } else {
+            200
+        })
+    });
+    let world = world(&[ordered(&receiver, "true")]);
+    let events: Vec<_> = (1..=900).map(|n| ("1", n)).collect();
+    emit(&world, &events);
+    let daemon = world.start();
+    receiver.wait(1, SOON);
+    states(&world, "pending", 900);
+    refused.store(false, Ordering::SeqCst);
+    world.command(&["cancel", "--webhook", "depot"]).expect(0);
+    states(&world, "pending", 0);
+    // What was under way, or due before the order, came; nothing that waited for its turn did.
+    let late: Vec<i64> = came(&receiver).into_iter().filter(|n| *n > 2).collect();
+    assert!(late.is_empty(), "{late:?}");
+    daemon.stop();
+}

@@ -42,7 +42,7 @@ class Receiver:
 class Daemon:
     """A folder with app.db, in which webhooksd's own schema was run, and a running daemon."""
 
-    def __init__(self, binary, webhooks, schema=""):
+    def __init__(self, binary, webhooks, schema="", secret=None):
         self.binary, self.folder = binary, pathlib.Path(tempfile.mkdtemp(prefix="webhooksd-matrix-"))
         self.app = self.folder / "app.db"
         made = subprocess.run([binary, "schema", "outbox"], capture_output=True, text=True, check=True).stdout
@@ -50,6 +50,9 @@ class Daemon:
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(made + schema)
         db.close()
+        if secret is not None:
+            (self.folder / "secret").touch(0o600)
+            (self.folder / "secret").write_text(secret)
         self.config = self.folder / "webhooks.toml"
         text = '[outbox]\npath = "app.db"\n[socket]\npath = "s.sock"\n[log]\npath = "log.db"\n'
         for name, url, more, events in webhooks:

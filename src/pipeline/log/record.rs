@@ -80,6 +80,7 @@ impl<T: Transport> Dispatch<T> {
             this.heed_recorded(&mut log);
             this.look_for_own(&mut log);
             this.counters().committed(micros(begun.elapsed()));
+            this.hold_back(&mut log, &batch);
             // Nearly always there are none, and this is nothing.
             let mut cancelled: HashSet<DeliveryId> = HashSet::new();
             for attempt in &batch {

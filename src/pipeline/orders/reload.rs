@@ -56,6 +56,7 @@ impl<T: Transport> Dispatch<T> {
 
     async fn see_to_pending(self: &Arc<Self>, directed: &mut Applied) -> Result<(), store::Error> {
         self.pay_all().await?;
+        self.let_lines_go().await?;
         for name in self.unserved().await? {
             let cancelled = self.cancel_pending(name.clone()).await?;
             if cancelled > 0 {
@@ -91,16 +92,32 @@ impl<T: Transport> Dispatch<T> {
         let held = log.held(self.clock().now_ms())?;
         let orders = change.webhooks.iter().filter(|(webhook, _)| webhook.active);
         let orders = orders.filter_map(|(w, _)| Some((w.name.clone(), w.turn_rule()?)));
-        let now_ms = self.clock().now_ms();
-        log.keep_order(orders.collect(), now_ms, &|name, id| {
-            self.is_in_hand(name, id)
-        })?;
+        log.keep_order(orders.collect())?;
         let lanes = self.exchange_lanes(log, change, &held);
         let routes = self.routes();
         log.announce_by(asks.then_some(routes as Arc<dyn Announce>));
-        self.heed_turns(log);
+        self.hold_back(log, &[]);
         self.heed_pauses(log, pauses);
         Ok(lanes)
+    }
+
+    /// What was given up, and holds its line by none of today's orders, holds it no longer.
+    async fn let_lines_go(self: &Arc<Self>) -> Result<(), store::Error> {
+        loop {
+            let begun = self.clock().instant();
+            let more = self
+                .with_store(|this, log| {
+                    let in_hand = |name: &str, id| this.is_in_hand(name, id);
+                    let more = log.let_lines_go(this.clock().now_ms(), &in_hand)?;
+                    this.heed_turns(log);
+                    Ok::<_, store::Error>(more)
+                })
+                .await?;
+            if !more {
+                return Ok(());
+            }
+            self.let_others_through(&[], begun.elapsed()).await;
+        }
     }
 
     /// The names that have pending deliveries and get nothing by today's configuration.

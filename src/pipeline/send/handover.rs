@@ -215,6 +215,18 @@ impl<T: Transport> Dispatch<T> {
         lane.is_some_and(|lane| lane.lock().is_in_hand(id))
     }
 
+    /// Lets go of what waits for its turn again, in what the log's guard has committed, but for what was `recorded` by
+    /// that, which is let go of as such. Before that is, for a worker that waits for the record goes on then.
+    pub(crate) fn hold_back(&self, log: &mut LogGuard<'_>, recorded: &[Attempt]) {
+        let held = log.take_held_back();
+        if held.is_empty() {
+            return;
+        }
+        let recorded: HashSet<DeliveryId> = recorded.iter().map(|one| one.due.id).collect();
+        let held = held.iter().filter(|(id, _)| !recorded.contains(id));
+        self.withdraw(log, held.map(|(id, webhook)| (*id, &**webhook)));
+    }
+
     /// Has the log looked at where the turn of something came, in what the log's guard has committed.
     pub(crate) fn heed_turns(&self, log: &mut LogGuard<'_>) {
         // Where the log can't be asked for the names, it is asked by the next who calls.

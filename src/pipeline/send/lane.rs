@@ -248,9 +248,7 @@ impl<E> Lane<E> {
 
     /// Whether its deliveries go one at a time.
     pub(super) fn is_ordered(&self) -> bool {
-        let state = self.lock();
-        let target = state.target.as_ref();
-        target.is_some_and(|target| target.webhook.order.is_some())
+        self.lock().is_ordered()
     }
 
     /// Whether an attempt that begins now takes its turn: nothing has come back of those before it.
@@ -264,6 +262,12 @@ impl<E> Lane<E> {
 }
 
 impl<E> State<E> {
+    /// Whether its deliveries go one at a time.
+    pub(super) fn is_ordered(&self) -> bool {
+        let target = self.target.as_ref();
+        target.is_some_and(|target| target.webhook.order.is_some())
+    }
+
     /// Promises to take a delivery of so many bytes that is about to be written, if there is room.
     pub(super) fn promise(&mut self, bytes: usize, most_bytes: usize) -> bool {
         let rows = self.queue.len() + self.promised.0;

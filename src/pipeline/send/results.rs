@@ -40,8 +40,10 @@ pub(crate) struct Results {
     /// What they hold.
     bytes: AtomicUsize,
     arrived: Notify,
-    /// A batch is whole.
+    /// A batch is whole, or is not waited for.
     plenty: Notify,
+    /// Somebody has nothing to send before these are in the log.
+    hurried: AtomicBool,
     room: Notify,
     /// Nobody records any more.
     closed: AtomicBool,
@@ -57,6 +59,7 @@ impl Results {
             bytes: AtomicUsize::new(0),
             arrived: Notify::new(),
             plenty: Notify::new(),
+            hurried: AtomicBool::new(false),
             room: Notify::new(),
             closed: AtomicBool::new(false),
             waiters: Waiters::default(),
@@ -157,10 +160,21 @@ impl Results {
         self.unrecorded.load(Ordering::Acquire)
     }
 
-    /// Waits for a whole batch, but not beyond this moment.
+    /// Has what waits recorded without waiting for more: somebody has nothing to send before.
+    pub(crate) fn hurry(&self) {
+        if !self.hurried.swap(true, Ordering::AcqRel) {
+            self.plenty.notify_one();
+        }
+    }
+
+    /// Waits for a whole batch, but not beyond this moment, nor where somebody is in a hurry.
     pub(crate) async fn gather(&self, until: Instant) {
+        let waits = || {
+            let is_hurried = self.hurried.load(Ordering::Acquire);
+            !is_hurried && self.lock().len() < self.bounds.of(BATCH_ROWS)
+        };
         let enough = async {
-            while self.lock().len() < self.bounds.of(BATCH_ROWS) {
+            while waits() {
                 self.plenty.notified().await;
             }
         };
@@ -170,6 +184,7 @@ impl Results {
 
     pub(crate) fn take(&self) -> Vec<Attempt> {
         let mut waiting = self.lock();
+        self.hurried.store(false, Ordering::Release);
         let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
         let mut rows = waiting.len().min(self.bounds.of(most));
         // What was one POST is recorded in one transaction.

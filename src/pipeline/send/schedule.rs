@@ -91,6 +91,10 @@ impl<T: Transport> Permit<T> {
         dispatch.capacity.permits.give_back(state.active);
         state.active -= 1;
         self.given_back = true;
+        if state.is_ordered() && self.lane.unrecorded() > 0 {
+            // The next of a line goes once the one before it is in the log.
+            dispatch.results.hurry();
+        }
         None
     }
 }

@@ -48,8 +48,12 @@ impl<T: Transport> Worker<T> {
                 if taken.refill {
                     dispatch.calendar.list(&permit.lane);
                 }
+                if Dispatch::<T>::goes_in_turn(&taken)
+                    && let Some(found) = dispatch.look_whose_turn(&mut permit, &mut taken).await
+                {
+                    dispatch.let_go_as(found, &mut permit, taken);
                 // Before all that is waited for: what it waits for itself is the log.
-                if Dispatch::<T>::goes_together(&taken)
+                } else if Dispatch::<T>::goes_together(&taken)
                     && let Err(fault) = dispatch.form(&mut taken).await
                 {
                     dispatch.put_back_after(&mut permit, taken, &fault).await;
@@ -59,11 +63,7 @@ impl<T: Transport> Worker<T> {
                 } else {
                     match dispatch.look_again(&mut permit, &mut taken) {
                         Found::ToSend => dispatch.attempt_or_put_back(&mut permit, taken).await,
-                        Found::NotYet => {
-                            permit.hand_over();
-                            dispatch.put_back(&permit.lane, taken);
-                        }
-                        Found::Gone => {}
+                        found => dispatch.let_go_as(found, &mut permit, taken),
                     }
                 }
                 permit.land();
@@ -105,14 +105,62 @@ impl<T: Transport> Dispatch<T> {
                 !Self::was_taken_otherwise(taken) && state.spacing.claim(&taken.due, &self.clock);
             return if goes { Found::ToSend } else { Found::NotYet };
         }
+        let found = self.found(&permit.lane, &mut state, taken);
+        drop(state);
+        found
+    }
+
+    /// What became of what was taken and is not to be sent as it is.
+    fn found(
+        &self,
+        lane: &Lane<T::Endpoint>,
+        state: &mut State<T::Endpoint>,
+        taken: &Leased<T::Endpoint>,
+    ) -> Found {
         if state.is_divided(taken) {
             return Found::NotYet;
         }
         state.lose_all(taken);
-        self.have_looked_at(&permit.lane, &mut state);
-        drop(state);
-        permit.hand_over();
+        self.have_looked_at(lane, state);
         Found::Gone
+    }
+
+    /// Gives back what is not sent.
+    fn let_go_as(&self, found: Found, permit: &mut Permit<T>, taken: Leased<T::Endpoint>) {
+        permit.hand_over();
+        if found == Found::NotYet {
+            self.put_back(&permit.lane, taken);
+        }
+    }
+
+    /// Whether one POST at a time goes, of several deliveries that have one turn.
+    fn goes_in_turn(taken: &Leased<T::Endpoint>) -> bool {
+        let webhook = &taken.target.webhook;
+        webhook.order.is_some() && webhook.batch.is_some()
+    }
+
+    /// Waits until what the lane has sent is in the log, for that decides whether the rest of what had one turn goes
+    /// now. `None` where it does.
+    async fn look_whose_turn(
+        &self,
+        permit: &mut Permit<T>,
+        taken: &mut Leased<T::Endpoint>,
+    ) -> Option<Found> {
+        let lane = &permit.lane;
+        let waits = || lane.unrecorded() > 0 && !self.results.is_closed();
+        while waits() {
+            self.results.hurry();
+            let mut recorded = pin!(self.results.changed());
+            recorded.as_mut().enable();
+            if waits() {
+                recorded.await;
+            }
+        }
+        let mut state = lane.lock();
+        if state.renew(taken) {
+            return None;
+        }
+        Some(self.found(lane, &mut state, taken))
     }
 
     /// Has the log looked at for what was let go of: while it was in hand no refill saw it, and where

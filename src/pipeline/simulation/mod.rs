@@ -210,6 +210,13 @@ const PAUSING_KINDS: [&str; 4] = [
     "tries of webhooks that paused themselves",
 ];
 
+/// The same of weeks from [`world::ordered::FROM`] on.
+const ORDERED_KINDS: [&str; 3] = [
+    "arrays in order",
+    "requests beside what is held",
+    "requests in order",
+];
+
 /// The same of weeks from [`own::FROM`] on.
 const OWN_KINDS: [&str; 6] = [
     "ask for own events",
@@ -308,7 +315,7 @@ fn every_seed_keeps_the_promises() {
     let (anew, small) = (weeks(world::anew::FROM), weeks(world::small::FROM));
     let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
     let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
-    let own = weeks(own::FROM);
+    let (ordered, own) = (weeks(world::ordered::FROM), weeks(own::FROM));
     let pausing = (seeds.iter()).filter(|seed| world::pausing::is_such(**seed));
     let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
@@ -324,6 +331,7 @@ fn every_seed_keeps_the_promises() {
         .chain(TOGETHER_KINDS.iter().map(|kind| (kind, together)))
         .chain(PACED_KINDS.iter().map(|kind| (kind, paced)))
         .chain(ASKED_KINDS.iter().map(|kind| (kind, asked)))
+        .chain(ORDERED_KINDS.iter().map(|kind| (kind, ordered)))
         .chain(OWN_KINDS.iter().map(|kind| (kind, own)))
         .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))

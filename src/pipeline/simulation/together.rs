@@ -59,6 +59,7 @@ impl Oracle {
             };
             self.begin(to, one, body, act, place == 0);
         }
+        self.stand_together(to, sending);
         let Some(name) = batch else {
             for one in sending {
                 self.batches.again.remove(&one.due.id.get());

@@ -17,6 +17,7 @@ mod own;
 mod pauses;
 mod people;
 mod shapes;
+mod together;
 mod turns;
 mod withdraw;
 mod work;

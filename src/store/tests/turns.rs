@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::model::{BatchRule, Bodies, DeliveryId, Turn, TurnRule};
+use crate::model::{Bodies, DeliveryId, Turn, TurnRule};
 
 const NOBODY: turn::InHand<'_> = &|_, _| false;
 
@@ -16,7 +16,8 @@ fn rule(holds: bool) -> TurnRule {
 
 fn keep(store: &mut Store, rule: Option<TurnRule>) {
     let rules: HashMap<_, _> = rule.map(|rule| ("a".into(), rule)).into_iter().collect();
-    store.keep_order(rules, NOW, NOBODY).unwrap();
+    store.keep_order(rules).unwrap();
+    while store.let_lines_go(NOW, NOBODY).unwrap() {}
 }
 
 /// Events from `first` on, of webhook `a`, each in the line of its letter; `-` stands in none. Returns what is due.
@@ -189,42 +190,4 @@ fn a_log_kept_small_keeps_what_holds() {
     let left = "SELECT group_concat(id) FROM (SELECT id FROM delivery ORDER BY id)";
     assert_eq!(log.ask::<String>(left), "1,2");
     assert!(store.redeliver(&[DeliveryId::new(1)], &|_| true).unwrap()[0].is_ok());
-}
-
-#[test]
-fn what_goes_in_one_post_has_one_turn() {
-    let log = Log::new();
-    let mut store = log.open();
-    let together = BatchRule {
-        max_events: 3,
-        max_bytes: 1 << 20,
-        wait: std::time::Duration::ZERO,
-    };
-    let rule = TurnRule {
-        holds: false,
-        together: Some(together),
-    };
-    keep(&mut store, Some(rule));
-    let mut all = admission(1..=8, &["a"]);
-    for event in &mut all.events {
-        event.turns = vec![(0, Turn::WHOLE)];
-    }
-    let mut now = store.admit_all(&all, NOW).unwrap();
-    for ids_of in [vec![1, 2, 3], vec![4, 5, 6], vec![7, 8]] {
-        assert_eq!(ids(&now), ids_of);
-        let rest = now.split_off(1);
-        record(&mut store, &now[0], Verdict::Delivered);
-        assert_eq!(
-            ids(&due(&mut store, &[])),
-            ids_of[1..],
-            "the rest of it is under way"
-        );
-        let attempts: Vec<_> = rest
-            .iter()
-            .map(|due| attempt(due, NOW, Verdict::Delivered))
-            .collect();
-        store.record(&attempts).unwrap();
-        now = due(&mut store, &[]);
-    }
-    assert!(now.is_empty());
 }

@@ -1,9 +1,8 @@
 //! Weeks in which webhooks have an order: all of it, or by a value of `data`.
 //!
 //! Only in weeks from [`FROM`] on: those before are what they were. At the begin of each request the oracle holds, by a
-//! reader of its own, that nothing of the same line is in flight and nothing of it before this one is pending. What goes in
-//! one POST with others is left out here, and so is who lets go of a line that a failure holds: in peace none does, so
-//! that all that waits is sent.
+//! reader of its own, that nothing of the same line is in flight, and nothing of it before this one is pending or was given
+//! up and holds it; what goes in one POST is one there. In peace no failure holds a line, so that all that waits is sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +14,13 @@ use super::together;
 use crate::filter::path;
 use crate::model::{Due, Order, Trigger, Webhook};
 use crate::pipeline::simulation::endpoints::Behavior;
+use crate::pipeline::simulation::hooks::Sending;
 use crate::pipeline::simulation::oracle::Oracle;
 use crate::pipeline::simulation::rng::Rng;
 use crate::pipeline::simulation::subscriptions::Subscriptions;
 
 /// The first seed whose week has this.
-const FROM: u64 = 22_000_000_000;
+pub(in super::super) const FROM: u64 = 22_000_000_000;
 
 /// Whether webhooks have one in that week.
 pub(in super::super) fn is_such(seed: u64) -> bool {
@@ -84,10 +84,48 @@ impl Subscriptions {
 }
 
 impl Oracle {
+    /// A request begins for several: nothing of their line is before them or beside them.
+    pub(in super::super) fn stand_together(&mut self, to: &Arc<str>, sending: &[Sending]) {
+        let (line, _) = line(self.orders, to);
+        let events = sending.iter().map(|one| &one.due);
+        let events = events.filter(|due| due.origin == Trigger::Event);
+        let events: Vec<i64> = events.map(|due| due.id.get()).collect();
+        let (Line::Together, Some(last)) = (line, events.iter().max()) else {
+            return;
+        };
+        let before = self.person().events_before(to, *last);
+        if let Some((id, _)) = before.iter().find(|(id, _)| !events.contains(id)) {
+            self.broke(&format!("{events:?} of {to} begin before {id}"));
+        }
+        let flying = self.sent.iter();
+        let flying = flying
+            .filter(|(id, sent)| sent.in_flight && !events.contains(id) && *sent.webhook == **to);
+        if let Some(id) = flying
+            .map(|(id, _)| *id)
+            .find(|id| self.person().is_event(*id))
+        {
+            self.broke(&format!("{events:?} of {to} begin beside {id}"));
+        }
+        self.count("arrays in order");
+    }
+
+    /// A request begins for a delivery: it is the first of its line, and nothing that was given up holds it.
+    fn nothing_holds(&mut self, to: &Arc<str>, due: &Due) {
+        match self.person().holder(to, due.id.get()) {
+            (Some(id), _) => self.broke(&format!("{} of {to} begins, and {id} holds it", due.id)),
+            (None, true) => self.count("requests beside what is held"),
+            (None, false) => {}
+        }
+    }
+
     /// A request begins for a delivery: it is the first of its line.
     pub(in super::super) fn stands_first(&mut self, to: &Arc<str>, due: &Due, body: &Bytes) {
         let (line, _) = line(self.orders, to);
-        if due.origin != Trigger::Event || !matches!(line, Line::Whole | Line::Place) {
+        if due.origin != Trigger::Event || line == Line::None {
+            return;
+        }
+        self.nothing_holds(to, due);
+        if line == Line::Together {
             return;
         }
         let mine = place(body);

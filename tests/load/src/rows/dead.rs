@@ -1,4 +1,5 @@
-//! A million rows that wait behind an endpoint that never answers, or behind a pause.
+//! A million rows that wait behind an endpoint that never answers, or behind a pause, in an
+//! order of a million values or in none.
 //!
 //! The daemon takes them all in (memory), is stopped and started again (time to ready), and serves
 //! a healthy webhook beside them (latency). A pause is ended in the end, and they are delivered.
@@ -27,6 +28,8 @@ const LEAST_MS: f64 = 1.5;
 enum Behind {
     Silence,
     Pause,
+    /// The same pause of a webhook with an order, in which each row has a value of its own.
+    PauseInOrder,
 }
 
 pub(crate) fn dead(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
@@ -35,6 +38,10 @@ pub(crate) fn dead(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
 
 pub(crate) fn paused(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
     waiting(bench, round, Behind::Pause)
+}
+
+pub(crate) fn values(bench: &mut Bench, round: &Round<'_>) -> Vec<Figure> {
+    waiting(bench, round, Behind::PauseInOrder)
 }
 
 fn waiting(bench: &mut Bench, round: &Round<'_>, behind: Behind) -> Vec<Figure> {
@@ -51,12 +58,17 @@ fn waiting(bench: &mut Bench, round: &Round<'_>, behind: Behind) -> Vec<Figure> 
 
     let answer = match behind {
         Behind::Silence => "silent",
-        Behind::Pause => "ok",
+        Behind::Pause | Behind::PauseInOrder => "ok",
     };
-    let dead = Webhook::new("dead", bench.url_on(1, answer), "hang");
+    let mut dead = Webhook::new("dead", bench.url_on(1, answer), "hang");
+    let mut places = 0;
+    if behind == Behind::PauseInOrder {
+        dead.order = Some("\"$.place\"".to_owned());
+        places = rows;
+    }
     config.webhooks.push(dead);
     config.write(&folder);
-    if behind == Behind::Pause {
+    if behind != Behind::Silence {
         // The log knows the webhook once it was configured.
         Daemon::start_ready(round.build, &folder).0.stop();
         let log = rusqlite::Connection::open(folder.join("log.db")).unwrap();
@@ -64,7 +76,7 @@ fn waiting(bench: &mut Bench, round: &Round<'_>, behind: Behind) -> Vec<Figure> 
             .unwrap();
     }
     let outbox = outbox::open(round.build, &folder, "NORMAL");
-    let filled = outbox::fill(&outbox, "hang", rows);
+    let filled = outbox::fill_places(&outbox, "hang", rows, places);
     drop(outbox);
     bench.note(format!("{rows} rows written in {filled:.1} s"));
     write_back();
@@ -81,7 +93,7 @@ fn waiting(bench: &mut Bench, round: &Round<'_>, behind: Behind) -> Vec<Figure> 
     bench.note(format!(
         "healthy beside {rows} waiting: {beside}; peak {peak_mib:.0} MiB"
     ));
-    let drained = (behind == Behind::Pause).then(|| drain(&daemon, &folder, rows));
+    let drained = (behind != Behind::Silence).then(|| drain(&daemon, &folder, rows));
     drop(daemon);
     // The databases of all rounds would be too much for some disks.
     std::fs::remove_dir_all(folder).unwrap();

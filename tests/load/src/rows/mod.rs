@@ -166,6 +166,12 @@ pub(crate) const ALL: &[Row] = &[
         dead::paused,
     ),
     row(
+        "values",
+        "the same in the order of 1,000,000 values",
+        Length::Long,
+        dead::values,
+    ),
+    row(
         "history",
         "30 days of events to three webhooks in the log, 5,000,000 attempts",
         Length::Middle,
