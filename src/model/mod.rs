@@ -9,6 +9,7 @@ mod alarm;
 pub(crate) mod attempt;
 pub(crate) mod batch;
 pub(crate) mod bytes;
+pub(crate) mod caller;
 pub(crate) mod clock;
 pub(crate) mod crash;
 mod decimal;

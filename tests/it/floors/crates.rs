@@ -23,6 +23,7 @@ pub(super) const HOMES: [(&str, &[&str]); 34] = [
             "api",
             "cli/demo",
             "cli/receiver",
+            "model/caller",
             "model/url",
         ],
     ),
