@@ -21,7 +21,8 @@ const SECRET: &str = "kept-close";
 const TOKEN: &str = "token-in-url";
 
 /// Where URLs are shown: the log and its files, `logs`, what is tried out, and errors about the line.
-const SHOWS_URLS: [&str; 7] = [
+const SHOWS_URLS: [&str; 8] = [
+    "the page /deliveries/",
     "log.db",
     "[\"logs\"",
     "[\"test\"",

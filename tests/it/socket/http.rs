@@ -57,7 +57,7 @@ impl Reply {
     }
 
     /// The value of a header that stands once, by its name in small letters.
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (this, value) = line.split_once(':')?;
             (this == name).then(|| value.trim())
