@@ -1,7 +1,8 @@
 //! Which answer a request gets, by its path and method.
 //!
 //! A path that is not there is 404, a method that it does not take is 405 with `Allow`. Over TCP
-//! there are the metrics alone: whoever can reach a port may be anybody.
+//! there are the metrics alone: whoever can reach a port may be anybody. Before any of it, a request is held to
+//! come from no foreign page (`model::caller`), so that no path can forget to ask.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,14 +15,15 @@ use super::Api;
 use super::activity::{Activity, Phase};
 use super::answer::{self, Answer, HttpError};
 use super::body::Whole;
+use crate::model::caller::{self, Foreign, Names};
 
 /// What a listener gives access to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// Everything: the socket, whose mode says who may.
     All,
-    /// `GET /metrics`.
-    Metrics,
+    /// `GET /metrics`, asked for by such names.
+    Metrics(Names),
 }
 
 /// Answers one request. The turn is ours until the answer is handed over.
@@ -32,7 +34,10 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     activity.enter(Phase::Body);
-    let answered = api.route(scope, request, &activity).await;
+    let answered = match from_here(scope, &request) {
+        Ok(()) => api.route(scope, request, &activity).await,
+        Err(denial) => Err(denial),
+    };
     let answer = match answered {
         Ok(answer) => answer,
         Err(denial) => *denial,
@@ -53,7 +58,7 @@ impl Api {
     ) -> Result<Answer, HttpError> {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.split('/').skip(1).collect();
-        if scope == Scope::Metrics && parts != ["metrics"] {
+        if matches!(scope, Scope::Metrics(_)) && parts != ["metrics"] {
             return Err(not_found());
         }
         match parts[..] {
@@ -127,6 +132,18 @@ impl Api {
         let whole = self.order_body(request, activity).await?;
         Ok((whole, self.order_permit()?))
     }
+}
+
+/// Holds that no foreign page asks.
+fn from_here(scope: Scope, request: &Request<Incoming>) -> Result<(), HttpError> {
+    let names = match scope {
+        Scope::All => Names::Loopback,
+        Scope::Metrics(names) => names,
+    };
+    caller::judge(request, names).map_err(|foreign| match foreign {
+        Foreign::Improper(words) => answer::denial(StatusCode::BAD_REQUEST, &words),
+        Foreign::Refused(words) => answer::denial(StatusCode::FORBIDDEN, &words),
+    })
 }
 
 fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), HttpError> {

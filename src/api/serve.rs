@@ -27,6 +27,7 @@ use super::counts::Counts;
 use super::limits::LAST_WORDS;
 use super::route::{self, Scope};
 use super::{Api, lines};
+use crate::model::caller::Names;
 
 /// Connections to the socket at a time: more than a host's programs have threads that write events,
 /// and some 40 MiB with their buffers. A process that may open few files has fewer permits.
@@ -78,7 +79,16 @@ pub(crate) async fn serve_metrics(
     listener: TcpListener,
     stop: watch::Receiver<bool>,
 ) {
-    serve(api, Scope::Metrics, METRICS_PERMITS, stop, listener).await;
+    // Other machines ask for a port of theirs by names that are not known here.
+    let on_loopback = listener
+        .local_addr()
+        .is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let names = if on_loopback {
+        Names::Loopback
+    } else {
+        Names::Any
+    };
+    serve(api, Scope::Metrics(names), METRICS_PERMITS, stop, listener).await;
 }
 
 /// Where connections come from.

@@ -14,7 +14,7 @@ use super::when::{self, When};
 use super::{Ended, Failure, known_webhook, load, note, open_log};
 use crate::model::clock::utc;
 use crate::model::{Clock, Pattern};
-use crate::query::Attempts;
+use crate::query::{self, Attempts};
 use crate::store::LogFilter;
 use show::Show;
 
@@ -37,6 +37,13 @@ pub(super) struct Arguments {
     /// Only attempts since then: 90s, 30m, 2h, 3d ago, or a time (ISO 8601, UTC without an offset)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<When>,
+    /// Only those for which all words hold: webhook:, event:, status:, outcome:, since:, id:
+    #[arg(
+        long,
+        value_name = "WORDS",
+        conflicts_with_all = ["webhook", "event", "failed", "since"]
+    )]
+    search: Option<String>,
     /// Goes on with new attempts as they are made, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
@@ -56,6 +63,7 @@ const EXAMPLES: &str = "Examples:
   webhooksd logs --failed --since 2h
   webhooksd logs --webhook search-index --follow
   webhooksd logs -n 1 -v --event 'story-*'
+  webhooksd logs --search 'webhook:erp status:5xx since:2h'
   webhooksd logs --json -n 1000 | jq -r 'select(.status == 500) | .delivery_id'";
 
 const SHAPE: &str = "The shape of --json, version 1 (a later version may add keys; times are UTC):
@@ -93,16 +101,11 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     let reader = open_log(&config)?;
-    if let Some(name) = &arguments.webhook {
+    let now_ms = Clock::system().now_ms();
+    let filter = wanted(arguments, now_ms)?;
+    if let Some(name) = &filter.webhook {
         known_webhook(&config, Some(&reader), name)?;
     }
-    let now_ms = Clock::system().now_ms();
-    let filter = LogFilter {
-        webhook: arguments.webhook.clone(),
-        event: arguments.event.as_deref().map(Pattern::new),
-        failed: arguments.failed,
-        since_ms: arguments.since.map(|since| since.ms(now_ms)),
-    };
     let mut show = Show::new(Screen::new(), arguments.json, arguments.verbose);
     let mut attempts = Attempts::new(reader, filter);
     let newest = attempts.newest(arguments.count)?;
@@ -120,6 +123,19 @@ pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
         return follow(&mut attempts, &mut show);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn wanted(arguments: &Arguments, now_ms: i64) -> Result<LogFilter, Failure> {
+    if let Some(words) = &arguments.search {
+        return query::search(words, now_ms).map_err(|why| Failure::text(why).code(2));
+    }
+    Ok(LogFilter {
+        webhook: arguments.webhook.clone(),
+        event: arguments.event.as_deref().map(Pattern::new),
+        failed: arguments.failed,
+        since_ms: arguments.since.map(|since| since.ms(now_ms)),
+        ..LogFilter::default()
+    })
 }
 
 /// Shows new attempts until Ctrl-C, or until nobody reads any more.

@@ -18,6 +18,7 @@ mod listen;
 mod logs;
 mod man;
 mod matching;
+mod page;
 mod pause;
 mod receiver;
 mod redeliver;
@@ -80,6 +81,7 @@ enum Command {
     Test(test::Arguments),
     Logs(logs::Arguments),
     Status(status::Arguments),
+    Page(page::Arguments),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Redeliver(redeliver::Arguments),
@@ -136,6 +138,7 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Test(arguments) => test::test(&path()?, arguments),
         Command::Logs(arguments) => logs::logs(&path()?, arguments),
         Command::Status(arguments) => status::status(&path()?, arguments),
+        Command::Page(arguments) => page::page(path, arguments),
         Command::Pause(arguments) => pause::pause(&path()?, arguments),
         Command::Resume(arguments) => pause::resume(&path()?, arguments),
         Command::Redeliver(arguments) => redeliver::redeliver(&path()?, arguments),

@@ -9,6 +9,8 @@ mod alarm;
 pub(crate) mod attempt;
 pub(crate) mod batch;
 pub(crate) mod bytes;
+pub(crate) mod caller;
+mod chain;
 pub(crate) mod clock;
 pub(crate) mod crash;
 mod decimal;
@@ -29,16 +31,19 @@ pub(crate) mod print;
 mod rate;
 mod rule;
 mod sent;
+pub(crate) mod shown;
 mod turn;
 pub(crate) mod url;
 mod vfs;
 pub(crate) mod webhook;
+pub(crate) mod when;
 mod window;
 
 pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
 pub(crate) use batch::{Batch, BatchRule, Fate, Posted};
+pub(crate) use chain::chain;
 pub use clock::Clock;
 pub(crate) use decimal::{Decimal, Number};
 pub(crate) use delivery::{Admission, Cursor, Deferred, Due, FanOut, Rejected, Trigger};

@@ -4,6 +4,7 @@
 //! `-shm` otherwise, and a reader without the right to make them could not open a stopped daemon's
 //! log (<https://sqlite.org/wal.html#read_only_databases>). What the file holds is not looked at here.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,6 +93,44 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
         .busy_timeout(READER_BUSY)
         .map_err(|source| Error::open(path, source))?;
     Ok(connection)
+}
+
+/// A connection that reads and makes no file beside the log, but where a `-wal` has no `-shm`, which nobody
+/// could read without one.
+pub(super) fn leaving_no_trace(path: &Path) -> Result<Connection, Error> {
+    is_plain(path)?;
+    let bytes = |suffix| {
+        std::fs::metadata(beside(path, suffix))
+            .map(|file| file.len())
+            .ok()
+    };
+    match (bytes("-wal"), bytes("-shm")) {
+        (Some(_), Some(_)) | (Some(1..), None) => reader(path),
+        _ => unchanging(path),
+    }
+}
+
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
+}
+
+fn unchanging(path: &Path) -> Result<Connection, Error> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
+    let bytes = path.as_os_str().as_bytes().iter();
+    let encoded = bytes.map(|b| {
+        if plain(*b) {
+            char::from(*b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
+    });
+    let uri = format!("file:{}?immutable=1", encoded.collect::<String>());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags).map_err(|source| Error::open(path, source))
 }
 
 /// Without `SQLITE_OPEN_CREATE`, and never more than one thread at a time on a connection.

@@ -4,10 +4,7 @@
 //! it is read as a file that nobody changes. Its rights are the caller's to look at.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
-
-use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
 
 use super::{Error, Reader, connect, create, schema};
 use crate::model::Cursor;
@@ -34,10 +31,8 @@ pub(crate) fn look(path: &Path) -> Result<Look, Error> {
             path: path.to_owned(),
         });
     }
-    let beside = |suffix: &str| {
-        let mut path = path.as_os_str().to_owned();
-        path.push(suffix);
-        fs::metadata(PathBuf::from(path))
+    let bytes = |suffix| {
+        fs::metadata(connect::beside(path, suffix))
             .map(|file| file.len())
             .ok()
     };
@@ -45,35 +40,17 @@ pub(crate) fn look(path: &Path) -> Result<Look, Error> {
         // A link that leads nowhere: no file is made through it.
         connect::reader(path)?;
     }
-    if beside("").is_none_or(|bytes| bytes == 0) {
+    if bytes("").is_none_or(|bytes| bytes == 0) {
         return Ok(Look::New);
     }
-    let connection = match (beside("-wal"), beside("-shm")) {
-        (Some(_), Some(_)) => connect::reader(path)?,
+    let connection = match (bytes("-wal"), bytes("-shm")) {
         (Some(1..), None) => return Ok(Look::Closed),
-        _ => unchanging(path)?,
+        _ => connect::leaving_no_trace(path)?,
     };
     if !schema::is_of_today(&connection, path)? {
         return Ok(Look::Closed);
     }
     Reader { connection }.known().map(Look::Log)
-}
-
-fn unchanging(path: &Path) -> Result<Connection, Error> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
-    let bytes = path.as_os_str().as_bytes().iter();
-    let encoded = bytes.map(|b| {
-        if plain(*b) {
-            char::from(*b).to_string()
-        } else {
-            format!("%{b:02X}")
-        }
-    });
-    let uri = format!("file:{}?immutable=1", encoded.collect::<String>());
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(uri, flags).map_err(|source| Error::open(path, source))
 }
 
 #[cfg(test)]

@@ -71,8 +71,8 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryTrace, EventTrace, HeldBy, HeldOf, Lately, LogFilter, LogRow, LogText, MadeFor,
-    Newest, Reader, WebhookHealth, WebhookRow,
+    Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, HourCounts, Lately, LogFilter,
+    LogRow, LogText, MadeFor, Newest, Outcome, Reader, StatusIs, WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;

@@ -8,8 +8,10 @@ mod event;
 mod health;
 mod log;
 mod made;
+mod one;
 mod pending;
 mod turn;
+mod wanted;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,15 +21,18 @@ use rusqlite::Connection;
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::Doing;
 use super::{Error, held, schema};
+use crate::model::when::parse_time_ms;
 
 #[cfg(test)]
 pub(crate) use event::RejectedTrace;
 pub(crate) use event::{DeliveryTrace, EventTrace, WebhookRow};
-pub(crate) use health::{Lately, WebhookHealth};
-pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
+pub(crate) use health::{HourCounts, Lately, WebhookHealth};
+pub(crate) use log::{LogRow, LogText, Newest};
 pub(crate) use made::MadeFor;
+pub(crate) use one::DeliveryRow;
 pub(crate) use pending::Count;
 pub(crate) use turn::{HeldBy, HeldOf};
+pub(crate) use wanted::{LogFilter, Outcome, StatusIs};
 
 /// Oldest attempts, those of the shape before first.
 const OLDEST: [&str; 2] = [
@@ -53,6 +58,26 @@ impl Reader {
         let connection = connect::reader(path)?;
         schema::check(&connection, path)?;
         Ok(Self { connection })
+    }
+
+    /// Opens a log that somebody has copied, also where its folder can't be written: without companions it is
+    /// read as a file that nobody changes.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub(crate) fn open_copy(path: &Path) -> Result<Self, Error> {
+        let connection = connect::leaving_no_trace(path)?;
+        schema::check(&connection, path)?;
+        Ok(Self { connection })
+    }
+
+    /// When the newest attempt was made, UNIX milliseconds; `None` in an empty log.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn newest_time(&self) -> Result<Option<i64>, Error> {
+        let newest = self.attempt(self.newest_id()?)?;
+        Ok(newest.and_then(|row| parse_time_ms(&row.time)))
     }
 
     /// Until when webhooks are not to be tried, UNIX milliseconds, by name; those that may be by now are not

@@ -48,6 +48,7 @@ mod outboxes;
 mod own;
 mod pace;
 mod packaging;
+mod page;
 mod pairs;
 mod pause;
 mod policy;

@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 
 use rustix::process::Signal;
 
+use crate::page::browser::{Browser, links};
 use crate::socket::client::{curl, post};
 use crate::support::{SOON, check, eventually, shim};
 use scene::{Pile, Scene};
@@ -89,6 +90,25 @@ fn broken(scene: &Scene, pile: &mut Pile) {
     scene.world.write("webhooks.toml", good);
 }
 
+/// Every address of the page that one gets to from its first, as far as they are of different kinds and many.
+fn pages(scene: &Scene, pile: &mut Pile) {
+    let browser = Browser::start(scene.world.folder(), &[]);
+    let mut ahead = vec!["/".to_owned(), "/log?q=webhook:no-such-webhook".to_owned()];
+    let mut seen = Vec::new();
+    while let Some(path) = ahead.pop() {
+        if seen.contains(&path) || seen.len() >= 60 {
+            continue;
+        }
+        let reply = browser.ask(&path, &[]);
+        let found = links(&reply.body, "/");
+        ahead.extend(found.into_iter().filter(|path| path != "/page.css"));
+        pile.add(&format!("the page {path}"), &(reply.head + &reply.body));
+        seen.push(path);
+    }
+    let deliveries = seen.iter().filter(|path| path.starts_with("/deliveries/"));
+    assert!(deliveries.count() > 3, "{seen:?}");
+}
+
 /// One life of the daemon, with everything that can be asked of it.
 fn live(scene: &Scene, pile: &mut Pile, arguments: &[&str], end: Signal) {
     let (world, names) = (&scene.world, &scene.names);
@@ -126,6 +146,7 @@ fn live(scene: &Scene, pile: &mut Pile, arguments: &[&str], end: Signal) {
         };
         pile.add(path, &(reply.head + &reply.body));
     }
+    pages(scene, pile);
     pile.add("the metrics over TCP", &scene.metrics());
     // Every file as it is while the daemon runs, its write-ahead logs among them.
     pile.add_folder(world);

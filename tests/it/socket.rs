@@ -6,6 +6,7 @@
 mod append;
 pub(crate) mod client;
 mod crowd;
+mod foreign;
 pub(crate) mod http;
 mod intake;
 mod listener;

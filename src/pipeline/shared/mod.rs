@@ -3,7 +3,6 @@
 //!
 //! Imports nothing of the other parts; they all import this.
 
-mod chain;
 pub(crate) mod counters;
 mod evidence;
 mod fan_out;
@@ -17,7 +16,7 @@ mod settings;
 mod signals;
 pub(crate) mod standing;
 
-pub(crate) use chain::chain;
+pub(crate) use crate::model::chain;
 pub(crate) use counters::Counters;
 pub(crate) use fan_out::Routes;
 pub(crate) use fingerprint::thin;

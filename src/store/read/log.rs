@@ -6,10 +6,11 @@
 //! Invariant: what is looked through is the head of each row; headers and bodies are only read of
 //! the rows that are shown.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use crate::model::{AttemptId, DeliveryId, EventId, Pattern};
+use super::wanted::{LogFilter, passes};
+use crate::model::{AttemptId, DeliveryId, EventId};
 use crate::store::error::Doing;
 use crate::store::{Error, next, schema};
 
@@ -23,19 +24,6 @@ const PASSED_OVER: usize = 16;
 /// clock steps put times out of order: so much before a time the search for it begins.
 const OUT_OF_ORDER_MS: i64 = 600_000;
 
-/// Which attempts are wanted; the default wants all.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LogFilter {
-    /// Only those of that webhook.
-    pub webhook: Option<String>,
-    /// Only those for events of such names.
-    pub event: Option<Pattern>,
-    /// Only those that were no success.
-    pub failed: bool,
-    /// Only those that began at that UNIX millisecond or later.
-    pub since_ms: Option<i64>,
-}
-
 /// What a search found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Newest {
@@ -44,6 +32,8 @@ pub(crate) struct Newest {
     /// Where the search stopped before the end of the log, because it had looked through enough:
     /// the time of the last attempt looked at, UNIX milliseconds.
     pub stopped_at_ms: Option<i64>,
+    /// That attempt.
+    pub stopped_at: Option<AttemptId>,
 }
 
 /// A row of the view `log`, without headers and bodies.
@@ -105,7 +95,7 @@ pub(crate) struct LogText {
     pub response_truncated: bool,
 }
 
-const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
+pub(super) const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
      status, error, duration_ms, url, name_ms, connect_ms, tls_ms, head_ms, body_ms, peer, class, \
      dialect, origin, note, batch FROM log";
 
@@ -133,6 +123,9 @@ impl Reader {
     /// # Errors
     /// The log can't be read.
     pub(crate) fn newest(&self, filter: &LogFilter, count: usize) -> Result<Newest, Error> {
+        if let Some(event_id) = filter.event_id {
+            return self.newest_of_event(event_id, filter, count);
+        }
         let find = || -> rusqlite::Result<Newest> {
             let mut newest = Newest::default();
             let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
@@ -147,7 +140,7 @@ impl Reader {
                 };
                 let found = search(&snapshot, shape, filter, missing, from_id)?;
                 newest.ids.extend(found.ids);
-                newest.stopped_at_ms = found.stopped_at_ms;
+                (newest.stopped_at_ms, newest.stopped_at) = (found.stopped_at_ms, found.stopped_at);
             }
             newest.ids.reverse();
             Ok(newest)
@@ -236,10 +229,10 @@ impl Reader {
 }
 
 /// How the attempts of one shape are looked through. The columns of each query: id, whether it is the
-/// webhook's, whether it was delivered, time, and by what `event` finds the event's name.
+/// webhook's, the outcome, time, by what `event` finds the event's name and id, and the status.
 struct Shape {
     table: &'static str,
-    /// `?1`: from that id on; the newest first.
+    /// `?1`: from that id on, `?3`: below that one; the newest first.
     all: &'static str,
     /// The same, and no more than can be the webhook's of the name `?2`.
     of_webhook: &'static str,
@@ -250,31 +243,35 @@ struct Shape {
 
 const NOW: Shape = Shape {
     table: "attempt",
-    all: "SELECT id, 1, outcome IN (1, 3), time, payload_id FROM attempt
-           WHERE id >= ?1 AND ?2 IS NULL ORDER BY id DESC",
+    all: "SELECT id, 1, CASE outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
+                 time, payload_id, status FROM attempt
+           WHERE id >= ?1 AND id < ?3 AND ?2 IS NULL ORDER BY id DESC",
     // From one block of ids that has some to the next.
     of_webhook:
-        "SELECT a.id, a.webhook_id = s.webhook_id, a.outcome IN (1, 3), a.time, a.payload_id
+        "SELECT a.id, a.webhook_id = s.webhook_id,
+                        CASE a.outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
+                        a.time, a.payload_id, a.status
                    FROM seen s CROSS JOIN attempt a
                   WHERE s.webhook_id = (SELECT id FROM webhook_name WHERE name = ?2)
-                    AND s.block >= ?1 / 1024
-                    AND a.id >= max(?1, s.block * 1024) AND a.id < (s.block + 1) * 1024
+                    AND s.block >= ?1 / 1024 AND s.block <= ?3 / 1024
+                    AND a.id >= max(?1, s.block * 1024) AND a.id < min(?3, (s.block + 1) * 1024)
                   ORDER BY s.block DESC, a.id DESC",
     after: "SELECT id, ?3 IS NULL OR webhook_id IS (SELECT id FROM webhook_name WHERE name = ?3),
-                   outcome IN (1, 3), time, payload_id
+                   CASE outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
+                   time, payload_id, status
               FROM attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
-    event: "SELECT event FROM payload WHERE id = ?1",
+    event: "SELECT event, event_id FROM payload WHERE id = ?1",
 };
 
 const EARLIER: Shape = Shape {
     table: "old_attempt",
-    all: "SELECT id, 1, outcome = 'delivered', time, delivery_id FROM old_attempt
-           WHERE id >= ?1 AND ?2 IS NULL ORDER BY id DESC",
-    of_webhook: "SELECT id, 1, outcome = 'delivered', time, delivery_id FROM old_attempt
-                  WHERE id >= ?1 AND webhook = ?2 ORDER BY id DESC",
-    after: "SELECT id, ?3 IS NULL OR webhook = ?3, outcome = 'delivered', time, delivery_id
+    all: "SELECT id, 1, outcome, time, delivery_id, status FROM old_attempt
+           WHERE id >= ?1 AND id < ?3 AND ?2 IS NULL ORDER BY id DESC",
+    of_webhook: "SELECT id, 1, outcome, time, delivery_id, status FROM old_attempt
+                  WHERE id >= ?1 AND id < ?3 AND webhook = ?2 ORDER BY id DESC",
+    after: "SELECT id, ?3 IS NULL OR webhook = ?3, outcome, time, delivery_id, status
               FROM old_attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
-    event: "SELECT event FROM old_delivery WHERE id = ?1",
+    event: "SELECT event, event_id FROM old_delivery WHERE id = ?1",
 };
 
 /// The shapes that there are attempts of, the one with the older ids first.
@@ -300,7 +297,13 @@ fn search(
         Some(_) => shape.of_webhook,
     })?;
     let mut events = connection.prepare_cached(shape.event)?;
-    let mut rows = statement.query(params![from_id, filter.webhook])?;
+    let before = filter.before.unwrap_or(AttemptId::new(i64::MAX));
+    let bound = match (filter.looked_through, filter.since_ms) {
+        (Some(bound), _) => bound,
+        (None, None) => LOOKED_THROUGH,
+        (None, Some(_)) => usize::MAX,
+    };
+    let mut rows = statement.query(params![from_id, filter.webhook, before])?;
     let (mut looked_through, mut others) = (0, 0);
     while let Some(row) = rows.next()? {
         if row.get(1)? {
@@ -314,35 +317,12 @@ fn search(
         } else {
             others += 1;
         }
-        if filter.since_ms.is_none() && looked_through + others / PASSED_OVER >= LOOKED_THROUGH {
-            newest.stopped_at_ms = Some(row.get(3)?);
+        if looked_through + others / PASSED_OVER >= bound {
+            (newest.stopped_at_ms, newest.stopped_at) = (Some(row.get(3)?), Some(row.get(0)?));
             break;
         }
     }
     Ok(newest)
-}
-
-/// Whether the filter lets a row of a [`Shape`]'s queries through; the webhook was looked at before.
-fn passes(
-    events: &mut CachedStatement<'_>,
-    filter: &LogFilter,
-    row: &Row<'_>,
-) -> rusqlite::Result<bool> {
-    if filter.failed && row.get(2)? {
-        return Ok(false);
-    }
-    if let Some(since_ms) = filter.since_ms
-        && row.get::<_, i64>(3)? < since_ms
-    {
-        return Ok(false);
-    }
-    let Some(pattern) = &filter.event else {
-        return Ok(true);
-    };
-    let matches = events.query_row([row.get::<_, i64>(4)?], |row| {
-        Ok(pattern.matches(row.get_ref(0)?.as_str()?))
-    });
-    Ok(matches.optional()?.unwrap_or(false))
 }
 
 /// The first id of a table, in their order, whose attempt is of that time or later; one above the last
@@ -372,7 +352,7 @@ fn first_id(connection: &Connection, table: &str, time_ms: i64) -> rusqlite::Res
     Ok(AttemptId::new(low))
 }
 
-fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
+pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
     Ok(LogRow {
         id: row.get(0)?,
         time: row.get(1)?,

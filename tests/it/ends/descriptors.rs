@@ -123,7 +123,7 @@ fn a_sudden_end_of_descriptors_costs_no_try_and_is_over_when_it_is() {
     world.wait_number(done, 42, SOON);
     assert_eq!(world.number("SELECT count(*) FROM log"), 42);
     waiting.set_read_timeout(Some(SOON)).unwrap();
-    let ask = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+    let ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     waiting.write_all(ask).unwrap();
     let mut status = [0; 12];
     waiting.read_exact(&mut status).unwrap();

@@ -92,6 +92,8 @@ fn imports_that_point_up_or_sideways() {
         ("src/pipeline/mod.rs", "type X = Vec<crate::api::X>;"),
         ("src/api/mod.rs", "use crate::daemon::X;"),
         ("src/daemon.rs", "use crate::cli;"),
+        ("src/page/look.rs", "use crate::pipeline::chain;"),
+        ("src/page/mod.rs", "use crate::api::Api;"),
         (
             "src/outbox/mod.rs",
             "macro_rules! m { () => { $crate::store::x() } }",
@@ -112,6 +114,7 @@ fn imports_that_are_right() {
             "use crate::{daemon, api, pipeline, model}; use super::X;",
         ),
         ("src/daemon.rs", "use crate::api::serve;"),
+        ("src/page/look.rs", "use crate::{query, store};"),
         (
             "src/store/a.rs",
             "use crate::store::b; use super::outbox; use self::cli::X;",

@@ -28,7 +28,7 @@ fn said(world: &World, bytes: &[u8]) -> String {
 }
 
 fn post(headers: &str, body: &str) -> String {
-    format!("POST /events HTTP/1.1\r\nHost: l\r\n{headers}\r\n{body}")
+    format!("POST /events HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}")
 }
 
 fn rows(world: &World) -> i64 {
@@ -127,7 +127,7 @@ fn methods_and_paths() -> Vec<Case> {
         ),
         ("GET /replays/%00", &["400", "404"]),
     ];
-    let head = |line| format!("{line} HTTP/1.1\r\nHost: l\r\nContent-Length: 0\r\n\r\n");
+    let head = |line| format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     lines.map(|(line, expected)| (head(line), expected)).into()
 }
 
@@ -179,7 +179,7 @@ fn what_is_neither_http_nor_lines_is_told_what_is_taken() {
 fn both_lengths_are_one_request_and_end_the_connection_or_are_refused() {
     let (world, daemon) = started("http://127.0.0.1:9/");
     let smuggled = format!(
-        "POST /events HTTP/1.1\r\nHost: l\r\nContent-Length: {}\r\n\r\n{EVENT}",
+        "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{EVENT}",
         EVENT.len()
     );
     let body = format!("0\r\n\r\n{smuggled}");
@@ -205,7 +205,7 @@ fn pipelined_requests_are_answered_in_order() {
     let length = format!("Content-Length: {}\r\n", EVENT.len());
     let one = post(&length, EVENT);
     let bad = post("Content-Length: 1\r\n", "7");
-    let health = "GET /health HTTP/1.1\r\nHost: l\r\n\r\n";
+    let health = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let all = [&one, &bad, health, &one, "nonsense\r\n\r\n", &one].concat();
     let answer = said(&world, all.as_bytes());
     assert_eq!(
@@ -282,7 +282,7 @@ fn deep_and_many_are_refused_in_bounded_memory() {
 fn clients_that_read_no_answers_cost_nobody_anything() {
     let (world, daemon) = started("http://127.0.0.1:9/");
     let asks = [
-        "GET /metrics HTTP/1.1\r\nHost: l\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "{\"event\":\"a\"}\n",
     ];
     let floods: Vec<_> = (0..8)

@@ -6,7 +6,31 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 38] = [
+const LIMITS: [(&str, &str, &str, &str); 42] = [
+    (
+        "attempts on a page of the log",
+        "50",
+        "page/look",
+        "ROWS: usize = 50;",
+    ),
+    (
+        "attempts on a page of the log",
+        "10,000",
+        "page/look",
+        "LOOKED_THROUGH: usize = 10_000;",
+    ),
+    (
+        "a delivery on the page",
+        "64 KiB",
+        "page/view/exchange",
+        "SHOWN_BYTES: usize = 64 << 10;",
+    ),
+    (
+        "webhooks on the page",
+        "500",
+        "page/look",
+        "WEBHOOKS: usize = 500;",
+    ),
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",

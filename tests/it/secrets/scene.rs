@@ -21,7 +21,8 @@ const SECRET: &str = "kept-close";
 const TOKEN: &str = "token-in-url";
 
 /// Where URLs are shown: the log and its files, `logs`, what is tried out, and errors about the line.
-const SHOWS_URLS: [&str; 7] = [
+const SHOWS_URLS: [&str; 8] = [
+    "the page /deliveries/",
     "log.db",
     "[\"logs\"",
     "[\"test\"",
@@ -128,7 +129,7 @@ impl Scene {
     /// The page of metrics, over TCP.
     pub(super) fn metrics(&self) -> String {
         let mut stream = TcpStream::connect(self.metrics).unwrap();
-        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request).unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();

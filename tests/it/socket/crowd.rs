@@ -64,7 +64,7 @@ fn a_client_of_a_byte_a_second_is_let_go_and_costs_nobody_anything() {
     let (world, daemon) = started("http://127.0.0.1:9/");
     let starts = [
         b"POST /events HTTP/1.1\r\nX-Slow: ".to_vec(),
-        b"POST /events HTTP/1.1\r\nHost: l\r\nContent-Length: 1000\r\n\r\n".to_vec(),
+        b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n".to_vec(),
         b"{\"event\":\"".to_vec(),
     ];
     let slow: Vec<_> = starts
@@ -96,7 +96,8 @@ fn a_client_of_a_byte_a_second_is_let_go_and_costs_nobody_anything() {
 fn nonsense_by_the_megabyte_costs_a_client_at_work_nothing() {
     const LENGTH: usize = 64 << 20;
     let (world, daemon) = started("http://127.0.0.1:9/");
-    let head = format!("POST /events HTTP/1.1\r\nHost: l\r\nContent-Length: {LENGTH}\r\n\r\n");
+    let head =
+        format!("POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {LENGTH}\r\n\r\n");
     // Raw bytes; one endless line; a body of nonsense; a body of brackets; an endless head.
     let starts = ["\u{1}", "{", &head, &head, "GET / HTTP/1.1\r\nX: "];
     let fills = [0x9b, b'x', 0xff, b'[', b'y'];
@@ -135,7 +136,7 @@ fn nonsense_by_the_megabyte_costs_a_client_at_work_nothing() {
 fn orders_that_take_long_leave_room_for_events() {
     let receiver = Receiver::start(|_| Answer::Silence);
     let (world, daemon) = started(&receiver.url("/"));
-    let order = b"POST /webhooks/w/test HTTP/1.1\r\nHost: l\r\nContent-Length: 0\r\n\r\n";
+    let order = b"POST /webhooks/w/test HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     let mut clients: Vec<_> = (0..600).map(|_| stream(&world)).collect();
     for client in &mut clients {
         drop(client.write_all(order));

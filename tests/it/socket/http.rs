@@ -24,7 +24,7 @@ pub(crate) struct Reply {
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
-    /// Whole lines, beyond `Host`, `Accept`, and the length of a body.
+    /// Whole lines, beyond `Accept` and the length of a body, and `Host` where it is none of them.
     pub(crate) headers: Vec<&'a str>,
     pub(crate) body: Option<Vec<u8>>,
 }
@@ -57,7 +57,7 @@ impl Reply {
     }
 
     /// The value of a header that stands once, by its name in small letters.
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (this, value) = line.split_once(':')?;
             (this == name).then(|| value.trim())
@@ -84,11 +84,11 @@ impl Request<'_> {
     }
 
     fn head(&self) -> String {
-        let mut lines = vec![
-            format!("{} {} HTTP/1.1", self.method, self.path),
-            "Host: localhost".to_owned(),
-            "Accept: */*".to_owned(),
-        ];
+        let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.path)];
+        if !self.gives("Host") {
+            lines.push("Host: localhost".to_owned());
+        }
+        lines.push("Accept: */*".to_owned());
         if let Some(body) = &self.body {
             if !self.gives("Content-Type") {
                 lines.push("Content-Type: application/x-www-form-urlencoded".to_owned());

@@ -1,0 +1,112 @@
+//! `webhooksd page`: the log in a browser, for whoever may read it, with the daemon running or not.
+//!
+//! The port is one of loopback, which every user of the machine can reach: so the address has a token that is made
+//! anew for each run.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::client::Client;
+use super::{Ended, Failure, load, note, open_log, say};
+use crate::config::Config;
+use crate::model::Clock;
+use crate::page::{CHANCE_BYTES, Door, Page, Source, serve};
+use crate::query::Status;
+use crate::store::Reader;
+
+/// Shows the log in a browser, until Ctrl-C
+///
+/// Prints an address on loopback with a token that is good for this run: webhooks, attempts by a
+/// search, and each delivery with its requests and answers. It needs no daemon and changes nothing.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  webhooksd page
+  webhooksd page --port 0            any port that is free
+  webhooksd page --log backup.db     a copy of a log, without a configuration
+  ssh -L 8480:localhost:8480 host    then `webhooksd page` there: the address it prints works here")]
+pub(super) struct Arguments {
+    /// The port of loopback; 0 is any that is free
+    #[arg(long, value_name = "N", default_value_t = 8480)]
+    port: u16,
+    /// This log, or copy of one, instead of the configuration's
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+pub(super) fn page(
+    path: impl FnOnce() -> Result<PathBuf, Failure>,
+    arguments: &Arguments,
+) -> Ended {
+    let source = match &arguments.log {
+        Some(log) => {
+            if matches!(log.try_exists(), Ok(false)) {
+                return Err(Failure::text(format!("there is no log at {log:?}")));
+            }
+            // What is wrong with it is said now, and not in the browser.
+            Reader::open_copy(log)?;
+            Source::Copy(log.clone())
+        }
+        None => {
+            let config = load(&path()?)?;
+            open_log(&config)?;
+            let asked = config.clone();
+            Source::Own {
+                config: Box::new(config),
+                ask: Box::new(move || ask(&asked)),
+            }
+        }
+    };
+    let door = Door::new(&chance().map_err(|error| Failure::new(&error))?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOOKS)
+        .build();
+    let runtime = runtime.map_err(|error| Failure::new(&error))?;
+    runtime.block_on(shown(source, door, arguments.port))
+}
+
+/// Looks into the log at a time; more wait for their turn.
+const LOOKS: usize = 4;
+
+async fn shown(source: Source, door: Door, port: u16) -> Ended {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    let listener = listener.map_err(|error| {
+        let text = format!("listen on 127.0.0.1:{port}: {error}");
+        Failure::text(text).hint(Some("--port 0 takes any port that is free"))
+    })?;
+    let address = listener.local_addr()?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    say(format_args!("http://{address}/?token={}", door.token()))?;
+    note("open this address in a browser; it is good until Ctrl-C");
+    let page = Arc::new(Page {
+        door,
+        source,
+        clock: Clock::system(),
+    });
+    tokio::select! {
+        () = serve(page, listener) => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(config: &Config) -> Result<Status, String> {
+    let asked = Client::hurried(config).map_err(Failure::from);
+    let answered = asked.and_then(|client| client.get("/status")?.json::<Status>());
+    answered.map_err(|failure| failure.text)
+}
+
+/// Chance from the kernel.
+fn chance() -> std::io::Result<[u8; CHANCE_BYTES]> {
+    let mut bytes = [0; CHANCE_BYTES];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,110 @@
+//! Who is let in: whoever has the address that was printed, and then this browser by a cookie.
+//!
+//! The token leaves the address at once, so that no history or screenshot has it for long. It is answered by
+//! a 200 with the cookie and a page that goes on: a cookie that comes with a redirect is lost where the link
+//! was clicked on another host's page, for SameSite=Strict looks at the whole chain. The cookie's name has
+//! something of the run, since browsers send a cookie to every port of a host. It has no `Secure`: over
+//! http on loopback not every browser would keep it.
+
+use hyper::HeaderMap;
+use hyper::header::COOKIE;
+
+/// Bytes of chance that a door is made from: the cookie's name, its value and the token.
+pub(crate) const CHANCE_BYTES: usize = 4 + 16 + 16;
+
+/// What has to be shown to be let in; good for one run.
+pub(crate) struct Door {
+    name: String,
+    session: String,
+    token: String,
+}
+
+impl Door {
+    /// A door made from chance.
+    #[must_use]
+    pub(crate) fn new(chance: &[u8; CHANCE_BYTES]) -> Self {
+        let hex = |bytes: &[u8]| {
+            let mut text = String::with_capacity(2 * bytes.len());
+            for byte in bytes {
+                text.push_str(&format!("{byte:02x}"));
+            }
+            text
+        };
+        let (name, rest) = chance.split_at(4);
+        let (session, token) = rest.split_at(16);
+        Self {
+            name: format!("webhooksd-{}", hex(name)),
+            session: hex(session),
+            token: hex(token),
+        }
+    }
+
+    /// The token, for the address that is printed.
+    #[must_use]
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Whether that is the token.
+    pub(super) fn opens(&self, token: &str) -> bool {
+        is_same(token, &self.token)
+    }
+
+    /// Whether a request has this run's cookie.
+    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        let lines = headers.get_all(COOKIE).iter();
+        let lines = lines.filter_map(|line| line.to_str().ok());
+        let mut cookies = lines.flat_map(|line| line.split(';'));
+        cookies.any(|cookie| {
+            cookie
+                .trim()
+                .split_once('=')
+                .is_some_and(|(name, value)| name == self.name && is_same(value, &self.session))
+        })
+    }
+
+    /// The value of `Set-Cookie`.
+    pub(super) fn cookie(&self) -> String {
+        let Self { name, session, .. } = self;
+        format!("{name}={session}; HttpOnly; SameSite=Strict; Path=/")
+    }
+}
+
+/// Whether two texts are the same, in a time that does not tell where they differ.
+fn is_same(said: &str, own: &str) -> bool {
+    let differences = said.bytes().zip(own.bytes());
+    said.len() == own.len() && differences.fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_runs_cookie_and_token_open() {
+        let door = Door::new(&[1; CHANCE_BYTES]);
+        let other = Door::new(&[2; CHANCE_BYTES]);
+        assert!(door.opens(door.token()) && !door.opens(other.token()) && !door.opens(""));
+        let (pair, attributes) = door.cookie().split_once(';').map_or_else(
+            || panic!("no attributes"),
+            |(pair, rest)| (pair.to_owned(), rest.to_owned()),
+        );
+        assert!(!pair.contains(door.token()), "the token is in no cookie");
+        assert_eq!(attributes, " HttpOnly; SameSite=Strict; Path=/");
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, value.parse().unwrap());
+            headers
+        };
+        assert!(door.admits(&with(&format!("a=b; {pair}"))));
+        for wrong in [
+            "",
+            "a",
+            &pair.replace('=', "=0"),
+            &pair.to_uppercase(),
+            &other.cookie(),
+        ] {
+            assert!(!door.admits(&with(wrong)), "{wrong}");
+        }
+    }
+}

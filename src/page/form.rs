@@ -1,0 +1,68 @@
+//! What an address says behind its `?`, and how an address says it.
+
+/// The value of a field in a query, decoded; U+FFFD for what is no text.
+pub(super) fn field(query: &str, wanted: &str) -> Option<String> {
+    let mut fields = query.split('&');
+    fields.find_map(|field| {
+        let (name, value) = field.split_once('=')?;
+        (name == wanted).then(|| decoded(value))
+    })
+}
+
+fn decoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut ahead = rest.clone();
+                let pair = ahead.next().zip(ahead.next());
+                match pair.and_then(|(high, low)| Some(digit(high)? << 4 | digit(low)?)) {
+                    Some(decoded) => {
+                        rest = ahead;
+                        decoded
+                    }
+                    None => b'%',
+                }
+            }
+            other => other,
+        });
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn digit(hex: u8) -> Option<u8> {
+    let digit = char::from(hex).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
+/// A value as it stands in an address.
+pub(super) fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~:*".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_decoded_as_it_was_encoded() {
+        for text in ["", "webhook:erp status:5xx", "a+b&c=d%#\"<é\u{202e}\n"] {
+            let query = format!("x=1&q={}&q=other", encoded(text));
+            assert_eq!(field(&query, "q").as_deref(), Some(text));
+        }
+        assert_eq!(field("q=a+b%", "q").as_deref(), Some("a b%"));
+        assert_eq!(field("q=%zz%4", "q").as_deref(), Some("%zz%4"));
+        assert_eq!(field("q=%ff", "q").as_deref(), Some("\u{fffd}"));
+        assert_eq!(field("query=a", "q"), None);
+    }
+}

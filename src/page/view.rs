@@ -1,0 +1,130 @@
+//! HTML of what was read. Each file is one view; here is what they share.
+//!
+//! A template escapes what it is given. What others wrote is told by `others` besides, which shows controls and what
+//! turns text around. No style stands in an element: the browser is told to take none.
+
+mod delivery;
+mod event;
+mod exchange;
+mod log;
+mod overview;
+
+use maud::{DOCTYPE, Markup, html};
+
+pub(super) use delivery::delivery;
+pub(super) use event::event;
+pub(super) use log::log;
+pub(super) use overview::overview;
+
+use crate::model::clock::utc;
+use crate::model::shown;
+
+/// Which page one is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Here {
+    Overview,
+    Log,
+    Elsewhere,
+}
+
+/// A page with its frame.
+fn framed(title: &str, here: Here, content: &Markup) -> Markup {
+    let link = |to: &str, name: &str, is_here: bool| {
+        html! { a href=(to) aria-current=[is_here.then_some("page")] { (name) } }
+    };
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " – webhooksd" }
+                link rel="stylesheet" href="/page.css";
+                link rel="icon" href="data:,";
+            }
+            body {
+                a class="skip" href="#content" { "To the content" }
+                header {
+                    strong { "webhooksd" }
+                    nav aria-label="Pages" {
+                        (link("/", "Overview", here == Here::Overview))
+                        (link("/log", "Log", here == Here::Log))
+                    }
+                }
+                main id="content" { h1 { (title) } (content) }
+                footer { "Times are UTC. webhooksd " (env!("CARGO_PKG_VERSION")) }
+            }
+        }
+    }
+}
+
+/// A page with one sentence.
+pub(super) fn sentence(status: u16, words: &str) -> Markup {
+    let title = match status {
+        404 => "Not found",
+        503 => "The log can't be read",
+        500 => "A fault",
+        _ => "Not answered",
+    };
+    let words = others(words);
+    framed(
+        title,
+        Here::Elsewhere,
+        &html! { p class="note bad" role="alert" { (words) } },
+    )
+}
+
+/// The page that a browser sees once, when it has been let in.
+pub(super) fn welcome() -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="refresh" content="0; url=/";
+                title { "webhooksd" }
+                link rel="stylesheet" href="/page.css";
+                link rel="icon" href="data:,";
+            }
+            body { main { p { a href="/" { "Go on to the page" } } } }
+        }
+    }
+}
+
+/// Text that others wrote, on one line.
+fn others(text: &str) -> String {
+    shown::line(text)
+}
+
+/// A point in time; nothing where there is none.
+fn at(ms: Option<i64>) -> Markup {
+    html! {
+        @match ms {
+            Some(ms) => { time datetime=(utc(ms)) { (plain_time(&utc(ms))) } }
+            None => { span class="quiet" { "–" } }
+        }
+    }
+}
+
+/// `2026-03-01 12:00:00.000` of ISO 8601.
+fn plain_time(iso: &str) -> String {
+    iso.replace('T', " ").replace('Z', "")
+}
+
+/// The class of a word for how something ended.
+fn class_of(outcome: &str) -> &'static str {
+    match outcome {
+        "delivered" => "good",
+        "retry" | "pending" => "warn",
+        _ => "bad",
+    }
+}
+
+/// Milliseconds for people: `0.4 ms`, `12 ms`, `3001 ms`.
+fn took(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else {
+        format!("{ms:.0} ms")
+    }
+}

@@ -1,0 +1,118 @@
+//! One delivery: its state, and each attempt with its timing and with what was said.
+
+use maud::{Markup, html};
+
+use super::super::look::Delivery;
+use super::exchange::{exchange, request_body};
+use super::log::result;
+use super::{Here, at, class_of, framed, others, plain_time, took};
+use crate::store::{LogRow, LogText};
+
+/// The parts of an attempt, in their order.
+const PHASES: [&str; 5] = ["name", "TCP", "TLS", "answer", "body"];
+
+/// The bar of an attempt's parts, in pixels.
+const BAR: (f64, u32) = (600.0, 14);
+
+pub(in crate::page) fn delivery(seen: &Delivery) -> Markup {
+    let newest = seen.attempts.first();
+    let said = newest.and_then(|(row, text)| Some((row, text.as_ref()?)));
+    let content = html! {
+        (facts(seen, newest.map(|(row, _)| row)))
+        @if let Some((row, text)) = said { (request_body(row, text)) }
+        h2 { "Attempts" }
+        @if seen.attempts.is_empty() { p { "None was made yet, or their days are over." } }
+        @for (row, text) in &seen.attempts { (attempt(row, text.as_ref())) }
+    };
+    framed(&format!("Delivery {}", seen.id), Here::Elsewhere, &content)
+}
+
+fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
+    let row = seen.row.as_ref();
+    let webhook = row
+        .map(|row| &row.webhook)
+        .or(newest.map(|row| &row.webhook));
+    let event = row
+        .and_then(|row| row.event.as_ref())
+        .or(newest.and_then(|row| row.event.as_ref()));
+    let event_id = row
+        .and_then(|row| row.event_id)
+        .or(newest.and_then(|row| row.event_id));
+    html! {
+        dl {
+            @if let Some(webhook) = webhook { dt { "Webhook" } dd { (others(webhook)) } }
+            @if let Some(event) = event {
+                dt { "Event" }
+                dd { (others(event)) @if let Some(id) = event_id { " " a href={ "/events/" (id) } { (id) } } }
+            }
+            @if let Some(row) = row {
+                dt { "State" } dd class=(class_of(&row.state)) { (row.state) }
+                dt { "Made for" } dd { (others(&row.origin)) }
+                @if let Some(dialect) = &row.dialect { dt { "Dialect" } dd { (others(dialect)) } }
+                dt { "Attempts" } dd { (row.attempts) }
+                @if row.due_at_ms.is_some() { dt { "Next one due" } dd { (at(row.due_at_ms)) } }
+                @if row.finished_at_ms.is_some() { dt { "Ended" } dd { (at(row.finished_at_ms)) } }
+            }
+        }
+    }
+}
+
+fn attempt(row: &LogRow, text: Option<&LogText>) -> Markup {
+    html! {
+        article {
+            h3 { "Attempt " (row.attempt) ", " time datetime=(row.time) { (plain_time(&row.time)) } ": "
+                span class=(class_of(&row.outcome)) { (result(row)) } }
+            p { "POST " code { (others(&row.url)) } @if let Some(peer) = &row.peer { " at " (others(peer)) }
+                @if let Some(class) = &row.class { ", trouble with: " (others(class)) }
+                @if let Some(batch) = &row.batch { ", a part of " (others(batch)) } }
+            @if let Some(note) = &row.note { p class="note" { (others(note)) } }
+            (timing(row))
+            @match text {
+                Some(text) => (exchange(row, text)),
+                None => p class="quiet" { "What was said: " code { "webhooksd logs -v --search id:…" } },
+            }
+        }
+    }
+}
+
+fn timing(row: &LogRow) -> Markup {
+    let (wide, high) = BAR;
+    let known: f64 = row.phases_ms.iter().flatten().sum();
+    let whole = row.duration_ms.max(known).max(0.001);
+    let mut from = 0.0;
+    let parts: Vec<(usize, f64, f64, f64)> = row
+        .phases_ms
+        .iter()
+        .enumerate()
+        .filter_map(|(place, ms)| {
+            let ms = (*ms)?;
+            let part = (place, from, ms / whole * wide, ms);
+            from += part.2;
+            Some(part)
+        })
+        .collect();
+    let told: Vec<String> = parts
+        .iter()
+        .map(|(place, _, _, ms)| format!("{} {}", PHASES[*place], took(*ms)))
+        .collect();
+    let label = format!("{} in all: {}", took(row.duration_ms), told.join(", "));
+    html! {
+        @if parts.is_empty() {
+            p { "It took " (took(row.duration_ms)) "." }
+        } @else {
+            svg role="img" aria-label=(label) viewBox={ "0 0 " (wide) " " (high) } width=(wide) height=(high) {
+                rect class="ground" x="0" y="0" width=(wide) height=(high) {}
+                @for (place, from, width, _) in &parts {
+                    rect class={ "p" (place) } x={ (format!("{from:.1}")) } y="0" width={ (format!("{width:.1}")) } height=(high) {}
+                }
+            }
+            ul class="key" {
+                li { strong { (took(row.duration_ms)) } }
+                @for (place, _, _, ms) in &parts {
+                    li { svg width="10" height="10" aria-hidden="true" { rect class={ "p" (place) } width="10" height="10" {} }
+                        (PHASES[*place]) " " (took(*ms)) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The first page: the daemon, the log's size, and a row for each webhook.
+
+use maud::{Markup, html};
+
+use super::super::form;
+use super::super::look::Overview;
+use super::{Here, at, framed, others, plain_time};
+use crate::model::clock::utc;
+use crate::query::{NEW, Status};
+use crate::store::{HourCounts, WebhookHealth};
+
+/// A bar for an hour is so wide and at most so high, in pixels.
+const BAR: (usize, usize) = (4, 24);
+
+pub(in crate::page) fn overview(seen: &Overview) -> Markup {
+    let content = html! {
+        @match &seen.daemon {
+            Some(answered) => (daemon(answered.as_deref())),
+            None => p class="note" {
+                "This is a copy, as it was at its newest attempt, " (plain_time(&utc(seen.now_ms))) "."
+            },
+        }
+        (log_size(seen))
+        h2 { "Webhooks" }
+        @if seen.webhooks.is_empty() {
+            p { "There are no webhooks yet." }
+        } @else {
+            table {
+                thead { tr {
+                    th scope="col" { "Webhook" } th scope="col" { "State" }
+                    th scope="col" class="num" { "Pending" }
+                    th scope="col" { "Last success" } th scope="col" { "Last failure" }
+                    th scope="col" class="num" { "Last hour" } th scope="col" class="num" { "p50, p99 of a day" }
+                    th scope="col" { "Last 24 hours" }
+                } }
+                tbody { @for webhook in &seen.webhooks { (row(webhook)) } }
+            }
+        }
+        @if seen.more > 0 {
+            p class="quiet" { "and " (seen.more) " more; " code { "webhooksd status" } " shows all" }
+        }
+    };
+    framed("Overview", Here::Overview, &content)
+}
+
+fn daemon(answered: Result<&Status, &String>) -> Markup {
+    let list = |class: &str, words: &[String]| {
+        html! {
+            @if !words.is_empty() {
+                div class={ "note " (class) } { ul { @for word in words { li { (others(word)) } } } }
+            }
+        }
+    };
+    match answered {
+        Err(why) => html! {
+            p class="note warn" { "The daemon does not answer: " (others(why)) ". This is what the log has." }
+        },
+        Ok(status) => html! {
+            p {
+                @if status.health.healthy { strong class="good" { "The daemon is well." } }
+                @else { strong class="bad" { "The daemon is not well." } }
+                " Version " (others(&status.daemon.version)) ", process " (status.daemon.pid)
+                ", since " (plain_time(&others(&status.daemon.started_at)))
+                "; " (status.in_flight) " in flight"
+                @if let Some(lag) = status.outbox.lag { ", " (lag) " events behind the outbox" }
+                "."
+            }
+            (list("bad", &status.health.complaints))
+            (list("warn", &status.health.warnings))
+            @if status.daemon.last_reload_failed {
+                p class="note warn" { "The last reload was refused: " code { "webhooksd check" } " says why." }
+            }
+        },
+    }
+}
+
+fn log_size(seen: &Overview) -> Markup {
+    let (log, wal) = seen.bytes;
+    html! {
+        p class="quiet" {
+            "Log " code { (others(&seen.log)) } ": " (size(log)) ", and " (size(wal)) " of its WAL"
+            @if let Some(oldest) = seen.oldest_ms { "; it goes back to " (at(Some(oldest))) }
+            "."
+        }
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+fn row(webhook: &WebhookHealth) -> Markup {
+    let (state, class) = state(webhook);
+    let hour = &webhook.hour;
+    let day = &webhook.day;
+    html! {
+        tr {
+            th scope="row" data-label="Webhook" {
+                a href={ "/log?q=" (form::encoded(&format!("webhook:{}", webhook.name))) } { (others(&webhook.name)) }
+            }
+            td data-label="State" class=(class) { (state) }
+            td data-label="Pending" class="num" {
+                (webhook.pending.count) @if webhook.pending.more { "+" }
+            }
+            td data-label="Last success" class="time" { (at(webhook.last_success_ms)) }
+            td data-label="Last failure" {
+                (at(webhook.last_failure_ms))
+                @if let Some(error) = &webhook.last_error { br; span class="quiet" { (others(error)) } }
+            }
+            td data-label="Last hour" class="num" {
+                @if hour.attempts == 0 { span class="quiet" { "–" } }
+                @else {
+                    (rate(hour.attempts, hour.failures)) br;
+                    span class="quiet" { (hour.attempts - hour.failures) " of " (hour.attempts) }
+                }
+            }
+            td data-label="p50, p99" class="num" {
+                @match (day.p50_ms, day.p99_ms) {
+                    (Some(p50), Some(p99)) => { (p50) " ms, " (p99) " ms" }
+                    _ => span class="quiet" { "–" },
+                }
+            }
+            td data-label="24 hours" { (hours(&webhook.hours)) }
+        }
+    }
+}
+
+/// The success of attempts in hundredths, never rounded up to all of them.
+fn rate(attempts: i64, failures: i64) -> String {
+    let good = (attempts - failures).saturating_mul(1_000) / attempts.max(1);
+    format!("{}.{} %", good / 10, good % 10)
+}
+
+/// What a webhook's state is, in words, and their class.
+fn state(webhook: &WebhookHealth) -> (String, &'static str) {
+    if let Some(pause) = &webhook.pause {
+        let until = pause.until_ms.map_or_else(
+            || ", until it is resumed".to_owned(),
+            |until| format!(" until {}", plain_time(&utc(until))),
+        );
+        let reason = pause.reason.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| format!(": {}", others(reason)));
+        return (format!("paused{until}{reason}"), "warn");
+    }
+    if webhook.is_failing() {
+        return ("failing".to_owned(), "bad");
+    }
+    if webhook.state != "active" {
+        let word = if webhook.state == NEW {
+            "new: the daemon does not know it yet"
+        } else {
+            &webhook.state
+        };
+        return (word.to_owned(), "quiet");
+    }
+    if let Some(until) = webhook.held_until_ms {
+        let until = plain_time(&utc(until));
+        return (format!("asked to wait until {until}"), "warn");
+    }
+    if webhook.held.is_some() {
+        return ("an order holds deliveries".to_owned(), "warn");
+    }
+    ("well".to_owned(), "good")
+}
+
+/// A bar for each hour, the failures at its foot.
+fn hours(hours: &[HourCounts]) -> Markup {
+    let (wide, high) = BAR;
+    let top = hours
+        .iter()
+        .map(|hour| hour.attempts)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let sum = |count: fn(&HourCounts) -> i64| hours.iter().map(count).sum::<i64>();
+    let (attempts, failures) = (sum(|h| h.attempts), sum(|h| h.failures));
+    let label = format!("the last 24 hours: {attempts} attempts, {failures} of them no success");
+    let scaled = |count: i64| -> usize {
+        // Anything at all is seen.
+        let most = i64::try_from(high).unwrap_or(1);
+        let pixels = (count.saturating_mul(most) / top).clamp(i64::from(count > 0), most);
+        usize::try_from(pixels).unwrap_or(0)
+    };
+    html! {
+        svg role="img" aria-label=(label) width=(hours.len() * wide) height=(high) {
+            @for (place, hour) in hours.iter().enumerate() {
+                @let (all, bad) = (scaled(hour.attempts), scaled(hour.failures));
+                @if all > 0 {
+                    rect class="bar" x=(place * wide) y=(high - all) width=(wide - 1) height=(all) {}
+                }
+                @if bad > 0 {
+                    rect class="bar-bad" x=(place * wide) y=(high - bad) width=(wide - 1) height=(bad) {}
+                }
+            }
+            rect class="ground" x="0" y=(high - 1) width=(hours.len() * wide) height="1" {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_whole_only_where_nothing_failed() {
+        assert_eq!(rate(3, 0), "100.0 %");
+        assert_eq!(rate(100_000, 1), "99.9 %");
+        assert_eq!(rate(3, 3), "0.0 %");
+    }
+
+    #[test]
+    fn a_single_failure_is_seen() {
+        let mut all = [HourCounts::default(); 24];
+        all[3] = HourCounts {
+            attempts: 10_000,
+            failures: 1,
+        };
+        let svg = hours(&all).into_string();
+        assert!(
+            svg.contains(r#"class="bar-bad" x="12" y="23" width="3" height="1""#),
+            "{svg}"
+        );
+        assert!(svg.contains("10000 attempts, 1 of them"), "{svg}");
+    }
+}
