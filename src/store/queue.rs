@@ -15,7 +15,7 @@ use super::faults::DoingWith as _;
 use super::passes::ClampPass;
 use super::turn::InHand;
 use super::{Error, Store, held, rows, words};
-use crate::model::{Batch, DeliveryId, Dialect, Due, PayloadId};
+use crate::model::{Batch, DeliveryId, Dialect, Due, HELD_MS, PayloadId};
 
 /// Pending rows of a webhook that are due, in the order they are sent in, from the index alone.
 pub(super) const DUE: &str = "SELECT id FROM parked INDEXED BY parked_due
@@ -301,8 +301,10 @@ fn read_due(
         if skip(id) || batches.has(id) {
             continue;
         }
+        // Where some of it waits for its turn, it does not go together any more.
+        let is_whole = |members: &Vec<Due>| members.iter().all(|due| due.due_at_ms < HELD_MS);
         if let Some(batch) = batches.of(connection, id)?
-            && let Some(members) = load_batch(&mut load, &batch, &name, skip)?
+            && let Some(members) = load_batch(&mut load, &batch, &name, skip)?.filter(is_whole)
         {
             batches.take(&batch.members);
             // A clock that was stepped may have brought some of them forward by more than others.

@@ -361,7 +361,7 @@ fn order_and_auto_pause() {
         .dialect("bold-factory")
         .line("max_attempts = 1")
         .line("in_order = true")
-        .line("auto_pause = \"500ms\"");
+        .line("auto_pause = \"1s\"");
     let world = world(&[hook]);
     let daemon = world.start();
     let mut n = 0;
