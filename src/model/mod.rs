@@ -9,6 +9,7 @@ mod alarm;
 pub(crate) mod attempt;
 pub(crate) mod batch;
 pub(crate) mod bytes;
+mod client_identity;
 pub(crate) mod clock;
 pub(crate) mod crash;
 mod decimal;
@@ -39,6 +40,7 @@ pub(crate) use attempt::{
     Answer, Attempt, Class, Exchange, Failure, Fault, Header, Phases, Request, Verdict,
 };
 pub(crate) use batch::{Batch, BatchRule, Fate, Posted};
+pub(crate) use client_identity::ClientIdentity;
 pub use clock::Clock;
 pub(crate) use decimal::{Decimal, Number};
 pub(crate) use delivery::{Admission, Cursor, Deferred, Due, FanOut, Rejected, Trigger};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
-use super::{AddressRule, BatchRule, MinTls, Order, Rate, TurnRule, Url};
+use super::{AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, TurnRule, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,8 +43,8 @@ impl Dialect {
     }
 }
 
-/// A signing key. Its bytes are seen only by the signature.
-#[derive(Clone, PartialEq, Eq)]
+/// A signing key, or one of TLS. Its bytes are seen only by who signs.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
@@ -159,6 +159,8 @@ pub struct Webhook {
     pub ca: Option<Arc<[u8]>>,
     /// The oldest TLS that it may speak.
     pub min_tls: MinTls,
+    /// What it shows to a server that asks for a client certificate.
+    pub client: Option<Arc<ClientIdentity>>,
     /// Which addresses it may be connected to, by the rule of `[delivery]`; `None`: any.
     pub addresses: Option<Arc<AddressRule>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
@@ -262,6 +264,7 @@ impl Webhook {
             max_per_second: None,
             ca: None,
             min_tls: MinTls::V12,
+            client: None,
             addresses: None,
             headers: Vec::new(),
             batch: None,

@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 38] = [
+const LIMITS: [(&str, &str, &str, &str); 39] = [
     (
         "attempts at endpoints that don't answer",
         "8,000 a second",
@@ -24,6 +24,12 @@ const LIMITS: [(&str, &str, &str, &str); 38] = [
         "100 MiB",
         "config/sections",
         "MAX_MAX_DATA_BYTES: u32 = 100 * 1_024 * 1_024;",
+    ),
+    (
+        "client certificate with its chain",
+        "64 KiB",
+        "config/client_cert",
+        "MAX_BYTES: usize = 64 * 1_024;",
     ),
     (
         "events of a `batch`",
