@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::Secret;
+use super::secret::Secret;
 
 /// A client certificate with its chain, and its key, both as the files have them: PEM.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -1,7 +1,6 @@
 //! A webhook: a subscription with its endpoint, as the configuration means it.
 //!
-//! Defaults are already filled in and secrets already read. A secret has no `Display`, and its
-//! `Debug` says nothing of it, so that it can't reach a log by accident.
+//! Defaults are already filled in and secrets already read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
-use super::{AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, TurnRule, Url};
+use super::{AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, Secret, TurnRule, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,30 +39,6 @@ impl Dialect {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|d| d.name() == name)
-    }
-}
-
-/// A signing key, or one of TLS. Its bytes are seen only by who signs.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(Box<[u8]>);
-
-impl Secret {
-    /// Wraps the key's bytes.
-    #[must_use]
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The key's bytes, for signing.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 
@@ -333,11 +308,6 @@ mod tests {
         assert!(webhook.asks_for_own());
         webhook.active = false;
         assert!(!webhook.asks_for_own());
-    }
-
-    #[test]
-    fn a_secret_says_nothing_of_itself() {
-        assert_eq!(format!("{:?}", Secret::new(*b"marker")), "Secret(..)");
     }
 
     #[test]

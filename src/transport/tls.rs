@@ -6,6 +6,7 @@
 //! `http/1.1` alone: a server that prefers HTTP/2 must not choose it, and a name for the protocol
 //! keeps other TLS services from answering (ALPACA). No revocation lists, and no switch to trust everybody.
 
+mod asked;
 mod der;
 mod itself;
 mod ours;
@@ -24,9 +25,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Error;
 use crate::model::{ClientIdentity, MinTls, Webhook};
+pub(super) use asked::{Asked, watching};
 use itself::{Itself, Verifier};
+pub(super) use ours::Lifetime;
 pub(crate) use ours::Part;
-pub(super) use ours::{Asked, Lifetime, watching};
 use ours::{Flaw, Ours, Shows};
 pub(super) use refused::{afterwards, by_closing, by_page};
 pub(super) use words::failure;

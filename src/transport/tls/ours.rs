@@ -1,12 +1,7 @@
 //! Our own certificate: read with its key as the sender will use them, and shown to who asks for one.
 //!
-//! A server asks within the handshake, and what it makes of the certificate shows later, often as no more than a
-//! closed connection. So it is noted for each handshake whether it asked ([`watching`]). Left out: the words for what
-//! comes of it (`refused`).
+//! Left out: the words for what comes of it (`refused`).
 
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
@@ -16,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 
+use super::asked::{self, Asked};
 use super::der::{self, Facts};
 use super::{pem, words};
 use crate::model::ClientIdentity;
@@ -226,54 +222,18 @@ fn misfit(certified: CertifiedKey) -> Flaw {
     }
 }
 
-/// Whether a server asked for a certificate of ours, and what it got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) enum Asked {
-    /// It did not.
-    #[default]
-    Not,
-    /// It did, and there is none.
-    HasNone,
-    /// It did, and takes no signature that ours can make.
-    Unfit,
-    /// It did, and got it.
-    Given,
-}
-
-thread_local! {
-    /// Of the handshake that is polled just now. The library calls back within the poll, and does not say for whom.
-    static ASKED: Cell<Asked> = const { Cell::new(Asked::Not) };
-}
-
-/// A handshake, with what it asked for.
-pub(in super::super) async fn watching<F: Future>(
-    asked: &mut Asked,
-    mut handshake: Pin<&mut F>,
-) -> F::Output {
-    poll_fn(|cx| {
-        ASKED.set(Asked::Not);
-        let polled = handshake.as_mut().poll(cx);
-        match ASKED.take() {
-            Asked::Not => {}
-            now => *asked = now,
-        }
-        polled
-    })
-    .await
-}
-
 /// Shows our certificate to whoever asks, where there is one.
 #[derive(Debug)]
 pub(super) struct Shows(pub(super) Option<Arc<CertifiedKey>>);
 
 impl ResolvesClientCert for Shows {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let (asked, shown) = match &self.0 {
+        let (what, shown) = match &self.0 {
             None => (Asked::HasNone, None),
             Some(ours) if ours.key.choose_scheme(schemes).is_none() => (Asked::Unfit, None),
             Some(ours) => (Asked::Given, Some(Arc::clone(ours))),
         };
-        ASKED.set(asked);
+        asked::note(what);
         shown
     }
 

@@ -5,7 +5,7 @@
 
 use rustls::AlertDescription as Alert;
 
-use super::ours::Asked;
+use super::asked::Asked;
 use crate::model::{Class, Failure};
 
 /// As much of a page is looked through: those that are known are shorter.
@@ -136,7 +136,7 @@ pub(in super::super) fn by_page(
 /// nginx, `ngx_http_special_response.c`
 const NONE_SENT: &str = "No required SSL certificate was sent";
 const NOT_ACCEPTED: &str = "The SSL certificate error";
-/// Apache, mod_ssl
+/// Apache, `mod_ssl`
 const TOO_LATE: &str = "Cannot perform Post-Handshake Authentication";
 
 #[cfg(test)]

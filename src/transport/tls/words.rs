@@ -11,7 +11,7 @@ use rustls::pki_types::pem;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use rustls_native_certs::ErrorKind;
 
-use super::ours::Asked;
+use super::asked::Asked;
 use super::refused;
 use crate::model::{Class, Failure};
 
