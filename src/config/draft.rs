@@ -38,7 +38,7 @@ pub(crate) enum Key {
     /// `client_cert_file` of the same.
     ClientCert(usize),
     /// `client_key_file` of the same.
-    KeyOfClient(usize),
+    ClientSecret(usize),
 }
 
 /// Where the keys stand; `None`: the key is left out. A key whose value is wrong is not here.
@@ -93,7 +93,7 @@ impl Draft {
             Key::Url(place) => self.of_webhook(place, |_| None),
             Key::CaFile(place) => self.of_webhook(place, |at| at.ca_file.clone()),
             Key::ClientCert(place) => self.of_webhook(place, |at| at.client[0].clone()),
-            Key::KeyOfClient(place) => self.of_webhook(place, |at| at.client[1].clone()),
+            Key::ClientSecret(place) => self.of_webhook(place, |at| at.client[1].clone()),
             key => {
                 let known = self.places.iter().find(|(known, _)| *known == key);
                 known.and_then(|(_, at)| at.clone())

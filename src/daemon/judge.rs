@@ -103,7 +103,7 @@ fn endpoints(draft: &mut Draft, client: &Client) -> Vec<Endpoint> {
             transport::Error::Ca { .. } => Key::CaFile(place),
             transport::Error::Client { part, .. } => match part {
                 Part::Certificate => Key::ClientCert(place),
-                Part::Key => Key::KeyOfClient(place),
+                Part::Key => Key::ClientSecret(place),
             },
             _ => Key::Url(place),
         };
