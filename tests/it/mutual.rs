@@ -137,6 +137,82 @@ fn openssl(world: &World, line: &str) {
     );
 }
 
+/// Kinds of keys that are taken, and how openssl makes them.
+const TAKEN: [(&str, &str); 7] = [
+    ("rsa-pkcs1", "genrsa -traditional -out KEY 2048"),
+    (
+        "rsa-pkcs8",
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY",
+    ),
+    ("p256-sec1", "ecparam -name prime256v1 -genkey -out KEY"),
+    (
+        "p384-sec1",
+        "ecparam -name secp384r1 -genkey -noout -out KEY",
+    ),
+    (
+        "p256-pkcs8",
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY",
+    ),
+    (
+        "p384-pkcs8",
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out KEY",
+    ),
+    ("ed25519", "genpkey -algorithm ED25519 -out KEY"),
+];
+
+/// Keys that are not, how to get at them, and what is said.
+const REFUSED: [(&str, &str, &str); 3] = [
+    (
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out x.key",
+        "",
+        "of a kind that is not spoken here",
+    ),
+    (
+        "genrsa -traditional -aes128 -passout pass:word -out x.key 2048",
+        "-passin pass:word ",
+        "its key is encrypted",
+    ),
+    (
+        "genpkey -algorithm RSA -aes128 -pass pass:word -out x.key",
+        "-passin pass:word ",
+        "its key is encrypted",
+    ),
+];
+
+/// Makes an authority of openssl's own.
+fn root(world: &World) -> RootCertStore {
+    openssl(
+        world,
+        "ecparam -name prime256v1 -genkey -noout -out root.key",
+    );
+    openssl(
+        world,
+        "req -x509 -key root.key -subj /CN=root -days 9 -out root.pem",
+    );
+    let root = std::fs::read(world.path("root.pem")).unwrap();
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(&root).unwrap();
+    roots.add(root).unwrap();
+    roots
+}
+
+/// Has that authority sign for a key.
+fn sign(world: &World, name: &str, more: &str) {
+    openssl(
+        world,
+        &format!("req -new -key {name}.key -subj /CN={name} -out {name}.csr"),
+    );
+    let files = format!("-in {name}.csr -out {name}.pem");
+    openssl(
+        world,
+        &format!("x509 -req {files} -CA root.pem -CAkey root.key -CAcreateserial -days 99{more}"),
+    );
+}
+
+fn pair(name: &str) -> String {
+    format!("client_cert_file = \"{name}.pem\"\nclient_key_file = \"{name}.key\"")
+}
+
 #[test]
 fn keys_as_openssl_writes_them_are_taken() {
     if !need("openssl") {
@@ -149,110 +225,45 @@ fn keys_as_openssl_writes_them_are_taken() {
         "ext",
         "basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth",
     );
-    openssl(
-        &world,
-        "ecparam -name prime256v1 -genkey -noout -out root.key",
-    );
-    openssl(
-        &world,
-        "req -x509 -key root.key -subj /CN=root -days 9 -out root.pem",
-    );
-    let root = std::fs::read(world.path("root.pem")).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(&root).unwrap())
-        .unwrap();
-    let receiver = Receiver::tls(authority.asking_for("127.0.0.1", roots));
-    let kinds = [
-        ("rsa-pkcs1", "genrsa -traditional -out KEY 2048"),
-        (
-            "rsa-pkcs8",
-            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY",
-        ),
-        ("p256-sec1", "ecparam -name prime256v1 -genkey -out KEY"),
-        (
-            "p384-sec1",
-            "ecparam -name secp384r1 -genkey -noout -out KEY",
-        ),
-        (
-            "p256-pkcs8",
-            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY",
-        ),
-        (
-            "p384-pkcs8",
-            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out KEY",
-        ),
-        ("ed25519", "genpkey -algorithm ED25519 -out KEY"),
-    ];
-    let mut hooks = Vec::new();
-    for (name, line) in kinds {
-        let key = format!("{name}.key");
-        openssl(&world, &line.replace("KEY", &key));
-        openssl(
-            &world,
-            &format!("req -new -key {key} -subj /CN={name} -out {name}.csr"),
-        );
-        openssl(
-            &world,
-            &format!(
-                "x509 -req -in {name}.csr -CA root.pem -CAkey root.key -CAcreateserial -days 99 -extfile ext -out {name}.pem"
-            ),
-        );
-        hooks.push(https(name, receiver.port()).line(format!(
-            "client_cert_file = \"{name}.pem\"\nclient_key_file = \"{key}\""
-        )));
-    }
+    let receiver = Receiver::tls(authority.asking_for("127.0.0.1", root(&world)));
+    let hooks = TAKEN.map(|(name, line)| {
+        openssl(&world, &line.replace("KEY", &format!("{name}.key")));
+        sign(&world, name, " -extfile ext");
+        https(name, receiver.port()).line(pair(name))
+    });
     world.configure(&hooks);
     let daemon = world.start();
     world.emit("e", "{}");
-    let count = i64::try_from(kinds.len()).unwrap();
+    let count = i64::try_from(TAKEN.len()).unwrap();
     world.wait_number("SELECT count(*) FROM log", count, SOON);
     let others = world.log("SELECT webhook, error FROM log WHERE outcome <> 'delivered'");
     assert!(others.is_empty(), "{others:?}");
     daemon.stop();
-    // What is not taken says so.
-    let refused = [
-        (
-            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out x.key",
-            "",
-            "of a kind that is not spoken here",
-        ),
-        (
-            "genrsa -traditional -aes128 -passout pass:word -out x.key 2048",
-            "-passin pass:word ",
-            "its key is encrypted",
-        ),
-        (
-            "genpkey -algorithm RSA -aes128 -pass pass:word -out x.key",
-            "-passin pass:word ",
-            "its key is encrypted",
-        ),
-    ];
-    for (line, pass, words) in refused {
+}
+
+#[test]
+fn keys_that_are_of_no_use_are_told_of_with_the_way_out() {
+    if !need("openssl") {
+        return;
+    }
+    let world = World::new(&[https("x", 1).line(pair("x"))]);
+    world.write("ca.pem", Authority::new().pem());
+    for (line, pass, words) in REFUSED {
         openssl(&world, line);
         openssl(
             &world,
             &format!("req -x509 -key x.key {pass}-subj /CN=x -days 99 -out x.pem"),
         );
-        world.configure(&[https("x", receiver.port())
-            .line("client_cert_file = \"x.pem\"\nclient_key_file = \"x.key\"")]);
         let told = world.command(&["check"]).expect(2).stderr;
-        assert!(
-            told.contains("webhooks.toml:18:19: error: ") && told.contains(words),
-            "{told}"
-        );
+        let place = "webhooks.toml:18:19: error: ";
+        assert!(told.contains(place) && told.contains(words), "{told}");
     }
-    openssl(&world, "req -new -key ed25519.key -subj /CN=x -out x.csr");
-    openssl(
-        &world,
-        "x509 -req -in x.csr -CA root.pem -CAkey root.key -days 99 -out x.pem",
-    );
-    std::fs::copy(world.path("ed25519.key"), world.path("x.key")).unwrap();
+    root(&world);
+    openssl(&world, "genpkey -algorithm ED25519 -out x.key");
+    sign(&world, "x", "");
     let told = world.command(&["check"]).expect(2).stderr;
-    assert!(
-        told.contains("X.509 version 1") && told.contains("-extfile"),
-        "{told}"
-    );
+    let words = "X.509 version 1";
+    assert!(told.contains(words) && told.contains("-extfile"), "{told}");
 }
 
 /// A program that is ended with the test.
@@ -289,8 +300,8 @@ fn three(world: &World, authority: &Authority, port: u16, more: &str) {
     };
     world.configure(&[
         https("none", port).events("none").line(more),
-        pair("stranger"),
-        pair("good"),
+        of("stranger"),
+        of("good"),
     ]);
 }
 

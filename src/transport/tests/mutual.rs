@@ -238,29 +238,28 @@ async fn a_page_that_says_it_turns_the_request_away() {
     );
 }
 
-#[test]
-fn a_pair_that_is_of_no_use_says_which_and_why() {
+/// A certificate, its key, and the certificate of its authority, as PEM.
+fn texts() -> [String; 3] {
     let authority = authority();
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(Vec::new()).unwrap();
     let certificate = params.signed_by(&key, &authority.issuer).unwrap().pem();
     let ca = String::from_utf8(authority.pem.to_vec()).unwrap();
-    let (key, other) = (
-        key.serialize_pem(),
-        KeyPair::generate().unwrap().serialize_pem(),
-    );
-    let old = |kind: &str| {
-        format!(
-            "-----BEGIN {kind} PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
-             -----END {kind} PRIVATE KEY-----\n"
-        )
-    };
-    let renamed = |kind: &str| key.replace("PRIVATE KEY", kind);
-    let use_of = |certificate: &str, key: &str| {
-        let address = "127.0.0.1:1".parse().unwrap();
-        let webhook = showing(address, &authority.pem, Some(of(certificate, key)));
-        client().endpoint(&webhook)
-    };
+    [certificate, key.serialize_pem(), ca]
+}
+
+fn use_of(certificate: &str, key: &str) -> Result<Endpoint, Error> {
+    let address = "127.0.0.1:1".parse().unwrap();
+    client().endpoint(&showing(
+        address,
+        &authority().pem,
+        Some(of(certificate, key)),
+    ))
+}
+
+#[test]
+fn a_pair_is_taken_with_what_stands_around_it() {
+    let [certificate, key, ca] = texts();
     for (certificate, key) in [
         (certificate.clone(), key.clone()),
         (format!("{certificate}{ca}"), format!("words\n{key}")),
@@ -272,76 +271,68 @@ fn a_pair_that_is_of_no_use_says_which_and_why() {
     ] {
         assert!(use_of(&certificate, &key).is_ok(), "{certificate}{key}");
     }
-    let torn = key.replace("-----END", "----END");
-    for (certificate, key, part, words) in [
+}
+
+#[track_caller]
+fn refused(certificate: &str, key: &str, part: Part, words: &str) {
+    match use_of(certificate, key) {
+        Err(Error::Client {
+            part: found,
+            reason,
+            ..
+        }) => {
+            assert_eq!(found, part, "{reason}");
+            assert!(reason.contains(words), "{reason}");
+        }
+        _ => panic!("it is taken: {words}"),
+    }
+}
+
+#[test]
+fn a_certificate_that_is_of_no_use_says_why() {
+    let [certificate, key, ca] = texts();
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    for (text, part, words) in [
+        ("", Part::Certificate, "there is no certificate in it"),
         (
-            "",
             &*key,
-            Part::Certificate,
-            "there is no certificate in it",
-        ),
-        (
-            &*key,
-            &key,
             Part::Certificate,
             "it holds a private key and no certificate",
         ),
         (
             &format!("{ca}{certificate}"),
-            &key,
             Part::Certificate,
             "a later one is",
         ),
-        (&certificate, "", Part::Key, "there is no key in it"),
-        (
-            &certificate,
-            &certificate,
-            Part::Key,
-            "it holds a certificate and no key",
-        ),
-        (
-            &certificate,
-            &other,
-            Part::Key,
-            "not the key of the certificate",
-        ),
-        (
-            &certificate,
-            &format!("{key}{other}"),
-            Part::Key,
-            "several keys",
-        ),
-        (&certificate, &old("RSA"), Part::Key, "encrypted"),
-        (
-            &certificate,
-            &renamed("ENCRYPTED PRIVATE KEY"),
-            Part::Key,
-            "encrypted",
-        ),
-        (
-            &certificate,
-            &renamed("OPENSSH PRIVATE KEY"),
-            Part::Key,
-            "another program's form",
-        ),
-        (
-            &certificate,
-            &renamed("RSA PRIVATE KEY"),
-            Part::Key,
-            "of a kind that is not spoken",
-        ),
-        (&certificate, &torn, Part::Key, "no PEM"),
+        (&ca, Part::Key, "not the key of the certificate"),
     ] {
-        let Err(Error::Client {
-            part: found,
-            reason,
-            ..
-        }) = use_of(certificate, key)
-        else {
-            panic!("{words}");
-        };
-        assert_eq!(found, part, "{reason}");
-        assert!(reason.contains(words), "{reason}");
+        refused(text, &key, part, words);
+    }
+    refused(
+        &certificate,
+        &other,
+        Part::Key,
+        "not the key of the certificate",
+    );
+}
+
+#[test]
+fn a_key_that_is_of_no_use_says_why() {
+    let [certificate, key, _] = texts();
+    let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
+               -----END RSA PRIVATE KEY-----\n";
+    let renamed = |kind: &str| key.replace("PRIVATE KEY", kind);
+    for (text, words) in [
+        ("", "there is no key in it"),
+        (&*certificate, "it holds a certificate and no key"),
+        (&format!("{key}{key}"), "several keys"),
+        (old, "encrypted"),
+        (&renamed("ENCRYPTED PRIVATE KEY"), "encrypted"),
+        (&renamed("OPENSSH PRIVATE KEY"), "another program's form"),
+        (&renamed("RSA PRIVATE KEY"), "of a kind that is not spoken"),
+        (&key.replace("-----END", "----END"), "no PEM"),
+    ] {
+        refused(&certificate, text, Part::Key, words);
     }
 }
 
