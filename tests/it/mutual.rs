@@ -294,9 +294,9 @@ fn three(world: &World, authority: &Authority, port: u16, more: &str) {
         world.write(&format!("{name}.pem"), certificate);
         world.write(&format!("{name}.key"), key);
     }
-    let pair = |name: &str| {
-        let files = format!("client_cert_file = \"{name}.pem\"\nclient_key_file = \"{name}.key\"");
-        https(name, port).events(name).line(files).line(more)
+    let of = |name: &str| {
+        let hook = https(name, port).events(name);
+        hook.line(pair(name)).line(more)
     };
     world.configure(&[
         https("none", port).events("none").line(more),
