@@ -77,7 +77,7 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   outcome           \"delivered\", \"retry\" (to be made again) or \"failed\" (given up)
   status            of the answer; null where there was none
   error             why it was no success; null where it was one
-  class             the kind of trouble in a word; null where there was an answer
+  class             the kind of trouble in a word or two; null where the endpoint itself answered
   duration_ms       from the start to the end
   phases            {name_ms, connect_ms, tls_ms, head_ms, body_ms}, each null where absent
   url, peer         where it went, and the address that was talked to (may be null)

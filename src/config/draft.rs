@@ -35,16 +35,22 @@ pub(crate) enum Key {
     Url(usize),
     /// `ca_file` of the same.
     CaFile(usize),
+    /// `client_cert_file` of the same.
+    ClientCert(usize),
+    /// `client_key_file` of the same.
+    ClientSecret(usize),
 }
 
 /// Where the keys stand; `None`: the key is left out. A key whose value is wrong is not here.
 pub(super) type Places = Vec<(Key, Option<Range<usize>>)>;
 
-/// Where two keys of a webhook stand.
+/// Where some keys of a webhook stand.
 #[derive(Debug)]
 pub(super) struct WebhookPlaces {
     pub(super) url: Range<usize>,
     pub(super) ca_file: Option<Range<usize>>,
+    /// The client certificate, and its key.
+    pub(super) client: [Option<Range<usize>>; 2],
 }
 
 /// What was read, with all that is known against it so far.
@@ -84,15 +90,26 @@ impl Draft {
 
     fn note(&mut self, severity: Severity, key: Key, message: String, fix: String) {
         let at = match key {
-            Key::Url(place) => self.webhooks.get(place).map(|at| at.url.clone()),
-            Key::CaFile(place) => (self.webhooks.get(place))
-                .map(|at| at.ca_file.clone().unwrap_or_else(|| at.url.clone())),
+            Key::Url(place) => self.of_webhook(place, |_| None),
+            Key::CaFile(place) => self.of_webhook(place, |at| at.ca_file.clone()),
+            Key::ClientCert(place) => self.of_webhook(place, |at| at.client[0].clone()),
+            Key::ClientSecret(place) => self.of_webhook(place, |at| at.client[1].clone()),
             key => {
                 let known = self.places.iter().find(|(known, _)| *known == key);
                 known.and_then(|(_, at)| at.clone())
             }
         };
         self.found.note(severity, at, message, fix);
+    }
+
+    /// The place of a webhook's key, or of its URL.
+    fn of_webhook(
+        &self,
+        place: usize,
+        key: impl Fn(&WebhookPlaces) -> Option<Range<usize>>,
+    ) -> Option<Range<usize>> {
+        let at = self.webhooks.get(place)?;
+        Some(key(at).unwrap_or_else(|| at.url.clone()))
     }
 
     /// Ends the reading.

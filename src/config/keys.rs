@@ -134,6 +134,8 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("auto_pause", "auto_pause = \"3d\""),
         key("ca_file", "ca_file = \"corp-ca.pem\""),
         key("min_tls", "min_tls = \"1.3\""),
+        key("client_cert_file", "client_cert_file = \"client.pem\""),
+        key("client_key_file", "client_key_file = \"client.key\""),
         private("headers", "headers = { X-Team = \"web\" }"),
         key("insecure_http", "insecure_http = false"),
     ],

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod batch;
+mod client_cert;
 mod diagnose;
 mod diagnostic;
 mod draft;

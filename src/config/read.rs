@@ -158,6 +158,7 @@ fn whole(
         max_in_flight,
         addresses,
         authorities: HashMap::new(),
+        clients: HashMap::new(),
     };
     let mut webhook_places = Vec::new();
     let webhooks = webhooks(&top, &mut reading, source, &mut webhook_places, found);
@@ -241,6 +242,7 @@ fn webhooks(
             places.push(WebhookPlaces {
                 url: span("url").unwrap_or_else(|| section.at.clone()),
                 ca_file: span("ca_file"),
+                client: [span("client_cert_file"), span("client_key_file")],
             });
         }
     }

@@ -89,7 +89,7 @@ fn from_file(
             checked(bytes, &what, path, found)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            note_missing(&name, path, around, found);
+            note_missing("secret file", &name, path, around, found);
             None
         }
         Err(error) => {
@@ -106,8 +106,15 @@ fn from_file(
     }
 }
 
-fn note_missing(name: &str, path: &Given<&str>, around: &Surroundings<'_>, found: &mut Findings) {
-    let message = format!("the secret file \"{name}\" does not exist");
+/// Notes that a file is not there which may be one of systemd's credentials.
+pub(super) fn note_missing(
+    what: &str,
+    name: &str,
+    path: &Given<&str>,
+    around: &Surroundings<'_>,
+    found: &mut Findings,
+) {
+    let message = format!("the {what} \"{name}\" does not exist");
     let may_be_credential = is_bare_name(Path::new(path.value));
     if may_be_credential && around.secrets == SecretsWanted::Check && around.credentials.is_none() {
         found.warning(
@@ -146,7 +153,8 @@ fn is_bare_name(path: &Path) -> bool {
     )
 }
 
-fn read_first(file: &Path, around: &Surroundings<'_>) -> io::Result<Vec<u8>> {
+/// Reads a file from systemd's credentials, or from beside the configuration.
+pub(super) fn read_first(file: &Path, around: &Surroundings<'_>) -> io::Result<Vec<u8>> {
     if file.is_relative()
         && let Some(credentials) = around.credentials
     {

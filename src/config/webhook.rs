@@ -15,7 +15,8 @@ use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
 use super::{
-    SecretsWanted, Surroundings, addresses, batch, headers, order, rules, secret, span, url,
+    SecretsWanted, Surroundings, addresses, batch, client_cert, headers, order, rules, secret,
+    span, url,
 };
 
 /// The longest name: it is a label of metrics and a column of tables.
@@ -48,6 +49,8 @@ pub(super) struct Reading<'a> {
     pub(super) addresses: Option<Arc<AddressRule>>,
     /// CA files already read: thousands of webhooks commonly share one.
     pub(super) authorities: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
+    /// Client certificates already read.
+    pub(super) clients: client_cert::Known,
 }
 
 impl Reading<'_> {
@@ -75,6 +78,8 @@ impl Reading<'_> {
         let secret = secret::read(section, self.around, found);
         let ca = self.authority(section, found);
         let min_tls = min_tls(section, found);
+        let clients = &mut self.clients;
+        let client = client_cert::read(section, url.as_ref(), self.around, clients, found);
         let headers = headers::read(section, found);
         let batch = batch::read(section, dialect, &headers, found);
         let order = order::read(section, section.has("batch"), found);
@@ -98,6 +103,7 @@ impl Reading<'_> {
             max_per_second,
             ca,
             min_tls,
+            client,
             addresses: self.addresses.clone(),
             headers,
             batch,

@@ -16,7 +16,7 @@ use super::{Error, limits, lock};
 use crate::config::{self, Config, Draft, Key, SecretsWanted};
 use crate::model::Clock;
 use crate::pipeline::chain;
-use crate::transport::{self, Client, Endpoint};
+use crate::transport::{self, Client, Endpoint, Part};
 
 /// A configuration that nothing is known against, and its endpoints in the order of its webhooks.
 pub(super) struct Judged {
@@ -86,20 +86,32 @@ pub(crate) fn check(path: &Path) -> Result<Config, Error> {
 fn endpoints(draft: &mut Draft, client: &Client) -> Vec<Endpoint> {
     client.read_trust_again();
     let mut endpoints = Vec::with_capacity(draft.config().webhooks.len());
-    let mut faults = Vec::new();
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    let now_ms = client.now_ms();
     for (place, webhook) in draft.config().webhooks.iter().enumerate() {
         match client.endpoint(webhook) {
-            Ok(endpoint) => endpoints.push(endpoint),
+            Ok(endpoint) => {
+                let found = endpoint.warnings(now_ms).into_iter();
+                warnings.extend(found.map(|found| (place, found)));
+                endpoints.push(endpoint);
+            }
             Err(error) => faults.push((place, error)),
         }
     }
     for (place, error) in faults {
         let key = match &error {
             transport::Error::Ca { .. } => Key::CaFile(place),
+            transport::Error::Client { part, .. } => match part {
+                Part::Certificate => Key::ClientCert(place),
+                Part::Key => Key::ClientSecret(place),
+            },
             _ => Key::Url(place),
         };
         let fix = error.hint().unwrap_or("give the webhook another url");
         draft.error(key, chain(&error), fix);
+    }
+    for (place, (message, fix)) in warnings {
+        draft.warning(Key::ClientCert(place), message, fix);
     }
     endpoints
 }

@@ -274,11 +274,12 @@ fn of_store(error: &store::Error) -> Option<&'static str> {
 }
 
 /// A URL that was read has a host that TLS can use, a CA file that was read has certificates, and the
-/// library takes its own defaults; that a system trusts nobody is tried in `tests/it/check.rs`.
+/// library takes its own defaults; a client certificate is judged where endpoints are made, by both; that a system trusts nobody is tried in `tests/it/check.rs`.
 fn of_endpoint(error: &transport::Error) -> Option<&'static str> {
     match error {
         transport::Error::ServerName { .. } | transport::Error::Ca { .. } => None,
         transport::Error::NoRoots { .. } | transport::Error::Tls { .. } => None,
+        transport::Error::Client { .. } => None,
     }
 }
 

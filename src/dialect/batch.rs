@@ -81,8 +81,7 @@ pub(crate) fn verdicts(
     exchange: &Exchange,
     now_ms: i64,
 ) -> Judged {
-    let status = exchange.result.as_ref().ok().map(|answer| answer.status);
-    match status {
+    match exchange.status_of_the_endpoint() {
         Some(200..=299) => partial(dues, max_attempts, exchange, now_ms),
         Some(status) if dues.len() > 1 && splits(status) => {
             let error = format!("answered {status}; the batch of {} was split", dues.len());
@@ -252,6 +251,7 @@ mod tests {
                 headers: "".into(),
                 body: body.into(),
                 truncated: false,
+                turned_away: None,
             }),
             phases: Phases::default(),
             peer: None,

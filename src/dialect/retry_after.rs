@@ -153,6 +153,7 @@ mod tests {
                 headers: headers.into(),
                 body: Vec::new(),
                 truncated: false,
+                turned_away: None,
             }),
             phases: Phases::default(),
             peer: None,

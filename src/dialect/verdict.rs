@@ -19,7 +19,10 @@ pub(crate) fn verdict(
 ) -> (Verdict, Option<String>) {
     let error = match &exchange.result {
         Ok(answer) if (200..=299).contains(&answer.status) => return (Verdict::Delivered, None),
-        Ok(answer) => words(answer.status),
+        Ok(answer) => match &answer.turned_away {
+            Some(failure) => failure.text.clone(),
+            None => words(answer.status),
+        },
         Err(failure) => failure.text.clone(),
     };
     (again(due, max_attempts, now_ms), Some(error))
@@ -64,6 +67,7 @@ mod tests {
                     headers: "".into(),
                     body: Vec::new(),
                     truncated: true,
+                    turned_away: None,
                 })
                 .map_err(|text| Failure {
                     class: Class::Refused,

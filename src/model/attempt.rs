@@ -85,6 +85,8 @@ pub enum Class {
     ResponseTimeout,
     /// The certificate is not one to trust.
     Certificate,
+    /// It wants a certificate of ours, and has none or not one that it accepts.
+    ClientCertificate,
     /// TLS failed otherwise.
     Tls,
     /// The peer closed the connection before its answer was whole.
@@ -94,7 +96,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// One word for metrics and journal fields.
+    /// A word or two for the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -106,6 +108,7 @@ impl Class {
             Self::ConnectTimeout => "connect-timeout",
             Self::ResponseTimeout => "response-timeout",
             Self::Certificate => "certificate",
+            Self::ClientCertificate => "client certificate",
             Self::Tls => "tls",
             Self::Closed => "closed",
             Self::Protocol => "protocol",
@@ -148,6 +151,9 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Whether there was more of the body than was kept, or it broke off.
     pub truncated: bool,
+    /// Why the request was turned away before it came to whom it was for, where the answer says so: it is no word of
+    /// the endpoint's on the event.
+    pub turned_away: Option<Box<Failure>>,
 }
 
 /// All that the transport saw of one POST.
@@ -164,6 +170,24 @@ pub struct Exchange {
     /// What a person should know of it beside its result: that the request went out a second time,
     /// or that the answer is odd. No secret and no header value is in it.
     pub note: Option<Box<str>>,
+}
+
+impl Exchange {
+    /// The status that whom the request was for has answered with.
+    #[must_use]
+    pub fn status_of_the_endpoint(&self) -> Option<u16> {
+        let answer = self.result.as_ref().ok()?;
+        answer.turned_away.is_none().then_some(answer.status)
+    }
+
+    /// The kind of trouble there was.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        match &self.result {
+            Ok(answer) => answer.turned_away.as_ref().map(|failure| failure.class),
+            Err(failure) => Some(failure.class),
+        }
+    }
 }
 
 /// Our own machine's trouble in making an attempt: no descriptors, no local port, no memory.

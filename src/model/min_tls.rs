@@ -1,7 +1,7 @@
 //! The oldest TLS that a webhook's endpoint may speak.
 
 /// A version of TLS. Older ones are not spoken at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MinTls {
     /// TLS 1.2 (RFC 5246), or newer.
     #[default]

@@ -1,7 +1,6 @@
 //! A webhook: a subscription with its endpoint, as the configuration means it.
 //!
-//! Defaults are already filled in and secrets already read. A secret has no `Display`, and its
-//! `Debug` says nothing of it, so that it can't reach a log by accident.
+//! Defaults are already filled in and secrets already read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
-use super::{AddressRule, BatchRule, MinTls, Order, Rate, TurnRule, Url};
+use super::{AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, Secret, TurnRule, Url};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,30 +39,6 @@ impl Dialect {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|d| d.name() == name)
-    }
-}
-
-/// A signing key. Its bytes are seen only by the signature.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<[u8]>);
-
-impl Secret {
-    /// Wraps the key's bytes.
-    #[must_use]
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The key's bytes, for signing.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 
@@ -159,6 +134,8 @@ pub struct Webhook {
     pub ca: Option<Arc<[u8]>>,
     /// The oldest TLS that it may speak.
     pub min_tls: MinTls,
+    /// What it shows to a server that asks for a client certificate.
+    pub client: Option<Arc<ClientIdentity>>,
     /// Which addresses it may be connected to, by the rule of `[delivery]`; `None`: any.
     pub addresses: Option<Arc<AddressRule>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
@@ -262,6 +239,7 @@ impl Webhook {
             max_per_second: None,
             ca: None,
             min_tls: MinTls::V12,
+            client: None,
             addresses: None,
             headers: Vec::new(),
             batch: None,
@@ -330,11 +308,6 @@ mod tests {
         assert!(webhook.asks_for_own());
         webhook.active = false;
         assert!(!webhook.asks_for_own());
-    }
-
-    #[test]
-    fn a_secret_says_nothing_of_itself() {
-        assert_eq!(format!("{:?}", Secret::new(*b"marker")), "Secret(..)");
     }
 
     #[test]

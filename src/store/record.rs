@@ -18,7 +18,7 @@ use super::streak::Streaks;
 use super::texts::Cell;
 use super::turn::Turns;
 use super::{Error, Store, held, next, words};
-use crate::model::{Attempt, AttemptId, Bodies, DeliveryId, SentHeaders, Verdict};
+use crate::model::{Attempt, AttemptId, Bodies, Class, DeliveryId, SentHeaders, Verdict};
 
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
@@ -197,7 +197,6 @@ fn bind_exchange(
     let exchange = &attempt.exchange;
     let phases = &exchange.phases;
     let answer = exchange.result.as_ref().ok();
-    let failure = exchange.result.as_ref().err();
     values.add(answer.map(|a| a.status))?;
     values.add(exchange.duration_us)?;
     values.add(phases.name_us)?;
@@ -210,7 +209,7 @@ fn bind_exchange(
         Some(peer) => values.add(books.texts.cell(t, words.peers.text(peer), time_ms)?)?,
         None => values.add(None::<i64>)?,
     }
-    values.add(failure.map(|f| f.class.name()))?;
+    values.add(exchange.class().map(Class::name))?;
     values.add(&attempt.error)?;
     values.add(&exchange.note)?;
     bind_request(t, books, attempt, values)?;

@@ -21,7 +21,7 @@ use super::pool::{Kept, Pool};
 use super::resolve::{Current, Resolver};
 use super::send::Transport;
 use super::timeout::ReusableTimeout;
-use super::tls::Tls;
+use super::tls::{self, Asked, Tls};
 use crate::dialect::{self, Timeouts};
 use crate::model::clock::micros;
 use crate::model::{Answer, Class, Clock, Dialect, Exchange, Failure, Fault, Request, Webhook};
@@ -76,6 +76,12 @@ impl Client {
     pub(super) fn with_resolver(mut self, resolver: Resolver) -> Self {
         self.resolver = resolver;
         self
+    }
+
+    /// UNIX milliseconds now, by its clock.
+    #[must_use]
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
     }
 
     /// Has the certificates that the system trusts read again for the endpoints made from now on.
@@ -206,7 +212,7 @@ impl Client {
         let exchange = connection.exchange(&ask, asked, &mut trace.phases);
         let answer = match exchange.await {
             Ok(answer) => answer,
-            Err(error) => return Err(to.unanswered(&connection, asked, error)),
+            Err(error) => return Err(to.unanswered(&connection, asked, trace.asked, error)),
         };
         if let Some(dead) = idle_too_long(&connection, &answer) {
             return Err(Unanswered::Dead(dead));
@@ -218,7 +224,9 @@ impl Client {
             self.put_away(to, connection, &answer).await;
         }
         let (body, truncated) = decode(&answer.headers, answer.body, !answer.is_whole);
+        let turned_away = to.turned_away(answer.status, &body, trace.asked);
         Ok(Answer {
+            turned_away: turned_away.map(Box::new),
             status: answer.status,
             headers: answer.headers,
             body,
@@ -291,7 +299,7 @@ impl Transport for Client {
         let mut trace = AttemptTrace::default();
         let result = match self.attempt(to, request, start, &mut trace).await {
             Ok(answer) => Ok(answer),
-            Err(AttemptError::Endpoint(failure)) => Err(failure),
+            Err(AttemptError::Endpoint(failure)) => Err(to.dated(failure, self.clock.now_ms())),
             Err(AttemptError::Local(fault)) => return Err(fault),
         };
         Ok(Exchange {
@@ -316,17 +324,47 @@ impl Endpoint {
         pool.sweep(now)
     }
 
+    /// What there is to know of the webhook's own certificate at that UNIX millisecond, and what to do.
+    pub fn warnings(&self, now_ms: i64) -> Vec<(String, &'static str)> {
+        let handshake = self.target.handshake.as_ref();
+        let lifetime = handshake.and_then(|handshake| handshake.lifetime);
+        lifetime.map_or(Vec::new(), |lifetime| lifetime.warnings(now_ms))
+    }
+
+    /// The failure, and that our own certificate's time is over where that is what it may be about.
+    fn dated(&self, mut failure: Failure, now_ms: i64) -> Failure {
+        if failure.class == Class::ClientCertificate
+            && let Some(handshake) = &self.target.handshake
+            && let Some(over) = handshake.lifetime.and_then(|l| l.is_over(now_ms))
+        {
+            failure.text = format!("{}; {over}", failure.text);
+        }
+        failure
+    }
+
+    /// Why an answer is none of the endpoint's, where it says so.
+    fn turned_away(&self, status: u16, body: &[u8], asked: Asked) -> Option<Failure> {
+        self.target.handshake.as_ref()?;
+        let failure = tls::by_page(&self.target.host, status, body, asked)?;
+        Some(self.dated(failure, self.clock.now_ms()))
+    }
+
     /// What comes of a request without an answer, and of the connections that were idle meanwhile.
     fn unanswered(
         &self,
         connection: &Connection,
         asked: Instant,
+        for_ours: Asked,
         error: http1::Error,
     ) -> Unanswered {
         let (peer, progress) = (connection.peer(), connection.progress());
         let is_late = matches!(error, http1::Error::Late);
         let limit = self.timeouts.response;
-        let failure = match answering(&self.target.host, peer, progress, limit, error) {
+        // Who has sent a session's ticket has taken the certificate, or does without.
+        let for_ours = Some(for_ours).filter(|_| !connection.is_let_in());
+        let for_ours = for_ours.unwrap_or_default();
+        let host = &self.target.host;
+        let failure = match answering(host, peer, progress, limit, for_ours, error) {
             AttemptError::Endpoint(failure) if progress.kept && progress.heard == 0 => failure,
             error => return Unanswered::Error(error),
         };

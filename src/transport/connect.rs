@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::failure::{AttemptError, Span, connecting, shaking_hands};
 use super::resolve::Resolver;
 use super::timeout::ReusableTimeout;
-use super::tls::Handshake;
+use super::tls::{Asked, Handshake, watching};
 use super::wire::Wire;
 use crate::model::clock::micros;
 use crate::model::{AddressRule, Class, Clock, Phases};
@@ -49,6 +49,8 @@ pub(super) struct AttemptTrace {
     pub(super) peer: Option<SocketAddr>,
     /// Whether the peer was one of several addresses of its name, and is connected.
     pub(super) chosen: bool,
+    /// Whether the server asked for a certificate of ours, in this attempt's own handshake.
+    pub(super) asked: Asked,
     /// What a person should know beside the result.
     pub(super) note: Option<Box<str>>,
 }
@@ -102,18 +104,19 @@ impl Connector<'_> {
 
         let (stream, peer) = self.tcp(target, addresses, until, trace, timeout).await?;
         trace.chosen = addresses.len() > 1;
-        let Some(Handshake { config, name }) = &target.handshake else {
+        let Some(Handshake { config, name, .. }) = &target.handshake else {
             return Ok((Wire::Plain(stream), peer));
         };
         let begun = self.clock.instant();
         let connector = TlsConnector::from(config.clone());
+        let shaking = pin!(connector.connect(name.clone(), stream));
         let result = timeout
-            .limit(until, pin!(connector.connect(name.clone(), stream)))
+            .limit(until, pin!(watching(&mut trace.asked, shaking)))
             .await;
         trace.phases.tls_us = Some(self.since(begun));
         let stream = result
             .ok_or_else(|| late(format!("no TLS handshake with {host} at {peer}")))?
-            .map_err(|error| shaking_hands(host, peer, &error))?;
+            .map_err(|error| shaking_hands(host, peer, trace.asked, &error))?;
         Ok((Wire::Tls(Box::new(stream)), peer))
     }
 

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::tls::Part;
+
 /// Why an endpoint can't be set up.
 #[derive(Debug)]
 pub enum Error {
@@ -22,6 +24,17 @@ pub enum Error {
         webhook: String,
         /// The reason, as [`check_ca`](super::check_ca) gives it.
         reason: String,
+    },
+    /// The webhook's client certificate or its key can't be used.
+    Client {
+        /// The webhook's name.
+        webhook: String,
+        /// Which of the two.
+        part: Part,
+        /// The reason; nothing of the key is in it.
+        reason: String,
+        /// What to do.
+        fix: &'static str,
     },
     /// The system has no certificate to trust, and the webhook brings none.
     NoRoots {
@@ -48,6 +61,7 @@ impl Error {
                 Some("install the ca-certificates package, or name a ca_file for the webhook")
             }
             Self::Ca { .. } => Some("a ca_file is PEM: -----BEGIN CERTIFICATE----- and so on"),
+            Self::Client { fix, .. } => Some(fix),
             Self::ServerName { .. } | Self::Tls { .. } => None,
         }
     }
@@ -61,6 +75,21 @@ impl fmt::Display for Error {
             }
             Self::Ca { webhook, reason } => {
                 write!(f, "webhook \"{webhook}\": its certificates: {reason}")
+            }
+            Self::Client {
+                webhook,
+                part,
+                reason,
+                ..
+            } => {
+                let which = match part {
+                    Part::Certificate => "certificate",
+                    Part::Key => "key",
+                };
+                write!(
+                    f,
+                    "webhook \"{webhook}\": its client {which} is of no use: {reason}"
+                )
             }
             Self::NoRoots { webhook, reason } => {
                 write!(
@@ -80,7 +109,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ServerName { source, .. } => Some(source),
-            Self::NoRoots { .. } | Self::Tls { .. } | Self::Ca { .. } => None,
+            Self::NoRoots { .. } | Self::Tls { .. } | Self::Ca { .. } | Self::Client { .. } => None,
         }
     }
 }

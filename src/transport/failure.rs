@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::http1::{Error, Progress};
-use super::tls;
+use super::tls::{self, Asked};
 use crate::model::{Class, Failure, Fault};
 
 /// Why an attempt brought no answer.
@@ -116,32 +116,43 @@ fn has_source_for(to: SocketAddr) -> bool {
     UdpSocket::bind(any).is_ok_and(|socket| socket.connect(to).is_ok())
 }
 
-/// Why the TLS handshake failed.
-pub(super) fn shaking_hands(host: &str, to: SocketAddr, error: &io::Error) -> AttemptError {
+/// Why the TLS handshake failed; `asked`: for a certificate of ours, before that.
+pub(super) fn shaking_hands(
+    host: &str,
+    to: SocketAddr,
+    asked: Asked,
+    error: &io::Error,
+) -> AttemptError {
     if let Some(error) = find::<rustls::Error>(error) {
-        return AttemptError::Endpoint(tls::failure(host, error));
+        return AttemptError::Endpoint(tls::failure(host, asked, error));
     }
     if is_ours(error) {
         return AttemptError::Local(Fault(format!("TLS with {to}: {error}")));
     }
-    match error.kind() {
-        io::ErrorKind::ConnectionReset => AttemptError::new(
+    let (class, text) = match error.kind() {
+        io::ErrorKind::ConnectionReset => (
             Class::Reset,
             format!("connection reset by {to} in the TLS handshake"),
         ),
-        _ => AttemptError::new(
+        _ => (
             Class::Tls,
             format!("{to} closed the connection in the TLS handshake"),
         ),
+    };
+    match tls::by_closing(host, asked, &text) {
+        Some(refused) => AttemptError::Endpoint(refused),
+        None => AttemptError::new(class, text),
     }
 }
 
-/// Why there was no answer on an open connection. `limit` is the time that it had.
+/// Why there was no answer on an open connection. `limit` is the time that it had; `asked`: for a certificate of ours,
+/// and has said nothing since.
 pub(super) fn answering(
     host: &str,
     peer: SocketAddr,
     progress: &Progress,
     limit: Duration,
+    asked: Asked,
     error: Error,
 ) -> AttemptError {
     let protocol = |text: String| AttemptError::new(Class::Protocol, text);
@@ -149,13 +160,31 @@ pub(super) fn answering(
         Error::Fault(fault) => fault.into(),
         Error::Late => silent(limit, progress),
         Error::Io(error) => match find::<rustls::Error>(&error) {
-            Some(error) => AttemptError::Endpoint(tls::failure(host, error)),
-            None => broken(peer, progress, &error),
+            Some(rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure))
+                if asked == Asked::Not =>
+            {
+                AttemptError::Endpoint(tls::afterwards(host))
+            }
+            Some(error) => AttemptError::Endpoint(tls::failure(host, asked, error)),
+            None => refused(host, asked, progress, broken(peer, progress, &error)),
         },
-        Error::Closed | Error::Stale => closed(peer, progress),
+        Error::Closed | Error::Stale => refused(host, asked, progress, closed(peer, progress)),
         Error::TooLarge => protocol(TOO_LARGE.to_owned()),
         Error::Excess => protocol(EXCESS.to_owned()),
         Error::NotHttp(why) => protocol(no_http(progress, why)),
+    }
+}
+
+/// A connection that ended without a word is a refusal where a certificate of ours had been asked for.
+fn refused(host: &str, asked: Asked, progress: &Progress, ended: AttemptError) -> AttemptError {
+    match &ended {
+        AttemptError::Endpoint(Failure {
+            class: Class::Closed | Class::Reset,
+            text,
+        }) if progress.heard == 0 => {
+            tls::by_closing(host, asked, text).map_or(ended, AttemptError::Endpoint)
+        }
+        _ => ended,
     }
 }
 

@@ -34,4 +34,4 @@ pub use client::Client;
 pub(crate) use client::Endpoint;
 pub(crate) use error::Error;
 pub(crate) use send::Transport;
-pub(crate) use tls::check_ca;
+pub(crate) use tls::{Part, check_ca};

@@ -4,14 +4,17 @@
 //! only http never holds them, and again at each reload: they change under a daemon that runs for
 //! months. TLS 1.2 and 1.3 by ring, with session resumption. ALPN offers
 //! `http/1.1` alone: a server that prefers HTTP/2 must not choose it, and a name for the protocol
-//! keeps other TLS services from answering (ALPACA). No client certificates, no revocation lists,
-//! and no switch to trust everybody.
+//! keeps other TLS services from answering (ALPACA). No revocation lists, and no switch to trust everybody.
 
+mod asked;
 mod der;
 mod itself;
+mod ours;
 mod pem;
+mod refused;
 mod words;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -21,19 +24,29 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Error;
-use crate::model::{MinTls, Webhook};
+use crate::model::{ClientIdentity, MinTls, Webhook};
+pub(super) use asked::{Asked, watching};
 use itself::{Itself, Verifier};
+pub(super) use ours::Lifetime;
+pub(crate) use ours::Part;
+use ours::{Flaw, Ours, Shows};
+pub(super) use refused::{afterwards, by_closing, by_page};
 pub(super) use words::failure;
 
 /// Servers whose sessions are kept for resumption, in the configuration that most endpoints share.
 const SHARED_SESSIONS: usize = 256;
-/// The same where a webhook has certificates of its own: few hosts are behind one of those.
+/// The same where a webhook has certificates of its own, to trust or to show: few hosts are behind one of those.
 const OWN_SESSIONS: usize = 16;
+
+/// Configurations that are kept before those that nobody uses are looked for.
+const LEAST_ROOM: usize = 64;
 
 /// What an endpoint needs for a handshake.
 pub(super) struct Handshake {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
+    /// Of our own certificate, where there is one.
+    pub(super) lifetime: Option<Lifetime>,
 }
 
 /// The configurations in use.
@@ -48,8 +61,23 @@ struct Known {
     stale: bool,
     /// One for each oldest version that is spoken.
     shared: Vec<(MinTls, Arc<ClientConfig>)>,
-    /// One for each of those and each set of certificates of webhooks' own.
-    own: Vec<(MinTls, Arc<[u8]>, Weak<ClientConfig>)>,
+    /// Those of webhooks with certificates of their own: one for all who want the same.
+    own: HashMap<Wants, Own>,
+    /// How many of them there may be before those that nobody uses any more go.
+    room: usize,
+}
+
+/// What makes a configuration another one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Wants {
+    min_tls: MinTls,
+    ca: Option<Arc<[u8]>>,
+    client: Option<Arc<ClientIdentity>>,
+}
+
+struct Own {
+    config: Weak<ClientConfig>,
+    lifetime: Option<Lifetime>,
 }
 
 impl Tls {
@@ -67,11 +95,15 @@ impl Tls {
             source,
         })?;
         let mut known = self.0.lock();
-        let config = match &webhook.ca {
-            None => known.shared(webhook)?,
-            Some(pem) => known.own(webhook, pem)?,
+        let (config, lifetime) = match (&webhook.ca, &webhook.client) {
+            (None, None) => (known.shared(webhook)?, None),
+            _ => known.own(webhook)?,
         };
-        Ok(Handshake { config, name })
+        Ok(Handshake {
+            config,
+            name,
+            lifetime,
+        })
     }
 }
 
@@ -163,43 +195,91 @@ impl Known {
         if let Some((_, config)) = shared.find(|(min_tls, _)| *min_tls == webhook.min_tls) {
             return Ok(Arc::clone(config));
         }
-        if trust.roots.is_empty() {
-            // Perhaps they are there when the next one asks.
-            self.stale = true;
-            return Err(Error::NoRoots {
-                webhook: webhook.name.to_string(),
-                reason: error.map(|error| words::unread(&error)),
-            });
-        }
-        let config = configuration(webhook, &trust, SHARED_SESSIONS)?;
+        self.hold_some(&trust, error, webhook)?;
+        let config = configuration(webhook, &trust, None, SHARED_SESSIONS)?;
         self.shared.push((webhook.min_tls, Arc::clone(&config)));
         Ok(config)
     }
 
-    fn own(&mut self, webhook: &Webhook, pem: &Arc<[u8]>) -> Result<Arc<ClientConfig>, Error> {
-        let (trust, _) = self.trust();
-        self.own.retain(|(_, _, config)| config.strong_count() > 0);
-        let is_same =
-            |known: &&(MinTls, Arc<[u8]>, _)| (known.0, &known.1) == (webhook.min_tls, pem);
-        let same = self.own.iter().find(is_same);
-        if let Some(config) = same.and_then(|(_, _, config)| config.upgrade()) {
-            return Ok(config);
+    /// That the system trusts somebody.
+    fn hold_some(
+        &mut self,
+        trust: &Trust,
+        error: Option<rustls_native_certs::Error>,
+        webhook: &Webhook,
+    ) -> Result<(), Error> {
+        if !trust.roots.is_empty() {
+            return Ok(());
         }
-        let mut trust = Trust::clone(&trust);
-        trust.add_all(pem).map_err(|reason| Error::Ca {
+        // Perhaps they are there when the next one asks.
+        self.stale = true;
+        Err(Error::NoRoots {
             webhook: webhook.name.to_string(),
-            reason,
-        })?;
-        let config = configuration(webhook, &trust, OWN_SESSIONS)?;
+            reason: error.map(|error| words::unread(&error)),
+        })
+    }
+
+    fn own(&mut self, webhook: &Webhook) -> Result<(Arc<ClientConfig>, Option<Lifetime>), Error> {
+        let (trust, error) = self.trust();
+        let wants = Wants {
+            min_tls: webhook.min_tls,
+            ca: webhook.ca.clone(),
+            client: webhook.client.clone(),
+        };
+        if let Some(same) = self.own.get(&wants)
+            && let Some(config) = same.config.upgrade()
+        {
+            return Ok((config, same.lifetime));
+        }
+        let ours = webhook.client.as_ref().map(|identity| {
+            let provider = rustls::crypto::ring::default_provider();
+            Ours::new(identity, &provider).map_err(|flaw| of_pair(webhook, flaw))
+        });
+        let ours = ours.transpose()?;
+        let lifetime = ours.as_ref().and_then(|ours| ours.lifetime);
+        let trust = match &webhook.ca {
+            None => {
+                self.hold_some(&trust, error, webhook)?;
+                trust
+            }
+            Some(pem) => {
+                let mut more = Trust::clone(&trust);
+                more.add_all(pem).map_err(|reason| Error::Ca {
+                    webhook: webhook.name.to_string(),
+                    reason,
+                })?;
+                Arc::new(more)
+            }
+        };
+        let config = configuration(webhook, &trust, ours, OWN_SESSIONS)?;
+        if self.own.len() >= self.room {
+            self.own.retain(|_, own| own.config.strong_count() > 0);
+            self.room = LEAST_ROOM.max(self.own.len() * 2);
+        }
         let weak = Arc::downgrade(&config);
-        self.own.push((webhook.min_tls, Arc::clone(pem), weak));
-        Ok(config)
+        let own = Own {
+            config: weak,
+            lifetime,
+        };
+        self.own.insert(wants, own);
+        Ok((config, lifetime))
+    }
+}
+
+/// What is wrong with a webhook's client certificate or its key.
+fn of_pair(webhook: &Webhook, flaw: Flaw) -> Error {
+    Error::Client {
+        webhook: webhook.name.to_string(),
+        part: flaw.part,
+        reason: flaw.reason,
+        fix: flaw.fix,
     }
 }
 
 fn configuration(
     webhook: &Webhook,
     trust: &Trust,
+    ours: Option<Ours>,
     sessions: usize,
 ) -> Result<Arc<ClientConfig>, Error> {
     let failed = |reason| Error::Tls {
@@ -224,7 +304,7 @@ fn configuration(
         .map_err(|error| failed(words::any(&error)))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(Shows(ours.map(|ours| ours.certified))));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(sessions);
     Ok(Arc::new(config))

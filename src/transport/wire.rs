@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use rustix::io::{Errno, writev};
 use rustix::net::{RecvFlags, recv};
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -36,6 +37,17 @@ impl Wire {
                 _ => return true,
             }
         }
+    }
+
+    /// Whether a server's handshake is over on its side too. With TLS 1.3 it looks at our certificate when we take
+    /// the handshake for done; it sends tickets for the session afterwards.
+    pub(super) fn is_let_in(&self) -> bool {
+        let Self::Tls(stream) = self else {
+            return true;
+        };
+        let connection = stream.get_ref().1;
+        connection.protocol_version() != Some(ProtocolVersion::TLSv1_3)
+            || connection.tls13_tickets_received() > 0
     }
 
     /// Writes at once, where the kernel takes something: the runtime hears of a new connection's room

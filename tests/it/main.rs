@@ -41,6 +41,7 @@ mod kinds;
 mod log;
 mod metrics;
 mod modes;
+mod mutual;
 mod names;
 mod notify;
 mod order;

@@ -175,6 +175,7 @@ fn no_secret_comes_out_anywhere() {
     scene.wire_had_them();
     println!("{} texts, {} bytes searched", pile.count(), pile.bytes());
     pile.hold();
+    scene.key_is_kept(&pile);
 }
 
 /// A start that fails for want of threads, of the lock, of the socket: each says why, and no secret.

@@ -60,7 +60,11 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
         })
         .filter(|line| !line.starts_with("secret"))
         .collect();
-    let around = Scripted::new(&[("/f/corp-ca.pem", b"good")]);
+    let around = Scripted::new(&[
+        ("/f/corp-ca.pem", b"good"),
+        ("/f/client.pem", b"a certificate"),
+        ("/f/client.key", b"a key"),
+    ]);
     // Each of the two has a key that the other has not.
     for (dialect, lacks) in [
         ("bold-factory", "batch"),

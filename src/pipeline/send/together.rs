@@ -110,7 +110,7 @@ impl<T: Transport> Dispatch<T> {
         exchange: &Exchange,
         (is_taken, is_alone): (bool, bool),
     ) {
-        let status = exchange.result.as_ref().ok().map(|answer| answer.status);
+        let status = exchange.status_of_the_endpoint();
         let is_refused = is_alone && status.is_some_and(dialect::splits);
         if lane.note_array(is_taken, is_refused) {
             let webhook = &*target.webhook.name;

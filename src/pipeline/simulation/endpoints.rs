@@ -145,6 +145,7 @@ impl Transport for Endpoints {
                     headers: header.unwrap_or_default().as_str().into(),
                     body,
                     truncated: false,
+                    turned_away: None,
                 })
             }
             Act::Fail(class, after_ms) => {

@@ -85,6 +85,7 @@ impl Transport for Scripted {
                     headers: "".into(),
                     body: Vec::new(),
                     truncated: false,
+                    turned_away: None,
                 })
             }
             Act::Wait(status, value) => {
@@ -94,6 +95,7 @@ impl Transport for Scripted {
                     headers: format!("retry-after: {value}").as_str().into(),
                     body: Vec::new(),
                     truncated: false,
+                    turned_away: None,
                 })
             }
             Act::Silence => {

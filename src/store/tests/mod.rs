@@ -124,6 +124,7 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
             headers: "server: x".into(),
             body: b"fine".to_vec(),
             truncated: false,
+            turned_away: None,
         })
     } else {
         Err(Failure {

@@ -109,6 +109,11 @@ impl Connection {
         self.peer
     }
 
+    /// Whether its server has taken what it was shown in the handshake, as far as TLS says.
+    pub(in crate::transport) fn is_let_in(&self) -> bool {
+        self.wire.is_let_in()
+    }
+
     pub(in crate::transport) fn progress(&self) -> &Progress {
         &self.progress
     }

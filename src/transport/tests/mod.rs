@@ -9,6 +9,7 @@ mod arbitrary;
 mod hosts;
 mod kept;
 mod moved;
+mod mutual;
 mod names;
 mod odd;
 mod secure;

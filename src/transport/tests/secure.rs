@@ -10,7 +10,7 @@ use super::*;
 
 /// An authority of the tests' own.
 pub(super) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
     pub(super) pem: Arc<[u8]>,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn issued(
 }
 
 /// An https endpoint that answers every request with 200.
-async fn serve_tls(acceptor: TlsAcceptor) -> SocketAddr {
+pub(super) async fn serve_tls(acceptor: TlsAcceptor) -> SocketAddr {
     serve(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {

@@ -2,7 +2,7 @@
 //! and whether it has names.
 //!
 //! The TLS library reads all of it as well, but tells of none but the names. Only certificates that
-//! were given to be trusted are read here, so what can't be read is `None` and no reason is needed.
+//! were given to be trusted, or to be shown as our own, are read here, so what can't be read is `None` and no reason is needed.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub(super) struct Facts {
     /// It says that it is for servers, or not what it is for.
     pub(super) for_servers: bool,
     pub(super) has_names: bool,
+    /// It says that it is for clients, or not what it is for.
+    pub(super) for_clients: bool,
 }
 
 const SEQUENCE: u8 = 0x30;
@@ -36,6 +38,11 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// 1.3.6.1.5.5.7.3.1
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 
+/// 1.3.6.1.5.5.7.3.2
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+/// 2.5.29.37.0
+const ANY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0];
+
 /// 1.2.840.113549.1.7.2
 const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 
@@ -53,6 +60,7 @@ pub(super) fn facts(der: &[u8]) -> Option<Facts> {
         not_after: validity.time()?,
         for_servers: true,
         has_names: false,
+        for_clients: true,
     };
     while let Some((tag, content)) = fields.next() {
         if tag != EXTENSIONS {
@@ -78,14 +86,30 @@ fn extension_of(extension: &[u8], facts: &mut Facts) -> Option<()> {
         EXTENDED_KEY_USAGE => {
             let mut purposes = Der(Der(value.1).expect(SEQUENCE)?);
             facts.for_servers = false;
+            facts.for_clients = false;
             while let Some((_, purpose)) = purposes.next() {
                 facts.for_servers |= purpose == SERVER_AUTH;
+                facts.for_clients |= purpose == CLIENT_AUTH || purpose == ANY_USAGE;
             }
         }
         SUBJECT_ALT_NAME => facts.has_names = true,
         _ => {}
     }
     Some(())
+}
+
+/// Whether it is one sequence to its end, as certificates and keys are.
+pub(super) fn is_sequence(der: &[u8]) -> bool {
+    let mut rest = Der(der);
+    rest.expect(SEQUENCE).is_some() && rest.0.is_empty()
+}
+
+/// Whether a certificate is of X.509 version 1, which has no field for its version.
+pub(super) fn is_version_1(der: &[u8]) -> bool {
+    let fields = Der(der)
+        .expect(SEQUENCE)
+        .and_then(|c| Der(c).expect(SEQUENCE));
+    fields.is_some_and(|fields| fields.first() == Some(&INTEGER))
 }
 
 /// The element that some DER begins with, without what follows it: OpenSSL writes whom it trusts a
@@ -232,7 +256,8 @@ mod tests {
         let read = facts(der.der()).unwrap();
         assert_eq!(seconds(read.not_before), 1_709_164_800);
         assert_eq!(seconds(read.not_after), 2_840_140_800);
-        assert!(!read.for_servers && read.has_names);
+        assert!(!read.for_servers && read.for_clients && read.has_names);
+        assert!(!is_version_1(der.der()));
         let whole: &[u8] = der.der();
         for length in 0..whole.len() {
             assert_eq!(facts(&whole[..length]), None, "{length}");

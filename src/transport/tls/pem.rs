@@ -1,4 +1,4 @@
-//! The text of a `ca_file`: certificates by all the names that OpenSSL, and so curl, takes them by, and
+//! The text of a `ca_file`, or of a client's certificate and key: certificates by all the names that OpenSSL, and so curl, takes them by, and
 //! what a file is that has none.
 //!
 //! The TLS library knows `CERTIFICATE` alone, at the very beginning of a line, and passes over the rest.
@@ -13,7 +13,7 @@ const EDGES: [&[u8]; 2] = [BEGIN, b"-----END "];
 
 /// The text with one name for all certificates, and without a byte-order mark.
 pub(super) fn plain(text: &[u8]) -> Vec<u8> {
-    let text = text.strip_prefix(MARK).unwrap_or(text);
+    let text = without_mark(text);
     let mut plain = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
         match renamed(line) {
@@ -22,6 +22,11 @@ pub(super) fn plain(text: &[u8]) -> Vec<u8> {
         }
     }
     plain
+}
+
+/// The text without a byte-order mark.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(MARK).unwrap_or(text)
 }
 
 fn renamed(line: &[u8]) -> Option<(&'static [u8], &[u8])> {
@@ -76,6 +81,61 @@ pub(super) fn what_else(file: &[u8]) -> &'static str {
         }
     }
     "there is no certificate in it"
+}
+
+/// The private keys of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    None,
+    One,
+    Several,
+    /// One that needs a passphrase.
+    Encrypted,
+    /// One in a form that no TLS library reads.
+    Foreign,
+}
+
+/// Which keys a text has, by the lines that they begin with.
+pub(super) fn keys(text: &[u8]) -> Keys {
+    let mut found = Keys::None;
+    for line in without_mark(text).split(|byte| matches!(byte, b'\n' | b'\r')) {
+        // RFC 1421, 4.6.1.1, in what OpenSSL wrote before PKCS #8.
+        if found == Keys::One && line.starts_with(b"Proc-Type:") && has(line, b"ENCRYPTED") {
+            found = Keys::Encrypted;
+        }
+        let Some(label) = line
+            .strip_prefix(BEGIN)
+            .and_then(|l| l.trim_ascii().strip_suffix(b"-----"))
+        else {
+            continue;
+        };
+        let key = match label {
+            b"PRIVATE KEY" | b"RSA PRIVATE KEY" | b"EC PRIVATE KEY" => Keys::One,
+            b"ENCRYPTED PRIVATE KEY" => Keys::Encrypted,
+            label if label.ends_with(b"PRIVATE KEY") => Keys::Foreign,
+            _ => continue,
+        };
+        found = if found == Keys::None {
+            key
+        } else {
+            return Keys::Several;
+        };
+    }
+    found
+}
+
+/// What a file is that has no key in PEM.
+pub(super) fn no_key(file: &[u8]) -> &'static str {
+    if der::container(file) == Some(Container::Pkcs12) {
+        return "it is PKCS #12, and not PEM; this makes PEM of it: openssl pkcs12 -nodes -nocerts -in FILE -out FILE.key";
+    }
+    if has(file, b"-----BEGIN CERTIFICATE") {
+        return "it holds a certificate and no key";
+    }
+    if der::is_sequence(file) {
+        return "it is DER, and not PEM; this makes PEM of a key: openssl pkey -inform DER -in FILE -out FILE.key";
+    }
+    "there is no key in it"
 }
 
 fn has(file: &[u8], part: &[u8]) -> bool {

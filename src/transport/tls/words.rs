@@ -11,14 +11,21 @@ use rustls::pki_types::pem;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use rustls_native_certs::ErrorKind;
 
+use super::asked::Asked;
+use super::refused;
 use crate::model::{Class, Failure};
 
 /// Names of a certificate that a failure's text lists.
 const NAMES_SHOWN: usize = 3;
 
-/// A TLS error as the endpoint's failure.
-pub(in super::super) fn failure(host: &str, error: &rustls::Error) -> Failure {
+/// A TLS error as the endpoint's failure; `asked`: for a certificate of ours.
+pub(in super::super) fn failure(host: &str, asked: Asked, error: &rustls::Error) -> Failure {
     use rustls::Error as E;
+    if let E::AlertReceived(alert) = error
+        && let Some(refused) = refused::by_alert(host, asked, *alert)
+    {
+        return refused;
+    }
     let class = match error {
         E::InvalidCertificate(_) | E::NoCertificatesPresented => Class::Certificate,
         _ => Class::Tls,

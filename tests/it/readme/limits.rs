@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 42] = [
+const LIMITS: [(&str, &str, &str, &str); 43] = [
     (
         "attempts on a page of the log",
         "50",
@@ -48,6 +48,12 @@ const LIMITS: [(&str, &str, &str, &str); 42] = [
         "100 MiB",
         "config/sections",
         "MAX_MAX_DATA_BYTES: u32 = 100 * 1_024 * 1_024;",
+    ),
+    (
+        "client certificate with its chain",
+        "64 KiB",
+        "config/client_cert",
+        "MAX_BYTES: usize = 64 * 1_024;",
     ),
     (
         "events of a `batch`",

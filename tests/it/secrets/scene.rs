@@ -10,6 +10,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+
 use crate::support::{
     Answer, Authority, Daemon, Receiver, World, bound_port, hmac_hex, hook, own_address,
 };
@@ -19,6 +22,8 @@ const SECRET: &str = "kept-close";
 
 /// In paths and queries of URLs: seen where the URL stands, which is the log and who shows it.
 const TOKEN: &str = "token-in-url";
+
+const KEY_FILE: &str = "client_key_file = 'client.key'";
 
 /// Where URLs are shown: the log and its files, `logs`, what is tried out, and errors about the line.
 const SHOWS_URLS: [&str; 8] = [
@@ -40,6 +45,8 @@ pub(super) struct Scene {
     receivers: Vec<Receiver>,
     metrics: SocketAddr,
     credentials: PathBuf,
+    /// Of the client certificate's key.
+    key: Vec<u8>,
     _refusing: tokio::net::TcpSocket,
 }
 
@@ -78,6 +85,10 @@ impl Scene {
         urls.push(("refused", format!("http://127.0.0.1:{refused}{path}")));
         urls.push(("nameless", format!("http://nobody.invalid{path}")));
         receivers.push(tls);
+        let authority = Authority::new();
+        let asks = Receiver::tls(authority.asking("127.0.0.1"));
+        urls.push(("mutual", format!("https://127.0.0.1:{}{path}", asks.port())));
+        receivers.push(asks);
         let mut hooks = Vec::new();
         for (at, (name, url)) in urls.iter().enumerate() {
             let home = match at % 4 {
@@ -86,13 +97,21 @@ impl Scene {
                 2 => "secret_file = 'beside.key'".to_owned(),
                 _ => "secret_file = 'credential.key'".to_owned(),
             };
-            hooks.push(hook(name, url).one_attempt().line(home).line(format!(
+            let shows = match *name {
+                "mutual" => {
+                    format!("ca_file = 'ca.pem'\nclient_cert_file = 'client.pem'\n{KEY_FILE}")
+                }
+                _ => String::new(),
+            };
+            let hook = hook(name, url).one_attempt().line(home).line(shows);
+            hooks.push(hook.line(format!(
                 "headers = {{ Authorization = 'Bearer {SECRET}-bearer', Cookie = 'a={SECRET}-cookie', X-Team = '{SECRET}-custom' }}"
             )));
         }
         let world = World::new(&hooks);
         let more = format!("\n[socket]\npath = \"s.sock\"\n\n[metrics]\nlisten = \"{metrics}\"");
         world.configure_with(&more, &hooks);
+        let key = write_pair(&world, &authority);
         world.write("beside.key", format!("{SECRET}-beside\n"));
         let credentials = world.path("credentials");
         std::fs::create_dir(&credentials).unwrap();
@@ -106,6 +125,7 @@ impl Scene {
             receivers,
             metrics,
             credentials,
+            key,
             _refusing: refusing,
         }
     }
@@ -155,6 +175,15 @@ impl Scene {
             with("secret_file = 'no-such.key'\nbogus = 1"),
             with(&format!("{inline}\n{inline}")),
             with(&format!("{inline} oops")),
+            text.replacen(KEY_FILE, "client_key_file = 'torn.key'", 1),
+            text.replacen(KEY_FILE, "client_key_file = 'encrypted.key'", 1),
+            text.replacen(KEY_FILE, "client_key_file = 'several.key'", 1),
+            text.replacen(KEY_FILE, "client_key_file = 'other.key'", 1),
+            text.replacen(
+                KEY_FILE,
+                &format!("client_key_file = 'no.key'\nclient_key = '{SECRET}'"),
+                1,
+            ),
             with(&format!("secret = '{}'", SECRET.repeat(500))),
             with(&format!("{inline}\npassword = '{SECRET}'")),
             text.replacen(
@@ -169,6 +198,16 @@ impl Scene {
             text.replacen(&url, &format!("{userinfo}?"), 1),
             text.replacen("[log]", &format!("[logs]\nsecret = '{SECRET}'\n[log]"), 1),
         ]
+    }
+
+    /// Holds that the key of the client certificate is nowhere, and was in use.
+    #[track_caller]
+    pub(super) fn key_is_kept(&self, pile: &Pile) {
+        let told = pile.telling(&self.key);
+        assert!(told.is_empty(), "the client key is told by {told:#?}");
+        let delivered =
+            "SELECT count(*) FROM log WHERE webhook = 'mutual' AND outcome = 'delivered'";
+        assert!(self.world.number(delivered) > 0);
     }
 
     /// Holds that what the endpoints got was signed and had its headers: the marks were in use.
@@ -192,6 +231,25 @@ impl Scene {
         assert!(all > 0);
         assert_eq!(self.world.number(masked), all, "names stay, values don't");
     }
+}
+
+/// Writes a client certificate, its key, and keys that are of no use, each with a mark; some bytes of the good one.
+fn write_pair(world: &World, authority: &Authority) -> Vec<u8> {
+    let (certificate, key) = authority.client(|_| {});
+    world.write("ca.pem", authority.pem());
+    world.write("client.pem", certificate);
+    world.write("client.key", format!("{SECRET}-comment\n{key}"));
+    world.write(
+        "other.key",
+        format!("{SECRET}-comment\n{}", authority.client(|_| {}).1),
+    );
+    let pem = |label: &str| format!("-----BEGIN {label}-----\n{SECRET}\n-----END {label}-----\n");
+    world.write("torn.key", pem("PRIVATE KEY"));
+    world.write("encrypted.key", pem("ENCRYPTED PRIVATE KEY"));
+    world.write("several.key", pem("PRIVATE KEY") + &pem("EC PRIVATE KEY"));
+    let der = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    // The secret number of a key on P-256 begins there.
+    der.secret_pkcs8_der()[36..48].to_vec()
 }
 
 /// Everything that came out, with where it came from.
@@ -255,20 +313,20 @@ impl Pile {
     /// Holds that no mark is in it, and that the search finds what is there.
     #[track_caller]
     pub(super) fn hold(&self) {
-        let told = self.telling(SECRET);
+        let told = self.telling(SECRET.as_bytes());
         assert!(told.is_empty(), "secrets are told by {told:#?}");
         let told: Vec<_> = self
-            .telling(TOKEN)
+            .telling(TOKEN.as_bytes())
             .into_iter()
             .filter(|origin| !SHOWS_URLS.iter().any(|shows| origin.contains(shows)))
             .collect();
         assert!(told.is_empty(), "tokens of URLs are told by {told:#?}");
-        assert!(!self.telling("no-such-webhook").is_empty() || self.count() < 10);
+        assert!(!self.telling(b"no-such-webhook").is_empty() || self.count() < 10);
     }
 
     /// Which texts hold the mark in one form or another.
-    fn telling(&self, mark: &str) -> Vec<&str> {
-        let forms = forms(mark.as_bytes());
+    fn telling(&self, mark: &[u8]) -> Vec<&str> {
+        let forms = forms(mark);
         let tells = |bytes: &[u8]| {
             let lower = bytes.to_ascii_lowercase();
             forms
@@ -334,7 +392,7 @@ fn the_search_knows_the_forms() {
     }
     pile.add("nothing", "kept and close");
     assert_eq!(
-        pile.telling(SECRET),
+        pile.telling(SECRET.as_bytes()),
         ["raw", "upper", "hex", "list", "a", "b", "c"]
     );
 }

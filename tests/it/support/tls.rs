@@ -7,7 +7,8 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 /// A connection with TLS.
 pub(crate) type Stream = StreamOwned<ServerConnection, TcpStream>;
@@ -50,6 +51,49 @@ impl Authority {
         change(&mut params);
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Acceptor::new(&certificate, &key)
+    }
+
+    /// A server certificate for `name`, served to clients with a certificate of this authority alone.
+    pub(crate) fn asking(&self, name: &str) -> Acceptor {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        self.asking_for(name, roots)
+    }
+
+    /// The same for clients of those authorities.
+    pub(crate) fn asking_for(&self, name: &str, roots: RootCertStore) -> Acceptor {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        Acceptor(Arc::new(config))
+    }
+
+    /// A certificate for a client, and its key, both as PEM.
+    pub(crate) fn client(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A server's certificate for `name` and its key, both as PEM, for a program that is no part of the tests.
+    pub(crate) fn server(&self, name: &str) -> (String, String) {
+        self.client(|params| {
+            params.subject_alt_names = CertificateParams::new(vec![name.to_owned()])
+                .unwrap()
+                .subject_alt_names;
+        })
     }
 
     /// The same that speaks nothing newer than TLS 1.2.

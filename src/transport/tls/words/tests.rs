@@ -40,7 +40,7 @@ fn hold<T: Debug>(kind: &str, all: &[T], same: usize, words: impl Fn(&T) -> Stri
 
 #[test]
 fn every_error_of_the_library_has_words_of_its_own() {
-    let shown = |error: &Error| failure("a.example", error).text;
+    let shown = |error: &Error| failure("a.example", Asked::Not, error).text;
     hold("error", &variants::errors(), 0, shown);
     let of = |error: &CertificateError| shown(&error.clone().into());
     // Each with and without what it is about.
@@ -59,7 +59,7 @@ fn every_error_of_the_library_has_words_of_its_own() {
 
 #[test]
 fn every_alert_and_every_kind_of_message_has_words_of_its_own() {
-    let shown = |error: Error| failure("a.example", &error).text;
+    let shown = |error: Error| failure("a.example", Asked::Not, &error).text;
     let alerts: Vec<_> = (0..=u8::MAX).map(AlertDescription::from).collect();
     hold("alert", &alerts, 0, |&alert| {
         shown(Error::AlertReceived(alert))
