@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,14 +18,15 @@ use super::client::Client;
 use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
-use crate::page::{CHANCE_BYTES, Door, Page, Source, serve};
+use crate::page::{CHANCE_BYTES, Done, Door, GiveOrder, Order, Page, Source, serve};
 use crate::query::Status;
 use crate::store::Reader;
 
 /// Shows the log in a browser, until Ctrl-C
 ///
 /// Prints an address on loopback with a token that is good for this run: webhooks, attempts by a
-/// search, and each delivery with its requests and answers. It needs no daemon and changes nothing.
+/// search, and each delivery with its requests and answers. It needs no daemon; where one runs and may be asked
+/// over its socket, buttons pause, resume, test, send again, cancel and reload.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd page
@@ -38,6 +40,9 @@ pub(super) struct Arguments {
     /// This log, or copy of one, instead of the configuration's
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Shows without buttons
+    #[arg(long)]
+    read_only: bool,
 }
 
 pub(super) fn page(
@@ -56,10 +61,12 @@ pub(super) fn page(
         None => {
             let config = load(&path()?)?;
             open_log(&config)?;
-            let asked = config.clone();
+            let (asked, ordered) = (config.clone(), config.clone());
+            let give = move |order: &Order| give(&ordered, order);
             Source::Own {
                 config: Box::new(config),
                 ask: Box::new(move || ask(&asked)),
+                give: (!arguments.read_only).then(|| Box::new(give) as GiveOrder),
             }
         }
     };
@@ -102,6 +109,65 @@ fn ask(config: &Config) -> Result<Status, String> {
     let asked = Client::hurried(config).map_err(Failure::from);
     let answered = asked.and_then(|client| client.get("/status")?.json::<Status>());
     answered.map_err(|failure| failure.text)
+}
+
+/// Has the daemon carry an order out.
+fn give(config: &Config, order: &Order) -> Result<Done, String> {
+    let (path, body) = match order {
+        Order::Test(webhook) => (format!("/webhooks/{webhook}/test"), json!({})),
+        Order::Pause(webhook, for_ms) => (
+            "/pause".to_owned(),
+            json!({ "webhook": webhook, "for_ms": for_ms }),
+        ),
+        Order::Resume(webhook) => ("/resume".to_owned(), json!({ "webhook": webhook })),
+        Order::Redeliver(id) => (format!("/deliveries/{id}/redeliver"), json!({})),
+        Order::Cancel(id) => (format!("/deliveries/{id}/cancel"), json!({})),
+        Order::Reload => ("/reload".to_owned(), json!({})),
+    };
+    let client = Client::of(config).map_err(Failure::from);
+    let answered = client.and_then(|client| client.post(&path, &body)?.json::<Value>());
+    answered
+        .map(|answer| done(order, &answer))
+        .map_err(|failure| match failure.hint {
+            Some(hint) => format!("{}\n{hint}", failure.text),
+            None => failure.text,
+        })
+}
+
+/// What the daemon's answer says.
+fn done(order: &Order, answer: &Value) -> Done {
+    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    let mut done = Done {
+        well: true,
+        delivery: answer["delivery_id"].as_i64(),
+        ..Done::default()
+    };
+    done.told = match order {
+        Order::Test(webhook) => {
+            let outcome = text("outcome");
+            done.well = outcome == "delivered";
+            match (answer["error"].as_str(), answer["status"].as_i64()) {
+                (Some(error), _) => format!("{webhook}: {outcome}: {error}"),
+                (None, Some(status)) => format!("{webhook}: {outcome} {status}"),
+                (None, None) => format!("{webhook}: {outcome}"),
+            }
+        }
+        Order::Pause(webhook, _) => match answer["paused_until"].as_str() {
+            Some(until) => format!("{webhook} is paused until {until}; what comes meanwhile waits"),
+            None => format!("{webhook} is paused until it is resumed; what comes meanwhile waits"),
+        },
+        Order::Resume(webhook) if answer["resumed"] == true => {
+            format!("{webhook} is resumed: what waited goes, the oldest first")
+        }
+        Order::Resume(webhook) => format!("{webhook} was not paused"),
+        Order::Redeliver(id) => format!("delivery {id} is sent again"),
+        Order::Cancel(id) => format!("delivery {id} is cancelled"),
+        Order::Reload => format!(
+            "the configuration was taken in: {} webhooks",
+            answer["webhooks"]
+        ),
+    };
+    done
 }
 
 /// Chance from the kernel.

@@ -67,8 +67,8 @@ pub(super) fn file(bytes: Vec<u8>) -> Answer {
 }
 
 /// The method is none that the page takes.
-pub(super) fn with_allow(mut answer: Answer) -> Answer {
-    let allow = HeaderValue::from_static("GET, HEAD");
+pub(super) fn with_allow(mut answer: Answer, allow: &'static str) -> Answer {
+    let allow = HeaderValue::from_static(allow);
     answer.headers_mut().insert(ALLOW, allow);
     answer
 }

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use super::{Page, Source};
+use super::{Page, Source, form};
 use crate::dialect::row_id_of;
-use crate::model::{AttemptId, DeliveryId, EventId, chain};
+use crate::model::{AttemptId, DeliveryId, EventId, Pattern, Webhook, chain};
 use crate::query::{self, Attempts, Status};
 use crate::store::{
     self, DeliveryRow, DeliveryTrace, EventTrace, LogRow, LogText, Reader, WebhookHealth,
@@ -24,9 +24,11 @@ const LOOKED_THROUGH: usize = 10_000;
 const ATTEMPTS: u32 = 100;
 const WITH_TEXT: usize = 10;
 
-/// Deliveries of an event that are listed, and webhooks of the overview.
+/// Deliveries of an event that are listed.
 const DELIVERIES: usize = 500;
-const WEBHOOKS: usize = 500;
+
+/// Webhooks of a page of the overview: some 60 kB.
+const WEBHOOKS: usize = 50;
 
 /// Why there is nothing to show.
 pub(super) enum Trouble {
@@ -57,8 +59,11 @@ pub(super) struct Overview {
     pub oldest_ms: Option<i64>,
     /// The webhooks by name, those that somebody should look at first.
     pub webhooks: Vec<WebhookHealth>,
-    /// How many more there are.
+    /// How many more there are, and from which place on.
     pub more: usize,
+    pub next: usize,
+    /// Whether the page acts.
+    pub acts: bool,
 }
 
 /// A page of the log.
@@ -85,6 +90,18 @@ pub(super) struct Delivery {
     pub id: DeliveryId,
     /// Its attempts, the newest first; the first ones with what was said.
     pub attempts: Vec<(LogRow, Option<LogText>)>,
+    /// Whether the page acts.
+    pub acts: bool,
+}
+
+/// One webhook.
+pub(super) struct OneWebhook {
+    /// How it is doing.
+    pub health: WebhookHealth,
+    /// What the configuration says of it, without what may be a secret.
+    pub facts: Vec<(&'static str, String)>,
+    /// Whether the page acts.
+    pub acts: bool,
 }
 
 /// One event.
@@ -118,6 +135,17 @@ impl Page {
         })
     }
 
+    fn webhooks(&self, reader: &Reader, now_ms: i64) -> Result<Vec<WebhookHealth>, Trouble> {
+        Ok(match &self.source {
+            Source::Own { config, .. } => query::webhooks(config, Some(reader), now_ms)?,
+            Source::Copy(_) => reader.health(now_ms)?,
+        })
+    }
+
+    fn acts(&self) -> bool {
+        matches!(&self.source, Source::Own { give: Some(_), .. })
+    }
+
     /// The time that "the last hour" is before: now, or where a copy is looked at, its newest attempt.
     fn now_ms(&self, reader: &Reader) -> Result<i64, Trouble> {
         let newest = match &self.source {
@@ -128,17 +156,17 @@ impl Page {
     }
 }
 
-pub(super) fn overview(page: &Page) -> Result<Overview, Trouble> {
+/// The webhooks from that place on.
+pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let reader = page.reader()?;
     let now_ms = page.now_ms(&reader)?;
-    let (daemon, mut webhooks) = match &page.source {
-        Source::Own { config, ask } => (
-            Some(ask().map(Box::new)),
-            query::webhooks(config, Some(&reader), now_ms)?,
-        ),
-        Source::Copy(_) => (None, reader.health(now_ms)?),
+    let mut webhooks = page.webhooks(&reader, now_ms)?;
+    let daemon = match &page.source {
+        Source::Own { ask, .. } => Some(ask().map(Box::new)),
+        Source::Copy(_) => None,
     };
     webhooks.sort_by_key(|webhook| !(webhook.is_failing() || webhook.pause.is_some()));
+    webhooks.drain(..from.min(webhooks.len()));
     let more = webhooks.len().saturating_sub(WEBHOOKS);
     webhooks.truncate(WEBHOOKS);
     Ok(Overview {
@@ -147,9 +175,49 @@ pub(super) fn overview(page: &Page) -> Result<Overview, Trouble> {
         daemon,
         bytes: store::size(page.path()),
         oldest_ms: reader.oldest()?,
+        next: from.saturating_add(WEBHOOKS),
         webhooks,
         more,
+        acts: page.acts(),
     })
+}
+
+/// The webhook whose name stands so in an address.
+pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble> {
+    let reader = page.reader()?;
+    let now_ms = page.now_ms(&reader)?;
+    let is_named = |health: &WebhookHealth| form::encoded(&health.name) == encoded;
+    let all = page.webhooks(&reader, now_ms)?.into_iter();
+    let health = all.into_iter().find(is_named).ok_or_else(|| {
+        let encoded = crate::model::shown::line(encoded);
+        Trouble::Nothing(format!("no webhook is called {encoded}"))
+    })?;
+    let configured = match &page.source {
+        Source::Own { config, .. } => config.webhooks.iter().find(|w| *w.name == *health.name),
+        Source::Copy(_) => None,
+    };
+    Ok(OneWebhook {
+        facts: configured.map_or_else(Vec::new, facts),
+        health,
+        acts: page.acts(),
+    })
+}
+
+fn facts(webhook: &Webhook) -> Vec<(&'static str, String)> {
+    let patterns: Vec<&str> = webhook.events.iter().map(Pattern::text).collect();
+    let mut facts = vec![
+        ("Events", patterns.join(", ")),
+        ("Dialect", webhook.dialect.name().to_owned()),
+    ];
+    if let Some(tenants) = &webhook.tenants {
+        let tenants: Vec<String> = tenants.iter().map(ToString::to_string).collect();
+        facts.push(("Tenants", tenants.join(", ")));
+    }
+    facts.extend(webhook.rules.iter().map(|rule| ("Where", rule.to_string())));
+    if let Some(rate) = webhook.max_per_second {
+        facts.push(("Requests a second", rate.to_string()));
+    }
+    facts
 }
 
 pub(super) fn log(
@@ -205,7 +273,12 @@ pub(super) fn delivery(page: &Page, id: DeliveryId) -> Result<Delivery, Trouble>
         };
         attempts.push((row, text));
     }
-    Ok(Delivery { row, id, attempts })
+    Ok(Delivery {
+        row,
+        id,
+        attempts,
+        acts: page.acts(),
+    })
 }
 
 pub(super) fn event(page: &Page, typed: &str) -> Result<OneEvent, Trouble> {

@@ -3,10 +3,11 @@
 //! `serve` takes connections and keeps them within limits, `route` finds what answers a request, `door` lets
 //! in who has the address that was printed, `look` reads the log, `view` makes HTML of what was read. A
 //! template escapes whatever it is given; what endpoints and applications wrote goes through `model::shown`
-//! besides, so that nothing of it hides. Each view is bounded: in rows looked through, in rows shown, in bytes
-//! of a body, and the log is opened for reading alone. Left out: the address and its token, which are the
-//! command's, and whatever acts.
+//! besides, so that nothing of it hides. `act` makes orders of forms. Each view is bounded: in rows looked through, in rows shown, in bytes
+//! of a body, and the log is opened for reading alone. Left out: the address and its token, and the way to the
+//! daemon, which are the command's.
 
+mod act;
 mod answer;
 mod door;
 mod form;
@@ -17,6 +18,7 @@ mod view;
 
 use std::path::PathBuf;
 
+pub(crate) use act::{Done, GiveOrder, Order};
 pub(crate) use door::{CHANCE_BYTES, Door};
 pub(crate) use serve::serve;
 
@@ -45,6 +47,8 @@ pub(crate) enum Source {
         config: Box<Config>,
         /// A question to the daemon.
         ask: AskDaemon,
+        /// Orders to it; `None` where the page only shows.
+        give: Option<GiveOrder>,
     },
     /// A log by its path, without configuration or daemon.
     Copy(PathBuf),

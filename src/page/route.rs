@@ -3,16 +3,24 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{self, Answer};
 use super::look::{self, Trouble};
-use super::{Page, form, view};
+use super::{GiveOrder, Page, Source, act, form, view};
 use crate::model::caller::{self, Foreign, Names};
 use crate::model::{AttemptId, DeliveryId};
 
-/// Answers one request. Reading the log blocks, so a thread does it.
-pub(super) async fn answer<B>(page: Arc<Page>, request: Request<B>) -> Result<Answer, Infallible> {
+/// The largest form: a span.
+const MAX_FORM_BYTES: usize = 4 << 10;
+
+/// Answers one request. Reading the log blocks, and so does asking the daemon, so a thread does it.
+pub(super) async fn answer(
+    page: Arc<Page>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
     if let Err(foreign) = caller::judge(&request, Names::Loopback) {
         let (status, words) = match foreign {
             Foreign::Improper(words) => (StatusCode::BAD_REQUEST, words),
@@ -20,17 +28,16 @@ pub(super) async fn answer<B>(page: Arc<Page>, request: Request<B>) -> Result<An
         };
         return Ok(told(status, &words));
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let words = "the page only shows: it takes GET and HEAD";
-        let answer = told(StatusCode::METHOD_NOT_ALLOWED, words);
-        return Ok(answer::with_allow(answer));
+    let acts = *request.method() == Method::POST && page.gives().is_some();
+    if !acts && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(not_allowed(&page));
     }
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    if path == "/page.css" {
+    if path == "/page.css" && !acts {
         return Ok(answer::css());
     }
-    if let Some(token) = form::field(&query, "token") {
+    if let Some(token) = form::field(&query, "token").filter(|_| !acts) {
         if page.door.opens(&token) {
             return Ok(answer::taken_over(view::welcome(), &page.door.cookie()));
         }
@@ -43,11 +50,32 @@ pub(super) async fn answer<B>(page: Arc<Page>, request: Request<B>) -> Result<An
                      `webhooksd page` has printed";
         return Ok(told(StatusCode::FORBIDDEN, words));
     }
-    let looked = tokio::task::spawn_blocking(move || page.look(&path, &query)).await;
-    Ok(looked.unwrap_or_else(|_| {
+    let answered = if acts {
+        let Ok(form) = Limited::new(request.into_body(), MAX_FORM_BYTES)
+            .collect()
+            .await
+        else {
+            return Ok(told(StatusCode::PAYLOAD_TOO_LARGE, "no form is so large"));
+        };
+        let form = String::from_utf8_lossy(&form.to_bytes()).into_owned();
+        tokio::task::spawn_blocking(move || page.act(&path, &form)).await
+    } else {
+        tokio::task::spawn_blocking(move || page.look(&path, &query)).await
+    };
+    Ok(answered.unwrap_or_else(|_| {
         let words = "this page could not be made; its address would help in a report";
         told(StatusCode::INTERNAL_SERVER_ERROR, words)
     }))
+}
+
+fn not_allowed(page: &Page) -> Answer {
+    let (words, allow) = if page.gives().is_some() {
+        ("the page takes GET, HEAD and POST", "GET, HEAD, POST")
+    } else {
+        ("this page only shows: it takes GET and HEAD", "GET, HEAD")
+    };
+    let answer = told(StatusCode::METHOD_NOT_ALLOWED, words);
+    answer::with_allow(answer, allow)
 }
 
 /// A page with a sentence.
@@ -56,6 +84,25 @@ fn told(status: StatusCode, words: &str) -> Answer {
 }
 
 impl Page {
+    fn gives(&self) -> Option<&GiveOrder> {
+        match &self.source {
+            Source::Own { give, .. } => give.as_ref(),
+            Source::Copy(_) => None,
+        }
+    }
+
+    fn act(&self, path: &str, form: &str) -> Answer {
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        let (Some(order), Some(give)) = (act::order(&parts, form), self.gives()) else {
+            return told(StatusCode::NOT_FOUND, "nothing is done under this address");
+        };
+        match order.map(|order| give(&order)) {
+            Err(wrong) => answer::html(StatusCode::BAD_REQUEST, view::not_done(&wrong)),
+            Ok(Err(why)) => answer::html(StatusCode::CONFLICT, view::not_done(&why)),
+            Ok(Ok(done)) => answer::html(StatusCode::OK, view::done(&done)),
+        }
+    }
+
     fn look(&self, path: &str, query: &str) -> Answer {
         match self.found(path, query) {
             Ok(answer) => answer,
@@ -68,7 +115,10 @@ impl Page {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let ok = |page| Ok(answer::html(StatusCode::OK, page));
         match parts[..] {
-            [""] => ok(view::overview(&look::overview(self)?)),
+            [""] => {
+                let from = form::field(query, "from").and_then(|from| from.parse().ok());
+                ok(view::overview(&look::overview(self, from.unwrap_or(0))?))
+            }
             ["log"] => {
                 let searched = form::field(query, "q").unwrap_or_default();
                 let before = form::field(query, "before").and_then(|id| number(&id));
@@ -80,6 +130,7 @@ impl Page {
                 };
                 Ok(answer::html(status, view::log(&found)))
             }
+            ["webhooks", name] => ok(view::webhook(&look::webhook(self, name)?)),
             ["deliveries", id] => {
                 let id = number(id).ok_or_else(nowhere)?;
                 ok(view::delivery(&look::delivery(self, DeliveryId::new(id))?))

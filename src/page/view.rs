@@ -4,17 +4,21 @@
 //! turns text around. No style stands in an element: the browser is told to take none.
 
 mod delivery;
+mod done;
 mod event;
 mod exchange;
 mod log;
 mod overview;
+mod webhook;
 
 use maud::{DOCTYPE, Markup, html};
 
 pub(super) use delivery::delivery;
+pub(super) use done::{done, not_done};
 pub(super) use event::event;
 pub(super) use log::log;
 pub(super) use overview::overview;
+pub(super) use webhook::webhook;
 
 use crate::model::clock::utc;
 use crate::model::shown;

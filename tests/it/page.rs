@@ -1,6 +1,7 @@
 //! The page as a browser sees it, by plain requests: who is let in, what is shown, and that nothing which others
 //! wrote is obeyed.
 
+mod acts;
 pub(crate) mod browser;
 mod copies;
 mod door;

@@ -32,7 +32,8 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 18] = [
+const BLOCKS: [(&str, &str, usize); 19] = [
+    ("The page", "sh", 2),
     ("Two commands", "sh", 1),
     ("Install", "sh", 2),
     (CONFIGURE, "toml", 1),

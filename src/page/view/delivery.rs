@@ -19,6 +19,7 @@ pub(in crate::page) fn delivery(seen: &Delivery) -> Markup {
     let said = newest.and_then(|(row, text)| Some((row, text.as_ref()?)));
     let content = html! {
         (facts(seen, newest.map(|(row, _)| row)))
+        (deeds(seen))
         @if let Some((row, text)) = said { (request_body(row, text)) }
         h2 { "Attempts" }
         @if seen.attempts.is_empty() { p { "None was made yet, or their days are over." } }
@@ -53,6 +54,25 @@ fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
                 @if row.due_at_ms.is_some() { dt { "Next one due" } dd { (at(row.due_at_ms)) } }
                 @if row.finished_at_ms.is_some() { dt { "Ended" } dd { (at(row.finished_at_ms)) } }
             }
+        }
+    }
+}
+
+fn deeds(seen: &Delivery) -> Markup {
+    let state = seen
+        .row
+        .as_ref()
+        .filter(|_| seen.acts)
+        .map(|row| &*row.state);
+    html! {
+        @match state {
+            None => {}
+            Some("pending") => form method="post" action={ "/deliveries/" (seen.id) "/cancel" } {
+                button { "Cancel it" }
+            },
+            Some(_) => form method="post" action={ "/deliveries/" (seen.id) "/redeliver" } {
+                button { "Send it again, the same bytes" }
+            },
         }
     }
 }

@@ -68,7 +68,8 @@ fn shown_body(body: &str) -> Markup {
 
 /// At most so many bytes of a text, in whole characters.
 fn beginning(text: &str, most: usize) -> &str {
-    let end = text.floor_char_boundary(most);
+    let mut ends = (0..=most.min(text.len())).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.split_at(end).0
 }
 

@@ -31,7 +31,7 @@ fn search(found: &Found) -> Markup {
     html! {
         form action="/log" method="get" role="search" {
             label { "Search" input type="search" name="q" maxlength="1000" autocomplete="off" spellcheck="false"
-                value=(found.searched) placeholder="webhook:erp status:5xx since:2h"; }
+                value=(others(&found.searched)) placeholder="webhook:erp status:5xx since:2h"; }
             button { "Search" }
         }
         details {

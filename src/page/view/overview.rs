@@ -25,22 +25,32 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
         @if seen.webhooks.is_empty() {
             p { "There are no webhooks yet." }
         } @else {
-            table {
-                thead { tr {
-                    th scope="col" { "Webhook" } th scope="col" { "State" }
-                    th scope="col" class="num" { "Pending" }
-                    th scope="col" { "Last success" } th scope="col" { "Last failure" }
-                    th scope="col" class="num" { "Last hour" } th scope="col" class="num" { "p50, p99 of a day" }
-                    th scope="col" { "Last 24 hours" }
-                } }
-                tbody { @for webhook in &seen.webhooks { (row(webhook)) } }
-            }
+            (webhooks(&seen.webhooks))
         }
         @if seen.more > 0 {
-            p class="quiet" { "and " (seen.more) " more; " code { "webhooksd status" } " shows all" }
+            p { a rel="next" href={ "/?from=" (seen.next) } { "The other " (seen.more) } }
+        }
+        @if seen.acts {
+            form method="post" action="/reload" { button { "Take the configuration in again" } }
         }
     };
     framed("Overview", Here::Overview, &content)
+}
+
+/// A table with a row for each.
+pub(super) fn webhooks(webhooks: &[WebhookHealth]) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                th scope="col" { "Webhook" } th scope="col" { "State" }
+                th scope="col" class="num" { "Pending" }
+                th scope="col" { "Last success" } th scope="col" { "Last failure" }
+                th scope="col" class="num" { "Last hour" } th scope="col" class="num" { "p50, p99 of a day" }
+                th scope="col" { "Last 24 hours" }
+            } }
+            tbody { @for webhook in webhooks { (row(webhook)) } }
+        }
+    }
 }
 
 fn daemon(answered: Result<&Status, &String>) -> Markup {
@@ -100,7 +110,7 @@ fn row(webhook: &WebhookHealth) -> Markup {
     html! {
         tr {
             th scope="row" data-label="Webhook" {
-                a href={ "/log?q=" (form::encoded(&format!("webhook:{}", webhook.name))) } { (others(&webhook.name)) }
+                a href={ "/webhooks/" (form::encoded(&webhook.name)) } { (others(&webhook.name)) }
             }
             td data-label="State" class=(class) { (state) }
             td data-label="Pending" class="num" {
@@ -185,17 +195,20 @@ fn hours(hours: &[HourCounts]) -> Markup {
         let pixels = (count.saturating_mul(most) / top).clamp(i64::from(count > 0), most);
         usize::try_from(pixels).unwrap_or(0)
     };
+    let bars = |count: fn(&HourCounts) -> i64| {
+        let counts = hours.iter().map(count).enumerate();
+        let bars = counts
+            .filter(|(_, count)| *count > 0)
+            .map(|(place, count)| {
+                let (from, up, over) = (place * wide, scaled(count), wide - 1);
+                format!("M{from} {high}v-{up}h{over}v{up}z")
+            });
+        bars.collect::<String>()
+    };
     html! {
         svg role="img" aria-label=(label) width=(hours.len() * wide) height=(high) {
-            @for (place, hour) in hours.iter().enumerate() {
-                @let (all, bad) = (scaled(hour.attempts), scaled(hour.failures));
-                @if all > 0 {
-                    rect class="bar" x=(place * wide) y=(high - all) width=(wide - 1) height=(all) {}
-                }
-                @if bad > 0 {
-                    rect class="bar-bad" x=(place * wide) y=(high - bad) width=(wide - 1) height=(bad) {}
-                }
-            }
+            path class="bar" d=(bars(|hour| hour.attempts)) {}
+            path class="bar-bad" d=(bars(|hour| hour.failures)) {}
             rect class="ground" x="0" y=(high - 1) width=(hours.len() * wide) height="1" {}
         }
     }
@@ -221,7 +234,7 @@ mod tests {
         };
         let svg = hours(&all).into_string();
         assert!(
-            svg.contains(r#"class="bar-bad" x="12" y="23" width="3" height="1""#),
+            svg.contains(r#"class="bar-bad" d="M12 24v-1h3v1z""#),
             "{svg}"
         );
         assert!(svg.contains("10000 attempts, 1 of them"), "{svg}");

@@ -20,6 +20,10 @@ const LOOKED_THROUGH: usize = 50_000;
 /// Of the rows of others in a block of ids, so many cost as much as one that is the webhook's.
 const PASSED_OVER: usize = 16;
 
+/// The same where the asker said how many rows are looked through: that bound is for a page, which is to be there at
+/// once, and goes on where it is asked for more.
+const PASSED_OVER_AT_ONCE: usize = 4;
+
 /// Attempts are committed when they end, up to nine seconds after the time they carry, and small
 /// clock steps put times out of order: so much before a time the search for it begins.
 const OUT_OF_ORDER_MS: i64 = 600_000;
@@ -303,6 +307,10 @@ fn search(
         (None, None) => LOOKED_THROUGH,
         (None, Some(_)) => usize::MAX,
     };
+    let passed_over = match filter.looked_through {
+        Some(_) => PASSED_OVER_AT_ONCE,
+        None => PASSED_OVER,
+    };
     let mut rows = statement.query(params![from_id, filter.webhook, before])?;
     let (mut looked_through, mut others) = (0, 0);
     while let Some(row) = rows.next()? {
@@ -317,7 +325,7 @@ fn search(
         } else {
             others += 1;
         }
-        if looked_through + others / PASSED_OVER >= bound {
+        if looked_through + others / passed_over >= bound {
             (newest.stopped_at_ms, newest.stopped_at) = (Some(row.get(3)?), Some(row.get(0)?));
             break;
         }

@@ -87,6 +87,21 @@ impl Browser {
         self.send("GET", path, &[&[&*cookie], headers].concat())
     }
 
+    /// POSTs a form with the cookie and these lines of headers.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, form: &str, headers: &[&str]) -> Reply {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let cookie = format!("Cookie: {}", self.cookie);
+        let request = Request {
+            method: "POST",
+            path,
+            headers: [&[&*cookie], headers].concat(),
+            body: Some(form.as_bytes().to_vec()),
+        };
+        exchange(stream, &request).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
     /// The page under a path, which must be there.
     #[track_caller]
     pub(crate) fn page(&self, path: &str) -> String {

@@ -62,6 +62,23 @@ fn page_and_command_find_the_same() {
 }
 
 #[test]
+fn the_readme_has_a_search_and_every_key() {
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once("\n## The page\n").unwrap();
+    let (_, example) = section.split_once("webhooksd logs --search '").unwrap();
+    let (words, _) = example.split_once('\'').unwrap();
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    assert_eq!(of_page(&browser, words), [""; 0]);
+    let unknown = browser.ask("/log?q=a:b", &[]).expect(400).body;
+    let (_, keys) = unknown.split_once("there are ").unwrap();
+    for key in keys.split(", as in").next().unwrap().split(", ") {
+        assert!(section.contains(&format!("`{key}`")), "{key}");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn words_that_are_none_are_told() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);

@@ -27,9 +27,9 @@ const LIMITS: [(&str, &str, &str, &str); 43] = [
     ),
     (
         "webhooks on the page",
-        "500",
+        "50",
         "page/look",
-        "WEBHOOKS: usize = 500;",
+        "WEBHOOKS: usize = 50;",
     ),
     (
         "attempts at endpoints that don't answer",

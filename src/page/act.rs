@@ -1,0 +1,91 @@
+//! What a person does from the page: a form becomes an order that the socket of the daemon knows.
+//!
+//! The page itself writes nothing. Who may act is who was let in, asks from the page itself (`model::caller`), and runs
+//! the command with the right to the socket. Each order is about one thing; what concerns many is the commands'.
+
+use crate::model::LONGEST_PAUSE_MS;
+use crate::model::when::parse_span_ms;
+
+/// An order to the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// A sample to a webhook.
+    Test(String),
+    /// A webhook is held back, for so many milliseconds or until it is resumed.
+    Pause(String, Option<i64>),
+    /// It goes on.
+    Resume(String),
+    /// A delivery that ended is sent again.
+    Redeliver(i64),
+    /// A pending delivery is ended.
+    Cancel(i64),
+    /// The configuration is taken in.
+    Reload,
+}
+
+/// What the daemon did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// In a sentence.
+    pub told: String,
+    /// Whether it is what one hoped for: a test may have failed.
+    pub well: bool,
+    /// A delivery that was made by it.
+    pub delivery: Option<i64>,
+}
+
+/// Gives an order to the daemon; an error is why it was not carried out.
+pub(crate) type GiveOrder = Box<dyn Fn(&Order) -> Result<Done, String> + Send + Sync>;
+
+/// The order of a path and the fields that came with it; `None` where the path takes none.
+///
+/// # Errors
+/// Which field is wrong.
+pub(super) fn order(parts: &[&str], form: &str) -> Option<Result<Order, String>> {
+    Some(match parts {
+        ["reload"] => Ok(Order::Reload),
+        ["webhooks", name, "test"] => Ok(Order::Test((*name).to_owned())),
+        ["webhooks", name, "resume"] => Ok(Order::Resume((*name).to_owned())),
+        ["webhooks", name, "pause"] => {
+            span(form).map(|for_ms| Order::Pause((*name).to_owned(), for_ms))
+        }
+        ["deliveries", id, "redeliver"] => Ok(Order::Redeliver(id.parse().ok()?)),
+        ["deliveries", id, "cancel"] => Ok(Order::Cancel(id.parse().ok()?)),
+        _ => return None,
+    })
+}
+
+/// How long a pause lasts; a blank field is until it is resumed.
+fn span(form: &str) -> Result<Option<i64>, String> {
+    let typed = super::form::field(form, "for").unwrap_or_default();
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    let span = parse_span_ms(typed).filter(|ms| (1..=LONGEST_PAUSE_MS).contains(ms));
+    span.map(Some).ok_or_else(|| {
+        format!("{typed:?} is no span: 10s, 5m, 2h or 3d, up to 366d; left blank, the pause lasts until it is resumed")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_and_its_fields_are_one_order() {
+        let of = |path: &str, form| order(&path.split('/').collect::<Vec<_>>(), form);
+        let erp = || "erp".to_owned();
+        assert_eq!(of("webhooks/erp/test", ""), Some(Ok(Order::Test(erp()))));
+        let paused = |for_ms| Some(Ok(Order::Pause(erp(), for_ms)));
+        assert_eq!(of("webhooks/erp/pause", "for=+2h"), paused(Some(7_200_000)));
+        assert_eq!(of("webhooks/erp/pause", "for="), paused(None));
+        for wrong in ["for=soon", "for=0s", "for=367d", "for=-1s"] {
+            assert!(matches!(of("webhooks/erp/pause", wrong), Some(Err(_))));
+        }
+        assert_eq!(of("deliveries/7/cancel", ""), Some(Ok(Order::Cancel(7))));
+        for none in ["", "deliveries/x/cancel", "webhooks/erp", "events"] {
+            assert_eq!(of(none, ""), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What became of an order.
+
+use maud::{Markup, html};
+
+use super::super::act::Done;
+use super::{Here, framed, others};
+use crate::model::shown;
+
+pub(in crate::page) fn done(done: &Done) -> Markup {
+    let content = html! {
+        p class={ "note " (if done.well { "good" } else { "bad" }) } role="status" { (others(&done.told)) }
+        @if let Some(id) = done.delivery { p { a href={ "/deliveries/" (id) } { "Delivery " (id) } } }
+        (onwards())
+    };
+    framed(
+        if done.well {
+            "Done"
+        } else {
+            "Done, without success"
+        },
+        Here::Elsewhere,
+        &content,
+    )
+}
+
+/// An order that was not carried out, with the daemon's own words, which may be many lines.
+pub(in crate::page) fn not_done(why: &str) -> Markup {
+    let content = html! {
+        div role="alert" { pre tabindex="0" { (shown::block(why, "")) } }
+        (onwards())
+    };
+    framed("Not done", Here::Elsewhere, &content)
+}
+
+fn onwards() -> Markup {
+    html! { p { a href="/" { "Overview" } ", " a href="/log" { "Log" } } }
+}
