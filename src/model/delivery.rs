@@ -124,7 +124,7 @@ pub struct FanOut {
     pub webhooks: Vec<(Arc<str>, usize)>,
     /// Of those with an order: the place in `webhooks`, and the line that the event stands in there. In their order.
     pub turns: Vec<(usize, Turn)>,
-    /// Whose event it is, where it has a tenant and somebody asks for events of webhooksd itself.
+    /// Whose event it is, where it has a tenant.
     pub tenant: Option<Box<str>>,
 }
 

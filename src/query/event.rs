@@ -7,6 +7,7 @@
 use super::identity;
 use super::known::{Known, Remark};
 use super::log::{is_there, log};
+use super::own::Own;
 use super::reason::{self, OfWebhook};
 use super::wait;
 use crate::config::Config;
@@ -110,11 +111,15 @@ pub(crate) fn explain(
         trace: log
             .as_ref()
             .map_or(Ok(EventTrace::default()), |log| log.event(id))?,
+        own: None,
     };
     let story = if !known.is_known() {
         let passed = known.is_taken();
         Err(Unknown::Row { passed })
     } else if identity::resolve_cursor(&mut known, text, log.as_ref(), &mut remarks)? {
+        if let Some(log) = &log {
+            known.own = Own::read(&known, log)?;
+        }
         let mut story = told(known, config);
         if let Some(log) = &log {
             wait::fill_in(&mut story.webhooks, config, log, now_ms)?;

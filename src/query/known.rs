@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::own::Own;
 use crate::model::{Event, EventId, Generation, own};
 use crate::outbox::{self, Row};
 use crate::store::EventTrace;
@@ -32,6 +33,8 @@ pub(super) struct Known {
     pub(super) other: bool,
     /// What the log has; empty where there is no log.
     pub(super) trace: EventTrace,
+    /// What it was, where it is an event of webhooksd itself.
+    pub(super) own: Option<Own>,
 }
 
 impl Known {
@@ -40,6 +43,12 @@ impl Known {
             Some(Row::Event(event)) => Some(event),
             _ => None,
         }
+    }
+
+    /// What there is to judge by: the row's event, or that of webhooksd itself.
+    pub(super) fn judged(&self) -> Option<&Event> {
+        let own = self.own.as_ref().map(|own| &own.event);
+        self.event().or(own)
     }
 
     /// The event's name, from wherever it is known.

@@ -14,6 +14,7 @@ mod identity;
 mod ids;
 mod known;
 mod log;
+mod own;
 mod reason;
 mod search;
 mod status;

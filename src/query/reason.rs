@@ -75,6 +75,8 @@ pub(crate) enum Reason {
     Inactive,
     /// None of the webhook's patterns, which are these, is the event's name.
     Name(Vec<String>),
+    /// One of these is, but only a pattern that begins so gets events of webhooksd itself.
+    OwnName(Vec<String>),
     /// The webhook is for certain tenants.
     Tenant {
         /// The event's.
@@ -99,9 +101,14 @@ pub(crate) enum Reason {
     ActiveSince {
         /// When, UNIX milliseconds.
         since_ms: i64,
-        /// The last event that had been taken by then.
-        after_event_id: EventId,
+        /// The last event that had been taken by then; an event of webhooksd itself has no place among them.
+        after_event_id: Option<EventId>,
     },
+    /// No body of that event of webhooksd itself is kept, so what its data was, which the webhook's `where` asks
+    /// about, is not known.
+    NoBody,
+    /// The log keeps no delivery of that event of webhooksd itself to the webhook, and nothing of today explains it.
+    NoDelivery,
     /// The log keeps no trace of it, and what its data was, which the webhook's `where` asks about, is not known.
     NoData,
     /// The log keeps no trace of it, and nothing of today explains it.
@@ -185,8 +192,15 @@ fn why_not(webhook: &Webhook, known: &Known) -> Reason {
         None => Reason::NewWebhook,
         Some(row) if is_newer(row, known) => Reason::ActiveSince {
             since_ms: row.since_ms,
-            after_event_id: row.after_event_id,
+            after_event_id: known.own.is_none().then_some(row.after_event_id),
         },
+        Some(_) if let Some(own) = &known.own => {
+            if webhook.rules.is_empty() || own.has_data {
+                Reason::NoDelivery
+            } else {
+                Reason::NoBody
+            }
+        }
         Some(_) if !webhook.rules.is_empty() && known.event().is_none() => Reason::NoData,
         Some(_) => Reason::NoTrace,
     }
@@ -195,6 +209,9 @@ fn why_not(webhook: &Webhook, known: &Known) -> Reason {
 /// The matching rule, as far as what is known of the event decides it: of one whose row is gone the
 /// tenant and the data are not.
 fn wanted(webhook: &Webhook, known: &Known) -> Result<(), Unwanted> {
+    if let Some(own) = &known.own {
+        return own.wanted(webhook);
+    }
     match (known.name(), known.event()) {
         (_, Some(event)) => filter::wants(webhook, event),
         (Some(name), None) => webhook.wants_name(name),
@@ -208,10 +225,16 @@ fn told(unwanted: Unwanted, webhook: &Webhook, known: &Known) -> Reason {
         Unwanted::Inactive => Reason::Inactive,
         Unwanted::Name => {
             let patterns = webhook.events.iter();
-            Reason::Name(patterns.map(|pattern| pattern.text().to_owned()).collect())
+            let texts = patterns.map(|pattern| pattern.text().to_owned()).collect();
+            let of_own = known.own.as_ref().map(|own| &own.event.name);
+            if of_own.is_some_and(|name| webhook.events.iter().any(|p| p.matches(name))) {
+                Reason::OwnName(texts)
+            } else {
+                Reason::Name(texts)
+            }
         }
         Unwanted::Tenant => {
-            let of_event = known.event().and_then(|event| event.tenant.as_deref());
+            let of_event = known.judged().and_then(|event| event.tenant.as_deref());
             let of_webhook = webhook.tenants.iter().flatten();
             Reason::Tenant {
                 of_event: of_event.map(str::to_owned),
@@ -220,7 +243,7 @@ fn told(unwanted: Unwanted, webhook: &Webhook, known: &Known) -> Reason {
         }
         Unwanted::Rule(index) => {
             let rule = webhook.rules.get(index);
-            let found = rule.zip(known.event());
+            let found = rule.zip(known.judged());
             Reason::Rule {
                 number: index + 1,
                 rule: rule.map_or_else(String::new, ToString::to_string),
@@ -233,6 +256,9 @@ fn told(unwanted: Unwanted, webhook: &Webhook, known: &Known) -> Reason {
 
 /// Whether the webhook's state, active by now, holds only for later events.
 fn is_newer(row: &WebhookRow, known: &Known) -> bool {
+    if let Some(own) = &known.own {
+        return row.state == "active" && own.is_before(row.since_ms);
+    }
     let generation = known.trace.cursor.map(|(generation, _)| generation);
     row.state == "active" && Some(row.generation) == generation && known.id <= row.after_event_id
 }
@@ -269,6 +295,7 @@ mod tests {
                 webhooks: vec![row],
                 ..EventTrace::default()
             },
+            own: None,
         }
     }
 
@@ -283,6 +310,7 @@ mod tests {
             origin: origin.into(),
             attempts: 1,
             due_at_ms: Some(9),
+            created_at_ms: Some(5),
             finished_at_ms: None,
             status: None,
             error: None,
@@ -312,19 +340,17 @@ mod tests {
         assert_eq!(no_log, Reason::NotYet(EventId::NONE));
         let new = why(&w, |known| known.trace.webhooks.clear());
         assert_eq!(new, Reason::NewWebhook);
-        let (since_ms, after_event_id) = (1, EventId::new(7));
+        let last = EventId::new(7);
         let since = why(&w, |known| {
-            known.trace.webhooks[0].after_event_id = after_event_id;
+            known.trace.webhooks[0].after_event_id = last;
         });
-        assert_eq!(
-            since,
-            Reason::ActiveSince {
-                since_ms,
-                after_event_id
-            }
-        );
+        let active_since = Reason::ActiveSince {
+            since_ms: 1,
+            after_event_id: Some(last),
+        };
+        assert_eq!(since, active_since);
         let another_generation = why(&w, |known| {
-            known.trace.webhooks[0].after_event_id = after_event_id;
+            known.trace.webhooks[0].after_event_id = last;
             known.trace.webhooks[0].generation = Generation::FIRST;
         });
         assert_eq!(another_generation, Reason::NoTrace);

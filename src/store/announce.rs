@@ -32,7 +32,7 @@ impl Store {
                  INSERT OR REPLACE INTO pause_told (webhook, since, reason)
                  SELECT webhook, since, reason FROM pause"
             } else {
-                "UPDATE own SET asked = 0; DELETE FROM pause_told; DELETE FROM payload_tenant"
+                "UPDATE own SET asked = 0; DELETE FROM pause_told"
             })
         })
     }

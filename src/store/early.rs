@@ -83,8 +83,6 @@ const DELETE_BODY: &str = "DELETE FROM payload WHERE id = ?1
      AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.payload_id = ?1)
      AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = ?1)";
 
-const DELETE_TENANT: &str = "DELETE FROM payload_tenant WHERE payload_id = ?1";
-
 /// What there is of the two in the shape before.
 const EARLIER_DELETE: [&str; 2] = [
     "DELETE FROM old_attempt WHERE delivery_id = ?1",
@@ -180,7 +178,6 @@ impl Store {
         let room = Room {
             most_pages,
             with_earlier,
-            with_tenants: self.own.announces(),
             now_ms,
         };
         let (mut deleted, whole) = self.delete_seen(&seen, room, held)?;
@@ -316,8 +313,6 @@ struct Room {
     most_pages: u64,
     /// Whether there are tables of the shape before.
     with_earlier: bool,
-    /// Whether the log knows whose event a body is of.
-    with_tenants: bool,
     now_ms: i64,
 }
 
@@ -327,7 +322,6 @@ struct Bin<'a> {
     deleted: usize,
     full_at: u64,
     with_earlier: bool,
-    with_tenants: bool,
     /// Bodies of what is queued.
     queued: HashSet<PayloadId>,
 }
@@ -344,7 +338,6 @@ impl<'a> Bin<'a> {
             deleted: 0,
             full_at: free.saturating_add(room.most_pages),
             with_earlier: room.with_earlier,
-            with_tenants: room.with_tenants,
             queued: queued.collect::<Result<_, _>>()?,
         })
     }
@@ -367,11 +360,7 @@ impl<'a> Bin<'a> {
         }
         if !self.queued.contains(&work.payload_id) {
             let mut body = self.transaction.prepare_cached(DELETE_BODY)?;
-            let gone = body.execute([work.payload_id])? > 0;
-            if gone && self.with_tenants {
-                let mut tenant = self.transaction.prepare_cached(DELETE_TENANT)?;
-                tenant.execute([work.payload_id])?;
-            }
+            body.execute([work.payload_id])?;
         }
         if self.with_earlier {
             let mut body = self.transaction.prepare_cached(EARLIER_DELETE_BODY)?;

@@ -14,8 +14,8 @@ use super::{Error, next, words};
 use crate::model::{Deferred, DeliveryId, Dialect, Due, FanOut, Generation, PayloadId, Trigger};
 
 const PAYLOAD: Insert = Insert {
-    into: "INSERT OR ROLLBACK INTO payload (id, generation, event_id, event, dialect, size, body)",
-    row: "(?, ?, ?, ?, ?, ?, ?)",
+    into: "INSERT OR ROLLBACK INTO payload (id, generation, event_id, event, dialect, size, body, tenant)",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
 const QUEUED: Insert = Insert {
@@ -148,13 +148,14 @@ impl Made {
     }
 
     /// Writes the bodies of events; what is owed of each is nothing so far.
-    fn bodies(&self, t: &Transaction<'_>, events: &[FanOut]) -> rusqlite::Result<Vec<Deferred>> {
+    fn bodies<'e>(
+        &self,
+        t: &Transaction<'_>,
+        events: &'e [FanOut],
+    ) -> rusqlite::Result<Vec<Deferred>> {
         let mut owed: Vec<Deferred> = Vec::with_capacity(events.len());
-        // Of the bodies by their places; none where nobody asks for events of webhooksd itself.
-        let mut tenants: Vec<(usize, &str)> = Vec::new();
         for event in events {
             for (dialect, body) in &event.bodies {
-                tenants.extend(event.tenant.as_deref().map(|tenant| (owed.len(), tenant)));
                 owed.push(self.deferred(event, *dialect, body));
             }
         }
@@ -162,6 +163,9 @@ impl Made {
         for (deferred, id) in owed.iter_mut().zip(first..) {
             deferred.payload_id = PayloadId::new(id);
         }
+        // In the order of the bodies, which are bound one by one.
+        let of_bodies = |event: &'e FanOut| event.bodies.iter().map(|_| event.tenant.as_deref());
+        let mut tenants = events.iter().flat_map(of_bodies);
         let bind = |deferred: &Deferred, values: &mut Values<'_, '_>| {
             values.add(deferred.payload_id)?;
             values.add(self.generation)?;
@@ -170,16 +174,10 @@ impl Made {
             values.add(words::of_dialect(deferred.dialect))?;
             values.add(i64::try_from(deferred.body.len()).unwrap_or(i64::MAX))?;
             // The bytes are JSON text; binding them as text spares a check and a copy.
-            values.add(ToSqlOutput::Borrowed(ValueRef::Text(&deferred.body)))
+            values.add(ToSqlOutput::Borrowed(ValueRef::Text(&deferred.body)))?;
+            values.add(tenants.next().flatten())
         };
         PAYLOAD.all(t, &owed, bind)?;
-        for (place, tenant) in tenants {
-            // An id whose body only a hand can have removed has its row yet.
-            t.prepare_cached(
-                "INSERT OR REPLACE INTO payload_tenant (payload_id, tenant) VALUES (?1, ?2)",
-            )?
-            .execute(params![owed[place].payload_id, tenant])?;
-        }
         Ok(owed)
     }
 

@@ -55,11 +55,6 @@ impl Own {
         self.announcer = announce.map(Announcer);
     }
 
-    /// Whether somebody asks for them.
-    pub(super) fn announces(&self) -> bool {
-        self.announcer.is_some()
-    }
-
     /// The webhooks that got some since it was asked last.
     pub(super) fn take_made(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.made)
@@ -279,9 +274,14 @@ pub(super) fn rejections(rows: &[Rejected]) -> Vec<Fact> {
 
 /// Whose event a body is of.
 fn tenant(t: &Transaction<'_>, payload_id: PayloadId) -> rusqlite::Result<Option<Box<str>>> {
-    t.prepare_cached("SELECT tenant FROM payload_tenant WHERE payload_id = ?1")?
-        .query_row([payload_id], |row| row.get(0))
-        .optional()
+    let tenant = t
+        .prepare_cached("SELECT tenant FROM payload WHERE id = ?1")?
+        .query_row([payload_id], |row| {
+            // What is no text was written by somebody else, and stops nobody.
+            Ok(row.get_ref(0)?.as_str().ok().map(Into::into))
+        })
+        .optional()?;
+    Ok(tenant.flatten())
 }
 
 /// The pauses that have ended and those that have begun since that was last told.

@@ -28,8 +28,6 @@ pub(super) struct Pass {
     pub(super) mark: Mark,
     /// Whether there were tables of the shape before when it began.
     pub(super) with_earlier: bool,
-    /// Whether the log knew whose event a body is of when it began.
-    pub(super) with_tenants: bool,
     pub(super) stage: usize,
     /// Rows of the stage's table up to this id have been looked at.
     pub(super) after_id: i64,

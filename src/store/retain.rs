@@ -156,15 +156,6 @@ const EARLIER: [Stage; 3] = [
     },
 ];
 
-/// Whose event a body was of, behind the body; where anybody asks for events of webhooksd itself.
-const TENANTS: Stage = Stage {
-    ids: Ids::Payloads,
-    chunk_end: "SELECT max(payload_id) FROM (SELECT payload_id FROM payload_tenant
-                 WHERE payload_id > ?1 AND payload_id <= ?2 ORDER BY payload_id LIMIT ?3)",
-    delete: "DELETE FROM payload_tenant WHERE payload_id > ?1 AND payload_id <= ?2
-               AND NOT EXISTS (SELECT 1 FROM payload p WHERE p.id = payload_tenant.payload_id)",
-};
-
 impl Store {
     /// Writes a mark, unless the newest is less than an hour old. Returns whether it did.
     ///
@@ -247,8 +238,7 @@ impl Store {
     fn sweep_chunk(&mut self, pass: Pass, before_ms: i64, limit: i64) -> Result<Swept, Error> {
         let stages = STAGES
             .iter()
-            .chain(pass.with_earlier.then_some(&EARLIER).into_iter().flatten())
-            .chain(pass.with_tenants.then_some(&TENANTS));
+            .chain(pass.with_earlier.then_some(&EARLIER).into_iter().flatten());
         let Some(work) = stages.clone().nth(pass.stage) else {
             let rows = self.transact("delete old marks", |t| {
                 if pass.with_earlier && schema::is_earlier_empty(t)? {
@@ -301,7 +291,6 @@ impl Store {
         Ok(Some(Pass {
             mark,
             with_earlier,
-            with_tenants: self.own.announces(),
             stage: 0,
             after_id: 0,
         }))

@@ -1,5 +1,6 @@
 //! Events of webhooksd itself: who gets them, what they say, and that each fact is told once.
 
+mod askers;
 mod four;
 mod kills;
 
@@ -87,7 +88,7 @@ fn nobody_else_gets_them_and_where_nobody_asks_there_is_nothing() {
     stays("nothing is made", TOLD, || {
         check(names(&all) == ["e"], || format!("{:?}", names(&all)))
     });
-    for table in ["own", "pause_told", "payload_tenant"] {
+    for table in ["own", "pause_told"] {
         assert_eq!(
             world.number(&format!("SELECT count(*) FROM {table}")),
             0,

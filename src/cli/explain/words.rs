@@ -158,6 +158,10 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         Reason::Name(patterns) => {
             format!("no pattern of events matches: {}", patterns.join(", "))
         }
+        Reason::OwnName(patterns) => format!(
+            "only a pattern that begins with webhooksd. gets webhooksd's own events: {}",
+            patterns.join(", ")
+        ),
         Reason::Tenant {
             of_event,
             of_webhook,
@@ -183,10 +187,22 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         Reason::ActiveSince {
             since_ms,
             after_event_id,
-        } => format!(
-            "the webhook is active since {}, when the events up to {after_event_id} were taken",
-            utc(*since_ms)
-        ),
+        } => {
+            let since = utc(*since_ms);
+            let then = after_event_id.map_or_else(
+                || "which is after the event".to_owned(),
+                |last| format!("when the events up to {last} were taken"),
+            );
+            format!("the webhook is active since {since}, {then}")
+        }
+        Reason::NoBody => {
+            "the log keeps no body of it: what its data was, which the webhook's where asks about, is not known".into()
+        }
+        Reason::NoDelivery => {
+            "the log has no delivery of it to this webhook: it has gone before the others, or the webhook was \
+             another one by the configuration of that time"
+                .into()
+        }
         Reason::NoTrace => {
             "the log has no trace of it: it is older than the log keeps, or the webhook was another \
              one by the configuration of that time"
@@ -195,7 +211,7 @@ fn not_sent(reason: &Reason) -> (String, Look) {
     };
     // What retention, or a small log, took may have been sent.
     let verdict = match reason {
-        Reason::NoTrace | Reason::NoData => "not known",
+        Reason::NoTrace | Reason::NoData | Reason::NoBody | Reason::NoDelivery => "not known",
         _ => "not sent",
     };
     (format!("{verdict}: {why}"), Look::Dim)

@@ -98,8 +98,7 @@ impl<T: Transport> Dispatch<T> {
             )],
             webhooks: vec![(webhook.name.clone(), 0)],
             turns: Vec::new(),
-            // Nothing is told of a test.
-            tenant: None,
+            tenant: event.tenant.clone(),
         };
         let cursor = log.cursor().map_err(OrderError::Store)?.unwrap_or_default();
         let dues = log

@@ -33,8 +33,8 @@ pub(crate) struct Routes {
     filters: Option<Filters>,
     /// Deliveries that were not made because of them, since the start.
     filtered: Arc<AtomicU64>,
-    /// Whether the log is to know whose event a delivery is of, for an event of webhooksd itself may tell of it.
-    keeps_tenants: bool,
+    /// Whether a webhook gets events of webhooksd itself.
+    asks_for_own: bool,
 }
 
 /// The rules of many webhooks, by their indices.
@@ -106,7 +106,7 @@ impl Routes {
     pub(crate) fn new(webhooks: Vec<Arc<Webhook>>, tenant: Option<Arc<str>>) -> Self {
         Self {
             filters: Filters::new(&webhooks),
-            keeps_tenants: webhooks.iter().any(|webhook| webhook.asks_for_own()),
+            asks_for_own: webhooks.iter().any(|webhook| webhook.asks_for_own()),
             webhooks,
             tenant,
             names: Mutex::default(),
@@ -131,7 +131,7 @@ impl Routes {
     pub(crate) fn part(&self, is_in: impl Fn(&Webhook) -> bool) -> Self {
         let webhooks = self.webhooks.iter().filter(|webhook| is_in(webhook));
         Self {
-            keeps_tenants: self.keeps_tenants,
+            asks_for_own: self.asks_for_own,
             ..Self::new(webhooks.cloned().collect(), self.tenant.clone())
         }
     }
@@ -139,7 +139,7 @@ impl Routes {
     /// Whether a webhook gets events of webhooksd itself.
     #[must_use]
     pub(crate) fn ask_for_own(&self) -> bool {
-        self.keeps_tenants
+        self.asks_for_own
     }
 
     /// Every webhook, in the order of the file.
@@ -170,11 +170,7 @@ impl Routes {
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
             turns: Vec::new(),
-            tenant: if self.keeps_tenants {
-                event.tenant.clone()
-            } else {
-                None
-            },
+            tenant: event.tenant.clone(),
         };
         for (index, webhook) in self.wanting(&matching, event) {
             let known = fanned

@@ -18,11 +18,7 @@ impl Announce for Routes {
             time_ms: now_ms.clamp(0, MAX_TIME_MS),
             tenant: fact.tenant().map(Into::into),
         };
-        // Nothing is told of what becomes of it, so nobody will ask whose it was.
-        self.fan_out(&event).map(|fanned| FanOut {
-            tenant: None,
-            ..fanned
-        })
+        self.fan_out(&event)
     }
 }
 

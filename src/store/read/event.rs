@@ -53,6 +53,8 @@ pub(crate) struct DeliveryTrace {
     pub attempts: u32,
     /// When the next attempt is due, UNIX milliseconds.
     pub due_at_ms: Option<i64>,
+    /// When it was made, UNIX milliseconds.
+    pub created_at_ms: Option<i64>,
     /// When it ended, UNIX milliseconds.
     pub finished_at_ms: Option<i64>,
     /// The status of the last attempt.
@@ -155,6 +157,32 @@ impl Reader {
         read().doing("read an event's bodies")
     }
 
+    /// Whose event it was that got that id, where the log knows it. For events of webhooksd itself, whose ids are
+    /// never another's.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn tenant(&self, event_id: EventId) -> Result<Option<String>, Error> {
+        // A log that no daemon of this version has opened yet does not say it.
+        const SAYS_WHOSE: &str =
+            "SELECT EXISTS (SELECT 1 FROM pragma_table_info('payload') WHERE name = 'tenant')";
+        let read = || -> rusqlite::Result<Option<String>> {
+            if !self
+                .connection
+                .query_row(SAYS_WHOSE, [], |row| row.get(0))?
+            {
+                return Ok(None);
+            }
+            self.connection
+                .prepare_cached(
+                    "SELECT tenant FROM payload WHERE event_id = ?1 AND typeof(tenant) = 'text' LIMIT 1",
+                )?
+                .query_row([event_id], |row| row.get(0))
+                .optional()
+        };
+        read().doing("read whose event it is")
+    }
+
     /// The newest generation in which a body that was made in that dialect for an event of that id
     /// holds `text`, if any does; `None` where the log has no such body.
     ///
@@ -218,6 +246,7 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
             finished_at_ms: row.get(9)?,
             status: row.get(10)?,
             error: row.get(11)?,
+            created_at_ms: row.get(12)?,
             by_order: false,
         })
     };
@@ -226,7 +255,8 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
             "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
                     d.attempts, d.due_at, d.finished_at,
                     (SELECT l.status FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
-                    (SELECT l.error FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1)
+                    (SELECT l.error FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
+                    d.created_at
                FROM delivery d
               WHERE d.event_id = ?1 ORDER BY d.id DESC LIMIT ?2",
         )?
