@@ -25,6 +25,7 @@ mod faults;
 mod gaps;
 mod headers;
 mod held;
+mod holder;
 mod ids;
 mod insert;
 mod look;
@@ -70,14 +71,14 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryTrace, EventTrace, HeldBy, HeldOf, Lately, LogFilter, LogRow, LogText, MadeFor,
-    Newest, Reader, WebhookHealth, WebhookRow,
+    Count, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holder, Holding, Lately, LogFilter, LogRow,
+    LogText, MadeFor, Newest, Reader, WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
 pub(crate) use wal::WalBounds;
-pub(crate) use withdraw::{CancelError, PendingPage};
+pub(crate) use withdraw::{CancelError, PendingPage, Withdrawal};
 pub use writer::Store;
 
 use std::path::Path;

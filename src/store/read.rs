@@ -27,7 +27,7 @@ pub(crate) use health::{Lately, WebhookHealth};
 pub(crate) use log::{LogFilter, LogRow, LogText, Newest};
 pub(crate) use made::MadeFor;
 pub(crate) use pending::Count;
-pub(crate) use turn::{HeldBy, HeldOf};
+pub(crate) use turn::{HeldBy, HeldOf, Holder, Holding};
 
 /// Oldest attempts, those of the shape before first.
 const OLDEST: [&str; 2] = [

@@ -44,6 +44,7 @@ mod modes;
 mod names;
 mod notify;
 mod order;
+mod order_told;
 mod outboxes;
 mod own;
 mod pace;

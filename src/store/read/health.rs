@@ -86,14 +86,19 @@ pub(crate) struct HourCounts {
 
 impl WebhookHealth {
     /// Whether somebody should look: the webhook is active, and it gave a delivery up in the last
-    /// hour that nobody has sent again, or its newest attempt failed, none of the last hour was
-    /// delivered, and there is something to deliver or was in that hour.
+    /// hour that nobody has sent again, or one that it gave up holds its line, whenever that was, or its newest attempt
+    /// failed, none of the last hour was delivered, and there is something to deliver or was in that hour.
     #[must_use]
     pub(crate) fn is_failing(&self) -> bool {
         let newest_failed = self.last_failure_ms > self.last_success_ms;
         let none_delivered = self.hour.attempts == self.hour.failures;
         let busy = self.hour.attempts > 0 || self.pending.count > 0;
-        self.state == "active" && (self.given_up > 0 || newest_failed && none_delivered && busy)
+        let holding = self
+            .held
+            .as_ref()
+            .is_some_and(|held| held.holding.is_some());
+        let failed = self.given_up > 0 || holding;
+        self.state == "active" && (failed || newest_failed && none_delivered && busy)
     }
 }
 
@@ -247,6 +252,8 @@ fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DeliveryId;
+    use crate::store::Holding;
 
     #[test]
     fn a_percentile_is_the_upper_edge_of_its_bucket() {
@@ -314,6 +321,20 @@ mod tests {
             ..long_ago
         };
         assert!(waiting.is_failing());
+        let held = |holding| WebhookHealth {
+            held: Some(HeldOf {
+                count: Count::default(),
+                holding,
+            }),
+            ..well.clone()
+        };
+        assert!(!held(None).is_failing(), "it waits for its turn");
+        let holding = Holding {
+            count: Count::default(),
+            oldest: DeliveryId::new(1),
+            since_ms: 1,
+        };
+        assert!(held(Some(holding)).is_failing());
         let given_up = WebhookHealth {
             given_up: 1,
             ..well
