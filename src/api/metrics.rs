@@ -134,11 +134,7 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "gauge",
         "Pending deliveries that wait for their turn.",
     ),
-    (
-        "webhooksd_holding",
-        "gauge",
-        "Deliveries that were given up and hold their lines.",
-    ),
+    ("webhooksd_holding", "gauge", "Deliveries that hold lines."),
     (
         "webhooksd_holding_since_seconds",
         "gauge",
@@ -353,17 +349,13 @@ fn of_files(page: &mut Page, files: &Files, now_ms: i64) {
     if let Some(lag) = files.lag() {
         page.one("webhooksd_outbox_lag", lag);
     }
-    for (name, db, wal) in [
-        ("webhooksd_log_bytes", files.log_bytes, files.wal_bytes),
-        (
-            "webhooksd_outbox_bytes",
-            files.outbox_bytes,
-            files.outbox_wal_bytes,
-        ),
-    ] {
+    let mut sizes = |name, db, wal| {
         page.sample(name, "", &[("file", "db")], db);
         page.sample(name, "", &[("file", "wal")], wal);
-    }
+    };
+    sizes("webhooksd_log_bytes", files.log_bytes, files.wal_bytes);
+    let (db, wal) = (files.outbox_bytes, files.outbox_wal_bytes);
+    sizes("webhooksd_outbox_bytes", db, wal);
 }
 
 /// Milliseconds, written as seconds.

@@ -406,7 +406,7 @@ mod tests {
             .into_iter()
             .map(|w| (w.holding, w.holding_since))
             .collect();
-        let since = Some("1970-01-01T00:00:01.000Z".to_owned());
+        let since = Some("1970-01-01T00:00:01Z".to_owned());
         assert_eq!(holding, [(0, None), (2, since), (0, None)]);
     }
 

@@ -129,15 +129,15 @@ fn waiting(waits: &Wait, now_ms: i64) -> String {
                         }
                         _ => String::new(),
                     };
-                    format!("held by delivery {id}{of}, which is pending after {sends}{due}")
+                    format!("held by delivery {id}, which is pending after {sends}{of}{due}")
                 }
                 Holder::Leaves => {
                     format!(
-                        "held by delivery {id}{of}, which was cancelled while its attempt is under way"
+                        "held by delivery {id}, which was cancelled while an attempt{of} is under way"
                     )
                 }
                 Holder::Failed(since_ms) => format!(
-                    "held by delivery {id}{of}, which failed after {sends}, since {}: `webhooksd redeliver {id}` or \
+                    "held by delivery {id}, which failed after {sends}{of}, since {}: `webhooksd redeliver {id}` or \
                      `webhooksd cancel {id}` lets it go",
                     utc(since_ms)
                 ),
