@@ -245,7 +245,11 @@ fn a_holder_that_was_sent_again_in_vain_is_still_found() {
     is_open.store(true, Ordering::SeqCst);
     world.command(&["redeliver", "--failed"]).expect(0);
     world.wait_number(DELIVERED, 4, SOON);
+    assert_eq!(failed(), "", "what it was sent again as went with it");
     assert_eq!(dry(), "0 deliveries would be sent again\n");
+    let status = json(&world.command(&["status", "--json"]).expect(0).stdout);
+    assert_eq!(status["webhooks"][0]["given_up"], 0, "{status}");
+    assert_eq!(status["webhooks"][0]["failing"], false, "{status}");
     daemon.stop();
 }
 

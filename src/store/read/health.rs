@@ -225,8 +225,13 @@ fn by_hour(
 }
 
 fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::Result<i64> {
-    const NEWEST: &str = "SELECT id, finished_at, origin <> 3 AS real FROM ended
-      WHERE state = 0 AND webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)";
+    // Of several redeliveries of one only the last counts: the others were sent again by it.
+    const NEWEST: &str = "SELECT e.id, e.finished_at, e.origin <> 3 AND NOT (e.origin = 1
+          AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload JOIN redelivery r ON r.delivery_id = o.id
+                       WHERE o.payload_id = e.payload_id AND o.webhook_id = e.webhook_id
+                         AND r.new_delivery_id > e.id)) AS real
+       FROM ended e
+      WHERE e.state = 0 AND e.webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)";
     const EARLIER: &str = "SELECT id, finished_at, origin <> 'test' AS real FROM old_delivery
       WHERE state = 'failed' AND webhook = ?1";
     let mut all = 0;

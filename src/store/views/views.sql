@@ -137,8 +137,8 @@ SELECT a.id,
 -- } earlier
 ;
 
--- Deliveries given up that nobody has sent again. One that holds its line stays here, but while it is being sent again;
--- what it was sent again as, and failed too, is not: it stands for that.
+-- Deliveries given up that nobody has sent again. One that holds its line stays here, but while it is being sent again,
+-- and stands for what it was sent again as and failed too. Of those the ones before the last are not here either.
 CREATE VIEW failed AS
 SELECT x.id AS delivery_id, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook, p.event, p.event_id,
        strftime('%Y-%m-%dT%H:%M:%fZ', x.finished_at / 1000.0, 'unixepoch') AS failed_at, x.attempts,
@@ -153,8 +153,10 @@ SELECT x.id AS delivery_id, (SELECT n.name FROM webhook_name n WHERE n.id = x.we
                               AND (EXISTS (SELECT 1 FROM queued q WHERE q.id = r.new_delivery_id)
                                    OR EXISTS (SELECT 1 FROM parked k WHERE k.id = r.new_delivery_id))))
    AND NOT (x.origin = 1
-            AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload JOIN turn t ON t.delivery_id = o.id
-                         WHERE o.payload_id = x.payload_id AND o.webhook_id = x.webhook_id AND t.state = 1))
+            AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload
+                         WHERE o.payload_id = x.payload_id AND o.webhook_id = x.webhook_id
+                           AND (EXISTS (SELECT 1 FROM turn t WHERE t.delivery_id = o.id AND t.state = 1)
+                                OR EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = o.id AND r.new_delivery_id > x.id))))
 -- earlier {
 UNION ALL
 SELECT d.id, d.webhook, d.event, d.event_id,
