@@ -3,6 +3,7 @@
 //! An order ends when its client goes: what was done is done, and the same order goes on from there, for
 //! what was sent again is no longer among what failed, and what was cancelled not among what is pending.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::activity::Activity;
 use super::answer::{self, Answer};
 use crate::model::{DeliveryId, IdRange, TimeWindow};
 use crate::pipeline::{Dispatch, chain};
-use crate::store::{self, CancelError, Ended, PendingPage, Reader, RedeliverError};
+use crate::store::{self, CancelError, Ended, PendingPage, Reader, RedeliverError, Withdrawal};
 use crate::transport::Client;
 
 /// A client that reads none of its lines for so long has gone.
@@ -45,11 +46,37 @@ pub(super) fn not_again(why: RedeliverError) -> (StatusCode, &'static str) {
 }
 
 /// The same of one that is not cancelled.
-pub(super) fn not_cancelled(why: CancelError) -> (StatusCode, &'static str) {
+pub(super) fn not_cancelled(why: CancelError) -> (StatusCode, Cow<'static, str>) {
     match why {
-        CancelError::Unknown => (StatusCode::NOT_FOUND, "no delivery has that id"),
-        CancelError::Ended => (StatusCode::CONFLICT, "that delivery has ended"),
+        CancelError::Unknown => (StatusCode::NOT_FOUND, "no delivery has that id".into()),
+        CancelError::Ended => (StatusCode::CONFLICT, "that delivery has ended".into()),
+        CancelError::Again(holder) => {
+            let words = format!(
+                "that delivery has ended; delivery {holder}, which it was sent again for, holds the line: \
+                 `webhooksd cancel {holder}` lets it go"
+            );
+            (StatusCode::CONFLICT, words.into())
+        }
     }
+}
+
+/// Says that what was given up holds its line no longer.
+pub(super) fn journal_let_go(id: DeliveryId) {
+    tracing::info!(
+        delivery = id.get(),
+        "let go by order: it stays failed, and the next of its line goes"
+    );
+}
+
+/// What was done with a chunk.
+#[derive(Default)]
+struct Done {
+    /// How many were done, those that were let go among them.
+    count: usize,
+    /// Why the others were not.
+    refused: Vec<Value>,
+    /// What had ended before, and held its line until now.
+    let_go: Vec<DeliveryId>,
 }
 
 impl Deed {
@@ -60,26 +87,41 @@ impl Deed {
         }
     }
 
-    /// Does it. How many were done, and why the others were not.
+    /// Does it.
     async fn chunk(
         self,
         dispatch: &Arc<Dispatch<Client>>,
         ids: Vec<DeliveryId>,
-    ) -> Result<(usize, Vec<Value>), store::Error> {
-        let answers: Vec<(DeliveryId, Option<&'static str>)> = match self {
-            Self::Redeliver => (dispatch.redeliver(ids).await?.into_iter())
-                .map(|(id, answer)| (id, answer.err().map(|why| not_again(why).1)))
-                .collect(),
-            Self::Cancel => (dispatch.cancel(ids).await?.into_iter())
-                .map(|(id, answer)| (id, answer.err().map(|why| not_cancelled(why).1)))
-                .collect(),
+    ) -> Result<Done, store::Error> {
+        let mut done = Done::default();
+        let mut refuse = |id: DeliveryId, words: &str| {
+            let refused = json!({ "delivery_id": id, "error": words });
+            done.refused.push(refused);
         };
-        let done = answers.iter().filter(|(_, why)| why.is_none()).count();
-        let refused = answers.into_iter().filter_map(|(id, why)| {
-            let words = why?;
-            Some(json!({ "delivery_id": id, "error": words }))
-        });
-        Ok((done, refused.collect()))
+        match self {
+            Self::Redeliver => {
+                for (id, answer) in dispatch.redeliver(ids).await? {
+                    match answer {
+                        Ok(_) => done.count += 1,
+                        Err(why) => refuse(id, not_again(why).1),
+                    }
+                }
+            }
+            Self::Cancel => {
+                for (id, answer) in dispatch.cancel(ids).await? {
+                    match answer {
+                        Ok(Withdrawal::Cancelled) => done.count += 1,
+                        Ok(Withdrawal::LetGo) => {
+                            done.count += 1;
+                            done.let_go.push(id);
+                            journal_let_go(id);
+                        }
+                        Err(why) => refuse(id, &not_cancelled(why).1),
+                    }
+                }
+            }
+        }
+        Ok(done)
     }
 }
 
@@ -105,6 +147,8 @@ pub(super) struct Search {
     reader: Reader,
     among: Among,
     webhooks: Vec<String>,
+    /// Whose pending deliveries they are, where it is those.
+    cancelled: Option<String>,
     window: TimeWindow,
     ids: IdRange<DeliveryId>,
     page: PendingPage,
@@ -135,6 +179,10 @@ impl Search {
         Ok(Self {
             reader,
             among,
+            cancelled: match among {
+                Among::Pending => webhooks.first().cloned(),
+                Among::Ended(_) => None,
+            },
             webhooks,
             window,
             ids: IdRange {
@@ -184,6 +232,9 @@ struct Work {
     lines: mpsc::Sender<Bytes>,
     done: usize,
     refused: Vec<Value>,
+    let_go: Vec<DeliveryId>,
+    /// What was given up and holds its line of the webhook whose deliveries were cancelled.
+    holding: Option<Value>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -204,6 +255,8 @@ pub(super) fn work_off(
         lines: send,
         done: 0,
         refused: Vec::new(),
+        let_go: Vec::new(),
+        holding: None,
         _permit: permit,
     };
     drop(tokio::spawn(work.run(source, dry_run)));
@@ -213,16 +266,23 @@ pub(super) fn work_off(
 impl Work {
     async fn run(mut self, source: Source, dry_run: bool) {
         let worked = self.work(source, dry_run).await;
-        if self.deed == Deed::Cancel && self.done > 0 {
-            tracing::info!(deliveries = self.done, "cancelled by order");
+        let cancelled = self.done - self.let_go.len();
+        if self.deed == Deed::Cancel && cancelled > 0 {
+            tracing::info!(deliveries = cancelled, "cancelled by order");
         }
-        let last = match worked {
-            Ok(()) => json!({ "finished": true, "done": self.done, "refused": self.refused }),
-            Err(Some(words)) => {
-                json!({ "finished": false, "done": self.done, "refused": self.refused, "error": words })
-            }
+        let mut last =
+            json!({ "finished": worked.is_ok(), "done": self.done, "refused": self.refused });
+        match worked {
+            Ok(()) => {}
+            Err(Some(words)) => last["error"] = words.into(),
             Err(None) => return,
-        };
+        }
+        if !self.let_go.is_empty() {
+            last["let_go"] = json!(self.let_go);
+        }
+        if let Some(holding) = &self.holding {
+            last["holding"] = holding.clone();
+        }
         drop(self.tell(&last).await);
     }
 
@@ -264,6 +324,7 @@ impl Work {
                 search = same;
                 let ids = ids.map_err(|error| Some(chain(&error)))?;
                 if ids.is_empty() {
+                    self.holding = self.still_holding(*search).await?;
                     break;
                 }
                 self.chunk(ids).await?;
@@ -272,14 +333,33 @@ impl Work {
         Ok(())
     }
 
+    /// Who still holds a line of the webhook whose deliveries were cancelled: it was given up, so it is none of those.
+    async fn still_holding(&self, search: Search) -> Result<Option<Value>, Option<String>> {
+        let Search {
+            reader, cancelled, ..
+        } = search;
+        let Some(webhook) = cancelled else {
+            return Ok(None);
+        };
+        let held = move || reader.held_of(&webhook);
+        let held = self.dispatch.with_blocking(held).await;
+        let held = held.map_err(|error| Some(chain(&error)))?;
+        let holding = held.and_then(|held| held.holding);
+        Ok(
+            holding
+                .map(|holding| json!({ "count": holding.count.count, "oldest": holding.oldest })),
+        )
+    }
+
     async fn chunk(&mut self, ids: Vec<DeliveryId>) -> Result<(), Option<String>> {
         if *self.dispatch.stopping().borrow() {
             return Err(Some("the daemon is stopping".into()));
         }
         let done = self.deed.chunk(&self.dispatch, ids).await;
-        let (done, refused) = done.map_err(|error| Some(chain(&error)))?;
-        self.done += done;
-        self.refused.extend(refused);
+        let done = done.map_err(|error| Some(chain(&error)))?;
+        self.done += done.count;
+        self.refused.extend(done.refused);
+        self.let_go.extend(done.let_go);
         let told = self.tell(&json!({ "done": self.done })).await;
         told.map_err(|Gone| None)
     }

@@ -9,12 +9,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Api;
 use super::activity::Activity;
 use super::answer::{self, Answer, HttpError};
-use super::bulk::{Among, Deed, Search, Source, not_cancelled, work_off};
+use super::bulk::{Among, Deed, Search, Source, journal_let_go, not_cancelled, work_off};
 use super::fields::Fields;
 use super::order::{AN_ORDER, bad, broken, refused, text, window};
 use crate::model::DeliveryId;
 use crate::pipeline::OrderError;
-use crate::store::{CancelError, Reader};
+use crate::store::{CancelError, Reader, Withdrawal};
 
 struct CancelOrder {
     ids: Option<Vec<DeliveryId>>,
@@ -44,15 +44,20 @@ impl Api {
     pub(super) async fn cancel_one(&self, id: &str) -> Result<Answer, HttpError> {
         let refused = |why| {
             let (status, words) = not_cancelled(why);
-            answer::denial(status, words)
+            answer::denial(status, &words)
         };
         let id = id.parse().or(Err(refused(CancelError::Unknown)))?;
         let answers = self.dispatch.cancel(vec![DeliveryId::new(id)]).await;
         let answers = answers.map_err(|error| broken(&error))?;
         match answers.into_iter().next() {
-            Some((id, Ok(()))) => {
+            Some((id, Ok(Withdrawal::Cancelled))) => {
                 tracing::info!(delivery = id.get(), "cancelled by order");
                 let done = json!({ "delivery_id": id, "state": "cancelled" });
+                Ok(answer::value(StatusCode::OK, &done))
+            }
+            Some((id, Ok(Withdrawal::LetGo))) => {
+                journal_let_go(id);
+                let done = json!({ "delivery_id": id, "state": "failed", "let_go": true });
                 Ok(answer::value(StatusCode::OK, &done))
             }
             Some((_, Err(why))) => Err(refused(why)),

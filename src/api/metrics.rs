@@ -24,6 +24,8 @@
 //! | `webhooksd_held_until_seconds` | until when the endpoint asked to wait by Retry-After by `webhook`, UNIX seconds; no sample where it did not |
 //! | `webhooksd_pending` | pending deliveries in the log by `webhook` |
 //! | `webhooksd_held` | those of them that wait for their turn by `in_order`, counted up to 10,000, by `webhook` |
+//! | `webhooksd_holding` | deliveries that were given up and hold their lines by `if_failed`, counted up to 10,000, by `webhook`; no sample where none does |
+//! | `webhooksd_holding_since_seconds` | since when the oldest of those does by `webhook`, UNIX seconds; no sample where none does |
 //! | `webhooksd_oldest_pending_seconds` | age of the pending delivery that is due first by `webhook` |
 //! | `webhooksd_webhook_paused` | 1 while the webhook is paused, by `webhook` |
 //! | `webhooksd_unrecorded` | results that wait for the log |
@@ -131,6 +133,12 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
         "webhooksd_held",
         "gauge",
         "Pending deliveries that wait for their turn.",
+    ),
+    ("webhooksd_holding", "gauge", "Deliveries that hold lines."),
+    (
+        "webhooksd_holding_since_seconds",
+        "gauge",
+        "Since when the oldest of those does, UNIX seconds.",
     ),
     (
         "webhooksd_oldest_pending_seconds",
@@ -332,20 +340,22 @@ fn of_files(page: &mut Page, files: &Files, now_ms: i64) {
             page.sample("webhooksd_oldest_pending_seconds", "", &label, age);
         }
     }
+    for (webhook, holding) in &files.holding {
+        let label = [("webhook", &**webhook)];
+        page.sample("webhooksd_holding", "", &label, holding.count.count);
+        let since = Thousandths(i128::from(holding.since_ms));
+        page.sample("webhooksd_holding_since_seconds", "", &label, since);
+    }
     if let Some(lag) = files.lag() {
         page.one("webhooksd_outbox_lag", lag);
     }
-    for (name, db, wal) in [
-        ("webhooksd_log_bytes", files.log_bytes, files.wal_bytes),
-        (
-            "webhooksd_outbox_bytes",
-            files.outbox_bytes,
-            files.outbox_wal_bytes,
-        ),
-    ] {
+    let mut sizes = |name, db, wal| {
         page.sample(name, "", &[("file", "db")], db);
         page.sample(name, "", &[("file", "wal")], wal);
-    }
+    };
+    sizes("webhooksd_log_bytes", files.log_bytes, files.wal_bytes);
+    let (db, wal) = (files.outbox_bytes, files.outbox_wal_bytes);
+    sizes("webhooksd_outbox_bytes", db, wal);
 }
 
 /// Milliseconds, written as seconds.

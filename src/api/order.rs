@@ -121,7 +121,13 @@ impl Api {
             directed.map_err(|report| answer::denial(StatusCode::UNPROCESSABLE_ENTITY, &report))?;
         let cancelled = directed.cancelled.iter();
         let cancelled: Vec<Value> = cancelled
-            .map(|(webhook, count)| json!({ "webhook": &**webhook, "count": count }))
+            .map(|(webhook, count)| {
+                let mut told = json!({ "webhook": &**webhook, "count": count });
+                if directed.in_order.contains(webhook) {
+                    told["in_order"] = true.into();
+                }
+                told
+            })
             .collect();
         let done = json!({ "webhooks": directed.active, "cancelled": cancelled });
         Ok(answer::value(StatusCode::OK, &done))

@@ -39,7 +39,16 @@ struct Line {
     done: Option<i64>,
     finished: bool,
     refused: Vec<Refused>,
+    let_go: Vec<DeliveryId>,
+    holding: Option<Holding>,
     error: Option<String>,
+}
+
+/// What was given up and still holds its line.
+#[derive(Deserialize)]
+struct Holding {
+    count: i64,
+    oldest: DeliveryId,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +64,8 @@ struct Heard {
     done: i64,
     finished: bool,
     refused: Vec<Refused>,
+    let_go: Vec<DeliveryId>,
+    holding: Option<Holding>,
 }
 
 impl Heard {
@@ -65,6 +76,8 @@ impl Heard {
             done: 0,
             finished: false,
             refused: Vec::new(),
+            let_go: Vec::new(),
+            holding: None,
         }
     }
 
@@ -81,6 +94,8 @@ impl Heard {
         self.matched = line.matched.unwrap_or(self.matched);
         self.finished |= line.finished;
         self.refused.extend(line.refused);
+        self.let_go.extend(line.let_go);
+        self.holding = line.holding.or(self.holding.take());
         progress.show(format!(
             "{} of {} {}",
             text::grouped(self.done),
@@ -108,10 +123,27 @@ impl Heard {
             );
             return Err(Failure::text(text).hint(Some(self.words.again)));
         }
-        // Where all were refused, that has been said.
-        if self.done > 0 || self.refused.is_empty() {
-            let done = text::deliveries(self.done);
+        for id in &self.let_go {
+            say(format!(
+                "delivery {id}: let go, the next of its line goes; it stays failed"
+            ))?;
+        }
+        let let_go = i64::try_from(self.let_go.len()).unwrap_or(i64::MAX);
+        let done = self.done - let_go;
+        // Where all were refused or let go, that has been said.
+        if done > 0 || self.refused.is_empty() && let_go == 0 {
+            let done = text::deliveries(done);
             say(format!("{done} {}", self.words.told))?;
+        }
+        if let Some(Holding { count, oldest }) = self.holding {
+            let who = match count {
+                1 => format!("delivery {oldest}, which was given up, still holds its line"),
+                _ => format!(
+                    "{} that were given up still hold their lines, the oldest is {oldest}",
+                    text::deliveries(count)
+                ),
+            };
+            note(format_args!("{who}: `webhooksd cancel {oldest}`"));
         }
         Ok(if self.refused.is_empty() {
             ExitCode::SUCCESS

@@ -97,7 +97,8 @@ fn show(story: &Story, now_ms: i64) -> std::io::Result<()> {
     screen.line(headline(story, now_ms))?;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for webhook in &story.webhooks {
-        let (words, look) = words::of(webhook, now_ms);
+        let beside = story.beside.get(&webhook.webhook);
+        let (words, look) = words::of(webhook, beside, now_ms);
         rows.push(vec![
             webhook.webhook.clone().into(),
             Cell::new(text::line(&words), look),

@@ -19,7 +19,10 @@ use crate::model::Clock;
 ///
 /// The same bytes and the same event id; URL and secret are today's. A delivery that was sent again
 /// already is not taken up a second time by --failed or --cancelled, so an interrupted command is
-/// simply run again.
+/// simply run again; but for one that holds its line by if_failed = "hold", until it is delivered or let go.
+///
+/// Each goes when it is asked for: with in_order too they are in flight together, in no order. To keep one, send them
+/// one after the other by their ids.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd redeliver 4711 4712
@@ -144,7 +147,11 @@ fn sql(arguments: &Arguments, [since, until]: [Option<i64>; 2]) -> String {
         if let Some(until) = until {
             sql.push_str(&format!(" AND finished_at < {until}"));
         }
-        sql.push_str(" AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)");
+        sql.push_str(if arguments.failed {
+            " AND id IN (SELECT delivery_id FROM failed)"
+        } else {
+            " AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = d.id)"
+        });
     } else {
         let ids: Vec<String> = arguments.ids.iter().map(i64::to_string).collect();
         sql.push_str(&format!("id IN ({})", ids.join(", ")));
@@ -198,6 +205,10 @@ mod tests {
         let sql_text = sql(&arguments(), WINDOW);
         assert!(
             sql_text.contains("state = 'failed' AND origin <> 'test' AND webhook = 'erp' AND finished_at >= 4000 AND finished_at < 9000"),
+            "{sql_text}"
+        );
+        assert!(
+            sql_text.ends_with(" AND id IN (SELECT delivery_id FROM failed)"),
             "{sql_text}"
         );
         assert_eq!(quoted("/var/lib/log.db"), "/var/lib/log.db");

@@ -38,6 +38,9 @@ struct Reloaded {
 struct Cancelled {
     webhook: String,
     count: i64,
+    /// They went in order.
+    #[serde(default)]
+    in_order: bool,
 }
 
 pub(super) fn reload(path: &Path) -> Ended {
@@ -51,10 +54,16 @@ pub(super) fn reload(path: &Path) -> Ended {
     for cancelled in &reloaded.cancelled {
         note(format_args!(
             "{}: {} cancelled, for the webhook is inactive or left the configuration; \
-             `webhooksd redeliver --cancelled --webhook {}` brings them back",
+             `webhooksd redeliver --cancelled --webhook {}` brings them back{}",
             text::line(&cancelled.webhook),
             text::deliveries(cancelled.count),
-            text::line(&cancelled.webhook)
+            text::line(&cancelled.webhook),
+            if cancelled.in_order {
+                ", but all at once and in no order, which in_order had kept: to keep it, `webhooksd redeliver ID` for \
+                 each once the one before is delivered"
+            } else {
+                ""
+            }
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,11 @@ use toml::de::DeValue;
 use super::diagnostic::Findings;
 use super::rules;
 use super::section::Section;
-use crate::model::{Order, Path, Step};
+use crate::model::{BatchRule, Order, Path, Step};
+
+/// What a path of one value looks like.
+const EXAMPLE: &str =
+    "write a path such as \"$.identifier\", \"$.lines[0].id\" or \"$['odd name']\", or true";
 
 /// What the webhook says; `None` where it has no order, or a wrong one, which was noted. `batched`: several of its
 /// events go in one POST.
@@ -30,7 +34,22 @@ fn by(section: &Section<'_, '_>, batched: bool, found: &mut Findings) -> Option<
             return None;
         }
     };
-    let path = rules::path_of(text, value.span(), found)?;
+    if let "true" | "false" = &**text {
+        found.error(
+            value.span(),
+            format!("in_order is {text} or a path, and in quotes this is neither"),
+            format!("write in_order = {text}, without quotes"),
+        );
+        return None;
+    }
+    let path = rules::path_of((text, value.span()), EXAMPLE, found)?;
+    if path.steps.is_empty() {
+        found.warning(
+            Some(value.span()),
+            "$ is the whole of data: where that is an object or an array nothing waits for anything",
+            "write in_order = true for all one at a time, or a path to a value, as \"$.identifier\"",
+        );
+    }
     if path.steps.contains(&Step::Each) {
         found.error(
             value.span(),
@@ -48,6 +67,27 @@ fn by(section: &Section<'_, '_>, batched: bool, found: &mut Findings) -> Option<
         return None;
     }
     Some(Some(path))
+}
+
+/// The requests in flight of a webhook: with `batch` and an order one, also where what has one turn is more than goes
+/// in a POST.
+pub(super) fn in_flight(
+    section: &Section<'_, '_>,
+    (order, batch): (Option<&Order>, Option<&BatchRule>),
+    max_in_flight: usize,
+    found: &mut Findings,
+) -> usize {
+    if order.is_none() || batch.is_none() {
+        return max_in_flight;
+    }
+    if section.has("max_in_flight") && max_in_flight > 1 {
+        found.warning(
+            Some(section.key_at("max_in_flight")),
+            "max_in_flight is of no use beside batch and in_order: one batch is in flight at a time",
+            "leave it out, or in_order, or batch",
+        );
+    }
+    1
 }
 
 fn holds(section: &Section<'_, '_>, found: &mut Findings) -> bool {

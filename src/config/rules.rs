@@ -167,11 +167,17 @@ fn path(rule: &Section<'_, '_>, found: &mut Findings) -> Option<Path> {
         return None;
     }
     let text = rule.text("path", found)?;
-    path_of(text.value, text.at, found)
+    let example =
+        "write a path such as \"$.origin.id\", \"$.lineItems[*].sku\" or \"$['odd name'][0]\"";
+    path_of((text.value, text.at), example, found)
 }
 
-/// Reads a path, or notes why it is none.
-pub(super) fn path_of(text: &str, at: Range<usize>, found: &mut Findings) -> Option<Path> {
+/// Reads a path, or notes why it is none, with what would be one.
+pub(super) fn path_of(
+    (text, at): (&str, Range<usize>),
+    example: &str,
+    found: &mut Findings,
+) -> Option<Path> {
     match filter::path(text) {
         Ok(path) => Some(path),
         Err(fault) => {
@@ -181,7 +187,7 @@ pub(super) fn path_of(text: &str, at: Range<usize>, found: &mut Findings) -> Opt
                     "this is no path, at its character {}: {}",
                     fault.at, fault.why
                 ),
-                "write a path such as \"$.origin.id\", \"$.lineItems[*].sku\" or \"$['odd name'][0]\"",
+                example,
             );
             None
         }

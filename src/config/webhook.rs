@@ -83,6 +83,8 @@ impl Reading<'_> {
         let headers = headers::read(section, found);
         let batch = batch::read(section, dialect, &headers, found);
         let order = order::read(section, section.has("batch"), found);
+        let both = (order.as_ref(), batch.as_ref());
+        let max_in_flight = order::in_flight(section, both, max_in_flight, found);
         let auto_pause_ms = span::read(section, "auto_pause", found);
         let dialect = dialect?;
         Some(Webhook {
@@ -95,11 +97,7 @@ impl Reading<'_> {
             tenants,
             rules,
             keep_alive: keep_alive.unwrap_or(dialect != Dialect::BoldCms),
-            // One batch at a time: also where what has one turn is more than goes in a POST.
-            max_in_flight: match (&order, &batch) {
-                (Some(_), Some(_)) => 1,
-                _ => max_in_flight,
-            },
+            max_in_flight,
             max_per_second,
             ca,
             min_tls,

@@ -4,6 +4,9 @@
 //! today and in what the log knows of the webhooks (`reason.rs`); the configuration of the time when
 //! the event was taken is not kept anywhere.
 
+use std::collections::HashMap;
+
+use super::beside::{self, Beside};
 use super::identity;
 use super::known::{Known, Remark};
 use super::log::{is_there, log};
@@ -65,6 +68,8 @@ pub(crate) struct Story {
     /// What follows for each webhook: those of the configuration in its order, then those that only
     /// the log knows.
     pub webhooks: Vec<OfWebhook>,
+    /// What there is to say beside that, by webhook.
+    pub beside: HashMap<String, Beside>,
 }
 
 /// What follows from what is known.
@@ -85,6 +90,7 @@ fn told(known: Known, config: &Config) -> Story {
         row,
         event,
         webhooks,
+        beside: HashMap::new(),
     }
 }
 
@@ -120,7 +126,14 @@ pub(crate) fn explain(
         if let Some(log) = &log {
             known.own = Own::read(&known, log)?;
         }
-        let mut story = told(known, config);
+        let beside = match &log {
+            Some(log) => beside::of(&known.trace.deliveries, config, log, now_ms)?,
+            None => HashMap::new(),
+        };
+        let mut story = Story {
+            beside,
+            ..told(known, config)
+        };
         if let Some(log) = &log {
             wait::fill_in(&mut story.webhooks, config, log, now_ms)?;
         }

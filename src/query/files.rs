@@ -17,7 +17,7 @@ use super::about::About;
 use crate::model::EventId;
 use crate::outbox::Tail;
 use crate::pipeline::Dispatch;
-use crate::store::{self, Count, LastFailure, Reader};
+use crate::store::{self, Count, Holding, LastFailure, Reader};
 use crate::transport::Transport;
 
 /// How long facts are kept at least.
@@ -50,6 +50,8 @@ pub(crate) struct Pending {
 pub(crate) struct Files {
     /// The webhooks that have some pending; `None` where the log could not be read, or only in brief.
     pub pending: Option<Vec<Pending>>,
+    /// What was given up and holds its line, by webhook.
+    pub holding: Vec<(String, Holding)>,
     /// What is pending in all; exact but for a reading in brief.
     pub pending_in_all: Option<Count>,
     /// The active webhook that failed last, by a reading in brief.
@@ -212,6 +214,7 @@ fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections)
         files.cursor = reader.cursor().ok();
         files.oldest_ms = reader.oldest().ok().flatten();
         files.pending = pending(reader);
+        files.holding = reader.holding().unwrap_or_default();
         files.aside = reader.set_aside_since(since_ms).ok();
     }
     files.pending_in_all = files.pending.as_ref().map(|pending| Count {
@@ -232,7 +235,7 @@ fn pending(reader: &Reader) -> Option<Vec<Pending>> {
     let counts = reader.pending().ok()?;
     let counts = counts.into_iter().map(|(webhook, count)| Pending {
         since_ms: reader.oldest_pending(&webhook).ok().flatten(),
-        held: (reader.held_of(&webhook).ok().flatten()).map_or(0, |held| held.count),
+        held: (reader.held_of(&webhook).ok().flatten()).map_or(0, |held| held.count.count),
         webhook,
         count,
     });

@@ -7,6 +7,7 @@
 
 mod about;
 mod attempts;
+mod beside;
 mod event;
 mod files;
 mod health;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use about::About;
 pub(crate) use attempts::Attempts;
+pub(crate) use beside::Beside;
 pub(crate) use event::{RowState, Story, Unknown, explain};
 pub(crate) use files::{Files, Reading};
 pub(crate) use health::{NEW, webhook_names, webhooks};

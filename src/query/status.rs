@@ -11,10 +11,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::about::About;
-use super::files::{Files, Pending, Reading};
+use super::files::{Files, Reading};
 use crate::model::clock::utc;
 use crate::model::{EventId, Rate, Webhook};
 use crate::pipeline::{Dispatch, Snapshot, WebhookSnapshot};
+use crate::store::Holding;
 use crate::transport::Transport;
 
 /// The version of the JSON.
@@ -149,6 +150,12 @@ pub(crate) struct WebhookStatus {
     /// How many of those wait for their turn, counted up to 10,000.
     #[serde(default)]
     pub held: i64,
+    /// How many that were given up hold their lines, counted up to 10,000.
+    #[serde(default)]
+    pub holding: i64,
+    /// Since when the oldest of those does, ISO 8601; `None`: none does.
+    #[serde(default)]
+    pub holding_since: Option<String>,
     /// Until when its endpoint asked to wait, ISO 8601, where that is not over.
     #[serde(default)]
     pub held_until: Option<String>,
@@ -179,6 +186,8 @@ impl WebhookStatus {
             queued: lane.map_or(0, |lane| lane.queued),
             pending: pending.map(|(count, _)| count),
             held: pending.map_or(0, |(_, held)| held),
+            holding: 0,
+            holding_since: None,
             max_per_second: lane.and_then(|lane| lane.max_per_second),
             held_until: lane.and_then(|lane| lane.held_until_ms).map(utc),
             paused_since: pause.map(|pause| utc(pause.since_ms)),
@@ -268,7 +277,7 @@ impl Status {
             },
             in_flight: pipeline.in_flight,
             webhooks: configured.map_or_else(Vec::new, |configured| {
-                webhooks(configured, &pipeline, files.pending.as_deref())
+                webhooks(configured, &pipeline, &files)
             }),
             inside: Inside {
                 pipeline,
@@ -279,11 +288,8 @@ impl Status {
     }
 }
 
-fn webhooks(
-    configured: &[Arc<Webhook>],
-    pipeline: &Snapshot,
-    pending: Option<&[Pending]>,
-) -> Vec<WebhookStatus> {
+fn webhooks(configured: &[Arc<Webhook>], pipeline: &Snapshot, files: &Files) -> Vec<WebhookStatus> {
+    let pending = files.pending.as_deref();
     let pending: Option<HashMap<&str, (i64, i64)>> = pending.map(|all| {
         all.iter()
             .map(|p| (&*p.webhook, (p.count, p.held)))
@@ -306,12 +312,26 @@ fn webhooks(
     let gone = gone.filter(|lane| lane.in_flight > 0 && lanes.contains_key(&*lane.name));
     let gone = gone.map(|l| WebhookStatus::of(&l.name, false, Some(l), pending(&l.name)));
     all.extend(gone);
+    let holding = files
+        .holding
+        .iter()
+        .map(|(name, holding)| (&**name, holding));
+    let holding: HashMap<&str, &Holding> = holding.collect();
+    for webhook in &mut all {
+        if let Some(holding) = holding.get(&*webhook.name) {
+            webhook.holding = holding.count.count;
+            webhook.holding_since = Some(utc(holding.since_ms));
+        }
+    }
     all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DeliveryId;
+    use crate::query::files::Pending;
+    use crate::store::Count;
 
     fn lane(name: &str, in_flight: usize) -> WebhookSnapshot {
         WebhookSnapshot {
@@ -342,6 +362,17 @@ mod tests {
                 held: 0,
                 since_ms: None,
             }]),
+            holding: vec![(
+                "b".to_owned(),
+                Holding {
+                    count: Count {
+                        count: 2,
+                        more: false,
+                    },
+                    oldest: DeliveryId::new(1),
+                    since_ms: 1_000,
+                },
+            )],
             cursor: Some(EventId::new(4)),
             newest: Some(EventId::new(9)),
             ..Files::default()
@@ -370,6 +401,13 @@ mod tests {
                 of("gone", false, 2, 3, 0)
             ]
         );
+        let holding: Vec<_> = status()
+            .webhooks
+            .into_iter()
+            .map(|w| (w.holding, w.holding_since))
+            .collect();
+        let since = Some("1970-01-01T00:00:01Z".to_owned());
+        assert_eq!(holding, [(0, None), (2, since), (0, None)]);
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(super) fn fill_in(
     Ok(())
 }
 
-fn of(
+/// What one of them waits for. `held`: until when webhooks are left alone.
+pub(super) fn of(
     delivery: &DeliveryTrace,
     config: &Config,
     (log, held): (&Reader, &HashMap<String, i64>),

@@ -234,12 +234,24 @@ fn replay(row: &Row<'_>) -> rusqlite::Result<Replay> {
 }
 
 /// What selects those that ended so: not those that a later redelivery has taken up, and no tests. `?6`
-/// is the state. The second is of the shape before.
+/// is the state. What was given up and holds its line is among them but while it is being sent again, and stands for
+/// those that it was sent again as; of those the ones before the last are not. The second is of the shape before.
 const ENDED: [&str; 2] = [
     "FROM ended e INDEXED BY ended_webhook
       WHERE e.state = ?6 AND e.webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND e.id > ?2 AND e.id <= ?3
         AND e.finished_at >= ?4 AND e.finished_at < ?5 AND e.origin <> 3 AND e.reason IS NULL
-        AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = e.id)",
+        AND (NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = e.id)
+             OR EXISTS (SELECT 1 FROM turn t WHERE t.delivery_id = e.id AND t.state = 1)
+                AND NOT EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload JOIN redelivery r ON r.delivery_id = o.id
+                                 WHERE o.payload_id = e.payload_id AND o.webhook_id = e.webhook_id
+                                   AND (EXISTS (SELECT 1 FROM queued q WHERE q.id = r.new_delivery_id)
+                                        OR EXISTS (SELECT 1 FROM parked k WHERE k.id = r.new_delivery_id))))
+        AND NOT (e.origin = 1
+                 AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload
+                              WHERE o.payload_id = e.payload_id AND o.webhook_id = e.webhook_id
+                                AND (EXISTS (SELECT 1 FROM turn t WHERE t.delivery_id = o.id AND t.state = 1)
+                                     OR EXISTS (SELECT 1 FROM redelivery r
+                                                 WHERE r.delivery_id = o.id AND r.new_delivery_id > e.id))))",
     "FROM old_delivery e INDEXED BY delivery_ended
       WHERE (e.state = 'failed' OR e.state = 'cancelled') AND e.state = CASE ?6 WHEN 0 THEN 'failed' ELSE 'cancelled' END
         AND e.webhook = ?1 AND e.id > ?2 AND e.id <= ?3

@@ -26,6 +26,7 @@ mod formed;
 mod gaps;
 mod headers;
 mod held;
+mod holder;
 mod ids;
 mod insert;
 mod look;
@@ -71,14 +72,15 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, HourCounts, Lately, LogFilter,
-    LogRow, LogText, MadeFor, Newest, Outcome, Reader, StatusIs, WebhookHealth, WebhookRow,
+    Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holder, Holding, HourCounts,
+    Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Outcome, Reader, StatusIs, WebhookHealth,
+    WebhookRow,
 };
 pub(crate) use retain::Swept;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
 pub(crate) use wal::WalBounds;
-pub(crate) use withdraw::{CancelError, PendingPage};
+pub(crate) use withdraw::{CancelError, PendingPage, Withdrawal};
 pub use writer::Store;
 
 use std::path::Path;

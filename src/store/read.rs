@@ -31,7 +31,7 @@ pub(crate) use log::{LogRow, LogText, Newest};
 pub(crate) use made::MadeFor;
 pub(crate) use one::DeliveryRow;
 pub(crate) use pending::Count;
-pub(crate) use turn::{HeldBy, HeldOf};
+pub(crate) use turn::{HeldBy, HeldOf, Holder, Holding};
 pub(crate) use wanted::{LogFilter, Outcome, StatusIs};
 
 /// Oldest attempts, those of the shape before first.

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::error::Doing;
 use super::turn::{InHand, Turns};
-use super::{Error, Reader, Store, rows};
+use super::{Error, Reader, Store, holder, rows};
 use crate::model::{DeliveryId, TimeWindow};
 
 /// Why a delivery is not cancelled.
@@ -18,10 +18,21 @@ pub enum CancelError {
     Unknown,
     /// It has come to its end.
     Ended,
+    /// It has come to its end, and was sent again for that one, which was given up and holds its line.
+    Again(DeliveryId),
 }
 
-/// The webhook of what was cancelled, or why it was not.
-pub(crate) type Cancelled = Result<String, CancelError>;
+/// What an order to cancel did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// It was pending, and has ended.
+    Cancelled,
+    /// It was given up and held its line: that goes on, and it stays failed.
+    LetGo,
+}
+
+/// What was done, and the webhook; or why it was not.
+pub(crate) type Cancelled = Result<(String, Withdrawal), CancelError>;
 
 /// Of what is pending in one table: it has ended, by order.
 const END: [&str; 2] = [
@@ -107,10 +118,13 @@ fn cancel(
             )?
             .query_row([id], |row| row.get(0))?;
         turns.cancel(t, id, &webhook, in_hand)?;
-        return Ok(Ok(webhook));
+        return Ok(Ok((webhook, Withdrawal::Cancelled)));
     }
     if let Some(webhook) = turns.let_go(t, id)? {
-        return Ok(Ok(webhook));
+        return Ok(Ok((webhook, Withdrawal::LetGo)));
+    }
+    if let Some(holder) = holder::holder(t, id)? {
+        return Ok(Err(CancelError::Again(holder)));
     }
     let known = t
         .prepare_cached("SELECT 1 FROM delivery WHERE id = ?1")?

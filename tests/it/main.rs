@@ -45,6 +45,7 @@ mod mutual;
 mod names;
 mod notify;
 mod order;
+mod order_told;
 mod outboxes;
 mod own;
 mod pace;

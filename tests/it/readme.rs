@@ -9,6 +9,7 @@
 mod batch;
 mod first;
 mod limits;
+mod order;
 mod page;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 19] = [
+const BLOCKS: [(&str, &str, usize); 20] = [
     ("The page", "sh", 2),
     ("Two commands", "sh", 1),
     ("Install", "sh", 2),
@@ -40,6 +41,7 @@ const BLOCKS: [(&str, &str, usize); 19] = [
     (CONFIGURE, "sh", 1),
     (WHERE, "toml", 1),
     ("Several events in one POST: `batch`", "toml", 1),
+    ("One at a time: `in_order`", "toml", 1),
     (OWN_DATABASE, "sh", 2),
     (OWN_DATABASE, "sql", 1),
     (OWN_DATABASE, "python", 1),

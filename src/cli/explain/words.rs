@@ -2,21 +2,21 @@
 
 use super::super::screen::Look;
 use super::super::{text, when};
-use crate::model::Pause;
 use crate::model::clock::utc;
-use crate::query::{Fate, OfWebhook, Reason, Wait};
-use crate::store::DeliveryTrace;
+use crate::model::{DeliveryId, Pause};
+use crate::query::{Beside, Fate, OfWebhook, Reason, Wait};
+use crate::store::{Count, DeliveryTrace, Holder};
 
 /// The words, as they were written by others in part, and how they look.
-pub(super) fn of(webhook: &OfWebhook, now_ms: i64) -> (String, Look) {
-    let (mut words, look) = match &webhook.fate {
-        Fate::Delivery { trace, pause, .. }
-            if pause.as_ref().is_some_and(|pause| !pause.is_over(now_ms)) =>
-        {
-            let pause = pause
-                .as_ref()
-                .map_or_else(String::new, |pause| paused(pause, trace));
-            (pause, Look::Warning)
+pub(super) fn of(webhook: &OfWebhook, beside: Option<&Beside>, now_ms: i64) -> (String, Look) {
+    let (mut words, mut look) = match &webhook.fate {
+        Fate::Delivery {
+            trace,
+            pause: Some(pause),
+            waits,
+            ..
+        } if !pause.is_over(now_ms) => {
+            (paused(pause, trace, waits.as_ref(), now_ms), Look::Warning)
         }
         Fate::Delivery {
             trace,
@@ -26,6 +26,17 @@ pub(super) fn of(webhook: &OfWebhook, now_ms: i64) -> (String, Look) {
         } => done(trace, (*sends, waits.as_ref()), now_ms),
         Fate::NotSent(reason) => not_sent(reason),
     };
+    if let Some((own, waits)) = beside.and_then(|beside| beside.own.as_ref()) {
+        let still = pending(own, (None, waits.as_ref()), now_ms);
+        words.push_str(&format!(
+            "; delivery {}, made when the event came, is still to be sent: {still}",
+            own.id
+        ));
+        look = Look::Warning;
+    }
+    if let Some((id, behind)) = beside.and_then(|beside| beside.holds) {
+        words.push_str(&holds(id, behind));
+    }
     if !webhook.configured {
         words.push_str(" (the webhook left the configuration)");
     }
@@ -108,10 +119,25 @@ fn waiting(waits: &Wait, now_ms: i64) -> String {
         Wait::Turn(by) => {
             let id = by.id;
             let sends = text::counted(i64::from(by.attempts), "send");
-            match by.failed_ms {
-                None => format!("held by delivery {id}, which is pending after {sends}"),
-                Some(since_ms) => format!(
-                    "held by delivery {id}, which failed after {sends}, since {}: `webhooksd redeliver {id}` or \
+            let of = by.event_id;
+            let of = of.map_or_else(String::new, |event| format!(" of event {event}"));
+            match by.why {
+                Holder::Pending(due_ms) => {
+                    let due = match due_ms {
+                        Some(due_ms) if due_ms > now_ms => {
+                            format!(", due {} ({})", utc(due_ms), when::from_now(due_ms, now_ms))
+                        }
+                        _ => String::new(),
+                    };
+                    format!("held by delivery {id}, which is pending after {sends}{of}{due}")
+                }
+                Holder::Leaves => {
+                    format!(
+                        "held by delivery {id}, which was cancelled while an attempt{of} is under way"
+                    )
+                }
+                Holder::Failed(since_ms) => format!(
+                    "held by delivery {id}, which failed after {sends}{of}, since {}: `webhooksd redeliver {id}` or \
                      `webhooksd cancel {id}` lets it go",
                     utc(since_ms)
                 ),
@@ -125,12 +151,30 @@ fn waiting(waits: &Wait, now_ms: i64) -> String {
     }
 }
 
+/// What is said of a delivery that was given up and holds its line.
+fn holds(id: DeliveryId, behind: Count) -> String {
+    let count = match (behind.count, behind.more) {
+        (0, _) => "its line".to_owned(),
+        (count, false) => format!("{} behind it", text::deliveries(count)),
+        (count, true) => format!("{} or more behind it", text::deliveries(count)),
+    };
+    format!(
+        "; delivery {id} holds {count}: `webhooksd redeliver {id}` or `webhooksd cancel {id}` lets go"
+    )
+}
+
 /// What a delivery waits for whose webhook is paused.
-fn paused(pause: &Pause, delivery: &DeliveryTrace) -> String {
-    let until = pause.until_ms.map_or_else(
-        || format!("`webhooksd resume {}` sends it", pause.webhook),
-        |until_ms| format!("until {}", utc(until_ms)),
-    );
+fn paused(pause: &Pause, delivery: &DeliveryTrace, waits: Option<&Wait>, now_ms: i64) -> String {
+    // The end of the pause alone sends nothing that waits for its turn.
+    let turn = waits.filter(|waits| matches!(waits, Wait::Turn(_)));
+    let mut until = match (pause.until_ms, turn) {
+        (Some(until_ms), _) => format!("until {}", utc(until_ms)),
+        (None, Some(_)) => format!("until `webhooksd resume {}`", pause.webhook),
+        (None, None) => format!("`webhooksd resume {}` sends it", pause.webhook),
+    };
+    if let Some(turn) = turn {
+        until.push_str(&format!("; beyond that it is {}", waiting(turn, now_ms)));
+    }
     let reason = pause.reason.as_ref();
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     let next = delivery.attempts + 1;

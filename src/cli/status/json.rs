@@ -151,6 +151,7 @@ fn of_webhook(
     });
     let pause = webhook.pause.as_ref();
     let held = webhook.held.as_ref();
+    let holding = held.and_then(|held| held.holding.as_ref());
     Webhook {
         name: &webhook.name,
         state: &webhook.state,
@@ -160,11 +161,9 @@ fn of_webhook(
         in_flight,
         max_per_second,
         held_until: webhook.held_until_ms.map(utc),
-        held: held.map(|held| held.count),
-        holding: held.map(|held| held.holders),
-        holding_since: held
-            .and_then(|held| held.oldest)
-            .map(|(_, since_ms)| utc(since_ms)),
+        held: held.map(|held| held.count.count),
+        holding: held.map(|_| holding.map_or(0, |holding| holding.count.count)),
+        holding_since: holding.map(|holding| utc(holding.since_ms)),
         last_success: webhook.last_success_ms.map(utc),
         last_failure: webhook.last_failure_ms.map(utc),
         last_error: webhook.last_error.as_deref(),

@@ -176,14 +176,20 @@ fn paused(pause: &Pause, now_ms: i64) -> String {
 
 /// What is said of an order.
 fn held_back(held: &HeldOf, now_ms: i64) -> String {
-    let mut words = format!("{} held by their order", text::grouped(held.count));
-    if let Some((id, since_ms)) = held.oldest {
-        let others = match held.holders - 1 {
-            0 => String::new(),
-            more => format!(" and {} more", text::grouped(more)),
+    let count = text::grouped(held.count.count);
+    let more = if held.count.more { " or more" } else { "" };
+    let mut words = format!("{count}{more} held by their order");
+    if let Some(holding) = &held.holding {
+        let id = holding.oldest;
+        let others = match (holding.count.count - 1, holding.count.more) {
+            (_, true) => " and many more".to_owned(),
+            (0, false) => String::new(),
+            (more, false) => format!(" and {} more", text::grouped(more)),
         };
-        let since = when::from_now(since_ms, now_ms);
-        words.push_str(&format!(", by delivery {id}{others}, given up {since}"));
+        let since = when::from_now(holding.since_ms, now_ms);
+        words.push_str(&format!(
+            ", by delivery {id}{others}, given up {since}: `webhooksd redeliver {id}` or `webhooksd cancel {id}`"
+        ));
     }
     words
 }
@@ -300,6 +306,8 @@ fn broken(piece: &str, width: usize, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DeliveryId;
+    use crate::store::{Count, Holding};
 
     #[test]
     fn pieces_are_set_into_lines_that_fit() {
@@ -325,6 +333,31 @@ mod tests {
                 "    every attempt failed",
                 "  in flight 1"
             ]
+        );
+    }
+
+    #[test]
+    fn what_was_not_counted_to_its_end_is_more() {
+        let count = |count, more| Count { count, more };
+        let mut held = HeldOf {
+            count: count(10_000, true),
+            holding: None,
+        };
+        assert_eq!(held_back(&held, 0), "10,000 or more held by their order");
+        held.count = count(3, false);
+        held.holding = Some(Holding {
+            count: count(2, false),
+            oldest: DeliveryId::new(7),
+            since_ms: 0,
+        });
+        let told = held_back(&held, 0);
+        assert!(
+            told.starts_with("3 held by their order, by delivery 7 and 1 more, given up "),
+            "{told}"
+        );
+        assert!(
+            told.ends_with(": `webhooksd redeliver 7` or `webhooksd cancel 7`"),
+            "{told}"
         );
     }
 

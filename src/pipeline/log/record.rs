@@ -5,7 +5,7 @@
 //! a limit of them, so that memory stays bounded and no endpoint is sent more than what can
 //! be remembered. One journal line per attempt is written here, after the commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::dialect::LONGEST_HOLD_MS;
 use crate::model::clock::micros;
 use crate::model::{Attempt, DeliveryId, Verdict, crash};
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::shared::chain;
+use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
 use crate::transport::Transport;
 
@@ -89,11 +89,13 @@ impl<T: Transport> Dispatch<T> {
                 }
             }
             this.heed_turns(&mut log);
+            let holders = holders(&log, &batch);
             drop(log);
             crash::point("record attempts", "let go");
             this.make_room(&batch);
             for attempt in &batch {
-                journal(attempt, cancelled.contains(&attempt.due.id));
+                let id = attempt.due.id;
+                journal(attempt, cancelled.contains(&id), holders.get(&id).copied());
             }
             Ok(())
         })
@@ -119,8 +121,18 @@ fn end_by(attempt: &mut Attempt, now_ms: i64) {
     attempt.verdict = attempt.verdict.not_before(attempt.held_until_ms);
 }
 
-/// The attempt's line: ids and outcome, never a header, a body or a secret. `cancelled`: by order, meanwhile.
-fn journal(attempt: &Attempt, cancelled: bool) {
+/// Of what was given up, the delivery that holds its line now; itself, or what it was sent again for. It is only told
+/// of: what the log does not answer is left out.
+fn holders(log: &LogGuard<'_>, batch: &[Attempt]) -> HashMap<DeliveryId, DeliveryId> {
+    let given_up = batch.iter().filter(|a| a.verdict == Verdict::Failed);
+    given_up
+        .filter_map(|a| Some((a.due.id, log.holder(a.due.id).ok()??)))
+        .collect()
+}
+
+/// The attempt's line: ids and outcome, never a header, a body or a secret. `cancelled`: by order, meanwhile. `holder`:
+/// the delivery that holds what is behind it, by this failure.
+fn journal(attempt: &Attempt, cancelled: bool, holder: Option<DeliveryId>) {
     let status = attempt
         .exchange
         .result
@@ -149,6 +161,19 @@ fn journal(attempt: &Attempt, cancelled: bool) {
                 in_ms = at_ms - attempt.finished_at_ms,
             );
         }
-        Verdict::Failed => line!(warn, "given up",),
+        Verdict::Failed => {
+            let hint = holder.map(|id| {
+                format!(
+                    "what is behind delivery {id} waits for `webhooksd redeliver {id}` to deliver it, or for \
+                     `webhooksd cancel {id}`"
+                )
+            });
+            line!(
+                warn,
+                "given up",
+                holds = holder.map(|_| true),
+                hint = hint.as_deref(),
+            );
+        }
     }
 }

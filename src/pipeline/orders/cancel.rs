@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use crate::model::DeliveryId;
 use crate::pipeline::send::Dispatch;
-use crate::store::{self, CancelError};
+use crate::store::{self, CancelError, Withdrawal};
 use crate::transport::Transport;
 
 /// Deliveries cancelled in one transaction: some 5 ms of the log's lock.
 const CHUNK_ROWS: usize = 250;
 
-/// A delivery that was to be cancelled, and why it was not.
-pub(crate) type Withdrawn = (DeliveryId, Result<(), CancelError>);
+/// A delivery that was to be cancelled: what was done, or why not.
+pub(crate) type Withdrawn = (DeliveryId, Result<Withdrawal, CancelError>);
 
 impl<T: Transport> Dispatch<T> {
     /// How many ids at most go into one call of [`cancel`](Self::cancel).
@@ -38,11 +38,13 @@ impl<T: Transport> Dispatch<T> {
                 let answers = log.cancel_by_order(&ids, this.clock().now_ms(), &in_hand)?;
                 let cancelled = ids.iter().zip(&answers);
                 let cancelled =
-                    cancelled.filter_map(|(id, answer)| Some((*id, &**answer.as_ref().ok()?)));
+                    cancelled.filter_map(|(id, answer)| Some((*id, &*answer.as_ref().ok()?.0)));
                 this.withdraw(log, cancelled);
                 this.heed_turns(log);
                 let answers = ids.into_iter().zip(answers);
-                Ok(answers.map(|(id, answer)| (id, answer.map(drop))).collect())
+                Ok(answers
+                    .map(|(id, answer)| (id, answer.map(|(_, done)| done)))
+                    .collect())
             })
             .await?;
         if several {

@@ -4,6 +4,7 @@
 //! the new ones, never by a mix. What is in flight ends as it began. A webhook that is inactive or
 //! has left the file loses what was pending: it is cancelled in the log, in chunks, afterwards.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::{Announce, Webhook, crash};
@@ -27,6 +28,11 @@ impl<T: Transport> Dispatch<T> {
         self: &Arc<Self>,
         change: PipelineConfig<T::Endpoint>,
     ) -> Result<Applied, store::Error> {
+        let before = self.webhooks();
+        let after = change.webhooks.iter().map(|(webhook, _)| webhook);
+        let ordered = before.iter().chain(after);
+        let ordered = ordered.filter(|webhook| webhook.order.is_some());
+        let ordered: HashSet<Arc<str>> = ordered.map(|w| w.name.clone()).collect();
         let active = change.webhooks.iter().filter(|(w, _)| w.active).count();
         let lanes = self
             .with_store(|this, log| this.exchange(log, change))
@@ -38,6 +44,7 @@ impl<T: Transport> Dispatch<T> {
         let mut directed = Applied {
             active,
             cancelled: Vec::new(),
+            in_order: Vec::new(),
         };
         // The exchange is done: what follows from it is tried until the log takes it.
         while let Err(error) = self.see_to_pending(&mut directed).await {
@@ -51,6 +58,9 @@ impl<T: Transport> Dispatch<T> {
             );
             tokio::time::sleep(self.running().pace().poll).await;
         }
+        let cancelled = directed.cancelled.iter().map(|(name, _)| name);
+        let in_order = cancelled.filter(|name| ordered.contains(*name));
+        directed.in_order = in_order.cloned().collect();
         Ok(directed)
     }
 

@@ -29,6 +29,8 @@ pub struct Applied {
     pub active: usize,
     /// Webhooks that lost pending deliveries, with their number.
     pub cancelled: Vec<(Arc<str>, usize)>,
+    /// Those of them whose deliveries went in order, by this configuration or the one before.
+    pub in_order: Vec<Arc<str>>,
 }
 
 /// How long things are kept.

@@ -9,7 +9,8 @@ use crate::store::CancelError;
 async fn cancel(world: &World, ids: impl IntoIterator<Item = i64>) -> Vec<Result<(), CancelError>> {
     let ids = ids.into_iter().map(DeliveryId::new).collect();
     let answers = world.dispatch.cancel(ids).await.unwrap();
-    answers.into_iter().map(|(_, answer)| answer).collect()
+    let answers = answers.into_iter();
+    answers.map(|(_, answer)| answer.map(drop)).collect()
 }
 
 async fn seen(world: &World, count: usize) {

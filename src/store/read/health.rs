@@ -86,14 +86,19 @@ pub(crate) struct HourCounts {
 
 impl WebhookHealth {
     /// Whether somebody should look: the webhook is active, and it gave a delivery up in the last
-    /// hour that nobody has sent again, or its newest attempt failed, none of the last hour was
-    /// delivered, and there is something to deliver or was in that hour.
+    /// hour that nobody has sent again, or one that it gave up holds its line, whenever that was, or its newest attempt
+    /// failed, none of the last hour was delivered, and there is something to deliver or was in that hour.
     #[must_use]
     pub(crate) fn is_failing(&self) -> bool {
         let newest_failed = self.last_failure_ms > self.last_success_ms;
         let none_delivered = self.hour.attempts == self.hour.failures;
         let busy = self.hour.attempts > 0 || self.pending.count > 0;
-        self.state == "active" && (self.given_up > 0 || newest_failed && none_delivered && busy)
+        let holding = self
+            .held
+            .as_ref()
+            .is_some_and(|held| held.holding.is_some());
+        let failed = self.given_up > 0 || holding;
+        self.state == "active" && (failed || newest_failed && none_delivered && busy)
     }
 }
 
@@ -220,8 +225,13 @@ fn by_hour(
 }
 
 fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::Result<i64> {
-    const NEWEST: &str = "SELECT id, finished_at, origin <> 3 AS real FROM ended
-      WHERE state = 0 AND webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)";
+    // Of several redeliveries of one only the last counts: the others were sent again by it.
+    const NEWEST: &str = "SELECT e.id, e.finished_at, e.origin <> 3 AND NOT (e.origin = 1
+          AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload JOIN redelivery r ON r.delivery_id = o.id
+                       WHERE o.payload_id = e.payload_id AND o.webhook_id = e.webhook_id
+                         AND r.new_delivery_id > e.id)) AS real
+       FROM ended e
+      WHERE e.state = 0 AND e.webhook_id = (SELECT id FROM webhook_name WHERE name = ?1)";
     const EARLIER: &str = "SELECT id, finished_at, origin <> 'test' AS real FROM old_delivery
       WHERE state = 'failed' AND webhook = ?1";
     let mut all = 0;
@@ -247,6 +257,8 @@ fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DeliveryId;
+    use crate::store::Holding;
 
     #[test]
     fn a_percentile_is_the_upper_edge_of_its_bucket() {
@@ -314,6 +326,20 @@ mod tests {
             ..long_ago
         };
         assert!(waiting.is_failing());
+        let held = |holding| WebhookHealth {
+            held: Some(HeldOf {
+                count: Count::default(),
+                holding,
+            }),
+            ..well.clone()
+        };
+        assert!(!held(None).is_failing(), "it waits for its turn");
+        let holding = Holding {
+            count: Count::default(),
+            oldest: DeliveryId::new(1),
+            since_ms: 1,
+        };
+        assert!(held(Some(holding)).is_failing());
         let given_up = WebhookHealth {
             given_up: 1,
             ..well

@@ -2,35 +2,66 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Reader;
-use crate::model::{DeliveryId, HELD_MS};
+use super::{Count, Reader};
+use crate::model::{DeliveryId, EventId, HELD_MS};
 use crate::store::Error;
 use crate::store::error::Doing as _;
+use crate::store::turn::LEAVES;
 
 /// The delivery that holds another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldBy {
     /// Its id.
     pub id: DeliveryId,
+    /// Its event.
+    pub event_id: Option<EventId>,
     /// Its sends so far.
     pub attempts: u32,
-    /// Since when it is given up, UNIX milliseconds; `None`: it is pending.
-    pub failed_ms: Option<i64>,
+    /// Why it holds.
+    pub why: Holder,
+}
+
+/// Why a delivery holds others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// It is pending, and due at that UNIX millisecond.
+    Pending(Option<i64>),
+    /// It is given up, since that UNIX millisecond.
+    Failed(i64),
+    /// It was cancelled while its attempt was under way, which is waited for.
+    Leaves,
 }
 
 /// What some webhook's order holds back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldOf {
     /// Its deliveries that wait for their turn, counted to a limit.
-    pub count: i64,
-    /// Those that were given up and hold others, counted to the same.
-    pub holders: i64,
-    /// The oldest of those, and since when.
-    pub oldest: Option<(DeliveryId, i64)>,
+    pub count: Count,
+    /// Those that were given up and hold their lines; `None` where there are none.
+    pub holding: Option<Holding>,
+}
+
+/// What was given up and holds its line, of one webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holding {
+    /// How many, counted to a limit.
+    pub count: Count,
+    /// The oldest of them.
+    pub oldest: DeliveryId,
+    /// Since when that is, UNIX milliseconds.
+    pub since_ms: i64,
 }
 
 /// What is counted at most, so that a look costs milliseconds whatever is held.
 const COUNTED: i64 = 10_000;
+
+/// The webhooks of which something was given up and holds its line, by one look at the index for each.
+const HOLDING: &str = "WITH RECURSIVE w (id) AS (
+    SELECT min(webhook_id) FROM turn INDEXED BY turn_marked WHERE state = 1
+    UNION ALL
+    SELECT (SELECT min(t.webhook_id) FROM turn t INDEXED BY turn_marked WHERE t.state = 1 AND t.webhook_id > w.id)
+      FROM w WHERE w.id IS NOT NULL)
+  SELECT n.name FROM w JOIN webhook_name n ON n.id = w.id";
 
 impl Reader {
     /// What holds a delivery that waits for its turn; `None` where it does not wait for that.
@@ -48,7 +79,8 @@ impl Reader {
                             coalesce((SELECT attempts FROM parked WHERE id = h.delivery_id),
                                      (SELECT attempts FROM queued WHERE id = h.delivery_id),
                                      (SELECT attempts FROM ended WHERE id = h.delivery_id), 0),
-                            CASE h.state WHEN 1 THEN h.since END
+                            h.state, h.since, (SELECT event_id FROM delivery WHERE id = h.delivery_id),
+                            (SELECT due_at FROM delivery WHERE id = h.delivery_id)
                        FROM parked k JOIN turn t ON t.delivery_id = k.id
                        JOIN turn h ON h.delivery_id = (SELECT min(u.delivery_id) FROM turn u
                              WHERE u.webhook_id = t.webhook_id AND u.value = t.value)
@@ -58,7 +90,12 @@ impl Reader {
                     Ok(HeldBy {
                         id: row.get(0)?,
                         attempts: row.get(1)?,
-                        failed_ms: row.get(2)?,
+                        event_id: row.get(4)?,
+                        why: match row.get::<_, Option<i64>>(2)? {
+                            None => Holder::Pending(row.get(5)?),
+                            Some(LEAVES) => Holder::Leaves,
+                            Some(_) => Holder::Failed(row.get::<_, Option<i64>>(3)?.unwrap_or_default()),
+                        },
                     })
                 })
                 .optional()
@@ -75,36 +112,81 @@ impl Reader {
             if !self.has_turns()? {
                 return Ok(None);
             }
-            let of = |sql: &str| -> rusqlite::Result<i64> {
-                self.connection
-                    .prepare_cached(sql)?
-                    .query_row(params![webhook, HELD_MS, COUNTED], |row| row.get(0))
-            };
-            let count = of(
-                "SELECT count(*) FROM (SELECT 1 FROM parked INDEXED BY parked_due
-                   WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND due_at = ?2 LIMIT ?3)",
-            )?;
-            let holders = of(
-                "SELECT count(*) FROM (SELECT 1 FROM turn INDEXED BY turn_marked
-                   WHERE state = 1 AND webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND ?2 = ?2 LIMIT ?3)",
-            )?;
-            let oldest = self
+            let count = self
                 .connection
                 .prepare_cached(
-                    "SELECT delivery_id, since FROM (SELECT delivery_id, since FROM turn INDEXED BY turn_marked
-                       WHERE state = 1 AND webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) LIMIT ?2)
-                      ORDER BY since, delivery_id LIMIT 1",
+                    "SELECT count(*) FROM (SELECT 1 FROM parked INDEXED BY parked_due
+                       WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) AND due_at = ?2 LIMIT ?3)",
                 )?
-                .query_row(params![webhook, COUNTED], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let is_any = count > 0 || holders > 0;
-            Ok(is_any.then_some(HeldOf {
-                count,
-                holders,
-                oldest,
-            }))
+                .query_row(params![webhook, HELD_MS, COUNTED + 1], |row| row.get(0))
+                .map(counted)?;
+            let holding = self.holding_of(webhook)?;
+            let is_any = count.count > 0 || holding.is_some();
+            Ok(is_any.then_some(HeldOf { count, holding }))
         };
         read().doing("look what is held")
+    }
+
+    /// What was given up and holds its line, by webhook.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn holding(&self) -> Result<Vec<(String, Holding)>, Error> {
+        let read = || -> rusqlite::Result<Vec<(String, Holding)>> {
+            if !self.has_turns()? {
+                return Ok(Vec::new());
+            }
+            let mut names = self.connection.prepare_cached(HOLDING)?;
+            let names = names.query_map([], |row| row.get(0))?;
+            let mut all = Vec::new();
+            for name in names {
+                let name: String = name?;
+                if let Some(holding) = self.holding_of(&name)? {
+                    all.push((name, holding));
+                }
+            }
+            Ok(all)
+        };
+        read().doing("look what holds its line")
+    }
+
+    fn holding_of(&self, webhook: &str) -> rusqlite::Result<Option<Holding>> {
+        self.connection
+            .prepare_cached(
+                "SELECT count(*) OVER (), delivery_id, since FROM (SELECT delivery_id, since FROM turn INDEXED BY turn_marked
+                   WHERE state = 1 AND webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) LIMIT ?2)
+                  ORDER BY since, delivery_id LIMIT 1",
+            )?
+            .query_row(params![webhook, COUNTED + 1], |row| {
+                Ok(Holding {
+                    count: counted(row.get(0)?),
+                    oldest: row.get(1)?,
+                    since_ms: row.get::<_, Option<i64>>(2)?.unwrap_or_default(),
+                })
+            })
+            .optional()
+    }
+
+    /// How many deliveries wait behind one that was given up and holds its line; `None` where it holds none.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn behind(&self, id: DeliveryId) -> Result<Option<Count>, Error> {
+        let read = || {
+            if !self.has_turns()? {
+                return Ok(None);
+            }
+            self.connection
+                .prepare_cached(
+                    "SELECT (SELECT count(*) FROM (SELECT 1 FROM turn t INDEXED BY turn_of_value
+                               WHERE t.webhook_id = h.webhook_id AND t.value = h.value AND t.delivery_id > h.delivery_id
+                               LIMIT ?2))
+                       FROM turn h WHERE h.delivery_id = ?1 AND h.state = 1",
+                )?
+                .query_row(params![id, COUNTED + 1], |row| row.get(0).map(counted))
+                .optional()
+        };
+        read().doing("look what is behind a delivery")
     }
 
     /// Whether there are any; a log of an earlier shape knows of none.
@@ -115,5 +197,13 @@ impl Reader {
             statement.query_row([], |row| row.get(0))
         };
         Ok(asked(is_there)? && asked("SELECT EXISTS (SELECT 1 FROM turn)")?)
+    }
+}
+
+/// Out of what a query counted that looked at one more than the limit.
+fn counted(count: i64) -> Count {
+    Count {
+        count: count.min(COUNTED),
+        more: count > COUNTED,
     }
 }

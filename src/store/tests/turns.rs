@@ -48,7 +48,7 @@ fn record(store: &mut Store, due: &Due, verdict: Verdict) {
 
 fn cancel(store: &mut Store, id: i64, in_hand: turn::InHand<'_>) -> Result<String, CancelError> {
     let answers = store.cancel_by_order(&[DeliveryId::new(id)], NOW + 2, in_hand);
-    answers.unwrap().remove(0)
+    answers.unwrap().remove(0).map(|(webhook, _)| webhook)
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn what_is_pending_ends_and_what_has_ended_or_never_was_is_told() {
     let answers = store
         .cancel_by_order(&ids([1, 2, 4, 4, 99]), NOW + 1, &|_, _| false)
         .unwrap();
-    let cancelled = || Ok("a".to_owned());
+    let cancelled = || Ok(("a".to_owned(), Withdrawal::Cancelled));
     assert_eq!(
         answers,
         [

@@ -137,7 +137,8 @@ SELECT a.id,
 -- } earlier
 ;
 
--- Deliveries given up that nobody has sent again.
+-- Deliveries given up that nobody has sent again. One that holds its line stays here, but while it is being sent again,
+-- and stands for what it was sent again as and failed too. Of those the ones before the last are not here either.
 CREATE VIEW failed AS
 SELECT x.id AS delivery_id, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook, p.event, p.event_id,
        strftime('%Y-%m-%dT%H:%M:%fZ', x.finished_at / 1000.0, 'unixepoch') AS failed_at, x.attempts,
@@ -145,7 +146,17 @@ SELECT x.id AS delivery_id, (SELECT n.name FROM webhook_name n WHERE n.id = x.we
        (SELECT a.error FROM attempt a WHERE a.delivery_id = x.id ORDER BY a.id DESC LIMIT 1) AS error
   FROM ended x LEFT JOIN payload p ON p.id = x.payload_id
  WHERE x.state = 0 AND x.origin <> 3
-   AND NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = x.id)
+   AND (NOT EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = x.id)
+        OR EXISTS (SELECT 1 FROM turn t WHERE t.delivery_id = x.id AND t.state = 1)
+           AND NOT EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload JOIN redelivery r ON r.delivery_id = o.id
+                            WHERE o.payload_id = x.payload_id AND o.webhook_id = x.webhook_id
+                              AND (EXISTS (SELECT 1 FROM queued q WHERE q.id = r.new_delivery_id)
+                                   OR EXISTS (SELECT 1 FROM parked k WHERE k.id = r.new_delivery_id))))
+   AND NOT (x.origin = 1
+            AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload
+                         WHERE o.payload_id = x.payload_id AND o.webhook_id = x.webhook_id
+                           AND (EXISTS (SELECT 1 FROM turn t WHERE t.delivery_id = o.id AND t.state = 1)
+                                OR EXISTS (SELECT 1 FROM redelivery r WHERE r.delivery_id = o.id AND r.new_delivery_id > x.id))))
 -- earlier {
 UNION ALL
 SELECT d.id, d.webhook, d.event, d.event_id,
@@ -159,10 +170,11 @@ SELECT d.id, d.webhook, d.event, d.event_id,
 ;
 
 -- What waits for its turn, by `in_order` of its webhook, and which delivery has the turn. `held_by_state` is 'failed'
--- where that was given up and holds what is behind it, since then; else it is since its own begin.
+-- where that was given up and holds what is behind it, since then; 'cancelled' where it was while its attempt is under
+-- way, whose end is waited for; else it is since its own begin.
 CREATE VIEW held AS
 SELECT x.id AS delivery_id, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook, p.event, p.event_id,
-       h.delivery_id AS held_by, CASE h.state WHEN 1 THEN 'failed' ELSE 'pending' END AS held_by_state,
+       h.delivery_id AS held_by, CASE h.state WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'pending' END AS held_by_state,
        strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(h.since, x.created_at) / 1000.0, 'unixepoch') AS since
   FROM parked x JOIN turn t ON t.delivery_id = x.id
   JOIN turn h ON h.delivery_id = (SELECT min(u.delivery_id) FROM turn u WHERE u.webhook_id = t.webhook_id AND u.value = t.value)

@@ -8,7 +8,7 @@ use super::super::process::{Process, lock};
 use super::super::rng::Rng;
 use super::{World, ordered};
 use crate::model::DeliveryId;
-use crate::store::CancelError;
+use crate::store::{CancelError, Withdrawal};
 
 /// The first seed whose week has this.
 pub(in super::super) const FROM: u64 = 16_000_000_000;
@@ -90,10 +90,11 @@ impl World {
             // A success of what had begun counts.
             let fits = match answer {
                 // What was given up and holds an order lets go of it, and stays so.
-                Ok(()) => match state {
-                    Some("failed") => ordered::is_such(oracle.orders),
-                    state => matches!(state, Some("cancelled" | "delivered")),
-                },
+                Ok(Withdrawal::LetGo) => state == Some("failed") && ordered::is_such(oracle.orders),
+                Ok(Withdrawal::Cancelled) => matches!(state, Some("cancelled" | "delivered")),
+                Err(CancelError::Again(_)) => {
+                    ordered::is_such(oracle.orders) && state.is_some_and(|state| state != "pending")
+                }
                 Err(CancelError::Ended) => state.is_some_and(|state| state != "pending"),
                 Err(CancelError::Unknown) => oracle.person().delivery(id).is_none(),
             };
