@@ -15,6 +15,7 @@ mod diagnostic;
 mod draft;
 mod excerpt;
 mod file;
+mod form;
 mod headers;
 mod keys;
 mod order;
@@ -26,6 +27,7 @@ mod sections;
 mod size;
 mod source;
 mod span;
+mod standard;
 #[cfg(test)]
 mod tests;
 mod unclosed;

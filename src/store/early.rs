@@ -84,6 +84,7 @@ const DELETE_BODY: &str = "DELETE FROM payload WHERE id = ?1
      AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = ?1)";
 
 const DELETE_TENANT: &str = "DELETE FROM payload_tenant WHERE payload_id = ?1";
+const DELETE_MESSAGE: &str = "DELETE FROM payload_message WHERE payload_id = ?1";
 
 /// What there is of the two in the shape before.
 const EARLIER_DELETE: [&str; 2] = [
@@ -328,6 +329,8 @@ struct Bin<'a> {
     full_at: u64,
     with_earlier: bool,
     with_tenants: bool,
+    /// Whether any body has an id as a message.
+    with_messages: bool,
     /// Bodies of what is queued.
     queued: HashSet<PayloadId>,
 }
@@ -345,6 +348,8 @@ impl<'a> Bin<'a> {
             full_at: free.saturating_add(room.most_pages),
             with_earlier: room.with_earlier,
             with_tenants: room.with_tenants,
+            with_messages: pragma(transaction, "SELECT EXISTS (SELECT 1 FROM payload_message)")?
+                > 0,
             queued: queued.collect::<Result<_, _>>()?,
         })
     }
@@ -371,6 +376,10 @@ impl<'a> Bin<'a> {
             if gone && self.with_tenants {
                 let mut tenant = self.transaction.prepare_cached(DELETE_TENANT)?;
                 tenant.execute([work.payload_id])?;
+            }
+            if gone && self.with_messages {
+                let mut message = self.transaction.prepare_cached(DELETE_MESSAGE)?;
+                message.execute([work.payload_id])?;
             }
         }
         if self.with_earlier {

@@ -11,6 +11,7 @@ use super::books::Books;
 use super::rows::{Insert, Values};
 use super::turn::Turns;
 use super::{Error, next, words};
+use crate::dialect::keeps_message_id;
 use crate::model::{Deferred, DeliveryId, Dialect, Due, FanOut, Generation, PayloadId, Trigger};
 
 const PAYLOAD: Insert = Insert {
@@ -180,6 +181,12 @@ impl Made {
             )?
             .execute(params![owed[place].payload_id, tenant])?;
         }
+        for deferred in owed.iter().filter(|deferred| deferred.message.is_some()) {
+            t.prepare_cached(
+                "INSERT OR REPLACE INTO payload_message (payload_id, id) VALUES (?1, ?2)",
+            )?
+            .execute(params![deferred.payload_id, deferred.message])?;
+        }
         Ok(owed)
     }
 
@@ -193,6 +200,7 @@ impl Made {
             payload_id: PayloadId::NONE,
             webhooks: Vec::new(),
             body: body.clone(),
+            message: event.message.clone().filter(|_| keeps_message_id(dialect)),
         }
     }
 }

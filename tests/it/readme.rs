@@ -10,6 +10,7 @@ mod batch;
 mod first;
 mod limits;
 mod page;
+mod standard;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +33,7 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 18] = [
+const BLOCKS: [(&str, &str, usize); 20] = [
     ("Two commands", "sh", 1),
     ("Install", "sh", 2),
     (CONFIGURE, "toml", 1),
@@ -50,6 +51,8 @@ const BLOCKS: [(&str, &str, usize); 18] = [
     ("Two users, one database", "sh", 1),
     (DIALECTS, "python", 1),
     (DIALECTS, "sh", 1),
+    (standard::TITLE, "toml", 1),
+    (standard::TITLE, "python", 1),
     (LOG, "sh", 1),
 ];
 

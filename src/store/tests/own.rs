@@ -13,6 +13,7 @@ impl Announce for All {
         Some(FanOut {
             event_id: id,
             event: fact.name().into(),
+            message: None,
             bodies: vec![(Dialect::BoldCms, format!("\"{fact:?}\"").into())],
             webhooks: vec![("ops".into(), 0)],
             turns: Vec::new(),
