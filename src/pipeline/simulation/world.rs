@@ -380,7 +380,7 @@ impl World {
         let lasts = match kind {
             Kind::Busy => self.rng.from(20_000, 200_000),
             Kind::Quiet => self.rng.from(6 * 3_600_000, 48 * 3_600_000),
-            Kind::Peace => u64::try_from(PEACE_MS).unwrap(),
+            Kind::Peace => standard::peace_ms(self.seed, PEACE_MS),
         };
         let until_ms = begun_ms + i64::try_from(lasts).unwrap();
         while !self.is_over() && lock(&self.oracle).mono_ms() < until_ms && !process.refused() {

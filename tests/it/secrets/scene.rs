@@ -169,7 +169,6 @@ impl Scene {
             text.replacen("X-Team = ", "X-Team = 1, X-Other = ", 1),
             text.replacen("X-Team = ", "cookie = ", 1),
             text.replacen("'standard.key'", "'url-safe.key'", 1),
-            text.replacen("'previous.key'", &format!("'{SECRET}.key'"), 1),
             text.replacen("'previous.key'", "'empty.key'", 1),
             text.replacen(&url, &format!("{userinfo}?"), 1),
             text.replacen("[log]", &format!("[logs]\nsecret = '{SECRET}'\n[log]"), 1),

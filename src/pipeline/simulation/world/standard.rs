@@ -40,6 +40,12 @@ pub(in super::super) fn ask(seed: u64, webhook: &mut Webhook) {
     }
 }
 
+/// How long peace lasts: the ladder of this dialect is four days, and one may begin late in them.
+pub(super) fn peace_ms(seed: u64, others_ms: i64) -> u64 {
+    let days = if seed < FROM { 1 } else { 3 };
+    days * others_ms.unsigned_abs()
+}
+
 impl Oracle {
     /// A request begins; where it has the headers, they are those of its body.
     pub(in super::super) fn is_message(&mut self, sending: &[Sending], request: &Request) {
