@@ -36,17 +36,18 @@ const LIMIT: Duration = Duration::from_secs(55);
 /// Between two looks at the log.
 const LOOK: Duration = Duration::from_millis(100);
 
-const SECRET: &str = "a-secret-of-the-demo";
+const SECRET: &str = "a-secret-of-the-demo-only";
 
 /// Webhooks of the demo: name, dialect, pattern, and how often the endpoint fails first.
-const WEBHOOKS: [(&str, Dialect, &str, usize); 4] = [
+const WEBHOOKS: [(&str, Dialect, &str, usize); 5] = [
     ("search-index", Dialect::BoldCms, "story-*", 0),
     ("newsletter", Dialect::BoldCms, "story-submit", 2),
     ("erp", Dialect::BoldFactory, "production.*", 0),
     ("warehouse", Dialect::OpenboxesLift, "stockMovement.*", 0),
+    ("billing", Dialect::StandardWebhooks, "invoice.*", 0),
 ];
 
-const EVENTS: [(&str, &str); 4] = [
+const EVENTS: [(&str, &str); 5] = [
     (
         "story-submit",
         r#"{"headline": "Rain at last", "sections": ["weather"]}"#,
@@ -60,10 +61,11 @@ const EVENTS: [(&str, &str); 4] = [
         "stockMovement.shipped",
         r#"{"identifier": "SM-00142", "status": "SHIPPED"}"#,
     ),
+    ("invoice.paid", r#"{"number": "2026-00118"}"#),
 ];
 
 /// One delivery for each event and webhook that match: two for the first story, then one each.
-const DELIVERIES: usize = 5;
+const DELIVERIES: usize = 6;
 
 #[derive(Default)]
 struct Tally {
@@ -143,7 +145,7 @@ async fn show() -> Ended {
     match delivered {
         Ok(Ok(())) if tally.wrong == 0 && requests == expected && stopped => {
             say(format_args!(
-                "\n{DELIVERIES} deliveries, {requests} requests, every signature right in all three dialects. \
+                "\n{DELIVERIES} deliveries, {requests} requests, every signature right in all four dialects. \
                  The folder is gone again.\nNext: webhooksd --help, and the comments of webhooks.toml."
             ))?;
             Ok(ExitCode::SUCCESS)
@@ -166,7 +168,7 @@ fn answer(received: &Received, tally: &Mutex<Tally>) -> u16 {
     let Some((_, dialect, _, fails)) = WEBHOOKS.iter().find(|webhook| webhook.0 == name) else {
         return 404;
     };
-    if received.signature != Signature::Right(*dialect) {
+    if received.signatures != [Signature::Right(*dialect)] {
         tally.wrong += 1;
         return 401;
     }

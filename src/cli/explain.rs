@@ -139,7 +139,7 @@ fn headline(story: &Story, now_ms: i64) -> String {
         line.push_str(&format!(", tenant {}", text::line(tenant)));
     }
     line.push_str(&format!(
-        "\n{} in bold-factory, {} in openboxes-lift",
+        "\n{} in bold-factory and standard-webhooks, {} in openboxes-lift",
         event_id_text(Dialect::BoldFactory, event),
         event_id_text(Dialect::OpenboxesLift, event)
     ));

@@ -206,14 +206,18 @@ fn shown(head: &str, received: &Received, reply: Reply, colours: bool) -> String
         shown.push_str(&paint("  the same, to read:\n", Look::Dim, colours));
         shown.push_str(&text::block(&pretty, "    "));
     }
-    let (words, look) = signature(received.signature);
+    let signatures = received.signatures.iter().map(|one| {
+        let (words, look) = signature(*one);
+        paint(&words, look, colours)
+    });
+    let words = signatures.collect::<Vec<_>>().join(", ");
     let bytes = text::counted(
         i64::try_from(received.body.len()).unwrap_or(i64::MAX),
         "byte",
     );
     shown.push_str(&format!(
         "  {bytes}; signature: {}; {}\n",
-        paint(&words, look, colours),
+        words,
         answered(reply)
     ));
     shown
@@ -324,7 +328,7 @@ mod tests {
             target: "/a?b".into(),
             headers: vec![("x-evil".into(), "\x1b[2J".into())],
             body: bytes::Bytes::from_static(b"{\"b\":1,\"a\":\"\xc2\x9b\"}"),
-            signature: Signature::Missing,
+            signatures: vec![Signature::Missing],
         };
         let text = shown("#1 now", &received, Reply::Silence, false);
         assert_eq!(

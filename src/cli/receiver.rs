@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::dialect;
+use crate::dialect::{self, STANDARD_HEADERS};
 use crate::model::{Dialect, Secret};
 
 /// The largest body that is taken, over the largest that can be configured.
@@ -40,8 +40,8 @@ pub(super) struct Received {
     pub(super) headers: Vec<(String, String)>,
     /// The body, to the byte.
     pub(super) body: Bytes,
-    /// What its headers say about the signature.
-    pub(super) signature: Signature,
+    /// What its headers say about each signature; one at least.
+    pub(super) signatures: Vec<Signature>,
 }
 
 /// Whether a request is signed as its dialect says.
@@ -135,7 +135,7 @@ async fn respond(
         Err(_) => Reply::status(413),
         Ok(body) => {
             let body = body.to_bytes();
-            let signature = check(&head.headers, secret, &body);
+            let signatures = check(&head.headers, secret, &body);
             let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let headers = head.headers.iter();
             answer(&Received {
@@ -146,7 +146,7 @@ async fn respond(
                     .map(|(name, value)| (name.to_string(), lossy(value.as_bytes())))
                     .collect(),
                 body,
-                signature,
+                signatures,
             })
         }
     };
@@ -166,22 +166,41 @@ async fn respond(
     Ok(response)
 }
 
-/// Computes the signature anew, by the dialect whose header is there.
-fn check(headers: &HeaderMap, secret: Option<&Secret>, body: &Bytes) -> Signature {
-    // The header's name is all that is wanted where there is no secret.
-    let nothing = Secret::new(*b"");
-    let signed = Dialect::ALL.into_iter().filter_map(|dialect| {
-        let (name, value) = dialect::signature(dialect, secret.unwrap_or(&nothing), body);
-        let got = headers.get(name).filter(|got| !got.is_empty())?;
-        Some((dialect, got.as_bytes() == value.as_bytes()))
-    });
-    let signed: Vec<(Dialect, bool)> = signed.collect();
-    match (signed.iter().find(|(_, right)| *right), signed.first()) {
-        (_, None) => Signature::Missing,
-        (_, Some((dialect, _))) if secret.is_none() => Signature::Unchecked(*dialect),
-        (Some((dialect, _)), _) => Signature::Right(*dialect),
-        (None, Some((dialect, _))) => Signature::Wrong(*dialect),
+/// Computes the signatures anew, by the dialects whose headers are there.
+fn check(headers: &HeaderMap, secret: Option<&Secret>, body: &Bytes) -> Vec<Signature> {
+    let judged = |dialect: Dialect| {
+        // The header's name is all that is wanted where there is no secret.
+        let nothing = Secret::new(*b"");
+        let right = match dialect::signature(dialect, secret.unwrap_or(&nothing), body) {
+            Some((name, value)) => {
+                let got = headers.get(name).filter(|got| !got.is_empty())?;
+                got.as_bytes() == value.as_bytes()
+            }
+            None => is_standard(headers, secret.unwrap_or(&nothing), body)?,
+        };
+        Some(match (secret, right) {
+            (None, _) => Signature::Unchecked(dialect),
+            (Some(_), true) => Signature::Right(dialect),
+            (Some(_), false) => Signature::Wrong(dialect),
+        })
+    };
+    let mut signatures: Vec<Signature> = Dialect::ALL.into_iter().filter_map(judged).collect();
+    if signatures.is_empty() {
+        signatures.push(Signature::Missing);
     }
+    signatures
+}
+
+/// Whether one of the signatures of Standard Webhooks is that of the secret; `None` where there is none.
+fn is_standard(headers: &HeaderMap, secret: &Secret, body: &Bytes) -> Option<bool> {
+    let value = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (!value.is_empty()).then_some(value)
+    };
+    let [id, timestamp, signatures] = STANDARD_HEADERS.map(value);
+    let signatures = signatures?;
+    let expected = dialect::standard_signature(secret, id?, timestamp?, body);
+    Some(signatures.split(' ').any(|signature| signature == expected))
 }
 
 #[cfg(test)]
@@ -193,22 +212,36 @@ mod tests {
         let (secret, body) = (Secret::new(*b"key"), Bytes::from_static(b"{}"));
         let other = Bytes::from_static(b"{ }");
         for dialect in Dialect::ALL {
-            let (name, value) = dialect::signature(dialect, &secret, &body);
             let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().unwrap());
+            match dialect::signature(dialect, &secret, &body) {
+                Some((name, value)) => {
+                    headers.insert(name, value.parse().unwrap());
+                }
+                None => {
+                    let signature = dialect::standard_signature(&secret, "evt_1", "1", &body);
+                    let values = ["evt_1", "1", &format!("v1,AAAA {signature}")];
+                    for (name, value) in STANDARD_HEADERS.into_iter().zip(values) {
+                        headers.insert(name, value.parse().unwrap());
+                    }
+                }
+            }
             let with = |secret: &Secret, body| check(&headers, Some(secret), body);
-            assert_eq!(with(&secret, &body), Signature::Right(dialect));
-            assert_eq!(with(&secret, &other), Signature::Wrong(dialect));
+            assert_eq!(with(&secret, &body), [Signature::Right(dialect)]);
+            assert_eq!(with(&secret, &other), [Signature::Wrong(dialect)]);
+            let wrong = Secret::new(*b"kez");
+            assert_eq!(with(&wrong, &body), [Signature::Wrong(dialect)]);
             assert_eq!(
-                with(&Secret::new(*b"kez"), &body),
-                Signature::Wrong(dialect)
+                check(&headers, None, &body),
+                [Signature::Unchecked(dialect)]
             );
-            assert_eq!(check(&headers, None, &body), Signature::Unchecked(dialect));
+            headers.insert("x-qt-signature", "00".parse().unwrap());
+            let count = if dialect == Dialect::BoldCms { 1 } else { 2 };
+            assert_eq!(check(&headers, Some(&secret), &body).len(), count);
         }
         let mut headers = HeaderMap::new();
-        assert_eq!(check(&headers, Some(&secret), &body), Signature::Missing);
+        assert_eq!(check(&headers, Some(&secret), &body), [Signature::Missing]);
         // Bold CMS sends a blank header where there is no secret.
         headers.insert("x-qt-signature", "".parse().unwrap());
-        assert_eq!(check(&headers, None, &body), Signature::Missing);
+        assert_eq!(check(&headers, None, &body), [Signature::Missing]);
     }
 }

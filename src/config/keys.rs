@@ -114,6 +114,10 @@ pub(super) static WEBHOOK: Keys = Keys {
         private("secret", "secret = \"...\""),
         key("secret_file", "secret_file = \"search-index.key\""),
         key("secret_env", "secret_env = \"SEARCH_INDEX_KEY\""),
+        key(
+            "previous_secret_file",
+            "previous_secret_file = \"search-index.old.key\"",
+        ),
         key("dialect", "dialect = \"bold-cms\""),
         key("active", "active = true"),
         key("tenants", "tenants = [\"acme\"]"),
@@ -138,6 +142,10 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("client_key_file", "client_key_file = \"client.key\""),
         private("headers", "headers = { X-Team = \"web\" }"),
         key("insecure_http", "insecure_http = false"),
+        private(
+            "standard_webhooks",
+            "standard_webhooks = { secret_file = \"search-index.whsec\" }",
+        ),
     ],
 };
 
@@ -148,6 +156,18 @@ pub(super) static BATCH: Keys = Keys {
         key("max_events", "max_events = 100"),
         key("max_bytes", "max_bytes = 1048576"),
         key("wait", "wait = \"1s\""),
+    ],
+};
+
+/// `standard_webhooks` of a webhook.
+pub(super) static STANDARD: Keys = Keys {
+    title: "[webhook.standard_webhooks]",
+    keys: &[
+        key("secret_file", "secret_file = \"search-index.whsec\""),
+        key(
+            "previous_secret_file",
+            "previous_secret_file = \"search-index.old.whsec\"",
+        ),
     ],
 };
 
@@ -179,6 +199,7 @@ pub(super) fn inner(key: &Key) -> Option<&'static Keys> {
     match key.name {
         "where" | "any" => Some(&RULE),
         "batch" => Some(&BATCH),
+        "standard_webhooks" => Some(&STANDARD),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ mod diagnostic;
 mod draft;
 mod excerpt;
 mod file;
+mod form;
 mod headers;
 mod keys;
 mod order;
@@ -27,6 +28,7 @@ mod sections;
 mod size;
 mod source;
 mod span;
+mod standard;
 #[cfg(test)]
 mod tests;
 mod unclosed;

@@ -10,6 +10,7 @@ use std::path::{Component, Path};
 use crate::model::Secret;
 
 use super::diagnostic::Findings;
+use super::form::{self, Form};
 use super::section::{Given, Section};
 use super::visible::printable;
 use super::{SecretsWanted, Surroundings};
@@ -21,22 +22,34 @@ const MAX_SECRET_BYTES: usize = 4_096;
 /// Reads the secret of a webhook. `None`: there is none, it is not wanted, or it was noted why not.
 pub(super) fn read(
     section: &Section<'_, '_>,
+    form: Form,
     around: &Surroundings<'_>,
     found: &mut Findings,
 ) -> Option<Secret> {
     refuse_two(section, found);
     let bytes = if let Some(text) = section.text("secret", found) {
         let bytes = text.value.as_bytes().to_vec();
-        note_odd_ends(&bytes, "secret", &text, found);
-        checked(bytes, "secret", &text, found)
+        checked(bytes, ("secret", form), &text, found)
     } else if let Some(path) = section.text("secret_file", found) {
-        from_file(&path, around, found)
+        from_file(("secret_file", form), &path, around, found)
     } else if let Some(name) = section.text("secret_env", found) {
-        from_variable(&name, around, found)
+        from_variable(&name, form, around, found)
     } else {
         None
     }?;
     (around.secrets != SecretsWanted::Skip).then(|| Secret::new(bytes))
+}
+
+/// Reads a secret of Standard Webhooks from the file that a key names. `None` as above.
+pub(super) fn from_key(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    around: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<Secret> {
+    let path = section.text(key, found)?;
+    let bytes = from_file((key, Form::Standard), &path, around, found)?;
+    Some(Secret::new(bytes))
 }
 
 fn refuse_two(section: &Section<'_, '_>, found: &mut Findings) {
@@ -57,6 +70,7 @@ fn refuse_two(section: &Section<'_, '_>, found: &mut Findings) {
 }
 
 fn from_file(
+    (key, form): (&str, Form),
     path: &Given<&str>,
     around: &Surroundings<'_>,
     found: &mut Findings,
@@ -64,8 +78,14 @@ fn from_file(
     if path.value.is_empty() || path.value.contains('\0') {
         found.error(
             path.at.clone(),
-            "secret_file names no file",
-            "write secret_file = \"search-index.key\", or leave it out: requests are then unsigned",
+            format!("{key} names no file"),
+            match form {
+                Form::Vendor => {
+                    "write secret_file = \"search-index.key\", or leave it out: requests are then unsigned"
+                        .to_owned()
+                }
+                Form::Standard => format!("write {key} = \"search-index.key\""),
+            },
         );
         return None;
     }
@@ -85,8 +105,7 @@ fn from_file(
                     "if the newline is the key's last byte, add another one, or give the key as text",
                 );
             }
-            note_odd_ends(&bytes, &what, path, found);
-            checked(bytes, &what, path, found)
+            checked(bytes, (&what, form), path, found)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             note_missing("secret file", &name, path, around, found);
@@ -256,6 +275,7 @@ fn is_utf16(bytes: &[u8]) -> bool {
 
 fn from_variable(
     name: &Given<&str>,
+    form: Form,
     around: &Surroundings<'_>,
     found: &mut Findings,
 ) -> Option<Vec<u8>> {
@@ -284,21 +304,29 @@ fn from_variable(
     };
     let bytes = value.into_encoded_bytes();
     let what = "the environment variable of secret_env";
-    note_odd_ends(&bytes, what, name, found);
-    checked(bytes, what, name, found)
+    checked(bytes, (what, form), name, found)
 }
 
 fn checked(
     bytes: Vec<u8>,
-    what: &str,
+    (what, form): (&str, Form),
     given: &Given<&str>,
     found: &mut Findings,
 ) -> Option<Vec<u8>> {
+    // What is odd in base64 is an error of its own.
+    if form == Form::Vendor || !bytes.starts_with(b"whsec_") {
+        note_odd_ends(&bytes, what, given, found);
+    }
     if bytes.is_empty() {
         found.error(
             given.at.clone(),
             format!("{what} is empty"),
-            "give a secret, or leave the key out: requests are then unsigned",
+            match form {
+                Form::Vendor => "give a secret, or leave the key out: requests are then unsigned",
+                Form::Standard => {
+                    "give a secret, such as whsec_ and the output of openssl rand -base64 32"
+                }
+            },
         );
         return None;
     }
@@ -310,5 +338,5 @@ fn checked(
         );
         return None;
     }
-    Some(bytes)
+    form::check(&bytes, (what, form), given, found).then_some(bytes)
 }

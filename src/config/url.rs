@@ -156,7 +156,7 @@ fn check_plain_http(
                 );
             }
         }
-        Dialect::BoldFactory | Dialect::OpenboxesLift => {
+        Dialect::BoldFactory | Dialect::OpenboxesLift | Dialect::StandardWebhooks => {
             if !url.is_tls() && !allowed {
                 found.error(
                     at.clone(),

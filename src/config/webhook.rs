@@ -11,12 +11,13 @@ use std::sync::Arc;
 use crate::model::{AddressRule, Dialect, MinTls, Pattern, Rate, Webhook, own};
 
 use super::diagnostic::Findings;
+use super::form::Form;
 use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
 use super::{
     SecretsWanted, Surroundings, addresses, batch, client_cert, headers, order, rules, secret,
-    span, url,
+    span, standard, url,
 };
 
 /// The longest name: it is a label of metrics and a column of tables.
@@ -75,12 +76,18 @@ impl Reading<'_> {
         let rules = rules::read(section, found);
         let max_in_flight = self.max_in_flight(section, found);
         let max_per_second = max_per_second(section, found);
-        let secret = secret::read(section, self.around, found);
+        let form = match dialect {
+            Some(Dialect::StandardWebhooks) => Form::Standard,
+            _ => Form::Vendor,
+        };
+        let secret = secret::read(section, form, self.around, found);
         let ca = self.authority(section, found);
         let min_tls = min_tls(section, found);
         let clients = &mut self.clients;
         let client = client_cert::read(section, url.as_ref(), self.around, clients, found);
         let headers = headers::read(section, found);
+        let signing = (secret.as_ref(), &headers);
+        let standard = standard::read(section, dialect, signing, self.around, found);
         let batch = batch::read(section, dialect, &headers, found);
         let order = order::read(section, section.has("batch"), found);
         let both = (order.as_ref(), batch.as_ref());
@@ -92,6 +99,7 @@ impl Reading<'_> {
             url: url?,
             events: events?,
             secret,
+            standard,
             dialect,
             active,
             tenants,
@@ -303,6 +311,9 @@ fn max_attempts(section: &Section<'_, '_>, dialect: Option<Dialect>, found: &mut
         Some(Dialect::BoldCms) => "bold-cms is fixed policy: 3 retries, 10 s apart",
         Some(Dialect::OpenboxesLift) => {
             "openboxes-lift is a fixed ladder: 1 min, 5 min, 30 min, 2 h, 12 h"
+        }
+        Some(Dialect::StandardWebhooks) => {
+            "standard-webhooks is a fixed ladder: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h"
         }
         Some(Dialect::BoldFactory) | None => {
             let why = "sends in all, up to an hour apart";

@@ -240,6 +240,7 @@ mod tests {
             created_at_ms: 0,
             payload_id: PayloadId::NONE,
             body: body(Dialect::OpenboxesLift, &event(id, "e", NOW_MS, "{}"), None),
+            message: None,
             batch: None,
         }
     }

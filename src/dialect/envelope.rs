@@ -42,6 +42,15 @@ pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
             out.push_str(&event.data);
             out.push('}');
         }
+        Dialect::StandardWebhooks => {
+            out.push_str(r#"{"type":""#);
+            out.push_str(&event.name);
+            out.push_str(r#"","timestamp":""#);
+            timestamp::push_utc(&mut out, event.time_ms);
+            out.push_str(r#"","data":"#);
+            out.push_str(&event.data);
+            out.push('}');
+        }
         Dialect::OpenboxesLift => {
             push_string_id(&mut out, dialect, event, "type");
             out.push_str(r#"","tenantId":"#);
@@ -54,7 +63,7 @@ pub fn body(dialect: Dialect, event: &Event, tenant: Option<&str>) -> Bytes {
     Bytes::from(out)
 }
 
-/// What the two dialects with string ids begin with, up to the end of the timestamp's text.
+/// What the two dialects with string ids in the body begin with, up to the end of the timestamp's text.
 fn push_string_id(out: &mut String, dialect: Dialect, event: &Event, name_key: &str) {
     out.push_str(r#"{"id":""#);
     push_event_id(out, dialect, event);

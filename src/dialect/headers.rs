@@ -3,9 +3,10 @@
 //! The order and the case of the names are those of Bold CMS's sample request. Of that sample,
 //! `Connection: close`, `Accept-Encoding` and the bare `Content-Type` are copied by choice; the
 //! `User-Agent` is our own, for we impersonate nobody. There is one digest and no header besides:
-//! none of the vendors signs a time or defines how keys overlap. Apache and others tell how long they
-//! keep a connection only to a client that asks with `Connection: keep-alive`; so the two vendors that
-//! document no list of headers have it. Bold CMS documents each one: where its `Connection: close` is
+//! none of the vendors signs a time or defines how keys overlap; who wants that has the headers of Standard
+//! Webhooks (`standard.rs`), right behind. Apache and others tell how long they
+//! keep a connection only to a client that asks with `Connection: keep-alive`; so the others, which
+//! document no list of headers, have it. Bold CMS documents each one: where its `Connection: close` is
 //! switched off, nothing comes in its place. Left out: what the user's own
 //! headers may be called (`config` checks them); here they go last, as they stand.
 
@@ -14,7 +15,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::sign;
-use crate::model::{Dialect, Header, Request, Secret, Webhook, signature_of};
+use super::standard::{self, Sending};
+use crate::model::{Dialect, Header, Request, Secret, Signed, Webhook, signature_of};
 
 /// The header with a batch's id.
 pub(crate) const BATCH: &str = "X-Webhook-Batch";
@@ -26,18 +28,19 @@ const USER_AGENT: &str = concat!("webhooksd/", env!("CARGO_PKG_VERSION"));
 /// The dialect is the delivery's, which may differ from the webhook's of today.
 #[must_use]
 pub fn request(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Request {
-    request_of(dialect, webhook, body, None)
+    request_of(dialect, webhook, body, &Sending::default())
 }
 
-/// The same, of the batch of that id.
+/// The same, with what an attempt is besides its body.
 #[must_use]
 pub(crate) fn request_of(
     dialect: Dialect,
     webhook: &Webhook,
     body: &Bytes,
-    batch: Option<&str>,
+    sending: &Sending<'_>,
 ) -> Request {
-    let mut headers = Vec::with_capacity(7 + webhook.headers.len());
+    let standard = standard::headers(dialect, webhook, body, sending);
+    let mut headers = Vec::with_capacity(8 + standard.len() + webhook.headers.len());
     headers.push(own("Host", webhook.url.authority().to_owned()));
     match (webhook.keep_alive, dialect) {
         (false, _) => headers.push(own("Connection", "close")),
@@ -49,7 +52,8 @@ pub(crate) fn request_of(
     headers.push(own("Content-Type", "application/json"));
     headers.push(own("User-Agent", USER_AGENT));
     headers.extend(signature_header(dialect, webhook, body));
-    headers.extend(batch.map(|id| own(BATCH, id.to_owned())));
+    headers.extend(standard);
+    headers.extend(sending.batch.map(|id| own(BATCH, id.to_owned())));
     headers.extend(webhook.headers.iter().map(|(name, value)| Header {
         name: Cow::Owned(name.to_string()),
         value: Cow::Owned(value.to_string()),
@@ -61,40 +65,50 @@ pub(crate) fn request_of(
     }
 }
 
-/// Without a secret Bold CMS's "header field will appear blank"; the other two have none then.
+/// Without a secret Bold CMS's "header field will appear blank"; the others have none then.
 /// Lift's sample verifier compares bare hex, but its documented header has the `sha256=`: that is sent.
 fn signature_header(dialect: Dialect, webhook: &Webhook, body: &Bytes) -> Option<Header> {
     match &webhook.secret {
         Some(secret) => {
-            let (name, value) = signature(dialect, secret, body);
+            let (name, value) = signature(dialect, secret, body)?;
             Some(own(name, value))
         }
-        None if dialect == Dialect::BoldCms => Some(own(names(dialect).0, "")),
+        None if dialect == Dialect::BoldCms => Some(own(names(dialect)?.0, "")),
         None => None,
     }
 }
 
-/// The header that a body is signed with: its name in the documented case, and its value.
+/// The header that a vendor signs a body with: its name in the documented case, and its value. `None` for
+/// Standard Webhooks, which signs more than the body.
 #[must_use]
-pub(crate) fn signature(dialect: Dialect, secret: &Secret, body: &Bytes) -> (&'static str, String) {
-    let (name, prefix) = names(dialect);
-    (name, sign::signature(prefix, secret, body))
+pub(crate) fn signature(
+    dialect: Dialect,
+    secret: &Secret,
+    body: &Bytes,
+) -> Option<(&'static str, String)> {
+    let (name, prefix) = names(dialect)?;
+    Some((name, sign::signature(prefix, secret, body)))
 }
 
-/// The signature of a request that [`request`] made; `None` where it has none.
+/// What of a request that [`request_of`] made is its own; `None` where it is unsigned.
 #[must_use]
-pub(crate) fn signature_bytes(dialect: Dialect, request: &Request) -> Option<[u8; 32]> {
-    let (name, prefix) = names(dialect);
-    let header = request.headers.iter().find(|header| header.name == name)?;
-    signature_of(header.value.strip_prefix(prefix)?)
+pub(crate) fn signed(dialect: Dialect, request: &Request) -> Option<Signed> {
+    let names = names(dialect);
+    let run = standard::run(names.map(|(name, _)| name), &request.headers);
+    run.or_else(|| {
+        let (name, prefix) = names?;
+        let header = request.headers.iter().find(|header| header.name == name)?;
+        signature_of(header.value.strip_prefix(prefix)?).map(Signed::Digest)
+    })
 }
 
-/// The signature header's name, and what stands before the hex.
-fn names(dialect: Dialect) -> (&'static str, &'static str) {
+/// The name of a vendor's signature header, and what stands before the hex.
+fn names(dialect: Dialect) -> Option<(&'static str, &'static str)> {
     match dialect {
-        Dialect::BoldCms => ("X-Qt-Signature", ""),
-        Dialect::BoldFactory => ("X-Bold-Signature", ""),
-        Dialect::OpenboxesLift => ("X-Webhook-Signature", "sha256="),
+        Dialect::BoldCms => Some(("X-Qt-Signature", "")),
+        Dialect::BoldFactory => Some(("X-Bold-Signature", "")),
+        Dialect::OpenboxesLift => Some(("X-Webhook-Signature", "sha256=")),
+        Dialect::StandardWebhooks => None,
     }
 }
 

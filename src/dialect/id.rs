@@ -5,6 +5,7 @@
 //! vendor promises that (Bold Factory's own sample has a `u`, which is no ULID): nothing may demand
 //! that a foreign id be one. Left out: the fingerprints' place in the log (`store` keeps them).
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::model::event::MAX_ID;
@@ -56,10 +57,50 @@ pub fn event_id_text(dialect: Dialect, event: &Event) -> String {
 pub(super) fn push_event_id(out: &mut String, dialect: Dialect, event: &Event) {
     match dialect {
         Dialect::BoldCms => return out.push_str(itoa::Buffer::new().format(event.id.get())),
-        Dialect::BoldFactory => out.push_str("evt_"),
+        Dialect::BoldFactory | Dialect::StandardWebhooks => out.push_str("evt_"),
         Dialect::OpenboxesLift => out.push_str("evt-"),
     }
     push_ulid(out, event.time_ms, event.id, &digest(event));
+}
+
+/// The id of the message that a body is, from the body: what the string ids' dialects wrote there, and of
+/// `bold-cms` the same, but that the tenant is no part of it, for it is not in the body. Of another body, which
+/// only a hand can have left without its id, one of its bytes.
+pub(super) fn id_by_body(dialect: Dialect, body: &Bytes, event_id: EventId) -> String {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let of_string = |prefix: &str| {
+        let rest = text.strip_prefix(r#"{"id":""#)?.strip_prefix(prefix)?;
+        let (ulid, _) = rest.split_once('"')?;
+        Some(format!("evt_{ulid}"))
+    };
+    let found = match dialect {
+        Dialect::BoldCms => {
+            cms_event(text).map(|event| event_id_text(Dialect::BoldFactory, &event))
+        }
+        Dialect::BoldFactory => of_string("evt_"),
+        Dialect::OpenboxesLift => of_string("evt-"),
+        Dialect::StandardWebhooks => None,
+    };
+    found.unwrap_or_else(|| {
+        let mut id = String::from("evt_");
+        push_ulid(&mut id, 0, event_id, &Sha256::digest(body).into());
+        id
+    })
+}
+
+/// The event of a body of `bold-cms`.
+fn cms_event(body: &str) -> Option<Event> {
+    let rest = body.strip_prefix(r#"{"v1":{"event":{"id":"#)?;
+    let (id, rest) = rest.split_once(r#","name":""#)?;
+    let (name, rest) = rest.split_once(r#"","time":"#)?;
+    let (time_ms, rest) = rest.split_once(r#"},"data":"#)?;
+    Some(Event {
+        id: EventId::new(id.parse().ok()?),
+        name: name.into(),
+        data: rest.strip_suffix("}}")?.into(),
+        time_ms: time_ms.parse().ok()?,
+        tenant: None,
+    })
 }
 
 /// 48 bits of time, 53 bits of the row's id, the first 27 bits of the digest, highest bits first:

@@ -32,7 +32,7 @@ pub(crate) fn held_until_ms(dialect: Dialect, exchange: &Exchange, now_ms: i64) 
 fn heeds(dialect: Dialect) -> bool {
     match dialect {
         Dialect::BoldCms => false,
-        Dialect::BoldFactory | Dialect::OpenboxesLift => true,
+        Dialect::BoldFactory | Dialect::OpenboxesLift | Dialect::StandardWebhooks => true,
     }
 }
 

@@ -3,8 +3,9 @@
 //! Delays count from the end of the failed attempt. Where the vendors are silent or at odds, this is
 //! what holds: Bold CMS's "retry 3 more times" is four sends; Lift's table has five retries and so
 //! means six sends, though the sentence under it says "after 5 failed attempts"; Factory's
-//! "exponential back-off" is 10 s doubled up to an hour, plus up to a tenth. The jitter is a hash of
-//! delivery and attempt, so a schedule can be worked out again from the log.
+//! "exponential back-off" is 10 s doubled up to an hour, plus up to a tenth; Standard Webhooks' example schedule
+//! is taken as it stands, with as much more, since it asks for some. The jitter is a hash of delivery and
+//! attempt, so a schedule can be worked out again from the log.
 
 use std::time::Duration;
 
@@ -16,17 +17,26 @@ const BOLD_CMS_DELAY_MS: i64 = 10_000;
 const FACTORY_FIRST_MS: i64 = 10_000;
 const FACTORY_LONGEST_MS: i64 = 3_600_000;
 /// Jitter is at most one part in so many, and only ever makes a delay longer.
-const FACTORY_JITTER_PART: i64 = 10;
+const JITTER_PART: i64 = 10;
 
 /// Lift's table: before the 1st to the 5th retry.
 const LIFT_LADDER_MS: [i64; 5] = [60_000, 300_000, 1_800_000, 7_200_000, 43_200_000];
 const LIFT_SENDS: u32 = 6;
+
+/// The schedule of Standard Webhooks, "Deliverability and reliability": before the 1st to the 9th retry.
+const STANDARD_LADDER_MS: [i64; 9] = [
+    5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 50_400_000, 72_000_000,
+    86_400_000,
+];
+const STANDARD_SENDS: u32 = 10;
 
 /// Name, TCP and TLS: Bold CMS's documented connection time-out, and "a few seconds" for the others.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Request and head of the answer: Bold CMS's documented socket time-out, kept as a total so that an
 /// endpoint that drips its head cannot stretch it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same for Standard Webhooks, which recommends "somewhere between 15 and 30s".
+const STANDARD_RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The answer's body, which only the log wants.
 const BODY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -42,7 +52,7 @@ pub struct Timeouts {
     pub body: Duration,
 }
 
-/// The time-outs of a dialect; all have the same today.
+/// The time-outs of a dialect.
 #[must_use]
 pub(crate) const fn timeouts(dialect: Dialect) -> Timeouts {
     match dialect {
@@ -51,28 +61,38 @@ pub(crate) const fn timeouts(dialect: Dialect) -> Timeouts {
             response: RESPONSE_TIMEOUT,
             body: BODY_TIMEOUT,
         },
+        Dialect::StandardWebhooks => Timeouts {
+            connect: CONNECT_TIMEOUT,
+            response: STANDARD_RESPONSE_TIMEOUT,
+            body: BODY_TIMEOUT,
+        },
     }
 }
 
-/// The longest that an attempt of any dialect can last. What waits for attempts, or is told how long
-/// they take, counts from here. `response` is in it twice: an attempt that began on a kept connection
-/// may have waited that long before it found the connection dead and went again over a new one.
+/// The longest that an attempt of any dialect can last. What waits for attempts counts from here.
 #[must_use]
 pub(crate) const fn longest_attempt() -> Duration {
     let mut longest = Duration::ZERO;
     let mut rest: &[Dialect] = &Dialect::ALL;
     while let [dialect, others @ ..] = rest {
-        let parts = timeouts(*dialect);
-        let all = parts
-            .connect
-            .saturating_add(parts.response.saturating_mul(2))
-            .saturating_add(parts.body);
+        let all = longest_attempt_of(*dialect);
         if all.as_nanos() > longest.as_nanos() {
             longest = all;
         }
         rest = others;
     }
     longest
+}
+
+/// The same of one dialect. `response` is in it twice: an attempt that began on a kept connection may have
+/// waited that long before it found the connection dead and went again over a new one.
+#[must_use]
+pub(crate) const fn longest_attempt_of(dialect: Dialect) -> Duration {
+    let parts = timeouts(dialect);
+    parts
+        .connect
+        .saturating_add(parts.response.saturating_mul(2))
+        .saturating_add(parts.body)
 }
 
 /// How many sends a delivery gets in all. Only `bold-factory` reads `max_attempts`, and makes at
@@ -83,6 +103,7 @@ pub(crate) fn sends(dialect: Dialect, max_attempts: u32) -> u32 {
         Dialect::BoldCms => BOLD_CMS_SENDS,
         Dialect::BoldFactory => max_attempts.max(1),
         Dialect::OpenboxesLift => LIFT_SENDS,
+        Dialect::StandardWebhooks => STANDARD_SENDS,
     }
 }
 
@@ -99,8 +120,8 @@ pub(super) fn delay_ms(
     }
     let base_ms = base_ms(dialect, attempt_number);
     let jitter_ms = match dialect {
-        Dialect::BoldFactory => {
-            let steps = (base_ms / FACTORY_JITTER_PART).unsigned_abs() + 1;
+        Dialect::BoldFactory | Dialect::StandardWebhooks => {
+            let steps = (base_ms / JITTER_PART).unsigned_abs() + 1;
             (hash(delivery_id, attempt_number) % steps).cast_signed()
         }
         Dialect::BoldCms | Dialect::OpenboxesLift => 0,
@@ -117,7 +138,7 @@ pub(crate) fn longest_delay_ms(dialect: Dialect, attempts_made: u32) -> i64 {
     }
     let base_ms = base_ms(dialect, attempts_made);
     match dialect {
-        Dialect::BoldFactory => base_ms + base_ms / FACTORY_JITTER_PART,
+        Dialect::BoldFactory | Dialect::StandardWebhooks => base_ms + base_ms / JITTER_PART,
         Dialect::BoldCms | Dialect::OpenboxesLift => base_ms,
     }
 }
@@ -131,12 +152,16 @@ fn base_ms(dialect: Dialect, attempt_number: u32) -> i64 {
             // Twelve doublings of 10 s are past the hour already.
             (FACTORY_FIRST_MS << retry.min(12)).min(FACTORY_LONGEST_MS)
         }
-        Dialect::OpenboxesLift => {
-            let [.., last] = LIFT_LADDER_MS;
-            let step = usize::try_from(retry).unwrap_or(usize::MAX);
-            LIFT_LADDER_MS.get(step).copied().unwrap_or(last)
-        }
+        Dialect::OpenboxesLift => rung(&LIFT_LADDER_MS, retry),
+        Dialect::StandardWebhooks => rung(&STANDARD_LADDER_MS, retry),
     }
+}
+
+/// A ladder's delay before that retry, from 0; past its end, the last.
+fn rung(ladder_ms: &[i64], retry: u32) -> i64 {
+    let step = usize::try_from(retry).unwrap_or(usize::MAX);
+    let rung = ladder_ms.get(step).or(ladder_ms.last());
+    rung.copied().unwrap_or_default()
 }
 
 /// `SplitMix64` (Steele, Lea, Flood, 2014) of the two: neighbours in either get unlike values.
@@ -154,10 +179,10 @@ mod tests {
 
     use super::*;
 
-    // 3 s for each part, and 3 s for a kept connection that was dead.
+    // 3 s to connect, 15 s for the answer, as much for a kept connection that was dead, and 3 s for its body.
     #[test]
     fn the_longest_attempt_is_that_of_the_slowest_dialect() {
-        assert_eq!(longest_attempt(), Duration::from_secs(12));
+        assert_eq!(longest_attempt(), Duration::from_secs(36));
         for dialect in Dialect::ALL {
             let parts = timeouts(dialect);
             let all = parts.connect + 2 * parts.response + parts.body;
@@ -181,6 +206,36 @@ mod tests {
     fn lift_sends_six_times_by_its_table() {
         let table = [60_000, 300_000, 1_800_000, 7_200_000, 43_200_000];
         assert_eq!(delays(Dialect::OpenboxesLift, 10, 1), table);
+    }
+
+    // 00:00:05, 00:05:05 ... 75:35:05 behind the first send, in the specification's table.
+    #[test]
+    fn standard_webhooks_sends_ten_times_by_its_table() {
+        for id in 1..=1_000 {
+            let delays = delays(Dialect::StandardWebhooks, 3, id);
+            assert_eq!(delays.len(), 9);
+            for (delay, rung) in delays.iter().zip(STANDARD_LADDER_MS) {
+                assert!((rung..=rung + rung / 10).contains(delay), "{delay}");
+            }
+        }
+        let s = |h: i64, m: i64, s: i64| (h * 3_600 + m * 60 + s) * 1_000;
+        let mut behind = 0;
+        let since = STANDARD_LADDER_MS.map(|delay| {
+            behind += delay;
+            behind
+        });
+        let table = [
+            s(0, 0, 5),
+            s(0, 5, 5),
+            s(0, 35, 5),
+            s(2, 35, 5),
+            s(7, 35, 5),
+            s(17, 35, 5),
+            s(31, 35, 5),
+            s(51, 35, 5),
+            s(75, 35, 5),
+        ];
+        assert_eq!(since, table);
     }
 
     #[test]
@@ -217,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn three_seconds_for_each_part() {
+    fn three_seconds_for_each_part_but_fifteen_for_an_answer_to_standard_webhooks() {
         for dialect in Dialect::ALL {
             let each = Duration::from_secs(3);
             let Timeouts {
@@ -225,7 +280,11 @@ mod tests {
                 response,
                 body,
             } = timeouts(dialect);
-            assert_eq!([connect, response, body], [each; 3]);
+            let answer = match dialect {
+                Dialect::StandardWebhooks => Duration::from_secs(15),
+                _ => each,
+            };
+            assert_eq!([connect, response, body], [each, answer, each]);
         }
     }
 
@@ -253,6 +312,7 @@ mod tests {
                     Dialect::BoldCms => 4,
                     Dialect::BoldFactory => max_attempts,
                     Dialect::OpenboxesLift => 6,
+                    Dialect::StandardWebhooks => 10,
                 };
                 prop_assert_eq!(delays.len(), documented as usize - 1);
                 // At the hour, only jitter is left to tell Factory's delays apart.
@@ -269,7 +329,7 @@ mod tests {
             for dialect in Dialect::ALL {
                 prop_assert_eq!(longest_delay_ms(dialect, 0), 0);
                 let longest = longest_delay_ms(dialect, number);
-                prop_assert!((0..=43_200_000).contains(&longest));
+                prop_assert!((0..=95_040_000).contains(&longest));
                 let delay = delay_ms(dialect, max_attempts, DeliveryId::new(id), number);
                 prop_assert!(delay.is_none_or(|d| d > 0));
             }

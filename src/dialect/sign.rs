@@ -1,8 +1,9 @@
 //! The signature: HMAC-SHA256 (RFC 2104) over the exact bytes of the body, in lower-case hex.
 //!
-//! All three vendors sign the raw body and nothing else, keyed with the secret's bytes as they are:
+//! The three vendors sign the raw body and nothing else, keyed with the secret's bytes as they are:
 //! no time, no id, no decoding of the key. The hex is written by hand, once, with what a dialect
-//! puts before it, because this runs for every attempt.
+//! puts before it, because this runs for every attempt. What Standard Webhooks signs
+//! is in `standard.rs`.
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,14 +11,20 @@ use sha2::Sha256;
 
 use crate::model::Secret;
 
+/// The HMAC of these bytes, one behind the other.
+pub(super) fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("RFC 2104 takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
 /// `prefix` and the 64 hex digits of the body's HMAC.
 pub(super) fn signature(prefix: &str, secret: &Secret, body: &Bytes) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("RFC 2104 takes a key of any length");
-    mac.update(body);
     let mut out = String::with_capacity(prefix.len() + 64);
     out.push_str(prefix);
-    for byte in mac.finalize().into_bytes() {
+    for byte in mac(secret.bytes(), &[body]) {
         for digit in [byte >> 4, byte & 15] {
             out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
         }

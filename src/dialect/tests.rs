@@ -67,6 +67,18 @@ fn openboxes_lift_body() {
     );
 }
 
+// Standard Webhooks has no field for a tenant, nor for an id: that is in a header.
+#[test]
+fn standard_webhooks_body() {
+    let data = r#"{"id":"1f81eb52-5198-4599-803e-771906343485","type":"contact"}"#;
+    let mut event = event(9, "contact.created", 1_667_505_993_251, data);
+    event.tenant = Some("globex".into());
+    assert_eq!(
+        text(Dialect::StandardWebhooks, &event, Some("acme")),
+        format!(r#"{{"type":"contact.created","timestamp":"2022-11-03T20:06:33Z","data":{data}}}"#)
+    );
+}
+
 #[test]
 fn the_tenant_is_the_events_own_else_the_one_given_and_always_a_string() {
     let mut event = event(8, "e", 0, "1");
@@ -110,6 +122,7 @@ fn data_goes_out_as_the_very_text() {
             (Dialect::BoldCms, "}}"),
             (Dialect::BoldFactory, "}"),
             (Dialect::OpenboxesLift, "}"),
+            (Dialect::StandardWebhooks, "}"),
         ] {
             let body = text(dialect, &event, Some("t"));
             let end = format!("\"data\":{data}{tail}");
@@ -165,7 +178,7 @@ fn the_largest_number_is_exact_in_a_double() {
     assert!(!lost);
 }
 
-// No vendor signs a time or an id or lets two keys overlap: one digest, and no header besides.
+// Of the three vendors none signs a time or an id or lets two keys overlap: one digest, and no header besides.
 #[test]
 fn one_signature_and_nothing_undocumented() {
     let webhook = Webhook {
@@ -176,10 +189,14 @@ fn one_signature_and_nothing_undocumented() {
         let event = event(1, "e", 0, "{}");
         let request = request(dialect, &webhook, &body(dialect, &event, Some("t")));
         let names: Vec<&str> = request.headers.iter().map(|h| &*h.name).collect();
-        let (signature, plain) = names.split_last().unwrap();
-        assert!(signature.starts_with("X-") && signature.ends_with("-Signature"));
+        let signed = match dialect {
+            Dialect::BoldCms => "X-Qt-Signature",
+            Dialect::BoldFactory => "X-Bold-Signature",
+            Dialect::OpenboxesLift => "X-Webhook-Signature",
+            Dialect::StandardWebhooks => "webhook-id webhook-timestamp webhook-signature",
+        };
         let documented = "Host Connection Accept-Encoding Content-Length Content-Type User-Agent";
-        assert_eq!(plain.join(" "), documented);
+        assert_eq!(names.join(" "), format!("{documented} {signed}"));
     }
 }
 
@@ -205,5 +222,9 @@ proptest! {
         prop_assert_eq!(&lift["type"], &*name);
         prop_assert_eq!(&lift["tenantId"], &*tenant);
         prop_assert_eq!(&lift["data"][0], data);
+        let standard = read(Dialect::StandardWebhooks);
+        prop_assert_eq!(&standard["type"], &*name);
+        prop_assert_eq!(&standard["data"][0], data);
+        prop_assert_eq!(standard.as_object().unwrap().len(), 3);
     }
 }

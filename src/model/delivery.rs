@@ -66,6 +66,8 @@ pub struct Due {
     pub payload_id: PayloadId,
     /// The body, to the byte: what is signed and sent.
     pub body: Bytes,
+    /// The id that Standard Webhooks sends in a header, where it is kept.
+    pub message: Option<Arc<str>>,
     /// The batch that it went in and goes in again.
     pub batch: Option<Arc<Batch>>,
 }
@@ -118,6 +120,8 @@ pub struct FanOut {
     pub event_id: EventId,
     /// The event's name.
     pub event: Arc<str>,
+    /// The id that Standard Webhooks sends in a header, where somebody needs it.
+    pub message: Option<Arc<str>>,
     /// One body for each dialect that is wanted.
     pub bodies: Vec<(Dialect, Bytes)>,
     /// The webhooks that get it, each with its place in `bodies`.
@@ -147,6 +151,8 @@ pub struct Deferred {
     pub webhooks: Vec<Arc<str>>,
     /// The body.
     pub body: Bytes,
+    /// The id that Standard Webhooks sends in a header, where it is kept.
+    pub message: Option<Arc<str>>,
 }
 
 impl Deferred {
@@ -165,6 +171,7 @@ impl Deferred {
             created_at_ms: now_ms,
             payload_id: self.payload_id,
             body: self.body.clone(),
+            message: self.message.clone(),
             batch: None,
         }
     }

@@ -37,3 +37,12 @@ mod tests {
         assert_eq!(format!("{:?}", Secret::new(*b"marker")), "Secret(..)");
     }
 }
+
+/// What the headers of Standard Webhooks are signed with; both sign while a receiver changes over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandardSecrets {
+    /// Today's.
+    pub current: Secret,
+    /// The one before it.
+    pub previous: Option<Secret>,
+}

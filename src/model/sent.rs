@@ -2,7 +2,8 @@
 //! share all but the length and the signature.
 //!
 //! A place holder stands for each of the two in the lines that are shared, and the log's view puts the
-//! values in. A block that holds such words by itself, or whose values would not come back to the byte,
+//! values in. The headers of Standard Webhooks follow the vendor's signature at once: from its value to theirs
+//! all is one text then. A block that holds such words by itself, or whose values would not come back to the byte,
 //! is kept whole. Left out: how they are made (`dialect`) and where they are stored (`store`).
 
 use std::borrow::Cow;
@@ -17,6 +18,24 @@ const LENGTH: &str = "{length}";
 /// Stands for the signature's digits.
 const SIGNATURE: &str = "{signature}";
 
+/// What of a request's headers is its own, but for the length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// The bytes of a signature in hexadecimal digits.
+    Digest([u8; 32]),
+    /// Text of several lines.
+    Run(Box<str>),
+}
+
+impl Signed {
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Digest(bytes) => Cow::Owned(bytes.iter().map(hex).collect()),
+            Self::Run(text) => Cow::Borrowed(text),
+        }
+    }
+}
+
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SentHeaders {
@@ -27,16 +46,16 @@ pub enum SentHeaders {
         /// The body's length, bytes.
         length: usize,
         /// The signature.
-        signature: Option<[u8; 32]>,
+        signature: Option<Signed>,
     },
     /// Lines that are not told apart.
     Whole(String),
 }
 
 impl SentHeaders {
-    /// Tells apart what a block shares and what is its own.
+    /// Tells apart what a block shares and what is its own: `known`, or else the digits of a signature.
     #[must_use]
-    pub fn of(block: String) -> Self {
+    pub fn of(block: String, known: Option<&Signed>) -> Self {
         if block.contains('{') {
             return Self::Whole(block);
         }
@@ -49,7 +68,14 @@ impl SentHeaders {
             lines.push_str(LENGTH);
             (rest, length) = (after, bytes);
         }
-        let signature = match around_signature(rest) {
+        let signed = match known {
+            Some(Signed::Run(run)) => rest
+                .split_once(&**run)
+                .map(|(before, after)| (before, Signed::Run(run.clone()), after)),
+            _ => around_signature(rest)
+                .map(|(before, digest, after)| (before, Signed::Digest(digest), after)),
+        };
+        let signature = match signed {
             Some((before, signature, after)) => {
                 lines.push_str(before);
                 lines.push_str(SIGNATURE);
@@ -78,9 +104,9 @@ impl SentHeaders {
                 length,
                 signature,
             } => {
-                let digits: String = signature.iter().flatten().map(hex).collect();
+                let signed = signature.as_ref().map(Signed::text).unwrap_or_default();
                 let text = lines.replacen(LENGTH, &length.to_string(), 1);
-                Cow::Owned(text.replacen(SIGNATURE, &digits, 1))
+                Cow::Owned(text.replacen(SIGNATURE, &signed, 1))
             }
         }
     }
@@ -90,6 +116,10 @@ impl SentHeaders {
     pub fn own_bytes(&self) -> usize {
         match self {
             Self::Whole(block) => block.len(),
+            Self::Shared {
+                signature: Some(Signed::Run(run)),
+                ..
+            } => run.len(),
             Self::Shared { .. } => 0,
         }
     }
@@ -178,7 +208,7 @@ mod tests {
             ("8 6", "", block("8 6", ""), false),
             ("086", "", block("086", ""), false),
         ] {
-            let sent = SentHeaders::of(block(length, signature));
+            let sent = SentHeaders::of(block(length, signature), None);
             let SentHeaders::Shared {
                 lines, signature, ..
             } = &sent
@@ -198,7 +228,7 @@ mod tests {
             HEX.to_uppercase(),
             HEX.chars().skip(1).collect(),
         ] {
-            let sent = SentHeaders::of(block("86", &odd));
+            let sent = SentHeaders::of(block("86", &odd), None);
             assert!(
                 matches!(&sent, SentHeaders::Shared { signature: None, lines, .. } if lines.contains(&odd))
             );
@@ -212,6 +242,9 @@ mod tests {
     #[test]
     fn a_block_that_looks_like_a_shared_one_is_kept_whole() {
         let block = "Host: {length}\nContent-Length: 7".to_owned();
-        assert_eq!(SentHeaders::of(block.clone()), SentHeaders::Whole(block));
+        assert_eq!(
+            SentHeaders::of(block.clone(), None),
+            SentHeaders::Whole(block)
+        );
     }
 }

@@ -19,11 +19,18 @@ pub enum Dialect {
     BoldFactory,
     /// OpenBoxes Lift: a ladder of five retries.
     OpenboxesLift,
+    /// Standard Webhooks 1.0.0: a ladder of nine retries, over more than three days.
+    StandardWebhooks,
 }
 
 impl Dialect {
     /// Every dialect, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::BoldCms, Self::BoldFactory, Self::OpenboxesLift];
+    pub const ALL: [Self; 4] = [
+        Self::BoldCms,
+        Self::BoldFactory,
+        Self::OpenboxesLift,
+        Self::StandardWebhooks,
+    ];
 
     /// The name that users type.
     #[must_use]
@@ -32,6 +39,7 @@ impl Dialect {
             Self::BoldCms => "bold-cms",
             Self::BoldFactory => "bold-factory",
             Self::OpenboxesLift => "openboxes-lift",
+            Self::StandardWebhooks => "standard-webhooks",
         }
     }
 
@@ -116,6 +124,8 @@ pub struct Webhook {
     pub events: Vec<Pattern>,
     /// What its requests are signed with; without one they are unsigned.
     pub secret: Option<Secret>,
+    /// The secrets of the headers of Standard Webhooks: of its own dialect, or beside another's signature.
+    pub standard: Option<Box<StandardSecrets>>,
     /// The wire contract of deliveries made for it from now on.
     pub dialect: Dialect,
     /// An inactive webhook gets nothing.
@@ -230,6 +240,7 @@ impl Webhook {
             url: Url::parse(url).unwrap(),
             events: vec![Pattern::new("*")],
             secret: None,
+            standard: None,
             dialect: Dialect::BoldCms,
             active: true,
             tenants: None,

@@ -83,6 +83,8 @@ const DELETE_BODY: &str = "DELETE FROM payload WHERE id = ?1
      AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.payload_id = ?1)
      AND NOT EXISTS (SELECT 1 FROM owed o WHERE o.payload_id = ?1)";
 
+const DELETE_MESSAGE: &str = "DELETE FROM payload_message WHERE payload_id = ?1";
+
 /// What there is of the two in the shape before.
 const EARLIER_DELETE: [&str; 2] = [
     "DELETE FROM old_attempt WHERE delivery_id = ?1",
@@ -322,6 +324,8 @@ struct Bin<'a> {
     deleted: usize,
     full_at: u64,
     with_earlier: bool,
+    /// Whether any body has an id as a message.
+    with_messages: bool,
     /// Bodies of what is queued.
     queued: HashSet<PayloadId>,
 }
@@ -338,6 +342,8 @@ impl<'a> Bin<'a> {
             deleted: 0,
             full_at: free.saturating_add(room.most_pages),
             with_earlier: room.with_earlier,
+            with_messages: pragma(transaction, "SELECT EXISTS (SELECT 1 FROM payload_message)")?
+                > 0,
             queued: queued.collect::<Result<_, _>>()?,
         })
     }
@@ -360,7 +366,11 @@ impl<'a> Bin<'a> {
         }
         if !self.queued.contains(&work.payload_id) {
             let mut body = self.transaction.prepare_cached(DELETE_BODY)?;
-            body.execute([work.payload_id])?;
+            let gone = body.execute([work.payload_id])? > 0;
+            if gone && self.with_messages {
+                let mut message = self.transaction.prepare_cached(DELETE_MESSAGE)?;
+                message.execute([work.payload_id])?;
+            }
         }
         if self.with_earlier {
             let mut body = self.transaction.prepare_cached(EARLIER_DELETE_BODY)?;

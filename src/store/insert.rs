@@ -11,6 +11,7 @@ use super::books::Books;
 use super::rows::{Insert, Values};
 use super::turn::Turns;
 use super::{Error, next, words};
+use crate::dialect::keeps_message_id;
 use crate::model::{Deferred, DeliveryId, Dialect, Due, FanOut, Generation, PayloadId, Trigger};
 
 const PAYLOAD: Insert = Insert {
@@ -178,6 +179,12 @@ impl Made {
             values.add(tenants.next().flatten())
         };
         PAYLOAD.all(t, &owed, bind)?;
+        for deferred in owed.iter().filter(|deferred| deferred.message.is_some()) {
+            t.prepare_cached(
+                "INSERT OR REPLACE INTO payload_message (payload_id, id) VALUES (?1, ?2)",
+            )?
+            .execute(params![deferred.payload_id, deferred.message])?;
+        }
         Ok(owed)
     }
 
@@ -191,6 +198,7 @@ impl Made {
             payload_id: PayloadId::NONE,
             webhooks: Vec::new(),
             body: body.clone(),
+            message: event.message.clone().filter(|_| keeps_message_id(dialect)),
         }
     }
 }

@@ -25,7 +25,8 @@ impl Store {
             .connection
             .prepare_cached(
                 "SELECT o.id, o.generation, o.event_id, o.event, o.dialect, o.payload_id, o.webhooks,
-                        CAST(p.body AS BLOB)
+                        CAST(p.body AS BLOB),
+                        (SELECT m.id FROM payload_message m WHERE m.payload_id = p.id)
                    FROM owed o JOIN payload p ON p.id = o.payload_id ORDER BY o.id LIMIT ?1",
             )
             .and_then(|mut statement| {
@@ -82,5 +83,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Deferred>> {
         payload_id: row.get(5)?,
         webhooks: names.lines().map(Arc::from).collect(),
         body: Bytes::from(row.get::<_, Vec<u8>>(7)?),
+        message: row
+            .get_ref(8)?
+            .as_str_or_null()
+            .unwrap_or_default()
+            .map(Arc::from),
     }))
 }

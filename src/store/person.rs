@@ -107,6 +107,13 @@ impl Person {
         statement.query_row((webhook, id), row).unwrap()
     }
 
+    /// Which event a delivery is of.
+    pub(crate) fn event_id(&self, id: i64) -> Option<i64> {
+        let sql = "SELECT event_id FROM delivery WHERE id = ?1";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([id], |row| row.get(0)).unwrap()
+    }
+
     /// Whether a delivery waits for its turn.
     pub(crate) fn is_held(&self, id: i64) -> bool {
         let sql = "SELECT EXISTS (SELECT 1 FROM held WHERE delivery_id = ?1)";

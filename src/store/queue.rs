@@ -27,7 +27,8 @@ pub(super) const NEXT_DUE: &str = "SELECT due_at FROM parked INDEXED BY parked_d
 pub(super) const NEXT_WEBHOOK: &str = "SELECT webhook_id FROM parked INDEXED BY parked_due
   WHERE webhook_id > ?1 ORDER BY webhook_id LIMIT 1";
 
-const LOAD: &str = "SELECT p.event_id, p.event, p.dialect, k.origin, k.attempts, k.due_at, k.created_at, p.id, p.body
+const LOAD: &str = "SELECT p.event_id, p.event, p.dialect, k.origin, k.attempts, k.due_at, k.created_at, p.id, p.body,
+  (SELECT m.id FROM payload_message m WHERE m.payload_id = p.id)
   FROM parked k JOIN payload p ON p.id = k.payload_id WHERE k.id = ?1";
 
 /// Ends some of what is pending: `?2` is the state, `?3` the time.
@@ -347,6 +348,7 @@ fn load_due(
             created_at_ms: row.get(6).ok()?,
             payload_id: row.get(7).ok()?,
             body: Bytes::copy_from_slice(row.get_ref(8).ok()?.as_bytes().ok()?),
+            message: row.get_ref(9).ok()?.as_str_or_null().ok()?.map(Arc::from),
             batch: None,
         })
     };

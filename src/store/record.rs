@@ -18,7 +18,7 @@ use super::streak::Streaks;
 use super::texts::Cell;
 use super::turn::Turns;
 use super::{Error, Store, held, next, words};
-use crate::model::{Attempt, AttemptId, Bodies, Class, DeliveryId, SentHeaders, Verdict};
+use crate::model::{Attempt, AttemptId, Bodies, Class, DeliveryId, SentHeaders, Signed, Verdict};
 
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
@@ -239,7 +239,11 @@ fn bind_request(
     } = sent
         && let Some(row) = books.texts.row_of(t, lines, attempt.started_at_ms)?
     {
-        values.add(signature.as_ref().map(|bytes| &bytes[..]))?;
+        match signature {
+            Some(Signed::Digest(bytes)) => values.add(&bytes[..])?,
+            Some(Signed::Run(text)) => values.add(&**text)?,
+            None => values.add(None::<i64>)?,
+        }
         return values.add(row);
     }
     values.add(None::<i64>)?;

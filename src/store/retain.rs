@@ -62,7 +62,7 @@ enum Ids {
 /// In this order, so that nothing is left without what it refers to. `?1 < id <= ?2`; `?3`: the
 /// window's begin, for what may have ended long after its id was given out, and for marks that were
 /// made while the clock was far behind.
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage {
         ids: Ids::Attempts,
         chunk_end: "SELECT max(id) FROM (SELECT id FROM attempt WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
@@ -130,6 +130,14 @@ const STAGES: [Stage; 9] = [
         delete: "DELETE FROM seen WHERE webhook_id > ?1 AND webhook_id <= ?2
                    AND block < coalesce((SELECT min(id) FROM attempt),
                                         (SELECT attempt_id FROM mark ORDER BY time DESC LIMIT 1)) / 1024",
+    },
+    // What a body was called as a message.
+    Stage {
+        ids: Ids::Payloads,
+        chunk_end: "SELECT max(payload_id) FROM (SELECT payload_id FROM payload_message
+                     WHERE payload_id > ?1 AND payload_id <= ?2 ORDER BY payload_id LIMIT ?3)",
+        delete: "DELETE FROM payload_message WHERE payload_id > ?1 AND payload_id <= ?2
+                   AND NOT EXISTS (SELECT 1 FROM payload p WHERE p.id = payload_message.payload_id)",
     },
 ];
 

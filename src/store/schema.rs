@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0011.sql"),
     include_str!("schema/0012.sql"),
     include_str!("schema/0013.sql"),
+    include_str!("schema/0014.sql"),
 ];
 
 /// The first version whose views and triggers are made from [`VIEWS`]. Those of a log are gone before the
@@ -64,6 +65,13 @@ fn views(with_earlier: bool) -> String {
         views += rest;
     }
     views
+}
+
+/// Whether the log has that table: one of an earlier shape may be read before the daemon has brought it up to date.
+pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = ?1)")?
+        .query_row([name], |row| row.get(0))
 }
 
 /// Whether the tables of the shape before are there yet; for the writer, who takes them away.

@@ -4,11 +4,37 @@
 //! be told why an old event was not sent. Rows are never deleted: a name that left the configuration
 //! is `removed`. URLs, secrets and patterns are not kept; those are the configuration's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Row, Transaction, params};
 
+use super::faults::DoingWith as _;
 use super::{Error, Store};
+use crate::dialect::longest_attempt_of;
+use crate::model::Dialect;
+
+/// What attempts beyond the last edge of the roll-up are said to have taken, milliseconds: none takes longer.
+const ABOVE_MS: i64 = 15_000;
+/// The same of webhooks of the dialect that waits longer for an answer.
+const PATIENT_ABOVE_MS: i64 = 40_000;
+
+const _: () = {
+    let mut rest: &[Dialect] = &Dialect::ALL;
+    while let [dialect, others @ ..] = rest {
+        assert!(
+            longest_attempt_of(*dialect).as_millis() <= above_ms(*dialect).unsigned_abs() as u128
+        );
+        rest = others;
+    }
+};
+
+const fn above_ms(dialect: Dialect) -> i64 {
+    match dialect {
+        Dialect::BoldCms | Dialect::BoldFactory | Dialect::OpenboxesLift => ABOVE_MS,
+        Dialect::StandardWebhooks => PATIENT_ABOVE_MS,
+    }
+}
 
 impl Store {
     /// Makes the table say what the configuration says: each name with whether it is active; names
@@ -18,6 +44,38 @@ impl Store {
     /// The log can't be written: then the table is as it was.
     pub fn register(&mut self, webhooks: &[(Arc<str>, bool)], now_ms: i64) -> Result<(), Error> {
         self.transact("register webhooks", |t| register(t, webhooks, now_ms))
+    }
+
+    /// Makes the log say which webhooks wait longer for an answer. It is written only where that changes.
+    ///
+    /// # Errors
+    /// The log can't be written: then it says what it said.
+    pub fn know_dialects(&mut self, webhooks: &[(Arc<str>, Dialect)]) -> Result<(), Error> {
+        let known: BTreeMap<String, i64> = self
+            .connection
+            .prepare_cached("SELECT webhook, above_ms FROM patient")
+            .and_then(|mut statement| {
+                let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                statement.query_map([], row)?.collect()
+            })
+            .doing_with(&self.faults, "read which webhooks wait longer")?;
+        let patient = webhooks.iter().filter_map(|(name, dialect)| {
+            let above_ms = above_ms(*dialect);
+            (above_ms != ABOVE_MS).then(|| (name.to_string(), above_ms))
+        });
+        let patient: BTreeMap<String, i64> = patient.collect();
+        if patient == known {
+            return Ok(());
+        }
+        self.transact("register webhooks", |t| {
+            t.execute("DELETE FROM patient", [])?;
+            let mut insert =
+                t.prepare_cached("INSERT INTO patient (webhook, above_ms) VALUES (?1, ?2)")?;
+            for (name, above_ms) in &patient {
+                insert.execute(params![name, above_ms])?;
+            }
+            Ok(())
+        })
     }
 }
 

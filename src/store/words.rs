@@ -19,10 +19,11 @@ pub(super) const FAILED: i64 = 0;
 /// The same.
 pub(super) const CANCELLED: i64 = 1;
 
-const DIALECTS: [Dialect; 3] = [
+const DIALECTS: [Dialect; 4] = [
     Dialect::BoldCms,
     Dialect::BoldFactory,
     Dialect::OpenboxesLift,
+    Dialect::StandardWebhooks,
 ];
 
 const ORIGINS: [Trigger; 4] = [
@@ -37,6 +38,7 @@ pub(super) fn of_dialect(dialect: Dialect) -> i64 {
         Dialect::BoldCms => 0,
         Dialect::BoldFactory => 1,
         Dialect::OpenboxesLift => 2,
+        Dialect::StandardWebhooks => 3,
     }
 }
 
@@ -98,7 +100,7 @@ mod tests {
                 Some(origin)
             );
             let sql = "INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
-                       VALUES (?1, 1, min(?1, 3), ?2, 0, 0, 0)";
+                       VALUES (?1, 1, ?1, ?2, 0, 0, 0)";
             let row = (id, of_origin(origin));
             store.connection.execute(sql, row).unwrap();
         }
@@ -107,7 +109,7 @@ mod tests {
             .connection
             .query_row(sql, [], |row| row.get(0))
             .unwrap();
-        let row = |n: usize| format!("{} {}", DIALECTS[n.min(2)].name(), ORIGINS[n].name());
+        let row = |n: usize| format!("{} {}", DIALECTS[n].name(), ORIGINS[n].name());
         assert_eq!(words, [0, 1, 2, 3].map(row).join(","));
     }
 }

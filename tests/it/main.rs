@@ -61,6 +61,7 @@ mod rights;
 mod secrets;
 mod size;
 mod socket;
+mod standard;
 mod support;
 mod tenants;
 mod trust;

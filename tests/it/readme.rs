@@ -11,6 +11,7 @@ mod first;
 mod limits;
 mod order;
 mod page;
+mod standard;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,7 +34,7 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 20] = [
+const BLOCKS: [(&str, &str, usize); 22] = [
     ("The page", "sh", 2),
     ("Two commands", "sh", 1),
     ("Install", "sh", 2),
@@ -53,6 +54,8 @@ const BLOCKS: [(&str, &str, usize); 20] = [
     ("Two users, one database", "sh", 1),
     (DIALECTS, "python", 1),
     (DIALECTS, "sh", 1),
+    (standard::TITLE, "toml", 1),
+    (standard::TITLE, "python", 1),
     (LOG, "sh", 1),
 ];
 

@@ -238,12 +238,21 @@ fn headers_of_the_users_own_go_out_as_typed_and_into_the_log_redacted() {
 
 #[test]
 fn data_goes_out_with_the_very_text_the_application_wrote() {
-    let receivers = [Receiver::ok(), Receiver::ok(), Receiver::ok()];
-    let dialects = ["bold-cms", "bold-factory", "openboxes-lift"];
+    let dialects = [
+        "bold-cms",
+        "bold-factory",
+        "openboxes-lift",
+        "standard-webhooks",
+    ];
+    let receivers = dialects.map(|_| Receiver::ok());
     let hooks: Vec<_> = dialects
         .iter()
         .zip(&receivers)
-        .map(|(dialect, receiver)| hook(dialect, receiver.url("/")).dialect(dialect))
+        .map(|(dialect, receiver)| {
+            hook(dialect, receiver.url("/"))
+                .dialect(dialect)
+                .secret(SECRET)
+        })
         .collect();
     let world = World::new(&hooks);
     let _daemon = world.start();

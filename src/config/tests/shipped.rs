@@ -60,24 +60,38 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
         })
         .filter(|line| !line.starts_with("secret"))
         .collect();
+    let secret = b"a secret that is long enough";
     let around = Scripted::new(&[
         ("/f/corp-ca.pem", b"good"),
         ("/f/client.pem", b"a certificate"),
         ("/f/client.key", b"a key"),
+        ("/f/search-index.whsec", secret),
+        ("/f/search-index.old.whsec", secret),
+        ("/f/billing.old.key", secret),
     ]);
-    // Each of the two has a key that the other has not.
+    // Each of them has a key that another has not.
     for (dialect, lacks) in [
-        ("bold-factory", "batch"),
-        ("openboxes-lift", "max_attempts"),
+        ("bold-factory", &["batch", "previous_secret_file"][..]),
+        ("openboxes-lift", &["max_attempts", "previous_secret_file"]),
+        (
+            "standard-webhooks",
+            &["batch", "max_attempts", "standard_webhooks"],
+        ),
     ] {
-        let text = text.iter().filter(|line| !line.starts_with(lacks));
-        let text: Vec<&str> = text.copied().collect();
+        let is_left = |line: &&&str| !lacks.iter().any(|key| line.starts_with(key));
+        let mut text: Vec<&str> = text.iter().filter(is_left).copied().collect();
+        if dialect == "standard-webhooks" {
+            text.push("secret = 'another that is long enough'");
+        }
         let text = text
             .join("\n")
             .replace("\"bold-cms\"", &format!("{dialect:?}"));
         let config = around.parse(&text).unwrap();
         assert!(config.socket.is_some() && config.metrics.is_some());
         assert_eq!(config.webhooks[0].headers.len(), 1);
-        assert_eq!(config.webhooks[0].batch.is_some(), lacks != "batch");
+        assert_eq!(
+            config.webhooks[0].batch.is_some(),
+            !lacks.contains(&"batch")
+        );
     }
 }

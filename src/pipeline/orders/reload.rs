@@ -92,6 +92,9 @@ impl<T: Transport> Dispatch<T> {
             log.ask_for_own(true)?;
         }
         log.register(&registered, self.clock().now_ms())?;
+        let dialects = change.webhooks.iter();
+        let dialects: Vec<_> = dialects.map(|(w, _)| (w.name.clone(), w.dialect)).collect();
+        log.know_dialects(&dialects)?;
         // Before the lanes are exchanged: where it fails nothing was.
         log.end_pauses(self.clock().now_ms())?;
         let pauses = log.pauses()?;

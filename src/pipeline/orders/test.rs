@@ -92,6 +92,7 @@ impl<T: Transport> Dispatch<T> {
         let fanned = FanOut {
             event_id: id,
             event: event.name.clone(),
+            message: dialect::message_id(webhook, &event).map(Into::into),
             bodies: vec![(
                 webhook.dialect,
                 dialect::body(webhook.dialect, &event, tenant.as_deref()),
@@ -126,7 +127,7 @@ fn sample_tenant(webhook: &Webhook, configured: Option<&str>) -> Option<Box<str>
 }
 
 /// The vendors' own sample events: the documents of Bold CMS (its sample's data is left open there),
-/// Bold Factory and OpenBoxes Lift.
+/// Bold Factory, OpenBoxes Lift, and Standard Webhooks' own.
 fn sample(dialect: Dialect) -> (&'static str, &'static str) {
     match dialect {
         Dialect::BoldCms => (
@@ -136,6 +137,11 @@ fn sample(dialect: Dialect) -> (&'static str, &'static str) {
         Dialect::BoldFactory => (
             "production.order.completed",
             r#"{"id":"...","reference":"PO-2024-00412","status":"completed","completed_at":"2024-11-14T09:31:55Z"}"#,
+        ),
+        // The sample of the specification, "Payload structure".
+        Dialect::StandardWebhooks => (
+            "contact.created",
+            r#"{"id":"1f81eb52-5198-4599-803e-771906343485","type":"contact","fullName":"John Smith"}"#,
         ),
         Dialect::OpenboxesLift => (
             "stockMovement.shipped",

@@ -1,7 +1,8 @@
 //! Where a webhook's requests go by one configuration, and what all of them have in common.
 //!
 //! The lines that the log keeps of a request's headers are told apart once for each dialect, for all that
-//! differs between two requests of a webhook is the body's length and the signature.
+//! differs between two requests of a webhook is the body's length and the signature, with the headers of Standard
+//! Webhooks behind it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,18 +31,20 @@ impl<E> Target<E> {
 
     /// The headers of a request that `dialect` made for this webhook, for the log.
     pub(super) fn sent(&self, dialect: Dialect, request: &Request) -> SentHeaders {
-        let signature = dialect::signature_bytes(dialect, request);
+        let signature = dialect::signed(dialect, request);
         let Some(known) = self.lines.get(dialect as usize) else {
             return SentHeaders::Whole(request.header_lines());
         };
-        let lines = known.get_or_init(|| match SentHeaders::of(request.header_lines()) {
-            // A header of the user's may be called like a signature.
-            SentHeaders::Shared {
-                lines,
-                signature: found,
-                ..
-            } if found == signature => Some(lines),
-            _ => None,
+        let lines = known.get_or_init(|| {
+            match SentHeaders::of(request.header_lines(), signature.as_ref()) {
+                // A header of the user's may be called like a signature.
+                SentHeaders::Shared {
+                    lines,
+                    signature: found,
+                    ..
+                } if found == signature => Some(lines),
+                _ => None,
+            }
         });
         let sent = match lines {
             Some(lines) => SentHeaders::Shared {

@@ -13,7 +13,7 @@ use super::lane::{Lane, Leased};
 use super::schedule::Permit;
 use super::target::Target;
 use super::worker::kept;
-use crate::dialect::{self, Judged};
+use crate::dialect::{self, Judged, Sending};
 use crate::model::{
     Attempt, Batch, Due, Exchange, Fate, Fault, Posted, SentHeaders, Verdict, crash,
 };
@@ -45,9 +45,14 @@ impl<T: Transport> Dispatch<T> {
             return Err(Fault("a batch is sent that was not formed".into()));
         };
         let target = &taken.target;
-        let request =
-            dialect::request_of(taken.due.dialect, &target.webhook, &body, Some(&batch.name));
         let started_at_ms = self.clock.now_ms();
+        let sending = Sending {
+            batch: Some(&batch.name),
+            message: None,
+            event_id: taken.due.event_id,
+            now_ms: started_at_ms,
+        };
+        let request = dialect::request_of(taken.due.dialect, &target.webhook, &body, &sending);
         let dues: Vec<Due> = dues().cloned().collect();
         if let Some(tell) = self.log.runtime().sending {
             dues.iter().for_each(|due| tell(due, &target.webhook));

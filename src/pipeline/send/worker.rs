@@ -19,7 +19,7 @@ use super::dispatch::Dispatch;
 use super::lane::{Lane, Leased, State};
 use super::permits::FLOOR;
 use super::schedule::{Permit, Permitted, Worker};
-use crate::dialect;
+use crate::dialect::{self, Sending};
 use crate::model::{Attempt, Due, Fault, Trigger, crash};
 use crate::transport::Transport;
 
@@ -251,8 +251,14 @@ impl<T: Transport> Dispatch<T> {
     ) -> Result<(), Fault> {
         let Leased { due, target, .. } = taken;
         crash::point("send", "taken");
-        let request = dialect::request(due.dialect, &target.webhook, &due.body);
         let started_at_ms = self.clock.now_ms();
+        let sending = Sending {
+            batch: None,
+            message: due.message.as_deref(),
+            event_id: due.event_id,
+            now_ms: started_at_ms,
+        };
+        let request = dialect::request_of(due.dialect, &target.webhook, &due.body, &sending);
         if let Some(tell) = self.log.runtime().sending {
             tell(due, &target.webhook);
         }
@@ -292,6 +298,7 @@ pub(super) fn kept(due: &Due) -> Due {
             Trigger::Test => due.body.clone(),
             Trigger::Event | Trigger::Redelivery | Trigger::Replay => Bytes::new(),
         },
+        message: None,
         batch: None,
         ..*due
     }

@@ -167,6 +167,7 @@ impl Routes {
         let mut fanned = FanOut {
             event_id: event.id,
             event: event.name.clone(),
+            message: None,
             bodies: Vec::with_capacity(room.min(1)),
             webhooks: Vec::with_capacity(room),
             turns: Vec::new(),
@@ -182,6 +183,9 @@ impl Routes {
                 fanned.bodies.push((webhook.dialect, bytes));
                 fanned.bodies.len() - 1
             });
+            if fanned.message.is_none() {
+                fanned.message = dialect::message_id(webhook, event).map(Into::into);
+            }
             if let Some(order) = &webhook.order {
                 let found = || turns.binary_search_by_key(&index, |(of, _)| *of).ok();
                 let turn = match order.by {

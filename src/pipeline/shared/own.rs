@@ -126,14 +126,16 @@ mod tests {
         let routes = routes(all.to_vec());
         let bodies = |fact: &Fact| -> Vec<String> {
             let fanned = routes.announce(fact, id(), NOW).unwrap();
-            assert_eq!(fanned.webhooks.len(), 3);
+            assert_eq!(fanned.webhooks.len(), 4);
+            assert_eq!(fanned.message.as_deref().map(str::len), Some(30));
             let bodies = fanned.bodies.iter();
             bodies
                 .map(|(_, body)| String::from_utf8(body.to_vec()).unwrap())
                 .collect()
         };
         let data = r#"{"webhook":"depot","delivery":12,"event":"story-submit","event_id":7,"attempts":4,"status":500,"error":"status 500: \"no\"\n"}"#;
-        let [cms, factory, lift] = <[String; 3]>::try_from(bodies(&failed(Some("acme")))).unwrap();
+        let [cms, factory, lift, standard] =
+            <[String; 4]>::try_from(bodies(&failed(Some("acme")))).unwrap();
         assert_eq!(
             cms,
             format!(
@@ -154,6 +156,12 @@ mod tests {
             format!(
                 r#"{{"id":"{}","type":"webhooksd.delivery.failed","timestamp":"2024-11-14T09:32:17Z","tenantId":"acme","data":{data}}}"#,
                 ids(&lift)
+            )
+        );
+        assert_eq!(
+            standard,
+            format!(
+                r#"{{"type":"webhooksd.delivery.failed","timestamp":"2024-11-14T09:32:17Z","data":{data}}}"#
             )
         );
         let pause = bodies(&Fact::Paused(halt(None)));

@@ -102,6 +102,9 @@ const PAUSING: std::ops::Range<u64> = 8_000_000_000..8_000_000_040;
 /// The same each time, of weeks in which webhooks have an order.
 const ORDERED: std::ops::Range<u64> = 22_000_000_000..22_000_000_040;
 
+/// The same each time, of weeks in which webhooks speak Standard Webhooks.
+const STANDARD: std::ops::Range<u64> = world::standard::FROM..world::standard::FROM + 40;
+
 /// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
 const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 60;
 
@@ -135,6 +138,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(PAUSING);
         seeds.extend(ORDERED);
         seeds.extend(OWN);
+        seeds.extend(STANDARD);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -227,6 +231,9 @@ const OWN_KINDS: [&str; 6] = [
     "tell of pauses",
 ];
 
+/// The same of weeks from [`world::standard::FROM`] on.
+const STANDARD_KINDS: [&str; 2] = ["batches as messages", "messages"];
+
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
 
@@ -316,6 +323,7 @@ fn every_seed_keeps_the_promises() {
     let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
     let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
     let (ordered, own) = (weeks(world::ordered::FROM), weeks(own::FROM));
+    let standard = weeks(world::standard::FROM);
     let pausing = (seeds.iter()).filter(|seed| world::pausing::is_such(**seed));
     let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
@@ -333,6 +341,7 @@ fn every_seed_keeps_the_promises() {
         .chain(ASKED_KINDS.iter().map(|kind| (kind, asked)))
         .chain(ORDERED_KINDS.iter().map(|kind| (kind, ordered)))
         .chain(OWN_KINDS.iter().map(|kind| (kind, own)))
+        .chain(STANDARD_KINDS.iter().map(|kind| (kind, standard)))
         .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();

@@ -201,7 +201,7 @@ impl Oracle {
             false => delay_ms(dialect, row.number),
         };
         let most_ms = match dialect {
-            Dialect::BoldFactory => least_ms + least_ms / 10,
+            Dialect::BoldFactory | Dialect::StandardWebhooks => least_ms + least_ms / 10,
             Dialect::BoldCms | Dialect::OpenboxesLift => least_ms,
         };
         // A clock that went back while the result waited makes it wait from now on.

@@ -19,6 +19,8 @@ pub(super) struct Batches {
     known: BTreeMap<String, (Vec<i64>, Bytes)>,
     /// The batch that a delivery last went in, which it has to go in again.
     again: BTreeMap<i64, String>,
+    /// The ids that bodies were sent with as messages, by the bodies' ids.
+    pub(super) messages: BTreeMap<i64, String>,
 }
 
 /// What an answer means for one event.
@@ -51,6 +53,7 @@ impl Oracle {
         act: &str,
     ) {
         let batch = batch(request);
+        self.is_message(sending, request);
         for (place, one) in sending.iter().enumerate() {
             let body = if batch.is_some() {
                 &one.due.body

@@ -11,6 +11,7 @@ pub(super) fn sends(dialect: Dialect, max_attempts: u32) -> u32 {
         Dialect::BoldCms => 4,
         Dialect::BoldFactory => max_attempts,
         Dialect::OpenboxesLift => 6,
+        Dialect::StandardWebhooks => 10,
     }
 }
 
@@ -26,5 +27,12 @@ pub(super) fn delay_ms(dialect: Dialect, number: u32) -> i64 {
             4 => 7_200_000,
             _ => 43_200_000,
         },
+        Dialect::StandardWebhooks => {
+            let minutes = [5, 30, 2 * 60, 5 * 60, 10 * 60, 14 * 60, 20 * 60, 24 * 60];
+            match number {
+                1 => 5_000,
+                _ => minutes[number as usize - 2] * 60_000,
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ pub(super) mod paced;
 pub(super) mod pausing;
 pub(super) mod small;
 pub(super) mod sparing;
+pub(super) mod standard;
 pub(super) mod together;
 
 use std::collections::BTreeMap;
@@ -25,12 +26,11 @@ use tokio::time::Instant;
 
 use super::endpoints::Behavior;
 use super::hooks::{self, Death, Hooks, VFS};
-use super::oracle::Oracle;
-use super::own;
 use super::process::{Process, lock};
 use super::rng::Rng;
 use super::rows::OutboxRow;
 use super::subscriptions::Subscriptions;
+use super::{oracle::Oracle, own};
 use crate::model::{Clock, Vfs};
 use crate::outbox::{Appender, application, create_if_missing};
 use crate::pipeline::Pace;
@@ -243,7 +243,7 @@ impl World {
         subscriptions.log_max_bytes = small::max_bytes(seed);
         subscriptions.log_bodies = sparing::bodies(seed);
         for webhook in &mut subscriptions.webhooks {
-            ordered::ask(seed, webhook);
+            standard::ask(seed, webhook);
         }
         subscriptions.filter_by(asked::filtering(seed));
         lock(&oracle).bodies = subscriptions.log_bodies;
@@ -380,7 +380,7 @@ impl World {
         let lasts = match kind {
             Kind::Busy => self.rng.from(20_000, 200_000),
             Kind::Quiet => self.rng.from(6 * 3_600_000, 48 * 3_600_000),
-            Kind::Peace => u64::try_from(PEACE_MS).unwrap(),
+            Kind::Peace => standard::peace_ms(self.seed, PEACE_MS),
         };
         let until_ms = begun_ms + i64::try_from(lasts).unwrap();
         while !self.is_over() && lock(&self.oracle).mono_ms() < until_ms && !process.refused() {
@@ -453,7 +453,7 @@ impl World {
             62..=69 => {
                 self.subscriptions.edit(&mut self.rng);
                 for webhook in &mut self.subscriptions.webhooks {
-                    ordered::ask(self.seed, webhook);
+                    standard::ask(self.seed, webhook);
                 }
                 self.subscriptions.change_pace();
                 self.reload(process).await;

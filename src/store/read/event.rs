@@ -198,6 +198,11 @@ impl Reader {
             "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
            FROM delivery d JOIN payload p ON p.id = d.payload_id
           WHERE d.event_id = ?1 AND d.dialect = ?2 AND p.body IS NOT NULL";
+        // Of what has its id beside the body.
+        const MESSAGES: &str =
+            "SELECT count(*), max(CASE WHEN instr(?3, m.id) > 0 AND ?2 = ?2 THEN d.generation END)
+           FROM delivery d JOIN payload_message m ON m.payload_id = d.payload_id
+          WHERE d.event_id = ?1";
         const EARLIER: &str =
             "SELECT count(*), max(CASE WHEN instr(p.body, ?3) > 0 THEN d.generation END)
            FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id
@@ -205,7 +210,8 @@ impl Reader {
         let read = || {
             let (mut bodies, mut holds) = (0, None);
             let (snapshot, earlier) = schema::at_once(&self.connection)?;
-            for sql in [Some(NOW), earlier.then_some(EARLIER)]
+            let messages = schema::has_table(&snapshot, "payload_message")?.then_some(MESSAGES);
+            for sql in [Some(NOW), messages, earlier.then_some(EARLIER)]
                 .into_iter()
                 .flatten()
             {

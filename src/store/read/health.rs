@@ -5,12 +5,10 @@
 //! daemon knows.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
 use super::{Count, HeldOf, Reader};
-use crate::dialect::longest_attempt;
 use crate::model::{LOG_BUCKETS, LOG_EDGES_MS, Pause};
 use crate::store::error::Doing;
 use crate::store::{Error, schema};
@@ -24,11 +22,8 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 const HOURS: usize = 24;
 
-/// Attempts above the last edge are said to have taken so long: no attempt takes longer.
+/// Attempts above the last edge are said to have taken so long, but for those of a webhook that waits longer.
 const ABOVE_MS: i64 = 15_000;
-const _: () = assert!(
-    longest_attempt().as_nanos() <= Duration::from_millis(ABOVE_MS.unsigned_abs()).as_nanos()
-);
 
 /// One webhook, as the log knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +106,9 @@ impl Reader {
         let step = "read how the webhooks are doing";
         let connection = &self.connection;
         let mut webhooks = webhooks(connection).doing(step)?;
-        let last_hour = lately(connection, "5min", now_ms - HOUR_MS).doing(step)?;
-        let last_day = lately(connection, "hour", now_ms - DAY_MS).doing(step)?;
+        let patient = patient(connection).doing(step)?;
+        let last_hour = lately(connection, &patient, "5min", now_ms - HOUR_MS).doing(step)?;
+        let last_day = lately(connection, &patient, "hour", now_ms - DAY_MS).doing(step)?;
         let by_hour = by_hour(connection, now_ms).doing(step)?;
         let queued = self.queued()?;
         let held = self.held(now_ms)?;
@@ -161,8 +157,21 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
         .collect()
 }
 
+/// What attempts above the last edge are said to have taken, of webhooks that wait longer; none in a log of a shape
+/// before there were such.
+fn patient(connection: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
+    if !schema::has_table(connection, "patient")? {
+        return Ok(HashMap::new());
+    }
+    connection
+        .prepare_cached("SELECT webhook, above_ms FROM patient")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 fn lately(
     connection: &Connection,
+    patient: &HashMap<String, i64>,
     span: &str,
     since_ms: i64,
 ) -> rusqlite::Result<HashMap<String, Lately>> {
@@ -182,24 +191,27 @@ fn lately(
             for (index, count) in within.iter_mut().enumerate() {
                 *count = row.get(index + 3)?;
             }
+            let name: String = row.get(0)?;
+            let above_ms = patient.get(&name).copied().unwrap_or(ABOVE_MS);
+            let part = |percent| percentile((attempts, &within), above_ms, percent);
             let lately = Lately {
                 attempts,
                 failures: row.get(2)?,
-                p50_ms: percentile(attempts, &within, 50),
-                p99_ms: percentile(attempts, &within, 99),
+                p50_ms: part(50),
+                p99_ms: part(99),
             };
-            Ok((row.get(0)?, lately))
+            Ok((name, lately))
         })?
         .collect()
 }
 
-/// The upper edge of the bucket that `percent` in 100 do not exceed.
-fn percentile(attempts: i64, within: &[i64], percent: i64) -> Option<i64> {
+/// The upper edge of the bucket that `percent` in 100 do not exceed; `above_ms` is that of the last.
+fn percentile((attempts, within): (i64, &[i64]), above_ms: i64, percent: i64) -> Option<i64> {
     if attempts == 0 {
         return None;
     }
     let index = within.iter().position(|n| n * 100 >= attempts * percent);
-    Some(index.map_or(ABOVE_MS, |index| LOG_EDGES_MS[index]))
+    Some(index.map_or(above_ms, |index| LOG_EDGES_MS[index]))
 }
 
 fn by_hour(
@@ -264,11 +276,11 @@ mod tests {
     fn a_percentile_is_the_upper_edge_of_its_bucket() {
         let mut within = [10; LOG_BUCKETS];
         within[..4].copy_from_slice(&[0, 4, 5, 9]);
-        assert_eq!(percentile(10, &within, 50), Some(3));
-        assert_eq!(percentile(10, &within, 90), Some(5));
-        assert_eq!(percentile(10, &within, 99), Some(10));
-        assert_eq!(percentile(11, &within, 99), Some(ABOVE_MS));
-        assert_eq!(percentile(0, &[0; LOG_BUCKETS], 50), None);
+        assert_eq!(percentile((10, &within), 15_000, 50), Some(3));
+        assert_eq!(percentile((10, &within), 15_000, 90), Some(5));
+        assert_eq!(percentile((10, &within), 15_000, 99), Some(10));
+        assert_eq!(percentile((11, &within), 15_000, 99), Some(15_000));
+        assert_eq!(percentile((0, &[0; LOG_BUCKETS]), 15_000, 50), None);
     }
 
     #[test]

@@ -97,6 +97,7 @@ fn admission(ids: std::ops::RangeInclusive<i64>, webhooks: &[&str]) -> Admission
     let events = ids.map(|event_id| FanOut {
         event_id: EventId::new(event_id),
         event: "story-approve".into(),
+        message: None,
         bodies: vec![
             (Dialect::BoldCms, format!("{{\"cms\":{event_id}}}").into()),
             (Dialect::OpenboxesLift, Bytes::from("{\"lift\":\"\u{e4}\"}")),
@@ -138,7 +139,7 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
         started_at_ms,
         finished_at_ms: started_at_ms + 12,
         url: Arc::new(Url::parse("https://h.example/x").unwrap()),
-        request_headers: SentHeaders::of("Host: h.example".into()),
+        request_headers: SentHeaders::of("Host: h.example".into(), None),
         exchange: Exchange {
             result,
             phases: Phases {

@@ -13,6 +13,7 @@ impl Announce for All {
         Some(FanOut {
             event_id: id,
             event: fact.name().into(),
+            message: None,
             bodies: vec![(Dialect::BoldCms, format!("\"{fact:?}\"").into())],
             webhooks: vec![("ops".into(), 0)],
             turns: Vec::new(),
@@ -191,6 +192,7 @@ fn a_log_of_the_twelfth_shape_keeps_whose_events_its_bodies_are_of() {
     drop(store);
     log.execute(
         "DROP TRIGGER pause_of_one; ALTER TABLE payload DROP COLUMN tenant;
+         DROP TABLE payload_message; DROP TABLE patient;
          CREATE TABLE payload_tenant (payload_id INTEGER PRIMARY KEY, tenant TEXT NOT NULL);
          INSERT INTO payload_tenant VALUES (2, 'acme'), (99, 'globex'); PRAGMA user_version = 12",
     )

@@ -176,7 +176,7 @@ fn headers_come_back_to_the_byte() {
             .remove(0);
         let mut attempt = attempt(&due, NOW + 7 * id, Verdict::Delivered);
         let block = requests(due.body.len())[n % 4].clone();
-        attempt.request_headers = SentHeaders::of(block.clone());
+        attempt.request_headers = SentHeaders::of(block.clone(), None);
         if let Ok(answer) = &mut attempt.exchange.result {
             answer.headers = answers[n % 5].into();
         }

@@ -2,21 +2,21 @@
 -- One event for one webhook.
 CREATE VIEW delivery AS
 SELECT x.id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook,
-       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
+       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        'pending' AS state,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin,
        x.attempts AS attempts, +x.due_at AS due_at, +x.created_at AS created_at, NULL AS finished_at, x.payload_id
   FROM queued x LEFT JOIN payload p ON p.id = x.payload_id
 UNION ALL
 SELECT x.id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook,
-       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
+       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        'pending' AS state,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin,
        x.attempts AS attempts, nullif(x.due_at, 9223372036854775807) AS due_at, +x.created_at AS created_at, NULL AS finished_at, x.payload_id
   FROM parked x LEFT JOIN payload p ON p.id = x.payload_id
 UNION ALL
 SELECT x.delivery_id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook,
-       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
+       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        'delivered' AS state,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin,
        x.number AS attempts, NULL AS due_at, x.time - x.waited AS created_at, x.time + x.took AS finished_at, x.payload_id
@@ -24,7 +24,7 @@ SELECT x.delivery_id AS id, p.generation, p.event_id, p.event, (SELECT n.name FR
  WHERE x.outcome = 1
 UNION ALL
 SELECT x.id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook,
-       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
+       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        'failed' AS state,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin,
        x.attempts AS attempts, NULL AS due_at, +x.created_at AS created_at, +x.finished_at AS finished_at, x.payload_id
@@ -32,7 +32,7 @@ SELECT x.id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhoo
  WHERE x.state = 0
 UNION ALL
 SELECT x.id AS id, p.generation, p.event_id, p.event, (SELECT n.name FROM webhook_name n WHERE n.id = x.webhook_id) AS webhook,
-       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
+       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        'cancelled' AS state,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin,
        x.attempts AS attempts, NULL AS due_at, +x.created_at AS created_at, +x.finished_at AS finished_at, x.payload_id
@@ -100,7 +100,7 @@ SELECT x.id,
        CASE typeof(x.url) WHEN 'integer' THEN (SELECT t.text FROM text t WHERE t.id = x.url) ELSE x.url END AS url,
        CASE typeof(x.request_headers) WHEN 'integer' THEN
          (SELECT replace(replace(t.text, '{length}', coalesce(p.size, '?')),
-                         '{signature}', coalesce(lower(hex(x.signature)), ''))
+                         '{signature}', CASE typeof(x.signature) WHEN 'text' THEN x.signature ELSE coalesce(lower(hex(x.signature)), '') END)
             FROM text t WHERE t.id = x.request_headers)
        ELSE x.request_headers END AS request_headers,
        p.body AS request_body,
@@ -116,7 +116,7 @@ SELECT x.id,
        x.name_us / 1000.0 AS name_ms, x.connect_us / 1000.0 AS connect_ms,
        x.tls_us / 1000.0 AS tls_ms, x.head_us / 1000.0 AS head_ms, x.body_us / 1000.0 AS body_ms,
        CASE typeof(x.peer) WHEN 'integer' THEN (SELECT t.text FROM text t WHERE t.id = x.peer) ELSE x.peer END AS peer, x.class, x.response_truncated,
-       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' ELSE p.dialect END AS dialect,
+       CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin, x.note,
        (SELECT CASE WHEN o.last_attempt_id >= x.id THEN o.batch END
           FROM posted o WHERE o.first_attempt_id <= x.id ORDER BY o.first_attempt_id DESC LIMIT 1) AS batch
@@ -218,7 +218,7 @@ SELECT w.name AS webhook,
              WHEN 2 * sum(le_1000) >= sum(attempts) THEN 1000 WHEN 2 * sum(le_2000) >= sum(attempts) THEN 2000
              WHEN 2 * sum(le_3000) >= sum(attempts) THEN 3000 WHEN 2 * sum(le_5000) >= sum(attempts) THEN 5000
              WHEN 2 * sum(le_10000) >= sum(attempts) THEN 10000
-             ELSE 15000 END AS p50_ms,
+             ELSE coalesce((SELECT t.above_ms FROM patient t WHERE t.webhook = rollup.webhook), 15000) END AS p50_ms,
            CASE
              WHEN 100 * sum(le_1) >= 99 * sum(attempts) THEN 1 WHEN 100 * sum(le_2) >= 99 * sum(attempts) THEN 2
              WHEN 100 * sum(le_3) >= 99 * sum(attempts) THEN 3 WHEN 100 * sum(le_5) >= 99 * sum(attempts) THEN 5
@@ -233,7 +233,7 @@ SELECT w.name AS webhook,
              WHEN 100 * sum(le_3000) >= 99 * sum(attempts) THEN 3000
              WHEN 100 * sum(le_5000) >= 99 * sum(attempts) THEN 5000
              WHEN 100 * sum(le_10000) >= 99 * sum(attempts) THEN 10000
-             ELSE 15000 END AS p99_ms
+             ELSE coalesce((SELECT t.above_ms FROM patient t WHERE t.webhook = rollup.webhook), 15000) END AS p99_ms
       FROM rollup
      WHERE span = 'hour' AND start > CAST(strftime('%s', 'now') AS INTEGER) * 1000 - 86400000
      GROUP BY webhook) d ON d.webhook = w.name

@@ -126,6 +126,16 @@ struct Other<'a> {
     data: &'a RawValue,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Standard<'a> {
+    #[serde(rename = "type")]
+    name: String,
+    timestamp: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
 /// Holds that a body is JSON that says what the event says, with the very text of its data.
 fn envelope(dialect: Dialect, event: &Event, body: &Bytes) {
     let data = event.data.trim_matches([' ', '\t', '\n', '\r']);
@@ -144,6 +154,13 @@ fn envelope(dialect: Dialect, event: &Event, body: &Bytes) {
             (read.v1.event.id, read.v1.event.time),
             (event.id.get(), event.time_ms)
         );
+        return;
+    }
+    if dialect == Dialect::StandardWebhooks {
+        let read: Standard<'_> = deep(body);
+        assert_eq!(read.data.get(), data);
+        assert_eq!(read.name, *event.name);
+        assert!(read.timestamp.len() == 20 && read.timestamp.ends_with('Z'));
         return;
     }
     let read: Other<'_> = deep(body);
@@ -194,7 +211,9 @@ fn webhook(dialect: Dialect, secret: &str, header: &str, path: &str) -> Option<W
     };
     let parsed = tested::parse("w.toml", &text, &around);
     if [secret, header, path].iter().all(|t| t.is_empty()) {
-        assert!(parsed.is_ok(), "{parsed:?}");
+        // That one alone signs every request.
+        let is_taken = dialect != Dialect::StandardWebhooks;
+        assert_eq!(parsed.is_ok(), is_taken, "{parsed:?}");
     }
     parsed.ok()?.webhooks.pop()
 }
@@ -204,7 +223,7 @@ fn request(dialect: Dialect, webhook: &Webhook, secret: &str, body: &Bytes) {
     let request = tested::request(dialect, webhook, body);
     assert_eq!(request.body, *body);
     let mut signature = None;
-    let (mut lengths, mut hosts) = (0, 0);
+    let (mut lengths, mut hosts, mut standard) = (0, 0, 0);
     for header in &request.headers {
         let (name, value) = (&*header.name, &*header.value);
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -223,10 +242,17 @@ fn request(dialect: Dialect, webhook: &Webhook, secret: &str, body: &Bytes) {
                     "two signatures"
                 );
             }
+            "webhook-id" | "webhook-timestamp" | "webhook-signature" => standard += 1,
             _ => {}
         }
     }
     assert_eq!((lengths, hosts), (1, 1));
+    let target = webhook.url.target();
+    assert!(target.bytes().all(|b| b.is_ascii_graphic()), "{target:?}");
+    if dialect == Dialect::StandardWebhooks {
+        assert_eq!(standard, 3, "its own, and none of the user's");
+        return;
+    }
     let prefix = if dialect == Dialect::OpenboxesLift {
         "sha256="
     } else {
@@ -238,8 +264,6 @@ fn request(dialect: Dialect, webhook: &Webhook, secret: &str, body: &Bytes) {
         (secret, _) => Some(format!("{prefix}{}", hmac(secret.as_bytes(), body))),
     };
     assert_eq!(signature, expected);
-    let target = webhook.url.target();
-    assert!(target.bytes().all(|b| b.is_ascii_graphic()), "{target:?}");
 }
 
 /// HMAC-SHA256 as RFC 2104 writes it, in hex.

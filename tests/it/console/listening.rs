@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::same;
-use crate::support::openssl_hmac_hex;
+use crate::support::{base64, openssl_hmac_hex};
 
 const BODY: &[u8] = b"{\"v1\":{\"event\":{\"id\":7},\"data\":\"\xc2\x9b\"}}";
 
@@ -78,6 +78,16 @@ fn signed(header: &str, secret: &str) -> String {
     format!("{header}{hex}\r\n")
 }
 
+/// The header lines of Standard Webhooks, of a plain secret.
+fn standard(secret: &str) -> String {
+    let text = [b"evt_1.1700000000.", BODY].concat();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let signature = base64(ring::hmac::sign(&key, &text).as_ref());
+    format!(
+        "webhook-id: evt_1\r\nwebhook-timestamp: 1700000000\r\nwebhook-signature: v1,{signature}\r\n"
+    )
+}
+
 #[test]
 fn a_request_is_shown_and_its_signature_judged() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,6 +109,17 @@ fn a_request_is_shown_and_its_signature_judged() {
             assert!(shown.contains(&words), "{words}: {shown}");
         }
     }
+    for (secret, word) in [("a secret", "right"), ("another", "WRONG")] {
+        listener.send(&standard(secret)).unwrap();
+        let shown = listener.shown();
+        let words = format!("signature: {word} (standard-webhooks)");
+        assert!(shown.contains(&words), "{words}: {shown}");
+    }
+    let both = signed("X-Bold-Signature: ", "a secret") + &standard("another");
+    listener.send(&both).unwrap();
+    let shown = listener.shown();
+    let words = "signature: right (bold-factory), WRONG (standard-webhooks)";
+    assert!(shown.contains(words), "{shown}");
     listener.send("").unwrap();
     assert!(
         listener

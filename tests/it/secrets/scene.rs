@@ -106,13 +106,16 @@ impl Scene {
             let hook = hook(name, url).one_attempt().line(home).line(shows);
             hooks.push(hook.line(format!(
                 "headers = {{ Authorization = 'Bearer {SECRET}-bearer', Cookie = 'a={SECRET}-cookie', X-Team = '{SECRET}-custom' }}"
-            )));
+            )).line("standard_webhooks = { secret_file = 'standard.key', previous_secret_file = 'previous.key' }"));
         }
         let world = World::new(&hooks);
         let more = format!("\n[socket]\npath = \"s.sock\"\n\n[metrics]\nlisten = \"{metrics}\"");
         world.configure_with(&more, &hooks);
         let key = write_pair(&world, &authority);
         world.write("beside.key", format!("{SECRET}-beside\n"));
+        world.write("standard.key", format!("{SECRET}-standard\n"));
+        world.write("previous.key", format!("{SECRET}-previous\n"));
+        world.write("url-safe.key", format!("whsec_{SECRET}"));
         let credentials = world.path("credentials");
         std::fs::create_dir(&credentials).unwrap();
         world.write(
@@ -195,6 +198,8 @@ impl Scene {
             text.replacen("Cookie = ", "Host = ", 1),
             text.replacen("X-Team = ", "X-Team = 1, X-Other = ", 1),
             text.replacen("X-Team = ", "cookie = ", 1),
+            text.replacen("'standard.key'", "'url-safe.key'", 1),
+            text.replacen("'previous.key'", "'empty.key'", 1),
             text.replacen(&url, &format!("{userinfo}?"), 1),
             text.replacen("[log]", &format!("[logs]\nsecret = '{SECRET}'\n[log]"), 1),
         ]

@@ -22,7 +22,7 @@ pub(crate) use need::{missing, need};
 pub(crate) use receiver::{Answer, Receiver, bound_port, own_address};
 pub(crate) use request::Received;
 pub(crate) use shim::shim;
-pub(crate) use sign::{hmac_hex, openssl_hmac_hex};
+pub(crate) use sign::{base64, hmac_hex, openssl_hmac_hex};
 pub(crate) use sqlite::{application, sqlite, sqlite_behind, sqlite_readonly_behind};
 pub(crate) use tls::{Acceptor, Authority};
 pub(crate) use world::{Hook, World, hook, insert};

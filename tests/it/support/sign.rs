@@ -26,6 +26,23 @@ pub(crate) fn openssl_hmac_hex(key: &str, body: &[u8]) -> String {
     by_ring
 }
 
+/// Base64 with its padding (RFC 4648, section 4).
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let mut padded = [0; 4];
+        padded[1..=three.len()].copy_from_slice(three);
+        let bits = u32::from_be_bytes(padded);
+        for place in 0..4_u32 {
+            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize % 64];
+            let is_there = place as usize <= three.len();
+            text.push(if is_there { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut hex = String::new();

@@ -179,6 +179,7 @@ mod tests {
             created_at_ms: NOW_MS,
             payload_id: PayloadId::NONE,
             body: Bytes::from(vec![b'x'; bytes]),
+            message: None,
             batch: None,
         }
     }

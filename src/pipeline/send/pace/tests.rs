@@ -27,6 +27,7 @@ fn due(number: i64) -> Due {
         created_at_ms: NOW_MS,
         payload_id: PayloadId::NONE,
         body: "{}".into(),
+        message: None,
         batch: None,
     }
 }

@@ -59,6 +59,7 @@ fn in_hand(log: &LogGuard<'_>) -> (Arc<Lane<()>>, Leased<()>) {
         created_at_ms: NOW_MS,
         payload_id: crate::model::PayloadId::NONE,
         body: "{}".into(),
+        message: None,
         batch: None,
     };
     state.push(log, due);
