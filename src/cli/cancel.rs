@@ -16,7 +16,7 @@ use crate::model::Clock;
 ///
 /// They are not sent any more, and stand in the log as cancelled; `redeliver ID` sends one all the same. An
 /// attempt that has begun already ends and is recorded: its success counts, its failure is not tried again.
-/// An id that has ended is an error; but one that was given up and holds its line, by if_failed = "hold", lets go
+/// An id that has ended is an error; but one that was given up and holds its line, by `if_failed = "hold"`, lets go
 /// of it: it stays failed, and the next goes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

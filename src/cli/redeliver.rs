@@ -19,9 +19,9 @@ use crate::model::Clock;
 ///
 /// The same bytes and the same event id; URL and secret are today's. A delivery that was sent again
 /// already is not taken up a second time by --failed or --cancelled, so an interrupted command is
-/// simply run again; but for one that holds its line by if_failed = "hold", until it is delivered or let go.
+/// simply run again; but for one that holds its line by `if_failed = "hold"`, until it is delivered or let go.
 ///
-/// Each goes when it is asked for: with in_order too they are in flight together, in no order. To keep one, send them
+/// Each goes when it is asked for: with `in_order` too they are in flight together, in no order. To keep one, send them
 /// one after the other by their ids.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

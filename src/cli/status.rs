@@ -28,7 +28,7 @@ use found::{Daemon, Status};
 /// view health of the log. A percentile is the upper edge of its bucket.
 ///
 /// A webhook is FAILING when it is active and gave a delivery up in the last hour that nobody has
-/// sent again; or when one that it gave up holds what is behind it, by if_failed = "hold", however long ago; or when its
+/// sent again; or when one that it gave up holds what is behind it, by `if_failed = "hold"`, however long ago; or when its
 /// newest attempt failed, none of the last hour was delivered, and there was something to deliver in that hour or is now.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = concat_help())]

@@ -283,9 +283,8 @@ mod tests {
         assert_eq!(percentile((0, &[0; LOG_BUCKETS]), 15_000, 50), None);
     }
 
-    #[test]
-    fn failing_is_what_somebody_should_look_at() {
-        let well = WebhookHealth {
+    fn well() -> WebhookHealth {
+        WebhookHealth {
             name: "erp".into(),
             state: "active".into(),
             pending: Count::default(),
@@ -303,7 +302,30 @@ mod tests {
             held_until_ms: None,
             held: None,
             pause: None,
+        }
+    }
+
+    #[test]
+    fn what_holds_its_line_is_failing_however_long_ago_it_was_given_up() {
+        let held = |holding| WebhookHealth {
+            held: Some(HeldOf {
+                count: Count::default(),
+                holding,
+            }),
+            ..well()
         };
+        assert!(!held(None).is_failing(), "it waits for its turn");
+        let holding = Holding {
+            count: Count::default(),
+            oldest: DeliveryId::new(1),
+            since_ms: 1,
+        };
+        assert!(held(Some(holding)).is_failing());
+    }
+
+    #[test]
+    fn failing_is_what_somebody_should_look_at() {
+        let well = well();
         assert!(!well.is_failing());
         let one = WebhookHealth {
             last_failure_ms: Some(6),
@@ -338,20 +360,6 @@ mod tests {
             ..long_ago
         };
         assert!(waiting.is_failing());
-        let held = |holding| WebhookHealth {
-            held: Some(HeldOf {
-                count: Count::default(),
-                holding,
-            }),
-            ..well.clone()
-        };
-        assert!(!held(None).is_failing(), "it waits for its turn");
-        let holding = Holding {
-            count: Count::default(),
-            oldest: DeliveryId::new(1),
-            since_ms: 1,
-        };
-        assert!(held(Some(holding)).is_failing());
         let given_up = WebhookHealth {
             given_up: 1,
             ..well
