@@ -2,8 +2,8 @@
 
 use super::super::screen::Look;
 use super::super::{text, when};
-use crate::model::Pause;
 use crate::model::clock::utc;
+use crate::model::{EventId, Pause};
 use crate::query::{Fate, OfWebhook, Reason, Wait};
 use crate::store::DeliveryTrace;
 
@@ -187,14 +187,7 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         Reason::ActiveSince {
             since_ms,
             after_event_id,
-        } => {
-            let since = utc(*since_ms);
-            let then = after_event_id.map_or_else(
-                || "which is after the event".to_owned(),
-                |last| format!("when the events up to {last} were taken"),
-            );
-            format!("the webhook is active since {since}, {then}")
-        }
+        } => active_since(*since_ms, *after_event_id),
         Reason::NoBody => {
             "the log keeps no body of it: what its data was, which the webhook's where asks about, is not known".into()
         }
@@ -215,6 +208,15 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         _ => "not sent",
     };
     (format!("{verdict}: {why}"), Look::Dim)
+}
+
+/// Since when a webhook is active that missed an event for that.
+fn active_since(since_ms: i64, last: Option<EventId>) -> String {
+    let then = last.map_or_else(
+        || "which is after the event".to_owned(),
+        |last| format!("when the events up to {last} were taken"),
+    );
+    format!("the webhook is active since {}, {then}", utc(since_ms))
 }
 
 /// What a rule found at its paths.
