@@ -147,10 +147,10 @@ impl Api {
             attempt,
         } = tested;
         let Some(attempt) = attempt else {
-            let told = json!({
-                "error": "the attempt was not made in time; it stands in the log once it is",
-                "delivery_id": delivery_id,
-            });
+            let words = format!(
+                "no attempt was made in time: delivery {delivery_id} is cancelled, but for an attempt that had begun"
+            );
+            let told = json!({ "error": words, "delivery_id": delivery_id });
             return Ok(answer::value(StatusCode::GATEWAY_TIMEOUT, &told));
         };
         Ok(answer::value(StatusCode::OK, &of_attempt(&attempt)))

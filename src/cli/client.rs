@@ -305,11 +305,18 @@ fn refused(status: u16, body: &str) -> Failure {
         |_| format!("the daemon refused: it answered {status}"),
         |refusal| text::block(&refusal.error, "").trim_end().to_owned(),
     );
-    Failure::text(words).code(if matches!(status, 400 | 404 | 422) {
-        2
-    } else {
-        1
-    })
+    // By SQLite's words: the answer has no others.
+    let is_locked = words.contains("database is locked");
+    let hint = is_locked.then_some(
+        "another program holds a write transaction open in it: try again, or see which has it open",
+    );
+    Failure::text(words)
+        .hint(hint)
+        .code(if matches!(status, 400 | 404 | 422) {
+            2
+        } else {
+            1
+        })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::table::{Cell, Column, Layout};
 use super::{Ended, Failure, chain, load, note, text, when};
 use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
-use crate::model::{Clock, Dialect, EventId};
+use crate::model::{Clock, Dialect, EventId, own};
 use crate::query::{self, Remark, RowState, Story, Unknown};
 
 /// Says what became of an event
@@ -74,7 +74,9 @@ fn unknown(why: Unknown, id: EventId, typed: &str) -> Failure {
     match why {
         Unknown::Row { passed } => {
             let failure = Failure::text(format!("neither outbox nor log knows event {id}"));
-            failure.hint(Some(if passed {
+            failure.hint(Some(if own::is_id(id) {
+                "it is the id of an event of webhooksd itself: the log no longer has it, or it is another log's"
+            } else if passed {
                 "it was taken, and is older than both keep; or no webhook wanted it and its row is gone"
             } else {
                 "its row is not committed, or was never written"

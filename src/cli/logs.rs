@@ -71,7 +71,8 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   id                the attempt's id; grows in the order made
   time              when it began, 2026-03-01T12:00:00.000Z
   webhook           the webhook's name
-  event, event_id   the event's name and outbox id; null where the delivery is gone
+  event, event_id   the event's name and id, the outbox's but for webhooksd's own events; null where the
+                    delivery is gone
   delivery_id       what `redeliver` takes
   attempt           1 for the first
   outcome           \"delivered\", \"retry\" (to be made again) or \"failed\" (given up)

@@ -109,6 +109,9 @@ fn remarks(webhook: &Webhook, trial: &Trial) {
     if !webhook.active {
         note("the webhook is inactive: this is what it would get if it were active");
     }
+    if webhook.events.iter().any(Pattern::is_reserved) {
+        note("webhooksd's own events are not judged: they have no row in the outbox");
+    }
     if !trial.has_log {
         note("there is no log yet: nothing was taken from the outbox");
     }

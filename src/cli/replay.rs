@@ -16,7 +16,8 @@ use super::client::Client;
 use super::screen::Progress;
 use super::when::{self, When};
 use super::{Ended, Failure, known_webhook, load, note, open_log, say, text};
-use crate::model::Clock;
+use crate::config::Config;
+use crate::model::{Clock, own};
 
 /// Sends the events of the outbox again, from a point in time
 ///
@@ -70,8 +71,13 @@ pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
     if let Some(name) = &arguments.webhook {
         known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
     }
+    let now_ms = Clock::system().now_ms();
+    when::window(Some(arguments.since), arguments.until, now_ms)?;
+    if asks_for_own(&config, arguments) {
+        note("webhooksd's own events are not replayed: they have no row in the outbox");
+    }
     let client = Client::of(&config)?;
-    let body = body(arguments, Clock::system().now_ms());
+    let body = body(arguments, now_ms);
     let begun: Begun = client.post("/replay", &body)?.json()?;
     let deliveries = text::deliveries(begun.matched);
     if begun.pruned > 0 {
@@ -99,6 +105,16 @@ pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
     let done = text::deliveries(done);
     say(format!("{done} made; `webhooksd logs --follow` shows them"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether events of webhooksd itself are among what is asked for by name.
+fn asks_for_own(config: &Config, arguments: &Arguments) -> bool {
+    if let Some(event) = &arguments.event {
+        return own::is_reserved(event);
+    }
+    let mut webhooks = config.webhooks.iter();
+    let webhook = arguments.webhook.as_ref();
+    webhook.is_some_and(|name| webhooks.any(|w| *w.name == **name && w.asks_for_own()))
 }
 
 fn body(arguments: &Arguments, now_ms: i64) -> Value {

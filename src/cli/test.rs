@@ -18,7 +18,9 @@ use crate::model::DeliveryId;
 /// Fires a sample event at a webhook, and prints request, answer and timing
 ///
 /// One attempt by the running daemon, without a retry, in the log. Ends with 1 when it failed. The
-/// sample is the one of the dialect's documentation unless an event and data are given.
+/// sample is the one of the dialect's documentation unless an event and data are given. A test that
+/// can't begin in time, or whose command was interrupted, is cancelled; one that a crash left is sent
+/// once the daemon runs.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd test search-index

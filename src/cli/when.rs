@@ -22,7 +22,7 @@ pub(super) fn window(
     {
         let text = format!("--since {} is not before --until {}", utc(from), utc(to));
         let hint = "--since 2h --until 30m is from two hours ago to half an hour ago";
-        return Err(Failure::text(text).hint(Some(hint)));
+        return Err(Failure::text(text).hint(Some(hint)).code(2));
     }
     Ok([since, until])
 }

@@ -35,6 +35,13 @@ pub(super) fn read(section: &Section<'_, '_>, found: &mut Findings) -> Box<[Rule
         section.wrong("where", "an array of rules", value, found);
         return Box::default();
     };
+    if items.is_empty() {
+        found.warning(
+            Some(value.span()),
+            "where is empty: every event passes",
+            "leave the key out, or write a rule into it",
+        );
+    }
     let mut room = MAX_CONDITIONS + 1;
     let rules = items.iter().filter_map(|item| {
         let (rule, at) = section_of(item, found)?;

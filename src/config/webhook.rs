@@ -73,6 +73,9 @@ impl Reading<'_> {
         let active = truth("active", found).unwrap_or(true);
         let keep_alive = truth("keep_alive", found);
         let tenants = tenants(section, found);
+        if let (Some(events), Some(_)) = (&events, &tenants) {
+            check_pauses(section, events, found);
+        }
         let rules = rules::read(section, found);
         let max_in_flight = self.max_in_flight(section, found);
         let max_per_second = max_per_second(section, found);
@@ -218,6 +221,7 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
     );
     let texts = section.texts("events", MAX_LIST, why_full, found)?;
     let mut patterns = Vec::with_capacity(texts.len());
+    let asks_for_own = texts.iter().any(|text| own::is_reserved(text.value));
     for text in texts {
         match Pattern::read(text.value) {
             Some(pattern)
@@ -231,10 +235,7 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
                 );
             }
             Some(pattern) => {
-                if own::NAMES.iter().any(|name| pattern.matches(name))
-                    && !pattern.is_reserved()
-                    && text.value != "*"
-                {
+                if !asks_for_own && seems_to_ask_for_own(&pattern) {
                     found.warning(
                         Some(text.at),
                         "this gets none of webhooksd's own events",
@@ -251,6 +252,27 @@ fn events(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Pattern
         }
     }
     Some(patterns)
+}
+
+/// Whether somebody who wrote that may have meant events of webhooksd itself, which it does not get. Any other
+/// pattern matches their names by chance.
+fn seems_to_ask_for_own(pattern: &Pattern) -> bool {
+    let mut parts = pattern.text().split('*');
+    let begins_so = parts.next().is_some_and(|text| text.starts_with("webhook"));
+    begins_so && own::NAMES.iter().any(|name| pattern.matches(name))
+}
+
+/// Notes that a webhook for certain tenants asks for pauses alone, which are of none.
+fn check_pauses(section: &Section<'_, '_>, patterns: &[Pattern], found: &mut Findings) {
+    let others = [own::FAILED, own::REJECTED];
+    let is_of_pauses = |p: &Pattern| p.is_reserved() && !others.iter().any(|name| p.matches(name));
+    if !patterns.is_empty() && patterns.iter().all(is_of_pauses) {
+        found.warning(
+            Some(section.value_at("tenants")),
+            "the webhook gets nothing: it asks for pauses, which are of no tenant",
+            "leave tenants out",
+        );
+    }
 }
 
 fn tenants(section: &Section<'_, '_>, found: &mut Findings) -> Option<Vec<Box<str>>> {

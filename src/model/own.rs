@@ -41,7 +41,13 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 /// before they were kept apart may have such a name of the application's.
 #[must_use]
 pub(crate) fn is_own(id: EventId, name: &str) -> bool {
-    id.get() > BELOW && is_reserved(name)
+    is_id(id) && is_reserved(name)
+}
+
+/// Whether an id is of those that only events of webhooksd itself have.
+#[must_use]
+pub(crate) fn is_id(id: EventId) -> bool {
+    id.get() > BELOW
 }
 
 /// The id of the next one: above the last, and above all that another log has given out by that time, so that

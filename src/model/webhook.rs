@@ -8,7 +8,10 @@ use std::sync::Arc;
 use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
-use super::{AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, Secret, TurnRule, Url};
+use super::{
+    AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, Secret, StandardSecrets, TurnRule,
+    Url,
+};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

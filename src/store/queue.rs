@@ -92,8 +92,14 @@ impl Store {
             self.turns = turns;
             failed?;
             self.own.told(teller);
+            self.unreadable.append(&mut broken);
         }
         Ok(dues)
+    }
+
+    /// The deliveries that were given up since it was asked last because they can't be read.
+    pub fn take_unreadable(&mut self) -> Vec<DeliveryId> {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// When the webhook's next pending delivery is due, or was, UNIX milliseconds.

@@ -18,7 +18,7 @@ use super::tally::Tally;
 use super::turn::Turns;
 use super::wal::WalBounds;
 use super::{create, schema};
-use crate::model::{Bodies, crash};
+use crate::model::{Bodies, DeliveryId, crash};
 
 /// The one writer of log.db. `Send`, not `Sync`: the caller keeps it in a mutex and calls it from
 /// threads that may block. Every call is short, for its arguments bound it.
@@ -49,6 +49,8 @@ pub struct Store {
     pub(super) turns: Turns,
     /// Who tells of what happens here, and whom.
     pub(super) own: Own,
+    /// Deliveries that were given up because they can't be read, since it was asked last.
+    pub(super) unreadable: Vec<DeliveryId>,
     /// Whose bodies stay.
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
@@ -87,6 +89,7 @@ impl Store {
             streaks: Streaks::default(),
             turns,
             own: Own::default(),
+            unreadable: Vec::new(),
             bodies: Bodies::default(),
             wal: WalBounds::default(),
         };

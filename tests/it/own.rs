@@ -181,8 +181,14 @@ fn nothing_is_told_of_their_own_deliveries() {
         1,
         SOON,
     );
-    // Nor of a test, nor of one of them that is sent again.
+    // Nor of a test, also where that is sent again, nor of one of them that is sent again.
     drop(world.command(&["test", "depot"]));
+    let test = world
+        .number("SELECT id FROM delivery WHERE origin = 'test'")
+        .to_string();
+    world.command(&["redeliver", &test]).expect(0);
+    let again = "SELECT count(*) FROM delivery WHERE webhook = 'depot' AND origin = 'redelivery' AND state = 'failed'";
+    world.wait_number(again, 1, SOON);
     let id = world
         .number("SELECT id FROM delivery WHERE webhook = 'deaf'")
         .to_string();

@@ -3,7 +3,7 @@
 use super::super::screen::Look;
 use super::super::{text, when};
 use crate::model::clock::utc;
-use crate::model::{DeliveryId, Pause};
+use crate::model::{DeliveryId, EventId, Pause};
 use crate::query::{Beside, Fate, OfWebhook, Reason, Wait};
 use crate::store::{Count, DeliveryTrace, Holder};
 
@@ -231,14 +231,7 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         Reason::ActiveSince {
             since_ms,
             after_event_id,
-        } => {
-            let since = utc(*since_ms);
-            let then = after_event_id.map_or_else(
-                || "which is after the event".to_owned(),
-                |last| format!("when the events up to {last} were taken"),
-            );
-            format!("the webhook is active since {since}, {then}")
-        }
+        } => active_since(*since_ms, *after_event_id),
         Reason::NoBody => {
             "the log keeps no body of it: what its data was, which the webhook's where asks about, is not known".into()
         }
@@ -259,6 +252,15 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         _ => "not sent",
     };
     (format!("{verdict}: {why}"), Look::Dim)
+}
+
+/// Since when a webhook is active that missed an event for that.
+fn active_since(since_ms: i64, last: Option<EventId>) -> String {
+    let then = last.map_or_else(
+        || "which is after the event".to_owned(),
+        |last| format!("when the events up to {last} were taken"),
+    );
+    format!("the webhook is active since {}, {then}", utc(since_ms))
 }
 
 /// What a rule found at its paths.

@@ -271,14 +271,18 @@ fn percent(hour: &Lately) -> String {
 /// only a word that is wider is cut.
 fn set(pieces: &[String], width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
+    // What is a few lines long ends with its last.
+    let mut is_over = false;
     for piece in pieces {
         if text::columns(piece) + INDENT.len() > width {
             broken(piece, width, &mut lines);
+            is_over = true;
             continue;
         }
+        let goes_on = !std::mem::take(&mut is_over);
         let room =
             |line: &&mut String| text::columns(line) + GAP.len() + text::columns(piece) <= width;
-        match lines.last_mut().filter(room) {
+        match lines.last_mut().filter(|_| goes_on).filter(room) {
             Some(line) => line.push_str(&format!("{GAP}{piece}")),
             None => lines.push(format!("{INDENT}{piece}")),
         }
@@ -333,6 +337,11 @@ mod tests {
                 "    every attempt failed",
                 "  in flight 1"
             ]
+        );
+        assert_eq!(
+            set(&long.map(str::to_owned), 40).len(),
+            4,
+            "nothing goes on behind a reason"
         );
     }
 

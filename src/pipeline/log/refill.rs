@@ -137,6 +137,15 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         };
         let dues = log.due(lane.name(), now_ms, rows, bytes, &|id| lane.holds(id))?;
+        for id in log.take_unreadable() {
+            tracing::warn!(
+                step = "read due deliveries",
+                webhook = &**lane.name(),
+                delivery = id.get(),
+                hint = "somebody has changed its row or its body in the log",
+                "a delivery can't be read, and is given up"
+            );
+        }
         self.look_for_own(log);
         let read: usize = dues.iter().map(|due| due.body.len()).sum();
         let more = dues.len() >= rows || read >= bytes;

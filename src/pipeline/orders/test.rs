@@ -1,18 +1,20 @@
 //! A test: a person tries a webhook out.
 //!
 //! It is a delivery of its own, put before the queue, and its one attempt is handed to the one who
-//! waits as soon as it is in the log.
+//! waits as soon as it is in the log. Where nobody waits any more it ends as cancelled, unless its attempt has begun:
+//! sent later it would stand before real work, and nobody would look at it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::error::OrderError;
 use crate::dialect;
 use crate::model::{Attempt, DeliveryId, Dialect, Event, FanOut, Trigger, Webhook};
 use crate::pipeline::send::Dispatch;
-use crate::pipeline::shared::LogGuard;
+use crate::pipeline::shared::{LogGuard, chain};
 use crate::transport::Transport;
 
 /// How long a test may take in all: its attempt, after another one that holds the last permit, and time
@@ -26,8 +28,24 @@ pub(crate) const TEST_WAIT: Duration = dialect::longest_attempt()
 pub struct Tested {
     /// The delivery that was made for it.
     pub delivery_id: DeliveryId,
-    /// Its attempt; `None` where it was not made in time.
+    /// Its attempt; `None` where it was not made in time: then the delivery is cancelled, unless it is in flight.
     pub attempt: Option<Attempt>,
+}
+
+/// Who waits for a test; gone before its end, the test is cancelled.
+struct Waiting<T: Transport> {
+    dispatch: Arc<Dispatch<T>>,
+    test: Option<DeliveryId>,
+}
+
+impl<T: Transport> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.test, Handle::try_current()) else {
+            return;
+        };
+        let dispatch = self.dispatch.clone();
+        runtime.spawn(async move { dispatch.end_test(id).await });
+    }
 }
 
 type Begun = (DeliveryId, oneshot::Receiver<Attempt>);
@@ -59,11 +77,35 @@ impl<T: Transport> Dispatch<T> {
             })
             .await?;
         let (delivery_id, told) = begun;
+        let mut waiting = Waiting {
+            dispatch: self.clone(),
+            test: Some(delivery_id),
+        };
         let attempt = tokio::time::timeout(TEST_WAIT, told).await;
+        let attempt = attempt.ok().and_then(Result::ok);
+        if attempt.is_none() {
+            self.end_test(delivery_id).await;
+        }
+        waiting.test = None;
         Ok(Tested {
             delivery_id,
-            attempt: attempt.ok().and_then(Result::ok),
+            attempt,
         })
+    }
+
+    /// Cancels a test that nobody waits for. A log that does not take that sends it later, as it did before.
+    async fn end_test(self: &Arc<Self>, id: DeliveryId) {
+        if let Err(error) = self.cancel(vec![id]).await {
+            let (error, hint) = (chain(&error), error.hint());
+            let delivery = id.get();
+            tracing::warn!(
+                step = "end a test",
+                delivery,
+                error,
+                hint,
+                "the test goes when its turn comes"
+            );
+        }
     }
 
     /// Writes the delivery and queues it first.

@@ -102,6 +102,27 @@ async fn whatever_is_sent_counts_and_another_webhook_waits_for_nothing() {
     world.stop().await;
 }
 
+/// A test for which nobody waits any more would be sent before real work.
+#[tokio::test(start_paused = true)]
+async fn a_test_that_can_not_begin_in_time_or_was_abandoned_is_cancelled() {
+    let mut world = World::new(vec![paced("w", 0.001)], |_, _| Act::Answer(200, 1)).await;
+    world.admit(1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let tested = world.dispatch.test("w", None, None).await.unwrap();
+    assert!(tested.attempt.is_none());
+    let cancelled = |count| [("cancelled".to_owned(), count), ("delivered".to_owned(), 1)];
+    assert_eq!(world.states().await, cancelled(1));
+    let test = world.dispatch.test("w", None, None);
+    let answer = tokio::time::timeout(Duration::from_secs(20), test).await;
+    assert!(answer.is_err(), "it waits for its pace");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.states().await, cancelled(2));
+    tokio::time::sleep(Duration::from_secs(4_000)).await;
+    assert_eq!(times_of(&world, "w").len(), 1, "nothing is sent later");
+    world.assert_running();
+    world.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reload_changes_the_pace_and_remembers_the_last_request() {
     let mut world = World::new(vec![paced("w", 0.1)], |_, _| Act::Answer(200, 1)).await;

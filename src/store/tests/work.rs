@@ -128,6 +128,8 @@ fn a_delivery_that_cannot_be_read_stops_nobody() {
     )
     .unwrap();
     assert_eq!(ids(&all(&mut store, "a", NOW + 5)), [3]);
+    assert_eq!(store.take_unreadable(), [1, 2].map(DeliveryId::new));
+    assert!(store.take_unreadable().is_empty(), "each is told of once");
     assert_eq!(state(&log, 1), format!("failed 0 - {}", NOW + 5));
     assert_eq!(state(&log, 2), format!("failed 0 - {}", NOW + 5));
 }
