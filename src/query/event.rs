@@ -123,8 +123,8 @@ pub(crate) fn explain(
         let passed = known.is_taken();
         Err(Unknown::Row { passed })
     } else if identity::resolve_cursor(&mut known, text, log.as_ref(), &mut remarks)? {
-        if let Some(log) = &log {
-            known.own = Own::read(&known, log)?;
+        if let (Some(log), Some(name), true) = (&log, known.name(), known.is_own()) {
+            known.own = Own::read((id, name), &known.trace, log)?;
         }
         let beside = match &log {
             Some(log) => beside::of(&known.trace.deliveries, config, log, now_ms)?,

@@ -6,10 +6,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::known::Known;
 use crate::filter;
-use crate::model::{Dialect, Event, Unwanted, Webhook};
-use crate::store::{Error, Reader};
+use crate::model::{Dialect, Event, EventId, Unwanted, Webhook};
+use crate::store::{Error, EventTrace, Reader};
 
 /// An event of webhooksd itself.
 #[derive(Debug)]
@@ -37,31 +36,29 @@ struct Versioned<'a> {
 }
 
 impl Own {
-    /// Reads it; `None` where the event is none of these.
-    pub(super) fn read(known: &Known, log: &Reader) -> Result<Option<Self>, Error> {
-        let (Some(newest), Some(name), true) =
-            (known.trace.deliveries.first(), known.name(), known.is_own())
-        else {
+    /// Reads the event of that id and name, which is one of these; `None` where the log has no delivery of it.
+    pub(super) fn read(
+        (id, name): (EventId, &str),
+        trace: &EventTrace,
+        log: &Reader,
+    ) -> Result<Option<Self>, Error> {
+        let Some(newest) = trace.deliveries.first() else {
             return Ok(None);
         };
-        let bodies = log.bodies(newest.generation, known.id)?;
+        let bodies = log.bodies(newest.generation, id)?;
         let data = bodies
             .iter()
             .find_map(|(dialect, body)| data(dialect, body));
-        let firsts = known
-            .trace
-            .deliveries
-            .iter()
-            .filter(|d| d.origin == "event");
+        let firsts = trace.deliveries.iter().filter(|d| d.origin == "event");
         let made_ms = firsts.filter_map(|d| d.created_at_ms).min();
         Ok(Some(Self {
             has_data: data.is_some(),
             event: Event {
-                id: known.id,
+                id,
                 name: name.into(),
                 data: data.unwrap_or_default().into(),
                 time_ms: made_ms.unwrap_or_default(),
-                tenant: log.tenant(known.id)?.map(Into::into),
+                tenant: log.tenant(id)?.map(Into::into),
             },
             made_ms,
         }))
@@ -96,7 +93,6 @@ fn data<'b>(dialect: &str, body: &'b [u8]) -> Option<&'b str> {
 mod tests {
     use super::*;
     use crate::dialect::body;
-    use crate::model::EventId;
 
     #[test]
     fn data_is_found_in_a_body_of_every_dialect() {
