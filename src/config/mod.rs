@@ -19,6 +19,7 @@ mod file;
 mod headers;
 mod keys;
 mod order;
+mod proxy;
 mod read;
 mod rules;
 mod secret;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
-use super::{AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, Secret, TurnRule, Url};
+use super::{
+    AddressRule, BatchRule, ClientIdentity, MinTls, Order, Proxy, Rate, Secret, TurnRule, Url,
+};
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,7 +138,9 @@ pub struct Webhook {
     pub min_tls: MinTls,
     /// What it shows to a server that asks for a client certificate.
     pub client: Option<Arc<ClientIdentity>>,
-    /// Which addresses it may be connected to, by the rule of `[delivery]`; `None`: any.
+    /// Through whom it is reached; `None`: directly.
+    pub proxy: Option<Arc<Proxy>>,
+    /// Which addresses it, or its proxy, may be connected to, by the rule of `[delivery]`; `None`: any.
     pub addresses: Option<Arc<AddressRule>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
     pub headers: Vec<(Box<str>, Box<str>)>,
@@ -240,6 +244,7 @@ impl Webhook {
             ca: None,
             min_tls: MinTls::V12,
             client: None,
+            proxy: None,
             addresses: None,
             headers: Vec::new(),
             batch: None,

@@ -52,6 +52,7 @@ mod packaging;
 mod pairs;
 mod pause;
 mod policy;
+mod proxies;
 mod readme;
 mod reload;
 mod retry_after;

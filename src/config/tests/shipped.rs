@@ -64,6 +64,7 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
         ("/f/corp-ca.pem", b"good"),
         ("/f/client.pem", b"a certificate"),
         ("/f/client.key", b"a key"),
+        ("/f/proxy.key", b"user:password"),
     ]);
     // Each of the two has a key that the other has not.
     for (dialect, lacks) in [
