@@ -95,6 +95,8 @@ pub(super) static DELIVERY: Keys = Keys {
             "deny_addresses",
             "deny_addresses = [\"127.0.0.0/8\", \"::1\"]",
         ),
+        key("proxy", "proxy = \"http://proxy.example:3128\""),
+        key("proxy_secret_file", "proxy_secret_file = \"proxy.key\""),
     ],
 };
 
@@ -140,6 +142,8 @@ pub(super) static WEBHOOK: Keys = Keys {
         key("min_tls", "min_tls = \"1.3\""),
         key("client_cert_file", "client_cert_file = \"client.pem\""),
         key("client_key_file", "client_key_file = \"client.key\""),
+        key("proxy", "proxy = \"http://proxy.example:3128\""),
+        key("proxy_secret_file", "proxy_secret_file = \"proxy.key\""),
         private("headers", "headers = { X-Team = \"web\" }"),
         key("insecure_http", "insecure_http = false"),
         private(

@@ -20,6 +20,7 @@ mod form;
 mod headers;
 mod keys;
 mod order;
+mod proxy;
 mod read;
 mod rules;
 mod secret;

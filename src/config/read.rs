@@ -22,7 +22,7 @@ use super::source::Source;
 use super::unclosed;
 use super::visible::printable;
 use super::webhook::{Reading, check_tenant};
-use super::{Config, Delivery, Surroundings, addresses};
+use super::{Config, Delivery, Surroundings, addresses, proxy};
 
 /// The largest configuration, in bytes: 100,000 webhooks of 160 bytes.
 pub(super) const MAX_CONFIG_BYTES: usize = 16 * 1_024 * 1_024;
@@ -148,6 +148,7 @@ fn whole(
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::DELIVERY, found));
     let max_in_flight = sections::max_in_flight(&delivery, found);
     let addresses = addresses::read(&delivery, found);
+    let proxy = proxy::read(&delivery, addresses.as_deref(), around, found).flatten();
     let metrics = table(&top, "metrics", &keys::METRICS, found).and_then(|section| {
         places.push((Key::Metrics, Some(section.value_at("listen"))));
         sections::metrics(&section, found)
@@ -157,6 +158,7 @@ fn whole(
         around,
         max_in_flight,
         addresses,
+        proxy,
         authorities: HashMap::new(),
         clients: HashMap::new(),
     };

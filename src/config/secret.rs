@@ -187,7 +187,7 @@ pub(super) fn read_first(file: &Path, around: &Surroundings<'_>) -> io::Result<V
 
 /// Editors end a file with a newline that is not meant to be a part of the secret; one goes. Whether
 /// there was one.
-fn drop_newline(bytes: &mut Vec<u8>) -> bool {
+pub(super) fn drop_newline(bytes: &mut Vec<u8>) -> bool {
     let ends = bytes.pop_if(|last| *last == b'\n').is_some();
     if ends {
         bytes.pop_if(|last| *last == b'\r');

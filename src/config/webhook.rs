@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{AddressRule, Dialect, MinTls, Pattern, Rate, Webhook, own};
+use crate::model::{AddressRule, Dialect, MinTls, Pattern, Proxy, Rate, Webhook, own};
 
 use super::diagnostic::Findings;
 use super::form::Form;
@@ -16,8 +16,8 @@ use super::keys::nearest;
 use super::section::{Given, Section};
 use super::visible::printable;
 use super::{
-    SecretsWanted, Surroundings, addresses, batch, client_cert, headers, order, rules, secret,
-    span, standard, url,
+    SecretsWanted, Surroundings, addresses, batch, client_cert, headers, order, proxy, rules,
+    secret, span, standard, url,
 };
 
 /// The longest name: it is a label of metrics and a column of tables.
@@ -48,6 +48,8 @@ pub(super) struct Reading<'a> {
     pub(super) max_in_flight: u32,
     /// Which addresses all of them may be connected to.
     pub(super) addresses: Option<Arc<AddressRule>>,
+    /// Through whom those go that do not say.
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// CA files already read: thousands of webhooks commonly share one.
     pub(super) authorities: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
     /// Client certificates already read.
@@ -64,7 +66,11 @@ impl Reading<'_> {
         let dialect = dialect(section, found);
         let name = name(section, found);
         let url = url::read(section, dialect, found);
-        if let (Some(rule), Some(url)) = (&self.addresses, &url) {
+        let own = proxy::read(section, self.addresses.as_deref(), self.around, found);
+        let proxy = own.unwrap_or_else(|| self.proxy.clone());
+        // What a proxy connects to is for itself to judge.
+        let judged = url.as_ref().filter(|_| proxy.is_none());
+        if let (Some(rule), Some(url)) = (&self.addresses, judged) {
             addresses::judge(rule, url, section.value_at("url"), found);
         }
         let events = events(section, found);
@@ -113,6 +119,7 @@ impl Reading<'_> {
             ca,
             min_tls,
             client,
+            proxy,
             addresses: self.addresses.clone(),
             headers,
             batch,

@@ -73,6 +73,8 @@ pub enum Class {
     Name,
     /// Our own rule lets nobody connect to its address.
     Address,
+    /// The proxy on the way failed, or lets nobody through: the endpoint was not met.
+    Proxy,
     /// Nothing listens there.
     Refused,
     /// The peer reset the connection.
@@ -102,6 +104,7 @@ impl Class {
         match self {
             Self::Name => "name",
             Self::Address => "address",
+            Self::Proxy => "proxy",
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::Unreachable => "unreachable",

@@ -9,8 +9,8 @@ use super::event::is_name;
 use super::own::is_reserved;
 use super::rule::Rule;
 use super::{
-    AddressRule, BatchRule, ClientIdentity, MinTls, Order, Rate, Secret, StandardSecrets, TurnRule,
-    Url,
+    AddressRule, BatchRule, ClientIdentity, MinTls, Order, Proxy, Rate, Secret, StandardSecrets,
+    TurnRule, Url,
 };
 
 /// A vendor's wire contract. What each one means is in the `dialect` module.
@@ -149,7 +149,9 @@ pub struct Webhook {
     pub min_tls: MinTls,
     /// What it shows to a server that asks for a client certificate.
     pub client: Option<Arc<ClientIdentity>>,
-    /// Which addresses it may be connected to, by the rule of `[delivery]`; `None`: any.
+    /// Through whom it is reached; `None`: directly.
+    pub proxy: Option<Arc<Proxy>>,
+    /// Which addresses it, or its proxy, may be connected to, by the rule of `[delivery]`; `None`: any.
     pub addresses: Option<Arc<AddressRule>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
     pub headers: Vec<(Box<str>, Box<str>)>,
@@ -254,6 +256,7 @@ impl Webhook {
             ca: None,
             min_tls: MinTls::V12,
             client: None,
+            proxy: None,
             addresses: None,
             headers: Vec::new(),
             batch: None,

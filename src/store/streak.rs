@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::model::{Attempt, Verdict};
+use crate::model::{Attempt, Class, Verdict};
 
 /// Failures in a row before which no webhook pauses itself: a quiet one may fail twice in a month.
 const LEAST_FAILURES: i64 = 20;
@@ -34,7 +34,7 @@ impl Streaks {
     /// Whether an attempt of it is of any account here.
     pub(super) fn concerns(&self, attempt: &Attempt) -> bool {
         let name = &attempt.due.webhook;
-        let fails = attempt.verdict != Verdict::Delivered;
+        let fails = attempt.verdict != Verdict::Delivered && !is_the_proxy_s(attempt);
         self.failing.contains(name) || fails && self.spans_ms.contains_key(name)
     }
 
@@ -51,11 +51,19 @@ impl Streaks {
             self.changed = true;
             return Ok(());
         }
+        if is_the_proxy_s(attempt) {
+            return Ok(());
+        }
         if let Some(span_ms) = self.spans_ms.get(name) {
             self.changed |= count(t, attempt, *span_ms)?;
         }
         Ok(())
     }
+}
+
+/// Whether a failure tells nothing of the endpoint, for the proxy before it failed.
+fn is_the_proxy_s(attempt: &Attempt) -> bool {
+    attempt.exchange.class() == Some(Class::Proxy)
 }
 
 /// A success ends the streak, and the pause where the webhook paused itself. Whether there was such a pause.

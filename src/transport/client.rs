@@ -18,6 +18,7 @@ use super::error::Error;
 use super::failure::{AttemptError, answering};
 use super::http1::{self, Ask, Connection, Exchanged, Parting};
 use super::pool::{Kept, Pool};
+use super::proxy::{Via, start_line};
 use super::resolve::{Current, Resolver};
 use super::send::Transport;
 use super::timeout::ReusableTimeout;
@@ -100,26 +101,30 @@ impl Client {
         } else {
             None
         };
-        let literal = url.host().parse::<IpAddr>().ok();
+        let proxy = webhook.proxy.as_deref();
+        // Who is connected to.
+        let first = proxy.map_or(url, |proxy| &proxy.url);
+        let literal = first.host().parse::<IpAddr>().ok();
         let target = Target {
-            host: match url.zone() {
-                Some(zone) => format!("{}%{zone}", url.host()).into(),
-                None => url.host().into(),
+            name: url.host().into(),
+            host: match first.zone() {
+                Some(zone) => format!("{}%{zone}", first.host()).into(),
+                None => first.host().into(),
             },
             literal: literal
-                .filter(|_| url.zone().is_none())
-                .map(|address| SocketAddr::new(address, url.port())),
-            port: url.port(),
+                .filter(|_| first.zone().is_none())
+                .map(|address| SocketAddr::new(address, first.port())),
+            port: first.port(),
             addresses: webhook.addresses.clone(),
             handshake,
+            via: proxy.map(|proxy| Via::new(proxy, url)),
         };
-        let start_line = format!("POST {} HTTP/1.1\r\n", url.target());
         Ok(Endpoint {
             clock: self.clock.clone(),
             resolver: self.resolver.clone(),
             target,
             timeouts: (self.timeouts)(webhook.dialect),
-            start_line: start_line.into_bytes().into(),
+            start_line: start_line(url, proxy),
             pool: webhook.keep_alive.then(|| Pool::new(webhook.max_in_flight)),
         })
     }
@@ -222,6 +227,14 @@ impl Client {
         }
         if answer.is_whole {
             self.put_away(to, connection, &answer).await;
+        }
+        if let Some(via) = &to.target.via {
+            if let Some(error) = via.own_answer(&answer) {
+                return Err(Unanswered::Error(error));
+            }
+            if let Some(doubt) = via.doubt(answer.status) {
+                trace.add_note(&doubt);
+            }
         }
         let (body, truncated) = decode(&answer.headers, answer.body, !answer.is_whole);
         let turned_away = to.turned_away(answer.status, &body, trace.asked);
@@ -345,7 +358,7 @@ impl Endpoint {
     /// Why an answer is none of the endpoint's, where it says so.
     fn turned_away(&self, status: u16, body: &[u8], asked: Asked) -> Option<Failure> {
         self.target.handshake.as_ref()?;
-        let failure = tls::by_page(&self.target.host, status, body, asked)?;
+        let failure = tls::by_page(&self.target.name, status, body, asked)?;
         Some(self.dated(failure, self.clock.now_ms()))
     }
 
@@ -363,8 +376,13 @@ impl Endpoint {
         // Who has sent a session's ticket has taken the certificate, or does without.
         let for_ours = Some(for_ours).filter(|_| !connection.is_let_in());
         let for_ours = for_ours.unwrap_or_default();
-        let host = &self.target.host;
-        let failure = match answering(host, peer, progress, limit, for_ours, error) {
+        let host = &self.target.name;
+        let error = answering(host, peer, progress, limit, for_ours, error);
+        let error = match &self.target.via {
+            Some(via) => via.afterwards(error),
+            None => error,
+        };
+        let failure = match error {
             AttemptError::Endpoint(failure) if progress.kept && progress.heard == 0 => failure,
             error => return Unanswered::Error(error),
         };

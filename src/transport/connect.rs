@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::failure::{AttemptError, Span, connecting, shaking_hands};
+use super::proxy::Via;
 use super::resolve::Resolver;
 use super::timeout::ReusableTimeout;
 use super::tls::{Asked, Handshake, watching};
@@ -32,7 +33,10 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Where to connect to, and how.
 pub(super) struct Target {
-    /// The host as it is looked up, with its interface where it has one.
+    /// The endpoint's host, for words.
+    pub(super) name: Box<str>,
+    /// The host that is connected to, the endpoint's or the proxy's, as it is looked up: with its interface where it
+    /// has one.
     pub(super) host: Box<str>,
     /// The host, where it is an address itself.
     pub(super) literal: Option<SocketAddr>,
@@ -40,6 +44,8 @@ pub(super) struct Target {
     /// Which of its addresses may be connected to; `None`: any.
     pub(super) addresses: Option<Arc<AddressRule>>,
     pub(super) handshake: Option<Handshake>,
+    /// Through a proxy, or directly.
+    pub(super) via: Option<Via>,
 }
 
 /// What is known of an attempt so far; it is kept where the attempt fails, too.
@@ -83,9 +89,50 @@ impl Connector<'_> {
         timeout: &mut ReusableTimeout,
     ) -> Result<(Wire, SocketAddr), AttemptError> {
         let until = start + self.limit;
-        let late = |phase| self.late(phase);
-        let host = &target.host;
+        let opened = self.open(target, until, trace, timeout).await;
+        let (stream, peer) = match &target.via {
+            Some(via) => {
+                let mut opened = opened.map_err(|error| via.on_the_way(error))?;
+                self.tunnel(via, &mut opened.0, until, trace, timeout)
+                    .await?;
+                opened
+            }
+            None => opened?,
+        };
+        let Some(Handshake { config, name, .. }) = &target.handshake else {
+            return Ok((Wire::Plain(stream), peer));
+        };
+        let host = &target.name;
+        let until = match target.via {
+            // A proxy agrees before it has met the endpoint: what comes then is the endpoint's own time.
+            Some(_) => self.clock.instant() + self.limit,
+            None => until,
+        };
+        let begun = self.clock.instant();
+        let connector = TlsConnector::from(config.clone());
+        let shaking = pin!(connector.connect(name.clone(), stream));
+        let result = timeout
+            .limit(until, pin!(watching(&mut trace.asked, shaking)))
+            .await;
+        trace.phases.tls_us = Some(self.since(begun));
+        let stream = result
+            .ok_or_else(|| match &target.via {
+                Some(_) => self.late(format!("no TLS handshake with {host} through its proxy")),
+                None => self.late(format!("no TLS handshake with {host} at {peer}")),
+            })?
+            .map_err(|error| shaking_hands(host, peer, trace.asked, &error))?;
+        Ok((Wire::Tls(Box::new(stream)), peer))
+    }
 
+    /// Looks up and connects.
+    async fn open(
+        &self,
+        target: &Target,
+        until: Instant,
+        trace: &mut AttemptTrace,
+        timeout: &mut ReusableTimeout,
+    ) -> Result<(TcpStream, SocketAddr), AttemptError> {
+        let host = &target.host;
         let one;
         let found;
         let addresses: &[SocketAddr] = if let Some(literal) = target.literal {
@@ -97,27 +144,29 @@ impl Connector<'_> {
                 .limit(until, pin!(self.resolver.resolve(host)))
                 .await;
             trace.phases.name_us = Some(self.since(begun));
-            found =
-                result.ok_or_else(|| late(format!("the name \"{host}\" did not resolve")))??;
+            let late = || self.late(format!("the name \"{host}\" did not resolve"));
+            found = result.ok_or_else(late)??;
             &found
         };
-
-        let (stream, peer) = self.tcp(target, addresses, until, trace, timeout).await?;
+        let opened = self.tcp(target, addresses, until, trace, timeout).await?;
         trace.chosen = addresses.len() > 1;
-        let Some(Handshake { config, name, .. }) = &target.handshake else {
-            return Ok((Wire::Plain(stream), peer));
-        };
+        Ok(opened)
+    }
+
+    /// Has the proxy open the tunnel; that is a part of connecting.
+    async fn tunnel(
+        &self,
+        via: &Via,
+        stream: &mut TcpStream,
+        until: Instant,
+        trace: &mut AttemptTrace,
+        timeout: &mut ReusableTimeout,
+    ) -> Result<(), AttemptError> {
         let begun = self.clock.instant();
-        let connector = TlsConnector::from(config.clone());
-        let shaking = pin!(connector.connect(name.clone(), stream));
-        let result = timeout
-            .limit(until, pin!(watching(&mut trace.asked, shaking)))
-            .await;
-        trace.phases.tls_us = Some(self.since(begun));
-        let stream = result
-            .ok_or_else(|| late(format!("no TLS handshake with {host} at {peer}")))?
-            .map_err(|error| shaking_hands(host, peer, trace.asked, &error))?;
-        Ok((Wire::Tls(Box::new(stream)), peer))
+        let result = timeout.limit(until, pin!(via.open(stream))).await;
+        let took = self.since(begun);
+        trace.phases.connect_us = trace.phases.connect_us.map(|before| before + took);
+        result.ok_or_else(|| via.on_the_way(self.late("no answer to CONNECT".to_owned())))?
     }
 
     /// The same for an address, without TLS. It needs far less room, and so no box.
@@ -132,6 +181,10 @@ impl Connector<'_> {
         let until = start + self.limit;
         let addresses = [address];
         let tcp = self.tcp(target, &addresses, until, trace, timeout).await;
+        let tcp = tcp.map_err(|error| match &target.via {
+            Some(via) => via.on_the_way(error),
+            None => error,
+        });
         tcp.map(|(stream, peer)| (Wire::Plain(stream), peer))
     }
 

@@ -54,6 +54,7 @@ mod page;
 mod pairs;
 mod pause;
 mod policy;
+mod proxies;
 mod readme;
 mod reload;
 mod retry_after;

@@ -68,6 +68,7 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
         ("/f/search-index.whsec", secret),
         ("/f/search-index.old.whsec", secret),
         ("/f/billing.old.key", secret),
+        ("/f/proxy.key", b"user:password"),
     ]);
     // Each of them has a key that another has not.
     for (dialect, lacks) in [

@@ -81,6 +81,8 @@ pub(in crate::transport) struct Exchanged {
     pub(in crate::transport) keep: Option<Keep>,
     /// What is wrong with the head, for the log.
     pub(in crate::transport) flaw: Option<String>,
+    /// It has words of privoxy's own.
+    pub(in crate::transport) is_privoxy: bool,
     /// When it was read.
     pub(in crate::transport) at: Instant,
 }
@@ -165,6 +167,7 @@ impl Connection {
             headers: reply.headers,
             body: reply.body.into_bytes(),
             flaw: reply.flaw,
+            is_privoxy: reply.is_privoxy,
             at,
         })
     }

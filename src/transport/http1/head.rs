@@ -31,6 +31,8 @@ pub(in crate::transport) struct Reply {
     pub(in crate::transport) keep: Option<Keep>,
     /// What is wrong with the head, for the log.
     pub(in crate::transport) flaw: Option<String>,
+    /// The words behind the status are those by which privoxy says that it failed itself.
+    pub(in crate::transport) is_privoxy: bool,
 }
 
 /// What was found in some bytes.
@@ -147,6 +149,7 @@ impl HeadReader {
             body: Body::new(head.facts.framing(head.status), false),
             keep: None,
             flaw: Some(flaw),
+            is_privoxy: false,
         };
         if head.is_cut {
             reply.body.cut();
@@ -215,8 +218,14 @@ fn proper(bytes: &[u8]) -> Proper {
         body,
         keep: facts.keep(status, is_http_1_0).filter(|_| flaw.is_none()),
         flaw: flaw.map(improper),
+        is_privoxy: response
+            .reason
+            .is_some_and(|words| PRIVOXY.contains(&words)),
     })
 }
+
+/// privoxy, `cgi.c` and `jcc.c`
+const PRIVOXY: [&str; 2] = ["No such domain", "Connect failed"];
 
 const MANY: &str = "too many header lines";
 const BAD_STATUS: &str = "invalid HTTP status-code parsed";

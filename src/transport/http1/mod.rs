@@ -27,5 +27,4 @@ pub(super) use body::BODY_BYTES;
 pub(super) use connection::LINGER;
 pub(super) use connection::{Ask, Connection, Exchanged, Parting};
 pub(super) use error::{Error, Progress};
-#[cfg(test)]
 pub(super) use head::HeadReader;

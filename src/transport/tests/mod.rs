@@ -12,6 +12,7 @@ mod moved;
 mod mutual;
 mod names;
 mod odd;
+mod proxies;
 mod secure;
 mod silent;
 mod stale;
