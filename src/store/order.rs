@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::error::Doing as _;
-use super::turn::{InHand, LEAVES};
+use super::turn::{self, InHand, LEAVES};
 use super::{Error, Store};
 use crate::model::{DeliveryId, TurnRule};
 
@@ -52,12 +52,19 @@ impl Store {
         };
         let mut others = names().doing("look whose order is another")?;
         others.retain(|(_, name)| before.get(name) != self.turns.rules.get(name));
-        if others.is_empty() {
+        let is_shared = |id: i64| turn::is_shared(&self.connection, id);
+        let mut shared = Vec::new();
+        for (id, name) in others {
+            if is_shared(id).doing("look whose order is another")? {
+                shared.push((id, name));
+            }
+        }
+        if shared.is_empty() {
             return Ok(());
         }
         let mut turns = std::mem::take(&mut self.turns);
         let held = self.transact(STEP, |t| {
-            let mut all = others.iter();
+            let mut all = shared.iter();
             all.try_for_each(|(id, name)| turns.hold_rest(t, *id, name))
         });
         self.turns = turns;

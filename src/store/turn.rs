@@ -428,6 +428,17 @@ impl Turns {
     }
 }
 
+/// Whether the second of a webhook's whole line is due as well as its first.
+pub(super) fn is_shared(connection: &Connection, webhook_id: i64) -> rusqlite::Result<bool> {
+    let mut foremost = connection.prepare_cached(FOREMOST)?;
+    let mut rows = foremost.query(params![webhook_id, Turn::WHOLE.get(), 2])?;
+    let mut due = 0;
+    while let Some(row) = rows.next()? {
+        due += usize::from(row.get::<_, i64>(1)? != HELD_MS);
+    }
+    Ok(due > 1)
+}
+
 /// What of a line goes in one POST with its first: the batch that it was in, whatever the limits are by now, else
 /// those behind it that are like it.
 fn group(

@@ -134,7 +134,7 @@ fn a_webhooks_pending_deliveries_are_cancelled_and_no_one_elses() {
         "--until",
         "2h",
     ];
-    let no_time = world.command(&no_time).expect(1).stderr;
+    let no_time = world.command(&no_time).expect(2).stderr;
     assert!(no_time.contains("is not before --until"), "{no_time}");
     for bad in [
         &["cancel"][..],

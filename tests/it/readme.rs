@@ -11,6 +11,7 @@ mod first;
 mod limits;
 mod order;
 mod page;
+mod socket;
 mod standard;
 
 use std::collections::BTreeSet;
@@ -481,23 +482,5 @@ fn the_recipes_for_the_log_find_what_there_is() {
         SOON,
     );
     assert_eq!(world.number("SELECT count(*) FROM failed"), 0);
-    daemon.stop();
-}
-
-#[test]
-fn the_socket_takes_events_as_the_page_says() {
-    let world = World::new(&[]);
-    world.configure_with("[socket]\npath = \"webhooksd.sock\"", &[]);
-    let daemon = world.start();
-    let block = one(SOCKET, "sh");
-    if !need("socat") || !need("curl") {
-        return;
-    }
-    let text = shell(world.folder(), &block);
-    assert_eq!(text.lines().next(), Some("{\"ids\":[1]}"), "{text}");
-    assert!(
-        text.contains("{\"id\":2}") && text.contains("\"healthy\":true"),
-        "{text}"
-    );
     daemon.stop();
 }

@@ -9,7 +9,7 @@ from daemon import Daemon, has, until
 from receivers import HERE, Server
 
 EVENTS, BAD = 300, (17, 150, 151)
-MORE = 'dialect = "openboxes-lift"\ninsecure_http = true\ntenant = "acme"\nmax_in_flight = 1\nbatch = { max_events = 100 }\nsecret_file = "secret"'
+MORE = 'dialect = "openboxes-lift"\ninsecure_http = true\nmax_in_flight = 1\nbatch = { max_events = 100 }\nsecret_file = "secret"'
 
 
 def receivers(tools):
@@ -37,7 +37,8 @@ def row(binary, tools, start, path):
     server = Server(start)
     daemon = None
     try:
-        daemon = Daemon(binary, [("depot", f"http://127.0.0.1:{server.port}/{path}", MORE, ["*"])], secret="a-secret-that-both-know")
+        daemon = Daemon(binary, [("depot", f"http://127.0.0.1:{server.port}/{path}", MORE, ["*"])], secret="a-secret-that-both-know",
+                        top='tenant = "acme"\n')
         emit(daemon.app)
         count = lambda sql: daemon.log(f"SELECT count(*) FROM {sql}")[0][0]
         # Each has its first send behind it; what stood alone and was refused waits for its next.

@@ -42,7 +42,7 @@ class Receiver:
 class Daemon:
     """A folder with app.db, in which webhooksd's own schema was run, and a running daemon."""
 
-    def __init__(self, binary, webhooks, schema="", secret=None):
+    def __init__(self, binary, webhooks, schema="", secret=None, top=""):
         self.binary, self.folder = binary, pathlib.Path(tempfile.mkdtemp(prefix="webhooksd-matrix-"))
         self.app = self.folder / "app.db"
         made = subprocess.run([binary, "schema", "outbox"], capture_output=True, text=True, check=True).stdout
@@ -54,7 +54,7 @@ class Daemon:
             (self.folder / "secret").touch(0o600)
             (self.folder / "secret").write_text(secret)
         self.config = self.folder / "webhooks.toml"
-        text = '[outbox]\npath = "app.db"\n[socket]\npath = "s.sock"\n[log]\npath = "log.db"\n'
+        text = top + '[outbox]\npath = "app.db"\n[socket]\npath = "s.sock"\n[log]\npath = "log.db"\n'
         for name, url, more, events in webhooks:
             text += f'[[webhook]]\nname = "{name}"\nurl = "{url}"\nevents = {json.dumps(events)}\n{more}\n'
         self.config.write_text(text)

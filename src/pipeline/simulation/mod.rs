@@ -103,7 +103,7 @@ const PAUSING: std::ops::Range<u64> = 8_000_000_000..8_000_000_040;
 const ORDERED: std::ops::Range<u64> = 22_000_000_000..22_000_000_040;
 
 /// The same each time, of weeks in which webhooks speak Standard Webhooks.
-const STANDARD: std::ops::Range<u64> = world::standard::FROM..world::standard::FROM + 20;
+const STANDARD: std::ops::Range<u64> = world::standard::FROM..world::standard::FROM + 8;
 
 /// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
 const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 60;

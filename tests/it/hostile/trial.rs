@@ -17,9 +17,9 @@ use crate::support::{
 /// What the log keeps of a body at most.
 pub(super) const KEPT_BYTES: i64 = 64 * 1024;
 
-/// What the daemon may need for fifty hostile peers at a time, in a debug build: 12 MiB are the
+/// What the daemon may need for fifty hostile peers at a time, in a debug build: 20 MiB are the
 /// program itself. A large event is read, made a body of, and stored: four times its size besides.
-const MEMORY_KIB: u64 = 32 * 1024;
+const MEMORY_KIB: u64 = 40 * 1024;
 
 /// Three time-outs of 3 s follow each other; the rest is for a busy machine.
 const LONGEST_MS: i64 = 9_000 + 3_000;
