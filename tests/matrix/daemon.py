@@ -42,7 +42,7 @@ class Receiver:
 class Daemon:
     """A folder with app.db, in which webhooksd's own schema was run, and a running daemon."""
 
-    def __init__(self, binary, webhooks, schema="", secret=None, top=""):
+    def __init__(self, binary, webhooks, schema="", secret=None, top="", more=()):
         self.binary, self.folder = binary, pathlib.Path(tempfile.mkdtemp(prefix="webhooksd-matrix-"))
         self.app = self.folder / "app.db"
         made = subprocess.run([binary, "schema", "outbox"], capture_output=True, text=True, check=True).stdout
@@ -50,9 +50,10 @@ class Daemon:
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(made + schema)
         db.close()
-        if secret is not None:
-            (self.folder / "secret").touch(0o600)
-            (self.folder / "secret").write_text(secret)
+        secrets = dict(more) | ({} if secret is None else {"secret": secret})
+        for file, text in secrets.items():
+            (self.folder / file).touch(0o600)
+            (self.folder / file).write_text(text)
         self.config = self.folder / "webhooks.toml"
         text = top + '[outbox]\npath = "app.db"\n[socket]\npath = "s.sock"\n[log]\npath = "log.db"\n'
         for name, url, more, events in webhooks:

@@ -224,8 +224,12 @@ fn proper(bytes: &[u8]) -> Proper {
     })
 }
 
-/// privoxy, `cgi.c` and `jcc.c`
-const PRIVOXY: [&str; 2] = ["No such domain", "Connect failed"];
+/// privoxy, `cgi.c`, `filters.c` and `jcc.c`
+const PRIVOXY: [&str; 3] = [
+    "No such domain",
+    "Connect failed",
+    "Request blocked by Privoxy",
+];
 
 const MANY: &str = "too many header lines";
 const BAD_STATUS: &str = "invalid HTTP status-code parsed";

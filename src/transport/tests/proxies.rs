@@ -193,6 +193,7 @@ async fn answers_that_a_proxy_marks_are_its_own_and_others_may_be() {
         b"HTTP/1.0 500 Unable to connect\r\nServer: tinyproxy/1.11.1\r\n\r\n",
         b"HTTP/1.1 404 No such domain\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 503 Connect failed\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 403 Request blocked by Privoxy\r\nContent-Length: 0\r\n\r\n",
         b"",
     ] {
         let proxy = answering(reply, Heads::default()).await;
