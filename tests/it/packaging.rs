@@ -111,7 +111,7 @@ fn the_units_are_units() {
         .output()
         .unwrap();
     let said = String::from_utf8(verified.stderr).unwrap();
-    // The one word that a systemd before 260 does not know, and says so of.
-    let is_ours = |line: &&str| line.contains("webhooksd") && !line.contains("'RefreshOnReload'");
+    // A systemd before 260 does not know that word, and a later one says that no credential is in use.
+    let is_ours = |line: &&str| line.contains("webhooksd") && !line.contains("RefreshOnReload");
     assert_eq!(said.lines().find(is_ours), None, "{said}");
 }
