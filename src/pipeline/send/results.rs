@@ -214,3 +214,24 @@ fn bytes(attempt: &Attempt) -> usize {
     let answer = answer.map_or(0, |answer| answer.headers.lines().len() + answer.body.len());
     attempt.due.body.len() + attempt.request_headers.own_bytes() + answer
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_gathered_while_somebody_waits_for_the_record() {
+        let results = Results::new(Bounds::default());
+        let begun = Instant::now();
+        let until = begun + Duration::from_millis(5);
+        results.hurry();
+        results.gather(until).await;
+        assert_eq!(Instant::now(), begun);
+        // What there was is taken: the next are gathered again.
+        assert!(results.take().is_empty());
+        results.gather(until).await;
+        assert!(Instant::now() >= until);
+    }
+}
