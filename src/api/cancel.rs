@@ -47,6 +47,11 @@ impl Api {
             answer::denial(status, &words)
         };
         let id = id.parse().or(Err(refused(CancelError::Unknown)))?;
+        // What an earlier version left is in no table yet of which anything is cancelled.
+        self.dispatch
+            .come_over()
+            .await
+            .map_err(|error| broken(&error))?;
         let answers = self.dispatch.cancel(vec![DeliveryId::new(id)]).await;
         let answers = answers.map_err(|error| broken(&error))?;
         match answers.into_iter().next() {
@@ -97,6 +102,8 @@ impl Api {
         if !known.iter().any(|known| *known.name == *webhook) {
             return Err(refused(&webhook, &OrderError::Unknown));
         }
+        let over = self.dispatch.come_over().await;
+        over.map_err(|error| broken(&error))?;
         // What is owed to it has no row to be cancelled yet.
         let paid = self.dispatch.pay_all().await;
         paid.map_err(|error| broken(&error))?;

@@ -7,7 +7,7 @@
 //! that the tests prove that every one of them is died at (tests/it/crash).
 
 /// Every transaction of the log by its step, before its commit and after it.
-pub const TRANSACTIONS: [&str; 29] = [
+pub const TRANSACTIONS: [&str; 30] = [
     "set the cursor",
     "set rows aside",
     "register webhooks",
@@ -37,6 +37,7 @@ pub const TRANSACTIONS: [&str; 29] = [
     "delete old rows",
     "delete old marks",
     "delete old roll-up rows",
+    "bring pending deliveries over",
 ];
 
 /// The two sides of a commit.

@@ -19,6 +19,7 @@ mod checkpoint;
 mod connect;
 mod control;
 mod create;
+mod earlier;
 mod early;
 mod error;
 mod faults;
@@ -54,6 +55,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod transition;
 mod turn;
 mod wal;
 mod webhooks;

@@ -1,6 +1,6 @@
 //! Where the passes over the log are, which go on in chunks: the writer keeps them from one to the next.
 //!
-//! Left out: what a pass does (`queue`, `retain`, `early`).
+//! Left out: what a pass does (`queue`, `retain`, `early`, `earlier`).
 
 use crate::model::{AttemptId, DeliveryId};
 
@@ -43,6 +43,16 @@ pub(super) struct Mark {
 
 /// In that webhook, behind that delivery.
 pub(super) type Place = (i64, DeliveryId);
+
+/// Where the steps are by which the work of the shape before comes over. After a restart they begin anew, which costs
+/// little.
+#[derive(Debug, Default)]
+pub(super) struct EarlierPass {
+    /// The webhook whose turn was last.
+    pub(super) webhook: String,
+    /// Whether anything came over in this round of all webhooks.
+    pub(super) found: bool,
+}
 
 /// Where the look at what is finished goes on. After a restart it begins anew, which costs little.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::faults::DoingWith as _;
 use super::passes::{Mark, Pass, SweepPass};
-use super::{Error, Store, next, schema};
+use super::{Error, Store, earlier, next, schema};
 use crate::model::{EventId, Generation, crash};
 
 /// Marks are this far apart, and so the window is at most this much longer than it says.
@@ -294,7 +294,9 @@ impl Store {
         let Some(mark) = mark.filter(|mark| Some(mark.time) != self.sweep.done) else {
             return Ok(None);
         };
+        // Not before what is pending there has come over.
         let with_earlier = schema::has_earlier(&self.connection)
+            .and_then(|earlier| Ok(earlier && !earlier::is_pending(&self.connection)?))
             .doing_with(&self.faults, "look for rows of the shape before")?;
         Ok(Some(Pass {
             mark,

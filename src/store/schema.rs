@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{Error, connect};
+use super::{Error, connect, earlier};
 use crate::model::crash;
 
 /// "whkd", in the header of every log (<https://sqlite.org/pragma.html#pragma_application_id>).
@@ -45,26 +45,45 @@ const NOTHING_EARLIER: &str = include_str!("views/nothing_earlier.sql");
 /// Between these lines the views read the tables of the shape before.
 const EARLIER: (&str, &str) = ("-- earlier {\n", "-- } earlier\n");
 
+/// And between these what of them is pending and has not come over yet.
+const PENDING: (&str, &str) = ("-- pending earlier {\n", "-- } pending earlier\n");
+
 /// The SQL that makes an empty log, for `webhooksd schema log`.
 #[must_use]
 pub(crate) fn sql() -> String {
-    MIGRATIONS.concat() + NOTHING_EARLIER + &views(false)
+    MIGRATIONS.concat() + NOTHING_EARLIER + &views(Earlier::Nothing)
 }
 
-/// The views, with or without the rows of the shape before.
-fn views(with_earlier: bool) -> String {
-    let mut views = String::with_capacity(VIEWS.len());
-    for (n, part) in VIEWS.split(EARLIER.0).enumerate() {
-        let (earlier, rest) = match part.split_once(EARLIER.1) {
+/// What there is of the shape before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Earlier {
+    Nothing,
+    /// Rows of what ended, or has come over.
+    Ended,
+    /// Some that are pending there, too.
+    Pending,
+}
+
+/// The views, with the rows of the shape before that are there.
+fn views(earlier: Earlier) -> String {
+    let views = only(VIEWS, PENDING, earlier == Earlier::Pending);
+    only(&views, EARLIER, earlier != Earlier::Nothing)
+}
+
+/// The text with or without what stands between the lines.
+fn only(text: &str, (begin, end): (&str, &str), with: bool) -> String {
+    let mut all = String::with_capacity(text.len());
+    for (n, part) in text.split(begin).enumerate() {
+        let (inside, rest) = match part.split_once(end) {
             Some(both) if n > 0 => both,
             _ => ("", part),
         };
-        if with_earlier {
-            views += earlier;
+        if with {
+            all += inside;
         }
-        views += rest;
+        all += rest;
     }
-    views
+    all
 }
 
 /// Whether the log has that table: one of an earlier shape may be read before the daemon has brought it up to date.
@@ -91,12 +110,17 @@ pub(super) fn at_once(connection: &Connection) -> rusqlite::Result<(Transaction<
 
 /// Takes the tables of the shape before away if nothing is in them; else the views read them as well.
 fn make_views(t: &Transaction<'_>) -> rusqlite::Result<()> {
-    let mut with_earlier = has_earlier(t)?;
-    if with_earlier && is_earlier_empty(t)? {
-        t.execute_batch(NOTHING_EARLIER)?;
-        with_earlier = false;
+    let mut found = Earlier::Nothing;
+    if has_earlier(t)? {
+        if is_earlier_empty(t)? {
+            t.execute_batch(NOTHING_EARLIER)?;
+        } else if earlier::is_pending(t)? {
+            found = Earlier::Pending;
+        } else {
+            found = Earlier::Ended;
+        }
     }
-    t.execute_batch(&views(with_earlier))
+    t.execute_batch(&views(found))
 }
 
 /// Takes what [`make_views`] makes away; its triggers first, for those of a view would go with it.
@@ -116,7 +140,7 @@ pub(super) fn is_earlier_empty(t: &Transaction<'_>) -> rusqlite::Result<bool> {
     t.query_row(empty, [], |row| row.get(0))
 }
 
-/// The same, once retention has emptied them.
+/// Makes the views anew, once what was pending there has come over, or retention has emptied them.
 pub(super) fn end_transition(t: &Transaction<'_>) -> rusqlite::Result<()> {
     drop_views(t)?;
     make_views(t)
@@ -178,6 +202,7 @@ fn apply(
         transaction.execute_batch(sql)?;
     }
     if *version >= FIRST_VIEWS {
+        earlier::begin(&transaction)?;
         make_views(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

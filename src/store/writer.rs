@@ -12,7 +12,7 @@ use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
 use super::lost::Lost;
 use super::own::Own;
-use super::passes::{ClampPass, EarlyPass, SweepPass};
+use super::passes::{ClampPass, EarlierPass, EarlyPass, SweepPass};
 use super::streak::Streaks;
 use super::tally::Tally;
 use super::turn::Turns;
@@ -41,6 +41,8 @@ pub struct Store {
     pub(super) clamp: ClampPass,
     /// Where the retention pass goes on.
     pub(super) sweep: SweepPass,
+    /// Where the work of a log of the shape before comes over.
+    pub(super) coming_over: EarlierPass,
     /// Where the look for what goes early goes on.
     pub(super) early: EarlyPass,
     /// Who fails, and pauses itself.
@@ -85,6 +87,7 @@ impl Store {
             data_version,
             clamp: ClampPass::default(),
             sweep: SweepPass::default(),
+            coming_over: EarlierPass::default(),
             early: EarlyPass::default(),
             streaks: Streaks::default(),
             turns,

@@ -9,6 +9,7 @@ mod refill;
 mod retention;
 mod size;
 mod sync;
+mod transition;
 
 #[cfg(test)]
 pub(crate) use retention::prune;

@@ -180,7 +180,7 @@ impl<T: Transport> Dispatch<T> {
             crash::point("redeliver", "seen in the log");
         }
         for name in found.1 {
-            self.redelivered(&name).await?;
+            self.came_to_be_due(&name, "redeliveries").await?;
         }
         // Only now: where the log failed meanwhile, all of them are looked at again.
         (seen.redelivery, seen.unsure) = (found.0, false);
@@ -196,15 +196,18 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
-    /// A webhook got deliveries by a redelivery in the log: they are due, or cancelled where nobody
-    /// serves it.
-    async fn redelivered(self: &Arc<Self>, name: &str) -> Result<(), store::Error> {
+    /// A webhook got deliveries of that kind in the log: they are due, or cancelled where nobody serves it.
+    pub(super) async fn came_to_be_due(
+        self: &Arc<Self>,
+        name: &str,
+        what: &str,
+    ) -> Result<(), store::Error> {
         let Some(lane) = self.lane(name).filter(|_| self.is_served(name)) else {
             let cancelled = self.cancel_pending(name.into()).await?;
             tracing::warn!(
                 webhook = name,
                 cancelled,
-                "redeliveries cancelled: the webhook is inactive or not in the configuration"
+                "{what} cancelled: the webhook is inactive or not in the configuration"
             );
             return Ok(());
         };

@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 const DAY_MS: i64 = 86_400_000;
 
 impl<T: Transport> Dispatch<T> {
-    /// Marks and sweeps until the pipeline stops.
+    /// Brings over what an earlier shape left, marks and sweeps until the pipeline stops.
     ///
     /// # Errors
     /// The log can't be written for a reason that will not pass.
@@ -44,7 +44,11 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stopping();
         while !self.is_stopping() {
             let retention = self.running().retention();
-            let wait = match self.sweep(&retention).await {
+            let kept = async {
+                self.come_over().await?;
+                self.sweep(&retention).await
+            };
+            let wait = match kept.await {
                 Ok(()) => self.running().pace().marks,
                 Err(error) if error.is_transient() => {
                     let (error, hint) = (chain(&error), error.hint());

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::Reader;
 use crate::model::DeliveryId;
-use crate::store::Error;
 use crate::store::error::Doing;
+use crate::store::{Error, earlier};
 
 /// So many pending deliveries are counted where there is a limit, some 5 ms.
 const COUNTED: i64 = 100_000;
@@ -39,14 +39,16 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn pending(&self) -> Result<Vec<(String, i64)>, Error> {
         let read = || -> rusqlite::Result<Vec<(String, i64)>> {
-            self.connection
-                .prepare_cached(
-                    "SELECT n.name, p.count FROM (
-                       SELECT webhook_id, sum(count) AS count FROM (
+            let snapshot = self.connection.unchecked_transaction()?;
+            let earlier = of_earlier(&snapshot, EARLIER_BY_WEBHOOK)?;
+            snapshot
+                .prepare_cached(&format!(
+                    "SELECT name, sum(count) FROM (
+                       SELECT n.name, p.count FROM (
                          SELECT webhook_id, count(*) AS count FROM queued GROUP BY webhook_id
                          UNION ALL SELECT webhook_id, count(*) FROM parked GROUP BY webhook_id)
-                        GROUP BY webhook_id) p JOIN webhook_name n ON n.id = p.webhook_id ORDER BY n.name",
-                )?
+                          p JOIN webhook_name n ON n.id = p.webhook_id {earlier}) GROUP BY name ORDER BY name",
+                ))?
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         };
@@ -59,10 +61,12 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn pending_in_all(&self) -> Result<Count, Error> {
         let read = || {
-            self.connection
-                .prepare_cached(
-                    "SELECT count(*) FROM (SELECT 1 FROM queued UNION ALL SELECT 1 FROM parked LIMIT ?1)",
-                )?
+            let snapshot = self.connection.unchecked_transaction()?;
+            let earlier = of_earlier(&snapshot, EARLIER)?;
+            snapshot
+                .prepare_cached(&format!(
+                    "SELECT count(*) FROM (SELECT 1 FROM queued UNION ALL SELECT 1 FROM parked {earlier} LIMIT ?1)",
+                ))?
                 .query_row([COUNTED + 1], |row| row.get(0))
         };
         Ok(Count::up_to_limit(read().doing(STEP)?))
@@ -114,11 +118,13 @@ impl Reader {
     /// How many of a webhook are pending, up to the limit, with those in memory's hands.
     pub(super) fn pending_of(&self, webhook: &str, queued: i64) -> Result<Count, Error> {
         let read = || {
-            self.connection
-                .prepare_cached(
+            let snapshot = self.connection.unchecked_transaction()?;
+            let earlier = of_earlier(&snapshot, EARLIER_OF_ONE)?;
+            snapshot
+                .prepare_cached(&format!(
                     "SELECT count(*) FROM (SELECT 1 FROM parked
-                      WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) LIMIT ?2)",
-                )?
+                      WHERE webhook_id = (SELECT id FROM webhook_name WHERE name = ?1) {earlier} LIMIT ?2)",
+                ))?
                 .query_row(params![webhook, COUNTED + 1], |row| row.get::<_, i64>(0))
         };
         Ok(Count::up_to_limit(read().doing(STEP)? + queued))
@@ -126,6 +132,23 @@ impl Reader {
 }
 
 const STEP: &str = "count pending deliveries";
+
+/// What has not come over from the shape before.
+const EARLIER: &str =
+    "UNION ALL SELECT 1 FROM old_delivery WHERE state = 'pending' AND due_at < 9223372036854775807";
+const EARLIER_OF_ONE: &str = "UNION ALL SELECT 1 FROM old_delivery WHERE state = 'pending' AND webhook = ?1 AND due_at < 9223372036854775807";
+const EARLIER_BY_WEBHOOK: &str =
+    "UNION ALL SELECT webhook, count(*) FROM old_delivery WHERE state = 'pending' AND due_at < 9223372036854775807
+      GROUP BY webhook";
+
+/// That part of a query, where there is something that it may find.
+fn of_earlier(connection: &Connection, part: &'static str) -> rusqlite::Result<&'static str> {
+    Ok(if earlier::is_pending(connection)? {
+        part
+    } else {
+        ""
+    })
+}
 
 #[cfg(test)]
 mod tests {

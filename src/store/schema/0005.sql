@@ -1,13 +1,12 @@
 
 -- Fifth shape: what is pending stands apart from the facts of what was done, and text that repeats is
 -- stored once. The rows of the shape before stay in old_* until retention has emptied those; what of them
--- is pending moves here and is marked there by its state, 'pending'.
+-- is pending comes over and is marked there by a due time that never comes.
 DROP TRIGGER redelivery_made;
 DROP TRIGGER redelivery_checked;
 DROP VIEW health;
 DROP VIEW failed;
 DROP VIEW log;
-DROP INDEX delivery_pending;
 
 -- Ids are never given twice: the newest mark, and what is there, say where they go on.
 INSERT INTO mark (time, generation, event_id, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id)
@@ -133,20 +132,13 @@ CREATE TABLE ended (
 CREATE INDEX ended_webhook ON ended (webhook_id, state);
 CREATE INDEX ended_payload ON ended (payload_id);
 
--- What is pending, with its bodies; and those that are owed.
-INSERT INTO webhook_name (name)
-SELECT name FROM webhook UNION SELECT webhook FROM old_delivery WHERE state = 'pending';
+-- Those who have names, and the bodies that are owed. What is pending comes over in steps (earlier.rs): until it has,
+-- the index is there by which it is found.
+UPDATE old_delivery SET due_at = created_at WHERE state = 'pending' AND due_at IS NULL;
+INSERT INTO webhook_name (name) SELECT name FROM webhook;
 INSERT INTO payload (id, generation, event_id, event, dialect, size, body)
-SELECT p.id, p.generation, p.event_id, d.event,
+SELECT p.id, p.generation, p.event_id, o.event,
        CASE p.dialect WHEN 'bold-cms' THEN 0 WHEN 'bold-factory' THEN 1 WHEN 'openboxes-lift' THEN 2 ELSE p.dialect END,
        length(CAST(p.body AS BLOB)), p.body
-  FROM (SELECT payload_id, max(event) AS event
-          FROM (SELECT payload_id, event FROM old_delivery WHERE state = 'pending' UNION ALL SELECT payload_id, event FROM owed)
-         GROUP BY payload_id) d
-  JOIN old_payload p ON p.id = d.payload_id;
-INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
-SELECT d.id, n.id, d.payload_id,
-       CASE d.origin WHEN 'redelivery' THEN 1 WHEN 'replay' THEN 2 WHEN 'test' THEN 3 ELSE 0 END,
-       d.attempts, coalesce(d.due_at, d.created_at), d.created_at
-  FROM old_delivery d JOIN webhook_name n ON n.name = d.webhook
- WHERE d.state = 'pending' ORDER BY d.id;
+  FROM (SELECT payload_id, max(event) AS event FROM owed GROUP BY payload_id) o
+  JOIN old_payload p ON p.id = o.payload_id;

@@ -48,6 +48,11 @@ SELECT id, generation, event_id, event, webhook, +dialect, 'failed' AS state, +o
 UNION ALL
 SELECT id, generation, event_id, event, webhook, +dialect, 'cancelled' AS state, +origin, attempts, +due_at, +created_at, +finished_at, payload_id
   FROM old_delivery WHERE state = 'cancelled'
+-- pending earlier {
+UNION ALL
+SELECT id, generation, event_id, event, webhook, +dialect, 'pending' AS state, +origin, attempts, +due_at, +created_at, NULL AS finished_at, payload_id
+  FROM old_delivery WHERE state = 'pending' AND due_at < 9223372036854775807
+-- } pending earlier
 -- } earlier
 ;
 
@@ -192,7 +197,13 @@ SELECT w.name AS webhook,
        d.p50_ms, d.p99_ms,
        coalesce((SELECT q.count FROM (SELECT webhook_id, count(id) AS count FROM queued GROUP BY webhook_id) q
                   WHERE q.webhook_id = n.id), 0)
-       + (SELECT count(k.id) FROM parked k WHERE k.webhook_id = n.id) AS pending,
+       + (SELECT count(k.id) FROM parked k WHERE k.webhook_id = n.id)
+-- earlier {
+-- pending earlier {
+       + (SELECT count(d.id) FROM old_delivery d WHERE d.state = 'pending' AND d.webhook = w.name AND d.due_at < 9223372036854775807)
+-- } pending earlier
+-- } earlier
+       AS pending,
        w.last_error, w.state,
        strftime('%Y-%m-%dT%H:%M:%fZ', z.since / 1000.0, 'unixepoch') AS paused_since,
        strftime('%Y-%m-%dT%H:%M:%fZ', z.until / 1000.0, 'unixepoch') AS paused_until,

@@ -8,6 +8,7 @@
 
 mod aside;
 mod disk;
+mod earlier;
 mod ledger;
 pub(crate) mod load;
 mod plan;
@@ -82,7 +83,13 @@ fn kills_at_every_step_lose_nothing_the_other_half() {
 #[test]
 fn every_point_of_the_code_is_died_at() {
     let planned = plan::first().into_iter().chain(plan::deaths());
-    let elsewhere = [plan::OWED, plan::NOTHING, plan::ASIDE, plan::TURNS];
+    let elsewhere = [
+        plan::OWED,
+        plan::NOTHING,
+        plan::ASIDE,
+        plan::TURNS,
+        plan::EARLIER,
+    ];
     let elsewhere = elsewhere.into_iter().chain(plan::OWN);
     let elsewhere = elsewhere
         .flat_map(|step| [BEFORE_COMMIT, COMMITTED].map(|moment| format!("{step}: {moment}")));

@@ -47,6 +47,8 @@ pub(super) const ASIDE: &str = "set rows aside";
 
 /// The transaction that only an order leads to that holds no longer: `turns.rs` dies there.
 pub(super) const TURNS: &str = "pass turns on";
+/// The transaction that only a large log of the first shape leads to: `earlier.rs` dies there.
+pub(super) const EARLIER: &str = "bring pending deliveries over";
 /// The transactions that only a webhook which asks for events of webhooksd itself leads to: tests/it/own/kills.rs dies
 /// there.
 pub(super) const OWN: [&str; 2] = ["ask for own events", "tell of pauses"];

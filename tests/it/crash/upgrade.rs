@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::support::{Receiver, SOON, World, hook, now_ms};
 
 /// "whkd": src/store/schema.rs.
-const APPLICATION_ID: i64 = 0x7768_6b64;
+pub(super) const APPLICATION_ID: i64 = 0x7768_6b64;
 
 const DELIVERIES: &str = "SELECT id, event_id, event, webhook, dialect, state, origin, attempts, payload_id FROM delivery WHERE id <= 3 ORDER BY id";
 const ATTEMPTS: &str = "SELECT delivery_id, attempt, time, outcome, status, error, url, request_headers, response_body FROM log WHERE id <= 3 ORDER BY id";
@@ -21,8 +21,20 @@ const PAYLOADS: &str =
 /// The version that moved the rows to other tables: those of the versions before are written by their columns.
 const OTHER_TABLES: usize = 5;
 
+/// How what is pending came over to that version, in one step, before it did in many.
+const CAME_OVER: &str = "
+DROP INDEX delivery_pending;
+INSERT OR IGNORE INTO webhook_name (name) SELECT webhook FROM old_delivery WHERE state = 'pending';
+INSERT INTO payload (id, generation, event_id, event, dialect, size, body)
+SELECT p.id, p.generation, p.event_id, d.event, 0, length(CAST(p.body AS BLOB)), p.body
+  FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id WHERE d.state = 'pending';
+INSERT INTO parked (id, webhook_id, payload_id, origin, attempts, due_at, created_at)
+SELECT d.id, n.id, d.payload_id, 0, d.attempts, d.due_at, d.created_at
+  FROM old_delivery d JOIN webhook_name n ON n.name = d.webhook WHERE d.state = 'pending';
+";
+
 /// The SQL of every version, the first first.
-fn migrations() -> Vec<String> {
+pub(super) fn migrations() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/schema");
     let entries = std::fs::read_dir(folder).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -87,8 +99,11 @@ fn make(world: &World, url: &str, version: usize) {
       VALUES ('one', 'active', ?1, ?1, 0, 0)";
     log.execute(webhook, [now]).unwrap();
     if version >= OTHER_TABLES {
-        for sql in &migrations()[OTHER_TABLES - 1..version] {
+        for (n, sql) in (OTHER_TABLES..).zip(&migrations()[OTHER_TABLES - 1..version]) {
             log.execute_batch(sql).unwrap();
+            if n == OTHER_TABLES {
+                log.execute_batch(CAME_OVER).unwrap();
+            }
         }
         let views = if version < migrations().len() {
             include_str!("views_6.sql")
