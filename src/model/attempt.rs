@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Due, Fate, Headers, Posted, SentHeaders, Url};
+use super::{Dialect, Due, Fate, Headers, Posted, SentHeaders, Traceparent, Url};
 
 /// A header as it goes on the wire.
 #[derive(Clone, PartialEq, Eq)]
@@ -242,6 +242,8 @@ pub struct Attempt {
     pub url: Arc<Url>,
     /// The request's headers as sent, for the log.
     pub request_headers: SentHeaders,
+    /// The trace that it told of, where it did. In a box: an attempt is moved often, and most have none.
+    pub trace: Option<Box<Traceparent>>,
     /// What the endpoint did.
     pub exchange: Exchange,
     /// What follows.

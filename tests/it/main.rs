@@ -65,6 +65,7 @@ mod socket;
 mod standard;
 mod support;
 mod tenants;
+mod traceparent;
 mod trust;
 mod watching;
 mod whole;

@@ -140,6 +140,7 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
         finished_at_ms: started_at_ms + 12,
         url: Arc::new(Url::parse("https://h.example/x").unwrap()),
         request_headers: SentHeaders::of("Host: h.example".into(), None),
+        trace: None,
         exchange: Exchange {
             result,
             phases: Phases {
