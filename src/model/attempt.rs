@@ -133,8 +133,10 @@ pub struct Failure {
 pub struct Phases {
     /// Resolving the name.
     pub name_us: Option<i64>,
-    /// Connecting by TCP.
+    /// Connecting by TCP, to the endpoint or to its proxy.
     pub connect_us: Option<i64>,
+    /// From the question to the proxy to its consent, where it opens a tunnel.
+    pub proxy_us: Option<i64>,
     /// The TLS handshake.
     pub tls_us: Option<i64>,
     /// From the first byte written to the head of the answer.

@@ -46,8 +46,8 @@ fn head(request: &Received) -> String {
         .join("\n")
 }
 
-#[test]
-fn each_dialect_sends_one_line_more_and_log_and_journal_have_it() {
+/// A webhook of each dialect, signed and not, with the receivers of both.
+fn of_each_dialect() -> (Vec<Hook>, Vec<Receiver>) {
     let dialects = [
         "bold-cms",
         "bold-factory",
@@ -73,6 +73,12 @@ fn each_dialect_sends_one_line_more_and_log_and_journal_have_it() {
             receivers.push(receiver);
         }
     }
+    (hooks, receivers)
+}
+
+#[test]
+fn each_dialect_sends_one_line_more_and_log_and_journal_have_it() {
+    let (hooks, receivers) = of_each_dialect();
     let world = World::new(&[]);
     world.configure_with(SECTION, &hooks);
     let daemon = world.start();

@@ -176,12 +176,12 @@ fn a_log_of_version_five_gets_todays_views() {
     let log = Log::new();
     drop(log.open());
     log.execute(
-        "DROP TRIGGER redelivery_checked; ALTER TABLE ended DROP COLUMN reason;
+        "DROP VIEW log; ALTER TABLE attempt DROP COLUMN proxy_us; DROP TABLE log_id;
+         DROP TRIGGER redelivery_checked; ALTER TABLE ended DROP COLUMN reason;
          ALTER TABLE payload DROP COLUMN tenant;
          DROP TABLE retry_after; DROP TABLE batch; DROP TABLE posted;
          DROP TABLE pause; DROP TABLE streak; DROP TABLE self_paused;
          DROP TABLE own; DROP TABLE pause_told; DROP TABLE payload_message; DROP TABLE patient;
-         DROP VIEW log; ALTER TABLE attempt DROP COLUMN proxy_us; DROP TABLE log_id;
          DROP VIEW held; DROP TABLE turn; PRAGMA user_version = 5;
          CREATE TRIGGER redelivery_checked BEFORE INSERT ON redelivery BEGIN SELECT 1; END",
     )

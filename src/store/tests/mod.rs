@@ -145,6 +145,7 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
             result,
             phases: Phases {
                 connect_us: Some(1500),
+                proxy_us: Some(2500),
                 ..Phases::default()
             },
             peer: Some("127.0.0.1:443".parse().unwrap()),
