@@ -12,6 +12,7 @@
 )]
 
 mod addresses;
+mod apache;
 mod awaited;
 mod batch;
 mod bodies;
