@@ -50,7 +50,7 @@
 //! - No parsing of `data` into values: it leaves with the very text that was written.
 //! - No redirect is followed, no request is sent twice without a row in the log; where a kept connection
 //!   dies under a request, the one row says so.
-//! - No read of the wall clock but in `model::clock`, no randomness at all: jitter is a hash.
+//! - No read of the wall clock but in `model::clock`, no randomness but a new log's id: jitter and traces are hashes.
 //! - No descriptor of a database but SQLite's own: closing one drops the process's locks.
 
 mod api;

@@ -217,6 +217,7 @@ fn of_attempt(attempt: &Attempt) -> Value {
         "phases": {
             "name_ms": ms(phases.name_us),
             "connect_ms": ms(phases.connect_us),
+            "proxy_ms": ms(phases.proxy_us),
             "tls_ms": ms(phases.tls_us),
             "head_ms": ms(phases.head_us),
             "body_ms": ms(phases.body_us),

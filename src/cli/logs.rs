@@ -80,7 +80,7 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   error             why it was no success; null where it was one
   class             the kind of trouble in a word or two; null where the endpoint itself answered
   duration_ms       from the start to the end
-  phases            {name_ms, connect_ms, tls_ms, head_ms, body_ms}, each null where absent
+  phases            {name_ms, connect_ms, proxy_ms, tls_ms, head_ms, body_ms}, each null where absent
   url, peer         where it went, and the address that was talked to (may be null)
   dialect, origin   bold-cms ...; \"event\", \"redelivery\", \"replay\" or \"test\"; null where gone
   note              what to know of it beside its result; absent where there is nothing

@@ -68,6 +68,7 @@ struct Tested {
 struct Phases {
     name_ms: Option<f64>,
     connect_ms: Option<f64>,
+    proxy_ms: Option<f64>,
     tls_ms: Option<f64>,
     head_ms: Option<f64>,
     body_ms: Option<f64>,
@@ -154,6 +155,7 @@ fn timing(tested: &Tested) -> String {
     let told: Vec<String> = [
         ("name", phases.name_ms),
         ("tcp", phases.connect_ms),
+        ("proxy", phases.proxy_ms),
         ("tls", phases.tls_ms),
         ("answer", phases.head_ms),
         ("body", phases.body_ms),

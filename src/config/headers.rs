@@ -40,11 +40,14 @@ const RESERVED: [&str; 15] = [
 /// What proxies take for themselves. Lower case.
 const RESERVED_PREFIX: &str = "proxy-";
 
+/// What `[delivery] traceparent` has each request send.
+const TRACEPARENT: &str = "traceparent";
+
 /// Name and value.
 pub(super) type Headers = Vec<(Box<str>, Box<str>)>;
 
-/// Reads `headers`; what is wrong is noted and left out.
-pub(super) fn read(section: &Section<'_, '_>, found: &mut Findings) -> Headers {
+/// Reads `headers`; what is wrong is noted and left out. `traced`: webhooksd sends a `traceparent` itself.
+pub(super) fn read(section: &Section<'_, '_>, traced: bool, found: &mut Findings) -> Headers {
     let Some((key, value)) = section.entry("headers") else {
         return Headers::new();
     };
@@ -69,6 +72,14 @@ pub(super) fn read(section: &Section<'_, '_>, found: &mut Findings) -> Headers {
         let at = name.span();
         let name: &str = name.get_ref();
         if !name_is_right(name, &at, found) {
+            continue;
+        }
+        if traced && name.eq_ignore_ascii_case(TRACEPARENT) {
+            found.error(
+                at,
+                format!("traceparent = true of [delivery] sends the header {name} itself"),
+                "leave one of the two out: a receiver can follow one trace only",
+            );
             continue;
         }
         if !names.insert(name.to_ascii_lowercase()) {

@@ -97,6 +97,7 @@ pub(super) static DELIVERY: Keys = Keys {
         ),
         key("proxy", "proxy = \"http://proxy.example:3128\""),
         key("proxy_secret_file", "proxy_secret_file = \"proxy.key\""),
+        key("traceparent", "traceparent = true"),
     ],
 };
 

@@ -149,6 +149,7 @@ fn whole(
     let max_in_flight = sections::max_in_flight(&delivery, found);
     let addresses = addresses::read(&delivery, found);
     let proxy = proxy::read(&delivery, addresses.as_deref(), around, found).flatten();
+    let traceparent = delivery.truth("traceparent", found);
     let metrics = table(&top, "metrics", &keys::METRICS, found).and_then(|section| {
         places.push((Key::Metrics, Some(section.value_at("listen"))));
         sections::metrics(&section, found)
@@ -159,6 +160,7 @@ fn whole(
         max_in_flight,
         addresses,
         proxy,
+        traceparent: traceparent.is_some_and(|given| given.value),
         authorities: HashMap::new(),
         clients: HashMap::new(),
     };

@@ -50,6 +50,8 @@ pub(super) struct Reading<'a> {
     pub(super) addresses: Option<Arc<AddressRule>>,
     /// Through whom those go that do not say.
     pub(super) proxy: Option<Arc<Proxy>>,
+    /// Whether their attempts tell of a trace.
+    pub(super) traceparent: bool,
     /// CA files already read: thousands of webhooks commonly share one.
     pub(super) authorities: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
     /// Client certificates already read.
@@ -94,7 +96,7 @@ impl Reading<'_> {
         let min_tls = min_tls(section, found);
         let clients = &mut self.clients;
         let client = client_cert::read(section, url.as_ref(), self.around, clients, found);
-        let headers = headers::read(section, found);
+        let headers = headers::read(section, self.traceparent, found);
         let signing = (secret.as_ref(), &headers);
         let standard = standard::read(section, dialect, signing, self.around, found);
         let batch = batch::read(section, dialect, &headers, found);
@@ -120,6 +122,7 @@ impl Reading<'_> {
             min_tls,
             client,
             proxy,
+            traceparent: self.traceparent,
             addresses: self.addresses.clone(),
             headers,
             batch,

@@ -4,7 +4,8 @@
 //! `Connection: close`, `Accept-Encoding` and the bare `Content-Type` are copied by choice; the
 //! `User-Agent` is our own, for we impersonate nobody. There is one digest and no header besides:
 //! none of the vendors signs a time or defines how keys overlap; who wants that has the headers of Standard
-//! Webhooks (`standard.rs`), right behind. Apache and others tell how long they
+//! Webhooks (`standard.rs`), right behind. No vendor signs a header, so a `traceparent` (`traceparent.rs`) changes no
+//! signature. Apache and others tell how long they
 //! keep a connection only to a client that asks with `Connection: keep-alive`; so the others, which
 //! document no list of headers, have it. Bold CMS documents each one: where its `Connection: close` is
 //! switched off, nothing comes in its place. Left out: what the user's own
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 use super::sign;
 use super::standard::{self, Sending};
+use super::traceparent::TRACEPARENT;
 use crate::model::{Dialect, Header, Request, Secret, Signed, Webhook, signature_of};
 
 /// The header with a batch's id.
@@ -53,6 +55,11 @@ pub(crate) fn request_of(
     headers.push(own("User-Agent", USER_AGENT));
     headers.extend(signature_header(dialect, webhook, body));
     headers.extend(standard);
+    headers.extend(
+        sending
+            .trace
+            .map(|trace| own(TRACEPARENT, trace.to_string())),
+    );
     headers.extend(sending.batch.map(|id| own(BATCH, id.to_owned())));
     headers.extend(webhook.headers.iter().map(|(name, value)| Header {
         name: Cow::Owned(name.to_string()),
@@ -124,7 +131,7 @@ fn own(name: &'static str, value: impl Into<Cow<'static, str>>) -> Header {
 mod tests {
     use super::*;
     use crate::dialect::tests::webhook;
-    use crate::model::{Secret, Url};
+    use crate::model::{Secret, Traceparent, Url};
 
     const BODY: &str =
         r#"{"v1":{"event":{"id":1024,"name":"story-submit","time":1619007030964},"data":{"a":1}}}"#;
@@ -208,6 +215,51 @@ mod tests {
             let log = request.header_lines();
             assert!(log.ends_with("x-tEAM: [redacted]\nX-Token: [redacted]"));
             assert!(!log.contains("marker") && !log.contains("top secret key"));
+        }
+    }
+
+    /// Only one line more, and no vendor's signature is another for it.
+    #[test]
+    fn with_a_trace_each_dialect_has_a_line_behind_what_signs() {
+        let mut webhook = signed();
+        webhook.keep_alive = true;
+        webhook.headers = vec![("X-Team".into(), "web".into())];
+        let trace = Traceparent::new(
+            0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            0xf0_67aa_0ba9_02b7,
+        );
+        let line = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n";
+        let host = "Host: ping.requestcatcher.com\n";
+        let alive = "Connection: keep-alive\n";
+        let standard = concat!(
+            "webhook-id: evt_1\nwebhook-timestamp: 1674087231\n",
+            "webhook-signature: v1,H/RJXaxy0oaAGRBMCGSG1DVRh/rFKw+D5Y6suERvtV0=\n"
+        );
+        for (dialect, before, signed) in [
+            (Dialect::BoldCms, "", format!("X-Qt-Signature: {HEX}\n")),
+            (
+                Dialect::BoldFactory,
+                alive,
+                format!("X-Bold-Signature: {HEX}\n"),
+            ),
+            (
+                Dialect::OpenboxesLift,
+                alive,
+                format!("X-Webhook-Signature: sha256={HEX}\n"),
+            ),
+            (Dialect::StandardWebhooks, alive, standard.to_owned()),
+        ] {
+            webhook.dialect = dialect;
+            let sending = Sending {
+                message: Some("evt_1"),
+                now_ms: 1_674_087_231_999,
+                trace: Some(&trace),
+                ..Sending::default()
+            };
+            let body = Bytes::from_static(BODY.as_bytes());
+            let sent = request_of(dialect, &webhook, &body, &sending).header_lines();
+            let all = format!("{host}{before}{COMMON}{signed}{line}X-Team: [redacted]");
+            assert_eq!(sent, all);
         }
     }
 

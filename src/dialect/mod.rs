@@ -14,6 +14,7 @@
 //! | `sign.rs` | HMAC-SHA256, and in hex |
 //! | `standard.rs` | the headers of Standard Webhooks, of its dialect and beside the others |
 //! | `base64.rs` | its secrets and signatures |
+//! | `traceparent.rs` | the trace that an attempt tells of |
 //! | `batch.rs` | several events in one POST |
 //! | `retry_after.rs` | until when an answer asks to wait |
 //! | `schedule.rs` | time-outs, when to try again, and when to stop |
@@ -33,6 +34,7 @@ mod schedule;
 mod sign;
 mod standard;
 mod timestamp;
+mod traceparent;
 mod verdict;
 
 pub(crate) use base64::{NoKey, key};
@@ -50,6 +52,7 @@ pub(crate) use schedule::{
 pub(crate) use standard::{
     STANDARD_HEADERS, Sending, keeps_message_id, message_id, standard_signature,
 };
+pub(crate) use traceparent::traceparent;
 pub(crate) use verdict::verdict;
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::base64;
 use super::id::{event_id_text, id_by_body};
 use super::sign::mac;
-use crate::model::{Dialect, Event, EventId, Header, Secret, Signed, Webhook};
+use super::traceparent::TRACEPARENT;
+use crate::model::{Dialect, Event, EventId, Header, Secret, Signed, Traceparent, Webhook};
 
 /// The headers' names, in the order and the case of the specification.
 pub(crate) const STANDARD_HEADERS: [&str; 3] =
@@ -29,6 +30,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) event_id: EventId,
     /// When it begins, UNIX milliseconds.
     pub(crate) now_ms: i64,
+    /// The trace that it tells of.
+    pub(crate) trace: Option<&'a Traceparent>,
 }
 
 /// The id that the event has as a message, where a delivery for this webhook can't take it out of its body.
@@ -120,11 +123,12 @@ fn push_signature(out: &mut String, secret: &Secret, [id, timestamp]: [&str; 2],
 }
 
 /// Of a request's headers what differs from one attempt to the next, from the value of the vendor's signature
-/// (`vendor`, its name) to that of these; `None` where these are not in it.
+/// (`vendor`, its name) to that of these and of the `traceparent` behind them; `None` where none of these is in it.
 pub(super) fn run(vendor: Option<&str>, headers: &[Header]) -> Option<Signed> {
     let own = || headers.iter().filter(|header| !header.redacted);
-    own().find(|header| STANDARD_HEADERS.contains(&&*header.name))?;
-    let is_part = |h: &&Header| Some(&*h.name) == vendor || STANDARD_HEADERS.contains(&&*h.name);
+    let is_one = |h: &Header| STANDARD_HEADERS.contains(&&*h.name) || h.name == TRACEPARENT;
+    own().find(|header| is_one(header))?;
+    let is_part = |h: &&Header| Some(&*h.name) == vendor || is_one(h);
     let mut run = String::with_capacity(160);
     for (place, header) in own().filter(is_part).enumerate() {
         if place > 0 {
@@ -162,6 +166,7 @@ mod tests {
             message: message.as_deref(),
             event_id: event.id,
             now_ms: NOW_MS,
+            trace: None,
         };
         request_of(dialect, webhook, &body(dialect, event, Some("t")), &sending)
     }

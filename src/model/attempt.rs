@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, Due, Fate, Headers, Posted, SentHeaders, Url};
+use super::{Dialect, Due, Fate, Headers, Posted, SentHeaders, Traceparent, Url};
 
 /// A header as it goes on the wire.
 #[derive(Clone, PartialEq, Eq)]
@@ -133,8 +133,10 @@ pub struct Failure {
 pub struct Phases {
     /// Resolving the name.
     pub name_us: Option<i64>,
-    /// Connecting by TCP.
+    /// Connecting by TCP, to the endpoint or to its proxy.
     pub connect_us: Option<i64>,
+    /// From the question to the proxy to its consent, where it opens a tunnel.
+    pub proxy_us: Option<i64>,
     /// The TLS handshake.
     pub tls_us: Option<i64>,
     /// From the first byte written to the head of the answer.
@@ -242,6 +244,8 @@ pub struct Attempt {
     pub url: Arc<Url>,
     /// The request's headers as sent, for the log.
     pub request_headers: SentHeaders,
+    /// The trace that it told of, where it did. In a box: an attempt is moved often, and most have none.
+    pub trace: Option<Box<Traceparent>>,
     /// What the endpoint did.
     pub exchange: Exchange,
     /// What follows.

@@ -151,6 +151,8 @@ pub struct Webhook {
     pub client: Option<Arc<ClientIdentity>>,
     /// Through whom it is reached; `None`: directly.
     pub proxy: Option<Arc<Proxy>>,
+    /// Whether each attempt says by a `traceparent` which delivery of our log it is, by the rule of `[delivery]`.
+    pub traceparent: bool,
     /// Which addresses it, or its proxy, may be connected to, by the rule of `[delivery]`; `None`: any.
     pub addresses: Option<Arc<AddressRule>>,
     /// Headers of the user's own, sent as they stand, after the dialect's. Values are redacted in the log.
@@ -257,6 +259,7 @@ impl Webhook {
             min_tls: MinTls::V12,
             client: None,
             proxy: None,
+            traceparent: false,
             addresses: None,
             headers: Vec::new(),
             batch: None,

@@ -23,9 +23,9 @@ use crate::model::{Attempt, AttemptId, Bodies, Class, DeliveryId, SentHeaders, S
 const ATTEMPT: Insert = Insert {
     into: "INSERT OR ROLLBACK INTO attempt
   (id, delivery_id, payload_id, webhook_id, origin, number, time, waited, took, outcome, status,
-   duration_us, name_us, connect_us, tls_us, head_us, body_us, url, peer, class, error, note,
+   duration_us, name_us, connect_us, proxy_us, tls_us, head_us, body_us, url, peer, class, error, note,
    signature, request_headers, response_date, response_truncated, response_headers, response_body)",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
 /// Of what is pending in one table: it has ended, and is in the table of those that were not delivered.
@@ -201,6 +201,7 @@ fn bind_exchange(
     values.add(exchange.duration_us)?;
     values.add(phases.name_us)?;
     values.add(phases.connect_us)?;
+    values.add(phases.proxy_us)?;
     values.add(phases.tls_us)?;
     values.add(phases.head_us)?;
     values.add(phases.body_us)?;

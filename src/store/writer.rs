@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::books::Books;
 use super::connect::{self, DATA_VERSION, data_version};
@@ -18,7 +18,7 @@ use super::tally::Tally;
 use super::turn::Turns;
 use super::wal::WalBounds;
 use super::{create, schema};
-use crate::model::{Bodies, DeliveryId, crash};
+use crate::model::{Bodies, DeliveryId, LogId, crash};
 
 /// The one writer of log.db. `Send`, not `Sync`: the caller keeps it in a mutex and calls it from
 /// threads that may block. Every call is short, for its arguments bound it.
@@ -57,6 +57,7 @@ pub struct Store {
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
     pub(super) wal: WalBounds,
+    pub(super) log_id: LogId,
 }
 
 impl Store {
@@ -77,6 +78,7 @@ impl Store {
         schema::migrate(&mut connection, path)?;
         let data_version = data_version(&connection).doing_with(&faults, DATA_VERSION)?;
         let turns = Turns::look(&connection).doing_with(&faults, "look who has the turn")?;
+        let log_id = log_id(&connection).doing_with(&faults, "read the log's own id")?;
         let mut store = Self {
             connection,
             faults,
@@ -95,10 +97,17 @@ impl Store {
             unreadable: Vec::new(),
             bodies: Bodies::default(),
             wal: WalBounds::default(),
+            log_id,
         };
         store.lost.tell();
         store.catch_up(now_ms)?;
         Ok(store)
+    }
+
+    /// What tells this log from others.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.log_id
     }
 
     /// Whether another connection has committed to the log since the last call (or the opening):
@@ -187,4 +196,10 @@ impl Store {
         self.unsynced = true;
         Ok(value)
     }
+}
+
+/// Without the row, which only a hand can have taken away, it is a log like another.
+fn log_id(connection: &Connection) -> rusqlite::Result<LogId> {
+    let id = connection.query_row("SELECT id FROM log_id WHERE one = 1", [], |row| row.get(0));
+    Ok(LogId(id.optional()?.unwrap_or_default()))
 }

@@ -1,4 +1,4 @@
-//! A new connection: name, TCP, TLS, each timed, all within one limit.
+//! A new connection: name, TCP, a proxy's tunnel, TLS, each timed, all within one limit.
 //!
 //! Several addresses are tried as RFC 8305 has it: the next one at once where one fails, or beside it
 //! where it takes longer than [`HEAD_START`]; the first that connects wins, the others are dropped. A
@@ -93,8 +93,10 @@ impl Connector<'_> {
         let (stream, peer) = match &target.via {
             Some(via) => {
                 let mut opened = opened.map_err(|error| via.on_the_way(error))?;
-                self.tunnel(via, &mut opened.0, until, trace, timeout)
-                    .await?;
+                if via.is_tunnel() {
+                    self.tunnel(via, &mut opened.0, until, trace, timeout)
+                        .await?;
+                }
                 opened
             }
             None => opened?,
@@ -153,7 +155,7 @@ impl Connector<'_> {
         Ok(opened)
     }
 
-    /// Has the proxy open the tunnel; that is a part of connecting.
+    /// Has the proxy open the tunnel, which is a phase of its own, within the limit of connecting.
     async fn tunnel(
         &self,
         via: &Via,
@@ -164,8 +166,7 @@ impl Connector<'_> {
     ) -> Result<(), AttemptError> {
         let begun = self.clock.instant();
         let result = timeout.limit(until, pin!(via.open(stream))).await;
-        let took = self.since(begun);
-        trace.phases.connect_us = trace.phases.connect_us.map(|before| before + took);
+        trace.phases.proxy_us = Some(self.since(begun));
         result.ok_or_else(|| via.on_the_way(self.late("no answer to CONNECT".to_owned())))?
     }
 

@@ -79,7 +79,18 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => {
+                let polled = Pin::new(&mut **stream).poll_read(cx, buf);
+                // What TLS answers by itself (no to another handshake, new keys) goes with what is written next, and
+                // nothing is while an answer is waited for: the peer would wait as well.
+                if polled.is_pending()
+                    && stream.get_ref().1.wants_write()
+                    && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx)
+                {
+                    return Poll::Ready(Err(error));
+                }
+                polled
+            }
         }
     }
 }

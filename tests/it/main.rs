@@ -12,6 +12,7 @@
 )]
 
 mod addresses;
+mod apache;
 mod awaited;
 mod batch;
 mod bodies;
@@ -65,6 +66,7 @@ mod socket;
 mod standard;
 mod support;
 mod tenants;
+mod traceparent;
 mod trust;
 mod watching;
 mod whole;

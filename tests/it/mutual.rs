@@ -267,7 +267,7 @@ fn keys_that_are_of_no_use_are_told_of_with_the_way_out() {
 }
 
 /// A program that is ended with the test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -276,7 +276,7 @@ impl Drop for Running {
     }
 }
 
-fn serving(program: &str, folder: &Path, arguments: &[&str]) -> Running {
+pub(crate) fn serving(program: &str, folder: &Path, arguments: &[&str]) -> Running {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);
     command
@@ -287,7 +287,7 @@ fn serving(program: &str, folder: &Path, arguments: &[&str]) -> Running {
 }
 
 /// Webhooks without a certificate, with a stranger's, and with a good one, for a server at that port.
-fn three(world: &World, authority: &Authority, port: u16, more: &str) {
+pub(crate) fn three(world: &World, authority: &Authority, port: u16, more: &str) {
     world.write("ca.pem", authority.pem());
     for (name, of) in [("good", authority), ("stranger", &Authority::new())] {
         let (certificate, key) = of.client(|_| {});
@@ -306,7 +306,7 @@ fn three(world: &World, authority: &Authority, port: u16, more: &str) {
 }
 
 /// Waits until somebody listens there.
-fn wait_for(address: std::net::SocketAddr) {
+pub(crate) fn wait_for(address: std::net::SocketAddr) {
     eventually("the server listens", SOON, || {
         let connected = std::net::TcpStream::connect(address);
         check(connected.is_ok(), || format!("{connected:?}"))

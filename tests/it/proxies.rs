@@ -1,9 +1,14 @@
 //! Proxies: whose fault a failure is, what it does to a batch and to a webhook that pauses itself, and what the log has.
 
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::support::{Answer, Receiver, SOON, World, check, eventually, hook, need, own_address};
+use crate::socket::SECTION;
+use crate::support::{
+    Answer, Receiver, SOON, World, check, eventually, hook, nap, need, own_address,
+};
 
 fn delivery(proxy: &str) -> String {
     format!("[delivery]\nproxy = \"{proxy}\"\nproxy_secret_file = \"proxy.key\"")
@@ -137,6 +142,65 @@ fn a_reload_brings_a_proxy_and_takes_it_away() {
     daemon.stop();
 }
 
+/// Opens tunnels, each a while after it was asked to.
+fn slow_proxy(by: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                let first = head.next().unwrap().unwrap();
+                let there = TcpStream::connect(first.split(' ').nth(1).unwrap()).unwrap();
+                for _ in head
+                    .by_ref()
+                    .take_while(|line| line.as_ref().is_ok_and(|l| !l.is_empty()))
+                {}
+                nap(by);
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+                let (mut back, mut to) = (there.try_clone().unwrap(), stream.try_clone().unwrap());
+                std::thread::spawn(move || drop(std::io::copy(&mut back, &mut to)));
+                drop(std::io::copy(&mut stream, &mut &there));
+                drop(there.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn the_time_of_a_proxy_is_told_beside_that_of_the_connection() {
+    let proxy = slow_proxy(Duration::from_millis(400));
+    let authority = crate::support::Authority::new();
+    let secure = Receiver::tls(authority.acceptor("127.0.0.1"));
+    let plain = Receiver::ok();
+    let world = World::new(&[]);
+    world.write("ca.pem", authority.pem());
+    let through = hook("through", format!("https://127.0.0.1:{}/", secure.port()))
+        .line("ca_file = \"ca.pem\"")
+        .line(format!("proxy = \"http://{proxy}\""));
+    world.configure_with(SECTION, &[through, hook("direct", plain.url("/"))]);
+    let daemon = world.start();
+    world.emit("e", "{}");
+    let sql = "SELECT count(*) FROM log WHERE outcome = 'delivered'";
+    world.wait_number(sql, 2, SOON);
+    let is_so = "SELECT count(*) FROM log WHERE
+         webhook = 'through' AND proxy_ms >= 400 AND connect_ms < 400 AND tls_ms > 0 AND duration_ms > proxy_ms
+      OR webhook = 'direct' AND proxy_ms IS NULL AND connect_ms IS NOT NULL";
+    let all = "SELECT webhook, connect_ms, proxy_ms, tls_ms, duration_ms FROM log";
+    assert_eq!(world.number(is_so), 2, "{:?}", world.log(all));
+    let told = world.command(&["logs", "-v", "--webhook", "through"]);
+    assert!(told.stdout.contains(", proxy 4"), "{}", told.stdout);
+    let told = world.command(&["logs", "--json"]).stdout;
+    assert!(
+        told.contains("\"proxy_ms\":4") && told.contains("\"proxy_ms\":null"),
+        "{told}"
+    );
+    let told = world.command(&["test", "through"]).expect(0).stdout;
+    assert!(told.contains(", proxy 4"), "{told}");
+    daemon.stop();
+}
+
 /// A program that is ended with the test.
 struct Running(Child);
 
@@ -159,7 +223,7 @@ fn serving(world: &World, program: &str, arguments: &[&str]) -> Running {
 
 fn wait_for(address: SocketAddr) {
     eventually("the proxy listens", SOON, || {
-        let connected = std::net::TcpStream::connect(address);
+        let connected = TcpStream::connect(address);
         check(connected.is_ok(), || format!("{connected:?}"))
     });
 }

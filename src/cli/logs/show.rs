@@ -80,6 +80,7 @@ struct Line<'a> {
 struct Phases {
     name_ms: Option<f64>,
     connect_ms: Option<f64>,
+    proxy_ms: Option<f64>,
     tls_ms: Option<f64>,
     head_ms: Option<f64>,
     body_ms: Option<f64>,
@@ -249,7 +250,7 @@ fn details(row: &LogRow, said: &LogText) -> String {
 
 /// `12 ms: name 0.1 ms, tcp 1.0 ms, ...`.
 fn took(row: &LogRow) -> String {
-    let names = ["name", "tcp", "tls", "answer", "body"];
+    let names = ["name", "tcp", "proxy", "tls", "answer", "body"];
     let phases = names.iter().zip(row.phases_ms);
     let told: Vec<String> = phases
         .filter_map(|(name, ms)| Some(format!("{name} {}", when::took(ms?))))
@@ -301,7 +302,7 @@ fn exchange(block: &mut String, headers: &str, body: Body<'_>, sign: char) {
 }
 
 fn json_line<'a>(row: &'a LogRow, said: Option<&'a LogText>) -> Line<'a> {
-    let [name_ms, connect_ms, tls_ms, head_ms, body_ms] = row.phases_ms;
+    let [name_ms, connect_ms, proxy_ms, tls_ms, head_ms, body_ms] = row.phases_ms;
     let (request, response) = said.map_or((Body::None, Body::None), |said| bodies(row, said));
     Line {
         v: 1,
@@ -320,6 +321,7 @@ fn json_line<'a>(row: &'a LogRow, said: Option<&'a LogText>) -> Line<'a> {
         phases: Phases {
             name_ms,
             connect_ms,
+            proxy_ms,
             tls_ms,
             head_ms,
             body_ms,

@@ -8,8 +8,15 @@ use super::log::result;
 use super::{Here, at, class_of, framed, others, plain_time, took};
 use crate::store::{LogRow, LogText};
 
-/// The parts of an attempt, in their order.
-const PHASES: [&str; 5] = ["name", "TCP", "TLS", "answer", "body"];
+/// The parts of an attempt, in their order, each with the class of its colour.
+const PHASES: [(&str, &str); 6] = [
+    ("name", "p0"),
+    ("TCP", "p1"),
+    ("proxy", "p5"),
+    ("TLS", "p2"),
+    ("answer", "p3"),
+    ("body", "p4"),
+];
 
 /// The bar of an attempt's parts, in pixels.
 const BAR: (f64, u32) = (600.0, 14);
@@ -113,7 +120,7 @@ fn timing(row: &LogRow) -> Markup {
         .collect();
     let told: Vec<String> = parts
         .iter()
-        .map(|(place, _, _, ms)| format!("{} {}", PHASES[*place], took(*ms)))
+        .map(|(place, _, _, ms)| format!("{} {}", PHASES[*place].0, took(*ms)))
         .collect();
     let label = format!("{} in all: {}", took(row.duration_ms), told.join(", "));
     html! {
@@ -123,14 +130,14 @@ fn timing(row: &LogRow) -> Markup {
             svg role="img" aria-label=(label) viewBox={ "0 0 " (wide) " " (high) } width=(wide) height=(high) {
                 rect class="ground" x="0" y="0" width=(wide) height=(high) {}
                 @for (place, from, width, _) in &parts {
-                    rect class={ "p" (place) } x={ (format!("{from:.1}")) } y="0" width={ (format!("{width:.1}")) } height=(high) {}
+                    rect class=(PHASES[*place].1) x={ (format!("{from:.1}")) } y="0" width={ (format!("{width:.1}")) } height=(high) {}
                 }
             }
             ul class="key" {
                 li { strong { (took(row.duration_ms)) } }
                 @for (place, _, _, ms) in &parts {
-                    li { svg width="10" height="10" aria-hidden="true" { rect class={ "p" (place) } width="10" height="10" {} }
-                        (PHASES[*place]) " " (took(*ms)) }
+                    li { svg width="10" height="10" aria-hidden="true" { rect class=(PHASES[*place].1) width="10" height="10" {} }
+                        (PHASES[*place].0) " " (took(*ms)) }
                 }
             }
         }

@@ -142,13 +142,15 @@ fn journal(attempt: &Attempt, cancelled: bool, holder: Option<DeliveryId>) {
     let error = attempt.error.as_deref();
     let batch = attempt.posted.as_ref().map(|posted| &*posted.batch.name);
     let duration_ms = attempt.exchange.duration_us / 1_000;
+    let trace_id = attempt.trace.as_ref().map(|trace| trace.trace_id());
+    let trace_id = trace_id.as_deref();
     macro_rules! line {
         ($level:ident, $text:literal, $($more:tt)*) => {
             tracing::$level!(
                 webhook = &*attempt.due.webhook, event = &*attempt.due.event,
                 event_id = attempt.due.event_id.get(), delivery = attempt.due.id.get(),
                 attempt = attempt.number, outcome = attempt.outcome(), status, error,
-                batch, duration_ms, $($more)* $text)
+                batch, duration_ms, trace_id, $($more)* $text)
         };
     }
     match attempt.verdict {

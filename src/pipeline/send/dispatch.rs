@@ -16,7 +16,7 @@ use super::gate::Gates;
 use super::lane::{Lane, QUEUE_ROWS};
 use super::results::Results;
 use crate::dialect::longest_attempt;
-use crate::model::{Attempt, Clock, Due, Vfs};
+use crate::model::{Attempt, Clock, Due, LogId, Vfs};
 use crate::pipeline::shared::{
     Bounds, Counters, Log, LogGuard, Pace, Routes, Running, Runtime, Signals,
 };
@@ -35,6 +35,7 @@ pub struct Dispatch<T: Transport> {
     pub(super) clock: Clock,
     pub(super) transport: T,
     pub(super) log: Log,
+    pub(super) log_id: LogId,
     pub(super) running: Running,
     pub(super) signals: Signals,
     pub(super) counters: Counters,
@@ -60,6 +61,7 @@ impl<T: Transport> Dispatch<T> {
             running: Running::new(&clock, pace),
             clock,
             transport,
+            log_id: store.log_id(),
             log: Log::new(store, runtime),
             signals: Signals::default(),
             counters: Counters::default(),

@@ -64,25 +64,39 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::model::Secret;
+    use crate::dialect::Sending;
+    use crate::model::{Secret, Traceparent};
 
     /// Whatever the webhook, the dialect and the body: what the log keeps is what was sent.
     #[test]
     fn the_log_keeps_the_headers_that_were_sent() {
         let digits = "0123456789abcdef".repeat(4);
-        let odd_names = ["X-Team", &*digits, "{signature}", "{length}"];
+        let odd_names = ["X-Team", &*digits, "{signature}", "{length}", "traceparent"];
+        let trace = Traceparent::new(7, 9);
+        let value = trace.to_string();
         for secret in [None, Some(Secret::new(*b"key"))] {
             for name in odd_names {
                 let mut webhook = Webhook::sample("w", "http://127.0.0.1:9/hook");
                 webhook.secret = secret.clone();
                 webhook.headers = vec![(name.into(), "value".into())];
+                let mut traced = webhook.clone();
+                traced.traceparent = true;
                 let target = Target::new(Arc::new(webhook), ());
+                let traced = Target::new(Arc::new(traced), ());
                 for body in ["{}", "{\"a\":1}", ""] {
                     for dialect in Dialect::ALL {
                         let body = Bytes::from_static(body.as_bytes());
-                        let request = dialect::request(dialect, &target.webhook, &body);
-                        let sent = target.sent(dialect, &request);
-                        assert_eq!(sent.text(), request.header_lines());
+                        for target in [&target, &traced] {
+                            let sending = Sending {
+                                trace: target.webhook.traceparent.then_some(&trace),
+                                ..Sending::default()
+                            };
+                            let webhook = &target.webhook;
+                            let request = dialect::request_of(dialect, webhook, &body, &sending);
+                            let sent = target.sent(dialect, &request);
+                            assert_eq!(sent.text(), request.header_lines());
+                            assert_eq!(sent.text().contains(&*value), webhook.traceparent);
+                        }
                     }
                 }
             }
@@ -91,17 +105,32 @@ mod tests {
 
     #[test]
     fn two_requests_share_their_lines() {
-        let mut webhook = Webhook::sample("w", "http://127.0.0.1:9/hook");
-        webhook.secret = Some(Secret::new(*b"key"));
-        let target = Target::new(Arc::new(webhook), ());
-        let lines = |body: &'static str| {
-            let body = Bytes::from_static(body.as_bytes());
-            let request = dialect::request(Dialect::BoldCms, &target.webhook, &body);
-            match target.sent(Dialect::BoldCms, &request) {
-                SentHeaders::Shared { lines, .. } => lines,
-                SentHeaders::Whole(block) => panic!("{block}"),
-            }
-        };
-        assert!(Arc::ptr_eq(&lines("{}"), &lines("[1]")));
+        for (dialect, secret, is_traced) in [
+            (Dialect::BoldCms, true, false),
+            (Dialect::BoldCms, true, true),
+            (Dialect::BoldCms, false, true),
+            (Dialect::BoldFactory, false, true),
+        ] {
+            let mut webhook = Webhook::sample("w", "http://127.0.0.1:9/hook");
+            webhook.secret = secret.then(|| Secret::new(*b"key"));
+            let target = Target::new(Arc::new(webhook), ());
+            let lines = |body: &'static str, span: u64| {
+                let body = Bytes::from_static(body.as_bytes());
+                let trace = Traceparent::new(u128::from(span) << 64, span);
+                let sending = Sending {
+                    trace: is_traced.then_some(&trace),
+                    ..Sending::default()
+                };
+                let request = dialect::request_of(dialect, &target.webhook, &body, &sending);
+                match target.sent(dialect, &request) {
+                    SentHeaders::Shared { lines, .. } => lines,
+                    SentHeaders::Whole(block) => panic!("{block}"),
+                }
+            };
+            assert!(
+                Arc::ptr_eq(&lines("{}", 1), &lines("[1]", 2)),
+                "{dialect:?}"
+            );
+        }
     }
 }

@@ -46,11 +46,15 @@ impl<T: Transport> Dispatch<T> {
         };
         let target = &taken.target;
         let started_at_ms = self.clock.now_ms();
+        let lowest = dues().find(|due| due.id == batch.first());
+        let lowest = lowest.unwrap_or(&taken.due);
+        let trace = self.trace_of(&target.webhook, lowest, Some(&batch));
         let sending = Sending {
             batch: Some(&batch.name),
             message: None,
             event_id: taken.due.event_id,
             now_ms: started_at_ms,
+            trace: trace.as_deref(),
         };
         let request = dialect::request_of(taken.due.dialect, &target.webhook, &body, &sending);
         let dues: Vec<Due> = dues().cloned().collect();
@@ -69,13 +73,7 @@ impl<T: Transport> Dispatch<T> {
             warning,
         } = dialect::verdicts(&dues, max_attempts, &exchange, finished_at_ms);
         if let Some(warning) = warning {
-            let webhook = &*target.webhook.name;
-            tracing::warn!(webhook, batch = &*batch.name, warning);
-            let before = exchange
-                .note
-                .take()
-                .map_or(String::new(), |note| format!("{note}; "));
-            exchange.note = Some(format!("{before}{warning}").into());
+            warn(&target.webhook.name, &batch, &warning, &mut exchange);
         }
         let is_taken = verdicts.iter().any(|(v, _)| *v == Verdict::Delivered);
         Self::ask_about_arrays(&permit.lane, target, &exchange, (is_taken, dues.len() == 1));
@@ -96,6 +94,7 @@ impl<T: Transport> Dispatch<T> {
                 finished_at_ms,
                 url: target.url.clone(),
                 request_headers: headers.clone(),
+                trace: trace.clone(),
                 exchange: exchange.clone(),
                 verdict: verdict.not_before(held_until_ms),
                 error,
@@ -150,6 +149,14 @@ impl<T: Transport> Dispatch<T> {
         }
         Ok(())
     }
+}
+
+/// Tells a person of it, in the journal and in the log.
+fn warn(webhook: &str, batch: &Batch, warning: &str, exchange: &mut Exchange) {
+    tracing::warn!(webhook, batch = &*batch.name, warning);
+    let before = exchange.note.take();
+    let before = before.map_or(String::new(), |note| format!("{note}; "));
+    exchange.note = Some(format!("{before}{warning}").into());
 }
 
 /// The two halves of a batch that was refused; the first has the one more.

@@ -20,7 +20,7 @@ use super::lane::{Lane, Leased, State};
 use super::permits::FLOOR;
 use super::schedule::{Permit, Permitted, Worker};
 use crate::dialect::{self, Sending};
-use crate::model::{Attempt, Due, Fault, Trigger, crash};
+use crate::model::{Attempt, Batch, Due, Fault, Traceparent, Trigger, Webhook, crash};
 use crate::transport::Transport;
 
 /// How long a worker waits after a fault of our own machine before it tries again.
@@ -252,11 +252,13 @@ impl<T: Transport> Dispatch<T> {
         let Leased { due, target, .. } = taken;
         crash::point("send", "taken");
         let started_at_ms = self.clock.now_ms();
+        let trace = self.trace_of(&target.webhook, due, None);
         let sending = Sending {
             batch: None,
             message: due.message.as_deref(),
             event_id: due.event_id,
             now_ms: started_at_ms,
+            trace: trace.as_deref(),
         };
         let request = dialect::request_of(due.dialect, &target.webhook, &due.body, &sending);
         if let Some(tell) = self.log.runtime().sending {
@@ -278,6 +280,7 @@ impl<T: Transport> Dispatch<T> {
             finished_at_ms,
             url: target.url.clone(),
             request_headers: target.sent(due.dialect, &request),
+            trace,
             exchange,
             verdict: verdict.not_before(held_until_ms),
             error,
@@ -286,6 +289,21 @@ impl<T: Transport> Dispatch<T> {
         };
         self.hand_over(permit, attempt, Vec::new());
         Ok(())
+    }
+}
+
+impl<T: Transport> Dispatch<T> {
+    /// The trace that an attempt of a delivery tells of, where its webhook's do: with others, in that batch.
+    pub(super) fn trace_of(
+        &self,
+        webhook: &Webhook,
+        due: &Due,
+        batch: Option<&Batch>,
+    ) -> Option<Box<Traceparent>> {
+        webhook.traceparent.then(|| {
+            let name = batch.map(|batch| &*batch.name);
+            dialect::traceparent(self.log_id, due.id, due.number(), name).into()
+        })
     }
 }
 

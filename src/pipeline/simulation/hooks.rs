@@ -59,6 +59,8 @@ pub(super) struct Sending {
     pub(super) max_in_flight: usize,
     /// How far apart the requests of the webhook are to begin.
     pub(super) gap: Option<Duration>,
+    /// Whether it is to tell of its trace.
+    pub(super) traceparent: bool,
 }
 
 thread_local! {
@@ -107,6 +109,7 @@ fn sending(due: &Due, webhook: &Webhook) {
         max_attempts: webhook.max_attempts,
         max_in_flight: webhook.max_in_flight,
         gap: webhook.max_per_second.map(Rate::gap),
+        traceparent: webhook.traceparent,
     };
     SENDING.with_borrow_mut(|sending| sending.push(one));
 }

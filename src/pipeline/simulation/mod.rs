@@ -27,6 +27,7 @@ mod states;
 mod subscriptions;
 mod together;
 mod trace;
+mod traced;
 mod vendors;
 mod world;
 
@@ -105,6 +106,9 @@ const ORDERED: std::ops::Range<u64> = 22_000_000_000..22_000_000_040;
 /// The same each time, of weeks in which webhooks speak Standard Webhooks.
 const STANDARD: std::ops::Range<u64> = world::standard::FROM..world::standard::FROM + 8;
 
+/// The same each time, of weeks in which requests tell of a trace.
+const TRACED: std::ops::Range<u64> = traced::FROM..traced::FROM + 8;
+
 /// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
 const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 60;
 
@@ -139,6 +143,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(ORDERED);
         seeds.extend(OWN);
         seeds.extend(STANDARD);
+        seeds.extend(TRACED);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -234,6 +239,9 @@ const OWN_KINDS: [&str; 6] = [
 /// The same of weeks from [`world::standard::FROM`] on.
 const STANDARD_KINDS: [&str; 2] = ["batches as messages", "messages"];
 
+/// The same of weeks from [`traced::FROM`] on.
+const TRACED_KINDS: [&str; 3] = ["retries in a trace", "traces", "traces of batches"];
+
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
 
@@ -323,7 +331,7 @@ fn every_seed_keeps_the_promises() {
     let (sparing, asked) = (weeks(world::sparing::FROM), weeks(world::asked::FROM));
     let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
     let (ordered, own) = (weeks(world::ordered::FROM), weeks(own::FROM));
-    let standard = weeks(world::standard::FROM);
+    let (standard, traced) = (weeks(world::standard::FROM), weeks(traced::FROM));
     let pausing = (seeds.iter()).filter(|seed| world::pausing::is_such(**seed));
     let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
@@ -342,6 +350,7 @@ fn every_seed_keeps_the_promises() {
         .chain(ORDERED_KINDS.iter().map(|kind| (kind, ordered)))
         .chain(OWN_KINDS.iter().map(|kind| (kind, own)))
         .chain(STANDARD_KINDS.iter().map(|kind| (kind, standard)))
+        .chain(TRACED_KINDS.iter().map(|kind| (kind, traced)))
         .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::hooks::Sending;
 use super::oracle::Oracle;
 use super::rng::Rng;
+use super::traced::Traces;
 use crate::model::{Dialect, Request};
 
 /// What is known of the batches of a run, by their ids.
@@ -21,6 +22,7 @@ pub(super) struct Batches {
     again: BTreeMap<i64, String>,
     /// The ids that bodies were sent with as messages, by the bodies' ids.
     pub(super) messages: BTreeMap<i64, String>,
+    pub(super) traces: Traces,
 }
 
 /// What an answer means for one event.
@@ -54,6 +56,7 @@ impl Oracle {
     ) {
         let batch = batch(request);
         self.is_message(sending, request);
+        self.is_traced(sending, request);
         for (place, one) in sending.iter().enumerate() {
             let body = if batch.is_some() {
                 &one.due.body

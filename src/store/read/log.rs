@@ -67,8 +67,9 @@ pub(crate) struct LogRow {
     pub duration_ms: f64,
     /// Where it went.
     pub url: String,
-    /// Resolving the name, TCP, TLS, the answer's head, its body: milliseconds each, in this order.
-    pub phases_ms: [Option<f64>; 5],
+    /// Resolving the name, TCP, the proxy's consent, TLS, the answer's head, its body: milliseconds each, in this
+    /// order.
+    pub phases_ms: [Option<f64>; 6],
     /// The address that was talked to.
     pub peer: Option<String>,
     /// The kind of trouble, one word, where there was no answer.
@@ -99,9 +100,18 @@ pub(crate) struct LogText {
     pub response_truncated: bool,
 }
 
-pub(super) const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
+const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, \
      status, error, duration_ms, url, name_ms, connect_ms, tls_ms, head_ms, body_ms, peer, class, \
-     dialect, origin, note, batch FROM log";
+     dialect, origin, note, batch";
+
+/// The same with what a log of an earlier shape has not got, as far as this one has it; up to its conditions.
+pub(super) fn columns(connection: &Connection) -> rusqlite::Result<String> {
+    let proxy = match schema::has_table(connection, "log_id")? {
+        true => "proxy_ms",
+        false => "NULL",
+    };
+    Ok(format!("{COLUMNS}, {proxy} FROM log"))
+}
 
 impl Reader {
     /// The newest `rows` of the log, the oldest of them first.
@@ -110,7 +120,7 @@ impl Reader {
     /// The log can't be read.
     pub(crate) fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {
         let read = || -> rusqlite::Result<Vec<LogRow>> {
-            let sql = format!("{COLUMNS} ORDER BY id DESC LIMIT ?1");
+            let sql = columns(&self.connection)? + " ORDER BY id DESC LIMIT ?1";
             let mut statement = self.connection.prepare_cached(&sql)?;
             let mut newest = statement
                 .query_map([rows], log_row)?
@@ -201,10 +211,12 @@ impl Reader {
     /// # Errors
     /// The log can't be read.
     pub(crate) fn attempt(&self, id: AttemptId) -> Result<Option<LogRow>, Error> {
-        let sql = format!("{COLUMNS} WHERE id = ?1");
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut s| s.query_row([id], log_row).optional())
+        columns(&self.connection)
+            .and_then(|columns| {
+                let sql = columns + " WHERE id = ?1";
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                statement.query_row([id], log_row).optional()
+            })
             .doing("read an attempt")
     }
 
@@ -377,6 +389,7 @@ pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         phases_ms: [
             row.get(12)?,
             row.get(13)?,
+            row.get(23)?,
             row.get(14)?,
             row.get(15)?,
             row.get(16)?,

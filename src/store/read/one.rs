@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::Reader;
-use super::log::{COLUMNS, LogRow, Newest, log_row};
+use super::log::{LogRow, Newest, columns, log_row};
 use super::wanted::LogFilter;
 use crate::model::clock::utc;
 use crate::model::{AttemptId, DeliveryId, EventId};
@@ -74,8 +74,9 @@ impl Reader {
     /// # Errors
     /// The log can't be read.
     pub(crate) fn attempts_of(&self, id: DeliveryId, most: u32) -> Result<Vec<LogRow>, Error> {
-        let sql = format!("{COLUMNS} WHERE delivery_id = ?1 ORDER BY id DESC LIMIT ?2");
         let read = || -> rusqlite::Result<Vec<LogRow>> {
+            let sql =
+                columns(&self.connection)? + " WHERE delivery_id = ?1 ORDER BY id DESC LIMIT ?2";
             let mut statement = self.connection.prepare_cached(&sql)?;
             statement.query_map(params![id, most], log_row)?.collect()
         };
@@ -89,8 +90,8 @@ impl Reader {
         filter: &LogFilter,
         count: usize,
     ) -> Result<Newest, Error> {
-        let sql = format!("{COLUMNS} WHERE event_id = ?1 LIMIT ?2");
         let read = || -> rusqlite::Result<Vec<LogRow>> {
+            let sql = columns(&self.connection)? + " WHERE event_id = ?1 LIMIT ?2";
             let mut statement = self.connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params![event_id, OF_EVENT], log_row)?;
             rows.collect()

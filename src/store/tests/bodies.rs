@@ -176,7 +176,8 @@ fn a_log_of_version_five_gets_todays_views() {
     let log = Log::new();
     drop(log.open());
     log.execute(
-        "DROP TRIGGER redelivery_checked; ALTER TABLE ended DROP COLUMN reason;
+        "DROP VIEW log; ALTER TABLE attempt DROP COLUMN proxy_us; DROP TABLE log_id;
+         DROP TRIGGER redelivery_checked; ALTER TABLE ended DROP COLUMN reason;
          ALTER TABLE payload DROP COLUMN tenant;
          DROP TABLE retry_after; DROP TABLE batch; DROP TABLE posted;
          DROP TABLE pause; DROP TABLE streak; DROP TABLE self_paused;

@@ -141,10 +141,12 @@ fn attempt(due: &Due, started_at_ms: i64, verdict: Verdict) -> Attempt {
         finished_at_ms: started_at_ms + 12,
         url: Arc::new(Url::parse("https://h.example/x").unwrap()),
         request_headers: SentHeaders::of("Host: h.example".into(), None),
+        trace: None,
         exchange: Exchange {
             result,
             phases: Phases {
                 connect_us: Some(1500),
+                proxy_us: Some(2500),
                 ..Phases::default()
             },
             peer: Some("127.0.0.1:443".parse().unwrap()),

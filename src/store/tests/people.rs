@@ -115,15 +115,17 @@ fn the_log_reads_as_documented_beside_the_daemon_and_after_it() {
     some_attempts(&mut store, NOW);
     let sql = "SELECT id, time, webhook, event, event_id, delivery_id, attempt, outcome, status,
                  error, duration_ms, url, request_headers, request_body, response_headers,
-                 typeof(response_body), connect_ms, peer FROM log ORDER BY id DESC LIMIT 2";
+                 typeof(response_body), connect_ms, proxy_ms, peer FROM log ORDER BY id DESC LIMIT 2";
     let expected = "3|2023-11-14T22:13:20.125Z|a|story-approve|2|3|1|delivered|204||12.345|\
-         https://h.example/x|Host: h.example|{\"cms\":2}|server: x|blob|1.5|127.0.0.1:443\n\
+         https://h.example/x|Host: h.example|{\"cms\":2}|server: x|blob|1.5|2.5|127.0.0.1:443\n\
          2|2023-11-14T22:13:20.124Z|b|story-approve|1|2|1|failed||refused|12.345|\
-         https://h.example/x|Host: h.example|{\"lift\":\"\u{e4}\"}||null|1.5|127.0.0.1:443";
+         https://h.example/x|Host: h.example|{\"lift\":\"\u{e4}\"}||null|1.5|2.5|127.0.0.1:443";
     let rows = Reader::open(&log.path).unwrap().log(2).unwrap();
     let ids: Vec<i64> = rows.iter().map(|row| row.id.get()).collect();
     assert_eq!(ids, [2, 3]);
     assert_eq!(rows[1].time, "2023-11-14T22:13:20.125Z");
+    let phases = [None, Some(1.5), Some(2.5), None, None, None];
+    assert_eq!(rows[1].phases_ms, phases);
     for output in read(&log, sql) {
         assert_eq!(output, expected);
     }

@@ -124,7 +124,8 @@ SELECT x.id,
        CASE p.dialect WHEN 0 THEN 'bold-cms' WHEN 1 THEN 'bold-factory' WHEN 2 THEN 'openboxes-lift' WHEN 3 THEN 'standard-webhooks' ELSE p.dialect END AS dialect,
        CASE x.origin WHEN 0 THEN 'event' WHEN 1 THEN 'redelivery' WHEN 2 THEN 'replay' ELSE 'test' END AS origin, x.note,
        (SELECT CASE WHEN o.last_attempt_id >= x.id THEN o.batch END
-          FROM posted o WHERE o.first_attempt_id <= x.id ORDER BY o.first_attempt_id DESC LIMIT 1) AS batch
+          FROM posted o WHERE o.first_attempt_id <= x.id ORDER BY o.first_attempt_id DESC LIMIT 1) AS batch,
+       x.proxy_us / 1000.0 AS proxy_ms
   FROM attempt x LEFT JOIN payload p ON p.id = x.payload_id
 -- earlier {
 UNION ALL
@@ -135,7 +136,7 @@ SELECT a.id,
        a.duration_us / 1000.0,
        +a.url, +a.request_headers, p.body, +a.response_headers, +a.response_body,
        a.name_us / 1000.0, a.connect_us / 1000.0, a.tls_us / 1000.0, a.head_us / 1000.0, a.body_us / 1000.0,
-       +a.peer, a.class, a.response_truncated, +d.dialect, +d.origin, a.note, NULL
+       +a.peer, a.class, a.response_truncated, +d.dialect, +d.origin, a.note, NULL, NULL
   FROM old_attempt a
   LEFT JOIN old_delivery d ON d.id = a.delivery_id
   LEFT JOIN old_payload p ON p.id = d.payload_id

@@ -85,12 +85,15 @@ async fn a_tunnel_is_asked_for_by_name_and_kept() {
     webhook.proxy = at(proxy, Some(b"u:p"));
     let client = client();
     let endpoint = client.endpoint(&webhook).unwrap();
-    for _ in 0..2 {
+    for is_first in [true, false] {
         let exchange = send(&client, &endpoint).await;
         assert_eq!(
             (exchange.peer, exchange.phases.name_us),
             (Some(proxy), None)
         );
+        let phases = exchange.phases;
+        assert_eq!(phases.proxy_us.is_some(), is_first, "the tunnel is kept");
+        assert_eq!(phases.connect_us.is_some(), is_first);
         assert_eq!(answer(exchange).body, b"safe");
     }
     let port = to.port();
@@ -110,6 +113,7 @@ async fn plain_http_goes_with_its_whole_url() {
     webhook.proxy = at(proxy, Some(b"u:p"));
     let exchange = through(proxy, webhook).await;
     assert_eq!(exchange.note, None);
+    assert_eq!(exchange.phases.proxy_us, None, "it is not asked beforehand");
     assert_eq!(answer(exchange).body, b"ok");
     let head = heads.lock().remove(0);
     let start = "POST http://inside.invalid:81/hook?a=b HTTP/1.1\r\nProxy-Authorization: Basic dTpw\r\nHost: h.example\r\n";
@@ -224,7 +228,9 @@ async fn a_silent_proxy_and_a_silent_endpoint_behind_one_are_told_apart() {
     let client = hasty();
     let mut to = https(silent, &authority().pem);
     to.proxy = at(silent, None);
-    let (class, text) = failed(send(&client, &client.endpoint(&to).unwrap()).await);
+    let exchange = send(&client, &client.endpoint(&to).unwrap()).await;
+    assert!(exchange.phases.proxy_us > Some(900_000), "{exchange:?}");
+    let (class, text) = failed(exchange);
     assert_eq!(class, Class::Proxy, "{text}");
     assert_eq!(
         text,

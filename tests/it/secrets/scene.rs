@@ -14,7 +14,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::support::{
-    Answer, Authority, Daemon, Receiver, World, bound_port, hmac_hex, hook, own_address,
+    Answer, Authority, Daemon, Hook, Receiver, World, bound_port, hmac_hex, hook, own_address,
 };
 
 /// In every secret and header's value; never to be seen.
@@ -22,6 +22,8 @@ const SECRET: &str = "kept-close";
 
 /// In paths and queries of URLs: seen where the URL stands, which is the log and who shows it.
 const TOKEN: &str = "token-in-url";
+
+const PROXY_FILE: &str = "proxy_secret_file = 'proxy.key'";
 
 const KEY_FILE: &str = "client_key_file = 'client.key'";
 
@@ -61,6 +63,44 @@ fn answer(name: &str) -> Answer {
     }
 }
 
+/// A webhook for each, with secrets from each of their homes.
+fn hooks(urls: &[(&'static str, String)], through: &str) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    for (at, (name, url)) in urls.iter().enumerate() {
+        let home = match at % 4 {
+            0 => format!("secret = '{SECRET}-inline'"),
+            1 => "secret_env = 'SCENE_SECRET'".to_owned(),
+            2 => "secret_file = 'beside.key'".to_owned(),
+            _ => "secret_file = 'credential.key'".to_owned(),
+        };
+        let shows = match *name {
+            "mutual" => {
+                format!("ca_file = 'ca.pem'\nclient_cert_file = 'client.pem'\n{KEY_FILE}")
+            }
+            "proxied" | "untunnelled" => through.to_owned(),
+            _ => String::new(),
+        };
+        let hook = hook(name, url).one_attempt().line(home).line(shows);
+        hooks.push(hook.line(format!(
+            "headers = {{ Authorization = 'Bearer {SECRET}-bearer', Cookie = 'a={SECRET}-cookie', X-Team = '{SECRET}-custom' }}"
+        )).line("standard_webhooks = { secret_file = 'standard.key', previous_secret_file = 'previous.key' }"));
+    }
+    hooks
+}
+
+fn write_secrets(world: &World) {
+    world.write("beside.key", format!("{SECRET}-beside\n"));
+    world.write("standard.key", format!("{SECRET}-standard\n"));
+    world.write("previous.key", format!("{SECRET}-previous\n"));
+    world.write("proxy.key", format!("{SECRET}-user:{SECRET}-password\n"));
+    world.write("no-colon.key", format!("{SECRET}-alone\n"));
+    world.write(
+        "two-lines.key",
+        format!("{SECRET}-user:{SECRET}\n{SECRET}-password\n"),
+    );
+    world.write("url-safe.key", format!("whsec_{SECRET}"));
+}
+
 impl Scene {
     pub(super) fn new() -> Self {
         let (refusing, refused) = bound_port();
@@ -89,33 +129,20 @@ impl Scene {
         let asks = Receiver::tls(authority.asking("127.0.0.1"));
         urls.push(("mutual", format!("https://127.0.0.1:{}{path}", asks.port())));
         receivers.push(asks);
-        let mut hooks = Vec::new();
-        for (at, (name, url)) in urls.iter().enumerate() {
-            let home = match at % 4 {
-                0 => format!("secret = '{SECRET}-inline'"),
-                1 => "secret_env = 'SCENE_SECRET'".to_owned(),
-                2 => "secret_file = 'beside.key'".to_owned(),
-                _ => "secret_file = 'credential.key'".to_owned(),
-            };
-            let shows = match *name {
-                "mutual" => {
-                    format!("ca_file = 'ca.pem'\nclient_cert_file = 'client.pem'\n{KEY_FILE}")
-                }
-                _ => String::new(),
-            };
-            let hook = hook(name, url).one_attempt().line(home).line(shows);
-            hooks.push(hook.line(format!(
-                "headers = {{ Authorization = 'Bearer {SECRET}-bearer', Cookie = 'a={SECRET}-cookie', X-Team = '{SECRET}-custom' }}"
-            )).line("standard_webhooks = { secret_file = 'standard.key', previous_secret_file = 'previous.key' }"));
-        }
+        let proxy = Receiver::start(|request| {
+            let is_tunnel = request.lines()[0].starts_with("CONNECT ");
+            Answer::status(if is_tunnel { 407 } else { 200 })
+        });
+        let through = format!("proxy = '{}'\n{PROXY_FILE}", proxy.url(""));
+        urls.push(("proxied", format!("http://inside.invalid{path}")));
+        urls.push(("untunnelled", format!("https://inside.invalid{path}")));
+        receivers.push(proxy);
+        let hooks = hooks(&urls, &through);
         let world = World::new(&hooks);
         let more = format!("\n[socket]\npath = \"s.sock\"\n\n[metrics]\nlisten = \"{metrics}\"");
         world.configure_with(&more, &hooks);
         let key = write_pair(&world, &authority);
-        world.write("beside.key", format!("{SECRET}-beside\n"));
-        world.write("standard.key", format!("{SECRET}-standard\n"));
-        world.write("previous.key", format!("{SECRET}-previous\n"));
-        world.write("url-safe.key", format!("whsec_{SECRET}"));
+        write_secrets(&world);
         let credentials = world.path("credentials");
         std::fs::create_dir(&credentials).unwrap();
         world.write(
@@ -198,6 +225,14 @@ impl Scene {
             text.replacen("Cookie = ", "Host = ", 1),
             text.replacen("X-Team = ", "X-Team = 1, X-Other = ", 1),
             text.replacen("X-Team = ", "cookie = ", 1),
+            text.replacen("'proxy.key'", "'no-colon.key'", 1),
+            text.replacen("'proxy.key'", "'two-lines.key'", 1),
+            text.replacen(
+                "proxy = 'http://",
+                &format!("proxy = 'http://u:{SECRET}@"),
+                1,
+            ),
+            text.replacen(PROXY_FILE, &format!("proxy_secret = '{SECRET}'"), 1),
             text.replacen("'standard.key'", "'url-safe.key'", 1),
             text.replacen("'previous.key'", "'empty.key'", 1),
             text.replacen(&url, &format!("{userinfo}?"), 1),
@@ -229,6 +264,19 @@ impl Scene {
                 Some(&*signature),
                 "{secret}"
             );
+        }
+        let proxy = self.receivers.last().unwrap();
+        let proxied = proxy.received();
+        let of = |start: &str| {
+            let mut all = proxied.iter();
+            let request = all
+                .find(|request| request.lines()[0].starts_with(start))
+                .unwrap();
+            request.header("Proxy-Authorization").unwrap().to_owned()
+        };
+        let pair = crate::support::base64(format!("{SECRET}-user:{SECRET}-password").as_bytes());
+        for start in ["POST http://inside.invalid", "CONNECT inside.invalid:443"] {
+            assert_eq!(of(start), format!("Basic {pair}"));
         }
         let masked = "SELECT count(*) FROM log WHERE request_headers LIKE
             '%Authorization: [redacted]%Cookie: [redacted]%X-Team: [redacted]'";

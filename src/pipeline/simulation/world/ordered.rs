@@ -59,6 +59,10 @@ pub(in super::super) fn ask(seed: u64, webhook: &mut Webhook) {
     }
     let by = (line == Line::Place).then(|| path("$.at").unwrap());
     webhook.order = (line != Line::None).then_some(Order { by, holds });
+    // As the configuration has it: what has one turn may be more than goes in a POST.
+    if webhook.order.is_some() && webhook.batch.is_some() {
+        webhook.max_in_flight = 1;
+    }
 }
 
 /// How an endpoint is in peace. One that is dead for good would have those of its line go through their ladders one

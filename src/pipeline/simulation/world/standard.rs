@@ -10,6 +10,7 @@ use crate::model::{Dialect, Request, Secret, StandardSecrets, Webhook};
 use crate::pipeline::simulation::hooks::Sending;
 use crate::pipeline::simulation::oracle::Oracle;
 use crate::pipeline::simulation::rng::Rng;
+use crate::pipeline::simulation::traced;
 
 /// The first seed whose week has this.
 pub(in super::super) const FROM: u64 = 26_000_000_000;
@@ -20,6 +21,7 @@ const SECRET: &[u8] = b"a secret of the simulation";
 /// edit may change.
 pub(in super::super) fn ask(seed: u64, webhook: &mut Webhook) {
     ordered::ask(seed, webhook);
+    traced::ask(seed, webhook);
     if seed < FROM {
         return;
     }
