@@ -78,6 +78,8 @@ pub(super) struct Found {
     pub older: Option<AttemptId>,
     /// The search stopped at an attempt of that UNIX millisecond, without reaching the end.
     pub stopped_at_ms: Option<i64>,
+    /// Attempts whose body, which is asked for, the log does not keep.
+    pub unread: usize,
     /// Whether this is not the first page.
     pub is_later: bool,
 }
@@ -232,6 +234,7 @@ pub(super) fn log(
         rows: Vec::new(),
         older: None,
         stopped_at_ms: None,
+        unread: 0,
         is_later: before.is_some(),
     };
     let mut filter = match query::search(searched, page.now_ms(&reader)?) {
@@ -248,6 +251,7 @@ pub(super) fn log(
     found.rows = attempts.rows(&newest.ids)?;
     found.rows.reverse();
     found.stopped_at_ms = newest.stopped_at_ms;
+    found.unread = newest.unread;
     let last = newest.ids.first().copied();
     found.older = newest
         .stopped_at

@@ -105,6 +105,9 @@ fn further(found: &Found) -> Markup {
                 "Looked back to " (plain_time(&utc(ms))) " and no further, so that no page takes long."
             }
         }
+        @if found.unread > 0 {
+            p class="note" { (found.unread) " attempts could not be judged by data: the log does not keep their bodies." }
+        }
         p {
             @if found.is_later { a href=(address(None)) { "Newest" } " " }
             @if let Some(older) = found.older {
