@@ -3,6 +3,8 @@
 //! The port is one of loopback, which every user of the machine can reach: so the address has a token that is made
 //! anew for each run.
 
+mod ask;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -19,8 +21,8 @@ use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::page::{CHANCE_BYTES, Done, Door, GiveOrder, Order, Page, Source, serve};
-use crate::query::Status;
 use crate::store::Reader;
+use ask::Asking;
 
 /// Shows the log in a browser, until Ctrl-C
 ///
@@ -61,11 +63,11 @@ pub(super) fn page(
         None => {
             let config = load(&path()?)?;
             open_log(&config)?;
-            let (asked, ordered) = (config.clone(), config.clone());
+            let (asking, ordered) = (Asking::new(config.clone()), config.clone());
             let give = move |order: &Order| give(&ordered, order);
             Source::Own {
                 config: Box::new(config),
-                ask: Box::new(move || ask(&asked)),
+                ask: Box::new(move || asking.ask()),
                 give: (!arguments.read_only).then(|| Box::new(give) as GiveOrder),
             }
         }
@@ -103,12 +105,6 @@ async fn shown(source: Source, door: Door, port: u16) -> Ended {
         _ = terminated.recv() => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn ask(config: &Config) -> Result<Status, String> {
-    let asked = Client::hurried(config).map_err(Failure::from);
-    let answered = asked.and_then(|client| client.get("/status")?.json::<Status>());
-    answered.map_err(|failure| failure.text)
 }
 
 /// Has the daemon carry an order out.

@@ -9,7 +9,8 @@ pub(super) fn field(query: &str, wanted: &str) -> Option<String> {
     })
 }
 
-fn decoded(value: &str) -> String {
+/// What is meant by a part of an address; U+FFFD for what is no text.
+pub(super) fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {

@@ -9,7 +9,9 @@
 
 mod act;
 mod answer;
+mod diff;
 mod door;
+mod export;
 mod form;
 mod look;
 mod route;

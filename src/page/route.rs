@@ -8,8 +8,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{self, Answer};
-use super::look::{self, Trouble};
-use super::{GiveOrder, Page, Source, act, form, view};
+use super::look::{self, Delivery, Trouble};
+use super::{GiveOrder, Page, Source, act, export, form, view};
 use crate::model::caller::{self, Foreign, Names};
 use crate::model::{AttemptId, DeliveryId};
 
@@ -135,6 +135,16 @@ impl Page {
                 let id = number(id).ok_or_else(nowhere)?;
                 ok(view::delivery(&look::delivery(self, DeliveryId::new(id))?))
             }
+            ["deliveries", id, "difference"] => {
+                let id = number(id).ok_or_else(nowhere)?;
+                let found = look::compared(self, DeliveryId::new(id))?;
+                ok(view::compared(&found))
+            }
+            ["deliveries", id, export @ ("export.json" | "export.html")] => {
+                let id = number(id).ok_or_else(nowhere)?;
+                let found = look::delivery(self, DeliveryId::new(id))?;
+                Ok(exported(export::handed_on(found), export))
+            }
             ["events", id] => ok(view::event(&look::event(self, id)?)),
             ["attempts", id, "body"] => {
                 let id = number(id).ok_or_else(nowhere)?;
@@ -144,6 +154,16 @@ impl Page {
             _ => Err(nowhere()),
         }
     }
+}
+
+fn exported(delivery: Delivery, how: &str) -> Answer {
+    let name = |ending| format!("delivery-{}.{ending}", delivery.id);
+    if how == "export.json" {
+        let text = export::json(&delivery);
+        return answer::saved(&name("json"), "application/json", text);
+    }
+    let text = view::file(&delivery).into_string();
+    answer::saved(&name("html"), "text/html; charset=utf-8", text)
 }
 
 fn number(text: &str) -> Option<i64> {

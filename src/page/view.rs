@@ -3,6 +3,7 @@
 //! A template escapes what it is given. What others wrote is told by `others` besides, which shows controls and what
 //! turns text around. No style stands in an element: the browser is told to take none.
 
+mod compare;
 mod delivery;
 mod done;
 mod event;
@@ -11,9 +12,10 @@ mod log;
 mod overview;
 mod webhook;
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub(super) use delivery::delivery;
+pub(super) use compare::compared;
+pub(super) use delivery::{delivery, file};
 pub(super) use done::{done, not_done};
 pub(super) use event::event;
 pub(super) use log::log;
@@ -56,6 +58,27 @@ fn framed(title: &str, here: Here, content: &Markup) -> Markup {
                     }
                 }
                 main id="content" { h1 { (title) } (content) }
+                footer { "Times are UTC. webhooksd " (env!("CARGO_PKG_VERSION")) }
+            }
+        }
+    }
+}
+
+/// A page that needs nothing else: its style is in it, and a browser that opens it loads and runs nothing.
+fn alone(title: &str, content: &Markup) -> Markup {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " – webhooksd" }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body {
+                main { h1 { (title) } (content) }
                 footer { "Times are UTC. webhooksd " (env!("CARGO_PKG_VERSION")) }
             }
         }

@@ -4,6 +4,7 @@
 mod acts;
 pub(crate) mod browser;
 mod copies;
+mod delivered;
 mod door;
 mod hostile;
 mod search;

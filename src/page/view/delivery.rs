@@ -15,17 +15,42 @@ const PHASES: [&str; 5] = ["name", "TCP", "TLS", "answer", "body"];
 const BAR: (f64, u32) = (600.0, 14);
 
 pub(in crate::page) fn delivery(seen: &Delivery) -> Markup {
+    framed(&title(seen), Here::Elsewhere, &content(seen))
+}
+
+/// The same as a file to hand on.
+pub(in crate::page) fn file(seen: &Delivery) -> Markup {
+    super::alone(&title(seen), &content(seen))
+}
+
+fn title(seen: &Delivery) -> String {
+    format!("Delivery {}", seen.id)
+}
+
+fn content(seen: &Delivery) -> Markup {
     let newest = seen.attempts.first();
     let said = newest.and_then(|(row, text)| Some((row, text.as_ref()?)));
-    let content = html! {
+    html! {
         (facts(seen, newest.map(|(row, _)| row)))
         (deeds(seen))
-        @if let Some((row, text)) = said { (request_body(row, text)) }
+        @if !seen.is_file { (further(seen)) }
+        @if let Some((row, text)) = said { (request_body(row, text, seen.is_file)) }
         h2 { "Attempts" }
         @if seen.attempts.is_empty() { p { "None was made yet, or their days are over." } }
         @for (row, text) in &seen.attempts { (attempt(row, text.as_ref())) }
-    };
-    framed(&format!("Delivery {}", seen.id), Here::Elsewhere, &content)
+    }
+}
+
+/// Where else one may look.
+fn further(seen: &Delivery) -> Markup {
+    let here = format!("/deliveries/{}", seen.id);
+    html! {
+        p {
+            a href={ (here) "/difference" } { "Compare with the last success" } ", or save it as "
+            a href={ (here) "/export.json" } { "JSON" } " or " a href={ (here) "/export.html" } { "HTML" }
+            " to hand on, without what may be secret in addresses and headers."
+        }
+    }
 }
 
 fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
@@ -44,7 +69,9 @@ fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
             @if let Some(webhook) = webhook { dt { "Webhook" } dd { (others(webhook)) } }
             @if let Some(event) = event {
                 dt { "Event" }
-                dd { (others(event)) @if let Some(id) = event_id { " " a href={ "/events/" (id) } { (id) } } }
+                dd { (others(event)) @if let Some(id) = event_id {
+                    " " @if seen.is_file { (id) } @else { a href={ "/events/" (id) } { (id) } }
+                } }
             }
             @if let Some(row) = row {
                 dt { "State" } dd class=(class_of(&row.state)) { (row.state) }

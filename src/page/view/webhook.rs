@@ -7,9 +7,10 @@ use super::super::look::OneWebhook;
 use super::{Here, framed, others};
 
 pub(in crate::page) fn webhook(seen: &OneWebhook) -> Markup {
-    let name = &seen.health.name;
+    let health = &seen.seen.health;
+    let name = &health.name;
     let content = html! {
-        (super::overview::webhooks(std::slice::from_ref(&seen.health)))
+        (super::overview::webhooks(std::slice::from_ref(&seen.seen)))
         @if !seen.facts.is_empty() {
             dl { @for (key, value) in &seen.facts { dt { (key) } dd { (others(value)) } } }
         }
@@ -20,7 +21,7 @@ pub(in crate::page) fn webhook(seen: &OneWebhook) -> Markup {
             form method="post" action={ "/webhooks/" (form::encoded(name)) "/test" } {
                 button { "Send a test event" }
             }
-            @if seen.health.pause.is_some() {
+            @if health.pause.is_some() {
                 form method="post" action={ "/webhooks/" (form::encoded(name)) "/resume" } { button { "Resume" } }
             } @else {
                 form method="post" action={ "/webhooks/" (form::encoded(name)) "/pause" } {

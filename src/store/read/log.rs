@@ -193,6 +193,11 @@ impl Reader {
         read().doing("look for attempts after the last")
     }
 
+    /// The first attempt of today's shape that is of that time or later, times taken to grow with the ids.
+    pub(in crate::store) fn first_attempt_at(&self, time_ms: i64) -> rusqlite::Result<AttemptId> {
+        first_id(&self.connection, NOW.table, time_ms)
+    }
+
     /// The id of the newest attempt; 0 in an empty log.
     ///
     /// # Errors
