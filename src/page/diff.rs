@@ -43,7 +43,8 @@ pub(super) fn difference(first: &str, second: &str) -> Difference {
         && found.lines.len() < LINES
     {
         found.push(Side::Both, a);
-        (first.next(), second.next());
+        first.next();
+        second.next();
     }
     let [a, b] = [&mut first, &mut second].map(|rest| {
         let some: Vec<&str> = rest.by_ref().take(LINES).collect();

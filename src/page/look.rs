@@ -69,6 +69,8 @@ pub(super) struct Overview {
     pub lag: Option<i64>,
     /// What a look at the configuration has warned of when the page began.
     pub warnings: Vec<String>,
+    /// Whether a new webhook can be tried out.
+    pub has_file: bool,
     /// The webhooks of this page, those first that somebody should look at.
     pub webhooks: Vec<Closely>,
     /// How many there are, and the place of the first that is shown.
@@ -107,6 +109,8 @@ pub(super) struct Found {
     pub unread: usize,
     /// Whether this is not the first page.
     pub is_later: bool,
+    /// Whether the page acts.
+    pub acts: bool,
 }
 
 /// One delivery.
@@ -127,6 +131,8 @@ pub(super) struct Delivery {
 pub(super) struct OneWebhook {
     /// How it is doing.
     pub seen: Closely,
+    /// Whether past events can be judged by the file.
+    pub has_file: bool,
     /// What the configuration says of it, without what may be a secret.
     pub facts: Vec<(&'static str, String)>,
     /// Whether the page acts.
@@ -141,7 +147,7 @@ impl Page {
         }
     }
 
-    fn reader(&self) -> Result<Reader, Trouble> {
+    pub(super) fn reader(&self) -> Result<Reader, Trouble> {
         let opened = match &self.source {
             Source::Own { config, .. } => query::log(config)?,
             Source::Copy(path) => Some(Reader::open_copy(path)?),
@@ -161,6 +167,11 @@ impl Page {
         }
     }
 
+    /// Whether the configuration's file is known.
+    fn has_file(&self) -> bool {
+        matches!(&self.source, Source::Own { file: Some(_), .. })
+    }
+
     /// The log's growth at the pace of its last day.
     fn growth(&self, reader: &Reader, now_ms: i64) -> Result<Growth, Trouble> {
         let (day, all) = reader.attempts_since(now_ms - DAY_MS)?;
@@ -176,12 +187,12 @@ impl Page {
         })
     }
 
-    fn acts(&self) -> bool {
+    pub(super) fn acts(&self) -> bool {
         matches!(&self.source, Source::Own { give: Some(_), .. })
     }
 
     /// The time that "the last hour" is before: now, or where a copy is looked at, its newest attempt.
-    fn now_ms(&self, reader: &Reader) -> Result<i64, Trouble> {
+    pub(super) fn now_ms(&self, reader: &Reader) -> Result<i64, Trouble> {
         let newest = match &self.source {
             Source::Own { .. } => None,
             Source::Copy(_) => reader.newest_time()?,
@@ -215,6 +226,7 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
             .and_then(|config| query::lag(config, &reader)),
         warnings: warnings.take(WARNINGS).map(ToString::to_string).collect(),
         webhooks: query::closely(&reader, &shown, now_ms)?,
+        has_file: page.has_file(),
         count: names.len(),
         from,
         acts: page.acts(),
@@ -243,6 +255,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
     Ok(OneWebhook {
         facts: configured.map_or_else(Vec::new, facts),
         seen,
+        has_file: page.has_file() && configured.is_some(),
         acts: page.acts(),
     })
 }
@@ -278,6 +291,7 @@ pub(super) fn log(
         stopped_at_ms: None,
         unread: 0,
         is_later: before.is_some(),
+        acts: page.acts(),
     };
     let mut filter = match query::search(searched, page.now_ms(&reader)?) {
         Ok(filter) => filter,

@@ -78,13 +78,21 @@ fn not_allowed(page: &Page) -> Answer {
     answer::with_allow(answer, allow)
 }
 
+/// A page with why there is nothing to show.
+pub(super) fn troubled(trouble: Trouble) -> Answer {
+    match trouble {
+        Trouble::Nothing(words) => told(StatusCode::NOT_FOUND, &words),
+        Trouble::Log(words) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
+    }
+}
+
 /// A page with a sentence.
-fn told(status: StatusCode, words: &str) -> Answer {
+pub(super) fn told(status: StatusCode, words: &str) -> Answer {
     answer::html(status, view::sentence(status.as_u16(), words))
 }
 
 impl Page {
-    fn gives(&self) -> Option<&GiveOrder> {
+    pub(super) fn gives(&self) -> Option<&GiveOrder> {
         match &self.source {
             Source::Own { give, .. } => give.as_ref(),
             Source::Copy(_) => None,
@@ -93,22 +101,28 @@ impl Page {
 
     fn act(&self, path: &str, form: &str) -> Answer {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
+        if let Some(answer) = self.act_also(&parts, form) {
+            return answer;
+        }
         let (Some(order), Some(give)) = (act::order(&parts, form), self.gives()) else {
             return told(StatusCode::NOT_FOUND, "nothing is done under this address");
         };
-        match order.map(|order| give(&order)) {
+        let is_test = matches!(order, Ok(act::Order::Test(_)));
+        match order.map(|order| order.give(give)) {
             Err(wrong) => answer::html(StatusCode::BAD_REQUEST, view::not_done(&wrong)),
             Ok(Err(why)) => answer::html(StatusCode::CONFLICT, view::not_done(&why)),
-            Ok(Ok(done)) => answer::html(StatusCode::OK, view::done(&done)),
+            Ok(Ok(done)) => {
+                // A test is at its end when it is answered, and in the log.
+                let id = done.delivery.filter(|_| is_test).map(DeliveryId::new);
+                let seen = id.and_then(|id| look::delivery(self, id).ok());
+                let page = view::done_with(&done, seen.as_ref());
+                answer::html(StatusCode::OK, page)
+            }
         }
     }
 
     fn look(&self, path: &str, query: &str) -> Answer {
-        match self.found(path, query) {
-            Ok(answer) => answer,
-            Err(Trouble::Nothing(words)) => told(StatusCode::NOT_FOUND, &words),
-            Err(Trouble::Log(words)) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
-        }
+        self.found(path, query).unwrap_or_else(troubled)
     }
 
     fn found(&self, path: &str, query: &str) -> Result<Answer, Trouble> {
@@ -151,7 +165,7 @@ impl Page {
                 let body = look::body(self, AttemptId::new(id))?;
                 Ok(answer::file(body.into_bytes()))
             }
-            _ => Err(nowhere()),
+            _ => self.found_also(&parts, query),
         }
     }
 }
@@ -166,10 +180,10 @@ fn exported(delivery: Delivery, how: &str) -> Answer {
     answer::saved(&name("html"), "text/html; charset=utf-8", text)
 }
 
-fn number(text: &str) -> Option<i64> {
+pub(super) fn number(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-fn nowhere() -> Trouble {
+pub(super) fn nowhere() -> Trouble {
     Trouble::Nothing("there is nothing under this address".to_owned())
 }

@@ -9,6 +9,8 @@ mod done;
 mod event;
 mod exchange;
 mod log;
+mod many;
+mod new;
 mod overview;
 mod webhook;
 
@@ -16,9 +18,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(super) use compare::compared;
 pub(super) use delivery::{delivery, file};
-pub(super) use done::{done, not_done};
+pub(super) use done::{done, done_with, not_done};
 pub(super) use event::event;
 pub(super) use log::log;
+pub(super) use many::{many, replay, replay_from, worked_off};
+pub(super) use new::{matched, new_webhook};
 pub(super) use overview::overview;
 pub(super) use webhook::webhook;
 
@@ -35,6 +39,11 @@ enum Here {
 
 /// A page with its frame.
 fn framed(title: &str, here: Here, content: &Markup) -> Markup {
+    framed_with(&html! {}, title, here, content)
+}
+
+/// The same, with something more in its head.
+fn framed_with(head: &Markup, title: &str, here: Here, content: &Markup) -> Markup {
     let link = |to: &str, name: &str, is_here: bool| {
         html! { a href=(to) aria-current=[is_here.then_some("page")] { (name) } }
     };
@@ -47,6 +56,7 @@ fn framed(title: &str, here: Here, content: &Markup) -> Markup {
                 title { (title) " – webhooksd" }
                 link rel="stylesheet" href="/page.css";
                 link rel="icon" href="data:,";
+                (head)
             }
             body {
                 a class="skip" href="#content" { "To the content" }

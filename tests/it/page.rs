@@ -7,6 +7,8 @@ mod copies;
 mod delivered;
 mod door;
 mod hostile;
+mod many;
+mod new;
 mod search;
 mod shown;
 

@@ -4,13 +4,15 @@
 //! as a new answer takes to come, unless it is old; whether the daemon is there and well is asked each time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::super::Failure;
 use super::super::client::{Client, Error};
 use crate::config::Config;
+use crate::model::Clock;
 use crate::query::{Health, Status};
 
 /// An answer that took longer is not waited for where there is another.
@@ -22,6 +24,7 @@ const OLD: Duration = Duration::from_secs(5);
 /// Asks the daemon.
 pub(super) struct Asking {
     config: Config,
+    clock: Clock,
     kept: Mutex<Option<Kept>>,
     /// Held while a new answer is got.
     turn: Mutex<()>,
@@ -38,6 +41,7 @@ impl Asking {
     pub(super) fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
             config,
+            clock: Clock::system(),
             kept: Mutex::new(None),
             turn: Mutex::new(()),
         })
@@ -47,7 +51,8 @@ impl Asking {
     pub(super) fn ask(self: &Arc<Self>) -> Result<Status, String> {
         let kept = self.kept.lock();
         let slow = kept.as_ref().filter(|kept| kept.took > SOON);
-        let Some(status) = slow.filter(|kept| kept.at.elapsed() < OLD) else {
+        let now = self.clock.instant();
+        let Some(status) = slow.filter(|kept| now.duration_since(kept.at) < OLD) else {
             drop(kept);
             return self.anew();
         };
@@ -68,7 +73,7 @@ impl Asking {
     }
 
     fn anew(&self) -> Result<Status, String> {
-        let begun = Instant::now();
+        let begun = self.clock.instant();
         let asked = Client::hurried(&self.config).map_err(Failure::from);
         let answered = asked.and_then(|client| client.get("/status")?.json::<Status>());
         let mut status = answered.map_err(|failure| failure.text)?;
@@ -76,8 +81,8 @@ impl Asking {
         status.webhooks = Vec::new();
         *self.kept.lock() = Some(Kept {
             status: status.clone(),
-            at: Instant::now(),
-            took: begun.elapsed(),
+            at: self.clock.instant(),
+            took: self.clock.instant().duration_since(begun),
         });
         Ok(status)
     }

@@ -28,6 +28,8 @@ pub(in crate::page) struct OneEvent {
     pub others: Vec<Told>,
     /// How many of both kinds are left out.
     pub more: usize,
+    /// Whether the page acts, and its row is there.
+    pub acts: bool,
 }
 
 /// What became of it for one webhook.
@@ -70,6 +72,7 @@ pub(in crate::page) fn event(page: &Page, typed: &str) -> Result<OneEvent, Troub
         told: Vec::new(),
         others: Vec::new(),
         more: 0,
+        acts: page.acts() && story.as_ref().is_some_and(|story| story.event.is_some()),
         trace,
     };
     if let Some(story) = story {

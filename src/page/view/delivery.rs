@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::super::form;
 use super::super::look::Delivery;
 use super::exchange::{exchange, request_body};
 use super::log::result;
@@ -41,6 +42,11 @@ fn content(seen: &Delivery) -> Markup {
     }
 }
 
+/// What was said in the attempts alone.
+pub(super) fn said(seen: &Delivery) -> Markup {
+    html! { @for (row, text) in &seen.attempts { (attempt(row, text.as_ref())) } }
+}
+
 /// Where else one may look.
 fn further(seen: &Delivery) -> Markup {
     let here = format!("/deliveries/{}", seen.id);
@@ -49,6 +55,13 @@ fn further(seen: &Delivery) -> Markup {
             a href={ (here) "/difference" } { "Compare with the last success" } ", or save it as "
             a href={ (here) "/export.json" } { "JSON" } " or " a href={ (here) "/export.html" } { "HTML" }
             " to hand on, without what may be secret in addresses and headers."
+        }
+        @if let Some(row) = seen.row.as_ref().filter(|_| seen.acts)
+            && let Some(event) = row.event_id
+        {
+            p { a href={ "/replay?event=" (event) "&webhook=" (form::encoded(&row.webhook)) } {
+                "Replay from this event on to " (others(&row.webhook))
+            } }
         }
     }
 }

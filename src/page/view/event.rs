@@ -19,6 +19,7 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
             }
         }
         p { a href={ "/log?q=id:" (seen.id) } { "Its attempts" } ", each with its result." }
+        @if seen.acts { p { a href={ "/replay?event=" (seen.id) } { "Replay from this event on" } " (asks first)" } }
         (told(seen))
         h2 { "Deliveries" }
         @if seen.deliveries.is_empty() {

@@ -37,6 +37,7 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
             (webhooks(&seen.webhooks))
         }
         (further(seen))
+        @if seen.has_file { p { a href="/new" { "A new webhook" } ": its part of the file, checked, and what it would have got" } }
         @if seen.acts {
             form method="post" action="/reload" { button { "Take the configuration in again" } }
         }

@@ -16,6 +16,12 @@ pub(in crate::page) fn webhook(seen: &OneWebhook) -> Markup {
         }
         p { a href={ "/log?q=" (form::encoded(&format!("webhook:{name}"))) } { "Its attempts" } ", "
             a href={ "/log?q=" (form::encoded(&format!("webhook:{name} outcome:failed"))) } { "those that were given up" } "." }
+        @if seen.has_file {
+            p { a href={ "/webhooks/" (form::encoded(name)) "/match" } { "What it would get of past events, by the file on disk" } }
+        }
+        @if seen.acts && health.pending.count > 0 {
+            p { a href={ "/cancel?webhook=" (form::encoded(name)) } { "Cancel all that is pending" } " (asks first)" }
+        }
         @if seen.acts {
             h2 { "To do" }
             form method="post" action={ "/webhooks/" (form::encoded(name)) "/test" } {

@@ -72,6 +72,17 @@ impl Reader {
             .doing("read a delivery")
     }
 
+    /// Whether somebody has had a delivery sent again.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn was_sent_again(&self, id: DeliveryId) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM redelivery WHERE delivery_id = ?1)")
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)))
+            .doing("look whether a delivery was sent again")
+    }
+
     /// The newest `most` attempts of a delivery, the newest first.
     ///
     /// # Errors
