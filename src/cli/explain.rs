@@ -1,20 +1,18 @@
 //! `webhooksd explain`: what became of one event, webhook by webhook, and why.
 //!
-//! The answer is `query`'s; the words for it are in `explain/words.rs`. Reasons are by today's
+//! The answer is `query`'s; so are the words for it. Reasons are by today's
 //! configuration, and the help says so.
-
-mod words;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::screen::Screen;
+use super::screen::{Look, Screen};
 use super::table::{Cell, Column, Layout};
 use super::{Ended, Failure, chain, load, note, text, when};
 use crate::dialect::{event_id_text, row_id_of};
 use crate::model::clock::utc;
 use crate::model::{Clock, Dialect, EventId, own};
-use crate::query::{self, Remark, RowState, Story, Unknown};
+use crate::query::{self, Remark, RowState, Story, Tone, Unknown};
 
 /// Says what became of an event
 ///
@@ -100,7 +98,13 @@ fn show(story: &Story, now_ms: i64) -> std::io::Result<()> {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for webhook in &story.webhooks {
         let beside = story.beside.get(&webhook.webhook);
-        let (words, look) = words::of(webhook, beside, now_ms);
+        let (words, tone) = query::words(webhook, beside, now_ms);
+        let look = match tone {
+            Tone::Good => Look::Good,
+            Tone::Warning => Look::Warning,
+            Tone::Bad => Look::Bad,
+            Tone::Dim => Look::Dim,
+        };
         rows.push(vec![
             webhook.webhook.clone().into(),
             Cell::new(text::line(&words), look),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::screen::Screen;
 use super::when::{self, When};
-use super::{Ended, Failure, known_webhook, load, note, open_log};
+use super::{Ended, Failure, known_webhook, load, note, open_log, text};
 use crate::model::clock::utc;
 use crate::model::{Clock, Pattern};
 use crate::query::{self, Attempts};
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     /// Only attempts since then: 90s, 30m, 2h, 3d ago, or a time (ISO 8601, UTC without an offset)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<When>,
-    /// Only those for which all words hold: webhook:, event:, status:, outcome:, since:, id:
+    /// Only those for which all words hold: webhook:, event:, status:, outcome:, since:, id:, data.path:
     #[arg(
         long,
         value_name = "WORDS",
@@ -64,6 +64,7 @@ const EXAMPLES: &str = "Examples:
   webhooksd logs --webhook search-index --follow
   webhooksd logs -n 1 -v --event 'story-*'
   webhooksd logs --search 'webhook:erp status:5xx since:2h'
+  webhooksd logs --search 'data.order.id:42 since:7d'
   webhooksd logs --json -n 1000 | jq -r 'select(.status == 500) | .delivery_id'";
 
 const SHAPE: &str = "The shape of --json, version 1 (a later version may add keys; times are UTC):
@@ -113,6 +114,12 @@ pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
     show.rows(&attempts, &newest.ids)?;
     if newest.ids.is_empty() && !arguments.json && !arguments.follow {
         note("the log has no such attempt");
+    }
+    if newest.unread > 0 {
+        let attempts = text::counted(i64::try_from(newest.unread).unwrap_or(i64::MAX), "attempt");
+        note(format_args!(
+            "{attempts} could not be judged by data.path: the log does not keep the body"
+        ));
     }
     if let Some(stopped_at_ms) = newest.stopped_at_ms {
         note(format_args!(

@@ -3,6 +3,8 @@
 //! The port is one of loopback, which every user of the machine can reach: so the address has a token that is made
 //! anew for each run.
 
+mod ask;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,9 +20,9 @@ use super::client::Client;
 use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
-use crate::page::{CHANCE_BYTES, Done, Door, GiveOrder, Order, Page, Source, serve};
-use crate::query::Status;
+use crate::page::{CHANCE_BYTES, Door, GiveOrder, Page, Source, serve};
 use crate::store::Reader;
+use ask::Asking;
 
 /// Shows the log in a browser, until Ctrl-C
 ///
@@ -59,13 +61,15 @@ pub(super) fn page(
             Source::Copy(log.clone())
         }
         None => {
-            let config = load(&path()?)?;
+            let file = path()?;
+            let config = load(&file)?;
             open_log(&config)?;
-            let (asked, ordered) = (config.clone(), config.clone());
-            let give = move |order: &Order| give(&ordered, order);
+            let (asking, ordered) = (Asking::new(config.clone()), config.clone());
+            let give = move |path: &str, body: &Value| give(&ordered, path, body);
             Source::Own {
                 config: Box::new(config),
-                ask: Box::new(move || ask(&asked)),
+                file: Some(file),
+                ask: Box::new(move || asking.ask()),
                 give: (!arguments.read_only).then(|| Box::new(give) as GiveOrder),
             }
         }
@@ -105,69 +109,14 @@ async fn shown(source: Source, door: Door, port: u16) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-fn ask(config: &Config) -> Result<Status, String> {
-    let asked = Client::hurried(config).map_err(Failure::from);
-    let answered = asked.and_then(|client| client.get("/status")?.json::<Status>());
-    answered.map_err(|failure| failure.text)
-}
-
 /// Has the daemon carry an order out.
-fn give(config: &Config, order: &Order) -> Result<Done, String> {
-    let (path, body) = match order {
-        Order::Test(webhook) => (format!("/webhooks/{webhook}/test"), json!({})),
-        Order::Pause(webhook, for_ms) => (
-            "/pause".to_owned(),
-            json!({ "webhook": webhook, "for_ms": for_ms }),
-        ),
-        Order::Resume(webhook) => ("/resume".to_owned(), json!({ "webhook": webhook })),
-        Order::Redeliver(id) => (format!("/deliveries/{id}/redeliver"), json!({})),
-        Order::Cancel(id) => (format!("/deliveries/{id}/cancel"), json!({})),
-        Order::Reload => ("/reload".to_owned(), json!({})),
-    };
+fn give(config: &Config, path: &str, body: &Value) -> Result<Value, String> {
     let client = Client::of(config).map_err(Failure::from);
-    let answered = client.and_then(|client| client.post(&path, &body)?.json::<Value>());
-    answered
-        .map(|answer| done(order, &answer))
-        .map_err(|failure| match failure.hint {
-            Some(hint) => format!("{}\n{hint}", failure.text),
-            None => failure.text,
-        })
-}
-
-/// What the daemon's answer says.
-fn done(order: &Order, answer: &Value) -> Done {
-    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-    let mut done = Done {
-        well: true,
-        delivery: answer["delivery_id"].as_i64(),
-        ..Done::default()
-    };
-    done.told = match order {
-        Order::Test(webhook) => {
-            let outcome = text("outcome");
-            done.well = outcome == "delivered";
-            match (answer["error"].as_str(), answer["status"].as_i64()) {
-                (Some(error), _) => format!("{webhook}: {outcome}: {error}"),
-                (None, Some(status)) => format!("{webhook}: {outcome} {status}"),
-                (None, None) => format!("{webhook}: {outcome}"),
-            }
-        }
-        Order::Pause(webhook, _) => match answer["paused_until"].as_str() {
-            Some(until) => format!("{webhook} is paused until {until}; what comes meanwhile waits"),
-            None => format!("{webhook} is paused until it is resumed; what comes meanwhile waits"),
-        },
-        Order::Resume(webhook) if answer["resumed"] == true => {
-            format!("{webhook} is resumed: what waited goes, the oldest first")
-        }
-        Order::Resume(webhook) => format!("{webhook} was not paused"),
-        Order::Redeliver(id) => format!("delivery {id} is sent again"),
-        Order::Cancel(id) => format!("delivery {id} is cancelled"),
-        Order::Reload => format!(
-            "the configuration was taken in: {} webhooks",
-            answer["webhooks"]
-        ),
-    };
-    done
+    let answered = client.and_then(|client| client.post(path, body)?.json::<Value>());
+    answered.map_err(|failure| match failure.hint {
+        Some(hint) => format!("{}\n{hint}", failure.text),
+        None => failure.text,
+    })
 }
 
 /// Chance from the kernel.

@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::model::shown::is_unsafe;
 pub(super) use crate::model::shown::{block, line};
+pub(super) use crate::model::told::{counted, deliveries, grouped};
 
 /// The value as JSON on one line, in which nothing is raw that a terminal might obey.
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -57,31 +58,6 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// Digits in groups of three: 1,234,567.
-pub(super) fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "-" } else { "" });
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number with its noun: `1 event`, `2,000 events`. For nouns that take an s.
-pub(super) fn counted(count: i64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(count))
-}
-
-/// As [`counted`], for `delivery`, which takes none.
-pub(super) fn deliveries(count: i64) -> String {
-    let noun = if count == 1 { "delivery" } else { "deliveries" };
-    format!("{} {noun}", grouped(count))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -113,20 +89,6 @@ mod tests {
             assert_eq!(cut("abcdef", width), expected);
         }
         assert_eq!(cut("äöü", 3), "äöü");
-    }
-
-    #[test]
-    fn numbers() {
-        for (number, expected) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (-1_234_567, "-1,234,567"),
-        ] {
-            assert_eq!(grouped(number), expected);
-        }
-        assert_eq!(counted(1, "event"), "1 event");
-        assert_eq!(deliveries(1_000), "1,000 deliveries");
     }
 
     #[test]

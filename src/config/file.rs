@@ -115,6 +115,28 @@ pub(crate) fn load_draft(
     secrets: SecretsWanted,
     check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
 ) -> Result<Draft, LoadError> {
+    Ok(draft_of(path, &text_of(path)?, secrets, check_ca)?)
+}
+
+/// What the file would mean with some lines behind it, and the number of the first of these. Nothing is written.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn with(
+    path: &Path,
+    more: &str,
+    secrets: SecretsWanted,
+    check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
+) -> Result<(Result<Config, Report>, usize), LoadError> {
+    let mut text = text_of(path)?;
+    text.push_str("\n\n");
+    let first = text.matches('\n').count() + 1;
+    text.push_str(more);
+    let config = draft_of(path, &text, secrets, check_ca).and_then(Draft::finish);
+    Ok((config, first))
+}
+
+fn text_of(path: &Path) -> Result<String, LoadError> {
     let name = path.display().to_string();
     let bytes = read(path, MAX_CONFIG_BYTES).map_err(|source| LoadError::Read {
         path: path.to_owned(),
@@ -123,10 +145,17 @@ pub(crate) fn load_draft(
     if bytes.len() > MAX_CONFIG_BYTES {
         return Err(Report::from(too_large(&name)).into());
     }
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => return Err(Report::from(not_utf8(&name, &error)).into()),
-    };
+    let text = String::from_utf8(bytes);
+    text.map_err(|error| Report::from(not_utf8(&name, &error)).into())
+}
+
+fn draft_of(
+    path: &Path,
+    text: &str,
+    secrets: SecretsWanted,
+    check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
+) -> Result<Draft, Report> {
+    let name = path.display().to_string();
     let path = absolute(path).unwrap_or_else(|_| path.to_owned());
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY")
         .filter(|folder| !folder.is_empty())
@@ -139,7 +168,7 @@ pub(crate) fn load_draft(
         check_ca,
         secrets,
     };
-    Ok(draft(&name, &text, &around)?)
+    draft(&name, text, &around)
 }
 
 /// Where the socket is by a file that may have errors: for `reload`, which has the daemon say them.

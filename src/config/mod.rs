@@ -47,7 +47,9 @@ use crate::model::{Bodies, Webhook};
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub(crate) use draft::{Draft, Key};
-pub(crate) use file::{DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path};
+pub(crate) use file::{
+    DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path, with,
+};
 pub(crate) use read::draft;
 pub use read::parse;
 

@@ -14,6 +14,9 @@ use crate::model::{Dialect, Event};
 /// More than any envelope is, but for the name and the tenant: saves growing the buffer.
 const ENVELOPE_BYTES: usize = 128;
 
+/// Where a body has the event's data, by the names on the way; no body has another's way in it.
+pub(crate) const DATA_AT: [&[&str]; 2] = [&["data"], &["v1", "data"]];
+
 /// The body for an event in a dialect.
 ///
 /// The `tenantId` of `openboxes-lift` is the event's own tenant; `tenant`, the configuration's, stands

@@ -39,6 +39,7 @@ mod verdict;
 
 pub(crate) use base64::{NoKey, key};
 pub(crate) use batch::{BRACKETS, Judged, array, batch_id, is_batched, splits, verdicts};
+pub(crate) use envelope::DATA_AT;
 pub use envelope::body;
 pub use headers::request;
 pub(crate) use headers::{BATCH, request_of};

@@ -35,6 +35,7 @@ mod rule;
 mod secret;
 mod sent;
 pub(crate) mod shown;
+pub(crate) mod told;
 mod traceparent;
 mod turn;
 pub(crate) mod url;

@@ -66,6 +66,15 @@ pub(super) fn file(bytes: Vec<u8>) -> Answer {
     answer
 }
 
+/// A file of a name and a kind of its own, which a browser saves and never shows.
+pub(super) fn saved(name: &str, content_type: &'static str, text: String) -> Answer {
+    let mut answer = typed(StatusCode::OK, content_type, text.into());
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        answer.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    answer
+}
+
 /// The method is none that the page takes.
 pub(super) fn with_allow(mut answer: Answer, allow: &'static str) -> Answer {
     let allow = HeaderValue::from_static(allow);

@@ -9,7 +9,15 @@ pub(super) fn field(query: &str, wanted: &str) -> Option<String> {
     })
 }
 
-fn decoded(value: &str) -> String {
+/// The values of every field of that name, decoded.
+pub(super) fn fields(query: &str, wanted: &str) -> Vec<String> {
+    let all = query.split('&').filter_map(|field| field.split_once('='));
+    let named = all.filter(|(name, _)| *name == wanted);
+    named.map(|(_, value)| decoded(value)).collect()
+}
+
+/// What is meant by a part of an address; U+FFFD for what is no text.
+pub(super) fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {

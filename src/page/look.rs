@@ -3,15 +3,19 @@
 //! The log is opened anew for each request, which takes less than a millisecond: so a log that was put in
 //! another's place is seen, and nothing stays open between two looks.
 
+mod compare;
+mod history;
+
 use std::path::Path;
 
+pub(super) use compare::{Compared, compared};
+pub(super) use history::{OneEvent, Told, event};
+
 use super::{Page, Source, form};
-use crate::dialect::row_id_of;
-use crate::model::{AttemptId, DeliveryId, EventId, Pattern, Webhook, chain};
+use crate::config::Config;
+use crate::model::{AttemptId, DeliveryId, Pattern, Webhook, chain};
 use crate::query::{self, Attempts, Status};
-use crate::store::{
-    self, DeliveryRow, DeliveryTrace, EventTrace, LogRow, LogText, Reader, WebhookHealth,
-};
+use crate::store::{self, Closely, DeliveryRow, LogRow, LogText, Reader};
 
 /// Attempts on one page of the log.
 const ROWS: usize = 50;
@@ -24,11 +28,13 @@ const LOOKED_THROUGH: usize = 10_000;
 const ATTEMPTS: u32 = 100;
 const WITH_TEXT: usize = 10;
 
-/// Deliveries of an event that are listed.
-const DELIVERIES: usize = 500;
-
 /// Webhooks of a page of the overview: some 60 kB.
 const WEBHOOKS: usize = 50;
+
+/// Warnings of the configuration that are listed: `check` says all of them.
+const WARNINGS: usize = 5;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Why there is nothing to show.
 pub(super) enum Trouble {
@@ -57,13 +63,34 @@ pub(super) struct Overview {
     pub bytes: (u64, u64),
     /// When the oldest attempt of finished work was made, UNIX milliseconds.
     pub oldest_ms: Option<i64>,
-    /// The webhooks by name, those that somebody should look at first.
-    pub webhooks: Vec<WebhookHealth>,
-    /// How many more there are, and from which place on.
-    pub more: usize,
-    pub next: usize,
+    /// What the log has room for and how fast it grows.
+    pub growth: Growth,
+    /// Events of the outbox that were not taken in yet, where no daemon says it.
+    pub lag: Option<i64>,
+    /// What a look at the configuration has warned of when the page began.
+    pub warnings: Vec<String>,
+    /// Whether a new webhook can be tried out.
+    pub has_file: bool,
+    /// The webhooks of this page, those first that somebody should look at.
+    pub webhooks: Vec<Closely>,
+    /// How many there are, and the place of the first that is shown.
+    pub count: usize,
+    pub from: usize,
     /// Whether the page acts.
     pub acts: bool,
+}
+
+/// How long the log will last, as far as that can be said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Growth {
+    /// Bytes of the file for a day's attempts, at the pace of the last 24 hours; `None` where there were none.
+    pub bytes_a_day: Option<u64>,
+    /// Days that rows are kept; 0: for ever. `None` where no configuration says it.
+    pub keep_days: Option<u32>,
+    /// What it is kept below.
+    pub max_bytes: Option<u64>,
+    /// Bytes that the disk has left.
+    pub free: Option<u64>,
 }
 
 /// A page of the log.
@@ -78,8 +105,12 @@ pub(super) struct Found {
     pub older: Option<AttemptId>,
     /// The search stopped at an attempt of that UNIX millisecond, without reaching the end.
     pub stopped_at_ms: Option<i64>,
+    /// Attempts whose body, which is asked for, the log does not keep.
+    pub unread: usize,
     /// Whether this is not the first page.
     pub is_later: bool,
+    /// Whether the page acts.
+    pub acts: bool,
 }
 
 /// One delivery.
@@ -92,26 +123,20 @@ pub(super) struct Delivery {
     pub attempts: Vec<(LogRow, Option<LogText>)>,
     /// Whether the page acts.
     pub acts: bool,
+    /// Whether it is made to be handed on as a file: then nothing in it leads elsewhere.
+    pub is_file: bool,
 }
 
 /// One webhook.
 pub(super) struct OneWebhook {
     /// How it is doing.
-    pub health: WebhookHealth,
+    pub seen: Closely,
+    /// Whether past events can be judged by the file.
+    pub has_file: bool,
     /// What the configuration says of it, without what may be a secret.
     pub facts: Vec<(&'static str, String)>,
     /// Whether the page acts.
     pub acts: bool,
-}
-
-/// One event.
-pub(super) struct OneEvent {
-    /// The outbox id.
-    pub id: EventId,
-    /// What the log has of it.
-    pub trace: EventTrace,
-    /// The deliveries of it that are shown, the newest first.
-    pub deliveries: Vec<DeliveryTrace>,
 }
 
 impl Page {
@@ -122,7 +147,7 @@ impl Page {
         }
     }
 
-    fn reader(&self) -> Result<Reader, Trouble> {
+    pub(super) fn reader(&self) -> Result<Reader, Trouble> {
         let opened = match &self.source {
             Source::Own { config, .. } => query::log(config)?,
             Source::Copy(path) => Some(Reader::open_copy(path)?),
@@ -135,19 +160,39 @@ impl Page {
         })
     }
 
-    fn webhooks(&self, reader: &Reader, now_ms: i64) -> Result<Vec<WebhookHealth>, Trouble> {
-        Ok(match &self.source {
-            Source::Own { config, .. } => query::webhooks(config, Some(reader), now_ms)?,
-            Source::Copy(_) => reader.health(now_ms)?,
+    fn config(&self) -> Option<&Config> {
+        match &self.source {
+            Source::Own { config, .. } => Some(config),
+            Source::Copy(_) => None,
+        }
+    }
+
+    /// Whether the configuration's file is known.
+    fn has_file(&self) -> bool {
+        matches!(&self.source, Source::Own { file: Some(_), .. })
+    }
+
+    /// The log's growth at the pace of its last day.
+    fn growth(&self, reader: &Reader, now_ms: i64) -> Result<Growth, Trouble> {
+        let (day, all) = reader.attempts_since(now_ms - DAY_MS)?;
+        let (bytes, _) = store::size(self.path());
+        let [day, all] = [day, all].map(|count| u128::try_from(count).unwrap_or(0));
+        let bytes_a_day = (u128::from(bytes) * day).checked_div(all);
+        let log = self.config().map(|config| &config.log);
+        Ok(Growth {
+            bytes_a_day: bytes_a_day.and_then(|bytes| u64::try_from(bytes).ok()),
+            keep_days: log.map(|log| log.keep_days),
+            max_bytes: log.and_then(|log| log.max_bytes),
+            free: store::free(self.path()),
         })
     }
 
-    fn acts(&self) -> bool {
+    pub(super) fn acts(&self) -> bool {
         matches!(&self.source, Source::Own { give: Some(_), .. })
     }
 
     /// The time that "the last hour" is before: now, or where a copy is looked at, its newest attempt.
-    fn now_ms(&self, reader: &Reader) -> Result<i64, Trouble> {
+    pub(super) fn now_ms(&self, reader: &Reader) -> Result<i64, Trouble> {
         let newest = match &self.source {
             Source::Own { .. } => None,
             Source::Copy(_) => reader.newest_time()?,
@@ -160,24 +205,30 @@ impl Page {
 pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let reader = page.reader()?;
     let now_ms = page.now_ms(&reader)?;
-    let mut webhooks = page.webhooks(&reader, now_ms)?;
-    let daemon = match &page.source {
+    let names = query::by_need(page.config(), &reader, now_ms)?;
+    let shown: Vec<String> = names.iter().skip(from).take(WEBHOOKS).cloned().collect();
+    let daemon: Option<Result<Box<Status>, String>> = match &page.source {
         Source::Own { ask, .. } => Some(ask().map(Box::new)),
         Source::Copy(_) => None,
     };
-    webhooks.sort_by_key(|webhook| !(webhook.is_failing() || webhook.pause.is_some()));
-    webhooks.drain(..from.min(webhooks.len()));
-    let more = webhooks.len().saturating_sub(WEBHOOKS);
-    webhooks.truncate(WEBHOOKS);
+    let is_silent = matches!(daemon, Some(Err(_)));
+    let config = page.config();
+    let warnings = config.iter().flat_map(|config| &config.warnings);
     Ok(Overview {
         log: page.path().to_string_lossy().into_owned(),
         now_ms,
         daemon,
         bytes: store::size(page.path()),
         oldest_ms: reader.oldest()?,
-        next: from.saturating_add(WEBHOOKS),
-        webhooks,
-        more,
+        growth: page.growth(&reader, now_ms)?,
+        lag: config
+            .filter(|_| is_silent)
+            .and_then(|config| query::lag(config, &reader)),
+        warnings: warnings.take(WARNINGS).map(ToString::to_string).collect(),
+        webhooks: query::closely(&reader, &shown, now_ms)?,
+        has_file: page.has_file(),
+        count: names.len(),
+        from,
         acts: page.acts(),
     })
 }
@@ -186,19 +237,25 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
 pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble> {
     let reader = page.reader()?;
     let now_ms = page.now_ms(&reader)?;
-    let is_named = |health: &WebhookHealth| form::encoded(&health.name) == encoded;
-    let all = page.webhooks(&reader, now_ms)?.into_iter();
-    let health = all.into_iter().find(is_named).ok_or_else(|| {
+    let name = form::decoded(encoded);
+    let mut configured = page
+        .config()
+        .into_iter()
+        .flat_map(|config| &config.webhooks);
+    let configured = configured.find(|webhook| *webhook.name == *name);
+    let known = match configured {
+        // One that the daemon does not know yet is new.
+        Some(_) => query::closely(&reader, &[name], now_ms)?,
+        None => reader.closely(&[name], now_ms)?,
+    };
+    let seen = known.into_iter().next().ok_or_else(|| {
         let encoded = crate::model::shown::line(encoded);
         Trouble::Nothing(format!("no webhook is called {encoded}"))
     })?;
-    let configured = match &page.source {
-        Source::Own { config, .. } => config.webhooks.iter().find(|w| *w.name == *health.name),
-        Source::Copy(_) => None,
-    };
     Ok(OneWebhook {
         facts: configured.map_or_else(Vec::new, facts),
-        health,
+        seen,
+        has_file: page.has_file() && configured.is_some(),
         acts: page.acts(),
     })
 }
@@ -232,7 +289,9 @@ pub(super) fn log(
         rows: Vec::new(),
         older: None,
         stopped_at_ms: None,
+        unread: 0,
         is_later: before.is_some(),
+        acts: page.acts(),
     };
     let mut filter = match query::search(searched, page.now_ms(&reader)?) {
         Ok(filter) => filter,
@@ -248,6 +307,7 @@ pub(super) fn log(
     found.rows = attempts.rows(&newest.ids)?;
     found.rows.reverse();
     found.stopped_at_ms = newest.stopped_at_ms;
+    found.unread = newest.unread;
     let last = newest.ids.first().copied();
     found.older = newest
         .stopped_at
@@ -278,25 +338,7 @@ pub(super) fn delivery(page: &Page, id: DeliveryId) -> Result<Delivery, Trouble>
         id,
         attempts,
         acts: page.acts(),
-    })
-}
-
-pub(super) fn event(page: &Page, typed: &str) -> Result<OneEvent, Trouble> {
-    let unknown = || {
-        let typed = crate::model::shown::line(typed);
-        Trouble::Nothing(format!("the log knows no event {typed}"))
-    };
-    let id = row_id_of(typed).ok_or_else(unknown)?;
-    let trace = page.reader()?.event(id)?;
-    if trace.deliveries.is_empty() && trace.earlier.is_empty() && trace.rejected.is_none() {
-        return Err(unknown());
-    }
-    let all = trace.deliveries.iter().chain(&trace.earlier);
-    let deliveries = all.take(DELIVERIES).cloned().collect();
-    Ok(OneEvent {
-        id,
-        trace,
-        deliveries,
+        is_file: false,
     })
 }
 

@@ -8,17 +8,22 @@
 //! daemon, which are the command's.
 
 mod act;
+mod also;
 mod answer;
+mod diff;
 mod door;
+mod export;
 mod form;
 mod look;
+mod many;
 mod route;
 mod serve;
+mod stanza;
 mod view;
 
 use std::path::PathBuf;
 
-pub(crate) use act::{Done, GiveOrder, Order};
+pub(crate) use act::GiveOrder;
 pub(crate) use door::{CHANCE_BYTES, Door};
 pub(crate) use serve::serve;
 
@@ -45,6 +50,8 @@ pub(crate) enum Source {
     Own {
         /// The configuration as it was when the page began.
         config: Box<Config>,
+        /// Its file; `None` where new webhooks are not tried out.
+        file: Option<PathBuf>,
         /// A question to the daemon.
         ask: AskDaemon,
         /// Orders to it; `None` where the page only shows.

@@ -8,8 +8,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{self, Answer};
-use super::look::{self, Trouble};
-use super::{GiveOrder, Page, Source, act, form, view};
+use super::look::{self, Delivery, Trouble};
+use super::{GiveOrder, Page, Source, act, export, form, view};
 use crate::model::caller::{self, Foreign, Names};
 use crate::model::{AttemptId, DeliveryId};
 
@@ -78,13 +78,21 @@ fn not_allowed(page: &Page) -> Answer {
     answer::with_allow(answer, allow)
 }
 
+/// A page with why there is nothing to show.
+pub(super) fn troubled(trouble: Trouble) -> Answer {
+    match trouble {
+        Trouble::Nothing(words) => told(StatusCode::NOT_FOUND, &words),
+        Trouble::Log(words) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
+    }
+}
+
 /// A page with a sentence.
-fn told(status: StatusCode, words: &str) -> Answer {
+pub(super) fn told(status: StatusCode, words: &str) -> Answer {
     answer::html(status, view::sentence(status.as_u16(), words))
 }
 
 impl Page {
-    fn gives(&self) -> Option<&GiveOrder> {
+    pub(super) fn gives(&self) -> Option<&GiveOrder> {
         match &self.source {
             Source::Own { give, .. } => give.as_ref(),
             Source::Copy(_) => None,
@@ -93,22 +101,28 @@ impl Page {
 
     fn act(&self, path: &str, form: &str) -> Answer {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
+        if let Some(answer) = self.act_also(&parts, form) {
+            return answer;
+        }
         let (Some(order), Some(give)) = (act::order(&parts, form), self.gives()) else {
             return told(StatusCode::NOT_FOUND, "nothing is done under this address");
         };
-        match order.map(|order| give(&order)) {
+        let is_test = matches!(order, Ok(act::Order::Test(_)));
+        match order.map(|order| order.give(give)) {
             Err(wrong) => answer::html(StatusCode::BAD_REQUEST, view::not_done(&wrong)),
             Ok(Err(why)) => answer::html(StatusCode::CONFLICT, view::not_done(&why)),
-            Ok(Ok(done)) => answer::html(StatusCode::OK, view::done(&done)),
+            Ok(Ok(done)) => {
+                // A test is at its end when it is answered, and in the log.
+                let id = done.delivery.filter(|_| is_test).map(DeliveryId::new);
+                let seen = id.and_then(|id| look::delivery(self, id).ok());
+                let page = view::done_with(&done, seen.as_ref());
+                answer::html(StatusCode::OK, page)
+            }
         }
     }
 
     fn look(&self, path: &str, query: &str) -> Answer {
-        match self.found(path, query) {
-            Ok(answer) => answer,
-            Err(Trouble::Nothing(words)) => told(StatusCode::NOT_FOUND, &words),
-            Err(Trouble::Log(words)) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
-        }
+        self.found(path, query).unwrap_or_else(troubled)
     }
 
     fn found(&self, path: &str, query: &str) -> Result<Answer, Trouble> {
@@ -135,21 +149,41 @@ impl Page {
                 let id = number(id).ok_or_else(nowhere)?;
                 ok(view::delivery(&look::delivery(self, DeliveryId::new(id))?))
             }
+            ["deliveries", id, "difference"] => {
+                let id = number(id).ok_or_else(nowhere)?;
+                let found = look::compared(self, DeliveryId::new(id))?;
+                ok(view::compared(&found))
+            }
+            ["deliveries", id, export @ ("export.json" | "export.html")] => {
+                let id = number(id).ok_or_else(nowhere)?;
+                let found = look::delivery(self, DeliveryId::new(id))?;
+                Ok(exported(export::handed_on(found), export))
+            }
             ["events", id] => ok(view::event(&look::event(self, id)?)),
             ["attempts", id, "body"] => {
                 let id = number(id).ok_or_else(nowhere)?;
                 let body = look::body(self, AttemptId::new(id))?;
                 Ok(answer::file(body.into_bytes()))
             }
-            _ => Err(nowhere()),
+            _ => self.found_also(&parts, query),
         }
     }
 }
 
-fn number(text: &str) -> Option<i64> {
+fn exported(delivery: Delivery, how: &str) -> Answer {
+    let name = |ending| format!("delivery-{}.{ending}", delivery.id);
+    if how == "export.json" {
+        let text = export::json(&delivery);
+        return answer::saved(&name("json"), "application/json", text);
+    }
+    let text = view::file(&delivery).into_string();
+    answer::saved(&name("html"), "text/html; charset=utf-8", text)
+}
+
+pub(super) fn number(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-fn nowhere() -> Trouble {
+pub(super) fn nowhere() -> Trouble {
     Trouble::Nothing("there is nothing under this address".to_owned())
 }

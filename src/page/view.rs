@@ -3,20 +3,26 @@
 //! A template escapes what it is given. What others wrote is told by `others` besides, which shows controls and what
 //! turns text around. No style stands in an element: the browser is told to take none.
 
+mod compare;
 mod delivery;
 mod done;
 mod event;
 mod exchange;
 mod log;
+mod many;
+mod new;
 mod overview;
 mod webhook;
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub(super) use delivery::delivery;
-pub(super) use done::{done, not_done};
+pub(super) use compare::compared;
+pub(super) use delivery::{delivery, file};
+pub(super) use done::{done, done_with, not_done};
 pub(super) use event::event;
 pub(super) use log::log;
+pub(super) use many::{many, replay, replay_from, worked_off};
+pub(super) use new::{matched, new_webhook};
 pub(super) use overview::overview;
 pub(super) use webhook::webhook;
 
@@ -33,6 +39,11 @@ enum Here {
 
 /// A page with its frame.
 fn framed(title: &str, here: Here, content: &Markup) -> Markup {
+    framed_with(&html! {}, title, here, content)
+}
+
+/// The same, with something more in its head.
+fn framed_with(head: &Markup, title: &str, here: Here, content: &Markup) -> Markup {
     let link = |to: &str, name: &str, is_here: bool| {
         html! { a href=(to) aria-current=[is_here.then_some("page")] { (name) } }
     };
@@ -45,6 +56,7 @@ fn framed(title: &str, here: Here, content: &Markup) -> Markup {
                 title { (title) " – webhooksd" }
                 link rel="stylesheet" href="/page.css";
                 link rel="icon" href="data:,";
+                (head)
             }
             body {
                 a class="skip" href="#content" { "To the content" }
@@ -56,6 +68,27 @@ fn framed(title: &str, here: Here, content: &Markup) -> Markup {
                     }
                 }
                 main id="content" { h1 { (title) } (content) }
+                footer { "Times are UTC. webhooksd " (env!("CARGO_PKG_VERSION")) }
+            }
+        }
+    }
+}
+
+/// A page that needs nothing else: its style is in it, and a browser that opens it loads and runs nothing.
+fn alone(title: &str, content: &Markup) -> Markup {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " – webhooksd" }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body {
+                main { h1 { (title) } (content) }
                 footer { "Times are UTC. webhooksd " (env!("CARGO_PKG_VERSION")) }
             }
         }

@@ -1,8 +1,10 @@
 //! How the webhooks are doing: those that the log knows, and those of the configuration that it does
 //! not know yet.
 
+use std::collections::HashSet;
+
 use crate::config::Config;
-use crate::store::{Count, Error, Lately, Reader, WebhookHealth};
+use crate::store::{Closely, Count, Error, HourCounts, Lately, Reader, WebhookHealth};
 
 /// The state of a webhook that the daemon does not know yet.
 pub(crate) const NEW: &str = "new";
@@ -20,13 +22,50 @@ pub(crate) fn webhooks(
         Some(log) => log.health(now_ms)?,
         None => Vec::new(),
     };
+    let known: HashSet<String> = webhooks.iter().map(|known| known.name.clone()).collect();
     for webhook in &config.webhooks {
-        if webhooks.iter().all(|known| known.name != *webhook.name) {
+        if !known.contains(&*webhook.name) {
             webhooks.push(new(&webhook.name));
         }
     }
     webhooks.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(webhooks)
+}
+
+/// The names of all webhooks, those first that somebody should look at, then those that the daemon does not know yet.
+///
+/// # Errors
+/// The log can't be read.
+pub(crate) fn by_need(
+    config: Option<&Config>,
+    log: &Reader,
+    now_ms: i64,
+) -> Result<Vec<String>, Error> {
+    let mut names = log.by_need(now_ms)?;
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let configured = config.iter().flat_map(|config| &config.webhooks);
+    let unknown = configured.filter(|webhook| !known.contains(&*webhook.name));
+    let mut unknown: Vec<String> = unknown.map(|webhook| webhook.name.to_string()).collect();
+    unknown.sort();
+    names.append(&mut unknown);
+    Ok(names)
+}
+
+/// These webhooks, in this order; those that the daemon does not know are new.
+///
+/// # Errors
+/// The log can't be read.
+pub(crate) fn closely(log: &Reader, names: &[String], now_ms: i64) -> Result<Vec<Closely>, Error> {
+    let mut known = log.closely(names, now_ms)?.into_iter().peekable();
+    let all = names.iter().map(|name| {
+        let known = known.next_if(|known| known.health.name == *name);
+        known.unwrap_or_else(|| Closely {
+            health: new(name),
+            oldest_pending_ms: None,
+            days: [HourCounts::default(); 30],
+        })
+    });
+    Ok(all.collect())
 }
 
 fn new(name: &str) -> WebhookHealth {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::Config;
+use crate::outbox::Tail;
 use crate::store::{self, Reader};
 
 /// The log, opened for reading; `None` where there is none yet.
@@ -12,6 +13,15 @@ use crate::store::{self, Reader};
 pub(crate) fn log(config: &Config) -> Result<Option<Reader>, store::Error> {
     let path = &config.log.path;
     is_there(path).then(|| Reader::open(path)).transpose()
+}
+
+/// How many events of the outbox the daemon has not taken in yet, by the files alone; `None` where that can't be read.
+#[must_use]
+pub(crate) fn lag(config: &Config, log: &Reader) -> Option<i64> {
+    let path = &config.outbox.path;
+    // Only its ids are asked for, whatever is in its rows.
+    let newest = is_there(path).then(|| Tail::open(path, 0)?.sequence())?;
+    Some(newest.ok()?.distance_from(log.cursor().ok()?).max(0))
 }
 
 /// Whether a file is there, or may be: in a folder that this user may not enter, opening it says more.

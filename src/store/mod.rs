@@ -47,6 +47,7 @@ mod read;
 mod record;
 mod retain;
 mod rollup;
+mod room;
 mod rows;
 mod schema;
 mod streak;
@@ -74,11 +75,12 @@ pub(crate) use lost::Lost;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
-    Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holder, Holding, HourCounts,
-    Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Outcome, Reader, StatusIs, WebhookHealth,
-    WebhookRow,
+    Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holder, Holding,
+    HourCounts, Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Outcome, Reader, StatusIs,
+    WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
+pub(crate) use room::free;
 pub(crate) use schema::sql;
 pub(crate) use summary::LastFailure;
 pub(crate) use wal::WalBounds;

@@ -4,6 +4,7 @@
 //! stopped. Reads are short and bounded, whatever the log's size: a reader that stays in a
 //! transaction keeps the WAL from starting over. How a row looks on a terminal is the commands'.
 
+mod closely;
 mod event;
 mod health;
 mod log;
@@ -23,6 +24,7 @@ use super::error::Doing;
 use super::{Error, held, schema};
 use crate::model::when::parse_time_ms;
 
+pub(crate) use closely::Closely;
 #[cfg(test)]
 pub(crate) use event::RejectedTrace;
 pub(crate) use event::{DeliveryTrace, EventTrace, WebhookRow};

@@ -3,14 +3,14 @@
 //! It is derived from the attempt rows and from nothing else. What `record` commits is counted in
 //! memory and written once a second, together with the id of the last attempt counted; attempts
 //! above that id are counted again from their rows when the log is opened, so a crash loses none.
-//! Rows are kept only as long as `health` reads them. Nothing here is a measure for billing.
+//! Rows are kept only as long as `health` reads them; hours that go are added to their day, for a picture of a month. Nothing here is a measure for billing.
 
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::faults::DoingWith as _;
-use super::tally::{SPANS, Tally, start_of};
+use super::tally::{DAY, DAY_MS, SPANS, Tally, start_of};
 use super::{Error, Store, Swept, schema};
 use crate::model::{AttemptId, LOG_EDGES_MS};
 
@@ -30,6 +30,27 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
          ON CONFLICT (span, start, webhook) DO UPDATE SET {sums}"
     )
 });
+
+/// Adds the hours that are about to go to their days; the same rows as [`DELETE`] takes.
+static FOLD: LazyLock<String> = LazyLock::new(|| {
+    let mut columns = String::from("attempts, failures");
+    let mut sums = String::from(
+        "attempts = attempts + excluded.attempts, failures = failures + excluded.failures",
+    );
+    for edge in LOG_EDGES_MS {
+        columns += &format!(", le_{edge}");
+        sums += &format!(", le_{edge} = le_{edge} + excluded.le_{edge}");
+    }
+    format!(
+        "INSERT INTO rollup (span, start, webhook, {columns})
+         SELECT 'day', start - start % {DAY_MS}, webhook, {columns} FROM (
+           SELECT * FROM rollup WHERE span = 'hour' AND start < ?1 ORDER BY start, webhook LIMIT ?2) WHERE true
+         ON CONFLICT (span, start, webhook) DO UPDATE SET {sums}"
+    )
+});
+
+const DELETE: &str = "DELETE FROM rollup WHERE (span, start, webhook) IN (
+   SELECT span, start, webhook FROM rollup WHERE span = ?1 AND start < ?2 ORDER BY start, webhook LIMIT ?3)";
 
 /// Attempts above an id.
 const UNCOUNTED: &str = "SELECT a.id, n.name, a.time, a.duration_us, a.outcome IN (1, 3), a.error
@@ -127,7 +148,7 @@ impl Store {
     pub(super) fn expire_rollup(&mut self, limit: i64) -> Result<Swept, Error> {
         const STEP: &str = "delete old roll-up rows";
         let mut swept = Swept::default();
-        for span in &SPANS {
+        for span in SPANS.iter().chain([&DAY]) {
             let edge: Option<i64> = self
                 .connection
                 .prepare_cached(
@@ -143,11 +164,11 @@ impl Store {
                 .doing_with(&self.faults, STEP)?;
             let Some(edge) = edge else { continue };
             swept.rows += self.transact(STEP, |t| {
-                t.prepare_cached(
-                    "DELETE FROM rollup WHERE (span, start, webhook) IN (
-                       SELECT span, start, webhook FROM rollup WHERE span = ?1 AND start < ?2 LIMIT ?3)",
-                )?
-                .execute(params![span.name, edge, limit])
+                if span.name == SPANS[1].name {
+                    t.prepare_cached(&FOLD)?.execute([edge, limit])?;
+                }
+                t.prepare_cached(DELETE)?
+                    .execute(params![span.name, edge, limit])
             })?;
             swept.more = true;
         }

@@ -9,6 +9,8 @@ use crate::model::{AttemptId, LOG_BUCKETS, LOG_EDGES_MS};
 
 const MINUTE_MS: i64 = 60_000;
 
+pub(super) const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
 /// A span of the roll-up: its word, its length, and how long its rows are kept. `health` reads an
 /// hour of the short ones and a day of the long ones; twice that leaves room for a clock step.
 pub(super) struct Span {
@@ -29,6 +31,13 @@ pub(super) const SPANS: [Span; 2] = [
         keep_ms: 48 * 60 * MINUTE_MS,
     },
 ];
+
+/// Days are not counted: hours become them when they go.
+pub(super) const DAY: Span = Span {
+    name: "day",
+    length_ms: DAY_MS,
+    keep_ms: 32 * DAY_MS,
+};
 
 /// Attempts in one span.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,11 @@
 mod acts;
 pub(crate) mod browser;
 mod copies;
+mod delivered;
 mod door;
 mod hostile;
+mod many;
+mod new;
 mod search;
 mod shown;
 

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::super::form;
 use super::super::look::Delivery;
 use super::exchange::{exchange, request_body};
 use super::log::result;
@@ -22,17 +23,54 @@ const PHASES: [(&str, &str); 6] = [
 const BAR: (f64, u32) = (600.0, 14);
 
 pub(in crate::page) fn delivery(seen: &Delivery) -> Markup {
+    framed(&title(seen), Here::Elsewhere, &content(seen))
+}
+
+/// The same as a file to hand on.
+pub(in crate::page) fn file(seen: &Delivery) -> Markup {
+    super::alone(&title(seen), &content(seen))
+}
+
+fn title(seen: &Delivery) -> String {
+    format!("Delivery {}", seen.id)
+}
+
+fn content(seen: &Delivery) -> Markup {
     let newest = seen.attempts.first();
     let said = newest.and_then(|(row, text)| Some((row, text.as_ref()?)));
-    let content = html! {
+    html! {
         (facts(seen, newest.map(|(row, _)| row)))
         (deeds(seen))
-        @if let Some((row, text)) = said { (request_body(row, text)) }
+        @if !seen.is_file { (further(seen)) }
+        @if let Some((row, text)) = said { (request_body(row, text, seen.is_file)) }
         h2 { "Attempts" }
         @if seen.attempts.is_empty() { p { "None was made yet, or their days are over." } }
         @for (row, text) in &seen.attempts { (attempt(row, text.as_ref())) }
-    };
-    framed(&format!("Delivery {}", seen.id), Here::Elsewhere, &content)
+    }
+}
+
+/// What was said in the attempts alone.
+pub(super) fn said(seen: &Delivery) -> Markup {
+    html! { @for (row, text) in &seen.attempts { (attempt(row, text.as_ref())) } }
+}
+
+/// Where else one may look.
+fn further(seen: &Delivery) -> Markup {
+    let here = format!("/deliveries/{}", seen.id);
+    html! {
+        p {
+            a href={ (here) "/difference" } { "Compare with the last success" } ", or save it as "
+            a href={ (here) "/export.json" } { "JSON" } " or " a href={ (here) "/export.html" } { "HTML" }
+            " to hand on, without what may be secret in addresses and headers."
+        }
+        @if let Some(row) = seen.row.as_ref().filter(|_| seen.acts)
+            && let Some(event) = row.event_id
+        {
+            p { a href={ "/replay?event=" (event) "&webhook=" (form::encoded(&row.webhook)) } {
+                "Replay from this event on to " (others(&row.webhook))
+            } }
+        }
+    }
 }
 
 fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
@@ -51,7 +89,9 @@ fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
             @if let Some(webhook) = webhook { dt { "Webhook" } dd { (others(webhook)) } }
             @if let Some(event) = event {
                 dt { "Event" }
-                dd { (others(event)) @if let Some(id) = event_id { " " a href={ "/events/" (id) } { (id) } } }
+                dd { (others(event)) @if let Some(id) = event_id {
+                    " " @if seen.is_file { (id) } @else { a href={ "/events/" (id) } { (id) } }
+                } }
             }
             @if let Some(row) = row {
                 dt { "State" } dd class=(class_of(&row.state)) { (row.state) }

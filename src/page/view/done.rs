@@ -3,13 +3,17 @@
 use maud::{Markup, html};
 
 use super::super::act::Done;
+use super::super::look::Delivery;
 use super::{Here, framed, others};
 use crate::model::shown;
 
-pub(in crate::page) fn done(done: &Done) -> Markup {
+/// `seen` is the delivery that was made by it, where that is at its end.
+pub(in crate::page) fn done_with(done: &Done, seen: Option<&Delivery>) -> Markup {
     let content = html! {
         p class={ "note " (if done.well { "good" } else { "bad" }) } role="status" { (others(&done.told)) }
         @if let Some(id) = done.delivery { p { a href={ "/deliveries/" (id) } { "Delivery " (id) } } }
+        @if let Some(id) = done.replay { p { a href={ "/replays/" (id) } { "How far the replay is" } } }
+        @if let Some(seen) = seen { (super::delivery::said(seen)) }
         (onwards())
     };
     framed(
@@ -21,6 +25,10 @@ pub(in crate::page) fn done(done: &Done) -> Markup {
         Here::Elsewhere,
         &content,
     )
+}
+
+pub(in crate::page) fn done(done: &Done) -> Markup {
+    done_with(done, None)
 }
 
 /// An order that was not carried out, with the daemon's own words, which may be many lines.

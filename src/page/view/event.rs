@@ -2,14 +2,15 @@
 
 use maud::{Markup, html};
 
-use super::super::look::OneEvent;
+use super::super::form;
+use super::super::look::{OneEvent, Told};
 use super::{Here, at, class_of, framed, others};
+use crate::query::Tone;
 
 pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
-    let name = seen.deliveries.first().map(|d| d.event.as_str());
     let rejected = seen.trace.rejected.as_ref();
-    let name = name.or(rejected.map(|rejected| rejected.event.as_str()));
-    let title = format!("Event {} {}", seen.id, others(name.unwrap_or_default()));
+    let name = seen.name.as_deref().unwrap_or_default();
+    let title = format!("Event {} {}", seen.id, others(name));
     let all = seen.trace.deliveries.len() + seen.trace.earlier.len();
     let content = html! {
         @if let Some(rejected) = rejected {
@@ -17,8 +18,10 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
                 "Its row was set aside " (at(Some(rejected.time_ms))) ": " (others(&rejected.reason))
             }
         }
-        p { a href={ "/log?q=id:" (seen.id) } { "Its attempts" } ", each with its result. "
-            "Why a webhook is not among these " code { "webhooksd explain " (seen.id) } " says." }
+        p { a href={ "/log?q=id:" (seen.id) } { "Its attempts" } ", each with its result." }
+        @if seen.acts { p { a href={ "/replay?event=" (seen.id) } { "Replay from this event on" } " (asks first)" } }
+        (told(seen))
+        h2 { "Deliveries" }
         @if seen.deliveries.is_empty() {
             p { "It has no delivery." }
         } @else {
@@ -52,4 +55,49 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
         }
     };
     framed(title.trim_end(), Here::Elsewhere, &content)
+}
+
+/// What became of it for each webhook, and why.
+fn told(seen: &OneEvent) -> Markup {
+    html! {
+        @if !seen.told.is_empty() || !seen.others.is_empty() {
+            h2 { "What became of it" }
+            @if seen.told.is_empty() { p { "It was for no webhook." } } @else { (table(&seen.told)) }
+            @if !seen.others.is_empty() {
+                details {
+                    summary { "Webhooks that it was not for: " (seen.others.len()) }
+                    (table(&seen.others))
+                }
+            }
+            @if seen.more > 0 { p class="quiet" { "and " (seen.more) " webhooks more" } }
+        }
+    }
+}
+
+fn table(told: &[Told]) -> Markup {
+    html! {
+        table {
+            thead { tr { th scope="col" { "Webhook" } th scope="col" { "What became of it" } } }
+            tbody { @for one in told { tr {
+                th scope="row" data-label="Webhook" {
+                    a href={ "/webhooks/" (form::encoded(&one.webhook)) } { (others(&one.webhook)) }
+                }
+                td data-label="What" class=(class_of_tone(one.tone)) {
+                    @match one.delivery {
+                        Some(id) => a href={ "/deliveries/" (id) } { (others(&one.words)) },
+                        None => (others(&one.words)),
+                    }
+                }
+            } } }
+        }
+    }
+}
+
+fn class_of_tone(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "good",
+        Tone::Warning => "warn",
+        Tone::Bad => "bad",
+        Tone::Dim => "quiet",
+    }
 }

@@ -6,6 +6,7 @@
 use maud::{Markup, html};
 
 use super::others;
+use crate::dialect::STANDARD_HEADERS;
 use crate::model::shown;
 use crate::store::{LogRow, LogText};
 
@@ -16,13 +17,15 @@ const SHOWN_BYTES: usize = 64 << 10;
 const DEEPEST: usize = 40;
 
 /// The request's body, which is the same in every attempt.
-pub(super) fn request_body(row: &LogRow, text: &LogText) -> Markup {
+pub(super) fn request_body(row: &LogRow, text: &LogText, is_file: bool) -> Markup {
     html! {
         h2 { "The body that is sent" }
         @match &text.request_body {
             Some(body) => {
                 (shown_body(body))
-                p { a href={ "/attempts/" (row.id) "/body" } { "Save these " (body.len()) " bytes" }
+                p {
+                    @if is_file { (body.len()) " bytes" }
+                    @else { a href={ "/attempts/" (row.id) "/body" } { "Save these " (body.len()) " bytes" } }
                     @if row.batch.is_some() { ". It went as one of a batch: as an element of an array." } }
                 (by_hand(row, text))
             }
@@ -67,7 +70,7 @@ fn shown_body(body: &str) -> Markup {
 }
 
 /// At most so many bytes of a text, in whole characters.
-fn beginning(text: &str, most: usize) -> &str {
+pub(super) fn beginning(text: &str, most: usize) -> &str {
     let mut ends = (0..=most.min(text.len())).rev();
     let end = ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.split_at(end).0
@@ -76,7 +79,7 @@ fn beginning(text: &str, most: usize) -> &str {
 /// How to check the signature and to send the request again, as lines for a shell.
 fn by_hand(row: &LogRow, text: &LogText) -> Markup {
     let mut curl = format!("curl -sS -X POST {} \\\n", quoted(&row.url));
-    let mut signature = None;
+    let (mut signature, mut standard) = (None, [None; 3]);
     for line in text.request_headers.lines() {
         let Some((name, value)) = line.split_once(": ") else {
             continue;
@@ -88,6 +91,9 @@ fn by_hand(row: &LogRow, text: &LogText) -> Markup {
             continue;
         }
         let lower = name.to_ascii_lowercase();
+        if let Some(at) = STANDARD_HEADERS.iter().position(|own| *own == lower) {
+            standard[at] = Some(value);
+        }
         if lower.starts_with("x-") && lower.ends_with("-signature") && !value.is_empty() {
             signature = Some(value);
         }
@@ -103,8 +109,23 @@ fn by_hand(row: &LogRow, text: &LogText) -> Markup {
                 p { "The signature that was sent: " code { (others(signature)) } ". It is that of" }
                 pre tabindex="0" { "openssl dgst -sha256 -hmac \"$WEBHOOK_SECRET\" < body" }
             }
+            @if let [Some(id), Some(time), Some(signature)] = standard {
+                p { "The signature of Standard Webhooks that was sent: " code { (others(signature)) } ". Behind " code { "v1," } " it is that of" }
+                pre tabindex="0" { (shown::block(&by_standard(id, time), "")) }
+            }
         }
     }
+}
+
+/// Computes the signature of Standard Webhooks anew, over the id, the time and the bytes; the secret is base64 behind
+/// its `whsec_`.
+fn by_standard(id: &str, time: &str) -> String {
+    let (id, time) = (quoted(id), quoted(time));
+    format!(
+        "key=$(printf %s \"${{WEBHOOK_SECRET#whsec_}}\" | base64 -d | od -An -v -tx1 | tr -d ' \\n')\n\
+         {{ printf '%s.%s.' {id} {time}; cat body; }} |\n  \
+         openssl dgst -sha256 -mac HMAC -macopt \"hexkey:$key\" -binary | base64"
+    )
 }
 
 /// A word of a shell.
@@ -113,7 +134,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// JSON with a value on each line, its texts and numbers as they are; `None` where it is none that has parts.
-fn indented(json: &str) -> Option<String> {
+pub(super) fn indented(json: &str) -> Option<String> {
     if !matches!(json.trim_start().bytes().next()?, b'{' | b'[') {
         return None;
     }

@@ -19,7 +19,18 @@ pub(in crate::page) fn log(found: &Found) -> Markup {
             @if found.rows.is_empty() {
                 p { "No attempt is so" @if found.stopped_at_ms.is_some() { ", as far as was looked" } "." }
             } @else {
-                (table(&found.rows))
+                @if found.acts {
+                    form action="/redeliver" method="get" class="rows" {
+                        (table(&found.rows, true))
+                        button { "Send the ticked again" }
+                        button formaction="/cancel" { "Cancel the ticked" }
+                    }
+                    @let query = form::encoded(&found.searched);
+                    p {
+                        "All that this search finds: " a href={ "/redeliver?q=" (query) } { "send again" } ", "
+                        a href={ "/cancel?q=" (query) } { "cancel" } ". Each asks first."
+                    }
+                } @else { (table(&found.rows, false)) }
             }
             (further(found))
         }
@@ -43,25 +54,29 @@ fn search(found: &Found) -> Markup {
     }
 }
 
-fn table(rows: &[LogRow]) -> Markup {
+fn table(rows: &[LogRow], ticks: bool) -> Markup {
     html! {
         table {
             thead { tr {
+                @if ticks { th scope="col" { "Tick" } }
                 th scope="col" { "Time" } th scope="col" { "Webhook" } th scope="col" { "Event" }
                 th scope="col" class="num" { "Id" } th scope="col" class="num" { "Delivery" }
                 th scope="col" class="num" { "Try" } th scope="col" class="num" { "Took" } th scope="col" { "Result" }
             } }
-            tbody { @for row in rows { (one(row)) } }
+            tbody { @for row in rows { (one(row, ticks)) } }
         }
     }
 }
 
-fn one(row: &LogRow) -> Markup {
+fn one(row: &LogRow, ticks: bool) -> Markup {
     let found = |word: &str, value: &str| {
         html! { a href={ "/log?q=" (form::encoded(&format!("{word}:{value}"))) } { (others(value)) } }
     };
     html! {
         tr {
+            @if ticks { td data-label="Tick" {
+                input type="checkbox" name="id" value=(row.delivery_id) aria-label={ "Delivery " (row.delivery_id) };
+            } }
             td data-label="Time" class="time" { time datetime=(row.time) { (plain_time(&row.time)) } }
             td data-label="Webhook" { (found("webhook", &row.webhook)) }
             td data-label="Event" {
@@ -104,6 +119,9 @@ fn further(found: &Found) -> Markup {
             p class="note" {
                 "Looked back to " (plain_time(&utc(ms))) " and no further, so that no page takes long."
             }
+        }
+        @if found.unread > 0 {
+            p class="note" { (found.unread) " attempts could not be judged by data: the log does not keep their bodies." }
         }
         p {
             @if found.is_later { a href=(address(None)) { "Newest" } " " }

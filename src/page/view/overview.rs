@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 
 use super::super::form;
-use super::super::look::Overview;
+use super::super::look::{Growth, Overview};
 use super::{Here, at, framed, others, plain_time};
 use crate::model::clock::utc;
+use crate::model::shown;
 use crate::query::{NEW, Status};
-use crate::store::{HourCounts, WebhookHealth};
+use crate::store::{Closely, HourCounts, WebhookHealth};
 
 /// A bar for an hour is so wide and at most so high, in pixels.
 const BAR: (usize, usize) = (4, 24);
@@ -20,6 +21,14 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
                 "This is a copy, as it was at its newest attempt, " (plain_time(&utc(seen.now_ms))) "."
             },
         }
+        @if let Some(lag) = seen.lag { p { (lag) " events of the outbox were not taken in yet." } }
+        @if !seen.warnings.is_empty() {
+            details class="note warn" {
+                summary { "The configuration's warnings" }
+                @for warning in &seen.warnings { pre tabindex="0" { (shown::block(warning, "")) } }
+                p { code { "webhooksd check" } " says all of them." }
+            }
+        }
         (log_size(seen))
         h2 { "Webhooks" }
         @if seen.webhooks.is_empty() {
@@ -27,9 +36,8 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
         } @else {
             (webhooks(&seen.webhooks))
         }
-        @if seen.more > 0 {
-            p { a rel="next" href={ "/?from=" (seen.next) } { "The other " (seen.more) } }
-        }
+        (further(seen))
+        @if seen.has_file { p { a href="/new" { "A new webhook" } ": its part of the file, checked, and what it would have got" } }
         @if seen.acts {
             form method="post" action="/reload" { button { "Take the configuration in again" } }
         }
@@ -37,8 +45,21 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
     framed("Overview", Here::Overview, &content)
 }
 
+/// Where the others are.
+fn further(seen: &Overview) -> Markup {
+    let next = seen.from.saturating_add(seen.webhooks.len());
+    html! {
+        p {
+            @if seen.from > 0 { a href="/" { "The first ones" } " " }
+            @if next < seen.count {
+                a rel="next" href={ "/?from=" (next) } { "The other " (seen.count - next) }
+            }
+        }
+    }
+}
+
 /// A table with a row for each.
-pub(super) fn webhooks(webhooks: &[WebhookHealth]) -> Markup {
+pub(super) fn webhooks(webhooks: &[Closely]) -> Markup {
     html! {
         table {
             thead { tr {
@@ -46,7 +67,7 @@ pub(super) fn webhooks(webhooks: &[WebhookHealth]) -> Markup {
                 th scope="col" class="num" { "Pending" }
                 th scope="col" { "Last success" } th scope="col" { "Last failure" }
                 th scope="col" class="num" { "Last hour" } th scope="col" class="num" { "p50, p99 of a day" }
-                th scope="col" { "Last 24 hours" }
+                th scope="col" { "Last 24 hours" } th scope="col" { "Last 30 days" }
             } }
             tbody { @for webhook in webhooks { (row(webhook)) } }
         }
@@ -90,20 +111,63 @@ fn log_size(seen: &Overview) -> Markup {
         p class="quiet" {
             "Log " code { (others(&seen.log)) } ": " (size(log)) ", and " (size(wal)) " of its WAL"
             @if let Some(oldest) = seen.oldest_ms { "; it goes back to " (at(Some(oldest))) }
-            "."
+            ". " (growth(seen))
         }
     }
+}
+
+/// How long the log will last.
+fn growth(seen: &Overview) -> String {
+    let Growth {
+        bytes_a_day,
+        keep_days,
+        max_bytes,
+        free,
+    } = seen.growth;
+    let mut told = String::new();
+    if let Some(bytes) = bytes_a_day {
+        told.push_str(&format!(
+            "At the pace of the last day it takes some {} a day",
+            size(bytes)
+        ));
+        let left = free.filter(|_| keep_days == Some(0) && max_bytes.is_none());
+        match (
+            max_bytes,
+            keep_days,
+            left.and_then(|free| free.checked_div(bytes)),
+        ) {
+            (Some(most), _, _) => told.push_str(&format!(", and is kept below {}", size(most))),
+            (None, Some(0) | None, None) => {}
+            (None, Some(0) | None, Some(days)) => {
+                told.push_str(&format!(", and the disk is full in some {days} days"));
+            }
+            (None, Some(days), _) => {
+                let whole = bytes.saturating_mul(days.into());
+                told.push_str(&format!(
+                    ", and comes to some {} in its {days} days",
+                    size(whole)
+                ));
+            }
+        }
+        told.push_str(". ");
+    }
+    if let Some(free) = free {
+        told.push_str(&format!("The disk has {} left.", size(free)));
+    }
+    told
 }
 
 fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} bytes"),
         10_000..10_000_000 => format!("{} kB", bytes / 1_000),
-        _ => format!("{} MB", bytes / 1_000_000),
+        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{} GB", bytes / 1_000_000_000),
     }
 }
 
-fn row(webhook: &WebhookHealth) -> Markup {
+fn row(seen: &Closely) -> Markup {
+    let webhook = &seen.health;
     let (state, class) = state(webhook);
     let hour = &webhook.hour;
     let day = &webhook.day;
@@ -115,6 +179,7 @@ fn row(webhook: &WebhookHealth) -> Markup {
             td data-label="State" class=(class) { (state) }
             td data-label="Pending" class="num" {
                 (webhook.pending.count) @if webhook.pending.more { "+" }
+                @if seen.oldest_pending_ms.is_some() { br; span class="quiet" { "since " (at(seen.oldest_pending_ms)) } }
             }
             td data-label="Last success" class="time" { (at(webhook.last_success_ms)) }
             td data-label="Last failure" {
@@ -134,7 +199,8 @@ fn row(webhook: &WebhookHealth) -> Markup {
                     _ => span class="quiet" { "–" },
                 }
             }
-            td data-label="24 hours" { (hours(&webhook.hours)) }
+            td data-label="24 hours" { (bars(&webhook.hours, "the last 24 hours")) }
+            td data-label="30 days" { (bars(&seen.days, "the last 30 days")) }
         }
     }
 }
@@ -177,8 +243,8 @@ fn state(webhook: &WebhookHealth) -> (String, &'static str) {
     ("well".to_owned(), "good")
 }
 
-/// A bar for each hour, the failures at its foot.
-fn hours(hours: &[HourCounts]) -> Markup {
+/// A bar for each hour or day, the failures at its foot.
+fn bars(hours: &[HourCounts], when: &str) -> Markup {
     let (wide, high) = BAR;
     let top = hours
         .iter()
@@ -188,14 +254,14 @@ fn hours(hours: &[HourCounts]) -> Markup {
         .max(1);
     let sum = |count: fn(&HourCounts) -> i64| hours.iter().map(count).sum::<i64>();
     let (attempts, failures) = (sum(|h| h.attempts), sum(|h| h.failures));
-    let label = format!("the last 24 hours: {attempts} attempts, {failures} of them no success");
+    let label = format!("{when}: {attempts} attempts, {failures} of them no success");
     let scaled = |count: i64| -> usize {
         // Anything at all is seen.
         let most = i64::try_from(high).unwrap_or(1);
         let pixels = (count.saturating_mul(most) / top).clamp(i64::from(count > 0), most);
         usize::try_from(pixels).unwrap_or(0)
     };
-    let bars = |count: fn(&HourCounts) -> i64| {
+    let path = |count: fn(&HourCounts) -> i64| {
         let counts = hours.iter().map(count).enumerate();
         let bars = counts
             .filter(|(_, count)| *count > 0)
@@ -207,8 +273,8 @@ fn hours(hours: &[HourCounts]) -> Markup {
     };
     html! {
         svg role="img" aria-label=(label) width=(hours.len() * wide) height=(high) {
-            path class="bar" d=(bars(|hour| hour.attempts)) {}
-            path class="bar-bad" d=(bars(|hour| hour.failures)) {}
+            path class="bar" d=(path(|hour| hour.attempts)) {}
+            path class="bar-bad" d=(path(|hour| hour.failures)) {}
             rect class="ground" x="0" y=(high - 1) width=(hours.len() * wide) height="1" {}
         }
     }
@@ -232,7 +298,7 @@ mod tests {
             attempts: 10_000,
             failures: 1,
         };
-        let svg = hours(&all).into_string();
+        let svg = bars(&all, "a day").into_string();
         assert!(
             svg.contains(r#"class="bar-bad" d="M12 24v-1h3v1z""#),
             "{svg}"

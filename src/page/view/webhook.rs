@@ -7,20 +7,27 @@ use super::super::look::OneWebhook;
 use super::{Here, framed, others};
 
 pub(in crate::page) fn webhook(seen: &OneWebhook) -> Markup {
-    let name = &seen.health.name;
+    let health = &seen.seen.health;
+    let name = &health.name;
     let content = html! {
-        (super::overview::webhooks(std::slice::from_ref(&seen.health)))
+        (super::overview::webhooks(std::slice::from_ref(&seen.seen)))
         @if !seen.facts.is_empty() {
             dl { @for (key, value) in &seen.facts { dt { (key) } dd { (others(value)) } } }
         }
         p { a href={ "/log?q=" (form::encoded(&format!("webhook:{name}"))) } { "Its attempts" } ", "
             a href={ "/log?q=" (form::encoded(&format!("webhook:{name} outcome:failed"))) } { "those that were given up" } "." }
+        @if seen.has_file {
+            p { a href={ "/webhooks/" (form::encoded(name)) "/match" } { "What it would get of past events, by the file on disk" } }
+        }
+        @if seen.acts && health.pending.count > 0 {
+            p { a href={ "/cancel?webhook=" (form::encoded(name)) } { "Cancel all that is pending" } " (asks first)" }
+        }
         @if seen.acts {
             h2 { "To do" }
             form method="post" action={ "/webhooks/" (form::encoded(name)) "/test" } {
                 button { "Send a test event" }
             }
-            @if seen.health.pause.is_some() {
+            @if health.pause.is_some() {
                 form method="post" action={ "/webhooks/" (form::encoded(name)) "/resume" } { button { "Resume" } }
             } @else {
                 form method="post" action={ "/webhooks/" (form::encoded(name)) "/pause" } {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{Count, HeldOf, Reader};
 use crate::model::{LOG_BUCKETS, LOG_EDGES_MS, Pause};
@@ -16,9 +16,9 @@ use crate::store::{Error, schema};
 /// Deliveries given up in the last hour are looked for among so many of the webhook's newest.
 const LOOKED_THROUGH: i64 = 1_000;
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 
-const DAY_MS: i64 = 24 * HOUR_MS;
+pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 
 const HOURS: usize = 24;
 
@@ -137,29 +137,32 @@ fn webhooks(connection: &Connection) -> rusqlite::Result<Vec<WebhookHealth>> {
             "SELECT name, state, last_success_at, last_failure_at, last_error
                FROM webhook WHERE state <> 'removed' ORDER BY name",
         )?
-        .query_map([], |row| {
-            Ok(WebhookHealth {
-                name: row.get(0)?,
-                state: row.get(1)?,
-                pending: Count::default(),
-                last_success_ms: row.get(2)?,
-                last_failure_ms: row.get(3)?,
-                last_error: row.get(4)?,
-                hour: Lately::default(),
-                day: Lately::default(),
-                hours: Default::default(),
-                given_up: 0,
-                held_until_ms: None,
-                held: None,
-                pause: None,
-            })
-        })?
+        .query_map([], webhook_row)?
         .collect()
+}
+
+/// A webhook by its own row: name, state, last success, last failure, last error.
+pub(super) fn webhook_row(row: &Row<'_>) -> rusqlite::Result<WebhookHealth> {
+    Ok(WebhookHealth {
+        name: row.get(0)?,
+        state: row.get(1)?,
+        pending: Count::default(),
+        last_success_ms: row.get(2)?,
+        last_failure_ms: row.get(3)?,
+        last_error: row.get(4)?,
+        hour: Lately::default(),
+        day: Lately::default(),
+        hours: Default::default(),
+        given_up: 0,
+        held_until_ms: None,
+        held: None,
+        pause: None,
+    })
 }
 
 /// What attempts above the last edge are said to have taken, of webhooks that wait longer; none in a log of a shape
 /// before there were such.
-fn patient(connection: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
+pub(super) fn patient(connection: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
     if !schema::has_table(connection, "patient")? {
         return Ok(HashMap::new());
     }
@@ -175,10 +178,7 @@ fn lately(
     span: &str,
     since_ms: i64,
 ) -> rusqlite::Result<HashMap<String, Lately>> {
-    let sums: String = LOG_EDGES_MS
-        .iter()
-        .map(|edge| format!(", sum(le_{edge})"))
-        .collect();
+    let sums = sums();
     let sql = format!(
         "SELECT webhook, sum(attempts), sum(failures){sums} FROM rollup
           WHERE span = ?1 AND start > ?2 GROUP BY webhook"
@@ -186,23 +186,34 @@ fn lately(
     connection
         .prepare_cached(&sql)?
         .query_map(params![span, since_ms], |row| {
-            let attempts = row.get(1)?;
-            let mut within = [0; LOG_BUCKETS];
-            for (index, count) in within.iter_mut().enumerate() {
-                *count = row.get(index + 3)?;
-            }
             let name: String = row.get(0)?;
-            let above_ms = patient.get(&name).copied().unwrap_or(ABOVE_MS);
-            let part = |percent| percentile((attempts, &within), above_ms, percent);
-            let lately = Lately {
-                attempts,
-                failures: row.get(2)?,
-                p50_ms: part(50),
-                p99_ms: part(99),
-            };
+            let lately = lately_row(row, patient.get(&name).copied())?;
             Ok((name, lately))
         })?
         .collect()
+}
+
+/// The sums over the buckets.
+pub(super) fn sums() -> String {
+    let sum = |edge| format!(", sum(le_{edge})");
+    LOG_EDGES_MS.iter().map(sum).collect()
+}
+
+/// Out of a row of attempts, failures and [`sums`] behind a name.
+pub(super) fn lately_row(row: &Row<'_>, above_ms: Option<i64>) -> rusqlite::Result<Lately> {
+    let attempts = row.get(1)?;
+    let mut within = [0; LOG_BUCKETS];
+    for (index, count) in within.iter_mut().enumerate() {
+        *count = row.get(index + 3)?;
+    }
+    let above_ms = above_ms.unwrap_or(ABOVE_MS);
+    let part = |percent| percentile((attempts, &within), above_ms, percent);
+    Ok(Lately {
+        attempts,
+        failures: row.get(2)?,
+        p50_ms: part(50),
+        p99_ms: part(99),
+    })
 }
 
 /// The upper edge of the bucket that `percent` in 100 do not exceed; `above_ms` is that of the last.
@@ -236,7 +247,11 @@ fn by_hour(
     Ok(hours)
 }
 
-fn given_up(connection: &Connection, webhook: &str, since_ms: i64) -> rusqlite::Result<i64> {
+pub(super) fn given_up(
+    connection: &Connection,
+    webhook: &str,
+    since_ms: i64,
+) -> rusqlite::Result<i64> {
     // Of several redeliveries of one only the last counts: the others were sent again by it.
     const NEWEST: &str = "SELECT e.id, e.finished_at, e.origin <> 3 AND NOT (e.origin = 1
           AND EXISTS (SELECT 1 FROM ended o INDEXED BY ended_payload JOIN redelivery r ON r.delivery_id = o.id

@@ -9,7 +9,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Reader;
-use super::wanted::{LogFilter, passes};
+use super::wanted::{LogFilter, Sieve};
 use crate::model::{AttemptId, DeliveryId, EventId};
 use crate::store::error::Doing;
 use crate::store::{Error, next, schema};
@@ -23,6 +23,11 @@ const PASSED_OVER: usize = 16;
 /// The same where the asker said how many rows are looked through: that bound is for a page, which is to be there at
 /// once, and goes on where it is asked for more.
 const PASSED_OVER_AT_ONCE: usize = 4;
+
+/// So many bytes of bodies are read at most where something is asked of them: a second of them, and for a page what
+/// is there at once.
+const BODIES_BYTES: usize = 256 << 20;
+const BODIES_BYTES_AT_ONCE: usize = 8 << 20;
 
 /// Attempts are committed when they end, up to nine seconds after the time they carry, and small
 /// clock steps put times out of order: so much before a time the search for it begins.
@@ -38,6 +43,8 @@ pub(crate) struct Newest {
     pub stopped_at_ms: Option<i64>,
     /// That attempt.
     pub stopped_at: Option<AttemptId>,
+    /// Attempts that may be wanted: what is asked of their bodies can't be said, for the log does not keep them.
+    pub unread: usize,
 }
 
 /// A row of the view `log`, without headers and bodies.
@@ -154,6 +161,7 @@ impl Reader {
                 };
                 let found = search(&snapshot, shape, filter, missing, from_id)?;
                 newest.ids.extend(found.ids);
+                newest.unread += found.unread;
                 (newest.stopped_at_ms, newest.stopped_at) = (found.stopped_at_ms, found.stopped_at);
             }
             newest.ids.reverse();
@@ -179,13 +187,13 @@ impl Reader {
             let (snapshot, with_earlier) = schema::at_once(&self.connection)?;
             for shape in shapes(with_earlier) {
                 let mut statement = snapshot.prepare_cached(shape.after)?;
-                let mut events = snapshot.prepare_cached(shape.event)?;
+                let mut sieve = Sieve::new(&snapshot, filter, [shape.event, shape.body])?;
                 let limit = i64::try_from(left).unwrap_or(i64::MAX);
                 let mut rows = statement.query(params![id, limit, filter.webhook])?;
                 while let Some(row) = rows.next()? {
                     last = row.get(0)?;
                     left -= 1;
-                    if row.get(1)? && passes(&mut events, filter, row)? {
+                    if row.get(1)? && sieve.passes(row)? {
                         ids.push(last);
                     }
                 }
@@ -193,6 +201,11 @@ impl Reader {
             Ok((ids, last))
         };
         read().doing("look for attempts after the last")
+    }
+
+    /// The first attempt of today's shape that is of that time or later, times taken to grow with the ids.
+    pub(in crate::store) fn first_attempt_at(&self, time_ms: i64) -> rusqlite::Result<AttemptId> {
+        first_id(&self.connection, NOW.table, time_ms)
     }
 
     /// The id of the newest attempt; 0 in an empty log.
@@ -255,6 +268,8 @@ struct Shape {
     /// `?1`: above that id, the oldest first, `?2` rows; `?3` the webhook's name or NULL.
     after: &'static str,
     event: &'static str,
+    /// The body that was made, by the same.
+    body: &'static str,
 }
 
 const NOW: Shape = Shape {
@@ -277,6 +292,7 @@ const NOW: Shape = Shape {
                    time, payload_id, status
               FROM attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
     event: "SELECT event, event_id FROM payload WHERE id = ?1",
+    body: "SELECT body FROM payload WHERE id = ?1",
 };
 
 const EARLIER: Shape = Shape {
@@ -288,6 +304,7 @@ const EARLIER: Shape = Shape {
     after: "SELECT id, ?3 IS NULL OR webhook = ?3, outcome, time, delivery_id, status
               FROM old_attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
     event: "SELECT event, event_id FROM old_delivery WHERE id = ?1",
+    body: "SELECT p.body FROM old_delivery d JOIN old_payload p ON p.id = d.payload_id WHERE d.id = ?1",
 };
 
 /// The shapes that there are attempts of, the one with the older ids first.
@@ -312,23 +329,24 @@ fn search(
         None => shape.all,
         Some(_) => shape.of_webhook,
     })?;
-    let mut events = connection.prepare_cached(shape.event)?;
+    let mut sieve = Sieve::new(connection, filter, [shape.event, shape.body])?;
     let before = filter.before.unwrap_or(AttemptId::new(i64::MAX));
     let bound = match (filter.looked_through, filter.since_ms) {
         (Some(bound), _) => bound,
         (None, None) => LOOKED_THROUGH,
         (None, Some(_)) => usize::MAX,
     };
-    let passed_over = match filter.looked_through {
-        Some(_) => PASSED_OVER_AT_ONCE,
-        None => PASSED_OVER,
+    let (passed_over, bodies_bytes) = match (filter.looked_through, filter.since_ms) {
+        (Some(_), _) => (PASSED_OVER_AT_ONCE, BODIES_BYTES_AT_ONCE),
+        (None, None) => (PASSED_OVER, BODIES_BYTES),
+        (None, Some(_)) => (PASSED_OVER, usize::MAX),
     };
     let mut rows = statement.query(params![from_id, filter.webhook, before])?;
     let (mut looked_through, mut others) = (0, 0);
     while let Some(row) = rows.next()? {
         if row.get(1)? {
             looked_through += 1;
-            if passes(&mut events, filter, row)? {
+            if sieve.passes(row)? {
                 newest.ids.push(row.get(0)?);
                 if newest.ids.len() >= count {
                     break;
@@ -337,11 +355,12 @@ fn search(
         } else {
             others += 1;
         }
-        if looked_through + others / passed_over >= bound {
+        if looked_through + others / passed_over >= bound || sieve.read_bytes >= bodies_bytes {
             (newest.stopped_at_ms, newest.stopped_at) = (Some(row.get(3)?), Some(row.get(0)?));
             break;
         }
     }
+    newest.unread = sieve.unread;
     Ok(newest)
 }
 

@@ -1,10 +1,13 @@
 //! One delivery or one event: its attempts, over the indexes that there are for that.
 
+use std::collections::HashMap;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::Reader;
 use super::log::{LogRow, Newest, columns, log_row};
 use super::wanted::LogFilter;
+use crate::filter::Judge;
 use crate::model::clock::utc;
 use crate::model::{AttemptId, DeliveryId, EventId};
 use crate::store::Error;
@@ -69,6 +72,17 @@ impl Reader {
             .doing("read a delivery")
     }
 
+    /// Whether somebody has had a delivery sent again.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn was_sent_again(&self, id: DeliveryId) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM redelivery WHERE delivery_id = ?1)")
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)))
+            .doing("look whether a delivery was sent again")
+    }
+
     /// The newest `most` attempts of a delivery, the newest first.
     ///
     /// # Errors
@@ -97,17 +111,59 @@ impl Reader {
             rows.collect()
         };
         let rows = read().doing("look for an event's attempts")?;
-        let mut ids: Vec<AttemptId> = rows
-            .iter()
+        let mut rows: Vec<LogRow> = rows
+            .into_iter()
             .filter(|row| is_wanted(row, filter))
-            .map(|row| row.id)
             .collect();
+        let unread = self.judge_bodies(&mut rows, filter)?;
+        let mut ids: Vec<AttemptId> = rows.iter().map(|row| row.id).collect();
         ids.sort_unstable();
         let surplus = ids.len().saturating_sub(count);
         Ok(Newest {
             ids: ids.split_off(surplus),
+            unread,
             ..Newest::default()
         })
+    }
+}
+
+impl Reader {
+    /// Keeps the attempts whose body is asked for, and counts those whose body is not kept. One event has a body for
+    /// each dialect, so few are read.
+    fn judge_bodies(&self, rows: &mut Vec<LogRow>, filter: &LogFilter) -> Result<usize, Error> {
+        if filter.body.is_empty() {
+            return Ok(0);
+        }
+        let mut judge = Judge::new(&filter.body);
+        let (mut known, mut unread) = (HashMap::new(), 0);
+        let mut wanted = Vec::with_capacity(rows.len());
+        for row in rows.drain(..) {
+            let key = self.body_key(row.id)?;
+            let holds = match known.get(&key) {
+                Some(holds) if key.is_some() => *holds,
+                _ => {
+                    let text = self.attempt_text(row.id)?;
+                    let body = text.and_then(|text| text.request_body);
+                    let holds = body.map(|body| judge.first_failing(&body).is_none());
+                    known.insert(key, holds);
+                    holds
+                }
+            };
+            unread += usize::from(holds.is_none());
+            if holds == Some(true) {
+                wanted.push(row);
+            }
+        }
+        *rows = wanted;
+        Ok(unread)
+    }
+
+    /// By what the body of an attempt is found; `None` in the shape before.
+    fn body_key(&self, id: AttemptId) -> Result<Option<i64>, Error> {
+        self.connection
+            .prepare_cached("SELECT payload_id FROM attempt WHERE id = ?1")
+            .and_then(|mut s| s.query_row([id], |row| row.get(0)).optional())
+            .doing("find an attempt's body")
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whose turn it is where a delivery is held by the order of its webhook.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Count, Reader};
@@ -148,6 +150,18 @@ impl Reader {
             Ok(all)
         };
         read().doing("look what holds its line")
+    }
+
+    /// The webhooks of which something was given up and holds its line.
+    pub(super) fn holding_names(&self) -> Result<HashSet<String>, Error> {
+        let read = || -> rusqlite::Result<HashSet<String>> {
+            if !self.has_turns()? {
+                return Ok(HashSet::new());
+            }
+            let mut names = self.connection.prepare_cached(HOLDING)?;
+            names.query_map([], |row| row.get(0))?.collect()
+        };
+        read().doing("look which webhooks hold a line")
     }
 
     fn holding_of(&self, webhook: &str) -> rusqlite::Result<Option<Holding>> {

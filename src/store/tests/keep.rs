@@ -270,6 +270,44 @@ fn old_rollup_rows_go_without_any_mark() {
         log.ask::<i64>("SELECT count(*) FROM rollup WHERE span = 'hour'"),
         2
     );
+    let day = "SELECT (start % 86400000) || ' ' || attempts || ' ' || le_10000 FROM rollup WHERE span = 'day'";
+    assert_eq!(log.ask::<String>(day), "0 1 1", "the hour is in its day");
+}
+
+#[test]
+fn hours_that_go_are_in_their_days_whatever_goes_at_once() {
+    let log = Log::new();
+    let mut store = log.open();
+    let dues = store.admit_all(&admission(1..=90, &["a"]), NOW).unwrap();
+    for (due, hours) in dues.iter().zip(0..) {
+        let verdict = if hours % 2 == 0 {
+            Verdict::Delivered
+        } else {
+            Verdict::Failed
+        };
+        let attempt = attempt(due, NOW + hours * HOUR, verdict);
+        store.record(&[attempt]).unwrap();
+    }
+    store.flush(NOW).unwrap();
+    for _ in 0..100 {
+        if !store.sweep(0, 7).unwrap().more {
+            break;
+        }
+    }
+    let sums = "SELECT sum(attempts) || ' ' || sum(failures) FROM rollup WHERE span <> '5min'";
+    assert_eq!(log.ask::<String>(sums), "90 45");
+    assert!(log.ask::<i64>("SELECT count(*) FROM rollup WHERE span = 'day'") >= 2);
+    let reader = Reader::open(&log.path).unwrap();
+    let now_ms = NOW + 89 * HOUR;
+    store.register(&[("a".into(), true)], now_ms).unwrap();
+    let one = reader
+        .closely(&["a".to_owned(), "b".to_owned()], now_ms)
+        .unwrap();
+    let days = one[0].days.iter();
+    assert_eq!(days.map(|day| day.attempts).sum::<i64>(), 90);
+    let all = reader.health(now_ms).unwrap();
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0].health, all[0], "looked at closely it is the same");
 }
 
 #[test]

@@ -92,6 +92,7 @@ pub(super) const HOMES: [(&str, &[&str]); 35] = [
             "pipeline",
             "query",
             "api",
+            "page",
             "cli",
         ],
     ),

@@ -28,6 +28,10 @@ fn a_test_is_sent_and_its_result_shown() {
         .expect(200)
         .body;
     assert!(done.contains("good: delivered 200"), "{done}");
+    assert!(
+        done.contains("Request and answer"),
+        "its result is in place: {done}"
+    );
     let failed = browser.post("/webhooks/bad/test", "", &[]).expect(200).body;
     assert!(failed.contains("bad: failed: answered 500"), "{failed}");
     let tests = "SELECT count(*) FROM log WHERE origin = 'test'";

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::browser::links;
 use super::{Browser, one_of_each};
-use crate::support::World;
+use crate::support::{Receiver, SOON, World, hook};
 
 /// The ids of deliveries that a search of the page finds, the newest first.
 fn of_page(browser: &Browser, words: &str) -> Vec<String> {
@@ -53,6 +53,11 @@ fn page_and_command_find_the_same() {
         ("id:1", 2),
         ("id:1 outcome:failed", 1),
         ("id:2", 0),
+        ("data.id:7", 2),
+        ("data.price:2.5 webhook:bad", 1),
+        ("data.id:8", 0),
+        ("data.id:7 id:1 status:500", 1),
+        ("data.other:*", 0),
     ] {
         let found = of_page(&browser, words);
         assert_eq!(found.len(), count, "{words}");
@@ -79,10 +84,37 @@ fn the_readme_has_a_search_and_every_key() {
 }
 
 #[test]
+fn bodies_that_are_not_kept_are_counted() {
+    let good = Receiver::ok();
+    let world = World::new(&[hook("good", good.url("/in"))]);
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let line = "path = \"log.db\"\nbodies = \"failed\"\n";
+    world.write("webhooks.toml", text.replace("path = \"log.db\"\n", line));
+    let daemon = world.start();
+    world.emit("story-approve", r#"{"id":7}"#);
+    let gone = "SELECT count(*) FROM log WHERE outcome = 'delivered' AND request_body IS NULL";
+    world.wait_number(gone, 1, SOON);
+    daemon.stop();
+    let browser = Browser::start(world.folder(), &[]);
+    for words in ["data.id:7", "data.id:7 id:1"] {
+        assert_eq!(of_page(&browser, words), [""; 0]);
+        let page = browser.page(&format!("/log?q={}", words.replace(' ', "+")));
+        assert!(page.contains("1 attempts could not be judged"), "{page}");
+        let printed = world.command(&["logs", "--search", words]).expect(0);
+        let told = "1 attempt could not be judged by data.path";
+        assert!(printed.stderr.contains(told), "{}", printed.stderr);
+    }
+}
+
+#[test]
 fn words_that_are_none_are_told() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);
-    for (words, told) in [("erp", "no word of a search"), ("status:9", "status:5xx")] {
+    for (words, told) in [
+        ("erp", "no word of a search"),
+        ("status:9", "status:5xx"),
+        ("data..id:7", "at character 6"),
+    ] {
         let reply = browser.ask(&format!("/log?q={words}"), &[]).expect(400);
         assert!(reply.body.contains(told), "{}", reply.body);
         assert!(reply.body.contains(&format!("value=\"{words}\"")));

@@ -2,7 +2,7 @@
 
 use super::browser::links;
 use super::{Browser, delivery, one_of_each};
-use crate::support::hmac_hex;
+use crate::support::{Receiver, SOON, World, hmac_hex, hook};
 
 #[test]
 fn the_overview_tells_of_daemon_log_and_webhooks() {
@@ -10,7 +10,7 @@ fn the_overview_tells_of_daemon_log_and_webhooks() {
     world.wait_number(
         "SELECT count(*) FROM health WHERE attempts_hour = 1",
         2,
-        crate::support::SOON,
+        SOON,
     );
     let browser = Browser::start(world.folder(), &[]);
     let page = browser.page("/");
@@ -27,10 +27,79 @@ fn the_overview_tells_of_daemon_log_and_webhooks() {
     let bad_first = page.find(">bad<") < page.find(">good<");
     assert!(bad_first, "what fails stands first: {page}");
     assert!(page.contains("1 attempts, 1 of them no success"), "{page}");
+    for told in [
+        "the last 24 hours: 1 attempts",
+        "the last 30 days: 1 attempts",
+        "At the pace of the last day it takes some ",
+        "The disk has ",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
     daemon.stop();
     let page = browser.page("/");
     assert!(page.contains("The daemon does not answer"), "{page}");
+    world.emit("story-approve", "{}");
+    let page_behind = browser.page("/");
+    assert!(
+        page_behind.contains("1 events of the outbox were not taken in"),
+        "{page_behind}"
+    );
     assert!(page.contains("answered 500"), "{page}");
+}
+
+#[test]
+fn what_waits_is_told_with_its_age_and_what_check_warns_of() {
+    let receiver = Receiver::ok();
+    let world = World::new(&[]);
+    world.configure_with(
+        crate::socket::SECTION,
+        &[hook("w", receiver.url("/")).line("where = []")],
+    );
+    let daemon = world.start();
+    world.command(&["pause", "w"]).expect(0);
+    world.emit("story-approve", "{}");
+    let made = "SELECT created_at FROM delivery WHERE state = 'pending'";
+    world.wait_number(&format!("SELECT count(*) FROM ({made})"), 1, SOON);
+    let browser = Browser::start(world.folder(), &[]);
+    for path in ["/", "/webhooks/w"] {
+        let page = browser.page(path);
+        let (_, row) = page.split_once("data-label=\"Pending\"").unwrap();
+        let (_, age) = row.split_once("since <time datetime=\"").unwrap();
+        let second = "strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000, 'unixepoch')";
+        let time = world.log(&made.replacen("created_at", second, 1));
+        assert!(age.starts_with(&time[0][0]), "{age}");
+    }
+    let page = browser.page("/");
+    assert!(page.contains("where is empty"), "{page}");
+    daemon.stop();
+}
+
+#[test]
+fn with_many_webhooks_those_that_fail_are_on_the_first_page() {
+    let (world, daemon, _receivers) = one_of_each();
+    daemon.stop();
+    let log = rusqlite::Connection::open(world.path("log.db")).unwrap();
+    log.execute_batch(
+        "INSERT INTO webhook (name, state, created_at, since, generation, after_event_id)
+         WITH RECURSIVE n (n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM n WHERE n < 299)
+         SELECT 'aa-' || n, 'active', 0, 0, 0, 0 FROM n",
+    )
+    .unwrap();
+    let browser = Browser::start(world.folder(), &["--log", "log.db"]);
+    let (mut path, mut seen) = ("/".to_owned(), Vec::new());
+    loop {
+        let page = browser.page(&path);
+        seen.extend(links(&page, "/webhooks/"));
+        match links(&page, "/?from=").pop() {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen[0], "/webhooks/bad");
+    let mut all = seen.clone();
+    all.sort();
+    all.dedup();
+    assert_eq!((seen.len(), all.len()), (202, 202), "each stands once");
 }
 
 #[test]
@@ -68,7 +137,9 @@ fn an_event_leads_to_all_its_deliveries() {
     let browser = Browser::start(world.folder(), &[]);
     let page = browser.page("/events/1");
     assert!(page.contains("Event 1 story-approve"), "{page}");
-    let found = links(&page, "/deliveries/");
+    let mut found = links(&page, "/deliveries/");
+    found.sort();
+    found.dedup();
     assert_eq!(found.len(), 2, "{page}");
     for path in found {
         let page = browser.page(&path);

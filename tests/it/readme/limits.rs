@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 43] = [
+const LIMITS: [(&str, &str, &str, &str); 45] = [
     (
         "attempts on a page of the log",
         "50",
@@ -24,6 +24,18 @@ const LIMITS: [(&str, &str, &str, &str); 43] = [
         "64 KiB",
         "page/view/exchange",
         "SHOWN_BYTES: usize = 64 << 10;",
+    ),
+    (
+        "deliveries that the page acts on",
+        "500",
+        "page/many",
+        "MANY: usize = 500;",
+    ),
+    (
+        "past events on the page",
+        "10,000",
+        "page/stanza",
+        "JUDGED: i64 = 10_000;",
     ),
     (
         "webhooks on the page",

@@ -1,14 +1,28 @@
-//! What became of an event for one webhook, in words.
+//! What became of an event for one webhook, in words: the same wherever it is shown.
+//!
+//! Names, errors and values stand in them as others wrote them; who shows them sees to that.
 
-use super::super::screen::Look;
-use super::super::{text, when};
+use super::beside::Beside;
+use super::reason::{Fate, OfWebhook, Reason, Wait};
 use crate::model::clock::utc;
-use crate::model::{DeliveryId, EventId, Pause};
-use crate::query::{Beside, Fate, OfWebhook, Reason, Wait};
+use crate::model::{DeliveryId, EventId, Pause, told};
 use crate::store::{Count, DeliveryTrace, Holder};
 
+/// How it is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// It arrived.
+    Good,
+    /// It may arrive still.
+    Warning,
+    /// It did not.
+    Bad,
+    /// It was none of the webhook's.
+    Dim,
+}
+
 /// The words, as they were written by others in part, and how they look.
-pub(super) fn of(webhook: &OfWebhook, beside: Option<&Beside>, now_ms: i64) -> (String, Look) {
+pub(crate) fn words(webhook: &OfWebhook, beside: Option<&Beside>, now_ms: i64) -> (String, Tone) {
     let (mut words, mut look) = match &webhook.fate {
         Fate::Delivery {
             trace,
@@ -16,7 +30,7 @@ pub(super) fn of(webhook: &OfWebhook, beside: Option<&Beside>, now_ms: i64) -> (
             waits,
             ..
         } if !pause.is_over(now_ms) => {
-            (paused(pause, trace, waits.as_ref(), now_ms), Look::Warning)
+            (paused(pause, trace, waits.as_ref(), now_ms), Tone::Warning)
         }
         Fate::Delivery {
             trace,
@@ -32,7 +46,7 @@ pub(super) fn of(webhook: &OfWebhook, beside: Option<&Beside>, now_ms: i64) -> (
             "; delivery {}, made when the event came, is still to be sent: {still}",
             own.id
         ));
-        look = Look::Warning;
+        look = Tone::Warning;
     }
     if let Some((id, behind)) = beside.and_then(|beside| beside.holds) {
         words.push_str(&holds(id, behind));
@@ -48,7 +62,7 @@ fn done(
     delivery: &DeliveryTrace,
     (sends, waits): (Option<u32>, Option<&Wait>),
     now_ms: i64,
-) -> (String, Look) {
+) -> (String, Tone) {
     let at = |ms: Option<i64>| ms.map_or_else(|| "at an unknown time".to_owned(), utc);
     let again = match &*delivery.origin {
         "event" => String::new(),
@@ -66,9 +80,9 @@ fn done(
                 "delivered {}{again}, attempt {attempts}{why}",
                 at(delivery.finished_at_ms)
             ),
-            Look::Good,
+            Tone::Good,
         ),
-        "pending" => (pending(delivery, (sends, waits), now_ms), Look::Warning),
+        "pending" => (pending(delivery, (sends, waits), now_ms), Tone::Warning),
         "cancelled" => (
             format!(
                 "cancelled {}{again}: {}; `webhooksd redeliver {id}` sends it",
@@ -79,15 +93,15 @@ fn done(
                     "the webhook was inactive or had left the configuration"
                 }
             ),
-            Look::Bad,
+            Tone::Bad,
         ),
         _ => (
             format!(
                 "failed {}{again}, after {}{why}; `webhooksd redeliver {id}` sends it again",
                 at(delivery.finished_at_ms),
-                text::counted(i64::from(attempts), "attempt"),
+                told::counted(i64::from(attempts), "attempt"),
             ),
-            Look::Bad,
+            Tone::Bad,
         ),
     }
 }
@@ -102,7 +116,7 @@ fn pending(
     let until = match (waits, delivery.due_at_ms) {
         (Some(waits), _) => format!("and {}", waiting(waits, now_ms)),
         (None, Some(due_ms)) if due_ms > now_ms => {
-            format!("until {} ({})", utc(due_ms), when::from_now(due_ms, now_ms))
+            format!("until {} ({})", utc(due_ms), told::from_now(due_ms, now_ms))
         }
         _ => "and due now".to_owned(),
     };
@@ -115,17 +129,17 @@ fn pending(
 
 fn waiting(waits: &Wait, now_ms: i64) -> String {
     match waits {
-        Wait::Hold(until_ms) => when::asked_to_wait(*until_ms, now_ms),
+        Wait::Hold(until_ms) => told::asked_to_wait(*until_ms, now_ms),
         Wait::Turn(by) => {
             let id = by.id;
-            let sends = text::counted(i64::from(by.attempts), "send");
+            let sends = told::counted(i64::from(by.attempts), "send");
             let of = by.event_id;
             let of = of.map_or_else(String::new, |event| format!(" of event {event}"));
             match by.why {
                 Holder::Pending(due_ms) => {
                     let due = match due_ms {
                         Some(due_ms) if due_ms > now_ms => {
-                            format!(", due {} ({})", utc(due_ms), when::from_now(due_ms, now_ms))
+                            format!(", due {} ({})", utc(due_ms), told::from_now(due_ms, now_ms))
                         }
                         _ => String::new(),
                     };
@@ -144,7 +158,7 @@ fn waiting(waits: &Wait, now_ms: i64) -> String {
             }
         }
         Wait::Pace { before, rate } => {
-            let count = text::grouped(before.count);
+            let count = told::grouped(before.count);
             let more = if before.more { " or more" } else { "" };
             format!("waits for its pace: {count}{more} before it, {rate} a second")
         }
@@ -155,8 +169,8 @@ fn waiting(waits: &Wait, now_ms: i64) -> String {
 fn holds(id: DeliveryId, behind: Count) -> String {
     let count = match (behind.count, behind.more) {
         (0, _) => "its line".to_owned(),
-        (count, false) => format!("{} behind it", text::deliveries(count)),
-        (count, true) => format!("{} or more behind it", text::deliveries(count)),
+        (count, false) => format!("{} behind it", told::deliveries(count)),
+        (count, true) => format!("{} or more behind it", told::deliveries(count)),
     };
     format!(
         "; delivery {id} holds {count}: `webhooksd redeliver {id}` or `webhooksd cancel {id}` lets go"
@@ -184,18 +198,18 @@ fn paused(pause: &Pause, delivery: &DeliveryTrace, waits: Option<&Wait>, now_ms:
     )
 }
 
-fn not_sent(reason: &Reason) -> (String, Look) {
+fn not_sent(reason: &Reason) -> (String, Tone) {
     let why = match reason {
         Reason::SetAside { reason, time_ms } => {
             let words = format!("not sent: set aside {}: {reason}", utc(*time_ms));
-            return (words, Look::Bad);
+            return (words, Tone::Bad);
         }
         Reason::WillBeSetAside(reason) => {
-            return (format!("it will be set aside: {reason}"), Look::Bad);
+            return (format!("it will be set aside: {reason}"), Tone::Bad);
         }
         Reason::NotYet(last) => {
             let words = format!("not yet: the daemon has taken the events up to {last}");
-            return (words, Look::Warning);
+            return (words, Tone::Warning);
         }
         Reason::AnothersTest => "it was a test of another webhook".to_owned(),
         Reason::Inactive => "the webhook is inactive".to_owned(),
@@ -251,7 +265,7 @@ fn not_sent(reason: &Reason) -> (String, Look) {
         Reason::NoTrace | Reason::NoData | Reason::NoBody | Reason::NoDelivery => "not known",
         _ => "not sent",
     };
-    (format!("{verdict}: {why}"), Look::Dim)
+    (format!("{verdict}: {why}"), Tone::Dim)
 }
 
 /// Since when a webhook is active that missed an event for that.

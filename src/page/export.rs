@@ -1,0 +1,137 @@
+//! One delivery as a file to hand on: JSON, or HTML that needs nothing else.
+//!
+//! The log keeps no secret, but an address may have one in its query, and an answer one in a cookie: what is handed on
+//! has neither. The bodies are in it as they were, since they are what it is about.
+
+use serde_json::{Value, json};
+
+use super::look::Delivery;
+use crate::model::shown::is_unsafe;
+use crate::store::{LogRow, LogText};
+
+/// Headers that have such a word in their name go without their value.
+const PRIVATE: [&str; 7] = [
+    "authorization",
+    "authenticate",
+    "cookie",
+    "token",
+    "secret",
+    "api-key",
+    "password",
+];
+
+const REDACTED: &str = "[redacted]";
+
+/// The delivery without what is nobody else's business.
+pub(super) fn handed_on(mut delivery: Delivery) -> Delivery {
+    delivery.acts = false;
+    delivery.is_file = true;
+    for (row, text) in &mut delivery.attempts {
+        row.url = address(&row.url);
+        if let Some(text) = text {
+            text.request_headers = headers(&text.request_headers);
+            let answered = text.response_headers.as_deref().map(headers);
+            text.response_headers = answered;
+        }
+    }
+    delivery
+}
+
+/// An address without the values in its query.
+fn address(url: &str) -> String {
+    match url.split_once('?') {
+        Some((before, _)) => format!("{before}?{REDACTED}"),
+        None => url.to_owned(),
+    }
+}
+
+fn headers(lines: &str) -> String {
+    let mut kept = String::with_capacity(lines.len());
+    for line in lines.lines() {
+        let name = line.split(':').next().unwrap_or_default();
+        let lower = name.to_ascii_lowercase();
+        if PRIVATE.iter().any(|word| lower.contains(word)) {
+            kept.push_str(&format!("{name}: {REDACTED}"));
+        } else {
+            kept.push_str(line);
+        }
+        kept.push('\n');
+    }
+    kept
+}
+
+/// As JSON, version 1; in it, nothing is raw that a terminal might obey.
+pub(super) fn json(delivery: &Delivery) -> String {
+    let row = delivery.row.as_ref();
+    let newest = delivery.attempts.first();
+    let body = newest.and_then(|(_, text)| text.as_ref()?.request_body.clone());
+    let attempts = delivery.attempts.iter();
+    let attempts: Vec<Value> = attempts
+        .map(|(row, text)| attempt(row, text.as_ref()))
+        .collect();
+    let webhook = row.map(|row| &row.webhook);
+    let event = row.and_then(|row| row.event.as_ref());
+    let event_id = row.and_then(|row| row.event_id);
+    let value = json!({
+        "v": 1,
+        "delivery_id": delivery.id.get(),
+        "webhook": webhook.or(newest.map(|(row, _)| &row.webhook)),
+        "event": event.or(newest.and_then(|(row, _)| row.event.as_ref())),
+        "event_id": event_id.or(newest.and_then(|(row, _)| row.event_id)).map(|id| id.get()),
+        "state": row.map(|row| &row.state),
+        "origin": row.map(|row| &row.origin),
+        "dialect": row.and_then(|row| row.dialect.as_ref()),
+        "request_body": body,
+        "attempts": attempts,
+    });
+    let mut safe = String::new();
+    for c in format!("{value:#}").chars() {
+        // Line ends stand between its parts; within a text they are escaped.
+        if is_unsafe(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    safe
+}
+
+fn attempt(row: &LogRow, text: Option<&LogText>) -> Value {
+    let [name, connect, tls, head, body] = row.phases_ms;
+    json!({
+        "id": row.id.get(),
+        "attempt": row.attempt,
+        "time": row.time,
+        "outcome": row.outcome,
+        "status": row.status,
+        "error": row.error,
+        "class": row.class,
+        "note": row.note,
+        "batch": row.batch,
+        "url": row.url,
+        "peer": row.peer,
+        "duration_ms": row.duration_ms,
+        "phases": { "name_ms": name, "connect_ms": connect, "tls_ms": tls, "head_ms": head, "body_ms": body },
+        "request_headers": text.map(|text| &text.request_headers),
+        "response_headers": text.and_then(|text| text.response_headers.as_ref()),
+        "response_body": text.and_then(|text| text.response_body.as_ref()),
+        "response_truncated": text.map(|text| text.response_truncated),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_stays_here() {
+        assert_eq!(address("https://h/a?token=s&b=1"), "https://h/a?[redacted]");
+        assert_eq!(address("https://h/a"), "https://h/a");
+        let said = "Host: h\nSet-Cookie: id=s\nX-Api-Key: s\nX-Sum-Signature: ab\n";
+        let kept = "Host: h\nSet-Cookie: [redacted]\nX-Api-Key: [redacted]\nX-Sum-Signature: ab\n";
+        assert_eq!(headers(said), kept);
+    }
+}

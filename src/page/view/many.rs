@@ -1,0 +1,162 @@
+//! What is to be done with many deliveries, before it is done, and what came of it; and replays.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::super::act::{Done, Replay as Asked};
+use super::super::form;
+use super::super::many::{Deed, Gathered, Worked, too_many};
+use super::{Here, framed, framed_with, others, plain_time};
+use crate::model::clock::utc;
+use crate::model::shown;
+use crate::store::Replay;
+
+/// Ids that are listed.
+const LISTED: usize = 100;
+
+fn verb(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Redeliver => "Send again",
+        Deed::Cancel => "Cancel",
+    }
+}
+
+fn deliveries(count: usize) -> String {
+    crate::model::told::deliveries(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// What would be done.
+pub(in crate::page) fn many(deed: Deed, found: &Gathered) -> Markup {
+    let count = found.ids.len();
+    let content = html! {
+        @if let Some(words) = &found.wanted.search {
+            p { "What " a href={ "/log?q=" (form::encoded(words)) } { code { (others(words)) } } " finds"
+                @if found.is_bounded { ", as far back as was looked" } "." }
+        }
+        @for (count, why) in &found.left_out { p class="quiet" { (deliveries(*count)) " " (why) " and are left out." } }
+        @if found.too_many {
+            div class="note bad" role="alert" { pre { (shown::block(&too_many(found), "")) } }
+        } @else if count == 0 {
+            p { "There is none." }
+        } @else {
+            p { strong { (deliveries(count)) } }
+            ul class="key" { @for id in found.ids.iter().take(LISTED) {
+                li { a href={ "/deliveries/" (id) } { (id) } }
+            } @if count > LISTED { li { "and " (count - LISTED) " more" } } }
+            p { "The same as" }
+            pre tabindex="0" { (shown::block(&found.command, "")) }
+            @if let Some(sql) = &found.sql { p { "or, in the log," } pre tabindex="0" { (shown::block(sql, "")) } }
+            (button(deed, found))
+        }
+        p { a href="/log" { "Back to the log" } }
+    };
+    framed(&format!("{}?", verb(deed)), Here::Elsewhere, &content)
+}
+
+fn button(deed: Deed, found: &Gathered) -> Markup {
+    let wanted = &found.wanted;
+    let count = found.ids.len();
+    html! {
+        form method="post" action={ "/" (deed.word()) } {
+            @if let Some(words) = &wanted.search { input type="hidden" name="q" value=(words); }
+            @if let Some(before) = wanted.before { input type="hidden" name="before" value=(before); }
+            @if let Some(webhook) = &wanted.webhook { input type="hidden" name="webhook" value=(webhook); }
+            @if wanted.search.is_none() && wanted.webhook.is_none() {
+                @for id in &found.ids { input type="hidden" name="id" value=(id); }
+            }
+            input type="hidden" name="count" value=(count);
+            button { (verb(deed)) " " (deliveries(count)) }
+        }
+    }
+}
+
+/// What was done.
+pub(in crate::page) fn worked_off(deed: Deed, worked: &Worked) -> Markup {
+    let done = match deed {
+        Deed::Redeliver => "sent again",
+        Deed::Cancel => "cancelled",
+    };
+    let well = worked.refused_count == 0;
+    let content = html! {
+        p class={ "note " (if well { "good" } else { "bad" }) } role="status" {
+            (deliveries(worked.done)) " " (done)
+            @if !well { ", " (deliveries(worked.refused_count)) " refused" }
+            @if worked.left > 0 { ", and " (worked.left) " not tried" }
+            "."
+        }
+        @if !worked.refused.is_empty() {
+            ul { @for (id, why) in &worked.refused {
+                li { a href={ "/deliveries/" (id) } { "Delivery " (id) } ": " (others(why)) }
+            } }
+        }
+        p { a href="/" { "Overview" } ", " a href="/log" { "Log" } }
+    };
+    framed(
+        if well { "Done" } else { "Done in part" },
+        Here::Elsewhere,
+        &content,
+    )
+}
+
+/// What a replay would be.
+pub(in crate::page) fn replay_from(asked: &Asked, counted: &Done) -> Markup {
+    let matched = counted.matched.unwrap_or(0);
+    let since = utc(asked.since_ms);
+    let to = asked.webhook.as_deref();
+    let mut command = format!("webhooksd replay --since {since}");
+    if let Some(webhook) = to {
+        command.push_str(&format!(" --webhook {webhook}"));
+    }
+    let content = html! {
+        p {
+            "The events since " (plain_time(&since)) ", "
+            @match to { Some(webhook) => { "to " (others(webhook)) }, None => "to all webhooks that want them" }
+            ", by today's configuration and with the ids that they had: "
+            strong { (crate::model::told::deliveries(matched)) } " are made."
+        }
+        @if counted.pruned > 0 { p class="note" { "About " (counted.pruned) " events of that time are no longer in the outbox." } }
+        p { "The same as" }
+        pre tabindex="0" { (shown::block(&command, "")) }
+        @if matched > 0 {
+            form method="post" action="/replay" {
+                input type="hidden" name="since" value=(asked.since_ms);
+                @if let Some(webhook) = to { input type="hidden" name="webhook" value=(webhook); }
+                button { "Send them again" }
+            }
+        }
+    };
+    framed("Replay?", Here::Elsewhere, &content)
+}
+
+/// How far a replay is; the page looks again by itself until it has ended.
+pub(in crate::page) fn replay(replay: &Replay) -> Markup {
+    let again = PreEscaped("<meta http-equiv=\"refresh\" content=\"2\">".to_owned());
+    let head = if replay.finished {
+        html! {}
+    } else {
+        again
+    };
+    let content = html! {
+        p role="status" {
+            (replay.done) " of " (crate::model::told::deliveries(replay.matched)) " made"
+            @if replay.finished { ": it has ended." } @else { "; the daemon goes on, also after a restart." }
+        }
+        @if !replay.finished {
+            progress value=(replay.done) max=(replay.matched.max(1)) { (replay.done) " of " (replay.matched) }
+        }
+        dl {
+            dt { "Events since" } dd { (plain_time(&utc(replay.since_ms))) }
+            @if let Some(until) = replay.until_ms { dt { "until" } dd { (plain_time(&utc(until))) } }
+            dt { "To" } dd { @match &replay.webhook {
+                Some(webhook) => (others(webhook)), None => "all webhooks that want them",
+            } }
+            @if let Some(event) = &replay.event { dt { "Events" } dd { (others(event)) } }
+        }
+        p { a href="/log" { "Log" } }
+    };
+    framed_with(
+        &head,
+        &format!("Replay {}", replay.id),
+        Here::Elsewhere,
+        &content,
+    )
+}
