@@ -10,15 +10,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::client::Client;
 use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
-use crate::page::{CHANCE_BYTES, Done, Door, GiveOrder, Order, Page, Source, serve};
+use crate::page::{CHANCE_BYTES, Door, GiveOrder, Page, Shared, Source, serve};
 use crate::query::Status;
 use crate::store::Reader;
 
@@ -61,28 +62,30 @@ pub(super) fn page(
         None => {
             let config = load(&path()?)?;
             open_log(&config)?;
-            let (asked, ordered) = (config.clone(), config.clone());
-            let give = move |order: &Order| give(&ordered, order);
-            Source::Own {
-                config: Box::new(config),
-                ask: Box::new(move || ask(&asked)),
-                give: (!arguments.read_only).then(|| Box::new(give) as GiveOrder),
-            }
+            own(config, arguments.read_only)
         }
     };
-    let door = Door::new(&chance().map_err(|error| Failure::new(&error))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(LOOKS)
         .build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    runtime.block_on(shown(source, door, arguments.port))
+    runtime.block_on(shown(source, arguments.port))
 }
 
-/// Looks into the log at a time; more wait for their turn.
-const LOOKS: usize = 4;
+/// The log of a configuration, and its daemon.
+pub(super) fn own(config: Config, read_only: bool) -> Source {
+    let (asked, ordered) = (config.clone(), config.clone());
+    let give = move |path: &str, body: &Value| give(&ordered, path, body);
+    Source::Own {
+        config: Arc::new(config),
+        ask: Box::new(move || ask(&asked)),
+        give: (!read_only).then(|| Box::new(give) as GiveOrder),
+    }
+}
 
-async fn shown(source: Source, door: Door, port: u16) -> Ended {
+/// Shows that on a port of loopback, until Ctrl-C.
+pub(super) async fn shown(source: Source, port: u16) -> Ended {
+    let door = Door::new(&chance().map_err(|error| Failure::new(&error))?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| {
         let text = format!("listen on 127.0.0.1:{port}: {error}");
@@ -92,13 +95,15 @@ async fn shown(source: Source, door: Door, port: u16) -> Ended {
     let mut terminated = signal(SignalKind::terminate())?;
     say(format_args!("http://{address}/?token={}", door.token()))?;
     note("open this address in a browser; it is good until Ctrl-C");
-    let page = Arc::new(Page {
-        door,
+    let pages = watch::Sender::new(Arc::new(Page {
+        door: Some(Arc::new(door)),
+        hosts: Vec::new(),
         source,
         clock: Clock::system(),
-    });
+        shared: Arc::new(Shared::default()),
+    }));
     tokio::select! {
-        () = serve(page, listener) => {}
+        () = serve(pages.subscribe(), listener) => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated.recv() => {}
     }
@@ -112,62 +117,13 @@ fn ask(config: &Config) -> Result<Status, String> {
 }
 
 /// Has the daemon carry an order out.
-fn give(config: &Config, order: &Order) -> Result<Done, String> {
-    let (path, body) = match order {
-        Order::Test(webhook) => (format!("/webhooks/{webhook}/test"), json!({})),
-        Order::Pause(webhook, for_ms) => (
-            "/pause".to_owned(),
-            json!({ "webhook": webhook, "for_ms": for_ms }),
-        ),
-        Order::Resume(webhook) => ("/resume".to_owned(), json!({ "webhook": webhook })),
-        Order::Redeliver(id) => (format!("/deliveries/{id}/redeliver"), json!({})),
-        Order::Cancel(id) => (format!("/deliveries/{id}/cancel"), json!({})),
-        Order::Reload => ("/reload".to_owned(), json!({})),
-    };
+fn give(config: &Config, path: &str, body: &Value) -> Result<Value, String> {
     let client = Client::of(config).map_err(Failure::from);
-    let answered = client.and_then(|client| client.post(&path, &body)?.json::<Value>());
-    answered
-        .map(|answer| done(order, &answer))
-        .map_err(|failure| match failure.hint {
-            Some(hint) => format!("{}\n{hint}", failure.text),
-            None => failure.text,
-        })
-}
-
-/// What the daemon's answer says.
-fn done(order: &Order, answer: &Value) -> Done {
-    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-    let mut done = Done {
-        well: true,
-        delivery: answer["delivery_id"].as_i64(),
-        ..Done::default()
-    };
-    done.told = match order {
-        Order::Test(webhook) => {
-            let outcome = text("outcome");
-            done.well = outcome == "delivered";
-            match (answer["error"].as_str(), answer["status"].as_i64()) {
-                (Some(error), _) => format!("{webhook}: {outcome}: {error}"),
-                (None, Some(status)) => format!("{webhook}: {outcome} {status}"),
-                (None, None) => format!("{webhook}: {outcome}"),
-            }
-        }
-        Order::Pause(webhook, _) => match answer["paused_until"].as_str() {
-            Some(until) => format!("{webhook} is paused until {until}; what comes meanwhile waits"),
-            None => format!("{webhook} is paused until it is resumed; what comes meanwhile waits"),
-        },
-        Order::Resume(webhook) if answer["resumed"] == true => {
-            format!("{webhook} is resumed: what waited goes, the oldest first")
-        }
-        Order::Resume(webhook) => format!("{webhook} was not paused"),
-        Order::Redeliver(id) => format!("delivery {id} is sent again"),
-        Order::Cancel(id) => format!("delivery {id} is cancelled"),
-        Order::Reload => format!(
-            "the configuration was taken in: {} webhooks",
-            answer["webhooks"]
-        ),
-    };
-    done
+    let answered = client.and_then(|client| client.post(path, body)?.json::<Value>());
+    answered.map_err(|failure| match failure.hint {
+        Some(hint) => format!("{}\n{hint}", failure.text),
+        None => failure.text,
+    })
 }
 
 /// Chance from the kernel.

@@ -3,12 +3,14 @@
 //! The page itself writes nothing. Who may act is who was let in, asks from the page itself (`model::caller`), and runs
 //! the command with the right to the socket. Each order is about one thing; what concerns many is the commands'.
 
+use serde_json::{Value, json};
+
 use crate::model::LONGEST_PAUSE_MS;
 use crate::model::when::parse_span_ms;
 
 /// An order to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(super) enum Order {
     /// A sample to a webhook.
     Test(String),
     /// A webhook is held back, for so many milliseconds or until it is resumed.
@@ -25,7 +27,7 @@ pub(crate) enum Order {
 
 /// What the daemon did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Done {
+pub(super) struct Done {
     /// In a sentence.
     pub told: String,
     /// Whether it is what one hoped for: a test may have failed.
@@ -34,8 +36,75 @@ pub(crate) struct Done {
     pub delivery: Option<i64>,
 }
 
-/// Gives an order to the daemon; an error is why it was not carried out.
-pub(crate) type GiveOrder = Box<dyn Fn(&Order) -> Result<Done, String> + Send + Sync>;
+/// Gives an order to the daemon, by its path of the socket and its body there, and has the answer; an error is why it
+/// was not carried out.
+pub(crate) type GiveOrder = Box<dyn Fn(&str, &Value) -> Result<Value, String> + Send + Sync>;
+
+impl Order {
+    /// Has the daemon carry it out.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub(super) fn give(&self, give: &GiveOrder) -> Result<Done, String> {
+        let (path, body) = self.request();
+        Ok(self.done(&give(&path, &body)?))
+    }
+
+    /// Its path of the socket, and its body there.
+    fn request(&self) -> (String, Value) {
+        match self {
+            Self::Test(webhook) => (format!("/webhooks/{webhook}/test"), json!({})),
+            Self::Pause(webhook, for_ms) => (
+                "/pause".to_owned(),
+                json!({ "webhook": webhook, "for_ms": for_ms }),
+            ),
+            Self::Resume(webhook) => ("/resume".to_owned(), json!({ "webhook": webhook })),
+            Self::Redeliver(id) => (format!("/deliveries/{id}/redeliver"), json!({})),
+            Self::Cancel(id) => (format!("/deliveries/{id}/cancel"), json!({})),
+            Self::Reload => ("/reload".to_owned(), json!({})),
+        }
+    }
+
+    /// What the daemon's answer says.
+    fn done(&self, answer: &Value) -> Done {
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let mut done = Done {
+            well: true,
+            delivery: answer["delivery_id"].as_i64(),
+            ..Done::default()
+        };
+        done.told = match self {
+            Self::Test(webhook) => {
+                let outcome = text("outcome");
+                done.well = outcome == "delivered";
+                match (answer["error"].as_str(), answer["status"].as_i64()) {
+                    (Some(error), _) => format!("{webhook}: {outcome}: {error}"),
+                    (None, Some(status)) => format!("{webhook}: {outcome} {status}"),
+                    (None, None) => format!("{webhook}: {outcome}"),
+                }
+            }
+            Self::Pause(webhook, _) => match answer["paused_until"].as_str() {
+                Some(until) => {
+                    format!("{webhook} is paused until {until}; what comes meanwhile waits")
+                }
+                None => {
+                    format!("{webhook} is paused until it is resumed; what comes meanwhile waits")
+                }
+            },
+            Self::Resume(webhook) if answer["resumed"] == true => {
+                format!("{webhook} is resumed: what waited goes, the oldest first")
+            }
+            Self::Resume(webhook) => format!("{webhook} was not paused"),
+            Self::Redeliver(id) => format!("delivery {id} is sent again"),
+            Self::Cancel(id) => format!("delivery {id} is cancelled"),
+            Self::Reload => format!(
+                "the configuration was taken in: {} webhooks",
+                answer["webhooks"]
+            ),
+        };
+        done
+    }
+}
 
 /// The order of a path and the fields that came with it; `None` where the path takes none.
 ///

@@ -32,6 +32,8 @@ const WEBHOOKS: usize = 50;
 
 /// Why there is nothing to show.
 pub(super) enum Trouble {
+    /// There is nothing under such an address.
+    Nowhere,
     /// There is no such thing, or no longer.
     Nothing(String),
     /// The log can't be read.
@@ -80,6 +82,8 @@ pub(super) struct Found {
     pub stopped_at_ms: Option<i64>,
     /// Whether this is not the first page.
     pub is_later: bool,
+    /// New rows may come, behind this attempt.
+    pub live: Option<AttemptId>,
 }
 
 /// One delivery.
@@ -122,7 +126,12 @@ impl Page {
         }
     }
 
-    fn reader(&self) -> Result<Reader, Trouble> {
+    /// Whether rows may come: a copy has none.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.source, Source::Own { .. })
+    }
+
+    pub(super) fn reader(&self) -> Result<Reader, Trouble> {
         let opened = match &self.source {
             Source::Own { config, .. } => query::log(config)?,
             Source::Copy(path) => Some(Reader::open_copy(path)?),
@@ -197,7 +206,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
         Source::Copy(_) => None,
     };
     Ok(OneWebhook {
-        facts: configured.map_or_else(Vec::new, facts),
+        facts: configured.map_or_else(Vec::new, |webhook| facts(webhook)),
         health,
         acts: page.acts(),
     })
@@ -233,7 +242,11 @@ pub(super) fn log(
         older: None,
         stopped_at_ms: None,
         is_later: before.is_some(),
+        live: None,
     };
+    if !found.is_later && page.is_live() {
+        found.live = Some(reader.newest_id()?);
+    }
     let mut filter = match query::search(searched, page.now_ms(&reader)?) {
         Ok(filter) => filter,
         Err(wrong) => {

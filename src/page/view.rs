@@ -16,7 +16,7 @@ use maud::{DOCTYPE, Markup, html};
 pub(super) use delivery::delivery;
 pub(super) use done::{done, not_done};
 pub(super) use event::event;
-pub(super) use log::log;
+pub(super) use log::{log, row};
 pub(super) use overview::overview;
 pub(super) use webhook::webhook;
 
@@ -45,6 +45,7 @@ fn framed(title: &str, here: Here, content: &Markup) -> Markup {
                 title { (title) " – webhooksd" }
                 link rel="stylesheet" href="/page.css";
                 link rel="icon" href="data:,";
+                script src="/page.js" defer {}
             }
             body {
                 a class="skip" href="#content" { "To the content" }
@@ -76,6 +77,20 @@ pub(super) fn sentence(status: u16, words: &str) -> Markup {
         Here::Elsewhere,
         &html! { p class="note bad" role="alert" { (words) } },
     )
+}
+
+/// A page for who is not let in; where the token is one that people keep, with a field for it.
+pub(super) fn shut(words: &str, is_asked: bool) -> Markup {
+    let content = html! {
+        p class="note bad" role="alert" { (words) }
+        @if is_asked {
+            form action="/" method="get" {
+                label { "Token" input type="password" name="token" autocomplete="off" required; }
+                button { "Enter" }
+            }
+        }
+    };
+    framed("Not let in", Here::Elsewhere, &content)
 }
 
 /// The page that a browser sees once, when it has been let in.

@@ -17,10 +17,9 @@ pub(in crate::page) fn log(found: &Found) -> Markup {
             p class="note bad" role="alert" { (others(wrong)) }
         } @else {
             @if found.rows.is_empty() {
-                p { "No attempt is so" @if found.stopped_at_ms.is_some() { ", as far as was looked" } "." }
-            } @else {
-                (table(&found.rows))
+                p data-empty="" { "No attempt is so" @if found.stopped_at_ms.is_some() { ", as far as was looked" } "." }
             }
+            @if !found.rows.is_empty() || found.live.is_some() { (table(found)) }
             (further(found))
         }
     };
@@ -43,20 +42,24 @@ fn search(found: &Found) -> Markup {
     }
 }
 
-fn table(rows: &[LogRow]) -> Markup {
+fn table(found: &Found) -> Markup {
+    let live = found
+        .live
+        .map(|_| format!("/live?q={}", form::encoded(&found.searched)));
     html! {
-        table {
+        table data-live=[live] data-after=[found.live] {
             thead { tr {
                 th scope="col" { "Time" } th scope="col" { "Webhook" } th scope="col" { "Event" }
                 th scope="col" class="num" { "Id" } th scope="col" class="num" { "Delivery" }
                 th scope="col" class="num" { "Try" } th scope="col" class="num" { "Took" } th scope="col" { "Result" }
             } }
-            tbody { @for row in rows { (one(row)) } }
+            tbody { @for one in &found.rows { (row(one)) } }
         }
     }
 }
 
-fn one(row: &LogRow) -> Markup {
+/// An attempt's row.
+pub(in crate::page) fn row(row: &LogRow) -> Markup {
     let found = |word: &str, value: &str| {
         html! { a href={ "/log?q=" (form::encoded(&format!("{word}:{value}"))) } { (others(value)) } }
     };
