@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
+    /// Ours, for as long as the client likes: it looks at what comes. It goes first.
+    Watches,
     /// The client's: it has sent nothing of a request.
     Silent,
     /// The client's: it has begun a head, or has an answer to read.
@@ -130,7 +132,7 @@ impl Activity {
             Phase::Silent => IDLE,
             Phase::Head => HEAD,
             Phase::Body => BODY + Duration::from_secs(state.bytes / PACE),
-            Phase::Waits | Phase::Busy => return false,
+            Phase::Watches | Phase::Waits | Phase::Busy => return false,
         };
         self.clock.instant().saturating_duration_since(state.since) >= limit
     }

@@ -33,6 +33,12 @@ pub(super) struct Lines {
     activity: Arc<Activity>,
 }
 
+impl Lines {
+    pub(super) fn new(lines: mpsc::Receiver<Bytes>, activity: Arc<Activity>) -> Self {
+        Self { lines, activity }
+    }
+}
+
 impl Body for Lines {
     type Data = Bytes;
     type Error = Infallible;
@@ -112,7 +118,7 @@ pub(super) fn not_allowed(allow: &'static str) -> HttpError {
 
 /// Lines of JSON.
 pub(super) fn lines(lines: mpsc::Receiver<Bytes>, activity: Arc<Activity>) -> Answer {
-    let body = Lines { lines, activity };
+    let body = Lines::new(lines, activity);
     typed(StatusCode::OK, "application/x-ndjson", Either::Right(body))
 }
 

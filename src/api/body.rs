@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body;
 use hyper::{Request, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -30,6 +31,11 @@ const MAX_ORDER_BYTES: usize = 8 << 20;
 /// How long a body that is too large is read on.
 const DISCARD: Duration = Duration::from_secs(2);
 
+/// A body as it comes from a client, or from the daemon's own page.
+pub(super) trait Sent: Body<Data = Bytes, Error: Send> + Send + Unpin {}
+
+impl<B: Body<Data = Bytes, Error: Send> + Send + Unpin> Sent for B {}
+
 /// A body, with its turn.
 pub(super) struct Whole {
     pub(super) bytes: Vec<u8>,
@@ -45,7 +51,7 @@ impl Api {
     /// Reads a body of events.
     pub(super) async fn events_body(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Sent>,
         activity: &Activity,
     ) -> Result<Whole, HttpError> {
         self.body(request, activity, self.max_events_bytes()).await
@@ -54,7 +60,7 @@ impl Api {
     /// Reads an order's body.
     pub(super) async fn order_body(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Sent>,
         activity: &Activity,
     ) -> Result<Whole, HttpError> {
         self.body(request, activity, MAX_ORDER_BYTES).await
@@ -62,7 +68,7 @@ impl Api {
 
     async fn body(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Sent>,
         activity: &Activity,
         limit: usize,
     ) -> Result<Whole, HttpError> {
@@ -118,7 +124,7 @@ fn too_large(limit: usize) -> HttpError {
     )
 }
 
-async fn discard(body: &mut Incoming) {
+async fn discard(body: &mut impl Sent) {
     let all = async { while let Some(Ok(_)) = body.frame().await {} };
     drop(tokio::time::timeout(DISCARD, all).await);
 }

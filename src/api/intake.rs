@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use serde::Deserializer as _;
@@ -17,6 +16,7 @@ use super::activity::Activity;
 use super::answer::{self, Answer, HttpError};
 use super::append::{Mode, NotAppended};
 use super::body::SMALL_BYTES;
+use super::body::Sent;
 use super::item;
 use crate::model::EventId;
 use crate::outbox::NewEvent;
@@ -36,7 +36,7 @@ const MAX_EVENTS: usize = 100_000;
 impl Api {
     pub(super) async fn events(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Sent>,
         activity: &Activity,
     ) -> Result<Answer, HttpError> {
         let content_type = request.headers().get(CONTENT_TYPE);

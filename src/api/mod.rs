@@ -3,6 +3,7 @@
 //! `server` is what all of them stand on. `serve` takes connections and keeps them within limits, `activity` says how long each may take,
 //! `route` finds what answers a request, `intake` reads events and `append` makes them durable,
 //! `order` and `pause` pass on what people ask of the pipeline, `report` and `metrics` render how it is.
+//! `shown` has the page beside them.
 //! `item` reads one event as the JSON that the socket and `emit -` take.
 //!
 //! Nothing here opens a listening socket or reads the configuration: the daemon does. Invariants: an
@@ -29,6 +30,7 @@ mod report;
 mod route;
 mod serve;
 mod server;
+mod shown;
 
 pub(crate) use append::Appending;
 pub use serve::serve_socket;

@@ -2,7 +2,8 @@
 //!
 //! A path that is not there is 404, a method that it does not take is 405 with `Allow`. Over TCP
 //! there are the metrics alone: whoever can reach a port may be anybody. Before any of it, a request is held to
-//! come from no foreign page (`model::caller`), so that no path can forget to ask.
+//! come from no foreign page (`model::caller`), so that no path can forget to ask. What is none of these paths may be
+//! the page's (`shown`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Api;
 use super::activity::{Activity, Phase};
 use super::answer::{self, Answer, HttpError};
-use super::body::Whole;
+use super::body::{Sent, Whole};
 use crate::model::caller::{self, Foreign, Names};
+use crate::page::Nowhere;
 
 /// What a listener gives access to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) enum Scope {
     /// Everything: the socket, whose mode says who may.
     All,
     /// `GET /metrics`, asked for by such names.
-    Metrics(Names),
+    Metrics(Names<'static>),
 }
 
 /// Answers one request. The turn is ours until the answer is handed over.
@@ -34,9 +36,12 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     activity.enter(Phase::Body);
-    let answered = match from_here(scope, &request) {
-        Ok(()) => api.route(scope, request, &activity).await,
-        Err(denial) => Err(denial),
+    let page = api.page().filter(|_| scope == Scope::All);
+    let hosts = page.as_ref().map_or(&[][..], |page| &page.hosts);
+    let answered = match (from_here(scope, hosts, &request), page) {
+        (Ok(()), Some(page)) => api.routes_and_page(page, request, &activity).await,
+        (Ok(()), None) => api.route(scope, request, &activity).await,
+        (Err(denial), _) => Err(denial),
     };
     let answer = match answered {
         Ok(answer) => answer,
@@ -50,10 +55,10 @@ pub(super) async fn answer(
 }
 
 impl Api {
-    async fn route(
+    pub(super) async fn route(
         self: &Arc<Self>,
         scope: Scope,
-        request: Request<Incoming>,
+        request: Request<impl Sent>,
         activity: &Arc<Activity>,
     ) -> Result<Answer, HttpError> {
         let path = request.uri().path().to_owned();
@@ -125,7 +130,7 @@ impl Api {
     /// The body of an order, and its permit among those at work.
     async fn order(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Sent>,
         activity: &Arc<Activity>,
     ) -> Result<(Whole, OwnedSemaphorePermit), HttpError> {
         posts(&request)?;
@@ -135,9 +140,9 @@ impl Api {
 }
 
 /// Holds that no foreign page asks.
-fn from_here(scope: Scope, request: &Request<Incoming>) -> Result<(), HttpError> {
+fn from_here<B>(scope: Scope, hosts: &[String], request: &Request<B>) -> Result<(), HttpError> {
     let names = match scope {
-        Scope::All => Names::Loopback,
+        Scope::All => Names::Loopback(hosts),
         Scope::Metrics(names) => names,
     };
     caller::judge(request, names).map_err(|foreign| match foreign {
@@ -146,7 +151,7 @@ fn from_here(scope: Scope, request: &Request<Incoming>) -> Result<(), HttpError>
     })
 }
 
-fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), HttpError> {
+fn reads<B>(request: &Request<B>, activity: &Activity) -> Result<(), HttpError> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(answer::not_allowed("GET, HEAD"));
     }
@@ -154,7 +159,7 @@ fn reads(request: &Request<Incoming>, activity: &Activity) -> Result<(), HttpErr
     Ok(())
 }
 
-fn posts(request: &Request<Incoming>) -> Result<(), HttpError> {
+fn posts<B>(request: &Request<B>) -> Result<(), HttpError> {
     if *request.method() != Method::POST {
         return Err(answer::not_allowed("POST"));
     }
@@ -162,5 +167,7 @@ fn posts(request: &Request<Incoming>) -> Result<(), HttpError> {
 }
 
 fn not_found() -> HttpError {
-    answer::denial(StatusCode::NOT_FOUND, "there is nothing under this path")
+    let mut denial = answer::denial(StatusCode::NOT_FOUND, "there is nothing under this path");
+    denial.extensions_mut().insert(Nowhere);
+    denial
 }

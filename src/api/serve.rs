@@ -84,7 +84,7 @@ pub(crate) async fn serve_metrics(
         .local_addr()
         .is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let names = if on_loopback {
-        Names::Loopback
+        Names::Loopback(&[])
     } else {
         Names::Any
     };

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::append::{Append, Appending};
 use super::counts::Counts;
 use super::limits::{LARGE_AT_A_TIME, ORDERS_AT_A_TIME};
+use crate::page::Page;
 use crate::pipeline::{Applied, Dispatch};
 use crate::query::{About, Reading};
 use crate::transport::Client;
@@ -27,6 +29,8 @@ pub struct Api {
     pub(super) large: Arc<Semaphore>,
     pub(super) orders: Arc<Semaphore>,
     pub(super) counts: Counts,
+    /// The page on the socket; none until the daemon has one shown.
+    pub(super) page: RwLock<Option<Arc<Page>>>,
 }
 
 impl Api {
@@ -51,6 +55,7 @@ impl Api {
             large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
             orders: Arc::new(Semaphore::new(ORDERS_AT_A_TIME)),
             counts: Counts::default(),
+            page: RwLock::new(None),
         });
         Ok((api, appending))
     }

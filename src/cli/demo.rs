@@ -3,8 +3,9 @@
 //! It starts this very binary as a daemon with a configuration of four webhooks, writes events
 //! into the outbox with SQL as an application would, receives the requests on loopback, checks
 //! each signature, and prints the log. One endpoint answers 500 twice, so a retry is seen at its
-//! documented 10 seconds. Success means: everything delivered, every signature right.
+//! documented 10 seconds. `--page` keeps it open with the page on it. Success means: everything delivered, every signature right.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -26,9 +27,14 @@ use crate::store::Reader;
 /// Starts the daemon with four webhooks against a receiver of its own, writes events, waits until
 /// all are delivered (one endpoint fails twice first), prints the log, and leaves nothing behind.
 #[derive(clap::Args)]
-#[command(after_help = "Example:
-  webhooksd demo                     takes half a minute; exit code 0 if everything was delivered")]
-pub(super) struct Arguments {}
+#[command(after_help = "Examples:
+  webhooksd demo                     takes half a minute; exit code 0 if everything was delivered
+  webhooksd demo --page              then the same in a browser, until Ctrl-C")]
+pub(super) struct Arguments {
+    /// Keeps daemon and receiver at the end, and shows the page, until Ctrl-C
+    #[arg(long)]
+    page: bool,
+}
 
 /// Everything is over by then, or something is wrong.
 const LIMIT: Duration = Duration::from_secs(55);
@@ -85,20 +91,31 @@ impl Drop for Daemon {
     }
 }
 
-pub(super) fn demo(_: &Arguments) -> Ended {
+pub(super) fn demo(arguments: &Arguments) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
+    let is_kept = Cell::new(false);
     runtime.block_on(async {
         tokio::select! {
-            ended = show() => ended,
-            _ = tokio::signal::ctrl_c() => Err(Failure::text("interrupted")),
+            ended = show(arguments.page, &is_kept) => ended,
+            () = interrupted(&is_kept) => Err(Failure::text("interrupted")),
         }
     })
 }
 
-async fn show() -> Ended {
+/// Waits for a Ctrl-C that is not meant for the page, which ends by it in good order.
+async fn interrupted(is_kept: &Cell<bool>) {
+    loop {
+        drop(tokio::signal::ctrl_c().await);
+        if !is_kept.get() {
+            return;
+        }
+    }
+}
+
+async fn show(page: bool, is_kept: &Cell<bool>) -> Ended {
     let failed =
         |what: &'static str| move |error: std::io::Error| Failure::text(format!("{what}: {error}"));
     let folder = tempfile::Builder::new().prefix("webhooksd-demo-").tempdir();
@@ -116,7 +133,7 @@ async fn show() -> Ended {
     ));
 
     let config = folder.path().join("webhooks.toml");
-    std::fs::write(&config, configuration(address)).map_err(failed("write webhooks.toml"))?;
+    std::fs::write(&config, configuration(address, page)).map_err(failed("write webhooks.toml"))?;
     say(format_args!(
         "In {} there are now a configuration of {} webhooks,",
         folder.path().display(),
@@ -135,6 +152,12 @@ async fn show() -> Ended {
     let log = folder.path().join("log.db");
     let delivered = timeout(LIMIT, wait_until_done(&mut daemon, &log)).await;
     let rows = print_log(&log);
+    if page && matches!(delivered, Ok(Ok(()))) {
+        is_kept.set(true);
+        say("")?;
+        let source = super::page::own(super::load(&config)?, Some(config.clone()), false);
+        super::page::shown(source, 0).await?;
+    }
     let stopped = stop(&mut daemon).await;
     receiver.abort();
     let journal = std::fs::read_to_string(folder.path().join("journal")).unwrap_or_default();
@@ -143,7 +166,7 @@ async fn show() -> Ended {
     let expected = DELIVERIES + WEBHOOKS.iter().map(|w| w.3).sum::<usize>();
     rows?;
     match delivered {
-        Ok(Ok(())) if tally.wrong == 0 && requests == expected && stopped => {
+        Ok(Ok(())) if tally.wrong == 0 && (page || requests == expected) && stopped => {
             say(format_args!(
                 "\n{DELIVERIES} deliveries, {requests} requests, every signature right in all four dialects. \
                  The folder is gone again.\nNext: webhooksd --help, and the comments of webhooks.toml."
@@ -175,8 +198,11 @@ fn answer(received: &Received, tally: &Mutex<Tally>) -> u16 {
     if seen <= *fails { 500 } else { 200 }
 }
 
-fn configuration(address: std::net::SocketAddr) -> String {
+fn configuration(address: std::net::SocketAddr, has_socket: bool) -> String {
     let mut text = String::from("tenant = \"acme\"\n");
+    if has_socket {
+        text.push_str("\n[socket]\npath = \"demo.sock\"\n");
+    }
     for (name, dialect, pattern, _) in WEBHOOKS {
         let dialect_name = dialect.name();
         text.push_str(&format!(

@@ -15,12 +15,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::client::Client;
 use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
-use crate::page::{CHANCE_BYTES, Door, GiveOrder, Page, Source, serve};
+use crate::page::{CHANCE_BYTES, Door, GiveOrder, Page, Shared, Source, serve};
 use crate::store::Reader;
 use ask::Asking;
 
@@ -64,29 +65,31 @@ pub(super) fn page(
             let file = path()?;
             let config = load(&file)?;
             open_log(&config)?;
-            let (asking, ordered) = (Asking::new(config.clone()), config.clone());
-            let give = move |path: &str, body: &Value| give(&ordered, path, body);
-            Source::Own {
-                config: Box::new(config),
-                file: Some(file),
-                ask: Box::new(move || asking.ask()),
-                give: (!arguments.read_only).then(|| Box::new(give) as GiveOrder),
-            }
+            own(config, Some(file), arguments.read_only)
         }
     };
-    let door = Door::new(&chance().map_err(|error| Failure::new(&error))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(LOOKS)
         .build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    runtime.block_on(shown(source, door, arguments.port))
+    runtime.block_on(shown(source, arguments.port))
 }
 
-/// Looks into the log at a time; more wait for their turn.
-const LOOKS: usize = 4;
+/// The log of a configuration, and its daemon.
+pub(super) fn own(config: Config, file: Option<PathBuf>, read_only: bool) -> Source {
+    let (asking, ordered) = (Asking::new(config.clone()), config.clone());
+    let give = move |path: &str, body: &Value| give(&ordered, path, body);
+    Source::Own {
+        config: Arc::new(config),
+        file,
+        ask: Box::new(move || asking.ask()),
+        give: (!read_only).then(|| Box::new(give) as GiveOrder),
+    }
+}
 
-async fn shown(source: Source, door: Door, port: u16) -> Ended {
+/// Shows that on a port of loopback, until Ctrl-C.
+pub(super) async fn shown(source: Source, port: u16) -> Ended {
+    let door = Door::new(&chance().map_err(|error| Failure::new(&error))?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| {
         let text = format!("listen on 127.0.0.1:{port}: {error}");
@@ -96,13 +99,15 @@ async fn shown(source: Source, door: Door, port: u16) -> Ended {
     let mut terminated = signal(SignalKind::terminate())?;
     say(format_args!("http://{address}/?token={}", door.token()))?;
     note("open this address in a browser; it is good until Ctrl-C");
-    let page = Arc::new(Page {
-        door,
+    let pages = watch::Sender::new(Arc::new(Page {
+        door: Some(Arc::new(door)),
+        hosts: Vec::new(),
         source,
         clock: Clock::system(),
-    });
+        shared: Arc::new(Shared::default()),
+    }));
     tokio::select! {
-        () = serve(page, listener) => {}
+        () = serve(pages.subscribe(), listener) => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated.recv() => {}
     }

@@ -31,6 +31,8 @@ pub(crate) enum Key {
     SocketGroup,
     /// `[metrics] listen`.
     Metrics,
+    /// `[page] listen`.
+    Page,
     /// `url` of the webhook at that place of [`Config::webhooks`].
     Url(usize),
     /// `ca_file` of the same.

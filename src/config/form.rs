@@ -17,6 +17,8 @@ const FEWEST_BYTES: usize = 24;
 pub(super) enum Form {
     /// Any bytes.
     Vendor,
+    /// What a browser shows, and nothing is signed with.
+    Token,
     /// Any bytes, or `whsec_` and base64.
     Standard,
 }
@@ -28,7 +30,7 @@ pub(super) fn check(
     given: &Given<&str>,
     found: &mut Findings,
 ) -> bool {
-    if form == Form::Vendor {
+    if form != Form::Standard {
         return true;
     }
     let key = match key(bytes) {

@@ -50,6 +50,7 @@ pub(super) static TOP: Keys = Keys {
         key("log", "[log]"),
         key("delivery", "[delivery]"),
         key("metrics", "[metrics]"),
+        key("page", "[page]"),
         key("webhook", "[[webhook]]"),
     ],
 };
@@ -105,6 +106,17 @@ pub(super) static DELIVERY: Keys = Keys {
 pub(super) static METRICS: Keys = Keys {
     title: "[metrics]",
     keys: &[key("listen", "listen = \"127.0.0.1:9464\"")],
+};
+
+/// `[page]`.
+pub(super) static PAGE: Keys = Keys {
+    title: "[page]",
+    keys: &[
+        key("listen", "listen = \"127.0.0.1:8480\""),
+        key("token_file", "token_file = \"page.token\""),
+        key("read_only", "read_only = true"),
+        key("hosts", "hosts = [\"hooks.example.internal\"]"),
+    ],
 };
 
 /// `[[webhook]]`.
@@ -210,12 +222,13 @@ pub(super) fn inner(key: &Key) -> Option<&'static Keys> {
 }
 
 /// The tables of the top level by name.
-pub(super) static TABLES: [(&str, &Keys); 6] = [
+pub(super) static TABLES: [(&str, &Keys); 7] = [
     ("outbox", &OUTBOX),
     ("socket", &SOCKET),
     ("log", &LOG),
     ("delivery", &DELIVERY),
     ("metrics", &METRICS),
+    ("page", &PAGE),
     ("webhook", &WEBHOOK),
 ];
 

@@ -20,6 +20,7 @@ mod form;
 mod headers;
 mod keys;
 mod order;
+mod page;
 mod proxy;
 mod read;
 mod rules;
@@ -42,8 +43,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::model::{Bodies, Webhook};
+use crate::model::{Bodies, Secret, Webhook};
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub(crate) use draft::{Draft, Key};
@@ -107,8 +109,10 @@ pub struct Config {
     pub delivery: Delivery,
     /// Prometheus over TCP; `None`: there is none.
     pub metrics: Option<Metrics>,
+    /// The page; `None`: nothing is said of it, and it is on the socket alone.
+    pub page: Option<Page>,
     /// The webhooks in the order of the file; their names are unique.
-    pub webhooks: Vec<Webhook>,
+    pub webhooks: Vec<Arc<Webhook>>,
     /// What may not be as it was meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -161,4 +165,18 @@ pub struct Delivery {
 pub struct Metrics {
     /// The address that scrapers connect to.
     pub listen: SocketAddr,
+}
+
+/// `[page]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The address that browsers connect to; `None`: the page is on the socket alone.
+    pub listen: Option<SocketAddr>,
+    /// What a browser shows to be let in there: text without controls. `None` without `listen`, and where no
+    /// secret is read.
+    pub token: Option<Secret>,
+    /// Whether it shows without buttons.
+    pub read_only: bool,
+    /// The names by which it may be asked for beside `localhost` and the loopback addresses, in lower case.
+    pub hosts: Vec<String>,
 }

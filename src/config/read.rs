@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -22,7 +23,7 @@ use super::source::Source;
 use super::unclosed;
 use super::visible::printable;
 use super::webhook::{Reading, check_tenant};
-use super::{Config, Delivery, Surroundings, addresses, proxy};
+use super::{Config, Delivery, Surroundings, addresses, page, proxy};
 
 /// The largest configuration, in bytes: 100,000 webhooks of 160 bytes.
 pub(super) const MAX_CONFIG_BYTES: usize = 16 * 1_024 * 1_024;
@@ -154,6 +155,10 @@ fn whole(
         places.push((Key::Metrics, Some(section.value_at("listen"))));
         sections::metrics(&section, found)
     });
+    let page = table(&top, "page", &keys::PAGE, found).map(|section| {
+        places.push((Key::Page, Some(section.value_at("listen"))));
+        page::read(&section, metrics.as_ref(), around, found)
+    });
     places.extend(places_of(&once.paths));
     let mut reading = Reading {
         around,
@@ -173,7 +178,8 @@ fn whole(
         log,
         delivery: Delivery::new(max_in_flight),
         metrics,
-        webhooks,
+        page,
+        webhooks: webhooks.into_iter().map(Arc::new).collect(),
         warnings: Vec::new(),
     };
     (config, places, webhook_places)

@@ -31,7 +31,7 @@ pub(super) fn read(
         let bytes = text.value.as_bytes().to_vec();
         checked(bytes, ("secret", form), &text, found)
     } else if let Some(path) = section.text("secret_file", found) {
-        from_file(("secret_file", form), &path, around, found)
+        read_file(("secret_file", form), &path, around, found)
     } else if let Some(name) = section.text("secret_env", found) {
         from_variable(&name, form, around, found)
     } else {
@@ -48,8 +48,18 @@ pub(super) fn from_key(
     found: &mut Findings,
 ) -> Option<Secret> {
     let path = section.text(key, found)?;
-    let bytes = from_file((key, Form::Standard), &path, around, found)?;
+    let bytes = read_file((key, Form::Standard), &path, around, found)?;
     Some(Secret::new(bytes))
+}
+
+/// Reads what is kept as a secret is, in the file that a key names. `None` as above.
+pub(super) fn from_file(
+    key: &str,
+    path: &Given<&str>,
+    around: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<Vec<u8>> {
+    read_file((key, Form::Token), path, around, found)
 }
 
 fn refuse_two(section: &Section<'_, '_>, found: &mut Findings) {
@@ -69,7 +79,7 @@ fn refuse_two(section: &Section<'_, '_>, found: &mut Findings) {
     }
 }
 
-fn from_file(
+fn read_file(
     (key, form): (&str, Form),
     path: &Given<&str>,
     around: &Surroundings<'_>,
@@ -84,6 +94,7 @@ fn from_file(
                     "write secret_file = \"search-index.key\", or leave it out: requests are then unsigned"
                         .to_owned()
                 }
+                Form::Token => "write token_file = \"page.token\"".to_owned(),
                 Form::Standard => format!("write {key} = \"search-index.key\""),
             },
         );
@@ -314,7 +325,7 @@ fn checked(
     found: &mut Findings,
 ) -> Option<Vec<u8>> {
     // What is odd in base64 is an error of its own.
-    if form == Form::Vendor || !bytes.starts_with(b"whsec_") {
+    if form != Form::Standard || !bytes.starts_with(b"whsec_") {
         note_odd_ends(&bytes, what, given, found);
     }
     if bytes.is_empty() {
@@ -323,6 +334,7 @@ fn checked(
             format!("{what} is empty"),
             match form {
                 Form::Vendor => "give a secret, or leave the key out: requests are then unsigned",
+                Form::Token => "write the output of openssl rand -hex 32 into it",
                 Form::Standard => {
                     "give a secret, such as whsec_ and the output of openssl rand -base64 32"
                 }

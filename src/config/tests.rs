@@ -64,7 +64,7 @@ const HOOK: &str = "[[webhook]]\nname = 'a'\nurl = 'https://h/'\nevents = ['*']\
 
 /// A single webhook with more lines in it.
 fn hook(lines: &str) -> Result<Webhook, Report> {
-    parse_plain(&format!("{HOOK}{lines}")).map(|mut config| config.webhooks.remove(0))
+    parse_plain(&format!("{HOOK}{lines}")).map(|config| Webhook::clone(&config.webhooks[0]))
 }
 
 /// How many errors, and the text of the report.

@@ -39,11 +39,14 @@ pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
         None if holder::serves_socket(&open) => found.push((Key::SocketPath, "[socket] path")),
         None => {}
     }
+    // A reload moves the page.
+    let page = config.page.as_ref().and_then(|page| page.listen);
+    let page = page.map(|address| address.port());
     match &config.metrics {
         Some(metrics) if holder::of_port(metrics.listen, own) == Holder::Nobody => {
             found.push((Key::Metrics, "[metrics] listen"));
         }
-        None if holder::serves_port(&open) => found.push((Key::Metrics, "[metrics] listen")),
+        None if holder::serves_port(&open, page) => found.push((Key::Metrics, "[metrics] listen")),
         _ => {}
     }
     for (key, name) in found {

@@ -82,6 +82,13 @@ pub(crate) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The page's address can't be listened on.
+    Page {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// A person has to decide where to begin.
     Refused(ResumeError),
     /// The runtime or a signal can't be set up.
@@ -159,6 +166,7 @@ impl Error {
             Self::Live { .. } => Some("give each daemon a socket of its own".into()),
             Self::Group { .. } => Some("make the group, or leave [socket] group out".into()),
             Self::Metrics { .. } => Some("give [metrics] listen a free address".into()),
+            Self::Page { .. } => Some("give [page] listen a free address".into()),
             Self::Threads(_) => Some(
                 "raise the limit of processes for this user, or the unit's TasksMax=: a few threads \
                  are needed"
@@ -190,7 +198,9 @@ impl fmt::Display for Error {
             Self::Live { path } => write!(f, "make socket {path:?}: another process serves it"),
             Self::Group { name, .. } => write!(f, "no group is called {name:?}"),
             Self::Passed { .. } => f.write_str("use the socket that systemd passed"),
-            Self::Metrics { address, .. } => write!(f, "listen on {address}"),
+            Self::Metrics { address, .. } | Self::Page { address, .. } => {
+                write!(f, "listen on {address}")
+            }
             Self::Refused(refusal) => refused(*refusal, f),
             Self::Runtime(_) => f.write_str("set up the runtime"),
             Self::Threads(_) => f.write_str("start the daemon's threads"),
@@ -252,7 +262,8 @@ impl std::error::Error for Error {
             | Self::Threads(source)
             | Self::Socket { source, .. }
             | Self::Passed { source }
-            | Self::Metrics { source, .. } => Some(source),
+            | Self::Metrics { source, .. }
+            | Self::Page { source, .. } => Some(source),
             Self::Group { source, .. } => source.as_ref().map(|source| source as _),
             Self::Outbox(error) => error.source(),
             Self::Store(error) => error.source(),

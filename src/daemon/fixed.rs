@@ -12,6 +12,9 @@ pub(super) struct Fixed {
     log: PathBuf,
     socket: Option<Socket>,
     metrics: Option<SocketAddr>,
+    /// Where the page is: a reload may move it, and looks whether it can.
+    page: Option<SocketAddr>,
+    has_clients: bool,
 }
 
 impl Fixed {
@@ -21,7 +24,32 @@ impl Fixed {
             log: config.log.path.clone(),
             socket: config.socket.clone(),
             metrics: config.metrics.map(|metrics| metrics.listen),
+            page: config.page.as_ref().and_then(|page| page.listen),
+            has_clients: true,
         }
+    }
+
+    /// The settings of a start, after which somebody can connect or nobody.
+    pub(super) fn at_start(config: &Config, has_clients: bool) -> Self {
+        Self {
+            has_clients,
+            ..Self::of(config)
+        }
+    }
+
+    /// The page has moved.
+    pub(super) fn moved(&mut self, config: &Config) {
+        self.page = Self::of(config).page;
+    }
+
+    /// Where the page is.
+    pub(super) fn page(&self) -> Option<SocketAddr> {
+        self.page
+    }
+
+    /// Whether there is what answers clients.
+    pub(super) fn has_clients(&self) -> bool {
+        self.has_clients
     }
 
     /// The settings that are other ones there.

@@ -91,12 +91,13 @@ pub(super) fn of_port(address: SocketAddr, own: &Own<'_>) -> Holder {
     holder(&listening.collect::<Vec<_>>(), own)
 }
 
-/// Whether who has these files open listens on a TCP port.
-pub(super) fn serves_port(open: &[PathBuf]) -> bool {
+/// Whether who has these files open listens on a TCP port, but for one.
+pub(super) fn serves_port(open: &[PathBuf], but: Option<u16>) -> bool {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
         .map(|table| fs::read_to_string(table).unwrap_or_default());
     let lines = tables.iter().flat_map(|table| table.lines());
-    let mut listening = lines.filter_map(|line| listening_tcp(line, None));
+    let others = lines.filter(|line| but.is_none() || listening_tcp(line, but).is_none());
+    let mut listening = others.filter_map(|line| listening_tcp(line, None));
     listening.any(|inode| open.contains(&link_of(inode)))
 }
 

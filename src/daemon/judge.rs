@@ -12,7 +12,7 @@ use std::path::Path;
 use super::fixed::Fixed;
 use super::look::Looking;
 use super::refusal::note;
-use super::{Error, limits, lock};
+use super::{Error, limits, listen, lock};
 use crate::config::{self, Config, Draft, Key, SecretsWanted};
 use crate::model::Clock;
 use crate::pipeline::chain;
@@ -122,6 +122,21 @@ fn restart(draft: &mut Draft, fixed: &Fixed) {
         let message = format!("{name} is another one than at the start");
         draft.error(key, message, "restart the service to change it");
     }
+    let config = draft.config();
+    let Some(address) = config.page.as_ref().and_then(|page| page.listen) else {
+        return;
+    };
+    if !fixed.has_clients() {
+        draft.error(
+            Key::Page,
+            "[page] listen is new, and the daemon was started with nothing that answers clients",
+            "restart the service to have the page",
+        );
+    } else if fixed.page() != Some(address)
+        && let Err(source) = listen::may_listen(address)
+    {
+        note(draft, Key::Page, &Error::Page { address, source });
+    }
 }
 
 /// Looks at everything that a start would open.
@@ -133,7 +148,7 @@ fn look(draft: &mut Draft, path: &Path) {
     }
     let mut looking = Looking::new(path, daemon);
     looking.socket(draft);
-    looking.metrics(draft);
+    looking.ports(draft);
     let known = looking.log(draft);
     looking.outbox(draft, known);
     looking.running(draft);

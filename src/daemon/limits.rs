@@ -7,7 +7,8 @@ use std::thread::Builder;
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::api;
+use crate::config::Config;
+use crate::{api, page};
 
 /// Descriptors for databases, the runtime, idle connections, and the clients of the socket.
 const OTHER_FILES: u64 = 256 + api::DESCRIPTORS;
@@ -81,8 +82,14 @@ pub(super) fn files() -> u64 {
 }
 
 /// How many requests may be in flight of those that the configuration wants.
-pub(super) fn in_flight(wanted: usize) -> usize {
-    let most = usize::try_from(files().saturating_sub(OTHER_FILES))
+pub(super) fn in_flight(config: &Config) -> usize {
+    let wanted = config.delivery.max_in_flight;
+    let has_port = config
+        .page
+        .as_ref()
+        .is_some_and(|page| page.listen.is_some());
+    let others = OTHER_FILES + if has_port { page::DESCRIPTORS } else { 0 };
+    let most = usize::try_from(files().saturating_sub(others))
         .unwrap_or(usize::MAX)
         .max(1);
     if most < wanted {

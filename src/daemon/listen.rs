@@ -19,6 +19,7 @@ use rustix::fs::{Mode, fchmod};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use super::Error;
+use super::shown::Shown;
 use crate::config::{Config, Socket};
 
 /// Connections that wait to be accepted: a burst of clients, none of which has to try again.
@@ -29,7 +30,15 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Listeners {
     pub(super) socket: Option<UnixListener>,
     pub(super) metrics: Option<TcpListener>,
+    pub(super) page: Option<TcpListener>,
     pub(super) own: Option<OwnSocket>,
+}
+
+impl Listeners {
+    /// Whether somebody can connect.
+    pub(super) fn are_any(&self) -> bool {
+        self.socket.is_some() || self.metrics.is_some() || self.page.is_some()
+    }
 }
 
 /// Device, inode and, where the file system tells it, time of birth, for inodes are given out again.
@@ -79,6 +88,7 @@ pub(super) async fn listen(config: &Config) -> Result<Listeners, Error> {
             })?);
         }
     }
+    listeners.page = Shown::default().listener(config)?;
     Ok(listeners)
 }
 

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -110,11 +111,32 @@ impl<'a> Looking<'a> {
         differs::note(draft, &self.own);
     }
 
-    /// The port of the metrics.
-    pub(super) fn metrics(&mut self, draft: &mut Draft) {
-        let Some(address) = draft.config().metrics.map(|metrics| metrics.listen) else {
-            return;
-        };
+    /// The ports of metrics and page.
+    pub(super) fn ports(&mut self, draft: &mut Draft) {
+        let config = draft.config();
+        let metrics = config.metrics.map(|metrics| metrics.listen);
+        let page = config.page.as_ref().and_then(|page| page.listen);
+        if let Some(address) = metrics {
+            self.port(draft, Key::Metrics, address, |source| Error::Metrics {
+                address,
+                source,
+            });
+        }
+        if let Some(address) = page {
+            self.port(draft, Key::Page, address, |source| Error::Page {
+                address,
+                source,
+            });
+        }
+    }
+
+    fn port(
+        &self,
+        draft: &mut Draft,
+        key: Key,
+        address: SocketAddr,
+        failed: impl Fn(io::Error) -> Error,
+    ) {
         let Err(source) = listen::may_listen(address) else {
             return;
         };
@@ -122,11 +144,11 @@ impl<'a> Looking<'a> {
         match holder::of_port(address, &self.own) {
             Holder::Ours(_) if in_use => {}
             Holder::Unseen if in_use => draft.warning(
-                Key::Metrics,
+                key,
                 format!("{address} is in use, and this user may not see by whom"),
                 "right if it is this configuration's own daemon, or systemd for it; root sees more",
             ),
-            _ => note(draft, Key::Metrics, &Error::Metrics { address, source }),
+            _ => note(draft, key, &failed(source)),
         }
     }
 

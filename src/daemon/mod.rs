@@ -7,6 +7,7 @@
 //! Knows no arguments and no terminal. What it has to say goes to the journal or is its `Error`.
 
 mod claim;
+mod clients;
 mod differs;
 mod error;
 mod fixed;
@@ -23,6 +24,7 @@ mod patience;
 mod refusal;
 mod reload;
 mod second;
+mod shown;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -42,9 +44,9 @@ pub(crate) use judge::check;
 pub(crate) use lock::Lock;
 pub(crate) use opening::{make_own_outbox, makes_outbox};
 
-use crate::api::{self, Api, Appending};
+use crate::api::{self, Appending};
 use crate::config::Config;
-use crate::model::{Clock, Cursor, Webhook, crash};
+use crate::model::{Clock, Cursor, crash};
 use crate::outbox::Tail;
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
 use crate::query;
@@ -52,16 +54,14 @@ use crate::store::{self, Checkpointer, Store};
 use crate::transport::{Client, Endpoint};
 use hangup::{HangUp, HungUp};
 use judge::{Asked, Judged, judge};
-use listen::{Listeners, OwnSocket};
+use listen::OwnSocket;
 use opening::Opening;
 use patience::StartupRetry;
 use reload::Reload;
+use shown::Shown;
 
 /// Idle connections past their time are closed at this pace.
 const SWEEP_IDLE: Duration = Duration::from_secs(5);
-
-/// Orders to reload that wait; those behind them wait in their connections.
-const RELOADS: usize = 16;
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -99,6 +99,7 @@ struct Running {
     closed: watch::Sender<bool>,
     own_socket: Option<OwnSocket>,
     reloads: mpsc::Receiver<api::Reload>,
+    shown: Arc<Shown>,
     outbox: PathBuf,
     /// The outbox is not there yet.
     awaits: bool,
@@ -109,13 +110,13 @@ struct Running {
 
 async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result<(), Error> {
     let mut signals = Signals::new()?;
-    let webhooks = reload::webhooks(&mut judged.config);
+    reload::journal_warnings(&judged.config);
+    judged.config.warnings = Vec::new();
     let Judged { config, endpoints } = judged;
-    reload::journal_warnings(&config);
+    let config = Arc::new(config);
     let mut reload_wanted = false;
     let mut running = {
-        let judged = (&*webhooks, endpoints);
-        let mut started = pin!(start(config_path, &config, judged, client));
+        let mut started = pin!(start(config_path, &config, endpoints, client));
         loop {
             tokio::select! {
                 started = &mut started => break started?,
@@ -131,7 +132,7 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
     tracing::info!(
         outbox = &*config.outbox.path.to_string_lossy(),
         log = &*config.log.path.to_string_lossy(),
-        webhooks = webhooks.len(),
+        webhooks = config.webhooks.len(),
         version = env!("CARGO_PKG_VERSION"),
         "{}",
         if running.awaits {
@@ -141,9 +142,10 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
         }
     );
     crash::point("start", "ready");
-    let mut reload = Reload::new(config_path, &config, running.dispatch.clone());
-    // The dispatch has its webhooks, and may be told to have others.
-    drop(webhooks);
+    let of_clients = (running.dispatch.clone(), running.shown.clone());
+    let mut reload = Reload::new(config_path, &config, of_clients);
+    // The dispatch and the page have it, and may be told to have another one.
+    drop(config);
     if reload_wanted {
         reload.ask();
     }
@@ -174,8 +176,8 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
 /// Makes everything, in the order in which one thing needs another.
 async fn start(
     config_path: &Path,
-    config: &Config,
-    (webhooks, endpoints): (&[Arc<Webhook>], Vec<Endpoint>),
+    config: &Arc<Config>,
+    endpoints: Vec<Endpoint>,
     client: Client,
 ) -> Result<Running, Error> {
     let clock = Clock::system();
@@ -206,9 +208,9 @@ async fn start(
         dispatch.clamp().await.map_err(Error::Store)?;
         let endpoints = match endpoints.take() {
             Some(endpoints) => endpoints,
-            None => reload::endpoints(dispatch.transport(), webhooks)?,
+            None => reload::endpoints(dispatch.transport(), &config.webhooks)?,
         };
-        let change = reload::change(config, webhooks.iter().cloned(), endpoints);
+        let change = reload::change(config, endpoints);
         dispatch.reconfigure(change).await.map_err(Error::Store)
     };
     reload::journal_cancelled(&patience.until_done(direct).await?);
@@ -224,7 +226,7 @@ async fn start(
     loops.spawn(notify::tell(dispatch.clone(), about.clone()));
     let (tell, followed) = oneshot::channel();
     let follow = follow(&dispatch, &opening, found, tell).map_err(intake_error)?;
-    let clients = serve_clients(about, &dispatch, listeners)?;
+    let clients = clients::serve(about, &dispatch, config, listeners)?;
     Ok(Running {
         dispatch,
         follow,
@@ -236,6 +238,7 @@ async fn start(
         closed: clients.closed,
         own_socket: clients.own_socket,
         reloads: clients.reloads,
+        shown: clients.shown,
         outbox: config.outbox.path.clone(),
         awaits,
         _lock: lock,
@@ -253,48 +256,6 @@ fn loops(dispatch: &Arc<Dispatch<Client>>) -> JoinSet<Result<(), store::Error>> 
     loops.spawn(dispatch.clone().replay());
     loops.spawn(sweep_idle(dispatch.clone()));
     loops
-}
-
-/// What answers clients; the fields are those of [`Running`].
-struct Clients {
-    served: JoinSet<()>,
-    appending: Option<Appending>,
-    closed: watch::Sender<bool>,
-    own_socket: Option<OwnSocket>,
-    reloads: mpsc::Receiver<api::Reload>,
-}
-
-/// Begins to answer on the listeners that there are.
-fn serve_clients(
-    about: query::About,
-    dispatch: &Arc<Dispatch<Client>>,
-    listeners: Listeners,
-) -> Result<Clients, Error> {
-    let (order, reloads) = mpsc::channel(RELOADS);
-    let closed = watch::Sender::new(false);
-    let (mut served, mut appending) = (JoinSet::new(), None);
-    if listeners.socket.is_some() || listeners.metrics.is_some() {
-        let (api, thread) = Api::new(dispatch.clone(), about, order).map_err(Error::Threads)?;
-        appending = Some(thread);
-        if let Some(socket) = listeners.socket {
-            served.spawn(api::serve_socket(
-                api.clone(),
-                socket,
-                limits::files(),
-                closed.subscribe(),
-            ));
-        }
-        if let Some(metrics) = listeners.metrics {
-            served.spawn(api::serve_metrics(api, metrics, closed.subscribe()));
-        }
-    }
-    Ok(Clients {
-        served,
-        appending,
-        closed,
-        own_socket: listeners.own,
-        reloads,
-    })
 }
 
 /// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
@@ -368,6 +329,7 @@ async fn stop(
         "stopping: no event is taken any more, what is in flight may end"
     );
     drop(running.own_socket.take());
+    running.shown.end();
     running.closed.send_replace(true);
     // Who waits for a reload is told at once that there will be none.
     running.reloads.close();

@@ -86,8 +86,11 @@ pub(super) struct Opening {
 
 impl Opening {
     pub(super) fn new(config: &Config) -> Self {
+        let mut config = config.clone();
+        // What a reload replaces is not kept here.
+        (config.webhooks, config.page) = (Vec::new(), None);
         Self {
-            config: config.clone(),
+            config,
             claim: Claim::default(),
         }
     }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::fixed::Fixed;
 use super::judge::{Asked, apart, judge};
+use super::shown::Shown;
 use super::{Error, limits, notify};
 use crate::api;
 use crate::config::{Config, LoadError, Severity};
@@ -21,8 +24,9 @@ type Underway = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The reloads of a running daemon.
 pub(super) struct Reload {
     path: PathBuf,
-    fixed: Fixed,
+    fixed: Arc<Mutex<Fixed>>,
     dispatch: Arc<Dispatch<Client>>,
+    shown: Arc<Shown>,
     asked: bool,
     /// Those who wait for the next reload's answer.
     waiting: Vec<api::Reload>,
@@ -30,12 +34,18 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    pub(super) fn new(path: &Path, config: &Config, dispatch: Arc<Dispatch<Client>>) -> Self {
-        let fixed = Fixed::of(config);
+    /// The reloads of what was started with that configuration.
+    pub(super) fn new(
+        path: &Path,
+        config: &Config,
+        (dispatch, shown): (Arc<Dispatch<Client>>, Arc<Shown>),
+    ) -> Self {
+        let fixed = Fixed::at_start(config, shown.can());
         Self {
             path: path.to_owned(),
-            fixed,
+            fixed: Arc::new(Mutex::new(fixed)),
             dispatch,
+            shown,
             asked: false,
             waiting: Vec::new(),
             underway: None,
@@ -58,9 +68,10 @@ impl Reload {
         if self.underway.is_none() && std::mem::take(&mut self.asked) {
             notify::reloading();
             let (path, fixed) = (self.path.clone(), self.fixed.clone());
-            let (dispatch, waiting) = (self.dispatch.clone(), std::mem::take(&mut self.waiting));
+            let of_clients = (self.dispatch.clone(), self.shown.clone());
+            let waiting = std::mem::take(&mut self.waiting);
             self.underway = Some(Box::pin(async move {
-                let answer = reload(path, fixed, dispatch).await;
+                let answer = reload(path, fixed, of_clients).await;
                 for waiting in waiting {
                     // Who has gone reads it in the journal.
                     drop(waiting.send(answer.clone()));
@@ -79,12 +90,12 @@ impl Reload {
 /// Returns what it did, or the report of why it did nothing.
 async fn reload(
     path: PathBuf,
-    fixed: Fixed,
-    dispatch: Arc<Dispatch<Client>>,
+    fixed: Arc<Mutex<Fixed>>,
+    of_clients: (Arc<Dispatch<Client>>, Arc<Shown>),
 ) -> Result<Applied, String> {
-    let counters = dispatch.clone();
+    let counters = of_clients.0.clone();
     let counters = counters.counters();
-    match try_reload(path, fixed, dispatch).await {
+    match try_reload(path, fixed, of_clients).await {
         Ok(directed) => {
             counters.reloaded(true);
             journal_cancelled(&directed);
@@ -113,23 +124,29 @@ fn report(error: &Error) -> String {
 
 async fn try_reload(
     path: PathBuf,
-    fixed: Fixed,
-    dispatch: Arc<Dispatch<Client>>,
+    fixed: Arc<Mutex<Fixed>>,
+    (dispatch, shown): (Arc<Dispatch<Client>>, Arc<Shown>),
 ) -> Result<Applied, Error> {
     let making = dispatch.clone();
-    let change = dispatch
+    let now = fixed.lock().clone();
+    let (config, change) = dispatch
         .with_blocking(move || {
             apart(|| {
                 let client = making.transport();
-                let mut judged = judge(&path, &Asked::Reload(&fixed), client)?;
+                let mut judged = judge(&path, &Asked::Reload(&now), client)?;
                 crash::point("reload", "configuration read");
                 journal_warnings(&judged.config);
-                let webhooks = webhooks(&mut judged.config);
-                Ok(change(&judged.config, webhooks, judged.endpoints))
+                judged.config.warnings = Vec::new();
+                let change = change(&judged.config, judged.endpoints);
+                Ok((Arc::new(judged.config), change))
             })
         })
         .await?;
-    dispatch.reconfigure(change).await.map_err(Error::Store)
+    let listener = shown.listener(&config)?;
+    let applied = dispatch.reconfigure(change).await.map_err(Error::Store)?;
+    shown.show(&config, listener);
+    fixed.lock().moved(&config);
+    Ok(applied)
 }
 
 /// Says what the configuration may not mean.
@@ -169,22 +186,13 @@ pub(super) fn endpoints(
     webhooks.iter().map(endpoint).collect()
 }
 
-/// Takes the webhooks out of a configuration: ten thousand of them are not to be in memory twice.
-pub(super) fn webhooks(config: &mut Config) -> Vec<Arc<Webhook>> {
-    let webhooks = std::mem::take(&mut config.webhooks);
-    webhooks.into_iter().map(Arc::new).collect()
-}
-
 /// What a configuration changes, with its webhooks and their endpoints.
-pub(super) fn change(
-    config: &Config,
-    webhooks: impl IntoIterator<Item = Arc<Webhook>>,
-    endpoints: Vec<Endpoint>,
-) -> PipelineConfig<Endpoint> {
+pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfig<Endpoint> {
     PipelineConfig {
-        webhooks: webhooks.into_iter().zip(endpoints).collect(),
+        // Shared: ten thousand of them are not to be in memory twice.
+        webhooks: config.webhooks.iter().cloned().zip(endpoints).collect(),
         tenant: config.tenant.as_deref().map(Arc::from),
-        max_in_flight: limits::in_flight(config.delivery.max_in_flight),
+        max_in_flight: limits::in_flight(config),
         max_data_bytes: config.outbox.max_data_bytes,
         retention: Retention {
             log_days: config.log.keep_days,

@@ -23,7 +23,7 @@ type Kept = Box<dyn std::any::Any>;
 /// Makes what is refused in a folder; says the rest of the configuration's text.
 type Trial = fn(&Path) -> (String, Kept);
 
-const TRIALS: [Trial; 33] = [
+const TRIALS: [Trial; 34] = [
     |_| plain("[[webhook]]\nname = 'w'\nurl = 'https://a..b/'\nevents = ['*']\nactive = false"),
     |_| plain("[socket]\npath = 'no/s'"),
     |folder| {
@@ -76,6 +76,13 @@ const TRIALS: [Trial; 33] = [
         let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         (format!("[metrics]\nlisten = '{address}'"), Box::new(held))
+    },
+    |folder| {
+        fs::write(folder.join("page.token"), "a token of sixteen bytes").unwrap();
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        let text = format!("[page]\nlisten = '{address}'\ntoken_file = 'page.token'");
+        (text, Box::new(held))
     },
     // A documentation address (RFC 5737), which no machine has.
     |_| plain("[metrics]\nlisten = '192.0.2.1:9464'"),
@@ -226,6 +233,7 @@ fn of_start(error: &Error) -> Option<&'static str> {
         // Only systemd passes one.
         Error::Passed { .. } => None,
         Error::Metrics { .. } => Some("metrics"),
+        Error::Page { .. } => Some("page"),
         Error::Refused(ResumeError::OldEvents { .. }) => Some("old events"),
         Error::Refused(ResumeError::Foreign { .. }) => Some("foreign events"),
         // The machine's state at that moment. The threads are asked for by `check`, too.
@@ -349,6 +357,7 @@ async fn every_refusal_of_a_start_is_an_error_of_check() {
         "live socket",
         "group",
         "metrics",
+        "page",
         "old events",
         "foreign events",
     ];

@@ -50,6 +50,7 @@ pub(crate) use retry_after::{LONGEST_HOLD_MS, held_until_ms};
 pub(crate) use schedule::{
     Timeouts, longest_attempt, longest_attempt_of, longest_delay_ms, sends, timeouts,
 };
+pub(crate) use sign::derived;
 pub(crate) use standard::{
     STANDARD_HEADERS, Sending, keeps_message_id, message_id, standard_signature,
 };

@@ -32,6 +32,12 @@ pub(super) fn signature(prefix: &str, secret: &Secret, body: &Bytes) -> String {
     out
 }
 
+/// What is made of a secret and some words, in hex: nobody without the secret can make it, and it says nothing of it.
+#[must_use]
+pub(crate) fn derived(secret: &Secret, words: &str) -> String {
+    signature("", secret, &Bytes::copy_from_slice(words.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@
 //! page can forge. `Host` is judged whole, for `127.attacker.example` begins like an address. Who sends none
 //! of them is no browser, and has the rights of the socket or the port. Left out: those rights.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::{HeaderValue, Method, Request, Version};
@@ -18,9 +18,9 @@ const SHOWN_CHARS: usize = 100;
 
 /// The names by which a listener may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// `localhost` and the loopback addresses.
-    Loopback,
+pub(crate) enum Names<'a> {
+    /// `localhost`, the loopback addresses and these, which are in lower case.
+    Loopback(&'a [String]),
     /// Any: a port that other machines reach has names that nobody here knows.
     Any,
 }
@@ -39,21 +39,21 @@ pub(crate) enum Foreign {
 ///
 /// # Errors
 /// Why it does not.
-pub(crate) fn judge<B>(request: &Request<B>, names: Names) -> Result<(), Foreign> {
+pub(crate) fn judge<B>(request: &Request<B>, names: Names<'_>) -> Result<(), Foreign> {
     let host = one(request, &HOST)?;
     if host.is_none() && request.version() >= Version::HTTP_11 {
         let words = "the request has no Host, which HTTP/1.1 wants";
         return Err(Foreign::Improper(words.to_owned()));
     }
-    if names == Names::Loopback {
+    if let Names::Loopback(own) = names {
         let target = request.uri().authority().map(|a| a.as_str().as_bytes());
         for name in [target, host.map(HeaderValue::as_bytes)]
             .into_iter()
             .flatten()
         {
-            if !is_loopback(name) {
+            if !is_of_here(name, own) {
                 return Err(Foreign::Refused(format!(
-                    "Host {} is not of this machine; ask for localhost or a loopback address",
+                    "Host {} is not of this machine; ask for localhost or a loopback address, or name it in hosts of [page]",
                     shown(name)
                 )));
             }
@@ -81,6 +81,20 @@ pub(crate) fn judge<B>(request: &Request<B>, names: Names) -> Result<(), Foreign
     Ok(())
 }
 
+/// Holds that no other page asks for a stream, of which there are only so many. It could not read it.
+///
+/// # Errors
+/// Why it does not hold.
+pub(crate) fn judge_stream<B>(request: &Request<B>) -> Result<(), String> {
+    match request.headers().get(SEC_FETCH_SITE) {
+        Some(site) if !matches!(site.as_bytes(), b"same-origin" | b"none") => Err(format!(
+            "Sec-Fetch-Site {} is neither same-origin nor none: another page asks for it",
+            shown(site.as_bytes())
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The one header of that name: of two, one could be judged and the other one meant.
 fn one<'a, B>(
     request: &'a Request<B>,
@@ -95,17 +109,20 @@ fn one<'a, B>(
     Ok(first)
 }
 
-/// Whether `host[:port]` is `localhost` or a loopback address.
-fn is_loopback(host: &[u8]) -> bool {
+/// Whether `host[:port]` is `localhost`, a loopback address or one of these names and addresses.
+fn is_of_here(host: &[u8], own: &[String]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else {
         return false;
+    };
+    let is_named = |address: IpAddr| {
+        address.to_canonical().is_loopback() || own.iter().any(|own| own.parse() == Ok(address))
     };
     if let Some(bracketed) = host.strip_prefix('[') {
         return bracketed.split_once(']').is_some_and(|(address, port)| {
             (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
                 && address
                     .parse::<Ipv6Addr>()
-                    .is_ok_and(|address| address.to_canonical().is_loopback())
+                    .is_ok_and(|address| is_named(address.into()))
         });
     }
     let name = match host.split_once(':') {
@@ -113,8 +130,10 @@ fn is_loopback(host: &[u8]) -> bool {
         Some(_) => return false,
         None => host,
     };
-    let is_own = |address: Ipv4Addr| address.is_loopback();
-    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_own)
+    let is_address = |address: Ipv4Addr| is_named(address.into());
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(is_address)
+        || own.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn is_port(text: &str) -> bool {
@@ -146,7 +165,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        judge(&request.body(()).unwrap(), Names::Loopback)
+        judge(&request.body(()).unwrap(), Names::Loopback(&[]))
     }
 
     #[test]
@@ -202,6 +221,37 @@ mod tests {
     }
 
     #[test]
+    fn names_of_ones_own_are_judged_whole_too() {
+        let own = [
+            "hooks.example".to_owned(),
+            "10.0.0.7".to_owned(),
+            "fe80::1".to_owned(),
+        ];
+        let judged = |host: &str| {
+            let request = Request::builder().header("Host", host).body(()).unwrap();
+            judge(&request, Names::Loopback(&own))
+        };
+        for known in [
+            "hooks.example",
+            "HOOKS.example:8480",
+            "10.0.0.7:1",
+            "[fe80::1]:80",
+            "localhost",
+        ] {
+            assert_eq!(judged(known), Ok(()), "{known}");
+        }
+        for foreign in [
+            "hooks.example.attacker.example",
+            "xhooks.example",
+            "10.0.0.70",
+            "[fe80::2]",
+            "hooks.example:x",
+        ] {
+            assert!(judged(foreign).is_err(), "{foreign}");
+        }
+    }
+
+    #[test]
     fn hosts_are_one() {
         let improper = |judged| matches!(judged, Err(Foreign::Improper(_)));
         let own = ("Host", "localhost");
@@ -211,7 +261,7 @@ mod tests {
         assert!(improper(asked("POST", "/", &[own, origin, origin])));
         let mut old = Request::new(());
         *old.version_mut() = Version::HTTP_10;
-        assert_eq!(judge(&old, Names::Loopback), Ok(()));
+        assert_eq!(judge(&old, Names::Loopback(&[])), Ok(()));
     }
 
     #[test]

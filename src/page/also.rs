@@ -9,7 +9,7 @@ use super::act::{Order, Replay};
 use super::answer::{self, Answer};
 use super::look::Trouble;
 use super::many::{self, Deed, Wanted};
-use super::route::{nowhere, number, told, troubled};
+use super::route::{number, troubled};
 use super::{Page, form, stanza, view};
 use crate::model::{AttemptId, EventId, ReplayId};
 
@@ -22,16 +22,16 @@ impl Page {
         let ok = |page| Ok(answer::html(StatusCode::OK, page));
         match *parts {
             ["replays", id] => {
-                let id = number(id).map(ReplayId::new).ok_or_else(nowhere)?;
+                let id = number(id).map(ReplayId::new).ok_or(Trouble::Nowhere)?;
                 ok(view::replay(&many::replay(self, id)?))
             }
             ["new"] => {
-                let found = stanza::looked_at(self, query)?.ok_or_else(nowhere)?;
+                let found = stanza::looked_at(self, query)?.ok_or(Trouble::Nowhere)?;
                 ok(view::new_webhook(&found))
             }
             ["webhooks", name, "match"] => {
                 let name = form::decoded(name);
-                let found = stanza::matched(self, &name)?.ok_or_else(nowhere)?;
+                let found = stanza::matched(self, &name)?.ok_or(Trouble::Nowhere)?;
                 ok(view::matched(&name, &found))
             }
             [word] => {
@@ -42,17 +42,17 @@ impl Page {
                 let wanted = Wanted::read(query);
                 ok(view::many(deed, &many::gathered(self, deed, &wanted)?))
             }
-            _ => Err(nowhere()),
+            _ => Err(Trouble::Nowhere),
         }
     }
 
     /// What a replay from an event on would be.
     fn replay_from(&self, parts: &[&str], query: &str) -> Result<Answer, Trouble> {
         let (["replay"], Some(give)) = (parts, self.gives()) else {
-            return Err(nowhere());
+            return Err(Trouble::Nowhere);
         };
         let event = form::field(query, "event").and_then(|id| number(&id));
-        let event = event.map(EventId::new).ok_or_else(nowhere)?;
+        let event = event.map(EventId::new).ok_or(Trouble::Nowhere)?;
         let replay = Replay {
             since_ms: many::time_of(self, event)?,
             webhook: form::field(query, "webhook").filter(|name| !name.is_empty()),
@@ -71,7 +71,7 @@ impl Page {
         if *parts == ["replay"] {
             let since_ms = form::field(form, "since").and_then(|ms| number(&ms));
             let Some(since_ms) = since_ms else {
-                return Some(told(StatusCode::BAD_REQUEST, "since: is no time"));
+                return Some(answer::told(StatusCode::BAD_REQUEST, "since: is no time"));
             };
             let replay = Replay {
                 since_ms,

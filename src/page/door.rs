@@ -9,6 +9,9 @@
 use hyper::HeaderMap;
 use hyper::header::COOKIE;
 
+use crate::dialect::derived;
+use crate::model::Secret;
+
 /// Bytes of chance that a door is made from: the cookie's name, its value and the token.
 pub(crate) const CHANCE_BYTES: usize = 4 + 16 + 16;
 
@@ -17,9 +20,52 @@ pub(crate) struct Door {
     name: String,
     session: String,
     token: String,
+    /// The token is in a file, and good for every run.
+    is_kept: bool,
 }
 
 impl Door {
+    /// The door of a token that is kept in a file. `run` is told apart from other runs by it.
+    #[must_use]
+    pub(crate) fn of(token: &Secret, run: &str) -> Self {
+        let hex = derived(token, &format!("the name of the page's cookie, {run}"));
+        Self {
+            name: format!("webhooksd-{}", hex.chars().take(8).collect::<String>()),
+            session: derived(token, &format!("the page's cookie, {run}")),
+            token: String::from_utf8_lossy(token.bytes()).into_owned(),
+            is_kept: true,
+        }
+    }
+
+    /// Whether it is the door of that token.
+    #[must_use]
+    pub(crate) fn is_of(&self, token: &Secret) -> bool {
+        is_same(&String::from_utf8_lossy(token.bytes()), &self.token)
+    }
+
+    /// Whether who stands outside may type the token.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// What is wrong with another token.
+    pub(super) fn wrong(&self) -> &'static str {
+        if self.is_kept {
+            "this is not the token that [page] token_file holds"
+        } else {
+            "this token is of another run of `webhooksd page`; use the address that the running one has printed"
+        }
+    }
+
+    /// Why somebody is not let in.
+    pub(super) fn outside(&self) -> &'static str {
+        if self.is_kept {
+            "this browser has not been let in: the token is the text of [page] token_file"
+        } else {
+            "this browser has not been let in: open the address, with its token, that `webhooksd page` has printed"
+        }
+    }
+
     /// A door made from chance.
     #[must_use]
     pub(crate) fn new(chance: &[u8; CHANCE_BYTES]) -> Self {
@@ -36,6 +82,7 @@ impl Door {
             name: format!("webhooksd-{}", hex(name)),
             session: hex(session),
             token: hex(token),
+            is_kept: false,
         }
     }
 
@@ -79,6 +126,21 @@ fn is_same(said: &str, own: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_token_is_in_nothing_that_a_browser_keeps() {
+        let token = Secret::new(*b"a token of some length");
+        let door = Door::of(&token, "run 1");
+        assert!(door.opens("a token of some length") && door.is_of(&token));
+        assert!(!door.cookie().contains("token of"), "{}", door.cookie());
+        let other = Door::of(&token, "run 2");
+        assert_ne!(door.cookie(), other.cookie());
+        assert_ne!(door.name, other.name);
+        let renewed = Secret::new(*b"another token");
+        assert!(
+            !door.is_of(&renewed) && !Door::of(&renewed, "run 1").opens("a token of some length")
+        );
+    }
 
     #[test]
     fn only_this_runs_cookie_and_token_open() {

@@ -100,7 +100,7 @@ pub(super) fn json(delivery: &Delivery) -> String {
 }
 
 fn attempt(row: &LogRow, text: Option<&LogText>) -> Value {
-    let [name, connect, tls, head, body] = row.phases_ms;
+    let [name, connect, proxy, tls, head, body] = row.phases_ms;
     json!({
         "id": row.id.get(),
         "attempt": row.attempt,
@@ -114,7 +114,7 @@ fn attempt(row: &LogRow, text: Option<&LogText>) -> Value {
         "url": row.url,
         "peer": row.peer,
         "duration_ms": row.duration_ms,
-        "phases": { "name_ms": name, "connect_ms": connect, "tls_ms": tls, "head_ms": head, "body_ms": body },
+        "phases": { "name_ms": name, "connect_ms": connect, "proxy_ms": proxy, "tls_ms": tls, "head_ms": head, "body_ms": body },
         "request_headers": text.map(|text| &text.request_headers),
         "response_headers": text.and_then(|text| text.response_headers.as_ref()),
         "response_body": text.and_then(|text| text.response_body.as_ref()),

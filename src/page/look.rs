@@ -38,6 +38,8 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Why there is nothing to show.
 pub(super) enum Trouble {
+    /// There is nothing under such an address.
+    Nowhere,
     /// There is no such thing, or no longer.
     Nothing(String),
     /// The log can't be read.
@@ -111,6 +113,8 @@ pub(super) struct Found {
     pub is_later: bool,
     /// Whether the page acts.
     pub acts: bool,
+    /// New rows may come, behind this attempt.
+    pub live: Option<AttemptId>,
 }
 
 /// One delivery.
@@ -145,6 +149,11 @@ impl Page {
             Source::Own { config, .. } => &config.log.path,
             Source::Copy(path) => path,
         }
+    }
+
+    /// Whether rows may come: a copy has none.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.source, Source::Own { .. })
     }
 
     pub(super) fn reader(&self) -> Result<Reader, Trouble> {
@@ -253,7 +262,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
         Trouble::Nothing(format!("no webhook is called {encoded}"))
     })?;
     Ok(OneWebhook {
-        facts: configured.map_or_else(Vec::new, facts),
+        facts: configured.map_or_else(Vec::new, |webhook| facts(webhook)),
         seen,
         has_file: page.has_file() && configured.is_some(),
         acts: page.acts(),
@@ -292,7 +301,11 @@ pub(super) fn log(
         unread: 0,
         is_later: before.is_some(),
         acts: page.acts(),
+        live: None,
     };
+    if !found.is_later && page.is_live() {
+        found.live = Some(reader.newest_id()?);
+    }
     let mut filter = match query::search(searched, page.now_ms(&reader)?) {
         Ok(filter) => filter,
         Err(wrong) => {

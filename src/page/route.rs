@@ -1,15 +1,15 @@
 //! Which answer a request gets: first whether it comes from here, then whether it is let in, then its path.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::Body;
+use hyper::{HeaderMap, Method, Request, StatusCode};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, fault, told};
 use super::look::{self, Delivery, Trouble};
-use super::{GiveOrder, Page, Source, act, export, form, view};
+use super::{GiveOrder, Page, Source, act, export, form, live, view};
 use crate::model::caller::{self, Foreign, Names};
 use crate::model::{AttemptId, DeliveryId};
 
@@ -17,55 +17,55 @@ use crate::model::{AttemptId, DeliveryId};
 const MAX_FORM_BYTES: usize = 4 << 10;
 
 /// Answers one request. Reading the log blocks, and so does asking the daemon, so a thread does it.
-pub(super) async fn answer(
-    page: Arc<Page>,
-    request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
-    if let Err(foreign) = caller::judge(&request, Names::Loopback) {
+pub(crate) async fn answer<B>(page: Arc<Page>, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if let Err(foreign) = caller::judge(&request, Names::Loopback(&page.hosts)) {
         let (status, words) = match foreign {
             Foreign::Improper(words) => (StatusCode::BAD_REQUEST, words),
             Foreign::Refused(words) => (StatusCode::FORBIDDEN, words),
         };
-        return Ok(told(status, &words));
+        return told(status, &words);
     }
     let acts = *request.method() == Method::POST && page.gives().is_some();
     if !acts && !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Ok(not_allowed(&page));
+        return not_allowed(&page);
     }
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     if path == "/page.css" && !acts {
-        return Ok(answer::css());
+        return answer::css();
     }
-    if let Some(token) = form::field(&query, "token").filter(|_| !acts) {
-        if page.door.opens(&token) {
-            return Ok(answer::taken_over(view::welcome(), &page.door.cookie()));
-        }
-        let words = "this token is of another run of `webhooksd page`; use the address that the \
-                     running one has printed";
-        return Ok(told(StatusCode::FORBIDDEN, words));
+    if path == "/page.js" && !acts {
+        return answer::script();
     }
-    if !page.door.admits(request.headers()) {
-        let words = "this browser has not been let in: open the address, with its token, that \
-                     `webhooksd page` has printed";
-        return Ok(told(StatusCode::FORBIDDEN, words));
+    if let Some(outside) = page.outside(request.headers(), &query, acts) {
+        return outside;
     }
+    if path == "/live" && *request.method() == Method::GET {
+        return match caller::judge_stream(&request) {
+            Ok(()) => live::open(page, &query, request.headers()).await,
+            Err(words) => told(StatusCode::FORBIDDEN, &words),
+        };
+    }
+    let turns = page.shared.clone();
     let answered = if acts {
         let Ok(form) = Limited::new(request.into_body(), MAX_FORM_BYTES)
             .collect()
             .await
         else {
-            return Ok(told(StatusCode::PAYLOAD_TOO_LARGE, "no form is so large"));
+            return told(StatusCode::PAYLOAD_TOO_LARGE, "no form is so large");
         };
         let form = String::from_utf8_lossy(&form.to_bytes()).into_owned();
+        let _turn = turns.orders.acquire().await;
         tokio::task::spawn_blocking(move || page.act(&path, &form)).await
     } else {
+        let _turn = turns.looks.acquire().await;
         tokio::task::spawn_blocking(move || page.look(&path, &query)).await
     };
-    Ok(answered.unwrap_or_else(|_| {
-        let words = "this page could not be made; its address would help in a report";
-        told(StatusCode::INTERNAL_SERVER_ERROR, words)
-    }))
+    answered.unwrap_or_else(|_| fault())
 }
 
 fn not_allowed(page: &Page) -> Answer {
@@ -81,17 +81,32 @@ fn not_allowed(page: &Page) -> Answer {
 /// A page with why there is nothing to show.
 pub(super) fn troubled(trouble: Trouble) -> Answer {
     match trouble {
+        Trouble::Nowhere => answer::nothing_there(),
         Trouble::Nothing(words) => told(StatusCode::NOT_FOUND, &words),
         Trouble::Log(words) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
     }
 }
 
-/// A page with a sentence.
-pub(super) fn told(status: StatusCode, words: &str) -> Answer {
-    answer::html(status, view::sentence(status.as_u16(), words))
-}
-
 impl Page {
+    /// The answer to who has not been let in, or shows the token now.
+    fn outside(&self, headers: &HeaderMap, query: &str, acts: bool) -> Option<Answer> {
+        let door = self.door.as_ref()?;
+        let refused = |words: &str| {
+            let page = view::shut(words, door.is_kept());
+            Some(answer::html(StatusCode::FORBIDDEN, page))
+        };
+        if let Some(token) = form::field(query, "token").filter(|_| !acts) {
+            if door.opens(&token) {
+                return Some(answer::taken_over(view::welcome(), &door.cookie()));
+            }
+            return refused(door.wrong());
+        }
+        if door.admits(headers) {
+            return None;
+        }
+        refused(door.outside())
+    }
+
     pub(super) fn gives(&self) -> Option<&GiveOrder> {
         match &self.source {
             Source::Own { give, .. } => give.as_ref(),
@@ -105,7 +120,8 @@ impl Page {
             return answer;
         }
         let (Some(order), Some(give)) = (act::order(&parts, form), self.gives()) else {
-            return told(StatusCode::NOT_FOUND, "nothing is done under this address");
+            let answer = told(StatusCode::NOT_FOUND, "nothing is done under this address");
+            return answer::nowhere(answer);
         };
         let is_test = matches!(order, Ok(act::Order::Test(_)));
         match order.map(|order| order.give(give)) {
@@ -146,22 +162,22 @@ impl Page {
             }
             ["webhooks", name] => ok(view::webhook(&look::webhook(self, name)?)),
             ["deliveries", id] => {
-                let id = number(id).ok_or_else(nowhere)?;
+                let id = number(id).ok_or(Trouble::Nowhere)?;
                 ok(view::delivery(&look::delivery(self, DeliveryId::new(id))?))
             }
             ["deliveries", id, "difference"] => {
-                let id = number(id).ok_or_else(nowhere)?;
+                let id = number(id).ok_or(Trouble::Nowhere)?;
                 let found = look::compared(self, DeliveryId::new(id))?;
                 ok(view::compared(&found))
             }
             ["deliveries", id, export @ ("export.json" | "export.html")] => {
-                let id = number(id).ok_or_else(nowhere)?;
+                let id = number(id).ok_or(Trouble::Nowhere)?;
                 let found = look::delivery(self, DeliveryId::new(id))?;
                 Ok(exported(export::handed_on(found), export))
             }
             ["events", id] => ok(view::event(&look::event(self, id)?)),
             ["attempts", id, "body"] => {
-                let id = number(id).ok_or_else(nowhere)?;
+                let id = number(id).ok_or(Trouble::Nowhere)?;
                 let body = look::body(self, AttemptId::new(id))?;
                 Ok(answer::file(body.into_bytes()))
             }
@@ -182,8 +198,4 @@ fn exported(delivery: Delivery, how: &str) -> Answer {
 
 pub(super) fn number(text: &str) -> Option<i64> {
     text.parse().ok()
-}
-
-pub(super) fn nowhere() -> Trouble {
-    Trouble::Nothing("there is nothing under this address".to_owned())
 }

@@ -20,7 +20,7 @@ pub(super) use compare::compared;
 pub(super) use delivery::{delivery, file};
 pub(super) use done::{done, done_with, not_done};
 pub(super) use event::event;
-pub(super) use log::log;
+pub(super) use log::{log, row};
 pub(super) use many::{many, replay, replay_from, worked_off};
 pub(super) use new::{matched, new_webhook};
 pub(super) use overview::overview;
@@ -57,6 +57,7 @@ fn framed_with(head: &Markup, title: &str, here: Here, content: &Markup) -> Mark
                 link rel="stylesheet" href="/page.css";
                 link rel="icon" href="data:,";
                 (head)
+                script src="/page.js" defer {}
             }
             body {
                 a class="skip" href="#content" { "To the content" }
@@ -109,6 +110,20 @@ pub(super) fn sentence(status: u16, words: &str) -> Markup {
         Here::Elsewhere,
         &html! { p class="note bad" role="alert" { (words) } },
     )
+}
+
+/// A page for who is not let in; where the token is one that people keep, with a field for it.
+pub(super) fn shut(words: &str, is_asked: bool) -> Markup {
+    let content = html! {
+        p class="note bad" role="alert" { (words) }
+        @if is_asked {
+            form action="/" method="get" {
+                label { "Token" input type="password" name="token" autocomplete="off" required; }
+                button { "Enter" }
+            }
+        }
+    };
+    framed("Not let in", Here::Elsewhere, &content)
 }
 
 /// The page that a browser sees once, when it has been let in.

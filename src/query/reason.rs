@@ -3,6 +3,7 @@
 //! A delivery that somebody asked for later stands for those before it. Where nothing in today's
 //! configuration explains that there is no delivery, that is said, rather than a guess.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use super::known::Known;
@@ -116,13 +117,13 @@ pub(crate) enum Reason {
 }
 
 /// Every webhook of the configuration in its order, then those that only the log knows.
-pub(super) fn each(configured: &[Webhook], known: &Known) -> Vec<OfWebhook> {
+pub(super) fn each(configured: &[impl Borrow<Webhook>], known: &Known) -> Vec<OfWebhook> {
     let mut newest: HashMap<&str, &DeliveryTrace> = HashMap::new();
     for delivery in &known.trace.deliveries {
         newest.entry(&delivery.webhook).or_insert(delivery);
     }
     let mut all = Vec::with_capacity(configured.len());
-    for webhook in configured {
+    for webhook in configured.iter().map(Borrow::borrow) {
         let fate = match newest.remove(&*webhook.name) {
             Some(delivery) => Fate::Delivery {
                 trace: Box::new(delivery.clone()),

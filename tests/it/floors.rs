@@ -30,10 +30,10 @@ const FLOORS: [(&str, u8); 13] = [
     ("transport", 2),
     ("pipeline", 3),
     ("query", 4),
-    ("api", 5),
     ("page", 5),
-    ("daemon", 5),
-    ("cli", 6),
+    ("api", 6),
+    ("daemon", 6),
+    ("cli", 7),
 ];
 
 const MAX_LINES: usize = 500;

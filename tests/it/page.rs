@@ -3,13 +3,17 @@
 
 mod acts;
 pub(crate) mod browser;
+mod chromium;
 mod copies;
 mod delivered;
 mod door;
+mod driver;
 mod hostile;
+mod live;
 mod many;
 mod new;
 mod search;
+mod served;
 mod shown;
 
 use browser::Browser;
@@ -19,16 +23,22 @@ use crate::support::{Answer, Daemon, Receiver, SOON, World, hook};
 /// A daemon with a webhook `good` whose deliveries arrive and one `bad` that answers 500 once and gives up, both of
 /// which had the event 1.
 fn one_of_each() -> (World, Daemon, [Receiver; 2]) {
+    one_with(crate::socket::SECTION, |_| {})
+}
+
+/// The same, with other sections, in a folder that was prepared.
+fn one_with(sections: &str, prepare: impl FnOnce(&World)) -> (World, Daemon, [Receiver; 2]) {
     let good = Receiver::ok();
     let bad = Receiver::start(|_| Answer::status(500));
     let world = World::new(&[]);
     world.configure_with(
-        crate::socket::SECTION,
+        sections,
         &[
             hook("good", good.url("/in")).secret("key"),
             hook("bad", bad.url("/in")).one_attempt().secret("key"),
         ],
     );
+    prepare(&world);
     let daemon = world.start();
     world.emit("story-approve", r#"{"id":7,"price":2.50}"#);
     world.wait_number("SELECT count(*) FROM log", 2, SOON);

@@ -69,6 +69,7 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
         ("/f/search-index.old.whsec", secret),
         ("/f/billing.old.key", secret),
         ("/f/proxy.key", b"user:password"),
+        ("/f/page.token", secret),
     ]);
     // Each of them has a key that another has not.
     for (dialect, lacks) in [

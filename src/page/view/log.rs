@@ -17,11 +17,12 @@ pub(in crate::page) fn log(found: &Found) -> Markup {
             p class="note bad" role="alert" { (others(wrong)) }
         } @else {
             @if found.rows.is_empty() {
-                p { "No attempt is so" @if found.stopped_at_ms.is_some() { ", as far as was looked" } "." }
-            } @else {
+                p data-empty="" { "No attempt is so" @if found.stopped_at_ms.is_some() { ", as far as was looked" } "." }
+            }
+            @if !found.rows.is_empty() || found.live.is_some() {
                 @if found.acts {
                     form action="/redeliver" method="get" class="rows" {
-                        (table(&found.rows, true))
+                        (table(found))
                         button { "Send the ticked again" }
                         button formaction="/cancel" { "Cancel the ticked" }
                     }
@@ -30,7 +31,7 @@ pub(in crate::page) fn log(found: &Found) -> Markup {
                         "All that this search finds: " a href={ "/redeliver?q=" (query) } { "send again" } ", "
                         a href={ "/cancel?q=" (query) } { "cancel" } ". Each asks first."
                     }
-                } @else { (table(&found.rows, false)) }
+                } @else { (table(found)) }
             }
             (further(found))
         }
@@ -54,21 +55,26 @@ fn search(found: &Found) -> Markup {
     }
 }
 
-fn table(rows: &[LogRow], ticks: bool) -> Markup {
+fn table(found: &Found) -> Markup {
+    let ticks = found.acts;
+    let live = found
+        .live
+        .map(|_| format!("/live?q={}", form::encoded(&found.searched)));
     html! {
-        table {
+        table data-live=[live] data-after=[found.live] {
             thead { tr {
                 @if ticks { th scope="col" { "Tick" } }
                 th scope="col" { "Time" } th scope="col" { "Webhook" } th scope="col" { "Event" }
                 th scope="col" class="num" { "Id" } th scope="col" class="num" { "Delivery" }
                 th scope="col" class="num" { "Try" } th scope="col" class="num" { "Took" } th scope="col" { "Result" }
             } }
-            tbody { @for row in rows { (one(row, ticks)) } }
+            tbody { @for one in &found.rows { (row(one, ticks)) } }
         }
     }
 }
 
-fn one(row: &LogRow, ticks: bool) -> Markup {
+/// An attempt's row; with a box to tick, where the page acts.
+pub(in crate::page) fn row(row: &LogRow, ticks: bool) -> Markup {
     let found = |word: &str, value: &str| {
         html! { a href={ "/log?q=" (form::encoded(&format!("{word}:{value}"))) } { (others(value)) } }
     };

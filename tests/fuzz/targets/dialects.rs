@@ -215,7 +215,7 @@ fn webhook(dialect: Dialect, secret: &str, header: &str, path: &str) -> Option<W
         let is_taken = dialect != Dialect::StandardWebhooks;
         assert_eq!(parsed.is_ok(), is_taken, "{parsed:?}");
     }
-    parsed.ok()?.webhooks.pop()
+    Some(Webhook::clone(parsed.ok()?.webhooks.last()?))
 }
 
 /// Holds that no header breaks the head and that the signature is that of the body.

@@ -52,7 +52,15 @@ pub(super) const HOMES: [(&str, &[&str]); 35] = [
     ("nix", &["daemon", "cli/rights"]),
     (
         "parking_lot",
-        &["transport", "pipeline", "query", "api", "daemon", "cli"],
+        &[
+            "transport",
+            "pipeline",
+            "query",
+            "page",
+            "api",
+            "daemon",
+            "cli",
+        ],
     ),
     (
         "rustix",
@@ -91,6 +99,7 @@ pub(super) const HOMES: [(&str, &[&str]); 35] = [
             "transport",
             "pipeline",
             "query",
+            "page",
             "api",
             "page",
             "cli",

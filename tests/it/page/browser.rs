@@ -9,7 +9,8 @@ use crate::socket::http::{Reply, Request, exchange};
 use crate::support::SOON;
 
 pub(crate) struct Browser {
-    child: Child,
+    /// The page's own process; none where the daemon serves it.
+    child: Option<Child>,
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
     /// `NAME=VALUE` as it was set; empty before the door.
@@ -18,8 +19,10 @@ pub(crate) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        if let Some(child) = &mut self.child {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 }
 
@@ -27,7 +30,24 @@ impl Browser {
     /// Starts the page in that folder, and goes through its door.
     #[track_caller]
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut browser = Self::outside(folder, arguments);
+        Self::outside(folder, arguments).enter()
+    }
+
+    /// The page at an address, and through its door.
+    #[track_caller]
+    pub(crate) fn at(address: SocketAddr, token: &str) -> Self {
+        let browser = Self {
+            child: None,
+            address,
+            token: token.to_owned(),
+            cookie: String::new(),
+        };
+        browser.enter()
+    }
+
+    #[track_caller]
+    fn enter(self) -> Self {
+        let mut browser = self;
         let opened = browser.ask(&format!("/?token={}", browser.token), &[]);
         let cookie = opened.expect(200).header("set-cookie").unwrap().to_owned();
         cookie
@@ -62,7 +82,7 @@ impl Browser {
             address: address.parse().unwrap(),
             token: token.to_owned(),
             cookie: String::new(),
-            child,
+            child: Some(child),
         }
     }
 

@@ -101,7 +101,16 @@ fn every_answer_keeps_the_browser_from_doing_more_than_showing_it() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);
     let mut all = paths(&world);
-    all.extend(["/page.css", "/nowhere", "/deliveries/99", "/log?q=x"].map(str::to_owned));
+    all.extend(
+        [
+            "/page.css",
+            "/page.js",
+            "/nowhere",
+            "/deliveries/99",
+            "/log?q=x",
+        ]
+        .map(str::to_owned),
+    );
     for path in &all {
         let reply = browser.ask(path, &[]);
         let policy = reply.header("content-security-policy").unwrap();
@@ -114,7 +123,7 @@ fn every_answer_keeps_the_browser_from_doing_more_than_showing_it() {
         ] {
             assert!(policy.contains(rule), "{path}: {policy}");
         }
-        assert!(!policy.contains("unsafe") && !policy.contains("script-src"));
+        assert!(!policy.contains("unsafe") && policy.contains("script-src 'self';"));
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
         assert!(!reply.body.contains(" style="), "{path}");

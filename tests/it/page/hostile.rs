@@ -35,7 +35,8 @@ fn markup_and_controls_of_others_stay_text() {
         ("/%3Cscript%3E", 404),
     ] {
         let page = browser.ask(path, &[]).expect(status).body;
-        let lower = page.to_ascii_lowercase();
+        let own = "<script src=\"/page.js\" defer></script>";
+        let lower = page.replacen(own, "", 1).to_ascii_lowercase();
         for tag in ["<script", "<img", "</pre><script"] {
             assert!(!lower.contains(tag), "{path}: {tag}: {page}");
         }
