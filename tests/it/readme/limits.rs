@@ -8,7 +8,12 @@ use super::page;
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
 const LIMITS: [(&str, &str, &str, &str); 45] = [
     ("live pages", "128", "page/streams", "STREAMS: usize = 128;"),
-    ("names in `hosts`", "32", "config/page", "MAX_HOSTS: usize = 32;"),
+    (
+        "names in `hosts`",
+        "32",
+        "config/page",
+        "MAX_HOSTS: usize = 32;",
+    ),
     (
         "attempts on a page of the log",
         "50",
