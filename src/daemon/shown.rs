@@ -19,7 +19,7 @@ use crate::page::{self, Door, Page, Shared};
 /// The pages of a daemon; without what answers clients there are none.
 #[derive(Default)]
 pub(super) struct Shown {
-    of: Option<Of>,
+    of: Mutex<Option<Of>>,
     port: Mutex<Option<Port>>,
 }
 
@@ -44,19 +44,19 @@ impl Shown {
     pub(super) fn of(api: Arc<Api>, clock: &Clock, started_ms: i64) -> Self {
         let run = format!("{started_ms} {}", std::process::id());
         Self {
-            of: Some(Of {
+            of: Mutex::new(Some(Of {
                 api,
                 clock: clock.clone(),
                 run,
                 shared: Arc::default(),
-            }),
+            })),
             port: Mutex::default(),
         }
     }
 
     /// Whether there can be any.
     pub(super) fn can(&self) -> bool {
-        self.of.is_some()
+        self.of.lock().is_some()
     }
 
     /// The listener that a configuration wants and that is not there yet.
@@ -82,7 +82,8 @@ impl Shown {
 
     /// Shows what a configuration says, on that listener where it is a new one.
     pub(super) fn show(&self, config: &Arc<Config>, listener: Option<TcpListener>) {
-        let Some(of) = &self.of else { return };
+        let of = self.of.lock();
+        let Some(of) = &*of else { return };
         let said = config.page.clone().unwrap_or_default();
         of.api.show(of.page(config, &said, None));
         let mut port = self.port.lock();
@@ -120,9 +121,9 @@ impl Shown {
         });
     }
 
-    /// Serves no page any more.
+    /// Serves no page any more, and keeps nothing that answers from ending.
     pub(super) fn end(&self) {
-        if let Some(of) = &self.of {
+        if let Some(of) = self.of.lock().take() {
             of.shared.end();
         }
         *self.port.lock() = None;

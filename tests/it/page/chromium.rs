@@ -3,11 +3,9 @@
 //!
 //! Accessibility is judged by axe-core where `WEBHOOKSD_TEST_AXE` names its file, `axe.min.js`.
 
-use std::time::Instant;
-
 use super::driver::{Driver, Kind, USUAL};
 use super::{Browser, delivery, one_of_each};
-use crate::support::{SOON, World, eventually};
+use crate::support::{SOON, World, eventually, now};
 
 /// Names axe-core's file.
 const AXE: &str = "WEBHOOKSD_TEST_AXE";
@@ -137,7 +135,7 @@ fn rows_come_live_are_paused_and_go_on() {
         told.starts_with("Live").then_some(()).ok_or(told)
     });
     wait(&driver, "tbody tr", 1);
-    let begun = Instant::now();
+    let begun = now();
     world.emit("story-live", "{}");
     wait(&driver, "tbody tr", 2);
     println!(

@@ -1,4 +1,4 @@
-//! Debian's Chromium by `chromedriver`, in the words of WebDriver (W3C Recommendation of 2018), over plain HTTP.
+//! Debian's Chromium by `chromedriver`, in the words of `WebDriver` (W3C Recommendation of 2018), over plain HTTP.
 //!
 //! Only what the tests ask of a browser. A session has a browser and a profile of its own.
 
@@ -15,7 +15,7 @@ use crate::support::need;
 /// A browser that is started takes some seconds, on a busy machine more.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The key of an element's id in WebDriver's JSON.
+/// The key of an element's id in `WebDriver`'s JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// How a browser is.
@@ -39,6 +39,31 @@ pub(super) struct Driver {
     _profile: tempfile::TempDir,
 }
 
+/// The program, and the port that it has found; `None` where it ended instead.
+fn chromedriver() -> Option<(Child, u16)> {
+    let mut child = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let port = lines.by_ref().find_map(|line| {
+        let line = line.unwrap();
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse::<u16>().ok()
+    });
+    let Some(port) = port else {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return None;
+    };
+    // Whatever more it says is read, or it would wait for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    Some((child, port))
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
         // The browser ends with its session; without an answer the driver's end takes it along.
@@ -56,25 +81,12 @@ impl Driver {
         if !need("chromium") || !need("chromedriver") {
             return None;
         }
-        let mut child = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.by_ref().find_map(|line| {
-            let line = line.unwrap();
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        // Whatever more it says is read, or it would wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
+        // Drivers that start at once may choose the same port, and all but one of them end.
+        let (child, port) = (0..10).find_map(|_| chromedriver()).unwrap();
         let profile = tempfile::tempdir().unwrap();
         let mut driver = Self {
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], port.unwrap())),
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
             _profile: profile,
         };

@@ -1,12 +1,10 @@
 //! Live rows as a browser's `EventSource` asks for them, by plain requests.
 
+use super::{Browser, delivery, one_of_each};
+use crate::support::{Receiver, SOON, World, eventually, hook, now};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
-
-use super::{Browser, delivery, one_of_each};
-use crate::support::{Receiver, SOON, World, eventually, hook};
 
 /// Streams at a time, as `src/page/live.rs` has it.
 const STREAMS: usize = 128;
@@ -105,7 +103,7 @@ fn a_row_comes_as_it_stands_on_the_page_and_a_stream_goes_on_where_it_was() {
         "{}",
         events.head
     );
-    let begun = Instant::now();
+    let begun = now();
     world.emit("story-live", "{}");
     let row = events.next();
     println!("a row by SSE: {:?} after its event", begun.elapsed());
@@ -206,7 +204,7 @@ fn the_daemons_own_streams_end_with_it_and_hold_up_nothing() {
         all.iter_mut()
             .all(|events| events.next().data.contains("story-live"))
     );
-    let begun = Instant::now();
+    let begun = now();
     daemon.stop();
     let took = begun.elapsed();
     assert!(took.as_secs() < 4, "the stop waited for streams: {took:?}");

@@ -29,6 +29,54 @@ fn reload(world: &World, from: &str, to: &str) -> i32 {
     world.command(&["reload"]).code.unwrap()
 }
 
+/// Holds that the token is in no file but its own.
+#[track_caller]
+fn no_file_has_it(world: &World) {
+    let mut files = 0;
+    for entry in std::fs::read_dir(world.folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && !path.ends_with("page.token") {
+            let bytes = std::fs::read(&path).unwrap();
+            let mut windows = bytes.windows(TOKEN.len());
+            assert!(
+                !windows.any(|window| window == TOKEN.as_bytes()),
+                "{path:?}"
+            );
+            files += 1;
+        }
+    }
+    assert!(files > 2, "{files}");
+}
+
+/// Holds that each screen is there for the browser, and for nobody else.
+#[track_caller]
+fn only_who_was_let_in_sees(browser: &Browser, id: i64) {
+    for path in [
+        "/",
+        "/log",
+        "/webhooks/good",
+        &*format!("/deliveries/{id}"),
+        "/events/1",
+    ] {
+        let page = browser.page(path);
+        assert!(
+            page.contains("webhooksd") && !page.contains(TOKEN),
+            "{path}"
+        );
+        let outside = browser.send("GET", path, &[]).expect(403);
+        assert!(outside.body.contains("name=\"token\""), "{}", outside.body);
+        let wrong = browser
+            .send("GET", &format!("{path}?token=x{TOKEN}"), &[])
+            .expect(403);
+        assert!(!wrong.body.contains(TOKEN) && !wrong.head.contains("set-cookie"));
+        let host = [
+            "Host: attacker.example",
+            &*format!("Cookie: {}", browser.cookie),
+        ];
+        browser.send("GET", path, &host).expect(403);
+    }
+}
+
 /// A request of a browser to the socket.
 #[track_caller]
 fn of_browser(world: &World, method: &str, path: &str, more: &[&str]) -> Reply {
@@ -67,30 +115,7 @@ fn the_daemon_serves_its_page_by_the_token_of_a_file() {
     let browser = Browser::at(address, TOKEN);
     assert!(!browser.cookie.contains(TOKEN), "{}", browser.cookie);
     let id = delivery(&world, "bad");
-    for path in [
-        "/",
-        "/log",
-        "/webhooks/good",
-        &*format!("/deliveries/{id}"),
-        "/events/1",
-    ] {
-        let page = browser.page(path);
-        assert!(
-            page.contains("webhooksd") && !page.contains(TOKEN),
-            "{path}"
-        );
-        let outside = browser.send("GET", path, &[]).expect(403);
-        assert!(outside.body.contains("name=\"token\""), "{}", outside.body);
-        let wrong = browser
-            .send("GET", &format!("{path}?token=x{TOKEN}"), &[])
-            .expect(403);
-        assert!(!wrong.body.contains(TOKEN) && !wrong.head.contains("set-cookie"));
-        let host = [
-            "Host: attacker.example",
-            &*format!("Cookie: {}", browser.cookie),
-        ];
-        browser.send("GET", path, &host).expect(403);
-    }
+    only_who_was_let_in_sees(&browser, id);
     assert!(browser.page("/").contains("The daemon is well."));
     let done = browser
         .post("/webhooks/good/test", "", &[])
@@ -128,20 +153,7 @@ fn the_daemon_serves_its_page_by_the_token_of_a_file() {
         assert!(!curl(&world, path, &[]).body.contains(TOKEN), "{path}");
     }
     daemon.stop();
-    let mut files = 0;
-    for entry in std::fs::read_dir(world.folder()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() && !path.ends_with("page.token") {
-            let bytes = std::fs::read(&path).unwrap();
-            let mut windows = bytes.windows(TOKEN.len());
-            assert!(
-                !windows.any(|window| window == TOKEN.as_bytes()),
-                "{path:?}"
-            );
-            files += 1;
-        }
-    }
-    assert!(files > 2, "{files}");
+    no_file_has_it(&world);
     TcpStream::connect(address).unwrap_err();
 }
 
