@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 100;
 const WITH_TEXT: usize = 10;
 
 /// Webhooks of a page of the overview: some 60 kB.
-const WEBHOOKS: usize = 50;
+const WEBHOOKS: usize = 25;
 
 /// Warnings of the configuration that are listed: `check` says all of them.
 const WARNINGS: usize = 5;

@@ -93,10 +93,25 @@ fn broken(scene: &Scene, pile: &mut Pile) {
 /// Every address of the page that one gets to from its first, as far as they are of different kinds and many.
 fn pages(scene: &Scene, pile: &mut Pile) {
     let browser = Browser::start(scene.world.folder(), &[]);
-    let mut ahead = vec!["/".to_owned(), "/log?q=webhook:no-such-webhook".to_owned()];
+    // Popped from the end; what is not led to by a link is asked for by its name.
+    let mut ahead = [
+        "/",
+        "/log?q=webhook:no-such-webhook",
+        "/redeliver?q=",
+        "/cancel?webhook=reset",
+        "/replay?event=1",
+        "/new?name=reset&url=ftp://h&secret_file=gone",
+        "/new?name=another&url=https://h.example/&events=*",
+        "/webhooks/reset/match",
+        "/deliveries/1/difference",
+        "/deliveries/1/export.json",
+        "/deliveries/1/export.html",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let mut seen = Vec::new();
     while let Some(path) = ahead.pop() {
-        if seen.contains(&path) || seen.len() >= 60 {
+        if seen.contains(&path) || seen.len() >= 120 {
             continue;
         }
         let reply = browser.ask(&path, &[]);

@@ -46,9 +46,9 @@ const LIMITS: [(&str, &str, &str, &str); 47] = [
     ),
     (
         "webhooks on the page",
-        "50",
+        "25",
         "page/look",
-        "WEBHOOKS: usize = 50;",
+        "WEBHOOKS: usize = 25;",
     ),
     (
         "attempts at endpoints that don't answer",
