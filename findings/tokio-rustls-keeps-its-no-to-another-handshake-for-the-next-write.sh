@@ -50,7 +50,8 @@ async fn main() {
 }
 RUST
 cargo build -q 2>/dev/null
-# Asks for another handshake (r) once the request has come.
+# Asks for another handshake (r) once the request has come, which the server's own output tells.
+# shellcheck disable=SC2094
 (while ! grep -q '^request' said 2>/dev/null; do sleep 0.1; done; echo r; sleep 8) |
   openssl s_server -accept "$port" -tls1_2 -cert cert.pem -key key.pem >said 2>&1 &
 for _ in $(seq 100); do grep -q ACCEPT said 2>/dev/null && break; sleep 0.05; done
