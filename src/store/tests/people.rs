@@ -108,6 +108,32 @@ fn the_views_have_the_documented_columns_first() {
     ));
 }
 
+/// A copy that an earlier version made, which nobody brings up to date.
+#[test]
+fn a_log_without_the_proxys_time_is_read() {
+    let log = Log::new();
+    let mut store = log.open();
+    some_attempts(&mut store, NOW);
+    drop(store);
+    let sql = sql();
+    let (_, views) = sql.rsplit_once("CREATE VIEW log AS").unwrap();
+    let (view, _) = views.split_once("\n;").unwrap();
+    let view = view.replace(",\n       x.proxy_us / 1000.0 AS proxy_ms", "");
+    log.execute(&format!(
+        "DROP VIEW log; ALTER TABLE attempt DROP COLUMN proxy_us; DROP TABLE log_id; PRAGMA user_version = 14;
+         CREATE VIEW log AS{view}"
+    ))
+    .unwrap();
+    let reader = Reader::open(&log.path).unwrap();
+    let rows = reader.log(2).unwrap();
+    let phases = [None, Some(1.5), None, None, None, None];
+    assert_eq!(rows[1].phases_ms, phases);
+    let row = rows.first().unwrap();
+    assert_eq!(reader.attempt(row.id).unwrap().as_ref(), Some(row));
+    let of_delivery = reader.attempts_of(row.delivery_id, 9).unwrap();
+    assert!(of_delivery.contains(row));
+}
+
 #[test]
 fn the_log_reads_as_documented_beside_the_daemon_and_after_it() {
     let log = Log::new();
