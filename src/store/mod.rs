@@ -48,6 +48,7 @@ mod retain;
 mod rollup;
 mod rows;
 mod schema;
+mod snapshot;
 mod streak;
 mod summary;
 mod tally;
