@@ -169,12 +169,14 @@ impl Postgres {
         let input = child.stdin.take().unwrap();
         self.running = Some((child, input));
         eventually("PostgreSQL answers", SOON, || {
-            let ready = self
-                .program("pg_isready")
-                .arg("-q")
-                .arg("-h")
-                .arg(&self.folder)
-                .status();
+            let port = self
+                .settings
+                .iter()
+                .find_map(|setting| setting.strip_prefix("port="));
+            let mut asks = self.program("pg_isready");
+            asks.args(["-q", "-p", port.unwrap_or("5432"), "-h"])
+                .arg(&self.folder);
+            let ready = asks.status();
             if ready.unwrap().success() {
                 return Ok(());
             }
