@@ -33,7 +33,7 @@
 //! | 4 | `query` | what people ask of outbox, log and pipeline, answered as values | `parking_lot`, serde, `serde_json`, tokio |
 //! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | bytes, `parking_lot`, `serde_json`, tempfile, tokio, tracing |
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | tempfile, toml |
-//! | 2 | `outbox` | schema, tail, watch, append, prune | rusqlite, rustix, serde, `serde_json`, tempfile, tokio |
+//! | 2 | `outbox` | schema, tail, watch, append, prune; the same in PostgreSQL | rusqlite, rustix, rustls, rustls-native-certs, serde, `serde_json`, sha2, tempfile, tokio, tokio-postgres, tokio-rustls |
 //! | 2 | `store` | the log in domain words | bytes, rusqlite, rustix, tempfile |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | bytes, dns-lookup, flate2, httparse, `parking_lot`, rustix, rustls, rustls-native-certs, `serde_json`, tokio, tokio-rustls |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | bytes, hmac, itoa, jiff, `serde_json`, sha2 |

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::model::{EventId, crash};
-use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail};
+use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail, Trouble};
 use crate::pipeline::{Dispatch, chain};
 use crate::transport::Client;
 
@@ -247,6 +247,11 @@ impl Desk {
     /// Opens the outbox that is under the path now.
     fn open(&mut self) -> Result<(), NotAppended> {
         self.check_companions()?;
+        let retention = self.dispatch.running().retention();
+        if let Some(server) = retention.outbox_server {
+            let trouble = Trouble::sqlite_only(&server.shown, "taking events over the socket");
+            return Err(NotAppended::Item(chain(&outbox::Error::Server(trouble))));
+        }
         let max_data_bytes = self.dispatch.max_data_bytes();
         if let Some((_, appender)) = self.outbox.as_mut().filter(|(tail, _)| !tail.replaced()) {
             appender.limit_data(max_data_bytes);

@@ -2,7 +2,7 @@
 //!
 //! The daemon judges ([`daemon::check`]); here its words are printed, with warnings about the rights of
 //! the databases, which concern those who share them and not the daemon alone. Nothing is made, bound
-//! or connected to, and no name is resolved.
+//! or connected to, and no name is resolved, but for an outbox in PostgreSQL, whose server is asked.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::daemon;
 /// Says every error of the configuration, and of what it leads to
 ///
 /// Databases, socket, port, group, certificates and secrets are looked at as a start would find them;
-/// nothing is changed. Exit code 0 only without errors. Errors and warnings name file, line and column.
+/// nothing is changed. The server of an outbox in PostgreSQL is asked as well. Exit code 0 only without errors. Errors and warnings name file, line and column.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd check
@@ -25,7 +25,10 @@ pub(super) fn check(path: &Path) -> Ended {
     for warning in &config.warnings {
         note(format_args!("{warning}\n"));
     }
-    let mut rights = rights::warnings("[outbox] path", &config.outbox.path);
+    let mut rights = match &config.outbox.server {
+        Some(_) => Vec::new(),
+        None => rights::warnings("[outbox] path", &config.outbox.path),
+    };
     rights.extend(rights::warnings("[log] path", &config.log.path));
     for warning in &rights {
         note(format_args!("{warning}\n"));

@@ -18,7 +18,7 @@ use super::{Ended, Failure, note, note_in_place, say};
 use crate::api::item;
 use crate::config::{self, SecretsWanted};
 use crate::model::{Clock, EventId};
-use crate::outbox::{AppendError, Appended, Appender, NewEvent};
+use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Trouble};
 use crate::transport;
 use stdin::{Lines, Next};
 
@@ -59,21 +59,25 @@ const PROGRESS: Duration = Duration::from_millis(200);
 pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
     let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
         .map_err(crate::daemon::Error::Config)?;
-    let outbox = &config.outbox;
+    let of = &config.outbox;
+    if let Some(server) = &of.server {
+        let trouble = Trouble::sqlite_only(&server.shown, "emit");
+        return Err(Failure::from(outbox::Error::Server(trouble)).code(2));
+    }
     if crate::daemon::make_own_outbox(&config)? {
         note(format_args!(
             "there was no outbox: made {}",
-            outbox.path.display()
+            of.path.display()
         ));
     }
-    let mut appender = Appender::open(&outbox.path, outbox.max_data_bytes)?;
+    let mut appender = Appender::open(&of.path, of.max_data_bytes)?;
     if arguments.event == "-" {
-        let longest_bytes = outbox.max_data_bytes + item::AROUND_BYTES;
+        let longest_bytes = of.max_data_bytes + item::AROUND_BYTES;
         return from_stdin(&mut appender, Lines::of_stdin(longest_bytes)?);
     }
     let event = NewEvent {
         event: arguments.event.clone(),
-        data: data(arguments.data.as_deref(), outbox.max_data_bytes)?,
+        data: data(arguments.data.as_deref(), of.max_data_bytes)?,
         time_ms: arguments.time,
         tenant: arguments.tenant.clone(),
         key: arguments.key.clone(),

@@ -2,18 +2,22 @@
 
 use std::process::ExitCode;
 
-use super::{Ended, say};
+use super::{Ended, Failure, say};
 use crate::{outbox, store};
 
 /// Prints the SQL of a database
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd schema outbox | sqlite3 app.db     make the outbox in the application's own database
+  webhooksd schema outbox --postgres | psql app
   webhooksd schema log                         the tables and views that `sqlite3 log.db` shows")]
 pub(super) struct Arguments {
     /// Of which
     #[arg(value_enum)]
     which: Which,
+    /// For PostgreSQL, of an outbox
+    #[arg(long)]
+    postgres: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -26,6 +30,11 @@ enum Which {
 
 pub(super) fn schema(arguments: &Arguments) -> Ended {
     match arguments.which {
+        Which::Outbox if arguments.postgres => say(outbox::postgres::SCHEMA.trim_end())?,
+        Which::Log if arguments.postgres => {
+            let text = "the log is in SQLite: --postgres is for `schema outbox`";
+            return Err(Failure::text(text).code(2));
+        }
         Which::Outbox => say(outbox::SCHEMA.trim_end())?,
         Which::Log => say(store::sql().trim_end())?,
     }

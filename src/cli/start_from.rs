@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::{Ended, Failure, say, when};
-use crate::config::{self, SecretsWanted};
+use crate::config::{self, Config, SecretsWanted};
 use crate::daemon::{Lock, make_own_outbox};
-use crate::model::{Clock, EventId, Generation};
-use crate::outbox::Tail;
+use crate::model::{Clock, Cursor, EventId, Generation, Server, Snapshot};
+use crate::outbox::{Tail, postgres};
 use crate::pipeline::cursor_at;
 use crate::store::Store;
 use crate::transport;
@@ -58,6 +59,9 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
         .map_err(crate::daemon::Error::Config)?;
     let clock = Clock::system();
     let _lock = Lock::take(&config.log.path)?;
+    if let Some(server) = &config.outbox.server {
+        return in_server(&config, server, arguments.place);
+    }
     make_own_outbox(&config)?;
     let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
     let last = tail.sequence()?;
@@ -82,6 +86,43 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     say(format!(
         "the daemon will begin after event {after}: {waiting} events are waiting"
     ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same of an outbox in PostgreSQL, where an id stands for the time at which it was given.
+fn in_server(config: &Config, server: &Arc<Server>, place: Place) -> Ended {
+    let now_ms = Clock::system().now_ms();
+    let mut tail = postgres::Tail::open(server, config.outbox.max_data_bytes)?;
+    let since = match place {
+        Place::Beginning | Place::Now => EventId::NONE,
+        Place::Id(id) => id,
+        Place::Time(ms) => postgres::first_id_of(ms),
+    };
+    let snapshot = match place {
+        Place::Now => {
+            let now = tail.now()?;
+            tail.place(now, since)
+        }
+        _ => tail.place(Snapshot::NOTHING, since),
+    };
+    let mut store = Store::open(&config.log.path, now_ms)?;
+    let generation = store
+        .cursor()?
+        .map_or(Generation::FIRST, |known| known.generation.next());
+    let cursor = Cursor {
+        generation,
+        event_id: since.back(1).max(EventId::NONE),
+        time_ms: now_ms,
+        snapshot: Some(Box::new(snapshot)),
+        ..Cursor::default()
+    };
+    store.set_cursor(&cursor, now_ms)?;
+    store.flush(now_ms)?;
+    say(match place {
+        Place::Now => "the daemon will begin with what is committed from now on".to_owned(),
+        Place::Beginning => "the daemon will begin with the oldest event".to_owned(),
+        Place::Id(_) | Place::Time(_) => format!("the daemon will begin with event {since}"),
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

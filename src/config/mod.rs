@@ -21,12 +21,14 @@ mod headers;
 mod keys;
 mod order;
 mod page;
+mod pgpass;
 mod proxy;
 mod read;
 mod rules;
 mod secret;
 mod section;
 mod sections;
+mod server;
 mod size;
 mod source;
 mod span;
@@ -45,7 +47,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{Bodies, Secret, Webhook};
+use crate::model::{Bodies, Secret, Server, Webhook};
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub(crate) use draft::{Draft, Key};
@@ -120,8 +122,10 @@ pub struct Config {
 /// `[outbox]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbox {
-    /// The database's file.
+    /// The database's file; of one in PostgreSQL its URL, to be shown.
     pub path: PathBuf,
+    /// The server, of an outbox in PostgreSQL.
+    pub server: Option<Arc<Server>>,
     /// How many days dispatched rows are kept after they were taken; 0: for ever.
     pub keep_days: u32,
     /// The largest `data`, in bytes; a larger row is set aside.

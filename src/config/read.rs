@@ -135,7 +135,7 @@ fn whole(
     let empty = DeTable::new();
     let outbox = table(&top, "outbox", &keys::OUTBOX, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::OUTBOX, found));
-    let outbox = once.outbox(&outbox, found);
+    let outbox = once.outbox(&outbox, around, found);
     let log = table(&top, "log", &keys::LOG, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::LOG, found));
     let log = once.log(&log, found);

@@ -6,11 +6,12 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::diagnostic::Findings;
 use super::section::{Given, Section};
 use super::size as sizes;
-use super::{Delivery, Log, Metrics, Outbox, Socket};
+use super::{Delivery, Log, Metrics, Outbox, Socket, Surroundings, server};
 use crate::model::Bodies;
 
 /// A century: far more is a slip of the keys.
@@ -58,14 +59,38 @@ pub(super) struct Sections<'a> {
 
 impl Sections<'_> {
     /// `[outbox]`.
-    pub(super) fn outbox(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Outbox {
-        let path = self.path(section, "outbox", "outbox.db", found);
+    pub(super) fn outbox(
+        &mut self,
+        section: &Section<'_, '_>,
+        around: &Surroundings<'_>,
+        found: &mut Findings,
+    ) -> Outbox {
+        let server = server::read(section, around, found);
+        let path = match &server {
+            _ if section.has("url") && section.has("path") => {
+                found.error(
+                    section.key_at("path"),
+                    "an outbox has one place: path and url are both given",
+                    "keep path for SQLite, or url for PostgreSQL",
+                );
+                PathBuf::from("outbox.db")
+            }
+            Some(server) => {
+                let (value, at) = (PathBuf::from(&server.shown), section.value_at("url"));
+                let value = Given { value, at };
+                self.paths.push(("outbox", value.clone()));
+                value.value
+            }
+            None if section.has("url") => PathBuf::from("outbox.db"),
+            None => self.path(section, "outbox", "outbox.db", found),
+        };
         let why = "the largest row is held in memory whole";
         let max_data_bytes = section
             .number("max_data_bytes", 1..=MAX_MAX_DATA_BYTES, why, found)
             .map_or(DEFAULT_MAX_DATA_BYTES, |given| given.value);
         Outbox {
             path,
+            server: server.map(Arc::new),
             keep_days: keep_days(section, found),
             max_data_bytes: size(max_data_bytes),
         }

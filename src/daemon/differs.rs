@@ -23,6 +23,10 @@ pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
         (Key::Log, "[log] path", &config.log.path),
     ];
     for (key, name, path) in databases {
+        // A connection does not say where it leads.
+        if key == Key::Outbox && config.outbox.server.is_some() {
+            continue;
+        }
         let is_open = fs::canonicalize(path).ok().map(|real| open.contains(&real));
         let differs = match key {
             // What holds the lock holds the log, even where that was moved away under it.

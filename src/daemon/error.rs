@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::model::clock::utc;
-use crate::pipeline::ResumeError;
+use crate::pipeline::{IntakeError, ResumeError};
 use crate::{config, outbox, store, transport};
 
 /// Why the daemon did not start, or ended.
@@ -112,6 +112,16 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// What keeps events from being taken in.
+    pub(super) fn of_intake(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Outbox(error) => Self::Outbox(error),
+            IntakeError::Store(error) => Self::Store(error),
+            IntakeError::Thread(error) => Self::Threads(error),
+            IntakeError::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+
     /// The process's exit code: 2 where the configuration or a decision is needed, else 1.
     #[must_use]
     pub(crate) fn exit_code(&self) -> u8 {

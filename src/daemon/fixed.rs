@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::config::{Config, Key, Socket};
+use crate::model::Server;
 
 /// What only a restart changes: files, and who may connect to what.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Fixed {
     outbox: PathBuf,
+    server: Option<Arc<Server>>,
     log: PathBuf,
     socket: Option<Socket>,
     metrics: Option<SocketAddr>,
@@ -21,6 +24,7 @@ impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
         Self {
             outbox: config.outbox.path.clone(),
+            server: config.outbox.server.clone(),
             log: config.log.path.clone(),
             socket: config.socket.clone(),
             metrics: config.metrics.map(|metrics| metrics.listen),
@@ -62,7 +66,12 @@ impl Fixed {
         };
         let (was, is) = (of(self), of(new));
         let settings = [
-            (Key::Outbox, "[outbox] path", self.outbox == new.outbox),
+            (
+                Key::Outbox,
+                "[outbox] path",
+                self.outbox == new.outbox || self.server.is_some(),
+            ),
+            (Key::Outbox, "[outbox] url", self.server == new.server),
             (Key::Log, "[log] path", self.log == new.log),
             (Key::SocketPath, "[socket] path", was.0 == is.0),
             (Key::SocketMode, "[socket] mode", was.1 == is.1),

@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
@@ -20,8 +21,8 @@ use super::opening::{has_taken, owns_outbox};
 use super::refusal::{OTHER, note};
 use super::{Error, differs, listen, lock};
 use crate::config::{Draft, Key};
-use crate::model::{Clock, Cursor};
-use crate::outbox;
+use crate::model::{Clock, Cursor, Server};
+use crate::outbox::{self, postgres};
 use crate::pipeline::{self, chain};
 use crate::store;
 
@@ -214,6 +215,9 @@ impl<'a> Looking<'a> {
             return;
         }
         let of = draft.config().outbox.clone();
+        if let Some(server) = &of.server {
+            return self.server(draft, (server, of.max_data_bytes, of.keep_days), known);
+        }
         let path = &of.path;
         let is_made = owns_outbox(draft.config());
         let tail = match outbox::look(path, of.max_data_bytes) {
@@ -270,6 +274,32 @@ impl<'a> Looking<'a> {
             Ok(Ok(_)) => {}
             Ok(Err(refusal)) => note(draft, Key::Outbox, &Error::Refused(refusal)),
             Err(error) => note(draft, Key::Outbox, &Error::Outbox(error)),
+        }
+    }
+
+    /// An outbox in PostgreSQL: its server, its table, and whether it is the one that the log followed.
+    fn server(
+        &self,
+        draft: &mut Draft,
+        (server, max_data_bytes, keep_days): (&Arc<Server>, usize, u32),
+        known: Known,
+    ) {
+        let mut tail = match postgres::Tail::open(server, max_data_bytes) {
+            Ok(tail) => tail,
+            // One that is away is waited for by a start, but who checks wants to know that it can be reached.
+            Err(error) => {
+                let fix = error.hint().unwrap_or_else(|| OTHER.to_owned());
+                return draft.error(Key::Outbox, chain(&error), fix);
+            }
+        };
+        for finding in tail.findings(keep_days > 0) {
+            let fix = finding.hint.unwrap_or_else(|| OTHER.to_owned());
+            draft.warning(Key::Outbox, finding.text, fix);
+        }
+        let Known::Cursor(cursor) = known else { return };
+        let settled = pipeline::settle(&mut tail, server, cursor, Clock::system().now_ms());
+        if let Err(error) = settled {
+            note(draft, Key::Outbox, &Error::of_intake(error));
         }
     }
 

@@ -11,6 +11,7 @@ mod clients;
 mod differs;
 mod error;
 mod fixed;
+mod found;
 mod hangup;
 mod holder;
 mod judge;
@@ -46,11 +47,10 @@ pub(crate) use opening::{make_own_outbox, makes_outbox};
 
 use crate::api::{self, Appending};
 use crate::config::Config;
-use crate::model::{Clock, Cursor, crash};
-use crate::outbox::Tail;
-use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError, Pace};
+use crate::model::{Clock, crash};
+use crate::pipeline::{Dispatch, Follow, Followed, Pace};
 use crate::query;
-use crate::store::{self, Checkpointer, Store};
+use crate::store::{self, Checkpointer};
 use crate::transport::{Client, Endpoint};
 use hangup::{HangUp, HungUp};
 use judge::{Asked, Judged, judge};
@@ -189,9 +189,9 @@ async fn start(
     let listeners = listen::listen(config).await?;
     let opening = Opening::new(config);
     let (store, found) = patience
-        .until_done(async || open(config, &opening, &clock))
+        .until_done(async || found::open(config, &opening, &clock).await)
         .await?;
-    let awaits = found.is_none();
+    let awaits = found.is_awaited();
     crash::point("start", "cursor settled");
     let checkpointer = patience
         .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
@@ -225,7 +225,7 @@ async fn start(
     };
     loops.spawn(notify::tell(dispatch.clone(), about.clone()));
     let (tell, followed) = oneshot::channel();
-    let follow = follow(&dispatch, &opening, found, tell).map_err(intake_error)?;
+    let follow = found::follow(&dispatch, &opening, found, tell).map_err(Error::of_intake)?;
     let clients = clients::serve(about, &dispatch, config, listeners)?;
     Ok(Running {
         dispatch,
@@ -256,49 +256,6 @@ fn loops(dispatch: &Arc<Dispatch<Client>>) -> JoinSet<Result<(), store::Error>> 
     loops.spawn(dispatch.clone().replay());
     loops.spawn(sweep_idle(dispatch.clone()));
     loops
-}
-
-/// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
-fn open(
-    config: &Config,
-    opening: &Opening,
-    clock: &Clock,
-) -> Result<(Store, Option<(Tail, Cursor)>), Error> {
-    let tail = match opening.open() {
-        Ok(tail) => Some(tail),
-        Err(error) if error.is_awaited() => None,
-        Err(error) => return Err(Error::Outbox(error)),
-    };
-    let now_ms = clock.now_ms();
-    let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
-    let Some(mut tail) = tail else {
-        return Ok((store, None));
-    };
-    let cursor = opening::resolve_cursor(&mut tail, &mut store, now_ms).map_err(intake_error)?;
-    Ok((store, Some((tail, cursor))))
-}
-
-/// Follows the outbox that was found, or will be.
-fn follow(
-    dispatch: &Arc<Dispatch<Client>>,
-    opening: &Opening,
-    found: Option<(Tail, Cursor)>,
-    tell: oneshot::Sender<Followed>,
-) -> Result<Follow, IntakeError> {
-    let ended = move |ended| drop(tell.send(ended));
-    let path = opening.path().to_owned();
-    if let Some((tail, cursor)) = found {
-        let intake = Intake::new(dispatch.clone(), tail, cursor);
-        return pipeline::follow(intake, path, opening.keep(), ended);
-    }
-    let (claim, opening, of_log) = (opening.keep(), opening.clone(), dispatch.clone());
-    let open = move || {
-        let mut tail = opening.open().map_err(IntakeError::Outbox)?;
-        let now_ms = of_log.clock().now_ms();
-        let cursor = opening::resolve_cursor(&mut tail, &mut of_log.store(), now_ms)?;
-        Ok((tail, cursor))
-    };
-    pipeline::follow_later(dispatch.clone(), path, (open, claim), ended)
 }
 
 /// Closes connections that have been idle for too long.
@@ -406,17 +363,8 @@ async fn append_ended(appending: &mut Option<Appending>) -> Error {
 fn followed_on(followed: Result<Followed, oneshot::error::RecvError>) -> Result<(), Error> {
     match followed {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(intake_error(error)),
+        Ok(Err(error)) => Err(Error::of_intake(error)),
         Err(_) => Err(Error::Panicked),
-    }
-}
-
-fn intake_error(error: IntakeError) -> Error {
-    match error {
-        IntakeError::Outbox(error) => Error::Outbox(error),
-        IntakeError::Store(error) => Error::Store(error),
-        IntakeError::Thread(error) => Error::Threads(error),
-        IntakeError::Refused(refusal) => Error::Refused(refusal),
     }
 }
 

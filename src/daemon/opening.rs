@@ -37,6 +37,9 @@ pub(crate) fn makes_outbox(config: &Config) -> bool {
 }
 
 fn is_missing(config: &Config) -> bool {
+    if config.outbox.server.is_some() {
+        return false;
+    }
     std::fs::symlink_metadata(&config.outbox.path).is_err()
 }
 
@@ -64,6 +67,9 @@ fn looked(config: &Config) -> Result<bool, store::Error> {
 /// Whether a missing outbox would be webhooksd's own.
 #[must_use]
 pub(crate) fn owns_outbox(config: &Config) -> bool {
+    if config.outbox.server.is_some() {
+        return false;
+    }
     let folders = std::env::var_os(STATE_FOLDERS).unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
     folders.retain(|folder| folder.is_absolute());

@@ -201,6 +201,7 @@ pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfi
             log_bodies: config.log.bodies,
             outbox_days: config.outbox.keep_days,
             outbox: config.outbox.path.clone(),
+            outbox_server: config.outbox.server.clone(),
         },
     }
 }

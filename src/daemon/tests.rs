@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use super::judge::{Asked, judge};
 use super::*;
 use crate::config::LoadError;
-use crate::model::EventId;
+use crate::model::{Cursor, EventId};
 use crate::outbox::{self, application};
 use crate::pipeline::ResumeError;
+use crate::store::Store;
 use crate::transport;
 
 /// What a trial keeps alive while it lasts.
@@ -209,7 +210,8 @@ async fn refusal(path: &Path) -> Option<Error> {
         return Some(error);
     }
     let opening = Opening::new(&judged.config);
-    open(&judged.config, &opening, &Clock::system()).err()
+    let opened = found::open(&judged.config, &opening, &Clock::system()).await;
+    opened.err()
 }
 
 /// The name of a refusal that `check` finds; `None` where it can't, for the reason beside it.
@@ -263,6 +265,8 @@ fn of_outbox(error: &outbox::Error) -> Option<&'static str> {
         // A disk that fails or is full just then, or what comes after the start.
         E::Fill { .. } | E::Unlinked { .. } | E::Read { .. } | E::Append { .. } => None,
         E::Prune { .. } | E::Watch { .. } | E::Wait { .. } => None,
+        // It takes a server: `tests/it/postgres/check.rs` has it.
+        E::Server(_) => None,
     }
 }
 

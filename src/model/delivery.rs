@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Batch, DeliveryId, Dialect, EventId, Generation, PayloadId, Print, Turn};
+use super::{Batch, DeliveryId, Dialect, EventId, Generation, PayloadId, Print, Snapshot, Turn};
 
 /// Why a delivery was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub struct Cursor {
     /// Grows by one each time the outbox was found to have been put back or exchanged, so that ids
     /// given out a second time are other events in the log.
     pub generation: Generation,
-    /// The id of the last row taken; 0 before the first.
+    /// The id of the last row taken, or the highest where they don't come by their ids; 0 before the first.
     pub event_id: EventId,
     /// What is known of some rows at and behind `event_id`, newest first: `(id, print)`.
     pub fingerprints: Vec<(EventId, Print)>,
@@ -96,6 +96,8 @@ pub struct Cursor {
     /// When the outbox was last known to be in order up to here, UNIX milliseconds: a row that takes
     /// the id of one of these is written later.
     pub time_ms: i64,
+    /// What else it is of an outbox in PostgreSQL.
+    pub snapshot: Option<Box<Snapshot>>,
 }
 
 /// A row of the outbox that can't be sent.

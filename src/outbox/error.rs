@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
-use super::OtherName;
+use super::{OtherName, Trouble};
 
 /// How an application and webhooksd share a database.
 const SHARE: &str = "the application and this user must both be able to write the file and its -wal \
@@ -131,6 +131,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// An outbox in PostgreSQL can't be used.
+    Server(Trouble),
 }
 
 impl Error {
@@ -154,6 +156,7 @@ impl Error {
         match self {
             Self::Make { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             Self::Unlinked { .. } => true,
+            Self::Server(trouble) => trouble.may_pass(),
             _ => {
                 self.is_busy()
                     || matches!(
@@ -166,6 +169,12 @@ impl Error {
                     )
             }
         }
+    }
+
+    /// Whether a server answered that it does not do what it was told.
+    #[must_use]
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Server(trouble) if trouble.is_refused())
     }
 
     /// Whether it is only that the application has not made its database, or its table, yet.
@@ -218,6 +227,7 @@ impl Error {
                  (sqlite3 -bail): {sql}"
             )),
             Self::OtherName { path, how } => Some(how.hint(path)),
+            Self::Server(trouble) => trouble.hint(),
             Self::Held { .. } => Some(
                 "one daemon follows one outbox, each event would be sent twice: stop the other one, \
                  or give both webhooks to one configuration"
@@ -348,6 +358,7 @@ impl fmt::Display for Error {
             Self::Prune { path, .. } => write!(f, "delete old rows of outbox {path:?}"),
             Self::Watch { folder, .. } => write!(f, "watch folder {folder:?}"),
             Self::Wait { .. } => write!(f, "wait for the outbox to change"),
+            Self::Server(trouble) => trouble.fmt(f),
         }
     }
 }
@@ -364,6 +375,7 @@ impl std::error::Error for Error {
             | Self::Read { source, .. }
             | Self::Append { source, .. }
             | Self::Prune { source, .. } => Some(source),
+            Self::Server(trouble) => trouble.source(),
             Self::Companions { .. }
             | Self::OtherName { .. }
             | Self::Held { .. }

@@ -3,7 +3,8 @@
 //! An application writes rows; this module reads them in the order of their ids (`tail`), learns
 //! early that there are more (`watch`, `burst`), adds rows for those without a database of their own
 //! (`append`), deletes the old ones (`prune`), leaves the file whole (`wal`, `backfill`) and says what is
-//! wrong with somebody's table (`inspect`). It knows nothing of webhooks, of the log or of how
+//! wrong with somebody's table (`inspect`). In PostgreSQL it is another database of the same rows
+//! (`postgres`). It knows nothing of webhooks, of the log or of how
 //! far the outbox was taken: the position is an argument.
 //!
 //! Invariants: a read never leaves a transaction open; no row, whatever is in it, stops the rows
@@ -31,6 +32,7 @@ mod mend;
 mod names;
 mod opening;
 mod order;
+pub(crate) mod postgres;
 mod prune;
 mod row;
 mod schema;
@@ -51,6 +53,7 @@ pub(crate) use error::Error;
 pub(crate) use inspect::{Finding, inspect};
 pub(crate) use look::{Look, look};
 pub(crate) use names::{OtherName, other_name};
+pub(crate) use postgres::Trouble;
 pub(crate) use prune::{Kept, Pruned, Pruner};
 pub use row::Row;
 pub use schema::SCHEMA;

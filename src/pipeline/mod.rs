@@ -23,7 +23,8 @@ mod tests;
 #[cfg(test)]
 pub(crate) use intake::Step;
 pub(crate) use intake::{
-    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, log_resume,
+    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, follow_server, log_resume,
+    settle,
 };
 pub(crate) use orders::{
     OrderError, PARTS, Snapshot, TEST_WAIT, Tested, Ticks, Wanted, WebhookSnapshot,

@@ -15,7 +15,7 @@ use super::reason::{self, OfWebhook};
 use super::wait;
 use crate::config::Config;
 use crate::model::{Event, EventId};
-use crate::outbox::{Row, Tail};
+use crate::outbox::{Row, Tail, postgres};
 use crate::store::{self, EventTrace};
 
 /// The answer, and what is to know beside it.
@@ -145,12 +145,21 @@ pub(crate) fn explain(
 }
 
 fn outbox_row(config: &Config, id: EventId, remarks: &mut Vec<Remark>) -> Option<Row> {
-    let path = &config.outbox.path;
+    let of = &config.outbox;
+    if let Some(server) = &of.server {
+        let tail = postgres::Tail::open(server, of.max_data_bytes);
+        let row = tail.and_then(|mut tail| tail.row(id));
+        return row.unwrap_or_else(|error| {
+            remarks.push(Remark::Outbox(error));
+            None
+        });
+    }
+    let path = &of.path;
     if !is_there(path) {
         remarks.push(Remark::NoOutbox(path.clone()));
         return None;
     }
-    let row = Tail::open(path, config.outbox.max_data_bytes).and_then(|mut tail| tail.row(id));
+    let row = Tail::open(path, of.max_data_bytes).and_then(|mut tail| tail.row(id));
     row.unwrap_or_else(|error| {
         remarks.push(Remark::Outbox(error));
         None

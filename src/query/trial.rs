@@ -11,7 +11,7 @@ use super::log::log;
 use crate::config::Config;
 use crate::filter::Judge;
 use crate::model::{Event, EventId, Pattern, Webhook};
-use crate::outbox::{self, Row, Tail};
+use crate::outbox::{self, Row, Tail, Trouble};
 use crate::store::{self, MadeFor, Reader};
 
 /// Rows of the outbox read at once, and bytes of their data.
@@ -114,6 +114,10 @@ pub(crate) fn trial(
     asked: Asked<'_>,
     told: &mut dyn FnMut(i64),
 ) -> Result<Trial, TrialError> {
+    if let Some(server) = &config.outbox.server {
+        let trouble = Trouble::sqlite_only(&server.shown, "match");
+        return Err(outbox::Error::Server(trouble).into());
+    }
     let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
     tail.be_patient()?;
     let log = log(config)?;

@@ -10,7 +10,7 @@ use super::error::Doing;
 use super::faults::DoingWith as _;
 use super::insert::{Made, Takes, bodies_are_there, insert};
 use super::own::rejections;
-use super::{Error, Reader, Store, gaps};
+use super::{Error, Reader, Store, gaps, snapshot};
 use crate::model::print::Columns;
 use crate::model::{
     Admission, Cursor, Deferred, Due, EventId, FanOut, Generation, Print, Rejected, Trigger,
@@ -177,7 +177,7 @@ impl Reader {
 }
 
 fn read_cursor(connection: &Connection) -> rusqlite::Result<Option<Cursor>> {
-    connection
+    let cursor = connection
         .prepare_cached("SELECT generation, event_id, fingerprints, time FROM cursor")
         .and_then(|mut statement| {
             statement
@@ -189,10 +189,16 @@ fn read_cursor(connection: &Connection) -> rusqlite::Result<Option<Cursor>> {
                         fingerprints,
                         former,
                         time_ms: row.get(3)?,
+                        snapshot: None,
                     })
                 })
                 .optional()
-        })
+        })?;
+    let with_snapshot = cursor.map(|cursor| {
+        let snapshot = snapshot::read(connection, cursor.generation)?;
+        Ok(Cursor { snapshot, ..cursor })
+    });
+    with_snapshot.transpose()
 }
 
 fn reject(
@@ -229,7 +235,10 @@ fn write_cursor(t: &Transaction<'_>, cursor: &Cursor, now_ms: i64) -> rusqlite::
         pack(&cursor.fingerprints, &cursor.former),
         now_ms
     ])?;
-    Ok(())
+    match &cursor.snapshot {
+        Some(snapshot) => snapshot::write(t, cursor.generation, snapshot),
+        None => Ok(()),
+    }
 }
 
 fn pack(current: &[Known], former: &[Known]) -> Vec<u8> {

@@ -50,6 +50,7 @@ mod rollup;
 mod room;
 mod rows;
 mod schema;
+mod snapshot;
 mod streak;
 mod summary;
 mod tally;

@@ -11,6 +11,7 @@ mod first;
 mod limits;
 mod order;
 mod page;
+mod postgres;
 mod socket;
 mod standard;
 
@@ -35,7 +36,7 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 23] = [
+const BLOCKS: [(&str, &str, usize); 26] = [
     ("The page", "sh", 2),
     // `page::served` serves it.
     ("The page", "toml", 1),
@@ -52,6 +53,9 @@ const BLOCKS: [(&str, &str, usize); 23] = [
     (OWN_DATABASE, "php", 1),
     (OWN_DATABASE, "csharp", 1),
     (OWN_TABLE, "sql", 1),
+    (postgres::TITLE, "sh", 1),
+    (postgres::TITLE, "toml", 1),
+    (postgres::TITLE, "sql", 1),
     (OWN_FILE, "sh", 1),
     (SOCKET, "sh", 1),
     ("Two users, one database", "sh", 1),

@@ -1,18 +1,19 @@
 //! Intake: a batch of the outbox becomes deliveries in the log, in one transaction with the cursor.
 //!
-//! Nothing is sent here and nothing is waited for but the log. A row that can't be sent is set
-//! aside with its reason in the same transaction, and those behind it go on.
+//! Nothing is sent here and nothing is waited for but the log. What rows become is `taking`'s; here is what
+//! SQLite needs: where the outbox is read, and whether it is still the one that was taken.
 
 use std::sync::Arc;
 
 use super::below::Below;
 use super::error::IntakeError;
-use crate::model::{Admission, Clock, Cursor, Deferred, EventId, Rejected, crash};
-use crate::outbox::{self, Row, Tail};
+use super::taking::{From, take_in};
+use crate::model::{Clock, Cursor, Deferred, EventId, crash};
+use crate::outbox::{self, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Heartbeat;
 use crate::pipeline::shared::standing::Standing;
-use crate::pipeline::shared::{Resume, Routes, is_same, resolve_again, thin};
+use crate::pipeline::shared::{Resume, is_same, resolve_again};
 use crate::transport::Transport;
 
 /// Rows of the outbox in one batch: a millisecond's read.
@@ -20,10 +21,6 @@ const BATCH_ROWS: usize = 1_000;
 
 /// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
 const BATCH_BYTES: usize = 4 << 20;
-
-/// Deliveries admitted in one transaction, so that events that many webhooks want hold the log's
-/// lock no longer than others, and results are recorded meanwhile. One event's are never split.
-const BATCH_DELIVERIES: usize = 1_024;
 
 /// What one step found.
 pub(crate) enum Step<E> {
@@ -83,9 +80,8 @@ impl<T: Transport> Intake<T> {
         &self.dispatch.counters().standing
     }
 
-    /// Whether a lane's queue would soon overflow into the log.
-    pub(crate) fn is_half_full(&self, lane: &Lane<T::Endpoint>) -> bool {
-        self.dispatch.is_half_full(lane)
+    pub(crate) fn dispatch(&self) -> &Arc<Dispatch<T>> {
+        &self.dispatch
     }
 
     /// Whether there is something to do though nobody commits: the log refused it the last time.
@@ -149,40 +145,11 @@ impl<T: Transport> Intake<T> {
             return Ok(Step::Replaced);
         }
         crash::point("take events in", "rows read");
-        loop {
-            let routes = self.dispatch.routes();
-            let most = bounds.of(BATCH_DELIVERIES);
-            let (mut admission, taken) = admission(&routes, (&rows, &keys), &self.cursor, most);
-            let mut log = self.dispatch.store();
-            // A reload exchanges the routes under this lock: what was fanned out by older ones
-            // would be pending for a webhook that nobody serves any more.
-            if !Arc::ptr_eq(&routes, &self.dispatch.routes()) {
-                continue;
-            }
-            let now_ms = self.dispatch.clock().now_ms();
-            admission.cursor.time_ms = now_ms;
-            let silent = self.dispatch.defer(&admission.events);
-            let mut room = self.dispatch.room_for_next(&log);
-            let later = |name: &str| silent.contains(name);
-            let (dues, owed) = log
-                .admit(&admission, &later, &mut |due| room.takes(due), now_ms)
-                .map_err(IntakeError::Store)?;
-            let touched = self.dispatch.offer(&log, room, dues);
-            self.dispatch.look_for_own(&mut log);
-            drop(log);
-            crash::point("take events in", "offered");
-            for lane in &touched {
-                self.dispatch.fill(lane);
-            }
-            self.owed = owed;
-            self.more = taken < rows.len();
-            self.dispatch
-                .counters()
-                .admitted(taken - admission.rejected.len(), admission.rejected.len());
-            admission.rejected.iter().for_each(journal);
-            self.cursor = admission.cursor;
-            return Ok(Step::Taken(touched));
-        }
+        let taken = take_in(&self.dispatch, &rows, &self.cursor, &From::Ids(&keys))?;
+        self.owed = taken.owed;
+        self.more = taken.rows < rows.len();
+        self.cursor = taken.cursor;
+        Ok(Step::Taken(taken.touched))
     }
 
     /// Looks whether the rows behind the cursor are still those that were taken, and goes back
@@ -281,63 +248,4 @@ pub(crate) fn log_resume(settled: &Resume, was: EventId) {
              came after that, so it is taken from its beginning"
         ),
     }
-}
-
-/// What rows become, as far as one transaction of at most so many deliveries goes, and how many rows that is.
-fn admission(
-    routes: &Routes,
-    (rows, keys): (&[Row], &[(EventId, Box<str>)]),
-    cursor: &Cursor,
-    most: usize,
-) -> (Admission, usize) {
-    let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
-    let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
-    let mut gaps = Vec::new();
-    for row in rows {
-        let before = last;
-        match row {
-            Row::Event(event) => {
-                let fanned = routes.fan_out(event);
-                let more = fanned.as_ref().map_or(0, |f| f.webhooks.len());
-                if taken > 0 && deliveries + more > most {
-                    break;
-                }
-                deliveries += more;
-                events.extend(fanned);
-                last = event.id;
-            }
-            Row::Rejected(row) => {
-                last = row.event_id;
-                rejected.push(row.clone());
-            }
-        }
-        if last > before.next() {
-            gaps.push(before.next()..=last.back(1));
-        }
-        taken += 1;
-    }
-    let cursor = Cursor {
-        event_id: last,
-        fingerprints: thin(&cursor.fingerprints, &rows[..taken], keys, last),
-        former: cursor.former.clone(),
-        ..*cursor
-    };
-    (
-        Admission {
-            events,
-            rejected,
-            cursor,
-            gaps,
-        },
-        taken,
-    )
-}
-
-fn journal(row: &Rejected) {
-    tracing::warn!(
-        event_id = row.event_id.get(),
-        event = row.event,
-        reason = row.reason,
-        "a row of the outbox can't be sent and was set aside in rejected"
-    );
 }

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::batch::{Intake, Step};
+use super::catch_up::let_catch_up;
 use super::error::IntakeError;
 use crate::outbox::{self, Backfill, Burst, Finding, Tail, Wake, Waker, Watch};
-use crate::pipeline::send::Lane;
 use crate::pipeline::shared::chain;
 use crate::pipeline::shared::counters::TROUBLE_MS;
 use crate::pipeline::shared::standing::Matter;
@@ -34,13 +34,6 @@ const VERIFY: Duration = Duration::from_millis(500);
 
 /// Between two tries to watch again what could not be watched: polling finds all there is meanwhile.
 const BLIND: Duration = Duration::from_secs(60);
-
-/// With a backlog, the intake lets lanes that move catch up for so long before the next batch, or
-/// the queues would overflow into the log and every row be read back from there.
-const CATCH_UP: Duration = Duration::from_millis(40);
-
-/// How long a lane is watched, and how many deliveries it must have begun in it, to count as moving.
-const MOVING: (Duration, u64) = (Duration::from_millis(8), 5);
 
 /// A running thread that follows the outbox.
 #[derive(Clone)]
@@ -254,7 +247,7 @@ impl<T: Transport> Follower<T> {
         let mut any = false;
         while !self.stop.load(Ordering::Acquire) {
             match self.intake.step()? {
-                Step::Taken(lanes) => self.let_catch_up(&lanes),
+                Step::Taken(lanes) => let_catch_up(self.intake.dispatch(), &lanes),
                 Step::Drained => break,
                 Step::Replaced => {
                     self.follow_on()?;
@@ -399,31 +392,4 @@ impl<T: Transport> Follower<T> {
             IntakeError::Store(_) | IntakeError::Refused(_) | IntakeError::Thread(_) => Err(error),
         }
     }
-
-    /// Waits a little for lanes whose queue is nearly full, as long as they move.
-    fn let_catch_up(&self, lanes: &[Arc<Lane<T::Endpoint>>]) {
-        let begun = self.intake.clock().instant();
-        for lane in lanes {
-            let mut seen = (begun, lane.load().taken);
-            while self.intake.is_half_full(lane) {
-                let now = self.intake.clock().instant();
-                if now.saturating_duration_since(begun) >= CATCH_UP {
-                    return;
-                }
-                if now.saturating_duration_since(seen.0) >= MOVING.0 {
-                    let taken = lane.load().taken;
-                    if taken - seen.1 < MOVING.1 {
-                        break;
-                    }
-                    seen = (now, taken);
-                }
-                pause_a_millisecond();
-            }
-        }
-    }
-}
-
-/// A bounded wait of this thread's own, where no condition is worth a signal on the hot path.
-fn pause_a_millisecond() {
-    std::thread::park_timeout(Duration::from_millis(1));
 }

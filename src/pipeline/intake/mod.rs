@@ -6,8 +6,11 @@
 mod awaiting;
 mod batch;
 mod below;
+mod catch_up;
 mod error;
 mod follow;
+mod taking;
+mod windows;
 
 pub(crate) use awaiting::follow_later;
 #[cfg(test)]
@@ -15,3 +18,4 @@ pub(crate) use batch::Step;
 pub(crate) use batch::{Intake, log_resume};
 pub(crate) use error::IntakeError;
 pub(crate) use follow::{Claim, Follow, Followed, follow};
+pub(crate) use windows::{follow_server, settle};

@@ -7,6 +7,7 @@ mod pauses;
 mod record;
 mod refill;
 mod retention;
+mod retention_server;
 mod size;
 mod sync;
 mod transition;

@@ -126,6 +126,9 @@ impl<T: Transport> Dispatch<T> {
             return Ok(());
         }
         let days = i64::from(retention.outbox_days);
+        if let Some(server) = &retention.outbox_server {
+            return self.sweep_server(server, days, now_ms).await;
+        }
         let marks = self
             .with_store(move |_, store| {
                 let mark = store.outbox_mark(now_ms - days * DAY_MS)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::chunks::CHUNK_ROWS;
 use super::error::OrderError;
 use crate::model::{Cursor, Due, Event, EventId, FanOut, Pattern, ReplayId, crash};
-use crate::outbox::{self, Row, Tail};
+use crate::outbox::{self, Row, Tail, Trouble};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Routes, chain, is_in_order};
 use crate::store::{self, Replay};
@@ -189,7 +189,12 @@ impl<T: Transport> Dispatch<T> {
     }
 
     fn replay_tail(&self) -> Result<Tail, outbox::Error> {
-        let path = self.running().retention().outbox;
+        let retention = self.running().retention();
+        if let Some(server) = &retention.outbox_server {
+            let trouble = Trouble::sqlite_only(&server.shown, "replay");
+            return Err(outbox::Error::Server(trouble));
+        }
+        let path = retention.outbox;
         let max_data_bytes = self.max_data_bytes();
         Tail::open_by(self.vfs(), &path, max_data_bytes)
     }

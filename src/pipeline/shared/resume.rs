@@ -141,11 +141,10 @@ pub(crate) fn resolve_again(
     let (looked, begun_anew) = Looked::at(tail, &cursor, now_ms, lost)?;
     let known = looked.known;
     let again = |event_id, fingerprints, former| Cursor {
-        generation: cursor.generation.next(),
         event_id,
         fingerprints,
         former,
-        time_ms: now_ms,
+        ..of_next_generation(&cursor, now_ms)
     };
     if known.is_none()
         && let Some(fingerprints) = returned(tail, &cursor)?
@@ -206,6 +205,15 @@ pub(crate) fn resolve_again(
         return Ok(Ok(Resume::Emptied(cursor, waiting.count)));
     }
     Ok(Err(foreign(waiting)))
+}
+
+/// A cursor of the generation behind that of another, at the beginning.
+fn of_next_generation(cursor: &Cursor, now_ms: i64) -> Cursor {
+    Cursor {
+        generation: cursor.generation.next(),
+        time_ms: now_ms,
+        ..Cursor::default()
+    }
 }
 
 /// The prints with those of rows that were left out while they were far behind: after a step back they
@@ -387,5 +395,6 @@ pub(crate) fn cursor_at(
         fingerprints: thin(&[], &batch.rows[..behind], &batch.keys, event_id),
         former: Vec::new(),
         time_ms: now_ms,
+        snapshot: None,
     })
 }

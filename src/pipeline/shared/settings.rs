@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Bodies, Webhook};
+use crate::model::{Bodies, Server, Webhook};
 
 /// What a configuration asks of the pipeline, with its endpoints already made.
 pub struct PipelineConfig<E> {
@@ -48,6 +48,8 @@ pub struct Retention {
     pub outbox_days: u32,
     /// The outbox.
     pub outbox: PathBuf,
+    /// Its server, where it is in PostgreSQL.
+    pub outbox_server: Option<Arc<Server>>,
 }
 
 /// How often the loops look around by themselves. Wake-ups do the rest.

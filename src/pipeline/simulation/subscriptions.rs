@@ -158,6 +158,7 @@ impl Subscriptions {
                 log_days: self.log_days,
                 outbox_days: self.outbox_days,
                 outbox: outbox.to_owned(),
+                outbox_server: None,
                 log: log.to_owned(),
                 log_max_bytes: self.log_max_bytes,
                 log_bodies: self.log_bodies,

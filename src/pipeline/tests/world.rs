@@ -262,6 +262,7 @@ impl World {
                     fingerprints: Vec::new(),
                     former: Vec::new(),
                     time_ms: now_ms,
+                    snapshot: None,
                 };
                 let admission = Admission {
                     events,

@@ -182,7 +182,7 @@ fn a_log_of_version_five_gets_todays_views() {
          DROP TABLE retry_after; DROP TABLE batch; DROP TABLE posted;
          DROP TABLE pause; DROP TABLE streak; DROP TABLE self_paused;
          DROP TABLE own; DROP TABLE pause_told; DROP TABLE payload_message; DROP TABLE patient;
-         DROP VIEW held; DROP TABLE turn; PRAGMA user_version = 5;
+         DROP VIEW held; DROP TABLE turn; DROP TABLE snapshot; PRAGMA user_version = 5;
          CREATE TRIGGER redelivery_checked BEFORE INSERT ON redelivery BEGIN SELECT 1; END",
     )
     .unwrap();

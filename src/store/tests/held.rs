@@ -85,7 +85,7 @@ fn a_clock_step_leaves_what_waits_for_its_endpoint_until_then() {
 fn in_a_log_of_an_earlier_shape_nobody_asked() {
     let log = Log::new();
     drop(log.open());
-    log.execute("DROP TABLE retry_after; DROP TABLE own; DROP TABLE pause_told; DROP TABLE payload_message; DROP TABLE patient; PRAGMA user_version = 6")
+    log.execute("DROP TABLE retry_after; DROP TABLE own; DROP TABLE pause_told; DROP TABLE payload_message; DROP TABLE patient; DROP TABLE snapshot; PRAGMA user_version = 6")
         .unwrap();
     let reader = Reader::open(&log.path).unwrap();
     assert_eq!(reader.held(NOW).unwrap(), held(&[]));

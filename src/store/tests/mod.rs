@@ -89,6 +89,7 @@ fn cursor(event_id: i64) -> Cursor {
         ],
         former: Vec::new(),
         time_ms: NOW,
+        snapshot: None,
     }
 }
 

@@ -195,7 +195,7 @@ fn a_log_of_the_twelfth_shape_keeps_whose_events_its_bodies_are_of() {
          DROP TRIGGER pause_of_one; ALTER TABLE payload DROP COLUMN tenant;
          DROP TABLE payload_message; DROP TABLE patient;
          CREATE TABLE payload_tenant (payload_id INTEGER PRIMARY KEY, tenant TEXT NOT NULL);
-         INSERT INTO payload_tenant VALUES (2, 'acme'), (99, 'globex'); PRAGMA user_version = 12",
+         INSERT INTO payload_tenant VALUES (2, 'acme'), (99, 'globex'); DROP TABLE snapshot; PRAGMA user_version = 12",
     )
     .unwrap();
     drop(log.open());

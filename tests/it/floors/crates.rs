@@ -8,10 +8,10 @@ pub(super) const DATABASES: &[&str] = &["outbox", "store"];
 /// `cli/demo` and `cli/receiver` serve HTTP: the receivers that a developer tries things out with. The
 /// client's tests ask hyper what it would have read.
 const SERVERS: &[&str] = &["transport/tests", "api", "page", "cli/demo", "cli/receiver"];
-const TLS: &[&str] = &["transport"];
+const TLS: &[&str] = &["transport", "outbox/postgres/tls"];
 
 /// Outside crates and the only places that may know them: folders or files of `src`.
-pub(super) const HOMES: [(&str, &[&str]); 35] = [
+pub(super) const HOMES: [(&str, &[&str]); 36] = [
     ("rusqlite", DATABASES),
     ("hyper", SERVERS),
     ("hyper_util", SERVERS),
@@ -33,13 +33,15 @@ pub(super) const HOMES: [(&str, &[&str]); 35] = [
     ("rustls", TLS),
     ("tokio_rustls", TLS),
     ("rustls_native_certs", TLS),
-    ("flate2", TLS),
+    ("flate2", &["transport"]),
     ("dns_lookup", &["transport"]),
     ("toml", &["config"]),
     ("maud", &["page"]),
     ("memchr", &["filter"]),
     ("hmac", &["dialect"]),
-    ("sha2", &["dialect"]),
+    // The server's certificate is hashed, to bind a password to it.
+    ("sha2", &["dialect", "outbox/postgres/binding"]),
+    ("tokio_postgres", &["outbox/postgres"]),
     ("ureq", &["cli"]),
     ("unicode_width", &["cli/text"]),
     ("sd_notify", &["daemon"]),

@@ -6,6 +6,7 @@
 mod daemon;
 mod gate;
 mod need;
+mod postgres;
 mod receiver;
 mod request;
 mod shim;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) use daemon::{Daemon, Finished};
 pub(crate) use gate::Gate;
 pub(crate) use need::{missing, need};
+pub(crate) use postgres::{Database, Postgres, postgres};
 pub(crate) use receiver::{Answer, Receiver, bound_port, own_address};
 pub(crate) use request::Received;
 pub(crate) use shim::shim;

@@ -1,0 +1,121 @@
+//! What a start finds of the outbox, and who follows it: of a file now or once it is there, or of a server.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::opening::{self, Opening};
+use crate::config::Config;
+use crate::model::{Clock, Cursor, Server};
+use crate::outbox::{Tail, postgres};
+use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError};
+use crate::store::Store;
+use crate::transport::Client;
+
+/// What was found.
+pub(super) enum Found {
+    /// A file, and where to go on in it.
+    File(Box<(Tail, Cursor)>),
+    /// Neither file nor table yet.
+    Awaited,
+    /// A server, with a connection where it is not away.
+    Server(Arc<Server>, Option<Box<(postgres::Tail, Cursor)>>),
+}
+
+impl Found {
+    /// Whether it is still to come.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited | Self::Server(_, None))
+    }
+}
+
+/// Opens outbox and log and settles where to go on.
+pub(super) async fn open(
+    config: &Config,
+    opening: &Opening,
+    clock: &Clock,
+) -> Result<(Store, Found), Error> {
+    let Some(server) = config.outbox.server.clone() else {
+        return open_file(config, opening, clock);
+    };
+    let (config, now_ms) = (config.clone(), clock.now_ms());
+    // What asks a server blocks, and drives a runtime of its own.
+    let opened = tokio::task::spawn_blocking(move || open_server(&config, server, now_ms));
+    opened.await.unwrap_or(Err(Error::Panicked))
+}
+
+fn open_server(config: &Config, server: Arc<Server>, now_ms: i64) -> Result<(Store, Found), Error> {
+    let tail = match postgres::Tail::open(&server, config.outbox.max_data_bytes) {
+        Ok(tail) => Some(tail),
+        Err(error) if error.may_pass() => None,
+        Err(error) => return Err(Error::Outbox(error)),
+    };
+    let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    let Some(mut tail) = tail else {
+        return Ok((store, Found::Server(server, None)));
+    };
+    let known = store.cursor().map_err(Error::Store)?;
+    match pipeline::settle(&mut tail, &server, known, now_ms) {
+        Ok((cursor, is_new)) => {
+            if is_new {
+                store.set_cursor(&cursor, now_ms).map_err(Error::Store)?;
+            }
+            let found = Some(Box::new((tail, cursor)));
+            Ok((store, Found::Server(server, found)))
+        }
+        // It went away between two questions.
+        Err(IntakeError::Outbox(error)) if error.may_pass() => {
+            Ok((store, Found::Server(server, None)))
+        }
+        Err(error) => Err(Error::of_intake(error)),
+    }
+}
+
+/// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
+fn open_file(config: &Config, opening: &Opening, clock: &Clock) -> Result<(Store, Found), Error> {
+    let tail = match opening.open() {
+        Ok(tail) => Some(tail),
+        Err(error) if error.is_awaited() => None,
+        Err(error) => return Err(Error::Outbox(error)),
+    };
+    let now_ms = clock.now_ms();
+    let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    let Some(mut tail) = tail else {
+        return Ok((store, Found::Awaited));
+    };
+    let cursor =
+        opening::resolve_cursor(&mut tail, &mut store, now_ms).map_err(Error::of_intake)?;
+    Ok((store, Found::File(Box::new((tail, cursor)))))
+}
+
+/// Follows the outbox that was found, or will be.
+pub(super) fn follow(
+    dispatch: &Arc<Dispatch<Client>>,
+    opening: &Opening,
+    found: Found,
+    tell: oneshot::Sender<Followed>,
+) -> Result<Follow, IntakeError> {
+    let ended = move |ended| drop(tell.send(ended));
+    let path = opening.path().to_owned();
+    match found {
+        Found::File(found) => {
+            let (tail, cursor) = *found;
+            let intake = Intake::new(dispatch.clone(), tail, cursor);
+            return pipeline::follow(intake, path, opening.keep(), ended);
+        }
+        Found::Server(server, tail) => {
+            let tail = tail.map(|tail| *tail);
+            return pipeline::follow_server(dispatch.clone(), server, tail, ended);
+        }
+        Found::Awaited => {}
+    }
+    let (claim, opening, of_log) = (opening.keep(), opening.clone(), dispatch.clone());
+    let open = move || {
+        let mut tail = opening.open().map_err(IntakeError::Outbox)?;
+        let now_ms = of_log.clock().now_ms();
+        let cursor = opening::resolve_cursor(&mut tail, &mut of_log.store(), now_ms)?;
+        Ok((tail, cursor))
+    };
+    pipeline::follow_later(dispatch.clone(), path, (open, claim), ended)
+}

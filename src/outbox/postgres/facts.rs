@@ -1,0 +1,128 @@
+//! What is asked of a server before anything is read: what it is, where the table is, what this user may.
+
+use super::link::Link;
+use super::trouble::{Trouble, What};
+use crate::outbox::Finding;
+
+/// The oldest version that is read: the oldest that it was tried with.
+const OLDEST: i32 = 150_000;
+
+/// What a connection leads to.
+pub(super) struct Facts {
+    /// The server and the database, as the log keeps them.
+    pub(super) system: String,
+    /// The server's timeline.
+    pub(super) timeline: String,
+    /// The table, with its schema and quoted.
+    pub(super) table: String,
+    pub(super) has_tenant: bool,
+    may_delete: bool,
+    has_trigger: bool,
+    has_index: bool,
+}
+
+/// Of the server alone; nothing in it fails on a standby or another engine that calls itself PostgreSQL.
+const SERVER: &str = "SELECT version(), current_setting('server_version_num')::int4,
+    current_setting('server_encoding'), pg_is_in_recovery()";
+
+/// Of the table; no row where there is none.
+const TABLE: &str = "SELECT format('%I.%I', n.nspname, c.relname), has_table_privilege(c.oid, 'SELECT'),
+    has_table_privilege(c.oid, 'DELETE'),
+    ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'outbox_id' AND t.tgenabled <> 'D'),
+    EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+             WHERE i.indrelid = c.oid AND i.indisvalid AND a.attname = 'xid'),
+    (SELECT system_identifier FROM pg_control_system())::text || '/' ||
+      (SELECT oid FROM pg_database WHERE datname = current_database())::text,
+    left(pg_walfile_name(pg_current_wal_lsn()), 8)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('outbox')";
+
+const STEP: &str = "look at the table";
+
+impl Facts {
+    /// Asks.
+    pub(super) fn of(link: &Link) -> Result<Self, Trouble> {
+        let trouble = |what| Trouble {
+            server: link.server.shown.clone(),
+            what,
+        };
+        let failed = |error| Trouble::of_step(&link.server.shown, STEP, error);
+        let rows = link.rows(STEP, SERVER, &[])?;
+        let [row] = rows.as_slice() else {
+            return Err(trouble(What::Engine("a server that does not say".into())));
+        };
+        let said: String = row.try_get(0).map_err(failed)?;
+        let version: i32 = row.try_get(1).map_err(failed)?;
+        let encoding: String = row.try_get(2).map_err(failed)?;
+        // Others speak the protocol, and number no transactions.
+        let is_another = !said.starts_with("PostgreSQL ") || said.contains("-YB-");
+        if is_another || version < OLDEST {
+            let name = said.split(" on ").next().unwrap_or_default().to_owned();
+            return Err(trouble(What::Engine(name)));
+        }
+        if encoding != "UTF8" {
+            return Err(trouble(What::Encoding(encoding)));
+        }
+        if row.try_get(3).map_err(failed)? {
+            return Err(trouble(What::Standby));
+        }
+        let rows = link.rows(STEP, TABLE, &[])?;
+        let Some(row) = rows.first() else {
+            return Err(trouble(What::NoTable));
+        };
+        let columns: Vec<String> = row.try_get(3).map_err(failed)?;
+        let has = |name: &str| columns.iter().any(|column| column == name);
+        for column in ["id", "xid", "event", "data", "time"] {
+            if !has(column) {
+                return Err(trouble(What::NoColumn(column)));
+            }
+        }
+        if !row.try_get::<_, bool>(1).map_err(failed)? {
+            return Err(trouble(What::NoRight));
+        }
+        Ok(Self {
+            table: row.try_get(0).map_err(failed)?,
+            may_delete: row.try_get(2).map_err(failed)?,
+            has_tenant: has("tenant"),
+            has_trigger: row.try_get(4).map_err(failed)?,
+            has_index: row.try_get(5).map_err(failed)?,
+            system: row.try_get(6).map_err(failed)?,
+            timeline: row.try_get(7).map_err(failed)?,
+        })
+    }
+
+    /// What is worth somebody's time.
+    pub(super) fn findings(&self, server: &str, wants_to_delete: bool) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut warn = |text: String, hint: &str| {
+            found.push(Finding {
+                is_error: false,
+                text,
+                hint: Some(hint.to_owned()),
+            });
+        };
+        if !self.has_trigger {
+            warn(
+                format!(
+                    "the table of outbox {server:?} lacks the trigger outbox_id: ids given by hand may come twice"
+                ),
+                "`webhooksd schema outbox --postgres` prints it",
+            );
+        }
+        if !self.has_index {
+            warn(
+                format!(
+                    "the table of outbox {server:?} lacks an index that begins with xid: each look reads all of it"
+                ),
+                "ALTER TABLE outbox ADD PRIMARY KEY (xid, id)",
+            );
+        }
+        if wants_to_delete && !self.may_delete {
+            warn(
+                format!("this user may not delete rows of outbox {server:?}: old ones would stay"),
+                "GRANT DELETE ON outbox to it, or set [outbox] keep_days = 0",
+            );
+        }
+        found
+    }
+}

@@ -1,0 +1,348 @@
+//! Reading an outbox in PostgreSQL: what a snapshot had not seen, window by window.
+//!
+//! A window is what one snapshot sees and the last did not. Its rows come in the order of (xid, id): within a
+//! transaction as they were inserted, and a transaction that began its first write after another's commit
+//! behind that one. Where the window has more rows than one read takes, it stays open, and the reads that
+//! follow are of the same window, whatever is committed meanwhile. It knows nothing of the log: how far was
+//! taken is an argument, and so is what comes of it.
+
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use tokio_postgres::Row as Found;
+use tokio_postgres::types::Type;
+
+use super::facts::Facts;
+use super::link::Link;
+use super::sql::{ROWS, Sql};
+use super::trouble::{Trouble, What};
+use crate::model::{EventId, Server, Snapshot};
+use crate::outbox::row::{Columns, Judge, LOADED_NAME_BYTES, Sized};
+use crate::outbox::{Error, Finding, Row};
+
+/// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
+const BATCH_BYTES: i64 = 4 << 20;
+
+/// The first id of a millisecond, since 2026: the trigger's arithmetic.
+const IDS_A_MS: i64 = 4_096;
+const EPOCH_IDS: i64 = 7_238_556_057_600_000;
+
+/// A connection that reads the outbox.
+pub(crate) struct Tail {
+    link: Link,
+    facts: Facts,
+    sql: Sql,
+    judge: Judge,
+}
+
+/// Rows behind a place, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The rows.
+    pub(crate) rows: Vec<Row>,
+    /// The transaction of each.
+    xids: Vec<i64>,
+    /// The window that they are of.
+    window: String,
+    /// Whether they are all that is left of it.
+    ends: bool,
+}
+
+impl Batch {
+    /// Whether there is nothing left behind these rows, as far as this window sees.
+    pub(crate) fn ends(&self) -> bool {
+        self.ends
+    }
+
+    /// The place behind the first `taken` of the rows.
+    #[must_use]
+    pub(crate) fn behind(&self, from: &Snapshot, taken: usize) -> Snapshot {
+        if taken == self.rows.len() && self.ends {
+            return Snapshot {
+                seen: self.window.clone(),
+                window: String::new(),
+                xid: 0,
+                id: EventId::NONE,
+                since: EventId::NONE,
+                ..from.clone()
+            };
+        }
+        let last = taken.checked_sub(1);
+        let place = last.and_then(|at| Some((*self.xids.get(at)?, self.rows.get(at)?.id())));
+        let (xid, id) = place.unwrap_or((from.xid, from.id));
+        Snapshot {
+            window: self.window.clone(),
+            xid,
+            id,
+            ..from.clone()
+        }
+    }
+}
+
+impl Tail {
+    /// Connects, and looks at what is there.
+    ///
+    /// # Errors
+    /// [`Error::Server`]: the server is away, or something is wrong with it, the table or this user's rights.
+    pub(crate) fn open(server: &Arc<Server>, max_data_bytes: usize) -> Result<Self, Error> {
+        let link = Link::open(server).map_err(Error::Server)?;
+        let facts = Facts::of(&link).map_err(Error::Server)?;
+        let judge = Judge {
+            max_data_bytes,
+            utf16: false,
+        };
+        let tail = Self {
+            sql: Sql::new(&facts),
+            link,
+            facts,
+            judge,
+        };
+        if tail.value("look for rows of another server", &tail.sql.foreign)? == Some(true) {
+            return Err(Error::Server(Trouble {
+                server: server.shown.clone(),
+                what: What::Restored,
+            }));
+        }
+        Ok(tail)
+    }
+
+    /// Takes another limit for the longest `data` that makes an event.
+    pub(crate) fn limit_data(&mut self, max_data_bytes: usize) {
+        self.judge.max_data_bytes = max_data_bytes;
+    }
+
+    /// A place of this server from which `seen`, a `pg_snapshot`, was taken.
+    #[must_use]
+    pub(crate) fn place(&self, seen: impl Into<String>, since: EventId) -> Snapshot {
+        Snapshot {
+            system: self.facts.system.clone(),
+            timeline: self.facts.timeline.clone(),
+            seen: seen.into(),
+            since,
+            ..Snapshot::default()
+        }
+    }
+
+    /// Whether a place is one of this server and database.
+    #[must_use]
+    pub(crate) fn is_of(&self, place: &Snapshot) -> bool {
+        place.system == self.facts.system
+    }
+
+    /// The rows behind a place, some hundreds at most.
+    ///
+    /// # Errors
+    /// [`Error::Server`]: after any of them one connects anew.
+    pub(crate) fn read(&mut self, from: &Snapshot) -> Result<Batch, Error> {
+        let (max, late) = unseen(&from.seen);
+        let name_bytes = i32::try_from(LOADED_NAME_BYTES).unwrap_or(i32::MAX);
+        let data_bytes = self.judge.loaded_data_bytes();
+        let (xid, id, since) = (from.xid.to_string(), from.id.get(), from.since.get());
+        let is_first = from.window.is_empty();
+        let sql = if is_first {
+            &self.sql.first
+        } else {
+            &self.sql.further
+        };
+        let found = self.link.rows(
+            "read rows",
+            sql,
+            &[
+                (&max, Type::TEXT),
+                (&late, Type::TEXT_ARRAY),
+                (&xid, Type::TEXT),
+                (&id, Type::INT8),
+                (&since, Type::INT8),
+                (&from.window, Type::TEXT),
+                (&name_bytes, Type::INT4),
+                (&data_bytes, Type::INT8),
+                (&BATCH_BYTES, Type::INT8),
+            ],
+        );
+        let found = found.map_err(Error::Server)?;
+        let read = || self.batch(&found, from);
+        read().map_err(|error| self.failed("read rows", error))
+    }
+
+    fn batch(&self, found: &[Found], from: &Snapshot) -> Result<Batch, tokio_postgres::Error> {
+        let mut batch = Batch {
+            window: from.window.clone(),
+            ..Batch::default()
+        };
+        let (mut name, mut all) = (None, 0_i64);
+        for row in found {
+            if batch.window.is_empty() {
+                batch.window = row.try_get(0)?;
+            }
+            let Some(id) = row.try_get::<_, Option<i64>>(2)? else {
+                continue;
+            };
+            all = row.try_get(1)?;
+            let xid: &str = row.try_get(3)?;
+            batch.xids.push(xid.parse().unwrap_or(i64::MAX));
+            batch.rows.push(judged(self.judge, id, row, 4, &mut name)?);
+        }
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        batch.ends = all < ROWS && batch.rows.len() == all;
+        Ok(batch)
+    }
+
+    /// The row of that id.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn row(&mut self, id: EventId) -> Result<Option<Row>, Error> {
+        let name_bytes = i32::try_from(LOADED_NAME_BYTES).unwrap_or(i32::MAX);
+        let data_bytes = self.judge.loaded_data_bytes();
+        let values: [_; 3] = [
+            (&id.get() as _, Type::INT8),
+            (&name_bytes as _, Type::INT4),
+            (&data_bytes as _, Type::INT8),
+        ];
+        let found = self.link.rows("read a row", &self.sql.one, &values);
+        let found = found.map_err(Error::Server)?;
+        // Its first three columns are xid, id and the text of xid.
+        let row = found
+            .first()
+            .map(|row| judged(self.judge, id.get(), row, 3, &mut None));
+        row.transpose()
+            .map_err(|error| self.failed("read a row", error))
+    }
+
+    /// The snapshot of this moment: what is committed by now is in it.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn now(&mut self) -> Result<String, Error> {
+        let sql = "SELECT pg_current_snapshot()::text";
+        Ok(self.value("take a snapshot", sql)?.unwrap_or_default())
+    }
+
+    /// The time of the oldest row, UNIX milliseconds; `None` without rows, or where it has no proper one.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn oldest_ms(&mut self) -> Result<Option<i64>, Error> {
+        self.value("look for the oldest row", &self.sql.oldest)
+    }
+
+    /// How many rows there are.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn count(&mut self) -> Result<i64, Error> {
+        Ok(self.value("count rows", &self.sql.count)?.unwrap_or(0))
+    }
+
+    /// Deletes up to `rows` rows that were made before that UNIX millisecond and are in `seen`. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn prune(&mut self, before_ms: i64, seen: &str, rows: usize) -> Result<u64, Error> {
+        let below = first_id_of(before_ms).get();
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let values: [_; 3] = [
+            (&below as _, Type::INT8),
+            (&seen as _, Type::TEXT),
+            (&rows as _, Type::INT8),
+        ];
+        let deleted = self
+            .link
+            .execute("delete old rows", &self.sql.prune, &values);
+        deleted.map_err(Error::Server)
+    }
+
+    /// What is worth somebody's time about the table.
+    #[must_use]
+    pub(crate) fn findings(&self, wants_to_delete: bool) -> Vec<Finding> {
+        let server = &self.link.server.shown;
+        self.facts.findings(server, wants_to_delete)
+    }
+
+    fn value<T>(&self, step: &'static str, sql: &str) -> Result<Option<T>, Error>
+    where
+        T: for<'a> tokio_postgres::types::FromSql<'a>,
+    {
+        let found = self.link.rows(step, sql, &[]).map_err(Error::Server)?;
+        let value = found.first().map(|row| row.try_get::<_, Option<T>>(0));
+        let value = value
+            .transpose()
+            .map_err(|error| self.failed(step, error))?;
+        Ok(value.flatten())
+    }
+
+    fn failed(&self, step: &'static str, error: tokio_postgres::Error) -> Error {
+        Error::Server(Trouble::of_step(&self.link.server.shown, step, error))
+    }
+}
+
+/// The first id that a row of that UNIX millisecond can have.
+#[must_use]
+pub(crate) fn first_id_of(ms: i64) -> EventId {
+    let ids = ms.saturating_mul(IDS_A_MS).saturating_sub(EPOCH_IDS);
+    EventId::new(ids.max(1))
+}
+
+/// What a snapshot has not seen: transactions from a number on, and those that were under way.
+fn unseen(snapshot: &str) -> (String, Vec<String>) {
+    let mut parts = snapshot.split(':').skip(1);
+    let max = parts.next().filter(|max| !max.is_empty()).unwrap_or("3");
+    let late = parts.next().unwrap_or_default().split(',');
+    let late = late.filter(|xid| !xid.is_empty()).map(str::to_owned);
+    (max.to_owned(), late.collect())
+}
+
+/// What a row is, from its columns from the name on.
+fn judged(
+    judge: Judge,
+    id: i64,
+    row: &Found,
+    from: usize,
+    name: &mut Option<Arc<str>>,
+) -> Result<Row, tokio_postgres::Error> {
+    let sized = |at: usize| -> Result<Sized<'_>, tokio_postgres::Error> {
+        let text: Option<&str> = row.try_get(at)?;
+        let octets: Option<i32> = row.try_get(at + 1)?;
+        Ok(match text {
+            Some(text) => Sized {
+                value: ValueRef::Text(text.as_bytes()),
+                octets: None,
+            },
+            None => Sized {
+                value: ValueRef::Null,
+                octets: octets.map(i64::from),
+            },
+        })
+    };
+    let ms: Option<i64> = row.try_get(from + 4)?;
+    let columns = Columns {
+        id: EventId::new(id),
+        event: sized(from)?,
+        data: sized(from + 2)?,
+        time: ms.map_or(ValueRef::Null, ValueRef::Integer),
+        tenant: sized(from + 5)?,
+    };
+    Ok(judge.row(columns, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_snapshot_has_not_seen() {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            unseen("10:20:10,14"),
+            ("20".to_owned(), texts(&["10", "14"]))
+        );
+        assert_eq!(unseen(Snapshot::NOTHING), ("3".to_owned(), texts(&[])));
+        assert_eq!(unseen(""), ("3".to_owned(), texts(&[])));
+    }
+
+    #[test]
+    fn ids_are_by_time() {
+        assert_eq!(first_id_of(1_767_225_600_000 + 1), EventId::new(4_096));
+        assert_eq!(first_id_of(0), EventId::new(1), "before 2026 there is none");
+    }
+}

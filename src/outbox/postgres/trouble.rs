@@ -1,0 +1,252 @@
+//! What can go wrong with an outbox in PostgreSQL: what passes by itself, and what a person has to mend.
+//!
+//! A server that is away, starts, stops or has no room for a connection is waited for. Who is refused, or
+//! connected to what is no outbox, needs somebody: [`Trouble::hint`] says what to do. No password and no
+//! text of an event is in any of it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use tokio_postgres::error::SqlState;
+
+/// A step that failed, with its server.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The URL, as it may be shown.
+    pub(super) server: String,
+    pub(super) what: What,
+}
+
+/// What it was.
+#[derive(Debug)]
+pub(super) enum What {
+    /// Nobody answers, or the connection was lost.
+    Away(tokio_postgres::Error),
+    /// No answer came in time.
+    Silent(&'static str),
+    /// The user, its password or its certificate is not taken.
+    Denied(tokio_postgres::Error),
+    /// No certificate of the server's is known, or no TLS is spoken.
+    Tls(tokio_postgres::Error),
+    /// What TLS needs can't be used.
+    Keys(String),
+    /// The database is not there.
+    NoDatabase(tokio_postgres::Error),
+    /// Something that is no PostgreSQL, or too old a one; what it says of itself.
+    Engine(String),
+    /// The database's text is not UTF-8; what it is.
+    Encoding(String),
+    /// A standby, which gives no transaction a number.
+    Standby,
+    /// There is no table `outbox`.
+    NoTable,
+    /// The table lacks a column.
+    NoColumn(&'static str),
+    /// The user may not read the table.
+    NoRight,
+    /// Not the server or database that the log followed.
+    Elsewhere,
+    /// Rows of another server's transactions, as a dump has them that was put back.
+    Restored,
+    /// What does not work with PostgreSQL.
+    SqliteOnly(&'static str),
+    /// A statement failed.
+    Step(&'static str, tokio_postgres::Error),
+    /// The runtime of a connection can't be made.
+    Runtime(io::Error),
+}
+
+impl Trouble {
+    /// What a failure to connect means.
+    pub(super) fn of_connecting(server: &str, error: tokio_postgres::Error) -> Self {
+        let code = error.code().cloned();
+        let what = match code {
+            Some(code) if is_passing(&code) => What::Away(error),
+            Some(code) if code == SqlState::INVALID_CATALOG_NAME => What::NoDatabase(error),
+            Some(_) => What::Denied(error),
+            None if is_tls(&error) => What::Tls(error),
+            // A password is asked for and there is none, or SCRAM was not what was said.
+            None if error.to_string().starts_with("invalid configuration")
+                || error.to_string().starts_with("authentication error") =>
+            {
+                What::Denied(error)
+            }
+            None => What::Away(error),
+        };
+        let server = server.to_owned();
+        Self { server, what }
+    }
+
+    /// What a failed statement means.
+    pub(super) fn of_step(server: &str, step: &'static str, error: tokio_postgres::Error) -> Self {
+        let what = match error.code() {
+            None => What::Away(error),
+            Some(code) if is_passing(code) => What::Away(error),
+            Some(code) if *code == SqlState::UNDEFINED_TABLE => What::NoTable,
+            Some(_) => What::Step(step, error),
+        };
+        let server = server.to_owned();
+        Self { server, what }
+    }
+
+    /// Whether it passes by itself: one waits and connects anew.
+    #[must_use]
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self.what,
+            What::Away(_) | What::Silent(_) | What::Step(..) | What::Runtime(_)
+        )
+    }
+
+    /// Whether the server answered that it does not do what it was told.
+    #[must_use]
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.what, What::Step(..))
+    }
+
+    /// Whether the log followed another server or database, so that a person decides where to begin.
+    #[must_use]
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self.what, What::Elsewhere)
+    }
+
+    /// The trouble of who finds that out.
+    #[must_use]
+    pub(crate) fn elsewhere(server: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            what: What::Elsewhere,
+        }
+    }
+
+    /// The trouble of who asks for what only works with an outbox in SQLite.
+    #[must_use]
+    pub(crate) fn sqlite_only(server: &str, what: &'static str) -> Self {
+        Self {
+            server: server.to_owned(),
+            what: What::SqliteOnly(what),
+        }
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match &self.what {
+            What::Away(_) | What::Silent(_) => {
+                "it is waited for; if it should be there, see [outbox] url and the server's own log"
+            }
+            What::Denied(_) => {
+                "see the user in [outbox] url, [outbox] password_file or PGPASSFILE, and the server's pg_hba.conf"
+            }
+            What::Tls(_) => {
+                "the server needs a certificate for the host's name in [outbox] url; ?sslrootcert=FILE names the \
+                 authority that signed it"
+            }
+            What::Keys(_) => "see sslrootcert, sslcert and sslkey in [outbox] url",
+            What::NoDatabase(_) => {
+                "correct the database's name in [outbox] url, or make it: createdb"
+            }
+            What::Engine(_) => "an outbox needs PostgreSQL 15 or newer",
+            What::Encoding(_) => "an outbox needs a database made with ENCODING 'UTF8'",
+            What::Standby => {
+                "name the primary in [outbox] url; several hosts and target_session_attrs=read-write find it"
+            }
+            What::NoTable => {
+                "put `webhooksd schema outbox --postgres` into the application's migrations, or pipe it to psql"
+            }
+            What::NoColumn(_) => {
+                "`webhooksd schema outbox --postgres` prints the table that is expected"
+            }
+            What::NoRight => {
+                "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [outbox] url"
+            }
+            What::Elsewhere => {
+                "correct [outbox] url; or say where to begin: `webhooksd start-from now`, `beginning`, an id or a time"
+            }
+            What::Restored => {
+                "once, with the daemon stopped: UPDATE outbox SET xid = pg_current_xact_id(); then say where to begin by \
+                 `webhooksd start-from`, a time or an id"
+            }
+            What::SqliteOnly(_) => {
+                "events are written by INSERT INTO outbox there; what is in the log, `webhooksd redeliver` sends again"
+            }
+            What::Step(..) | What::Runtime(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Too many connections, a server that starts or stops, one that was told to let go of us.
+fn is_passing(code: &SqlState) -> bool {
+    let class = code.code().get(..2).unwrap_or_default();
+    matches!(class, "08" | "53" | "57" | "58" | "40" | "55")
+}
+
+/// Whether the other side's certificate or its lack of TLS is what is wrong, and not the network.
+fn is_tls(error: &tokio_postgres::Error) -> bool {
+    let mut source: Option<&(dyn Error + 'static)> = error.source();
+    let mut lost = false;
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            lost = io.kind() != io::ErrorKind::InvalidData;
+        }
+        source = cause.source();
+    }
+    error
+        .to_string()
+        .starts_with("error performing TLS handshake")
+        && !lost
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = &self.server;
+        match &self.what {
+            What::Away(_) => write!(f, "the server of outbox {server:?} is away"),
+            What::Silent(step) => write!(f, "{step} of outbox {server:?}: no answer in 30 s"),
+            What::Denied(_) => write!(f, "connect to outbox {server:?}"),
+            What::Tls(_) => write!(f, "secure the connection to outbox {server:?}"),
+            What::Keys(why) => write!(f, "secure the connection to outbox {server:?}: {why}"),
+            What::NoDatabase(_) => write!(f, "open outbox {server:?}"),
+            What::Engine(said) => write!(f, "outbox {server:?} is on {said}"),
+            What::Encoding(what) => {
+                write!(f, "the database of outbox {server:?} is encoded as {what}")
+            }
+            What::Standby => write!(f, "the server of outbox {server:?} is a standby"),
+            What::NoTable => write!(f, "outbox {server:?} has no table \"outbox\""),
+            What::NoColumn(column) => {
+                write!(f, "the table of outbox {server:?} has no column {column:?}")
+            }
+            What::NoRight => write!(f, "this user may not read the table of outbox {server:?}"),
+            What::Elsewhere => write!(
+                f,
+                "outbox {server:?} is not in the database that the log followed"
+            ),
+            What::Restored => write!(
+                f,
+                "outbox {server:?} has rows of another server's transactions: a dump was put back"
+            ),
+            What::SqliteOnly(what) => write!(
+                f,
+                "{what} works with an outbox in SQLite alone, and this one is {server:?}"
+            ),
+            What::Step(step, _) => write!(f, "{step} of outbox {server:?}"),
+            What::Runtime(_) => write!(f, "make a connection to outbox {server:?}"),
+        }
+    }
+}
+
+impl Error for Trouble {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.what {
+            What::Away(error)
+            | What::Denied(error)
+            | What::Tls(error)
+            | What::NoDatabase(error)
+            | What::Step(_, error) => Some(error),
+            What::Runtime(error) => Some(error),
+            _ => None,
+        }
+    }
+}
