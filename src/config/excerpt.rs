@@ -117,7 +117,10 @@ fn window(line: &[char], from: usize, to: usize) -> Excerpt {
 
 /// Whether the text alone forbids to show the line.
 fn looks_private(line: &str) -> bool {
-    line.to_ascii_lowercase().contains("secret") || (line.contains("://") && line.contains('@'))
+    let lower = line.to_ascii_lowercase();
+    lower.contains("secret")
+        || lower.contains("password=")
+        || (line.contains("://") && line.contains('@'))
 }
 
 /// The spans that diagnostics must not show.
@@ -200,7 +203,11 @@ impl Walk {
     fn value(&mut self, value: &DeValue<'_>, at: Range<usize>, key: Option<&Key>) {
         match (key, value) {
             (Some(key), _) if !key.shown => self.leaves(value, at, true),
-            (Some(_), DeValue::String(text)) if text.contains('@') => self.note(at, true),
+            (Some(_), DeValue::String(text))
+                if text.contains('@') || text.contains("password=") =>
+            {
+                self.note(at, true);
+            }
             (Some(key), DeValue::Table(_)) if let Some(keys) = inner(key) => {
                 self.section(value, at, keys);
             }

@@ -58,10 +58,11 @@ fn the_shipped_file_with_every_line_set_is_accepted() {
                 line
             }
         })
-        .filter(|line| !line.starts_with("secret"))
+        .filter(|line| !line.starts_with("secret") && *line != "path = \"outbox.db\"")
         .collect();
     let secret = b"a secret that is long enough";
     let around = Scripted::new(&[
+        ("/f/db.password", b"a password"),
         ("/f/corp-ca.pem", b"good"),
         ("/f/client.pem", b"a certificate"),
         ("/f/client.key", b"a key"),
