@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderMap, ORIGIN};
-use hyper::{Method, Request, Response};
+use hyper::header::{ACCEPT, HeaderMap, ORIGIN, REFERER};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -64,21 +64,41 @@ impl Api {
             let request = head.map(|()| Full::from(form.bytes));
             return Ok(of_page(page::answer(page, request).await, activity));
         }
-        let denial = match self.route(Scope::All, request, activity).await {
-            Err(denial) if denial.extensions().get::<Nowhere>().is_some() => denial,
-            answered => return answered,
-        };
-        if !matches!(*head.method(), Method::GET | Method::HEAD) {
-            return Err(denial);
-        }
-        activity.enter(Phase::Busy);
         let wants_html = wants_html(head.headers());
+        let reads = matches!(*head.method(), Method::GET | Method::HEAD);
+        let denial = if reads && wants_html && is_replay_of_page(&head) {
+            None
+        } else {
+            match self.route(Scope::All, request, activity).await {
+                Err(denial) if reads && may_be_pages(&denial, wants_html) => Some(denial),
+                answered => return answered,
+            }
+        };
+        activity.enter(Phase::Busy);
         let answer = page::answer(page, head.map(|()| Full::<Bytes>::default())).await;
-        if answer.extensions().get::<Nowhere>().is_some() && !wants_html {
-            return Err(denial);
+        match denial {
+            // A path that only acts is told as one, to a browser too.
+            Some(denial)
+                if answer.extensions().get::<Nowhere>().is_some()
+                    && (!wants_html || denial.status() != StatusCode::NOT_FOUND) =>
+            {
+                Err(denial)
+            }
+            _ => Ok(of_page(answer, activity)),
         }
-        Ok(of_page(answer, activity))
     }
+}
+
+/// Whether the page may have an answer where the socket's paths have none: under none of them, or for a browser that
+/// reads where they only act.
+fn may_be_pages(denial: &Answer, wants_html: bool) -> bool {
+    denial.extensions().get::<Nowhere>().is_some()
+        || wants_html && denial.status() == StatusCode::METHOD_NOT_ALLOWED
+}
+
+/// Whether a browser comes from the page to a replay, which programs ask for under the same path.
+fn is_replay_of_page(head: &Request<()>) -> bool {
+    head.uri().path().starts_with("/replays/") && head.headers().contains_key(REFERER)
 }
 
 /// The page's answer as the socket's.

@@ -105,7 +105,7 @@
   };
   addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || one('dialog[open]')) return;
-    if (event.target.closest('input, textarea, select, [contenteditable]')) return;
+    if (event.target.closest('input:not([type=checkbox]), textarea, select, [contenteditable]')) return;
     const search = one('input[type=search]');
     const acts = {
       '/': () => { if (search) { search.focus(); search.select(); } else location.assign('/log'); },

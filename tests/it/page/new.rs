@@ -68,6 +68,7 @@ fn errors_stand_beside_what_was_typed_and_nothing_of_it_is_obeyed() {
     let page = browser.page(
         "/new?name=%3Cscript%3E%22%0A%5Bsocket%5D&url=%E2%80%AE%1B&path=%3C/pre%3E&value=%3Cimg",
     );
+    let page = page.replacen("<script src=\"/page.js\" defer></script>", "", 1);
     for raw in ["<script", "<img", "\u{202e}", "\u{1b}"] {
         assert!(!page.contains(raw), "{raw}: {page}");
     }

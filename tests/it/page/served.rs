@@ -263,6 +263,18 @@ fn the_socket_has_the_page_beside_its_paths() {
         .error();
     let nowhere = of_browser(&world, "GET", "/nowhere", &[]).expect(404);
     assert!(nowhere.body.contains("<html"), "{}", nowhere.body);
+    // A browser reads what programs only order, and comes from the page to a replay's progress.
+    let counted = of_browser(&world, "GET", "/redeliver?q=webhook:bad", &[]).expect(200);
+    assert!(counted.body.contains("<html"), "{}", counted.body);
+    curl(&world, "/redeliver?q=webhook:bad", &[])
+        .expect(405)
+        .error();
+    of_browser(&world, "GET", "/replays/9", &[])
+        .expect(404)
+        .error();
+    let from_page = ["Referer: http://localhost:8480/log"];
+    let replay = of_browser(&world, "GET", "/replays/9", &from_page).expect(404);
+    assert!(replay.body.contains("<html"), "{}", replay.body);
     // A form of the page is the page's, a program's order the socket's.
     let test = curl(&world, "/webhooks/good/test", &["-d", ""]).expect(200);
     assert!(
