@@ -275,7 +275,12 @@ fn the_socket_has_the_page_beside_its_paths() {
     let from_page = ["Referer: http://localhost:8480/log"];
     let replay = of_browser(&world, "GET", "/replays/9", &from_page).expect(404);
     assert!(replay.body.contains("<html"), "{}", replay.body);
-    // A form of the page is the page's, a program's order the socket's.
+    daemon.stop();
+}
+
+#[test]
+fn a_form_of_the_page_is_the_pages_and_a_programs_order_the_sockets() {
+    let (world, daemon, _receivers) = super::one_of_each();
     let test = curl(&world, "/webhooks/good/test", &["-d", ""]).expect(200);
     assert!(
         test.body.contains("\"outcome\":\"delivered\""),
