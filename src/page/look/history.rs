@@ -7,10 +7,10 @@ use crate::query::{self, Fate, Reason, Story, Tone};
 use crate::store::{DeliveryTrace, EventTrace};
 
 /// Deliveries of an event that are listed.
-const DELIVERIES: usize = 500;
+const DELIVERIES: usize = 100;
 
 /// Webhooks for which it is told what became of it, those that it was for, and as many of the others.
-const TOLD: usize = 200;
+const TOLD: usize = 50;
 
 /// One event.
 pub(in crate::page) struct OneEvent {
