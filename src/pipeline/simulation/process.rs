@@ -264,7 +264,7 @@ impl Process {
                 0 => 0,
                 number => delay_ms(dialect, number) * 11 / 10,
             };
-            let held_ms = oracle.held_until_ms(&row.webhook);
+            let held_ms = oracle.held_at_latest_ms(&row.webhook);
             if due_ms > held_ms.max(now_ms + longest_ms) + late_ms {
                 oracle.broke(&format!("{row:?} is due much too late, now is {now_ms}"));
             }

@@ -29,12 +29,17 @@ pub(super) fn waits(seed: u64) -> Option<Rng> {
 /// The longest that an endpoint is left alone.
 const LONGEST_MS: i64 = 86_400_000;
 
+/// A step of the clock is seen at the next look around, by a process that looks so seldom.
+const SEEN_WITHIN_MS: i64 = 1_800_000;
+
 /// What an endpoint asked for.
 pub(in super::super) struct Hold {
     webhook: String,
     delivery: i64,
     number: u32,
     until_ms: i64,
+    /// The same at the latest, where a step of the clock was seen late.
+    latest_ms: i64,
     /// The same before any step of the clock.
     asked_ms: i64,
 }
@@ -60,6 +65,7 @@ impl Oracle {
             delivery: due.id.get(),
             number: due.attempts + 1,
             until_ms,
+            latest_ms: until_ms,
             asked_ms: until_ms,
         });
     }
@@ -87,6 +93,15 @@ impl Oracle {
             .unwrap_or(i64::MIN / 2)
     }
 
+    /// The same at the latest: by how late a step of the clock may have been seen.
+    pub(in super::super) fn held_at_latest_ms(&self, webhook: &str) -> i64 {
+        let of_it = self.holds.iter().filter(|hold| hold.webhook == *webhook);
+        of_it
+            .map(|hold| hold.latest_ms)
+            .max()
+            .unwrap_or(i64::MIN / 2)
+    }
+
     /// Until when that answer asked to wait: at least by the steps of the clock since, and at most.
     pub(in super::super) fn asked_by(&self, delivery: i64, number: u32) -> (i64, i64) {
         let mut holds = self.holds.iter();
@@ -100,6 +115,7 @@ impl Oracle {
     pub(in super::super) fn hold_at_most_from(&mut self, now_ms: i64) {
         for hold in &mut self.holds {
             hold.until_ms = hold.until_ms.min(now_ms + LONGEST_MS);
+            hold.latest_ms = hold.latest_ms.min(now_ms + LONGEST_MS + SEEN_WITHIN_MS);
         }
     }
 
