@@ -326,7 +326,7 @@ impl Database {
 
     /// `psql` with its standard input piped.
     pub(crate) fn psql(&self) -> Command {
-        let mut psql = Command::new("psql");
+        let mut psql = Command::new(programs().unwrap().join("psql"));
         psql.args([
             "-X",
             "-q",
