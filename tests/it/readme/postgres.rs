@@ -2,12 +2,15 @@
 
 use super::page::one;
 use super::shell;
-use crate::support::{Receiver, SOON, World, hook, postgres};
+use crate::support::{Receiver, SOON, World, hook, need, postgres};
 
 pub(super) const TITLE: &str = "The outbox in PostgreSQL";
 
 #[test]
 fn an_outbox_in_postgresql_is_made_and_followed_as_the_page_says() {
+    if !need("psql") {
+        return;
+    }
     let Some(server) = postgres() else { return };
     server.psql("postgres", "CREATE ROLE webhooksd LOGIN");
     server.psql("postgres", "CREATE DATABASE app");

@@ -194,8 +194,8 @@ impl Postgres {
         let own = own.unwrap_or_default();
         for pid in std::iter::once(&*pid).chain(own.split_whitespace()) {
             // One of them may have ended by itself meanwhile.
-            Command::new("kill")
-                .args(["-KILL", pid])
+            Command::new("sh")
+                .args(["-c", "kill -KILL \"$0\"", pid])
                 .stderr(Stdio::null())
                 .status()
                 .unwrap();
