@@ -73,11 +73,23 @@ impl Page {
             let Some(since_ms) = since_ms else {
                 return Some(answer::told(StatusCode::BAD_REQUEST, "since: is no time"));
             };
-            let replay = Replay {
+            let mut replay = Replay {
                 since_ms,
                 webhook: form::field(form, "webhook").filter(|name| !name.is_empty()),
-                dry_run: false,
+                dry_run: true,
             };
+            // What was seen is what is done: events may have come meanwhile.
+            let seen = form::field(form, "count").and_then(|count| number(&count));
+            match Order::Replay(replay.clone()).give(give) {
+                Ok(done) if done.matched != seen => {
+                    let now = done.matched.unwrap_or(0);
+                    return Some(refused(&format!(
+                        "they are {now} now: look again, nothing was done"
+                    )));
+                }
+                Ok(_) => replay.dry_run = false,
+                Err(why) => return Some(refused(&why)),
+            }
             return Some(match Order::Replay(replay).give(give) {
                 Ok(done) => answer::html(StatusCode::OK, view::done(&done)),
                 Err(why) => refused(&why),

@@ -9,16 +9,20 @@ use super::look::Delivery;
 use crate::model::shown::is_unsafe;
 use crate::store::{LogRow, LogText};
 
-/// Headers that have such a word in their name go without their value.
-const PRIVATE: [&str; 7] = [
-    "authorization",
-    "authenticate",
+/// Headers that have such a word in their name, whose `-` and `_` do not count, go without their value.
+const PRIVATE: [&str; 8] = [
+    "auth",
     "cookie",
     "token",
     "secret",
-    "api-key",
-    "password",
+    "apikey",
+    "passw",
+    "session",
+    "credential",
 ];
+
+/// Headers whose values are addresses, or have some in them.
+const ADDRESSES: [&str; 4] = ["location", "content-location", "refresh", "link"];
 
 const REDACTED: &str = "[redacted]";
 
@@ -50,8 +54,11 @@ fn headers(lines: &str) -> String {
     for line in lines.lines() {
         let name = line.split(':').next().unwrap_or_default();
         let lower = name.to_ascii_lowercase();
-        if PRIVATE.iter().any(|word| lower.contains(word)) {
+        let bare = lower.replace(['-', '_'], "");
+        if PRIVATE.iter().any(|word| bare.contains(word)) {
             kept.push_str(&format!("{name}: {REDACTED}"));
+        } else if ADDRESSES.contains(&lower.trim()) {
+            kept.push_str(&address(line));
         } else {
             kept.push_str(line);
         }

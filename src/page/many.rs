@@ -73,6 +73,8 @@ pub(super) struct Gathered {
     pub wanted: Wanted,
     /// Deliveries that were found and are left out, and why.
     pub left_out: Vec<(usize, &'static str)>,
+    /// What is to be done with them ends them.
+    pub cancels: bool,
     /// There are more than the page does.
     pub too_many: bool,
     /// The search ended before the log did.
@@ -102,6 +104,7 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
     let reader = page.reader()?;
     let mut found = Gathered {
         wanted: wanted.clone(),
+        cancels: deed == Deed::Cancel,
         ..Gathered::default()
     };
     let candidates = if let Some(webhook) = wanted.webhook.as_ref().filter(|_| deed == Deed::Cancel)
@@ -204,7 +207,8 @@ pub(super) fn refusal(found: &Gathered, wanted: &Wanted) -> Option<String> {
         return Some("there is nothing to do any more".to_owned());
     }
     // What was named by its ids is known to who named it.
-    let is_same = !wanted.ids.is_empty() || wanted.count == Some(found.ids.len());
+    let is_named = wanted.search.is_none() && wanted.webhook.is_none() && !wanted.ids.is_empty();
+    let is_same = is_named || wanted.count == Some(found.ids.len());
     (!is_same).then(|| {
         let now = found.ids.len();
         format!("they are {now} now: look again, nothing was done")
@@ -215,6 +219,9 @@ pub(super) fn refusal(found: &Gathered, wanted: &Wanted) -> Option<String> {
 pub(super) fn too_many(found: &Gathered) -> String {
     let by = match &found.wanted.webhook {
         Some(_) => found.command.clone(),
+        None if found.cancels => {
+            "webhooksd cancel --webhook NAME --since TIME --dry-run".to_owned()
+        }
         None => "webhooksd redeliver --failed --webhook NAME --since TIME --dry-run".to_owned(),
     };
     format!(

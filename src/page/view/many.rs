@@ -102,7 +102,13 @@ pub(in crate::page) fn replay_from(asked: &Asked, counted: &Done) -> Markup {
     let matched = counted.matched.unwrap_or(0);
     let since = utc(asked.since_ms);
     let to = asked.webhook.as_deref();
-    let mut command = format!("webhooksd replay --since {since}");
+    // To the millisecond, or it would be of more events.
+    let exact = format!(
+        "{}.{:03}Z",
+        since.trim_end_matches('Z'),
+        asked.since_ms.rem_euclid(1_000)
+    );
+    let mut command = format!("webhooksd replay --since {exact}");
     if let Some(webhook) = to {
         command.push_str(&format!(" --webhook {webhook}"));
     }
@@ -119,6 +125,7 @@ pub(in crate::page) fn replay_from(asked: &Asked, counted: &Done) -> Markup {
         @if matched > 0 {
             form method="post" action="/replay" {
                 input type="hidden" name="since" value=(asked.since_ms);
+                input type="hidden" name="count" value=(matched);
                 @if let Some(webhook) = to { input type="hidden" name="webhook" value=(webhook); }
                 button { "Send them again" }
             }

@@ -46,6 +46,8 @@ fn a_whole_search_is_sent_again_after_it_was_counted() {
     let other = form.replace("count=4", "count=3");
     let refused = browser.post("/redeliver", &other, &[]).expect(409).body;
     assert!(refused.contains("they are 4 now"), "{refused}");
+    let both = format!("{other}&id=1");
+    browser.post("/redeliver", &both, &[]).expect(409);
     let done = browser.post("/redeliver", &form, &[]).expect(200).body;
     assert!(done.contains("4 deliveries sent again."), "{done}");
     world.wait_number(
@@ -156,6 +158,16 @@ fn a_replay_goes_from_an_event_on_and_its_progress_is_the_logs() {
     );
     assert!(page.contains("2 deliveries</strong>"), "{page}");
     let form = fields(&page, "/replay");
+    // What was not seen is not sent.
+    let other = form.replace("count=2", "count=1");
+    let refused = browser.post("/replay", &other, &[]).expect(409).body;
+    assert!(refused.contains("they are 2 now"), "{refused}");
+    assert_eq!(world.number("SELECT count(*) FROM replay"), 0);
+    let time = "SELECT strftime('%Y-%m-%dT%H:%M:%S', time / 1000, 'unixepoch') || printf('.%03dZ', time % 1000)
+                  FROM outbox WHERE id = 1";
+    let outbox = world.outbox();
+    let exact: String = outbox.query_row(time, [], |row| row.get(0)).unwrap();
+    assert!(page.contains(&exact), "{exact}: {page}");
     let done = browser.post("/replay", &form, &[]).expect(200).body;
     let progress = links(&done, "/replays/");
     assert_eq!(progress, ["/replays/1"], "{done}");
