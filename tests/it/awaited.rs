@@ -103,11 +103,7 @@ fn a_folder_or_a_file_elsewhere_is_waited_for_and_not_made() {
     daemon.stop();
     // The next start finds it.
     let daemon = world.start();
-    assert!(
-        daemon.journal().contains("following the outbox"),
-        "{}",
-        daemon.journal()
-    );
+    daemon.wait_journal("following the outbox");
     daemon.stop();
 }
 
@@ -135,11 +131,7 @@ fn a_table_that_comes_with_old_events_needs_a_decision_as_ever() {
     drop(app);
     std::fs::rename(world.path("old.db"), world.path("outbox.db")).unwrap();
     assert_eq!(daemon.wait(SOON), Some(2));
-    assert!(
-        daemon.journal().contains("start-from"),
-        "{}",
-        daemon.journal()
-    );
+    daemon.wait_journal("start-from");
     assert_eq!(receiver.count(), 0);
 }
 

@@ -37,11 +37,7 @@ fn a_pending_retry_is_cancelled_and_told_apart_from_what_a_reload_cancelled() {
     assert_eq!(world.number(PENDING), 2);
     let told = world.command(&["explain", "1"]).expect(0).stdout;
     assert!(told.contains("by `webhooksd cancel`"), "{told}");
-    assert!(
-        daemon.journal().contains("cancelled by order"),
-        "{}",
-        daemon.journal()
-    );
+    daemon.wait_journal("cancelled by order");
 
     // What has ended or never was is an error, and the others are cancelled all the same.
     let sql = "SELECT id FROM delivery WHERE state = 'delivered' LIMIT 1";
