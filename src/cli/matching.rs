@@ -74,6 +74,7 @@ pub(super) fn matching(path: &Path, arguments: &Arguments) -> Ended {
     let asked = Asked {
         webhook,
         since_ms: arguments.since.ms(now_ms),
+        newest: None,
         event: arguments.event.as_ref(),
         now_ms,
     };

@@ -157,6 +157,7 @@ fn tried(config: &Config, name: &str, now_ms: i64) -> Option<Tried> {
         let asked = Asked {
             webhook,
             since_ms,
+            newest: Some(JUDGED),
             event: None,
             now_ms,
         };

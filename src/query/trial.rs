@@ -29,6 +29,8 @@ pub(crate) struct Asked<'a> {
     pub webhook: &'a Webhook,
     /// Events from that UNIX millisecond on.
     pub since_ms: i64,
+    /// So many of the newest ids at the most, whatever time their events carry.
+    pub newest: Option<i64>,
     /// Events of such names only.
     pub event: Option<&'a Pattern>,
     /// The time.
@@ -127,6 +129,9 @@ pub(crate) fn trial(
         return Ok(judging.trial);
     };
     let mut after = first_id.back(1);
+    if let Some(newest) = asked.newest {
+        after = after.max(last_id.back(newest));
+    }
     loop {
         let batch = tail.read(after, READ.0, READ.1)?;
         judging.batch(&batch.rows, last_id)?;

@@ -50,6 +50,27 @@ fn a_form_answers_with_the_part_of_the_file_and_what_it_would_get() {
 }
 
 #[test]
+fn no_more_events_are_judged_than_it_says_whatever_time_they_carry() {
+    let (world, daemon, _receivers) = one_of_each();
+    daemon.stop();
+    let mut outbox = world.outbox();
+    let all = outbox.transaction().unwrap();
+    // The last 10,000 begin with one of long ago.
+    for n in 1..=10_100 {
+        let sql = if n == 101 {
+            "INSERT INTO outbox (event, data, time) VALUES ('e', '{}', 1000)"
+        } else {
+            "INSERT INTO outbox (event, data) VALUES ('e', '{}')"
+        };
+        all.execute(sql, []).unwrap();
+    }
+    all.commit().unwrap();
+    let browser = Browser::start(world.folder(), &[]);
+    let page = browser.page("/webhooks/good/match");
+    assert!(page.contains("Of the last 10000 events"), "{page}");
+}
+
+#[test]
 fn errors_stand_beside_what_was_typed_and_nothing_of_it_is_obeyed() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);
