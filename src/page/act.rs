@@ -1,7 +1,8 @@
 //! What a person does from the page: a form becomes an order that the socket of the daemon knows.
 //!
 //! The page itself writes nothing. Who may act is who was let in, asks from the page itself (`model::caller`), and runs
-//! the command with the right to the socket. Each order is about one thing; what concerns many is the commands'.
+//! the command with the right to the socket. Each order is about one thing, but a replay; what is done to
+//! many goes through these one by one (`many`).
 
 use serde_json::{Value, json};
 
