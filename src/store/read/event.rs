@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Reader;
 use crate::model::{DeliveryId, Dialect, EventId, Generation, Pause};
@@ -101,7 +101,8 @@ impl Reader {
     pub(crate) fn event(&self, event_id: EventId) -> Result<EventTrace, Error> {
         let read = || -> rusqlite::Result<EventTrace> {
             let connection = &self.connection;
-            let all = deliveries(connection, event_id)?;
+            let newest = params![event_id, MAX_DELIVERIES];
+            let all = delivery_traces(connection, "d.event_id = ?1", newest)?;
             let generation = all.iter().map(|d| d.generation).max();
             let (deliveries, earlier) =
                 (all.into_iter()).partition::<Vec<_>, _>(|d| Some(d.generation) == generation);
@@ -237,7 +238,12 @@ impl Reader {
     }
 }
 
-fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Vec<DeliveryTrace>> {
+/// The newest deliveries that a condition holds for, the newest first; the last parameter is how many.
+pub(super) fn delivery_traces(
+    connection: &Connection,
+    condition: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<DeliveryTrace>> {
     let one = |row: &Row<'_>| {
         Ok(DeliveryTrace {
             id: row.get(0)?,
@@ -257,16 +263,16 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
         })
     };
     let mut all: Vec<DeliveryTrace> = connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
                     d.attempts, d.due_at, d.finished_at,
                     (SELECT l.status FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
                     (SELECT l.error FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
                     d.created_at
                FROM delivery d
-              WHERE d.event_id = ?1 ORDER BY d.id DESC LIMIT ?2",
-        )?
-        .query_map(params![event_id, MAX_DELIVERIES], one)?
+              WHERE {condition} ORDER BY d.id DESC LIMIT ?2",
+        ))?
+        .query_map(params, one)?
         .collect::<rusqlite::Result<_>>()?;
     // A log that no daemon of this version has opened yet does not say why.
     const SAYS_WHY: &str =

@@ -48,7 +48,10 @@ fn a_whole_search_is_sent_again_after_it_was_counted() {
     assert!(refused.contains("they are 4 now"), "{refused}");
     let both = format!("{other}&id=1");
     browser.post("/redeliver", &both, &[]).expect(409);
-    let done = browser.post("/redeliver", &form, &[]).expect(200).body;
+    // An id beside the search, and the right count: it is the search that was counted.
+    let good = super::delivery(&world, "good");
+    let both = format!("{form}&id={good}");
+    let done = browser.post("/redeliver", &both, &[]).expect(200).body;
     assert!(done.contains("4 deliveries sent again."), "{done}");
     world.wait_number(
         "SELECT count(*) FROM log WHERE origin = 'redelivery'",
@@ -157,6 +160,20 @@ fn what_is_pending_is_cancelled_up_to_a_limit() {
         .expect(409)
         .body;
     assert!(refused.contains("500 at the most"), "{refused}");
+    // Whatever names them, the command that cancels so many is said, and no other.
+    let ids = world.log("SELECT id FROM delivery WHERE state = 'pending'");
+    let ids: Vec<String> = ids.iter().map(|row| format!("id={}", row[0])).collect();
+    let named = browser.page(&format!("/cancel?{}", ids.join("&")));
+    for (page, command) in [
+        (&page, "webhooksd cancel --webhook w"),
+        (
+            &named,
+            "webhooksd cancel --webhook NAME --since TIME --dry-run",
+        ),
+    ] {
+        assert!(page.contains(command), "{page}");
+        assert!(!page.contains("redeliver"), "{page}");
+    }
     world.wait_number(pending, 501, SOON);
     assert_eq!(receiver.count(), 0);
     daemon.stop();
