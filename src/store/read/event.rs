@@ -256,24 +256,29 @@ pub(super) fn delivery_traces(
             attempts: row.get(7)?,
             due_at_ms: row.get(8)?,
             finished_at_ms: row.get(9)?,
-            status: row.get(10)?,
-            error: row.get(11)?,
-            created_at_ms: row.get(12)?,
+            status: None,
+            error: None,
+            created_at_ms: row.get(10)?,
             by_order: false,
         })
     };
     let mut all: Vec<DeliveryTrace> = connection
         .prepare_cached(&format!(
             "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
-                    d.attempts, d.due_at, d.finished_at,
-                    (SELECT l.status FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
-                    (SELECT l.error FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
-                    d.created_at
+                    d.attempts, d.due_at, d.finished_at, d.created_at
                FROM delivery d
               WHERE {condition} ORDER BY d.id DESC LIMIT ?2",
         ))?
         .query_map(params, one)?
         .collect::<rusqlite::Result<_>>()?;
+    // By itself: inside of the views it is planned anew for each part of them, which takes longer than to run it.
+    let mut last = connection.prepare_cached(
+        "SELECT status, error FROM log WHERE delivery_id = ?1 ORDER BY id DESC LIMIT 1",
+    )?;
+    for delivery in &mut all {
+        let found = last.query_row([delivery.id], |row| Ok((row.get(0)?, row.get(1)?)));
+        (delivery.status, delivery.error) = found.optional()?.unwrap_or_default();
+    }
     // A log that no daemon of this version has opened yet does not say why.
     const SAYS_WHY: &str =
         "SELECT EXISTS (SELECT 1 FROM pragma_table_info('ended') WHERE name = 'reason')";
