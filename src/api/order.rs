@@ -129,7 +129,11 @@ impl Api {
                 told
             })
             .collect();
-        let done = json!({ "webhooks": directed.active, "cancelled": cancelled });
+        let mut done = json!({ "webhooks": directed.active, "cancelled": cancelled });
+        let warnings = self.dispatch.counters().remarks().warnings;
+        if !warnings.is_empty() {
+            done["warnings"] = warnings.into();
+        }
         Ok(answer::value(StatusCode::OK, &done))
     }
 

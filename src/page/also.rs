@@ -6,10 +6,10 @@
 use hyper::StatusCode;
 
 use super::act::{Order, Replay};
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, troubled};
 use super::look::Trouble;
 use super::many::{self, Deed, Wanted};
-use super::route::{number, troubled};
+use super::route::number;
 use super::{Page, form, stanza, view};
 use crate::model::{AttemptId, EventId, ReplayId};
 

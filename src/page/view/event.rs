@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::super::form;
 use super::super::look::{OneEvent, Told};
 use super::{Here, at, class_of, framed, others};
+use crate::model::told::counted_of;
 use crate::query::Tone;
 
 pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
@@ -47,7 +48,7 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
             }
         }
         @if all > seen.deliveries.len() {
-            p class="quiet" { "and " (all - seen.deliveries.len()) " older deliveries" }
+            p class="quiet" { "and " (counted_of(all - seen.deliveries.len(), "older one")) }
         }
         @if !seen.trace.earlier.is_empty() {
             p class="note" { "Some of these are of another event that had the same id before the outbox was put back or "
@@ -69,7 +70,7 @@ fn told(seen: &OneEvent) -> Markup {
                     (table(&seen.others))
                 }
             }
-            @if seen.more > 0 { p class="quiet" { "and " (seen.more) " webhooks more" } }
+            @if seen.more > 0 { p class="quiet" { "and " (counted_of(seen.more, "webhook")) " more" } }
         }
     }
 }

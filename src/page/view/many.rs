@@ -7,7 +7,7 @@ use super::super::form;
 use super::super::many::{Deed, Gathered, Worked, too_many};
 use super::{Here, framed, framed_with, others, plain_time};
 use crate::model::clock::utc;
-use crate::model::shown;
+use crate::model::{shown, told};
 use crate::store::Replay;
 
 /// Ids that are listed.
@@ -21,7 +21,7 @@ fn verb(deed: Deed) -> &'static str {
 }
 
 fn deliveries(count: usize) -> String {
-    crate::model::told::deliveries(i64::try_from(count).unwrap_or(i64::MAX))
+    told::deliveries(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// What would be done.
@@ -29,16 +29,21 @@ pub(in crate::page) fn many(deed: Deed, found: &Gathered) -> Markup {
     let count = found.ids.len();
     let content = html! {
         @if let Some(words) = &found.wanted.search {
-            p { "What " a href={ "/log?q=" (form::encoded(words)) } { code { (others(words)) } } " finds"
-                @if found.is_bounded { ", as far back as was looked" } "." }
+            p {
+                @if words.trim().is_empty() { "All that " a href="/log" { "the log" } " has" }
+                @else { "What " a href={ "/log?q=" (form::encoded(words)) } { code { (others(words)) } } " finds" }
+                @if found.is_bounded { ", as far back as was looked" } "."
+            }
         }
-        @for (count, why) in &found.left_out { p class="quiet" { (deliveries(*count)) " " (why) " and are left out." } }
+        @for (count, why) in &found.left_out {
+            p class="quiet" { (deliveries(*count)) " " (why) " and " (if *count == 1 { "is" } else { "are" }) " left out." }
+        }
         @if found.too_many {
             div class="note bad" role="alert" { pre { (shown::block(&too_many(found), "")) } }
         } @else if count == 0 {
             p { "There is none." }
         } @else {
-            p { strong { (deliveries(count)) } }
+            p { strong { (deliveries(count)) } ":" }
             ul class="key" { @for id in found.ids.iter().take(LISTED) {
                 li { a href={ "/deliveries/" (id) } { (id) } }
             } @if count > LISTED { li { "and " (count - LISTED) " more" } } }
@@ -117,9 +122,11 @@ pub(in crate::page) fn replay_from(asked: &Asked, counted: &Done) -> Markup {
             "The events since " (plain_time(&since)) ", "
             @match to { Some(webhook) => { "to " (others(webhook)) }, None => "to all webhooks that want them" }
             ", by today's configuration and with the ids that they had: "
-            strong { (crate::model::told::deliveries(matched)) } " are made."
+            strong { (told::deliveries(matched)) } (if matched == 1 { " is made." } else { " are made." })
         }
-        @if counted.pruned > 0 { p class="note" { "About " (counted.pruned) " events of that time are no longer in the outbox." } }
+        @if counted.pruned > 0 {
+            p class="note" { "About " (told::counted(counted.pruned, "event")) " of that time left the outbox." }
+        }
         p { "The same as" }
         pre tabindex="0" { (shown::block(&command, "")) }
         @if matched > 0 {
@@ -144,7 +151,7 @@ pub(in crate::page) fn replay(replay: &Replay) -> Markup {
     };
     let content = html! {
         p role="status" {
-            (replay.done) " of " (crate::model::told::deliveries(replay.matched)) " made"
+            (replay.done) " of " (told::deliveries(replay.matched)) " made"
             @if replay.finished { ": it has ended." } @else { "; the daemon goes on, also after a restart." }
         }
         @if !replay.finished {

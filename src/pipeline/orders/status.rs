@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Pause, Rate};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::counters::Heartbeat;
+use crate::pipeline::shared::counters::{Heartbeat, Remarks};
 use crate::transport::Transport;
 
 /// The parts that are watched.
@@ -83,6 +83,8 @@ pub struct Snapshot {
     pub reload_failures: u64,
     /// Whether the last one was refused.
     pub last_reload_failed: bool,
+    /// What was found against the configuration's file.
+    pub remarks: Remarks,
     /// Why the pipeline is not well; empty while it is.
     pub complaints: Vec<String>,
     /// What somebody should see to though the pipeline is well.
@@ -121,6 +123,7 @@ impl<T: Transport> Dispatch<T> {
             reloads: count(&counters.reloads),
             reload_failures: count(&counters.reload_failures),
             last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
+            remarks: counters.remarks(),
             complaints: self.complaints(),
             warnings: self.warnings(),
             wal_held_bytes: count(&counters.wal_held_bytes),

@@ -68,7 +68,28 @@ fn a_whole_search_is_sent_again_after_it_was_counted() {
     );
     let page = browser.page("/redeliver?q=webhook:good+outcome:delivered+data.id:7");
     assert!(page.contains("<strong>1 delivery</strong>"), "{page}");
-    browser.ask("/redeliver?q=nonsense", &[]).expect(404);
+    // What is asked for is what the search says, and no text in it.
+    let page = browser.page("/redeliver?q=webhook:good+data.id:%22outcome:delivered%22");
+    assert!(page.contains("There is none."), "{page}");
+    let page = browser.page("/redeliver?q=webhook:good+data[%22id%22]:7+data.id:7");
+    assert!(page.contains("1 delivery was delivered, which"), "{page}");
+    let page = browser.page("/redeliver?q=");
+    assert!(
+        page.contains("All that <a href=\"/log\">the log</a> has."),
+        "{page}"
+    );
+    for (path, form) in [
+        ("/redeliver", "q=nonsense&count=1"),
+        ("/cancel", "q=nonsense&count=1"),
+    ] {
+        for wrong in [
+            browser.ask(&format!("{path}?q=nonsense"), &[]),
+            browser.post(path, form, &[]),
+        ] {
+            let body = wrong.expect(400).body;
+            assert!(body.contains("is no word of a search"), "{body}");
+        }
+    }
     daemon.stop();
 }
 
@@ -78,7 +99,7 @@ fn ticked_ones_are_sent_again_and_what_is_refused_is_told() {
     let browser = Browser::start(world.folder(), &[]);
     let page = browser.page("/redeliver?id=1&id=2&id=2&id=4711&id=%3Cb%3E");
     assert!(
-        page.contains("1 delivery are no longer in the log"),
+        page.contains("1 delivery is no longer in the log and is left out"),
         "{page}"
     );
     let form = fields(&page, "/redeliver");

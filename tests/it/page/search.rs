@@ -99,7 +99,7 @@ fn bodies_that_are_not_kept_are_counted() {
     for words in ["data.id:7", "data.id:7 id:1"] {
         assert_eq!(of_page(&browser, words), [""; 0]);
         let page = browser.page(&format!("/log?q={}", words.replace(' ', "+")));
-        assert!(page.contains("1 attempts could not be judged"), "{page}");
+        assert!(page.contains("1 attempt could not be judged"), "{page}");
         let printed = world.command(&["logs", "--search", words]).expect(0);
         let told = "1 attempt could not be judged by data.path";
         assert!(printed.stderr.contains(told), "{}", printed.stderr);
