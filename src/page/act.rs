@@ -6,9 +6,9 @@
 
 use serde_json::{Value, json};
 
-use crate::model::LONGEST_PAUSE_MS;
 use crate::model::told::counted;
 use crate::model::when::parse_span_ms;
+use crate::model::{EventId, LONGEST_PAUSE_MS};
 
 /// An order to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub(super) struct Done {
 /// Which events are sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replay {
-    /// From that UNIX millisecond on.
-    pub since_ms: i64,
+    /// From that row of the outbox on.
+    pub from: EventId,
     /// To that webhook alone.
     pub webhook: Option<String>,
     /// It is only counted.
@@ -61,7 +61,7 @@ pub(super) struct Replay {
 
 impl Replay {
     fn body(&self) -> Value {
-        let mut body = json!({ "since": self.since_ms });
+        let mut body = json!({ "from_id": self.from });
         if let Some(webhook) = &self.webhook {
             body["webhook"] = webhook.as_str().into();
         }

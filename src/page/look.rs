@@ -216,14 +216,18 @@ impl Page {
 pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let reader = page.reader()?;
     let now_ms = page.now_ms(&*reader)?;
-    let names = query::by_need(page.config(), &*reader, now_ms)?;
+    let find = || query::by_need(page.config(), &*reader, now_ms);
+    let names = page.order.names(&page.clock, find)?;
     let shown: Vec<String> = names.iter().skip(from).take(WEBHOOKS).cloned().collect();
-    let daemon: Option<Result<Box<Status>, String>> = match &page.source {
+    let mut daemon: Option<Result<Box<Status>, String>> = match &page.source {
         Source::Own { ask, .. } => Some(ask().map(Box::new)),
         Source::Copy(_) => None,
     };
-    let is_silent = matches!(daemon, Some(Err(_)));
     let config = page.config();
+    let mut lag = config.and_then(|config| query::lag(config, &*reader));
+    if let Some(Ok(status)) = &mut daemon {
+        status.outbox.lag = lag.take();
+    }
     let warnings = match &daemon {
         Some(Ok(status)) => status.daemon.config_warnings.clone(),
         _ => own_warnings(config),
@@ -235,9 +239,7 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
         bytes: store::size(page.path()),
         oldest_ms: reader.oldest()?,
         growth: page.growth(&*reader, now_ms)?,
-        lag: config
-            .filter(|_| is_silent)
-            .and_then(|config| query::lag(config, &*reader)),
+        lag,
         warnings,
         webhooks: query::closely(&*reader, &shown, now_ms)?,
         has_file: page.has_file(),

@@ -250,6 +250,18 @@ impl Status {
         Self::new(about, dispatch.snapshot(), None, files)
     }
 
+    /// What the daemon says of itself, and what the log warns of: within a millisecond, whatever there is.
+    pub(crate) async fn of_itself<T: Transport>(
+        about: &About,
+        reading: &Reading,
+        dispatch: &Dispatch<T>,
+    ) -> Self {
+        let of_log = reading.warning(dispatch).await;
+        let mut status = Self::new(about, dispatch.counts(), None, Arc::default());
+        status.health.warnings.extend(of_log);
+        status
+    }
+
     fn new(
         about: &About,
         pipeline: Snapshot,

@@ -21,6 +21,15 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
         }
         p { a href={ "/log?q=id:" (seen.id) } { "Its attempts" } ", each with its result." }
         @if seen.acts { p { a href={ "/replay?event=" (seen.id) } { "Replay from this event on" } " (asks first)" } }
+        @if seen.has_many {
+            p {
+                "It has more deliveries than stand on a page: these are its last. Those of one webhook: "
+                a href={ "/log?q=" (form::encoded(&format!("id:{} webhook:NAME", seen.id))) } {
+                    code { "id:" (seen.id) " webhook:NAME" }
+                }
+                "; what became of it for each says " code { "webhooksd explain " (seen.id) } "."
+            }
+        }
         (told(seen))
         h2 { "Deliveries" }
         @if seen.deliveries.is_empty() {

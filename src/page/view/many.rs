@@ -103,35 +103,29 @@ pub(in crate::page) fn worked_off(deed: Deed, worked: &Worked) -> Markup {
 }
 
 /// What a replay would be.
-pub(in crate::page) fn replay_from(asked: &Asked, counted: &Done) -> Markup {
+pub(in crate::page) fn replay_from(asked: &Asked, written_ms: i64, counted: &Done) -> Markup {
     let matched = counted.matched.unwrap_or(0);
-    let since = utc(asked.since_ms);
     let to = asked.webhook.as_deref();
-    // To the millisecond, or it would be of more events.
-    let exact = format!(
-        "{}.{:03}Z",
-        since.trim_end_matches('Z'),
-        asked.since_ms.rem_euclid(1_000)
-    );
-    let mut command = format!("webhooksd replay --since {exact}");
+    let mut command = format!("webhooksd replay --from-id {}", asked.from);
     if let Some(webhook) = to {
         command.push_str(&format!(" --webhook {webhook}"));
     }
     let content = html! {
         p {
-            "The events since " (plain_time(&since)) ", "
+            "The events from " a href={ "/events/" (asked.from) } { (asked.from) } " on, whose time is "
+            (plain_time(&utc(written_ms))) ", "
             @match to { Some(webhook) => { "to " (others(webhook)) }, None => "to all webhooks that want them" }
             ", by today's configuration and with the ids that they had: "
             strong { (told::deliveries(matched)) } (if matched == 1 { " is made." } else { " are made." })
         }
         @if counted.pruned > 0 {
-            p class="note" { "About " (told::counted(counted.pruned, "event")) " of that time left the outbox." }
+            p class="note" { "About " (told::counted(counted.pruned, "event")) " of those left the outbox." }
         }
         p { "The same as" }
         pre tabindex="0" { (shown::block(&command, "")) }
         @if matched > 0 {
             form method="post" action="/replay" {
-                input type="hidden" name="since" value=(asked.since_ms);
+                input type="hidden" name="from" value=(asked.from);
                 input type="hidden" name="count" value=(matched);
                 @if let Some(webhook) = to { input type="hidden" name="webhook" value=(webhook); }
                 button { "Send them again" }
@@ -158,7 +152,8 @@ pub(in crate::page) fn replay(replay: &Replay) -> Markup {
             progress value=(replay.done) max=(replay.matched.max(1)) { (replay.done) " of " (replay.matched) }
         }
         dl {
-            dt { "Events since" } dd { (plain_time(&utc(replay.since_ms))) }
+            @if replay.since_ms > 0 { dt { "Events since" } dd { (plain_time(&utc(replay.since_ms))) } }
+            @else { dt { "Events" } dd { "from a row on, up to " (replay.last_id) } }
             @if let Some(until) = replay.until_ms { dt { "until" } dd { (plain_time(&utc(until))) } }
             dt { "To" } dd { @match &replay.webhook {
                 Some(webhook) => (others(webhook)), None => "all webhooks that want them",

@@ -103,14 +103,23 @@ impl<T: Transport> Dispatch<T> {
     /// The pipeline, as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let counters = self.counters();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (lanes, now_ms) = (self.all_lanes(), self.clock().now_ms());
         let mut webhooks: Vec<_> = lanes
             .iter()
             .filter_map(|lane| self.of_lane(lane, now_ms))
             .collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
+        Snapshot {
+            webhooks,
+            ..self.counts()
+        }
+    }
+
+    /// The same without the webhooks, of which there may be ten thousand.
+    #[must_use]
+    pub fn counts(&self) -> Snapshot {
+        let counters = self.counters();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Snapshot {
             taken: count(&counters.taken),
             rejected: count(&counters.rejected),
@@ -129,7 +138,7 @@ impl<T: Transport> Dispatch<T> {
             wal_held_bytes: count(&counters.wal_held_bytes),
             log_max_bytes: self.running().retention().log_max_bytes,
             deleted_early: count(&counters.deleted_early),
-            webhooks,
+            webhooks: Vec::new(),
         }
     }
 

@@ -127,7 +127,7 @@ fn words_that_are_none_are_told() {
 }
 
 /// Attempts like the newest one, so many.
-fn many(world: &World, count: i64) {
+pub(super) fn many(world: &World, count: i64) {
     let log = Connection::open(world.path("log.db")).unwrap();
     let columns = "payload_id, webhook_id, origin, number, time, waited, took, outcome, status, duration_us, url, \
                    peer, class, error, request_headers, response_truncated, response_headers, response_body";

@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 47] = [
+const LIMITS: [(&str, &str, &str, &str); 49] = [
     ("live pages", "128", "page/streams", "STREAMS: usize = 128;"),
     (
         "names in `hosts`",
@@ -31,6 +31,18 @@ const LIMITS: [(&str, &str, &str, &str); 47] = [
         "64 KiB",
         "page/view/exchange",
         "SHOWN_BYTES: usize = 64 << 10;",
+    ),
+    (
+        "deliveries of an event on the page",
+        "50",
+        "page/look/history",
+        "DELIVERIES: usize = 50;",
+    ),
+    (
+        "deliveries of an event on the page",
+        "200",
+        "page/look/history",
+        "MANY: usize = 200;",
     ),
     (
         "deliveries that the page acts on",
