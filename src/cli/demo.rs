@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::receiver::{self, Received, Reply, Signature};
 use super::{Ended, Failure, say, table};
-use crate::model::{Dialect, Secret};
+use crate::model::{Clock, Dialect, Secret};
 use crate::outbox::{self, Appender, NewEvent};
 use crate::store;
 
@@ -128,7 +128,8 @@ async fn show(page: bool, is_kept: &Cell<bool>) -> Ended {
     let answer = Arc::new(move |received: &Received| Reply::status(answer(received, &counting)));
     let receiver = tokio::spawn(receiver::serve(
         listener,
-        Some(Secret::new(SECRET.as_bytes())),
+        [Secret::new(SECRET.as_bytes())].into(),
+        Clock::system(),
         answer,
     ));
 
