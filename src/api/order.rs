@@ -16,7 +16,7 @@ use super::item;
 use crate::model::event::is_name;
 use crate::model::{Attempt, EventId, Pattern, ReplayId, TimeWindow};
 use crate::pipeline::{OrderError, Tested, Wanted, chain};
-use crate::store::Reader;
+use crate::store;
 
 struct TestOrder {
     event: Option<String>,
@@ -199,7 +199,7 @@ impl Api {
     pub(super) async fn replay_state(&self, id: &str) -> Result<Answer, HttpError> {
         let path = self.about.log.clone();
         let id = id.parse().map_or(ReplayId::NONE, ReplayId::new);
-        let read = move || Reader::open(&path)?.replay(id);
+        let read = move || store::read_log(&path)?.replay(id);
         let replay = self.dispatch.with_blocking(read).await;
         let replay = replay.map_err(|error| broken(&error))?;
         let unknown = || answer::denial(StatusCode::NOT_FOUND, "no replay has that id");

@@ -18,9 +18,9 @@ use tokio::time::timeout;
 
 use super::receiver::{self, Received, Reply, Signature};
 use super::{Ended, Failure, say, table};
-use crate::model::{Dialect, Secret};
+use crate::model::{Clock, Dialect, Secret};
 use crate::outbox::{self, Appender, NewEvent};
-use crate::store::Reader;
+use crate::store;
 
 /// Shows the whole thing at work, in a temporary folder
 ///
@@ -128,7 +128,8 @@ async fn show(page: bool, is_kept: &Cell<bool>) -> Ended {
     let answer = Arc::new(move |received: &Received| Reply::status(answer(received, &counting)));
     let receiver = tokio::spawn(receiver::serve(
         listener,
-        Some(Secret::new(SECRET.as_bytes())),
+        [Secret::new(SECRET.as_bytes())].into(),
+        Clock::system(),
         answer,
     ));
 
@@ -259,8 +260,8 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
             return Err(Failure::text(format!("the daemon ended: {status}")));
         }
         if log.exists() {
-            let rows = Reader::open(log).and_then(|reader| reader.log(100));
-            let delivered = |row: &&crate::store::LogRow| row.outcome == "delivered";
+            let rows = store::read_log(log).and_then(|reader| reader.log(100));
+            let delivered = |row: &&store::LogRow| row.outcome == "delivered";
             // The daemon may be making the log just now; it is looked at again.
             if rows.is_ok_and(|rows| rows.iter().filter(delivered).count() == DELIVERIES) {
                 return Ok(());
@@ -271,7 +272,7 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
 }
 
 fn print_log(log: &Path) -> Result<(), Failure> {
-    let mut rows = Reader::open(log)?.log(100)?;
+    let mut rows = store::read_log(log)?.log(100)?;
     rows.sort_by_key(|row| row.id);
     say(format_args!(
         "sqlite3 -readonly log.db 'SELECT time, webhook, event, attempt, outcome, status, error, duration_ms FROM log'\n"

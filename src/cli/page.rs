@@ -22,7 +22,7 @@ use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::page::{CHANCE_BYTES, Door, GiveOrder, Order, Page, Shared, Source, serve};
-use crate::store::Reader;
+use crate::store;
 
 /// Shows the log in a browser, until Ctrl-C
 ///
@@ -57,7 +57,7 @@ pub(super) fn page(
                 return Err(Failure::text(format!("there is no log at {log:?}")));
             }
             // What is wrong with it is said now, and not in the browser.
-            Reader::open_copy(log)?;
+            store::read_copy(log)?;
             Source::Copy(log.clone())
         }
         None => {

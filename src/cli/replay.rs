@@ -73,7 +73,7 @@ const ASK: Duration = Duration::from_millis(500);
 pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     if let Some(name) = &arguments.webhook {
-        known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
+        known_webhook(&config, open_log(&config).ok().as_deref(), name)?;
     }
     let now_ms = Clock::system().now_ms();
     when::window(arguments.since, arguments.until, now_ms)?;

@@ -18,7 +18,7 @@ use super::streams::{Batch, Live};
 use super::{Page, form, view};
 use crate::model::AttemptId;
 use crate::query;
-use crate::store::{LogFilter, Reader};
+use crate::store::{LogFilter, LogReader};
 
 /// Between two looks: a row is there a fifth of a second after its attempt.
 const TICK: Duration = Duration::from_millis(150);
@@ -95,7 +95,7 @@ fn begin(
     let to = reader.newest_id()?;
     let after = last.filter(|last| *last <= to).unwrap_or(to);
     let missed = found_since(
-        &reader,
+        &*reader,
         &filter,
         (after, to),
         LOOKED_THROUGH,
@@ -106,7 +106,7 @@ fn begin(
 
 /// The rows of a search between two attempts: the newest, of those that were made last.
 fn found_since(
-    reader: &Reader,
+    reader: &dyn LogReader,
     filter: &LogFilter,
     (after, to): (AttemptId, AttemptId),
     looked_at: i64,
@@ -169,13 +169,16 @@ async fn look_for_all(live: Arc<Live>, page: Arc<Page>, from: AttemptId) {
     }
 }
 
+/// An opened log, and the attempt up to which it was looked at.
+type Looked = (Box<dyn LogReader>, AttemptId);
+
 /// One look behind that attempt; `None` where nobody is there to have it.
 fn look_once(
     live: &Live,
     page: &Page,
     last: AttemptId,
-    had: Option<Reader>,
-) -> Result<Option<(Reader, AttemptId)>, Trouble> {
+    had: Option<Box<dyn LogReader>>,
+) -> Result<Option<Looked>, Trouble> {
     let reader = had.map_or_else(|| page.reader(), Ok)?;
     // Read before it is asked who is there: who comes in between reads at least so far by himself.
     let to = reader.newest_id()?;
@@ -188,7 +191,7 @@ fn look_once(
     if after < to {
         for search in searches {
             let found = found_since(
-                &reader,
+                &*reader,
                 &search.filter,
                 (after, to),
                 LOOKED_AT,

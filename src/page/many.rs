@@ -11,7 +11,7 @@ use super::{GiveOrder, Page, Source};
 use crate::model::{AttemptId, DeliveryId, EventId, ReplayId, TimeWindow};
 use crate::outbox::{Row, Tail};
 use crate::query::{self, Attempts};
-use crate::store::{Outcome, PendingPage, Reader, Replay};
+use crate::store::{LogReader, Outcome, PendingPage, Replay};
 
 /// The most deliveries that the page does something with at once: seconds of orders.
 const MANY: usize = 500;
@@ -111,7 +111,7 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
     };
     let candidates = if let Some(webhook) = wanted.webhook.as_ref().filter(|_| deed == Deed::Cancel)
     {
-        pending(&reader, webhook, &mut found)?
+        pending(&*reader, webhook, &mut found)?
     } else if let Some(words) = &wanted.search {
         searched(page, words, &mut found)?
     } else {
@@ -179,7 +179,7 @@ fn searched(page: &Page, words: &str, found: &mut Gathered) -> Result<BTreeSet<i
         None => AttemptId::new(reader.newest_id()?.get() + 1),
     };
     found.wanted.before = Some(before);
-    let mut filter = query::search(words, page.now_ms(&reader)?).map_err(Trouble::Wrong)?;
+    let mut filter = query::search(words, page.now_ms(&*reader)?).map_err(Trouble::Wrong)?;
     found.asks_for_delivered = filter.outcome == Some(Outcome::Delivered);
     filter.before = Some(before);
     filter.looked_through = Some(LOOKED_THROUGH);
@@ -192,7 +192,11 @@ fn searched(page: &Page, words: &str, found: &mut Gathered) -> Result<BTreeSet<i
 }
 
 /// What is pending for a webhook.
-fn pending(reader: &Reader, webhook: &str, found: &mut Gathered) -> Result<BTreeSet<i64>, Trouble> {
+fn pending(
+    reader: &dyn LogReader,
+    webhook: &str,
+    found: &mut Gathered,
+) -> Result<BTreeSet<i64>, Trouble> {
     let window = TimeWindow {
         from_ms: 0,
         to_ms: i64::MAX,

@@ -67,9 +67,9 @@ fn page_and_command_find_the_same() {
 }
 
 #[test]
-fn the_readme_has_a_search_and_every_key() {
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("\n## The page\n").unwrap();
+fn the_manual_has_a_search_and_every_key() {
+    let manual = include_str!("../../../packaging/manual/page.md");
+    let (_, section) = manual.split_once("\n## The page\n").unwrap();
     let (_, example) = section.split_once("webhooksd logs --search '").unwrap();
     let (words, _) = example.split_once('\'').unwrap();
     let (world, daemon, _receivers) = one_of_each();

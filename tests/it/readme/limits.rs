@@ -1,4 +1,4 @@
-//! The limits of `README.md` against the constants of the code.
+//! The limits of the manual against the constants of the code.
 //!
 //! Each row of the page that is one constant is here with it; a constant that changes fails the
 //! test, which then names the row. Numbers that no single constant holds are not checked.
@@ -310,7 +310,7 @@ fn the_limits_are_those_of_the_code() {
         let held = source.contains(&format!("const {declaration}"));
         assert!(
             held,
-            "src/{file}.rs is no longer {declaration}: see {begin:?} in README.md"
+            "src/{file}.rs is no longer {declaration}: see {begin:?} in packaging/manual/promises.md"
         );
     }
 }
