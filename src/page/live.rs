@@ -38,6 +38,12 @@ const LOOKED_AT: i64 = 200;
 /// A log that was put in the place of another is seen after so many looks.
 const LOOKS_A_READER: u32 = 64;
 
+/// A browser whose stream broke off begins another after two seconds.
+const RETRY: &[u8] = b"retry: 2000\n\n";
+
+/// Says that rows were passed over.
+const GAP: &[u8] = b"event: gap\ndata: \n\n";
+
 /// A stream says after such a silence that it is there, which shows also whether the browser is.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -121,13 +127,15 @@ fn found_since(
     let over = ids.len().saturating_sub(rows);
     ids.drain(..over);
     batch.gap = over > 0 || from > after;
+    let mut whole = if batch.gap { GAP.to_vec() } else { Vec::new() };
     for id in ids {
         if let Some(row) = reader.attempt(id)? {
-            batch
-                .rows
-                .push((id, event(id, &view::row(&row, ticks).into_string())));
+            let event = event(id, &view::row(&row, ticks).into_string());
+            whole.extend_from_slice(&event);
+            batch.rows.push((id, event));
         }
     }
+    batch.whole = whole.into();
     Ok(batch)
 }
 
@@ -203,10 +211,13 @@ async fn stream(
     _place: OwnedSemaphorePermit,
 ) {
     let mut at = missed.after;
-    let mut bytes = b"retry: 2000\n\n".to_vec();
-    bytes.extend(news(&missed, &mut at));
+    if send.send(Bytes::from_static(RETRY)).await.is_err() {
+        return;
+    }
+    let mut bytes = news(&missed, &mut at);
+    drop(missed);
     loop {
-        if !bytes.is_empty() && send.send(bytes.into()).await.is_err() {
+        if !bytes.is_empty() && send.send(bytes).await.is_err() {
             return;
         }
         bytes = tokio::select! {
@@ -217,7 +228,7 @@ async fn stream(
                 }
                 Ok(Err(_)) => return,
                 // An id alone is no event, and is what the browser says when it comes again.
-                Err(_) => format!("id: {at}\n\n").into_bytes(),
+                Err(_) => format!("id: {at}\n\n").into(),
             },
             () = send.closed() => return,
         };
@@ -225,13 +236,17 @@ async fn stream(
 }
 
 /// What of a batch a stream has not had yet.
-fn news(batch: &Batch, at: &mut AttemptId) -> Vec<u8> {
-    let mut bytes = Vec::new();
+fn news(batch: &Batch, at: &mut AttemptId) -> Bytes {
     if batch.to <= *at {
-        return bytes;
+        return Bytes::new();
     }
+    if batch.after == *at {
+        *at = batch.to;
+        return batch.whole.clone();
+    }
+    let mut bytes = Vec::new();
     if batch.gap || batch.after > *at {
-        bytes.extend_from_slice(b"event: gap\ndata: \n\n");
+        bytes.extend_from_slice(GAP);
     }
     for (id, row) in &batch.rows {
         if id > at {
@@ -239,7 +254,7 @@ fn news(batch: &Batch, at: &mut AttemptId) -> Vec<u8> {
         }
     }
     *at = batch.to;
-    bytes
+    bytes.into()
 }
 
 #[cfg(test)]
@@ -251,10 +266,15 @@ mod tests {
             let id = AttemptId::new(*id);
             (id, event(id, "<tr>\n</tr>"))
         };
+        let rows: Vec<_> = rows.iter().map(row).collect();
+        let gap_bytes = if gap { GAP } else { &[] };
+        let pieces = rows.iter().map(|(_, row)| &row[..]);
+        let whole: Vec<&[u8]> = std::iter::once(gap_bytes).chain(pieces).collect();
         Batch {
             after: AttemptId::new(after),
             to: AttemptId::new(to),
-            rows: rows.iter().map(row).collect(),
+            whole: whole.concat().into(),
+            rows,
             gap,
         }
     }
@@ -262,7 +282,7 @@ mod tests {
     #[test]
     fn each_row_is_sent_once_and_a_gap_is_told() {
         let mut at = AttemptId::new(5);
-        let mut sent = |batch: Batch| String::from_utf8(news(&batch, &mut at)).unwrap();
+        let mut sent = |batch: Batch| String::from_utf8(news(&batch, &mut at).to_vec()).unwrap();
         assert_eq!(sent(batch(3, 5, &[4, 5], false)), "");
         let row = |id: i64| format!("id: {id}\nevent: row\ndata: <tr> </tr>\n\n");
         assert_eq!(sent(batch(4, 7, &[5, 7], false)), row(7));

@@ -144,8 +144,8 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
         ["is no longer in the log", "are no longer in the log"],
         ["is still pending", "are still pending"],
         [
-            "was delivered, which outcome:delivered asks for",
-            "were delivered, which outcome:delivered asks for",
+            "was delivered, which only outcome:delivered asks for,",
+            "were delivered, which only outcome:delivered asks for,",
         ],
         ["has ended", "have ended"],
         ["was sent again already", "were sent again already"],
@@ -202,9 +202,17 @@ fn pending(
         to_ms: i64::MAX,
     };
     let (up_to, mut place) = (reader.newest_delivery()?, PendingPage::default());
-    let ids = reader.pending_page(webhook, window, up_to, &mut place, MANY + 1)?;
+    let mut ids = BTreeSet::new();
+    // What waits in the log is one part, what memory has in hand another.
+    while ids.len() <= MANY {
+        let page = reader.pending_page(webhook, window, up_to, &mut place, MANY + 1 - ids.len())?;
+        if page.is_empty() {
+            break;
+        }
+        ids.extend(page.into_iter().map(DeliveryId::get));
+    }
     found.too_many = ids.len() > MANY;
-    Ok(ids.into_iter().map(DeliveryId::get).collect())
+    Ok(ids)
 }
 
 /// Why it is not done.

@@ -45,6 +45,8 @@ pub(super) struct Batch {
     pub(super) rows: Vec<(AttemptId, Bytes)>,
     /// Others were passed over.
     pub(super) gap: bool,
+    /// All of it as one piece, which those who had everything before share.
+    pub(super) whole: Bytes,
 }
 
 impl Default for Live {

@@ -86,7 +86,12 @@ fn facts(seen: &Delivery, newest: Option<&LogRow>) -> Markup {
         .or(newest.and_then(|row| row.event_id));
     html! {
         dl {
-            @if let Some(webhook) = webhook { dt { "Webhook" } dd { (others(webhook)) } }
+            @if let Some(webhook) = webhook {
+                dt { "Webhook" }
+                dd { @if seen.is_file { (others(webhook)) } @else {
+                    a href={ "/webhooks/" (form::encoded(webhook)) } { (others(webhook)) }
+                } }
+            }
             @if let Some(event) = event {
                 dt { "Event" }
                 dd { (others(event)) @if let Some(id) = event_id {

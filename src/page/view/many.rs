@@ -35,6 +35,9 @@ pub(in crate::page) fn many(deed: Deed, found: &Gathered) -> Markup {
                 @if found.is_bounded { ", as far back as was looked" } "."
             }
         }
+        @if let Some(webhook) = found.wanted.webhook.as_ref().filter(|_| deed == Deed::Cancel) {
+            p { "All that is pending for " a href={ "/webhooks/" (form::encoded(webhook)) } { (others(webhook)) } "." }
+        }
         @for (count, why) in &found.left_out {
             p class="quiet" { (deliveries(*count)) " " (why) " and " (if *count == 1 { "is" } else { "are" }) " left out." }
         }

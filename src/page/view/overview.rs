@@ -287,7 +287,8 @@ fn bars(hours: &[HourCounts], when: &str) -> Markup {
         bars.collect::<String>()
     };
     html! {
-        svg role="img" aria-label=(label) width=(hours.len() * wide) height=(high) {
+        svg role="img" aria-label=(label) width=(hours.len() * wide) height=(high)
+            viewBox={ "0 0 " (hours.len() * wide) " " (high) } preserveAspectRatio="none" {
             path class="bar" d=(path(|hour| hour.attempts)) {}
             path class="bar-bad" d=(path(|hour| hour.failures)) {}
             rect class="ground" x="0" y=(high - 1) width=(hours.len() * wide) height="1" {}

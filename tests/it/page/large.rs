@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::browser::{Browser, links};
 use super::one_of_each;
 use super::search::many;
+use crate::socket::client::curl;
 
 /// The log of a daemon that stopped, with so many more webhooks, all of them well.
 fn with_webhooks(count: i64) -> (crate::support::World, Connection) {
@@ -58,6 +59,20 @@ fn of_ten_thousand_webhooks_those_that_need_a_look_stand_first() {
     }
     let last = links(&browser.page("/?from=10001"), "/webhooks/");
     assert_eq!(last, ["/webhooks/w09998"]);
+}
+
+#[test]
+fn the_page_asks_the_daemon_for_itself_alone() {
+    let (world, daemon, _receivers) = one_of_each();
+    let [brief, whole] = ["/status?brief", "/status"].map(|path| curl(&world, path, &[]).json());
+    let webhooks = |status: &serde_json::Value| status["webhooks"].as_array().unwrap().len();
+    assert_eq!((webhooks(&brief), webhooks(&whole)), (0, 2));
+    assert_eq!(brief["daemon"], whole["daemon"]);
+    assert_eq!(brief["healthy"], true);
+    // How far the outbox was taken the page reads itself.
+    let page = Browser::start(world.folder(), &[]).page("/");
+    assert!(page.contains("0 events behind the outbox"), "{page}");
+    daemon.stop();
 }
 
 #[test]

@@ -232,6 +232,30 @@ fn a_replay_goes_from_an_event_on_and_its_progress_is_the_logs() {
 }
 
 #[test]
+fn all_that_is_pending_is_cancelled_wherever_it_waits() {
+    let receiver = Receiver::start(|_| crate::support::Answer::status(500));
+    let world = World::new(&[]);
+    let paced = hook("w", receiver.url("/")).line("max_per_second = 0.01");
+    world.configure_with(crate::socket::SECTION, &[paced]);
+    let daemon = world.start();
+    for _ in 0..4 {
+        world.emit("story-approve", "{}");
+    }
+    // One was tried and waits in the log, the others are in memory's hands.
+    let parts = "SELECT 10 * (SELECT count(*) FROM parked) + (SELECT count(*) FROM queued)";
+    world.wait_number(parts, 13, SOON);
+    let browser = Browser::start(world.folder(), &[]);
+    let page = browser.page("/cancel?webhook=w");
+    assert!(page.contains("<strong>4 deliveries</strong>"), "{page}");
+    let form = fields(&page, "/cancel");
+    let done = browser.post("/cancel", &form, &[]).expect(200).body;
+    assert!(done.contains("4 deliveries cancelled."), "{done}");
+    let pending = "SELECT count(*) FROM delivery WHERE state = 'pending'";
+    world.wait_number(pending, 0, SOON);
+    daemon.stop();
+}
+
+#[test]
 fn a_replay_goes_by_the_row_whatever_time_the_rows_carry() {
     let (world, daemon, receivers) = one_of_each();
     // One behind it that says it is of long ago, and one before it of the same time.
