@@ -174,6 +174,21 @@ async fn what_a_proxy_refuses_is_the_proxy_s() {
         text.contains("does not accept the user and password of proxy_secret_file"),
         "{text}"
     );
+    let reply = b"HTTP/1.0 401 Unauthorized\r\nServer: tinyproxy/1.11.1\r\n\r\n";
+    let proxy = answering(reply, Heads::default()).await;
+    to.proxy = at(proxy, Some(b"u:p"));
+    let plain = Webhook {
+        proxy: to.proxy.clone(),
+        ..webhook("http://inside.invalid/")
+    };
+    let words = "does not accept the user and password of proxy_secret_file: it answered 401";
+    for to in [to.clone(), plain] {
+        let (class, text) = failed(through(proxy, to).await);
+        assert_eq!(
+            (class, text),
+            (Class::Proxy, format!("the proxy {proxy} {words}"))
+        );
+    }
     // Nobody there, and nobody of that name.
     to.proxy = at("127.0.0.1:1".parse().unwrap(), None);
     let (class, text) = failed(through(proxy, to.clone()).await);
