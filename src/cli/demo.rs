@@ -20,7 +20,7 @@ use super::receiver::{self, Received, Reply, Signature};
 use super::{Ended, Failure, say, table};
 use crate::model::{Clock, Dialect, Secret};
 use crate::outbox::{self, Appender, NewEvent};
-use crate::store::Reader;
+use crate::store;
 
 /// Shows the whole thing at work, in a temporary folder
 ///
@@ -260,8 +260,8 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
             return Err(Failure::text(format!("the daemon ended: {status}")));
         }
         if log.exists() {
-            let rows = Reader::open(log).and_then(|reader| reader.log(100));
-            let delivered = |row: &&crate::store::LogRow| row.outcome == "delivered";
+            let rows = store::read_log(log).and_then(|reader| reader.log(100));
+            let delivered = |row: &&store::LogRow| row.outcome == "delivered";
             // The daemon may be making the log just now; it is looked at again.
             if rows.is_ok_and(|rows| rows.iter().filter(delivered).count() == DELIVERIES) {
                 return Ok(());
@@ -272,7 +272,7 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
 }
 
 fn print_log(log: &Path) -> Result<(), Failure> {
-    let mut rows = Reader::open(log)?.log(100)?;
+    let mut rows = store::read_log(log)?.log(100)?;
     rows.sort_by_key(|row| row.id);
     say(format_args!(
         "sqlite3 -readonly log.db 'SELECT time, webhook, event, attempt, outcome, status, error, duration_ms FROM log'\n"

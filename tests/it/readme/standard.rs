@@ -1,4 +1,4 @@
-//! The blocks of `README.md` about Standard Webhooks: `check` takes the one, and the other tells what is genuine.
+//! The blocks of the manual about Standard Webhooks: `check` takes the one, and the other tells what is genuine.
 
 use super::{one, run};
 use crate::support::{Receiver, SOON, World, hook, need};
