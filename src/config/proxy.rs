@@ -126,6 +126,14 @@ fn user_and_password(
             }
         };
     secret::drop_newline(&mut bytes);
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        found.error(
+            path.at,
+            format!("the proxy's secret file \"{name}\" begins with a byte-order mark (U+FEFF), and no user does"),
+            "save it as UTF-8 without one",
+        );
+        return None;
+    }
     let colon = bytes.iter().position(|byte| *byte == b':');
     // RFC 7617, 2: no control characters.
     let is_right = colon.is_some_and(|at| at > 0) && !bytes.iter().any(u8::is_ascii_control);

@@ -67,6 +67,7 @@ pub(crate) fn request_of(
         redacted: true,
     }));
     Request {
+        dialect,
         headers,
         body: body.clone(),
     }

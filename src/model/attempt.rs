@@ -44,6 +44,8 @@ impl fmt::Debug for Header {
 /// One POST, ready to be sent: the headers are all there is, in the order they are sent in.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The delivery's dialect: it says how long the answer may take.
+    pub dialect: Dialect,
     /// Every header, `Host` and `Content-Length` included.
     pub headers: Vec<Header>,
     /// The body, to the byte.

@@ -8,6 +8,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -45,7 +46,6 @@ pub struct Endpoint {
     clock: Clock,
     resolver: Resolver,
     target: Target,
-    timeouts: Timeouts,
     start_line: Box<[u8]>,
     /// `None`: each request has its own connection.
     pool: Option<Pool>,
@@ -123,7 +123,6 @@ impl Client {
             clock: self.clock.clone(),
             resolver: self.resolver.clone(),
             target,
-            timeouts: (self.timeouts)(webhook.dialect),
             start_line: start_line(url, proxy),
             pool: webhook.keep_alive.then(|| Pool::new(webhook.max_in_flight)),
         })
@@ -178,7 +177,7 @@ impl Client {
         let connector = Connector {
             clock: &self.clock,
             resolver: &self.resolver,
-            limit: to.timeouts.connect,
+            limit: (self.timeouts)(request.dialect).connect,
         };
         let mut timeout = ReusableTimeout::default();
         let (wire, peer) = match (to.target.literal, &to.target.handshake) {
@@ -208,16 +207,20 @@ impl Client {
         request: &Request,
         trace: &mut AttemptTrace,
     ) -> Result<Answer, Unanswered> {
+        let timeouts = (self.timeouts)(request.dialect);
         let ask = Ask {
             start_line: &to.start_line,
             request,
-            timeouts: to.timeouts,
+            timeouts,
             clock: &self.clock,
         };
         let exchange = connection.exchange(&ask, asked, &mut trace.phases);
         let answer = match exchange.await {
             Ok(answer) => answer,
-            Err(error) => return Err(to.unanswered(&connection, asked, trace.asked, error)),
+            Err(error) => {
+                let limit = timeouts.response;
+                return Err(to.unanswered(&connection, asked, limit, trace.asked, error));
+            }
         };
         if let Some(dead) = idle_too_long(&connection, &answer) {
             return Err(Unanswered::Dead(dead));
@@ -367,12 +370,12 @@ impl Endpoint {
         &self,
         connection: &Connection,
         asked: Instant,
+        limit: Duration,
         for_ours: Asked,
         error: http1::Error,
     ) -> Unanswered {
         let (peer, progress) = (connection.peer(), connection.progress());
         let is_late = matches!(error, http1::Error::Late);
-        let limit = self.timeouts.response;
         // Who has sent a session's ticket has taken the certificate, or does without.
         let for_ours = Some(for_ours).filter(|_| !connection.is_let_in());
         let for_ours = for_ours.unwrap_or_default();
@@ -421,8 +424,6 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -439,11 +440,8 @@ mod tests {
         let scripting = Client::with_timeouts(Clock::system(), scripted);
         let real = Client::new(Clock::system());
         for dialect in Dialect::ALL {
-            let mut webhook = Webhook::sample("w", "http://h.example/");
-            webhook.dialect = dialect;
-            let timeouts = |client: &Client| client.endpoint(&webhook).unwrap().timeouts;
-            assert_eq!(timeouts(&scripting), scripted(dialect));
-            assert_eq!(timeouts(&real), dialect::timeouts(dialect));
+            assert_eq!((scripting.timeouts)(dialect), scripted(dialect));
+            assert_eq!((real.timeouts)(dialect), dialect::timeouts(dialect));
         }
     }
 }

@@ -140,18 +140,19 @@ impl Via {
 
     fn refusal(&self, status: u16) -> String {
         match status {
-            407 => self.unknown(),
+            // tinyproxy answers a wrong password with 401.
+            401 | 407 => self.unknown(status),
             _ => format!("does not connect to {}: it answered {status}", self.to),
         }
     }
 
-    fn unknown(&self) -> String {
+    fn unknown(&self, status: u16) -> String {
         let words = if self.knows_us {
-            "does not accept the user and password of proxy_secret_file: it answered 407"
+            "does not accept the user and password of proxy_secret_file"
         } else {
-            "wants a user and a password, and there is no proxy_secret_file: it answered 407"
+            "wants a user and a password, and there is no proxy_secret_file"
         };
-        words.to_owned()
+        format!("{words}: it answered {status}")
     }
 
     fn fails(&self, what: &str) -> AttemptError {
@@ -165,7 +166,7 @@ impl Via {
         }
         let status = answer.status;
         if status == 407 {
-            return Some(self.fails(&self.unknown()));
+            return Some(self.fails(&self.unknown(status)));
         }
         let has = |name| answer.headers.get_all(name).next().is_some();
         let is_tinyproxy = || {
@@ -177,7 +178,10 @@ impl Via {
                 || has("x-smokescreen-error")
                 || answer.is_privoxy
                 || is_tinyproxy());
-        is_own.then(|| self.fails(&format!("answered {status} itself, for {}", self.to)))
+        is_own.then(|| match status {
+            401 => self.fails(&self.unknown(status)),
+            _ => self.fails(&format!("answered {status} itself, for {}", self.to)),
+        })
     }
 
     /// What to know of an answer that may be the proxy's own.

@@ -169,6 +169,7 @@ async fn a_large_request_that_meets_the_end_goes_once_more_whole() {
     answer(send(&client, &to).await);
     let body = vec![b'x'; 16 * 1024 * 1024];
     let request = Request {
+        dialect: Dialect::BoldCms,
         headers: vec![header("Content-Length", &body.len().to_string())],
         body: body.into(),
     };

@@ -32,7 +32,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, Endpoint, Transport};
 use crate::dialect::Timeouts;
-use crate::model::{Answer, Class, Clock, Exchange, Failure, Fault, Header, Request, Webhook};
+use crate::model::{
+    Answer, Class, Clock, Dialect, Exchange, Failure, Fault, Header, Request, Webhook,
+};
 
 /// How long a test waits for what must come soon.
 const SOON: Duration = Duration::from_secs(20);
@@ -88,6 +90,7 @@ fn header(name: &'static str, value: &str) -> Header {
 
 fn request(body: &'static [u8]) -> Request {
     Request {
+        dialect: Dialect::BoldCms,
         headers: vec![
             header("Host", "h.example"),
             header("Content-Length", &body.len().to_string()),

@@ -166,17 +166,10 @@ async fn what_a_proxy_refuses_is_the_proxy_s() {
             "{text}"
         );
     }
-    let reply = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
-    let proxy = answering(reply, Heads::default()).await;
-    to.proxy = at(proxy, Some(b"u:p"));
-    let (_, text) = failed(through(proxy, to.clone()).await);
-    assert!(
-        text.contains("does not accept the user and password of proxy_secret_file"),
-        "{text}"
-    );
     // Nobody there, and nobody of that name.
-    to.proxy = at("127.0.0.1:1".parse().unwrap(), None);
-    let (class, text) = failed(through(proxy, to.clone()).await);
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    to.proxy = None;
+    let (class, text) = failed(through(nobody, to.clone()).await);
     assert_eq!(class, Class::Proxy);
     assert_eq!(
         text,
@@ -184,12 +177,43 @@ async fn what_a_proxy_refuses_is_the_proxy_s() {
     );
     let url = Url::parse("http://nobody.invalid:3128").unwrap();
     to.proxy = Some(Arc::new(Proxy::new(url, None)));
-    let (class, text) = failed(through(proxy, to).await);
+    let (class, text) = failed(through(nobody, to).await);
     assert_eq!(class, Class::Proxy);
     assert!(
         text.starts_with("the proxy nobody.invalid:3128: "),
         "{text}"
     );
+}
+
+/// Most say 407; tinyproxy says 401 of a password that is wrong.
+#[tokio::test]
+async fn who_is_not_let_through_is_told_of_the_password() {
+    let secure = Webhook {
+        ca: Some(authority().pem),
+        ..webhook("https://inside.invalid/")
+    };
+    for (status, reply) in [
+        (
+            407,
+            &b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"[..],
+        ),
+        (
+            401,
+            b"HTTP/1.0 401 Unauthorized\r\nServer: tinyproxy/1.11.1\r\n\r\n",
+        ),
+    ] {
+        let proxy = answering(reply, Heads::default()).await;
+        for to in [secure.clone(), webhook("http://inside.invalid/")] {
+            let to = Webhook {
+                proxy: at(proxy, Some(b"u:p")),
+                ..to
+            };
+            let (class, text) = failed(through(proxy, to).await);
+            let words = "does not accept the user and password of proxy_secret_file";
+            let all = format!("the proxy {proxy} {words}: it answered {status}");
+            assert_eq!((class, text), (Class::Proxy, all));
+        }
+    }
 }
 
 /// Who was connected to is the proxy: where its tunnel leads has another name.

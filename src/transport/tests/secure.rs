@@ -113,6 +113,7 @@ async fn large_bodies_pass_tls_whole() {
     let to = client.endpoint(&https(address, &authority.pem)).unwrap();
     for size in [0, 20_000, 3_000_000] {
         let request = Request {
+            dialect: Dialect::BoldCms,
             headers: vec![header("Content-Length", &size.to_string())],
             body: vec![b'x'; size].into(),
         };

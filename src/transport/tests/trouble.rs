@@ -90,6 +90,7 @@ async fn a_peer_that_never_reads_is_not_waited_for() {
     let client = hasty();
     let body = vec![b' '; 16 * 1024 * 1024];
     let request = Request {
+        dialect: Dialect::BoldCms,
         headers: vec![header("Content-Length", &body.len().to_string())],
         body: body.into(),
     };
@@ -203,6 +204,7 @@ async fn an_early_answer_counts() {
     let client = client();
     let body = vec![b' '; 16 * 1024 * 1024];
     let request = Request {
+        dialect: Dialect::BoldCms,
         headers: vec![header("Content-Length", &body.len().to_string())],
         body: body.into(),
     };
@@ -219,6 +221,7 @@ async fn a_request_that_hangs_is_out_whole_and_holds_little() {
     let timeout = ReusableTimeout::default();
     let mut connection = Connection::new(Wire::Plain(stream), to, Instant::now(), timeout);
     let request = Request {
+        dialect: Dialect::BoldCms,
         headers: vec![header("Content-Length", "2")],
         body: "{}".into(),
     };
@@ -239,4 +242,36 @@ async fn a_request_that_hangs_is_out_whole_and_holds_little() {
     assert!(held < 2_048, "{held} bytes");
     assert!(tokio::time::timeout(SHORT, asked).await.is_err());
     assert!(connection.progress().is_whole());
+}
+
+/// A delivery keeps the dialect it was made with, whatever its webhook speaks by now: the time for an answer too.
+#[tokio::test]
+async fn a_request_has_the_time_of_its_own_dialect() {
+    let to = serve(|_, mut stream| async move { closed(&mut stream).await }).await;
+    let patient = |dialect| {
+        let is_patient = dialect == Dialect::StandardWebhooks;
+        Timeouts {
+            connect: SOON,
+            response: if is_patient { SOON } else { SHORT },
+            body: SOON,
+        }
+    };
+    let client = Client::with_timeouts(Clock::system(), patient);
+    let mut webhook = webhook(&format!("http://{to}/"));
+    for dialect in [Dialect::StandardWebhooks, Dialect::BoldFactory] {
+        webhook.dialect = dialect;
+        let endpoint = client.endpoint(&webhook).unwrap();
+        let of = |dialect| Request {
+            dialect,
+            ..request(b"{}")
+        };
+        let (class, text) = failed(client.send(&endpoint, &of(Dialect::BoldCms)).await.unwrap());
+        assert_eq!(
+            (class, &*text),
+            (Class::ResponseTimeout, "no answer within 1 s of connecting")
+        );
+        let long = of(Dialect::StandardWebhooks);
+        let waiting = tokio::time::timeout(SHORT * 2, client.send(&endpoint, &long));
+        assert!(waiting.await.is_err(), "it has more time");
+    }
 }

@@ -67,6 +67,7 @@ async fn bodies_of_all_sizes_arrive_whole() {
     for size in [0, 1, 70_000, 6_000_000, 3] {
         let body: Vec<u8> = (0..=250).cycle().take(size).collect();
         let request = Request {
+            dialect: Dialect::BoldCms,
             headers: vec![header("Content-Length", &size.to_string())],
             body: body.clone().into(),
         };
