@@ -16,7 +16,7 @@ use super::activity::Activity;
 use super::answer::{self, Answer};
 use crate::model::{DeliveryId, IdRange, TimeWindow};
 use crate::pipeline::{Dispatch, chain};
-use crate::store::{self, CancelError, Ended, PendingPage, Reader, RedeliverError, Withdrawal};
+use crate::store::{self, CancelError, Ended, LogReader, PendingPage, RedeliverError, Withdrawal};
 use crate::transport::Client;
 
 /// A client that reads none of its lines for so long has gone.
@@ -144,7 +144,7 @@ pub(super) enum Among {
 
 /// Deliveries of some webhooks within a window of time, webhook by webhook.
 pub(super) struct Search {
-    reader: Reader,
+    reader: Box<dyn LogReader>,
     among: Among,
     webhooks: Vec<String>,
     /// Whose pending deliveries they are, where it is those.
@@ -163,7 +163,7 @@ impl Search {
     /// # Errors
     /// The log can't be read.
     pub(super) fn new(
-        reader: Reader,
+        reader: Box<dyn LogReader>,
         among: Among,
         webhooks: Vec<String>,
         window: TimeWindow,

@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::order::{AN_ORDER, bad, broken, refused, text, window};
 use crate::model::DeliveryId;
 use crate::pipeline::OrderError;
-use crate::store::{CancelError, Reader, Withdrawal};
+use crate::store::{self, CancelError, Withdrawal};
 
 struct CancelOrder {
     ids: Option<Vec<DeliveryId>>,
@@ -109,8 +109,10 @@ impl Api {
         paid.map_err(|error| broken(&error))?;
         let window = window(since, until);
         let path = self.about.log.clone();
-        let survey =
-            move || Search::new(Reader::open(&path)?, Among::Pending, vec![webhook], window);
+        let survey = move || {
+            let log = store::read_log(&path)?;
+            Search::new(log, Among::Pending, vec![webhook], window)
+        };
         let search = self.dispatch.with_blocking(survey).await;
         let search = search.map_err(|error| broken(&error))?;
         Ok(Source::Search(Box::new(search)))

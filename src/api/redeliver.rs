@@ -13,7 +13,7 @@ use super::bulk::{Among, Deed, Search, Source, not_again, work_off};
 use super::fields::Fields;
 use super::order::{AN_ORDER, bad, broken, refused, text, window};
 use crate::model::DeliveryId;
-use crate::store::{Ended, Reader, RedeliverError};
+use crate::store::{self, Ended, RedeliverError};
 
 struct RedeliverOrder {
     ids: Option<Vec<DeliveryId>>,
@@ -117,7 +117,8 @@ impl Api {
         };
         let window = window(order.since, order.until);
         let path = self.about.log.clone();
-        let survey = move || Search::new(Reader::open(&path)?, Among::Ended(how), webhooks, window);
+        let survey =
+            move || Search::new(store::read_log(&path)?, Among::Ended(how), webhooks, window);
         let search = self.dispatch.with_blocking(survey).await;
         let search = search.map_err(|error| broken(&error))?;
         Ok(Source::Search(Box::new(search)))

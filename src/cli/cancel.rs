@@ -52,7 +52,7 @@ const WORDS: Words = Words {
 pub(super) fn cancel(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     if let Some(name) = &arguments.webhook {
-        known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
+        known_webhook(&config, open_log(&config).ok().as_deref(), name)?;
     }
     let now_ms = Clock::system().now_ms();
     let window = when::window(arguments.since, arguments.until, now_ms)?;

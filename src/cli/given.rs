@@ -5,7 +5,7 @@ use std::path::Path;
 use super::failure::Failure;
 use crate::config::{self, Config, SecretsWanted};
 use crate::query;
-use crate::store::Reader;
+use crate::store::LogReader;
 use crate::transport;
 
 /// Reads the configuration for commands that send nothing: without secrets.
@@ -15,7 +15,7 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 /// Opens the log for reading.
-pub(super) fn open_log(config: &Config) -> Result<Reader, Failure> {
+pub(super) fn open_log(config: &Config) -> Result<Box<dyn LogReader>, Failure> {
     query::log(config)?.ok_or_else(|| {
         let text = format!("there is no log yet at {:?}", config.log.path);
         Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`"))
@@ -25,7 +25,7 @@ pub(super) fn open_log(config: &Config) -> Result<Reader, Failure> {
 /// Refuses the name of a webhook that neither the configuration nor the log knows.
 pub(super) fn known_webhook(
     config: &Config,
-    log: Option<&Reader>,
+    log: Option<&dyn LogReader>,
     name: &str,
 ) -> Result<(), Failure> {
     let mut names = query::webhook_names(config, log)?;

@@ -106,7 +106,7 @@ pub(super) fn logs(path: &Path, arguments: &Arguments) -> Ended {
     let now_ms = Clock::system().now_ms();
     let filter = wanted(arguments, now_ms)?;
     if let Some(name) = &filter.webhook {
-        known_webhook(&config, Some(&reader), name)?;
+        known_webhook(&config, Some(&*reader), name)?;
     }
     let mut show = Show::new(Screen::new(), arguments.json, arguments.verbose);
     let mut attempts = Attempts::new(reader, filter);

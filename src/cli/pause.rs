@@ -65,7 +65,7 @@ fn span_ms(typed: &str) -> Result<i64, String> {
 pub(super) fn pause(path: &Path, arguments: &Pause) -> Ended {
     let config = load(path)?;
     let name = &arguments.webhook;
-    known_webhook(&config, open_log(&config).ok().as_ref(), name)?;
+    known_webhook(&config, open_log(&config).ok().as_deref(), name)?;
     let body = json!({ "webhook": name, "for_ms": arguments.for_ms });
     let asked = Client::of(&config).and_then(|client| client.post("/pause", &body));
     let sql = || pause_sql(name, arguments.for_ms, Clock::system().now_ms());
@@ -89,7 +89,7 @@ pub(super) fn resume(path: &Path, arguments: &Resume) -> Ended {
         .as_ref()
         .map_or_else(|| Ok(Vec::new()), |log| log.pauses(i64::MIN))?;
     if !pauses.iter().any(|pause| *pause.webhook == **name) {
-        known_webhook(&config, log.as_ref(), name)?;
+        known_webhook(&config, log.as_deref(), name)?;
     }
     let asked =
         Client::of(&config).and_then(|client| client.post("/resume", &json!({ "webhook": name })));

@@ -18,7 +18,7 @@ use super::{Ended, Failure, load, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::query;
-use crate::store::{self, Reader};
+use crate::store;
 use found::{Daemon, Status};
 
 /// Shows how each webhook is doing
@@ -86,7 +86,7 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         Daemon::Answered(answered) => answered.log.max_bytes,
         Daemon::Unasked { .. } | Daemon::Silent(_) => config.log.max_bytes,
     };
-    let oldest_ms = log.as_ref().map(Reader::oldest);
+    let oldest_ms = log.as_ref().map(|log| log.oldest());
     let (log_bytes, wal_bytes) = store::size(&config.log.path);
     let status = Status {
         now_ms,
@@ -95,7 +95,7 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         max_bytes,
         oldest_ms: oldest_ms.transpose()?.flatten(),
         daemon,
-        webhooks: query::webhooks(&config, log.as_ref(), now_ms)?,
+        webhooks: query::webhooks(&config, log.as_deref(), now_ms)?,
         rates: rates(&config),
     };
     let mut screen = Screen::new();

@@ -78,7 +78,7 @@ pub(super) fn test(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     // The daemon may run with another configuration than the file's: only a clear mistake ends here.
     let log = open_log(&config).ok();
-    known_webhook(&config, log.as_ref(), &arguments.webhook)?;
+    known_webhook(&config, log.as_deref(), &arguments.webhook)?;
     let wanted = Wanted {
         event: arguments.event.as_deref(),
         data: arguments.data.as_deref().map(data_text).transpose()?,

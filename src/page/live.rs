@@ -12,13 +12,13 @@ use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, troubled};
 use super::look::Trouble;
 use super::streams::{Batch, Live};
 use super::{Page, form, view};
 use crate::model::AttemptId;
 use crate::query;
-use crate::store::{LogFilter, Reader};
+use crate::store::{LogFilter, LogReader};
 
 /// Between two looks: a row is there a fifth of a second after its attempt.
 const TICK: Duration = Duration::from_millis(150);
@@ -61,9 +61,7 @@ pub(super) async fn open(page: Arc<Page>, query: &str, headers: &HeaderMap) -> A
             tokio::spawn(stream(missed, found, send, place));
             answer::events(sent)
         }
-        Ok(Err(Trouble::Log(words))) => answer::told(StatusCode::SERVICE_UNAVAILABLE, &words),
-        Ok(Err(Trouble::Nothing(words))) => answer::told(StatusCode::BAD_REQUEST, &words),
-        Ok(Err(Trouble::Nowhere)) => answer::nothing_there(),
+        Ok(Err(trouble)) => troubled(trouble),
         Err(_) => answer::fault(),
     }
 }
@@ -80,7 +78,7 @@ fn begin(
     if !page.is_live() {
         return Err(Trouble::Nowhere);
     }
-    let filter = query::search(searched, page.clock.now_ms()).map_err(Trouble::Nothing)?;
+    let filter = query::search(searched, page.clock.now_ms()).map_err(Trouble::Wrong)?;
     let reader = page.reader()?;
     // Joined before it is read: what is made meanwhile is found twice, and sent once.
     let from = reader.newest_id()?;
@@ -91,7 +89,7 @@ fn begin(
     let to = reader.newest_id()?;
     let after = last.filter(|last| *last <= to).unwrap_or(to);
     let missed = found_since(
-        &reader,
+        &*reader,
         &filter,
         (after, to),
         LOOKED_THROUGH,
@@ -102,7 +100,7 @@ fn begin(
 
 /// The rows of a search between two attempts: the newest, of those that were made last.
 fn found_since(
-    reader: &Reader,
+    reader: &dyn LogReader,
     filter: &LogFilter,
     (after, to): (AttemptId, AttemptId),
     looked_at: i64,
@@ -163,13 +161,16 @@ async fn look_for_all(live: Arc<Live>, page: Arc<Page>, from: AttemptId) {
     }
 }
 
+/// An opened log, and the attempt up to which it was looked at.
+type Looked = (Box<dyn LogReader>, AttemptId);
+
 /// One look behind that attempt; `None` where nobody is there to have it.
 fn look_once(
     live: &Live,
     page: &Page,
     last: AttemptId,
-    had: Option<Reader>,
-) -> Result<Option<(Reader, AttemptId)>, Trouble> {
+    had: Option<Box<dyn LogReader>>,
+) -> Result<Option<Looked>, Trouble> {
     let reader = had.map_or_else(|| page.reader(), Ok)?;
     // Read before it is asked who is there: who comes in between reads at least so far by himself.
     let to = reader.newest_id()?;
@@ -182,7 +183,7 @@ fn look_once(
     if after < to {
         for search in searches {
             let found = found_since(
-                &reader,
+                &*reader,
                 &search.filter,
                 (after, to),
                 LOOKED_AT,

@@ -15,7 +15,7 @@ use super::{Page, Source, form};
 use crate::config::Config;
 use crate::model::{AttemptId, DeliveryId, Pattern, Webhook, chain};
 use crate::query::{self, Attempts, Status};
-use crate::store::{self, Closely, DeliveryRow, LogRow, LogText, Reader};
+use crate::store::{self, Closely, DeliveryRow, LogReader, LogRow, LogText};
 
 /// Attempts on one page of the log.
 const ROWS: usize = 50;
@@ -42,6 +42,8 @@ pub(super) enum Trouble {
     Nowhere,
     /// There is no such thing, or no longer.
     Nothing(String),
+    /// What was asked is no question; why.
+    Wrong(String),
     /// The log can't be read.
     Log(String),
 }
@@ -69,7 +71,7 @@ pub(super) struct Overview {
     pub growth: Growth,
     /// Events of the outbox that were not taken in yet, where no daemon says it.
     pub lag: Option<i64>,
-    /// What a look at the configuration has warned of when the page began.
+    /// What the configuration in force warns of; where no daemon says so, what the one warned of by which the page began.
     pub warnings: Vec<String>,
     /// Whether a new webhook can be tried out.
     pub has_file: bool,
@@ -156,10 +158,10 @@ impl Page {
         matches!(self.source, Source::Own { .. })
     }
 
-    pub(super) fn reader(&self) -> Result<Reader, Trouble> {
+    pub(super) fn reader(&self) -> Result<Box<dyn LogReader>, Trouble> {
         let opened = match &self.source {
             Source::Own { config, .. } => query::log(config)?,
-            Source::Copy(path) => Some(Reader::open_copy(path)?),
+            Source::Copy(path) => Some(store::read_copy(path)?),
         };
         opened.ok_or_else(|| {
             let path = self.path();
@@ -182,7 +184,7 @@ impl Page {
     }
 
     /// The log's growth at the pace of its last day.
-    fn growth(&self, reader: &Reader, now_ms: i64) -> Result<Growth, Trouble> {
+    fn growth(&self, reader: &dyn LogReader, now_ms: i64) -> Result<Growth, Trouble> {
         let (day, all) = reader.attempts_since(now_ms - DAY_MS)?;
         let (bytes, _) = store::size(self.path());
         let [day, all] = [day, all].map(|count| u128::try_from(count).unwrap_or(0));
@@ -201,7 +203,7 @@ impl Page {
     }
 
     /// The time that "the last hour" is before: now, or where a copy is looked at, its newest attempt.
-    pub(super) fn now_ms(&self, reader: &Reader) -> Result<i64, Trouble> {
+    pub(super) fn now_ms(&self, reader: &dyn LogReader) -> Result<i64, Trouble> {
         let newest = match &self.source {
             Source::Own { .. } => None,
             Source::Copy(_) => reader.newest_time()?,
@@ -213,28 +215,33 @@ impl Page {
 /// The webhooks from that place on.
 pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let reader = page.reader()?;
-    let now_ms = page.now_ms(&reader)?;
-    let names = query::by_need(page.config(), &reader, now_ms)?;
+    let now_ms = page.now_ms(&*reader)?;
+    let find = || query::by_need(page.config(), &*reader, now_ms);
+    let names = page.order.names(&page.clock, find)?;
     let shown: Vec<String> = names.iter().skip(from).take(WEBHOOKS).cloned().collect();
-    let daemon: Option<Result<Box<Status>, String>> = match &page.source {
+    let mut daemon: Option<Result<Box<Status>, String>> = match &page.source {
         Source::Own { ask, .. } => Some(ask().map(Box::new)),
         Source::Copy(_) => None,
     };
-    let is_silent = matches!(daemon, Some(Err(_)));
     let config = page.config();
-    let warnings = config.iter().flat_map(|config| &config.warnings);
+    let mut lag = config.and_then(|config| query::lag(config, &*reader));
+    if let Some(Ok(status)) = &mut daemon {
+        status.outbox.lag = lag.take();
+    }
+    let warnings = match &daemon {
+        Some(Ok(status)) => status.daemon.config_warnings.clone(),
+        _ => own_warnings(config),
+    };
     Ok(Overview {
         log: page.path().to_string_lossy().into_owned(),
         now_ms,
         daemon,
         bytes: store::size(page.path()),
         oldest_ms: reader.oldest()?,
-        growth: page.growth(&reader, now_ms)?,
-        lag: config
-            .filter(|_| is_silent)
-            .and_then(|config| query::lag(config, &reader)),
-        warnings: warnings.take(WARNINGS).map(ToString::to_string).collect(),
-        webhooks: query::closely(&reader, &shown, now_ms)?,
+        growth: page.growth(&*reader, now_ms)?,
+        lag,
+        warnings,
+        webhooks: query::closely(&*reader, &shown, now_ms)?,
         has_file: page.has_file(),
         count: names.len(),
         from,
@@ -242,10 +249,19 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     })
 }
 
+fn own_warnings(config: Option<&Config>) -> Vec<String> {
+    let all = config.map_or(&[][..], |config| &config.warnings);
+    let mut told: Vec<String> = all.iter().take(WARNINGS).map(ToString::to_string).collect();
+    if all.len() > WARNINGS {
+        told.push("`webhooksd check` says all of them.".to_owned());
+    }
+    told
+}
+
 /// The webhook whose name stands so in an address.
 pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble> {
     let reader = page.reader()?;
-    let now_ms = page.now_ms(&reader)?;
+    let now_ms = page.now_ms(&*reader)?;
     let name = form::decoded(encoded);
     let mut configured = page
         .config()
@@ -254,7 +270,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
     let configured = configured.find(|webhook| *webhook.name == *name);
     let known = match configured {
         // One that the daemon does not know yet is new.
-        Some(_) => query::closely(&reader, &[name], now_ms)?,
+        Some(_) => query::closely(&*reader, &[name], now_ms)?,
         None => reader.closely(&[name], now_ms)?,
     };
     let seen = known.into_iter().next().ok_or_else(|| {
@@ -306,7 +322,7 @@ pub(super) fn log(
     if !found.is_later && page.is_live() {
         found.live = Some(reader.newest_id()?);
     }
-    let mut filter = match query::search(searched, page.now_ms(&reader)?) {
+    let mut filter = match query::search(searched, page.now_ms(&*reader)?) {
         Ok(filter) => filter,
         Err(wrong) => {
             found.wrong = Some(wrong);

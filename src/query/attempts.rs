@@ -3,14 +3,14 @@
 //! Ids first and rows afterwards, so that who shows many of them holds few at a time.
 
 use crate::model::AttemptId;
-use crate::store::{Error, LogFilter, LogRow, LogText, Newest, Reader};
+use crate::store::{Error, LogFilter, LogReader, LogRow, LogText, Newest};
 
 /// Rows that are looked through at a time while following.
 const FOLLOWED: usize = 1_000;
 
 /// The attempts of a log that pass a filter.
 pub(crate) struct Attempts {
-    reader: Reader,
+    reader: Box<dyn LogReader>,
     filter: LogFilter,
     /// The last attempt that was looked at.
     last: AttemptId,
@@ -30,7 +30,7 @@ pub(crate) struct Fresh {
 impl Attempts {
     /// Those of that log.
     #[must_use]
-    pub(crate) fn new(reader: Reader, filter: LogFilter) -> Self {
+    pub(crate) fn new(reader: Box<dyn LogReader>, filter: LogFilter) -> Self {
         Self {
             reader,
             filter,
@@ -56,7 +56,7 @@ impl Attempts {
     /// # Errors
     /// The log can't be read.
     pub(crate) fn fresh(&mut self) -> Result<Fresh, Error> {
-        let now = self.reader.data_version()?;
+        let now = self.reader.version()?;
         if self.version == Some(now) {
             let ids = Vec::new();
             return Ok(Fresh { ids, more: false });

@@ -9,7 +9,7 @@ use super::reason::Wait;
 use super::wait;
 use crate::config::Config;
 use crate::model::DeliveryId;
-use crate::store::{Count, DeliveryTrace, Error, Reader};
+use crate::store::{Count, DeliveryTrace, Error, LogReader};
 
 /// What is to be said of one webhook.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Beside {
 pub(super) fn of(
     deliveries: &[DeliveryTrace],
     config: &Config,
-    log: &Reader,
+    log: &dyn LogReader,
     now_ms: i64,
 ) -> Result<HashMap<String, Beside>, Error> {
     let mut all: HashMap<String, Beside> = HashMap::new();

@@ -107,6 +107,7 @@ pub(crate) fn explain(
 ) -> Result<Explained, store::Error> {
     let mut remarks = Vec::new();
     let log = log(config)?;
+    let log = log.as_deref();
     if log.is_none() {
         remarks.push(Remark::NoLog);
     }
@@ -114,19 +115,17 @@ pub(crate) fn explain(
         id,
         row: outbox_row(config, id, &mut remarks),
         other: false,
-        trace: log
-            .as_ref()
-            .map_or(Ok(EventTrace::default()), |log| log.event(id))?,
+        trace: log.map_or(Ok(EventTrace::default()), |log| log.event(id))?,
         own: None,
     };
     let story = if !known.is_known() {
         let passed = known.is_taken();
         Err(Unknown::Row { passed })
-    } else if identity::resolve_cursor(&mut known, text, log.as_ref(), &mut remarks)? {
-        if let (Some(log), Some(name), true) = (&log, known.name(), known.is_own()) {
+    } else if identity::resolve_cursor(&mut known, text, log, &mut remarks)? {
+        if let (Some(log), Some(name), true) = (log, known.name(), known.is_own()) {
             known.own = Own::read((id, name), &known.trace, log)?;
         }
-        let beside = match &log {
+        let beside = match log {
             Some(log) => beside::of(&known.trace.deliveries, config, log, now_ms)?,
             None => HashMap::new(),
         };
@@ -134,7 +133,7 @@ pub(crate) fn explain(
             beside,
             ..told(known, config)
         };
-        if let Some(log) = &log {
+        if let Some(log) = log {
             wait::fill_in(&mut story.webhooks, config, log, now_ms)?;
         }
         Ok(story)

@@ -17,7 +17,7 @@ use super::about::About;
 use crate::model::EventId;
 use crate::outbox::Tail;
 use crate::pipeline::Dispatch;
-use crate::store::{self, Count, Holding, LastFailure, Reader};
+use crate::store::{self, Count, Holding, LastFailure, LogReader};
 use crate::transport::Transport;
 
 /// How long facts are kept at least.
@@ -105,7 +105,7 @@ fn told(count: i64) -> Option<String> {
 
 #[derive(Default)]
 struct Connections {
-    log: Option<Reader>,
+    log: Option<Box<dyn LogReader>>,
     outbox: Option<Tail>,
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct Reading {
     kept: Mutex<Option<Kept>>,
     connections: Arc<Shared<Connections>>,
     /// For what health asks of the log: it must not wait for a reading of the outbox.
-    of_health: Arc<Shared<Option<Reader>>>,
+    of_health: Arc<Shared<Option<Box<dyn LogReader>>>>,
 }
 
 impl Reading {
@@ -145,7 +145,7 @@ impl Reading {
         let count = dispatch.with_blocking(move || {
             let mut reader = reader.try_lock()?;
             if reader.is_none() {
-                *reader = Reader::open(&log).ok();
+                *reader = store::read_log(&log).ok();
             }
             reader.as_ref()?.set_aside_since(since_ms).ok()
         });
@@ -193,11 +193,11 @@ impl Reading {
     }
 }
 
-fn log_of<'a>(connections: &'a mut Connections, log: &Path) -> Option<&'a Reader> {
+fn log_of<'a>(connections: &'a mut Connections, log: &Path) -> Option<&'a dyn LogReader> {
     if connections.log.is_none() {
-        connections.log = Reader::open(log).ok();
+        connections.log = store::read_log(log).ok();
     }
-    connections.log.as_ref()
+    connections.log.as_deref()
 }
 
 fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections) -> Files {
@@ -231,7 +231,7 @@ fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections)
     files
 }
 
-fn pending(reader: &Reader) -> Option<Vec<Pending>> {
+fn pending(reader: &dyn LogReader) -> Option<Vec<Pending>> {
     let counts = reader.pending().ok()?;
     let counts = counts.into_iter().map(|(webhook, count)| Pending {
         since_ms: reader.oldest_pending(&webhook).ok().flatten(),

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::config::Config;
-use crate::store::{Closely, Count, Error, HourCounts, Lately, Reader, WebhookHealth};
+use crate::store::{Closely, Count, Error, HourCounts, Lately, LogReader, WebhookHealth};
 
 /// The state of a webhook that the daemon does not know yet.
 pub(crate) const NEW: &str = "new";
@@ -15,7 +15,7 @@ pub(crate) const NEW: &str = "new";
 /// The log can't be read.
 pub(crate) fn webhooks(
     config: &Config,
-    log: Option<&Reader>,
+    log: Option<&dyn LogReader>,
     now_ms: i64,
 ) -> Result<Vec<WebhookHealth>, Error> {
     let mut webhooks = match log {
@@ -38,7 +38,7 @@ pub(crate) fn webhooks(
 /// The log can't be read.
 pub(crate) fn by_need(
     config: Option<&Config>,
-    log: &Reader,
+    log: &dyn LogReader,
     now_ms: i64,
 ) -> Result<Vec<String>, Error> {
     let mut names = log.by_need(now_ms)?;
@@ -55,7 +55,11 @@ pub(crate) fn by_need(
 ///
 /// # Errors
 /// The log can't be read.
-pub(crate) fn closely(log: &Reader, names: &[String], now_ms: i64) -> Result<Vec<Closely>, Error> {
+pub(crate) fn closely(
+    log: &dyn LogReader,
+    names: &[String],
+    now_ms: i64,
+) -> Result<Vec<Closely>, Error> {
     let mut known = log.closely(names, now_ms)?.into_iter().peekable();
     let all = names.iter().map(|name| {
         let known = known.next_if(|known| known.health.name == *name);
@@ -90,7 +94,10 @@ fn new(name: &str) -> WebhookHealth {
 ///
 /// # Errors
 /// The log can't be read.
-pub(crate) fn webhook_names(config: &Config, log: Option<&Reader>) -> Result<Vec<String>, Error> {
+pub(crate) fn webhook_names(
+    config: &Config,
+    log: Option<&dyn LogReader>,
+) -> Result<Vec<String>, Error> {
     let mut names: Vec<String> = config.webhooks.iter().map(|w| w.name.to_string()).collect();
     if let Some(log) = log {
         names.extend(log.webhooks()?.into_iter().map(|webhook| webhook.name));

@@ -7,14 +7,14 @@
 use super::known::{Known, Remark};
 use crate::dialect::{body, event_id_text};
 use crate::model::{Dialect, Event, Generation};
-use crate::store::{DeliveryTrace, Error, Reader};
+use crate::store::{DeliveryTrace, Error, LogReader};
 
 /// Leaves of outbox and log what is of one event: the one that was asked for, and by its number the
 /// one that was taken. False for a string id that is nobody's here.
 pub(super) fn resolve_cursor(
     known: &mut Known,
     typed: &str,
-    log: Option<&Reader>,
+    log: Option<&dyn LogReader>,
     remarks: &mut Vec<Remark>,
 ) -> Result<bool, Error> {
     let (typed, dialect) = (typed.to_ascii_lowercase(), dialect_of(typed));
@@ -65,7 +65,11 @@ fn tell_of(known: &mut Known, generation: Generation) {
 
 /// Says which other events had the id in generations before. One that was sent again after a backup
 /// was put back is none: its body is the same.
-fn note_earlier(known: &Known, log: &Reader, remarks: &mut Vec<Remark>) -> Result<(), Error> {
+fn note_earlier(
+    known: &Known,
+    log: &dyn LogReader,
+    remarks: &mut Vec<Remark>,
+) -> Result<(), Error> {
     let of_row = |d: &&DeliveryTrace| d.origin != "test";
     let Some(newest) = known.trace.deliveries.iter().find(of_row) else {
         return Ok(());
@@ -112,7 +116,7 @@ fn generation_of(known: &Known) -> Generation {
 }
 
 /// Whether the row, which could be sent, is not the event that the log has a history of.
-fn is_other(known: &Known, log: Option<&Reader>) -> Result<bool, Error> {
+fn is_other(known: &Known, log: Option<&dyn LogReader>) -> Result<bool, Error> {
     let (Some(event), Some(log)) = (known.event(), log) else {
         return Ok(false);
     };

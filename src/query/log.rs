@@ -4,20 +4,20 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::outbox::Tail;
-use crate::store::{self, Reader};
+use crate::store::{self, LogReader};
 
 /// The log, opened for reading; `None` where there is none yet.
 ///
 /// # Errors
 /// It is no log, it is corrupt, or it was written by a newer version.
-pub(crate) fn log(config: &Config) -> Result<Option<Reader>, store::Error> {
+pub(crate) fn log(config: &Config) -> Result<Option<Box<dyn LogReader>>, store::Error> {
     let path = &config.log.path;
-    is_there(path).then(|| Reader::open(path)).transpose()
+    is_there(path).then(|| store::read_log(path)).transpose()
 }
 
 /// How many events of the outbox the daemon has not taken in yet, by the files alone; `None` where that can't be read.
 #[must_use]
-pub(crate) fn lag(config: &Config, log: &Reader) -> Option<i64> {
+pub(crate) fn lag(config: &Config, log: &dyn LogReader) -> Option<i64> {
     let path = &config.outbox.path;
     // Only its ids are asked for, whatever is in its rows.
     let newest = is_there(path).then(|| Tail::open(path, 0)?.sequence())?;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::filter;
 use crate::model::{Dialect, Event, EventId, Unwanted, Webhook};
-use crate::store::{Error, EventTrace, Reader};
+use crate::store::{Error, EventTrace, LogReader};
 
 /// An event of webhooksd itself.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Own {
     pub(super) fn read(
         (id, name): (EventId, &str),
         trace: &EventTrace,
-        log: &Reader,
+        log: &dyn LogReader,
     ) -> Result<Option<Self>, Error> {
         let Some(newest) = trace.deliveries.first() else {
             return Ok(None);

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::filter::Judge;
 use crate::model::{Event, EventId, Pattern, Webhook};
 use crate::outbox::{self, Row, Tail, Trouble};
-use crate::store::{self, MadeFor, Reader};
+use crate::store::{self, LogReader, MadeFor};
 
 /// Rows of the outbox read at once, and bytes of their data.
 const READ: (usize, usize) = (1_000, 4 << 20);
@@ -146,7 +146,7 @@ pub(crate) fn trial(
 struct Judging<'a> {
     asked: Asked<'a>,
     judge: Judge,
-    log: Option<Reader>,
+    log: Option<Box<dyn LogReader>>,
     forgotten_up_to: EventId,
     trial: Trial,
 }
@@ -155,7 +155,7 @@ impl<'a> Judging<'a> {
     fn new(
         config: &Config,
         asked: Asked<'a>,
-        log: Option<Reader>,
+        log: Option<Box<dyn LogReader>>,
         newest: EventId,
     ) -> Result<Self, store::Error> {
         let (mut forgotten_up_to, mut is_followed) = (EventId::NONE, true);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::reason::{Fate, OfWebhook, Wait};
 use crate::config::Config;
-use crate::store::{DeliveryTrace, Error, Reader};
+use crate::store::{DeliveryTrace, Error, LogReader};
 
 /// Fills in what the deliveries wait for at that time.
 ///
@@ -16,7 +16,7 @@ use crate::store::{DeliveryTrace, Error, Reader};
 pub(super) fn fill_in(
     webhooks: &mut [OfWebhook],
     config: &Config,
-    log: &Reader,
+    log: &dyn LogReader,
     now_ms: i64,
 ) -> Result<(), Error> {
     let held = log.held(now_ms)?;
@@ -34,7 +34,7 @@ pub(super) fn fill_in(
 pub(super) fn of(
     delivery: &DeliveryTrace,
     config: &Config,
-    (log, held): (&Reader, &HashMap<String, i64>),
+    (log, held): (&dyn LogReader, &HashMap<String, i64>),
     now_ms: i64,
 ) -> Result<Option<Wait>, Error> {
     if delivery.due_at_ms.is_none()

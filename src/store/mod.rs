@@ -12,6 +12,7 @@
 
 mod admit;
 mod announce;
+mod asked;
 mod batch;
 mod bodies;
 mod books;
@@ -58,6 +59,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod traced;
 mod transition;
 mod turn;
 mod wal;
@@ -66,6 +68,7 @@ mod withdraw;
 mod words;
 mod writer;
 
+pub(crate) use asked::LogReader;
 pub(crate) use checkpoint::{Checkpointer, WalState};
 pub(crate) use control::{Again, Ended, RedeliverError, Replay};
 pub(crate) use early::{Shrunk, size};
@@ -79,7 +82,7 @@ pub(crate) use lost::Lost;
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
     Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holder, Holding,
-    HourCounts, Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Outcome, Reader, StatusIs,
+    HourCounts, Lately, LogFilter, LogRow, LogText, MadeFor, Newest, Outcome, StatusIs,
     WebhookHealth, WebhookRow,
 };
 pub(crate) use retain::Swept;
@@ -92,10 +95,29 @@ pub use writer::Store;
 
 use std::path::Path;
 
+use read::Reader;
+
 /// Refuses a log in whose place, or a companion's, is something else than a plain file.
 ///
 /// # Errors
 /// What is there.
 pub(crate) fn is_plain(path: &Path) -> Result<(), Error> {
     connect::is_plain(path)
+}
+
+/// Opens a log for reading.
+///
+/// # Errors
+/// There is none, it is no log, it is corrupt, or it was written by a newer version.
+pub(crate) fn read_log(path: &Path) -> Result<Box<dyn LogReader>, Error> {
+    Ok(Box::new(Reader::open(path)?))
+}
+
+/// Opens a log that somebody has copied, also where its folder can't be written: without companions it is
+/// read as a file that nobody changes.
+///
+/// # Errors
+/// As [`read_log`].
+pub(crate) fn read_copy(path: &Path) -> Result<Box<dyn LogReader>, Error> {
+    Ok(Box::new(Reader::open_copy(path)?))
 }

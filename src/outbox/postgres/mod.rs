@@ -11,6 +11,7 @@ mod binding;
 mod facts;
 mod link;
 mod schema;
+mod seen;
 mod sql;
 mod tail;
 mod tls;

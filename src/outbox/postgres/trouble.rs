@@ -45,6 +45,8 @@ pub(super) enum What {
     NoColumn(&'static str),
     /// The user may not read the table.
     NoRight,
+    /// Another server answers than the one that was connected to.
+    Exchanged,
     /// Not the server or database that the log followed.
     Elsewhere,
     /// Rows of another server's transactions, as a dump has them that was put back.
@@ -95,7 +97,7 @@ impl Trouble {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self.what,
-            What::Away(_) | What::Silent(_) | What::Step(..) | What::Runtime(_)
+            What::Away(_) | What::Silent(_) | What::Exchanged | What::Step(..) | What::Runtime(_)
         )
     }
 
@@ -171,7 +173,7 @@ impl Trouble {
             What::SqliteOnly(_) => {
                 "events are written by INSERT INTO outbox there; what is in the log, `webhooksd redeliver` sends again"
             }
-            What::Step(..) | What::Runtime(_) => return None,
+            What::Exchanged | What::Step(..) | What::Runtime(_) => return None,
         };
         Some(hint.to_owned())
     }
@@ -219,6 +221,7 @@ impl fmt::Display for Trouble {
                 write!(f, "the table of outbox {server:?} has no column {column:?}")
             }
             What::NoRight => write!(f, "this user may not read the table of outbox {server:?}"),
+            What::Exchanged => write!(f, "another server took over outbox {server:?}"),
             What::Elsewhere => write!(
                 f,
                 "outbox {server:?} is not in the database that the log followed"

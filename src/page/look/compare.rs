@@ -2,7 +2,7 @@
 
 use super::{Page, Trouble};
 use crate::model::{DeliveryId, Pattern};
-use crate::store::{LogFilter, LogRow, LogText, Outcome, Reader};
+use crate::store::{LogFilter, LogReader, LogRow, LogText, Outcome};
 
 /// Attempts that are looked through for a success, twice: of the same event, and of any.
 const LOOKED_THROUGH: usize = 5_000;
@@ -27,7 +27,7 @@ pub(in crate::page) fn compared(page: &Page, id: DeliveryId) -> Result<Compared,
     let mut compared = Compared {
         success: None,
         is_bounded: false,
-        this: with_text(&reader, this)?,
+        this: with_text(&*reader, this)?,
     };
     let row = &compared.this.0;
     let name = row.event.as_deref().map(Pattern::new);
@@ -47,7 +47,7 @@ pub(in crate::page) fn compared(page: &Page, id: DeliveryId) -> Result<Compared,
             let found = reader.attempt(*id)?;
             let other = found.filter(|found| found.delivery_id != row.delivery_id);
             if let Some(other) = other {
-                compared.success = Some(with_text(&reader, other)?);
+                compared.success = Some(with_text(&*reader, other)?);
                 return Ok(compared);
             }
         }
@@ -55,7 +55,7 @@ pub(in crate::page) fn compared(page: &Page, id: DeliveryId) -> Result<Compared,
     Ok(compared)
 }
 
-fn with_text(reader: &Reader, row: LogRow) -> Result<(LogRow, LogText), Trouble> {
+fn with_text(reader: &dyn LogReader, row: LogRow) -> Result<(LogRow, LogText), Trouble> {
     let text = reader.attempt_text(row.id)?.unwrap_or_default();
     Ok((row, text))
 }

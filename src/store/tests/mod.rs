@@ -4,6 +4,7 @@
 //! it is, but for the view `health`, which asks SQLite for the time.
 
 mod bodies;
+mod contract;
 mod earlier;
 mod early;
 mod faulty;
