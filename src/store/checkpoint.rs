@@ -10,6 +10,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::faults::{DoingWith as _, Faults, Opening};
+use super::fill::{Fill, SizeBounds};
 use super::place::Place;
 use super::wal::{self, WalBounds};
 use super::{Error, Store, connect};
@@ -169,11 +170,13 @@ impl Store {
     /// The log can't be read or written; the WAL keeps what it has.
     pub fn checkpoint(&mut self) -> Result<WalState, Error> {
         crash::point("synchronise", "before the WAL starts over");
-        checkpoint(
+        let state = checkpoint(
             &self.connection,
             &self.faults,
             "PRAGMA wal_checkpoint(PASSIVE)",
-        )
+        )?;
+        self.look_how_full();
+        Ok(state)
     }
 }
 
@@ -195,6 +198,18 @@ impl Store {
             .doing_with(&self.faults, "set how long the WAL may be")?;
         self.wal = bounds;
         Ok(())
+    }
+
+    /// From now on looks after each commit how full the log is by these bounds; `None`: it is never full.
+    pub fn limit_size(&mut self, bounds: Option<SizeBounds>) {
+        (self.size, self.fill) = (bounds, Fill::default());
+        self.look_how_full();
+    }
+
+    /// How full it was after the last commit.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        self.fill
     }
 
     /// Commits nothing in particular, so that a WAL that was copied whole starts over and is cut to

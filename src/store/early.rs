@@ -19,13 +19,10 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 
 use super::faults::DoingWith as _;
-use super::wal::WalBounds;
+use super::fill::{Pages, SizeBounds, pragma};
 use super::{Error, Store, batch, next};
 use crate::model::{AttemptId, DeliveryId, PayloadId, crash};
 use find::{Cancelled, Seen, Work, cancelled, oldest};
-
-/// One part in so many of the file is kept free, so that work finds room until some of the old is deleted.
-const FREE_SHARE: u64 = 16;
 
 /// Pages given back in one call, a few milliseconds.
 const VACUUM_PAGES: u64 = 400;
@@ -38,17 +35,6 @@ const PAGES_PER_ROW: u64 = 4;
 
 /// Cancelled deliveries are looked at again when the attempts that go are so much later.
 const CANCELLED_EVERY_MS: i64 = 60_000;
-
-/// How large a log may be, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SizeBounds {
-    /// The file, so that it and a WAL that is cut are below the size that was asked for.
-    pub file: u64,
-    /// What is used of it: beyond this work is deleted.
-    pub used: u64,
-    /// The WAL's own.
-    pub wal: WalBounds,
-}
 
 /// One chunk of [`Store::shrink`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,20 +82,6 @@ const EARLIER_DELETE_BODY: &str = "DELETE FROM old_payload WHERE id = ?1
 
 /// The step is that of all retention.
 const STEP: &str = "delete old rows";
-
-impl SizeBounds {
-    /// Those of a log that is to be below `max_bytes`.
-    #[must_use]
-    pub fn of(max_bytes: u64) -> Self {
-        let wal = WalBounds::of(Some(max_bytes));
-        let file = max_bytes.saturating_sub(wal.cut_bytes());
-        Self {
-            file,
-            used: file - file / FREE_SHARE,
-            wal,
-        }
-    }
-}
 
 /// The bytes of a database's file and of its WAL, asked of their paths: opening them would drop SQLite's
 /// locks. 0 where there is none.
@@ -379,38 +351,6 @@ impl<'a> Bin<'a> {
         self.deleted += 1;
         Ok(())
     }
-}
-
-/// The pages of the file, with what is in the WAL of them.
-struct Pages {
-    bytes: u64,
-    count: u64,
-    free: u64,
-}
-
-impl Pages {
-    fn of(connection: &Connection) -> rusqlite::Result<Self> {
-        Ok(Self {
-            bytes: pragma(connection, "PRAGMA page_size")?.max(1),
-            count: pragma(connection, "PRAGMA page_count")?,
-            free: pragma(connection, "PRAGMA freelist_count")?,
-        })
-    }
-
-    fn all(&self) -> u64 {
-        self.count * self.bytes
-    }
-
-    fn used(&self) -> u64 {
-        (self.count - self.free.min(self.count)) * self.bytes
-    }
-}
-
-fn pragma(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
-    let number: i64 = connection
-        .prepare_cached(pragma)?
-        .query_row([], |row| row.get(0))?;
-    Ok(u64::try_from(number).unwrap_or(0))
 }
 
 /// Whether any page was given back: a file without `auto_vacuum`, as .recover makes it, gives none.

@@ -24,6 +24,7 @@ mod earlier;
 mod early;
 mod error;
 mod faults;
+mod fill;
 mod formed;
 mod gaps;
 mod headers;
@@ -70,10 +71,11 @@ mod writer;
 pub(crate) use asked::LogReader;
 pub(crate) use checkpoint::{Checkpointer, WalState};
 pub(crate) use control::{Again, Ended, RedeliverError, Replay};
-pub(crate) use early::{Shrunk, SizeBounds, size};
+pub(crate) use early::{Shrunk, size};
 pub(crate) use error::Error;
 #[cfg(test)]
 pub(crate) use faults::{Faults, Inject, Opening};
+pub(crate) use fill::{Fill, SizeBounds};
 pub(crate) use look::{Look, look};
 pub(crate) use lost::Lost;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::books::Books;
 use super::connect::{self, DATA_VERSION, data_version};
 use super::error::{Doing, Error};
 use super::faults::{DoingWith as _, Faults, Opening};
+use super::fill::{self, Fill, SizeBounds};
 use super::lost::Lost;
 use super::own::Own;
 use super::passes::{ClampPass, EarlierPass, EarlyPass, SweepPass};
@@ -57,6 +58,10 @@ pub struct Store {
     pub(super) bodies: Bodies,
     /// How long the WAL may get.
     pub(super) wal: WalBounds,
+    /// How large it may be, where that is limited.
+    pub(super) size: Option<SizeBounds>,
+    /// How full it was after the last commit.
+    pub(super) fill: Fill,
     pub(super) log_id: LogId,
 }
 
@@ -97,6 +102,8 @@ impl Store {
             unreadable: Vec::new(),
             bodies: Bodies::default(),
             wal: WalBounds::default(),
+            size: None,
+            fill: Fill::default(),
             log_id,
         };
         store.lost.tell();
@@ -194,7 +201,17 @@ impl Store {
         crash::point(step, crash::COMMITTED);
         self.faults.committed(step);
         self.unsynced = true;
+        self.look_how_full();
         Ok(value)
+    }
+
+    /// Takes note of how full the log is. What does not answer is asked again after the next commit.
+    pub(super) fn look_how_full(&mut self) {
+        if let Some(bounds) = &self.size
+            && let Ok(fill) = fill::of(&self.connection, bounds)
+        {
+            self.fill = fill;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[log] max_size`: the disk has room for so much, and it is enough.
 //!
 //! The sizes are looked at from outside, all the time, while large events come as fast as they can be
-//! written: at rest the two files are below the limit, and never more than half above it.
+//! written: at rest the two files are below the limit, and never more than a tenth above it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -137,8 +137,9 @@ fn a_disk_that_would_be_full_never_is_and_pending_work_stays_through_a_kill() {
     rests_below(&world, MAX);
     let most = watch.end();
     println!("the log had {most} bytes at most, of {MAX}");
-    // Half above is what a machine keeps to that has nothing else to do; this one runs other tests meanwhile.
-    assert!(most <= 2 * MAX, "{most}");
+    // The intake waits where a batch more would have the two above the limit. A batch is a 64th of it, or one
+    // event; what is recorded and deleted until the WAL was copied is the rest.
+    assert!(most <= MAX + MAX / 10, "{most}");
 
     // Nothing of what is pending went, and of the rest what is left is the newest.
     assert_eq!(

@@ -13,7 +13,7 @@ use crate::outbox::{self, Tail};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::counters::Heartbeat;
 use crate::pipeline::shared::standing::Standing;
-use crate::pipeline::shared::{Resume, is_same, resolve_again};
+use crate::pipeline::shared::{Patience, Resume, is_same, resolve_again};
 use crate::transport::Transport;
 
 /// Rows of the outbox in one batch: a millisecond's read.
@@ -28,6 +28,8 @@ pub(crate) enum Step<E> {
     Taken(Vec<Arc<Lane<E>>>),
     /// There is nothing behind the cursor.
     Drained,
+    /// The log has no room: nothing was looked at.
+    Held,
     /// The rows were read from a file that is no longer under the outbox's path: none was taken.
     Replaced,
 }
@@ -42,6 +44,7 @@ pub(crate) struct Intake<T: Transport> {
     more: bool,
     /// What was put off in the last step.
     owed: Vec<Deferred>,
+    patience: Patience,
     /// Where to go back to, which the log refused to be told. By the next look the outbox may have
     /// grown beyond the cursor again, and what it lost no longer be seen.
     back: Option<Resume>,
@@ -58,6 +61,7 @@ impl<T: Transport> Intake<T> {
             cursor,
             more: false,
             owed: Vec::new(),
+            patience: Patience::default(),
             back: None,
         }
     }
@@ -115,11 +119,15 @@ impl<T: Transport> Intake<T> {
         if self.back.is_some() {
             self.verify()?;
         }
-        let bounds = self.dispatch.bounds();
+        let (bounds, hold) = (self.dispatch.bounds(), self.dispatch.log().hold());
+        if self.patience.waits(hold, self.dispatch.clock().instant()) {
+            self.more = true;
+            return Ok(Step::Held);
+        }
         let batch = self.tail.read(
             self.cursor.event_id,
             bounds.of(BATCH_ROWS),
-            bounds.of(BATCH_BYTES),
+            bounds.of(BATCH_BYTES).min(hold.batch_bytes()),
         );
         let outbox::Batch { rows, keys, .. } = batch.map_err(IntakeError::Outbox)?;
         // Rows are read anew where the log refuses them: by then the outbox may have been put back.

@@ -83,7 +83,8 @@ pub(crate) fn follow<T: Transport>(
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
-    let follow = Follow::new(waker);
+    let (room, follow) = (waker.clone(), Follow::new(waker));
+    intake.dispatch().log().hold().wake_by(move || room.wake());
     let follower = Follower::new(intake, path, (claim, watch), &follow);
     std::thread::Builder::new()
         .name("intake".into())
@@ -124,7 +125,9 @@ impl<T: Transport> Follower<T> {
         follow: &Follow,
     ) -> Result<Self, IntakeError> {
         let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
-        follow.add(waker);
+        follow.add(waker.clone());
+        let hold = intake.dispatch().log().hold();
+        hold.wake_by(move || waker.wake());
         Ok(Self::new(intake, path, (claim, watch), follow))
     }
 
@@ -248,7 +251,7 @@ impl<T: Transport> Follower<T> {
         while !self.stop.load(Ordering::Acquire) {
             match self.intake.step()? {
                 Step::Taken(lanes) => let_catch_up(self.intake.dispatch(), &lanes),
-                Step::Drained => break,
+                Step::Drained | Step::Held => break,
                 Step::Replaced => {
                     self.follow_on()?;
                     self.make_known()?;

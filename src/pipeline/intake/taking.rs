@@ -48,7 +48,8 @@ pub(super) fn take_in<T: Transport>(
 ) -> Result<Taken<T::Endpoint>, IntakeError> {
     loop {
         let routes = dispatch.routes();
-        let most = dispatch.bounds().of(BATCH_DELIVERIES);
+        let most_bytes = dispatch.log().hold().batch_bytes();
+        let most = (dispatch.bounds().of(BATCH_DELIVERIES), most_bytes);
         let (mut admission, taken) = admission(&routes, rows, cursor, (from, most));
         let mut log = dispatch.store();
         // A reload exchanges the routes under this lock: what was fanned out by older ones
@@ -84,15 +85,16 @@ pub(super) fn take_in<T: Transport>(
     }
 }
 
-/// What rows become, as far as one transaction of at most so many deliveries goes, and how many rows that is.
+/// What rows become, as far as one transaction of at most so many deliveries, and bytes of bodies, goes, and how many rows that is.
 fn admission(
     routes: &Routes,
     rows: &[Row],
     cursor: &Cursor,
-    (from, most): (&From<'_>, usize),
+    (from, (most, most_bytes)): (&From<'_>, (usize, usize)),
 ) -> (Admission, usize) {
     let (mut events, mut rejected) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut taken, mut deliveries, mut last) = (0, 0, cursor.event_id);
+    let mut bytes = 0_usize;
     let mut gaps = Vec::new();
     for row in rows {
         let before = last;
@@ -100,10 +102,13 @@ fn admission(
             Row::Event(event) => {
                 let fanned = routes.fan_out(event);
                 let more = fanned.as_ref().map_or(0, |f| f.webhooks.len());
-                if taken > 0 && deliveries + more > most {
+                let bodies = fanned.iter().flat_map(|f| &f.bodies);
+                let more_bytes: usize = bodies.map(|(_, body)| body.len()).sum();
+                if taken > 0 && (deliveries + more > most || bytes + more_bytes > most_bytes) {
                     break;
                 }
                 deliveries += more;
+                bytes += more_bytes;
                 events.extend(fanned);
                 last = event.id;
             }

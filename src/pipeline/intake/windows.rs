@@ -19,7 +19,7 @@ use crate::outbox::postgres::{Tail, Trouble};
 use crate::outbox::{self, Finding, Row, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
-use crate::pipeline::shared::{ResumeError, chain};
+use crate::pipeline::shared::{Patience, ResumeError, chain};
 use crate::store::{self, Store};
 use crate::transport::Transport;
 
@@ -112,7 +112,8 @@ pub(crate) fn follow_server<T: Transport>(
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
-    let follow = Follow::new(waker);
+    let (room, follow) = (waker.clone(), Follow::new(waker));
+    dispatch.log().hold().wake_by(move || room.wake());
     let follower = Follower {
         stop: follow.stop.clone(),
         was_there: tail.is_some(),
@@ -122,6 +123,7 @@ pub(crate) fn follow_server<T: Transport>(
         watch,
         gap: SOON,
         owed: Vec::new(),
+        patience: Patience::default(),
     };
     std::thread::Builder::new()
         .name("intake".into())
@@ -147,6 +149,7 @@ struct Follower<T: Transport> {
     gap: Duration,
     /// What was put off in the last step.
     owed: Vec<Deferred>,
+    patience: Patience,
 }
 
 impl<T: Transport> Follower<T> {
@@ -184,6 +187,11 @@ impl<T: Transport> Follower<T> {
             None => self.connect()?,
         };
         open.tail.limit_data(self.dispatch.max_data_bytes());
+        let (hold, now) = (self.dispatch.log().hold(), self.dispatch.clock().instant());
+        if self.patience.waits(hold, now) {
+            self.open = Some(open);
+            return Ok(false);
+        }
         let Some(from) = open.cursor.snapshot.as_deref() else {
             return Ok(false);
         };

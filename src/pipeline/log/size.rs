@@ -1,6 +1,6 @@
 //! The log's size: beyond `max_size` the oldest finished work goes before its days are over.
 //!
-//! A look costs two `stat`s. One comes a moment after a commit, the sooner the less room there is, and
+//! While the log is full in spite of it the intake waits (`shared/hold.rs`). A look costs two `stat`s. One comes a moment after a commit, the sooner the less room there is, and
 //! none where nothing is committed. Above the limit chunks of old work are deleted one behind the other
 //! until the rest fits. The log's lock is fair, so the intake, the recorder and a chunk come in turns:
 //! where what is in use has grown from one chunk to the next in spite of it, the next is twice as large,
@@ -67,8 +67,15 @@ impl<T: Transport> Dispatch<T> {
                 match fitted {
                     Ok(None) => std::future::pending().await,
                     Ok(Some(wait)) => {
-                        self.log().grown().await;
-                        tokio::time::sleep(wait).await;
+                        let later = async {
+                            self.log().grown().await;
+                            tokio::time::sleep(wait).await;
+                        };
+                        tokio::select! {
+                            biased;
+                            () = self.log().urged() => {}
+                            () = later => {}
+                        }
                     }
                     Err(error) if error.is_transient() => {
                         let (error, hint) = (chain(&error), error.hint());
@@ -105,7 +112,15 @@ impl<T: Transport> Dispatch<T> {
         let max_bytes = retention.log_max_bytes;
         if max_bytes != *bounded {
             let bounds = WalBounds::of(max_bytes);
-            self.with_store(move |_, log| log.bound_wal(bounds)).await?;
+            let holds = self.log().runtime().holds;
+            let size = max_bytes.filter(|_| holds);
+            self.log().hold().limit(size);
+            self.with_store(move |_, log| {
+                log.bound_wal(bounds)?;
+                log.limit_size(size.map(SizeBounds::of));
+                Ok(())
+            })
+            .await?;
             self.tell_pending(memory, None);
             *bounded = max_bytes;
         }
@@ -146,6 +161,9 @@ impl<T: Transport> Dispatch<T> {
                 rows = (rows * 2).min(CHUNK_ROWS.1);
             } else {
                 rows = (rows / 2).max(CHUNK_ROWS.0);
+                if self.log().hold().is_full() {
+                    continue;
+                }
                 let pause = (self.clock().instant() - begun).min(BREATHER);
                 let mut stop = self.stopping();
                 drop(tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await);
@@ -182,6 +200,7 @@ impl<T: Transport> Dispatch<T> {
 
     fn tell(&self, retention: &Retention, max_bytes: u64, memory: &mut Memory, shrunk: Shrunk) {
         if shrunk.deleted > 0 {
+            self.log().hold().went();
             let now = self.clock().instant();
             let quiet = memory.deleted.is_none_or(|last| now - last >= QUIET);
             memory.deleted = Some(now);

@@ -14,7 +14,7 @@ use super::error::OrderError;
 use crate::model::{Cursor, Due, Event, EventId, FanOut, Pattern, ReplayId, crash};
 use crate::outbox::{self, Row, Tail, Trouble};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::{Routes, chain, is_in_order};
+use crate::pipeline::shared::{Patience, Routes, chain, is_in_order};
 use crate::store::{self, Replay};
 use crate::transport::Transport;
 
@@ -23,6 +23,9 @@ const READ: (usize, usize) = (250, 1 << 20);
 
 /// After trouble with the outbox or the log.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two looks whether a full log has room.
+const ROOM: Duration = Duration::from_millis(500);
 
 /// Which events are wanted again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,7 +263,9 @@ impl<T: Transport> Dispatch<T> {
             .with_blocking(move || this.replay_tail())
             .await
             .map_err(StepError::Outbox)?;
+        let mut patience = Patience::default();
         while !self.is_stopping() {
+            self.wait_for_room(&mut patience).await;
             let (this, mine) = (self.clone(), replay.clone());
             let (same, stepped) = self
                 .with_blocking(move || {
@@ -290,6 +295,14 @@ impl<T: Transport> Dispatch<T> {
             self.let_others_through(&lanes, took).await;
         }
         Ok(())
+    }
+
+    /// As the intake does: what is replayed has no more right to room.
+    async fn wait_for_room(&self, patience: &mut Patience) {
+        let hold = self.log().hold();
+        while !self.is_stopping() && patience.waits(hold, self.clock().instant()) {
+            drop(tokio::time::timeout(ROOM, hold.freed()).await);
+        }
     }
 
     /// Reads one chunk and writes its deliveries. Blocks for the log's lock.

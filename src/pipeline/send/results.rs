@@ -24,6 +24,10 @@ const BATCH_ROWS: usize = 256;
 /// The same while results come faster than that: half of those that wait, but no more than this.
 const BATCH_ROWS_BUSY: usize = 512;
 
+/// Answers in one transaction, in bytes: larger ones hold the log's lock no longer than many small ones, and a
+/// log of a limited size grows by no more at once.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// Results that may wait for the log before workers stop, but for a webhook with hardly any of them.
 pub(crate) const UNRECORDED: usize = 4_096;
 
@@ -186,7 +190,15 @@ impl Results {
         let mut waiting = self.lock();
         self.hurried.store(false, Ordering::Release);
         let most = (waiting.len() / 2).clamp(BATCH_ROWS, BATCH_ROWS_BUSY);
-        let mut rows = waiting.len().min(self.bounds.of(most));
+        let mut answered = 0;
+        let some = waiting.iter().take(self.bounds.of(most));
+        let mut rows = some
+            .take_while(|attempt| {
+                let has_room = answered < BATCH_BYTES;
+                answered += answer_bytes(attempt);
+                has_room
+            })
+            .count();
         // What was one POST is recorded in one transaction.
         let post = |row: usize| waiting.get(row)?.posted.as_ref().map(|p| &p.batch);
         while rows > 0
@@ -210,9 +222,12 @@ impl Results {
 
 /// The memory that an attempt holds, as far as it can be large.
 fn bytes(attempt: &Attempt) -> usize {
+    attempt.due.body.len() + attempt.request_headers.own_bytes() + answer_bytes(attempt)
+}
+
+fn answer_bytes(attempt: &Attempt) -> usize {
     let answer = attempt.exchange.result.as_ref().ok();
-    let answer = answer.map_or(0, |answer| answer.headers.lines().len() + answer.body.len());
-    attempt.due.body.len() + attempt.request_headers.own_bytes() + answer
+    answer.map_or(0, |answer| answer.headers.lines().len() + answer.body.len())
 }
 
 #[cfg(test)]

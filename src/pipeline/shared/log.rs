@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{FairMutex, FairMutexGuard};
 use tokio::sync::Notify;
 
+use super::hold::Hold;
 use super::runtime::Runtime;
-use crate::store::Store;
+use crate::store::{Fill, Store};
 
 /// The log, and the threads on which its calls may block.
 pub(crate) struct Log {
@@ -34,12 +35,17 @@ struct Growth {
     hurried: Notify,
     /// The log is so large that nobody may commit until its WAL was copied.
     tight: AtomicBool,
+    /// Its size is to be looked at now.
+    urged: Notify,
+    hold: Hold,
 }
 
 struct Inner {
     store: Store,
     /// Whether `unsynced` was told of what is not on disk yet.
     told: bool,
+    /// How full it was when that was last told.
+    fill: Fill,
 }
 
 /// The log, locked.
@@ -52,7 +58,11 @@ pub(crate) struct LogGuard<'a> {
 impl Log {
     pub(crate) fn new(store: Store, runtime: Runtime) -> Self {
         Self {
-            inner: FairMutex::new(Inner { store, told: false }),
+            inner: FairMutex::new(Inner {
+                store,
+                told: false,
+                fill: Fill::default(),
+            }),
             runtime,
             unsynced: Notify::new(),
             growth: Growth::default(),
@@ -90,9 +100,18 @@ impl Log {
 
     /// Has the WAL copied at once; `tight`: and nobody commits meanwhile.
     pub(crate) fn hurry(&self, tight: bool) {
-        self.growth.tight.store(tight, Ordering::Relaxed);
-        self.growth.hurried.notify_one();
+        self.growth.hurry(tight);
         self.unsynced.notify_one();
+    }
+
+    /// Who waits while it is full.
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.growth.hold
+    }
+
+    /// Waits until its size is to be looked at now.
+    pub(crate) async fn urged(&self) {
+        self.growth.urged.notified().await;
     }
 
     /// Waits until the WAL is to be copied at once.
@@ -117,6 +136,28 @@ impl Log {
         F: FnOnce() -> R + Send + 'static,
     {
         self.runtime.blocking(call).await
+    }
+}
+
+impl Growth {
+    fn hurry(&self, tight: bool) {
+        if tight {
+            self.tight.store(true, Ordering::Relaxed);
+        }
+        self.hurried.notify_one();
+    }
+
+    /// Tells of what became of the room since it was told last; whether the WAL is to be copied at once.
+    fn changed(&self, before: Fill, now: Fill) -> bool {
+        if now.is_full() && !before.is_full() {
+            self.urged.notify_one();
+        }
+        self.hold.set(now.is_full());
+        let hurries = (now.long && !before.long) || (now.tight && !before.tight);
+        if hurries {
+            self.hurry(now.tight);
+        }
+        hurries
     }
 }
 
@@ -158,6 +199,13 @@ impl Drop for LogGuard<'_> {
         if self.inner.store.is_unsynced() && !self.growth.told.load(Ordering::Relaxed) {
             self.growth.told.store(true, Ordering::Relaxed);
             self.growth.grown.notify_one();
+        }
+        let (before, now) = (self.inner.fill, self.inner.store.fill());
+        if before != now {
+            self.inner.fill = now;
+            if self.growth.changed(before, now) {
+                self.unsynced.notify_one();
+            }
         }
     }
 }

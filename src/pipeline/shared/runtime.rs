@@ -29,6 +29,8 @@ pub struct Runtime {
     pub(crate) vfs: Vfs,
     /// Calls that may block are made inline, between two of these.
     pub(crate) inline: Option<fn() -> Pause>,
+    /// A log that is full has the intake wait for room; weeks that were simulated before that are left as they were.
+    pub(crate) holds: bool,
     /// Told of each delivery before its request.
     pub(crate) sending: Option<fn(&Due, &Webhook)>,
 }
@@ -54,6 +56,7 @@ impl From<Handle> for Runtime {
             bounds: Bounds::default(),
             vfs: Vfs::default(),
             inline: None,
+            holds: true,
             sending: None,
         }
     }

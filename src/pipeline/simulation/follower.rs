@@ -17,6 +17,7 @@ use super::oracle::Oracle;
 use super::process::lock;
 use super::rng::Rng;
 use super::subscriptions::MAX_DATA_BYTES;
+use super::world::held::LONGEST_MS;
 use crate::outbox::Tail;
 use crate::pipeline::{Dispatch, Intake, IntakeError, Step};
 
@@ -25,6 +26,9 @@ const BURST: Duration = Duration::from_millis(50);
 
 /// After trouble, before the next try.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two looks whether a full log has room.
+const ROOM: Duration = Duration::from_millis(500);
 
 /// How the application and the actor reach it.
 #[derive(Clone, Default)]
@@ -49,6 +53,7 @@ impl Follower {
     /// Follows until it is halted or a person has to decide.
     pub(super) async fn follow(mut self, line: Line, poll: Duration) -> Result<(), IntakeError> {
         let (mut always, mut wait_next) = (true, poll);
+        let mut held_since: Option<i64> = None;
         while !line.halt.load(Ordering::Relaxed) {
             let dispatch = self.dispatch.clone();
             let looked = move || {
@@ -58,9 +63,12 @@ impl Follower {
             let (this, looked) = dispatch.with_blocking(looked).await;
             self = this;
             always = false;
+            let is_held = matches!(looked, Ok(Step::Held));
+            self.look_at_the_wait(is_held, &mut held_since);
             let wait = match looked {
                 Ok(Step::Taken(_) | Step::Replaced) => continue,
                 Ok(Step::Drained) => poll,
+                Ok(Step::Held) => ROOM,
                 Err(IntakeError::Store(error)) if error.is_transient() => RETRY_PAUSE,
                 Err(IntakeError::Outbox(error)) if error.is_busy() => RETRY_PAUSE,
                 Err(error) => return Err(error),
@@ -72,6 +80,7 @@ impl Follower {
                     always = self.rng.in_thousand(500);
                     wait_next = BURST;
                 }
+                () = self.dispatch.log().hold().freed(), if is_held => {}
                 () = tokio::time::sleep(wait.min(wait_next)) => {
                     always = true;
                     wait_next = poll;
@@ -79,6 +88,23 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// Looks that no wait for room lasts.
+    fn look_at_the_wait(&self, is_held: bool, since: &mut Option<i64>) {
+        if !is_held {
+            *since = None;
+            return;
+        }
+        let mut oracle = lock(&self.oracle);
+        let now_ms = oracle.mono_ms();
+        let since_ms = *since.get_or_insert_with(|| {
+            oracle.count("waits for room");
+            now_ms
+        });
+        if now_ms > since_ms + LONGEST_MS {
+            oracle.broke(&format!("the intake waits for room since {since_ms}"));
+        }
     }
 
     fn look(&mut self, always: bool) -> Result<Step<Arc<str>>, IntakeError> {

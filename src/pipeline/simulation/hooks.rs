@@ -80,8 +80,14 @@ pub(super) fn runtime() -> Runtime {
         vfs: VFS,
         inline: Some(|| Box::pin(pause().wait())),
         sending: Some(sending),
+        holds: seed() >= super::world::held::FROM,
         ..Handle::current().into()
     }
+}
+
+/// The seed of this thread's week; 0 outside of one.
+pub(super) fn seed() -> u64 {
+    HOOKS.with_borrow(|hooks| hooks.as_ref().map_or(0, |hooks| hooks.seed))
 }
 
 /// Changes this thread's hooks.

@@ -110,6 +110,9 @@ const STANDARD: std::ops::Range<u64> = world::standard::FROM..world::standard::F
 /// The same each time, of weeks in which requests tell of a trace.
 const TRACED: std::ops::Range<u64> = traced::FROM..traced::FROM + 8;
 
+/// The same each time, of weeks in which more is written than the log has room for.
+const HELD: std::ops::Range<u64> = world::held::FROM..world::held::FROM + 8;
+
 /// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
 const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 60;
 
@@ -145,6 +148,7 @@ fn seeds() -> Vec<u64> {
         seeds.extend(OWN);
         seeds.extend(STANDARD);
         seeds.extend(TRACED);
+        seeds.extend(HELD);
         seeds.extend(fresh);
     }
     let first = first.unwrap_or(1);
@@ -243,6 +247,9 @@ const STANDARD_KINDS: [&str; 2] = ["batches as messages", "messages"];
 /// The same of weeks from [`traced::FROM`] on.
 const TRACED_KINDS: [&str; 3] = ["retries in a trace", "traces", "traces of batches"];
 
+/// The same of weeks from [`world::held::FROM`] on.
+const HELD_KINDS: [&str; 1] = ["waits for room"];
+
 /// Seeds from which on all of these happen.
 const MANY: u64 = 100;
 
@@ -333,6 +340,7 @@ fn every_seed_keeps_the_promises() {
     let (paced, together) = (weeks(world::paced::FROM), weeks(world::together::FROM));
     let (ordered, own) = (weeks(world::ordered::FROM), weeks(own::FROM));
     let (standard, traced) = (weeks(world::standard::FROM), weeks(traced::FROM));
+    let held = weeks(world::held::FROM);
     let pausing = (seeds.iter()).filter(|seed| world::pausing::is_such(**seed));
     let pausing = pausing.count() as u64;
     let seeds = seeds.len() as u64;
@@ -352,6 +360,7 @@ fn every_seed_keeps_the_promises() {
         .chain(OWN_KINDS.iter().map(|kind| (kind, own)))
         .chain(STANDARD_KINDS.iter().map(|kind| (kind, standard)))
         .chain(TRACED_KINDS.iter().map(|kind| (kind, traced)))
+        .chain(HELD_KINDS.iter().map(|kind| (kind, held)))
         .chain(PAUSING_KINDS.iter().map(|kind| (kind, pausing)))
         .filter(|(kind, seeds)| *seeds >= MANY && !sum.counts.contains_key(*kind))
         .collect();

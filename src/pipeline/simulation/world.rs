@@ -5,6 +5,7 @@ mod actions;
 pub(super) mod anew;
 pub(super) mod asked;
 mod changes;
+pub(super) mod held;
 pub(super) mod ordered;
 pub(super) mod paced;
 pub(super) mod pausing;
@@ -213,12 +214,9 @@ impl Files {
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed, 1);
-        let memory = std::path::Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            tempfile::tempdir_in(memory).unwrap()
-        } else {
-            tempfile::tempdir().unwrap()
-        };
+        // In memory, where there is such a folder.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let folder = folder.unwrap();
         let at = |name| folder.path().join(name);
         let oracle = Arc::new(Mutex::new(Oracle::new(Rng::new(seed, 4))));
         let trying = Arc::default();
@@ -440,7 +438,7 @@ impl World {
         self.hold_back(process, clock).await;
         match deed {
             42..=44 | 78 | 79 | 86..=93 if self.is_given_again() => {}
-            0..=39 => self.write(clock, 5),
+            0..=39 => self.write(clock, held::most(self.seed, 5)),
             40 | 41 => self.write(clock, 40),
             42..=44 => self.write_bad(clock),
             45..=61 => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::world::{Act, World, webhook};
 use crate::model::Dialect;
 use crate::pipeline::Retention;
+use crate::pipeline::shared::Patience;
 use crate::store;
 
 const MAX: u64 = 2_000_000;
@@ -93,4 +94,58 @@ async fn what_is_pending_stays_and_is_told_while_it_is_too_much() {
         |_: &_, store: &mut crate::pipeline::shared::LogGuard<'_>| store.attempts().unwrap();
     assert!(world.dispatch.with_store(attempts).await >= 200);
     world.assert_running();
+}
+
+/// Whether who takes work in is to wait now.
+fn waits(world: &World, patience: &mut Patience) -> bool {
+    let dispatch = &world.dispatch;
+    patience.waits(dispatch.log().hold(), dispatch.clock().instant())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_log_holds_the_intake_until_deletion_has_made_room_and_one_without_a_size_never_does()
+ {
+    let script = |_: &super::world::Seen, _| Act::Answer(200, 2_000);
+    let mut world = World::new(vec![webhook("w", Dialect::OpenboxesLift)], script).await;
+    world.data_bytes = 20_000;
+    tokio::spawn(world.dispatch.clone().keep_small());
+    let mut patience = Patience::default();
+    world.admit(60).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waits(&world, &mut patience), "there is no size to keep");
+    // What is pending has more room than that; what is finished soon makes some.
+    limit(&world, Some(MAX / 2));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(waits(&world, &mut patience));
+    assert_eq!(early(&world), 0);
+    let hold = world.dispatch.log().hold();
+    let freed = tokio::time::timeout(Duration::from_secs(4), hold.freed()).await;
+    assert!(freed.is_ok(), "deletion tells of room");
+    assert!(!waits(&world, &mut patience));
+    assert!(early(&world) > 0);
+    limit(&world, None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.admit(200).await;
+    assert!(!waits(&world, &mut patience));
+    world.assert_running();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pending_holds_the_intake_for_seconds_alone() {
+    let world = filled(500, 12).await;
+    let mut patience = Patience::default();
+    assert!(
+        waits(&world, &mut patience),
+        "it may be that something goes"
+    );
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    assert!(
+        !waits(&world, &mut patience),
+        "nothing does, and others are not to wait"
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!waits(&world, &mut patience));
+    limit(&world, Some(100 * MAX));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waits(&world, &mut patience));
 }

@@ -6,7 +6,31 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 49] = [
+const LIMITS: [(&str, &str, &str, &str); 53] = [
+    (
+        "wait for room in a full log",
+        "10 s",
+        "pipeline/shared/hold",
+        "LONGEST: Duration = Duration::from_secs(10);",
+    ),
+    (
+        "the same where nothing is finished",
+        "5 s",
+        "pipeline/shared/hold",
+        "QUIET: Duration = Duration::from_secs(5);",
+    ),
+    (
+        "a batch of events of a log",
+        "64th",
+        "pipeline/shared/hold",
+        "BATCH_SHARE: u64 = 64;",
+    ),
+    (
+        "answers recorded in one",
+        "1 MiB",
+        "pipeline/send/results",
+        "BATCH_BYTES: usize = 1 << 20;",
+    ),
     ("live pages", "128", "page/streams", "STREAMS: usize = 128;"),
     (
         "names in `hosts`",

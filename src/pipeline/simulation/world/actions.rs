@@ -8,6 +8,7 @@ use super::super::hooks::VFS;
 use super::super::process::{Process, lock};
 use super::super::rows::OutboxRow;
 use super::super::subscriptions::{EVENTS, MAX_DATA_BYTES, TENANTS};
+use super::held;
 use super::{DAY_MS, HOUR_MS, Kind, MINUTE_MS, Trying, World};
 use crate::model::Clock;
 use crate::outbox::{Appended, Appender, NewEvent, application};
@@ -22,7 +23,10 @@ impl World {
             let number = self.numbers;
             let padding = match self.rng.from(0, 19) {
                 0 => self.rng.size(0, 3_500),
-                _ => self.rng.size(0, 60),
+                _ => {
+                    let (least, most) = held::padding(self.seed, 60);
+                    self.rng.size(least, most)
+                }
             };
             let event = *self.rng.of(&EVENTS);
             let tenant = self.rng.in_thousand(300).then(|| *self.rng.of(&TENANTS));

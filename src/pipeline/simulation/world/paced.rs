@@ -21,9 +21,12 @@ pub(super) fn rng(seed: u64) -> Option<Rng> {
     (seed >= FROM).then(|| Rng::new(seed, 13))
 }
 
-/// What decides about whom asks to wait in such a week.
+/// What decides about whom asks to wait in such a week. None does where the log is full all the time: what workers give
+/// back then would be more than the bound of a queue that the oracle knows.
 pub(super) fn waits(seed: u64) -> Option<Rng> {
-    (seed >= FROM).then(|| Rng::new(seed, 17))
+    (FROM..super::held::FROM)
+        .contains(&seed)
+        .then(|| Rng::new(seed, 17))
 }
 
 /// The longest that an endpoint is left alone.
