@@ -1,6 +1,6 @@
 //! What a start finds of the outbox, and who follows it: of a file now or once it is there, or of a server.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::model::{Clock, Cursor, Server};
 use crate::outbox::{Tail, postgres};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError};
-use crate::store::Store;
+use crate::store::{LogWriter, Store};
 use crate::transport::Client;
 
 /// What was found.
@@ -36,7 +36,7 @@ pub(super) async fn open(
     config: &Config,
     opening: &Opening,
     clock: &Clock,
-) -> Result<(Store, Found), Error> {
+) -> Result<(Box<dyn LogWriter>, Found), Error> {
     let Some(server) = config.outbox.server.clone() else {
         return open_file(config, opening, clock);
     };
@@ -46,18 +46,23 @@ pub(super) async fn open(
     opened.await.unwrap_or(Err(Error::Panicked))
 }
 
-fn open_server(config: &Config, server: Arc<Server>, now_ms: i64) -> Result<(Store, Found), Error> {
+fn open_server(
+    config: &Config,
+    server: Arc<Server>,
+    now_ms: i64,
+) -> Result<(Box<dyn LogWriter>, Found), Error> {
     let tail = match postgres::Tail::open(&server, config.outbox.max_data_bytes) {
         Ok(tail) => Some(tail),
         Err(error) if error.may_pass() => None,
         Err(error) => return Err(Error::Outbox(error)),
     };
-    let store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    let store = open_log(config, now_ms)?;
     let Some(mut tail) = tail else {
         return Ok((store, Found::Server(server, None)));
     };
     let log = RefCell::new(store);
-    let settled = pipeline::settle_in(&mut tail, &server, &mut || log.borrow_mut(), now_ms);
+    let mut locked = || RefMut::map(log.borrow_mut(), |log| &mut **log);
+    let settled = pipeline::settle_in(&mut tail, &server, &mut locked, now_ms);
     let store = log.into_inner();
     match settled {
         Ok(cursor) => {
@@ -73,20 +78,29 @@ fn open_server(config: &Config, server: Arc<Server>, now_ms: i64) -> Result<(Sto
 }
 
 /// Opens outbox and log and settles where to go on; without an outbox where it is still to come.
-fn open_file(config: &Config, opening: &Opening, clock: &Clock) -> Result<(Store, Found), Error> {
+fn open_file(
+    config: &Config,
+    opening: &Opening,
+    clock: &Clock,
+) -> Result<(Box<dyn LogWriter>, Found), Error> {
     let tail = match opening.open() {
         Ok(tail) => Some(tail),
         Err(error) if error.is_awaited() => None,
         Err(error) => return Err(Error::Outbox(error)),
     };
     let now_ms = clock.now_ms();
-    let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    let mut store = open_log(config, now_ms)?;
     let Some(mut tail) = tail else {
         return Ok((store, Found::Awaited));
     };
     let cursor =
-        opening::resolve_cursor(&mut tail, &mut store, now_ms).map_err(Error::of_intake)?;
+        opening::resolve_cursor(&mut tail, &mut *store, now_ms).map_err(Error::of_intake)?;
     Ok((store, Found::File(Box::new((tail, cursor)))))
+}
+
+fn open_log(config: &Config, now_ms: i64) -> Result<Box<dyn LogWriter>, Error> {
+    let store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    Ok(Box::new(store))
 }
 
 /// Follows the outbox that was found, or will be.
@@ -114,7 +128,7 @@ pub(super) fn follow(
     let open = move || {
         let mut tail = opening.open().map_err(IntakeError::Outbox)?;
         let now_ms = of_log.clock().now_ms();
-        let cursor = opening::resolve_cursor(&mut tail, &mut of_log.store(), now_ms)?;
+        let cursor = opening::resolve_cursor(&mut tail, &mut *of_log.store(), now_ms)?;
         Ok((tail, cursor))
     };
     pipeline::follow_later(dispatch.clone(), path, (open, claim), ended)

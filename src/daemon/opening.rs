@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::model::{Cursor, EventId, Generation};
 use crate::outbox::{self, Tail};
 use crate::pipeline::{self, IntakeError, Resume};
-use crate::store::{self, Store};
+use crate::store::{self, LogWriter};
 
 /// Where the service manager has the service keep its files (`systemd.exec(5)`).
 const STATE_FOLDERS: &str = "STATE_DIRECTORY";
@@ -129,7 +129,7 @@ impl Opening {
 /// Settles with the log where to go on.
 pub(super) fn resolve_cursor(
     tail: &mut Tail,
-    store: &mut Store,
+    store: &mut dyn LogWriter,
     now_ms: i64,
 ) -> Result<Cursor, IntakeError> {
     let known = store.cursor().map_err(IntakeError::Store)?;

@@ -7,7 +7,7 @@ use super::{DeliveryId, EventId, FanOut};
 
 /// A webhook's pause, as far as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Halt {
+pub struct Halt {
     /// The webhook's name.
     pub webhook: Arc<str>,
     /// When it began, UNIX milliseconds.
@@ -18,7 +18,7 @@ pub(crate) struct Halt {
 
 /// What is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
+pub enum Fact {
     /// A delivery was given up; none of an event of webhooksd itself, and no test.
     Failed {
         /// The webhook's name.
@@ -78,7 +78,7 @@ impl Fact {
 }
 
 /// Who gets an event about a fact, with its bodies. Pure: asked in the transaction that makes the fact.
-pub(crate) trait Announce: Send + Sync {
+pub trait Announce: Send + Sync {
     /// The event of that id and time, UNIX milliseconds; `None` where nobody asks for it.
     fn announce(&self, fact: &Fact, id: EventId, now_ms: i64) -> Option<FanOut>;
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Says that something was let go of.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lost(Arc<AtomicBool>);
+pub struct Lost(Arc<AtomicBool>);
 
 impl Lost {
     /// Something was.

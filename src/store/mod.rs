@@ -2,7 +2,8 @@
 //!
 //! The log is the only joint between taking events in and sending them out, and it is one SQLite
 //! file in WAL mode. [`Store`] is its one writer: every call is one short transaction, so the caller
-//! groups its commits by what it hands over. Nothing here waits, retries, reads a clock, keeps a
+//! groups its commits by what it hands over. What an engine has to keep is said by two traits, [`LogWriter`] for
+//! the pipeline and [`LogReader`] for all who ask; SQLite is the one engine. Nothing here waits, retries, reads a clock, keeps a
 //! retry policy or knows the outbox.
 //!
 //! Invariants: a state is written only by its rules (see [`Store::record`]); the cursor moves only
@@ -67,6 +68,7 @@ mod webhooks;
 mod withdraw;
 mod words;
 mod writer;
+mod writes;
 
 pub(crate) use asked::LogReader;
 pub(crate) use checkpoint::{Checkpointer, WalState};
@@ -92,6 +94,7 @@ pub(crate) use summary::LastFailure;
 pub(crate) use wal::WalBounds;
 pub(crate) use withdraw::{CancelError, PendingPage, Withdrawal};
 pub use writer::Store;
+pub(crate) use writes::LogWriter;
 
 use std::path::Path;
 

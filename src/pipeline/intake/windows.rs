@@ -20,7 +20,7 @@ use crate::outbox::{self, Finding, Row, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
 use crate::pipeline::shared::{Patience, ResumeError, chain};
-use crate::store::{self, Store};
+use crate::store::{self, LogWriter};
 use crate::transport::Transport;
 
 /// After rows were found, until the next look.
@@ -72,7 +72,7 @@ pub(crate) fn settle(
 ///
 /// # Errors
 /// As [`settle`], or the log can't be read or written.
-pub(crate) fn settle_in<S: DerefMut<Target = Store>>(
+pub(crate) fn settle_in<S: DerefMut<Target = dyn LogWriter>>(
     tail: &mut Tail,
     server: &Server,
     store: &mut dyn FnMut() -> S,

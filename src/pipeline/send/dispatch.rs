@@ -20,7 +20,7 @@ use crate::model::{Attempt, Clock, Due, LogId, Vfs};
 use crate::pipeline::shared::{
     Bounds, Counters, Log, LogGuard, Pace, Routes, Running, Runtime, Signals,
 };
-use crate::store::Store;
+use crate::store::LogWriter;
 use crate::transport::Transport;
 
 /// How long the stop waits for what is in flight: for an attempt, and some more of a busy machine. What
@@ -50,7 +50,7 @@ impl<T: Transport> Dispatch<T> {
     /// A dispatch without webhooks; [`Dispatch::reconfigure`] gives it some.
     #[must_use]
     pub fn new(
-        store: Store,
+        store: Box<dyn LogWriter>,
         transport: T,
         clock: Clock,
         pace: Pace,

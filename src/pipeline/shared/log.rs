@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::hold::Hold;
 use super::runtime::Runtime;
-use crate::store::{Fill, Store};
+use crate::store::{Fill, LogWriter};
 
 /// The log, and the threads on which its calls may block.
 pub(crate) struct Log {
@@ -41,7 +41,8 @@ struct Growth {
 }
 
 struct Inner {
-    store: Store,
+    /// Whatever engine keeps the log: one virtual call more for a transaction.
+    store: Box<dyn LogWriter>,
     /// Whether `unsynced` was told of what is not on disk yet.
     told: bool,
     /// How full it was when that was last told.
@@ -56,7 +57,7 @@ pub(crate) struct LogGuard<'a> {
 }
 
 impl Log {
-    pub(crate) fn new(store: Store, runtime: Runtime) -> Self {
+    pub(crate) fn new(store: Box<dyn LogWriter>, runtime: Runtime) -> Self {
         Self {
             inner: FairMutex::new(Inner {
                 store,
@@ -177,16 +178,16 @@ impl LogGuard<'_> {
 }
 
 impl Deref for LogGuard<'_> {
-    type Target = Store;
+    type Target = dyn LogWriter;
 
-    fn deref(&self) -> &Store {
-        &self.inner.store
+    fn deref(&self) -> &Self::Target {
+        &*self.inner.store
     }
 }
 
 impl DerefMut for LogGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Store {
-        &mut self.inner.store
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.inner.store
     }
 }
 
@@ -216,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::model::Cursor;
+    use crate::store::Store;
 
     async fn is_told(log: &Log) -> bool {
         let told = tokio::time::timeout(Duration::from_millis(1), log.unsynced()).await;
@@ -226,21 +228,21 @@ mod tests {
     async fn every_commit_is_told_of_once_until_it_is_on_disk() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("log.db"), 0).unwrap();
-        let log = Log::new(store, tokio::runtime::Handle::current().into());
+        let log = Log::new(Box::new(store), tokio::runtime::Handle::current().into());
         drop(log.lock());
         assert!(is_told(&log).await, "what the process before left");
         log.lock().begin_sync();
         log.lock().cursor().unwrap();
         assert!(!is_told(&log).await, "nothing was committed");
         // The commits that nobody used to tell of.
-        type Commit = fn(&mut Store);
+        type Commit = fn(&mut dyn LogWriter);
         let commits: [Commit; 3] = [
             |store| store.set_cursor(&Cursor::default(), 1).unwrap(),
             |store| store.register(&[("w".into(), true)], 1).unwrap(),
             |store| assert!(store.mark(1).unwrap()),
         ];
         for commit in commits {
-            commit(&mut log.lock());
+            commit(&mut *log.lock());
             log.lock().cursor().unwrap();
             assert!(is_told(&log).await);
             assert!(!is_told(&log).await, "once");

@@ -69,7 +69,13 @@ impl Process {
         let endpoints = Endpoints {
             oracle: oracle.clone(),
         };
-        let dispatch = Dispatch::new(store, endpoints, clock.clone(), pace, hooks::runtime());
+        let dispatch = Dispatch::new(
+            Box::new(store),
+            endpoints,
+            clock.clone(),
+            pace,
+            hooks::runtime(),
+        );
         dispatch.clamp().await?;
         let line = Line::default();
         let mut loops = JoinSet::new();

@@ -187,7 +187,7 @@ impl World {
             ..Pace::default()
         };
         let dispatch = Dispatch::new(
-            store,
+            Box::new(store),
             transport,
             clock.clone(),
             pace,

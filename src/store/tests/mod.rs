@@ -23,6 +23,7 @@ mod together;
 mod turns;
 mod withdraw;
 mod work;
+mod written;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -124,7 +124,13 @@ async fn serve(folder: &tempfile::TempDir, stop: watch::Receiver<bool>) {
     let store = Store::open(&path("log.db"), clock.now_ms()).unwrap();
     let client = Client::new(clock.clone());
     let runtime = tokio::runtime::Handle::current();
-    let dispatch = Dispatch::new(store, client, clock, Pace::default(), runtime.into());
+    let dispatch = Dispatch::new(
+        Box::new(store),
+        client,
+        clock,
+        Pace::default(),
+        runtime.into(),
+    );
     let change = PipelineConfig {
         webhooks: Vec::new(),
         tenant: None,

@@ -33,7 +33,7 @@ fn dispatch(folder: &TempDir) -> Arc<Dispatch<Nowhere>> {
     let store = Store::open(&folder.path().join("log.db"), NOW_MS).unwrap();
     let clock = Clock::follow_tokio(NOW_MS);
     let runtime = Handle::current().into();
-    Dispatch::new(store, Nowhere, clock, Pace::default(), runtime)
+    Dispatch::new(Box::new(store), Nowhere, clock, Pace::default(), runtime)
 }
 
 fn target() -> Option<Arc<Target<()>>> {
