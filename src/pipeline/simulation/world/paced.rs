@@ -21,8 +21,9 @@ pub(super) fn rng(seed: u64) -> Option<Rng> {
     (seed >= FROM).then(|| Rng::new(seed, 13))
 }
 
-/// What decides about whom asks to wait in such a week. None does where the log is full all the time: what workers give
-/// back then would be more than the bound of a queue that the oracle knows.
+/// What decides about whom asks to wait in such a week. None does where the log is full all the time: week
+/// 31,500,000,006 then had six rows in memory where the oracle allows fewer. What workers give back when they are asked to
+/// wait may be what is above; it is not known yet whether the oracle's bound or the queue's is wrong.
 pub(super) fn waits(seed: u64) -> Option<Rng> {
     (FROM..super::held::FROM)
         .contains(&seed)
