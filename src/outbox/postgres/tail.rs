@@ -13,12 +13,12 @@ use tokio_postgres::Row as Found;
 use tokio_postgres::types::Type;
 
 use super::facts::Facts;
-use super::link::Link;
 use super::sql::{ROWS, Sql};
-use super::trouble::{Trouble, What};
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Columns, Judge, LOADED_NAME_BYTES, Sized};
 use crate::outbox::{Error, Finding, Row};
+use crate::postgres::Link;
+use crate::postgres::{Trouble, What};
 
 /// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
 const BATCH_BYTES: i64 = 4 << 20;
@@ -98,10 +98,7 @@ impl Tail {
             judge,
         };
         if tail.value("look for rows of another server", &tail.sql.foreign)? == Some(true) {
-            return Err(Error::Server(Trouble {
-                server: server.shown.clone(),
-                what: What::Restored,
-            }));
+            return Err(Error::Server(Trouble::new(server, What::Restored)));
         }
         Ok(tail)
     }
@@ -272,7 +269,7 @@ impl Tail {
     }
 
     fn failed(&self, step: &'static str, error: tokio_postgres::Error) -> Error {
-        Error::Server(Trouble::of_step(&self.link.server.shown, step, error))
+        Error::Server(Trouble::of_step(&self.link.server, step, error))
     }
 }
 
