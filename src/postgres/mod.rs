@@ -10,4 +10,6 @@ mod tls;
 mod trouble;
 
 pub(crate) use link::Link;
+#[cfg(test)]
+pub(crate) use link::Value;
 pub(crate) use trouble::{Trouble, What};
