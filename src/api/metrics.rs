@@ -464,6 +464,7 @@ mod tests {
             unrecorded: 7,
             reloads: 8,
             reload_failures: 9,
+            remarks: Default::default(),
             last_reload_failed: true,
             complaints: Vec::new(),
             warnings: Vec::new(),

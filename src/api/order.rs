@@ -14,7 +14,7 @@ use super::answer::{self, Answer, HttpError};
 use super::fields::Fields;
 use super::item;
 use crate::model::event::is_name;
-use crate::model::{Attempt, Pattern, ReplayId, TimeWindow};
+use crate::model::{Attempt, EventId, Pattern, ReplayId, TimeWindow};
 use crate::pipeline::{OrderError, Tested, Wanted, chain};
 use crate::store;
 
@@ -37,6 +37,7 @@ impl TestOrder {
 
 struct ReplayOrder {
     since: i64,
+    from: Option<EventId>,
     until: Option<i64>,
     webhook: Option<String>,
     event: Option<String>,
@@ -45,10 +46,18 @@ struct ReplayOrder {
 
 impl ReplayOrder {
     fn of(bytes: &[u8]) -> Result<Self, String> {
-        let known = ["since", "until", "webhook", "event", "dry_run"];
+        let known = ["since", "from_id", "until", "webhook", "event", "dry_run"];
         let order = Fields::of(text(bytes)?, AN_ORDER, known)?;
+        let (since, from) = match (order.whole("since")?, order.whole("from_id")?) {
+            (Some(since), None) => (since, None),
+            (None, Some(id)) if id > 0 => (0, Some(EventId::new(id))),
+            (None, Some(_)) => return Err("from_id: is the id of a row of the outbox".to_owned()),
+            (None, None) => return Err("missing field `since`".to_owned()),
+            (Some(_), Some(_)) => return Err("since, from_id: one of the two".to_owned()),
+        };
         Ok(Self {
-            since: order.whole("since")?.ok_or("missing field `since`")?,
+            since,
+            from,
             until: order.whole("until")?,
             webhook: order.text("webhook")?,
             event: order.text("event")?,
@@ -129,7 +138,11 @@ impl Api {
                 told
             })
             .collect();
-        let done = json!({ "webhooks": directed.active, "cancelled": cancelled });
+        let mut done = json!({ "webhooks": directed.active, "cancelled": cancelled });
+        let warnings = self.dispatch.counters().remarks().warnings;
+        if !warnings.is_empty() {
+            done["warnings"] = warnings.into();
+        }
         Ok(answer::value(StatusCode::OK, &done))
     }
 
@@ -164,6 +177,7 @@ impl Api {
         let webhook = order.webhook.clone().unwrap_or_default();
         let wanted = Wanted {
             since_ms: order.since,
+            from: order.from,
             until_ms: order.until,
             webhook: order.webhook,
             event: order

@@ -29,4 +29,14 @@ impl Api {
     pub(super) async fn now(&self) -> Status {
         Status::whole(&self.about, &self.reading, &self.dispatch).await
     }
+
+    /// `GET /status?brief`, for the page: the daemon of itself, without webhooks and files.
+    pub(super) async fn status_in_brief(&self) -> Answer {
+        answer::of(StatusCode::OK, &self.of_itself().await)
+    }
+
+    /// What the daemon says of itself.
+    pub(super) async fn of_itself(&self) -> Status {
+        Status::of_itself(&self.about, &self.reading, &self.dispatch).await
+    }
 }

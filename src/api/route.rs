@@ -73,7 +73,10 @@ impl Api {
             }
             ["status"] => {
                 reads(&request, activity)?;
-                Ok(self.status().await)
+                match request.uri().query() {
+                    Some("brief") => Ok(self.status_in_brief().await),
+                    _ => Ok(self.status().await),
+                }
             }
             ["metrics"] => {
                 reads(&request, activity)?;

@@ -30,7 +30,7 @@ impl Api {
         let (asked, ordered) = (Arc::downgrade(self), Arc::downgrade(self));
         let ask = move || {
             let api = asked.upgrade().ok_or(STOPPING)?;
-            Ok(Handle::current().block_on(api.now()))
+            Ok(Handle::current().block_on(api.of_itself()))
         };
         let give = move |path: &str, body: &Value| give(&ordered, path, body);
         Source::Own {

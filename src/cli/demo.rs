@@ -1,6 +1,6 @@
 //! `webhooksd demo`: the real daemon, seen at work, in a temporary folder.
 //!
-//! It starts this very binary as a daemon with a configuration of four webhooks, writes events
+//! It starts this very binary as a daemon with a configuration of five webhooks, writes events
 //! into the outbox with SQL as an application would, receives the requests on loopback, checks
 //! each signature, and prints the log. One endpoint answers 500 twice, so a retry is seen at its
 //! documented 10 seconds. `--page` keeps it open with the page on it. Success means: everything delivered, every signature right.
@@ -18,13 +18,13 @@ use tokio::time::timeout;
 
 use super::receiver::{self, Received, Reply, Signature};
 use super::{Ended, Failure, say, table};
-use crate::model::{Dialect, Secret};
+use crate::model::{Clock, Dialect, Secret};
 use crate::outbox::{self, Appender, NewEvent};
 use crate::store;
 
 /// Shows the whole thing at work, in a temporary folder
 ///
-/// Starts the daemon with four webhooks against a receiver of its own, writes events, waits until
+/// Starts the daemon with five webhooks against a receiver of its own, writes events, waits until
 /// all are delivered (one endpoint fails twice first), prints the log, and leaves nothing behind.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -128,7 +128,8 @@ async fn show(page: bool, is_kept: &Cell<bool>) -> Ended {
     let answer = Arc::new(move |received: &Received| Reply::status(answer(received, &counting)));
     let receiver = tokio::spawn(receiver::serve(
         listener,
-        Some(Secret::new(SECRET.as_bytes())),
+        [Secret::new(SECRET.as_bytes())].into(),
+        Clock::system(),
         answer,
     ));
 

@@ -4,7 +4,7 @@
 //! came and again indented where it is JSON. The secret is only computed with, never shown.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,7 @@ use crate::model::{Clock, Secret};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   webhooksd listen --secret-file search-index.key
+  webhooksd listen --secret-file new.key --secret-file old.key
   webhooksd listen --port 9000 --status 500 --fail 2      fails twice, then recovers
   webhooksd listen --delay 4s                             runs into the sender's time-out
   webhooksd listen --silent")]
@@ -37,9 +38,9 @@ pub(super) struct Arguments {
     /// The key that requests are signed with; other users of this machine may see it here
     #[arg(long, conflicts_with = "secret_file")]
     secret: Option<String>,
-    /// The file that holds the key; one newline at its end does not count
+    /// The file that holds the key; one newline at its end does not count. Said more than once: one of the keys has to fit
     #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    secret_file: Vec<PathBuf>,
     /// Answers that status [default: 200; 500 with --fail alone]
     #[arg(long, value_parser = clap::value_parser!(u16).range(200..=599))]
     status: Option<u16>,
@@ -109,46 +110,48 @@ impl Plan {
 }
 
 pub(super) fn listen(arguments: &Arguments) -> Ended {
-    let secret = secret(arguments)?;
+    let secrets = secrets(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    runtime.block_on(receive(arguments, secret))
+    runtime.block_on(receive(arguments, secrets.into()))
 }
 
-fn secret(arguments: &Arguments) -> Result<Option<Secret>, Failure> {
-    let bytes = match (&arguments.secret, &arguments.secret_file) {
-        (Some(secret), _) => secret.clone().into_bytes(),
-        (None, None) => return Ok(None),
-        (None, Some(path)) => {
-            let mut bytes = std::fs::read(path).map_err(|error| {
-                Failure::text(format!("read the secret {path:?}: {error}")).code(2)
-            })?;
-            if bytes.last() == Some(&b'\n') {
-                bytes.pop();
-                if bytes.last() == Some(&b'\r') {
-                    bytes.pop();
-                }
-            }
-            bytes
+fn secrets(arguments: &Arguments) -> Result<Vec<Secret>, Failure> {
+    let typed = arguments.secret.iter().map(|text| Ok(text.clone().into()));
+    let read = arguments.secret_file.iter().map(|path| of_file(path));
+    let checked = |bytes: Result<Vec<u8>, Failure>| match bytes? {
+        bytes if bytes.is_empty() || bytes.len() > MAX_SECRET_BYTES => {
+            Err(Failure::text("a secret has 1 to 65536 bytes").code(2))
         }
+        bytes => Ok(Secret::new(bytes)),
     };
-    if bytes.is_empty() || bytes.len() > MAX_SECRET_BYTES {
-        return Err(Failure::text("a secret has 1 to 65536 bytes").code(2));
-    }
-    Ok(Some(Secret::new(bytes)))
+    typed.chain(read).map(checked).collect()
 }
 
-async fn receive(arguments: &Arguments, secret: Option<Secret>) -> Ended {
+fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = std::fs::read(path)
+        .map_err(|error| Failure::text(format!("read the secret {path:?}: {error}")).code(2))?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+async fn receive(arguments: &Arguments, secrets: Arc<[Secret]>) -> Ended {
     let bound = receiver::bind(arguments.port).await;
     let (listener, address) = bound.map_err(|error| {
         let text = format!("listen on 127.0.0.1:{}: {error}", arguments.port);
         Failure::text(text).hint(Some("take another port: --port 0 finds a free one"))
     })?;
-    let unchecked = match secret {
-        Some(_) => "",
-        None => "; signatures are not checked without --secret-file",
+    let unchecked = if secrets.is_empty() {
+        "; signatures are not checked without --secret-file"
+    } else {
+        ""
     };
     let plan = Plan::of(arguments);
     let (clock, count, colours) = (Clock::system(), AtomicU64::new(0), Screen::new().colours());
@@ -168,7 +171,7 @@ async fn receive(arguments: &Arguments, secret: Option<Secret>) -> Ended {
         "listening on http://127.0.0.1:{port}/{unchecked}; Ctrl-C ends it\n"
     ))?;
     tokio::select! {
-        () = receiver::serve(listener, secret, answer) => {}
+        () = receiver::serve(listener, secrets, Clock::system(), answer) => {}
         () = closed.notified() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
@@ -277,6 +280,13 @@ fn pretty(exact: &str) -> Option<String> {
 fn signature(signature: Signature) -> (String, Look) {
     match signature {
         Signature::Right(dialect) => (format!("right ({})", dialect.name()), Look::Good),
+        Signature::OffTime(dialect, off) => (
+            format!(
+                "right ({}), but its time is {off} s off: receivers refuse more than 300",
+                dialect.name()
+            ),
+            Look::Bad,
+        ),
         Signature::Wrong(dialect) => (
             format!(
                 "WRONG ({}): another secret, or another body",

@@ -21,9 +21,8 @@ use super::client::Client;
 use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
-use crate::page::{CHANCE_BYTES, Door, GiveOrder, Page, Shared, Source, serve};
+use crate::page::{CHANCE_BYTES, Door, GiveOrder, Order, Page, Shared, Source, serve};
 use crate::store;
-use ask::Asking;
 
 /// Shows the log in a browser, until Ctrl-C
 ///
@@ -77,12 +76,13 @@ pub(super) fn page(
 
 /// The log of a configuration, and its daemon.
 pub(super) fn own(config: Config, file: Option<PathBuf>, read_only: bool) -> Source {
-    let (asking, ordered) = (Asking::new(config.clone()), config.clone());
+    let config = Arc::new(config);
+    let (asked, ordered) = (config.clone(), config.clone());
     let give = move |path: &str, body: &Value| give(&ordered, path, body);
     Source::Own {
-        config: Arc::new(config),
+        config,
         file,
-        ask: Box::new(move || asking.ask()),
+        ask: Box::new(move || ask::ask(&asked)),
         give: (!read_only).then(|| Box::new(give) as GiveOrder),
     }
 }
@@ -105,6 +105,7 @@ pub(super) async fn shown(source: Source, port: u16) -> Ended {
         source,
         clock: Clock::system(),
         shared: Arc::new(Shared::default()),
+        order: Order::default(),
     }));
     tokio::select! {
         () = serve(pages.subscribe(), listener) => {}

@@ -1,4 +1,4 @@
-//! `webhooksd replay`: events of the outbox again, from a point in time.
+//! `webhooksd replay`: events of the outbox again, from a point in time, or from a row on.
 //!
 //! The daemon does it and goes on whether or not this command watches; the command shows how far it
 //! is. A replay makes new deliveries by today's configuration, so a webhook that is newer than the
@@ -19,7 +19,7 @@ use super::{Ended, Failure, known_webhook, load, note, open_log, say, text};
 use crate::config::Config;
 use crate::model::{Clock, own};
 
-/// Sends the events of the outbox again, from a point in time
+/// Sends the events of the outbox again, from a point in time or a row on
 ///
 /// To all webhooks that want them by today's configuration, or to one. Event ids stay the same.
 /// Interrupting the command does not stop the daemon: the replay goes on.
@@ -27,11 +27,15 @@ use crate::model::{Clock, own};
 #[command(after_help = "Examples:
   webhooksd replay --since 2026-03-01T12:00:00Z --dry-run
   webhooksd replay --since 2h --webhook search-index
-  webhooksd replay --since 3d --until 1d --event 'stockMovement.*'")]
+  webhooksd replay --since 3d --until 1d --event 'stockMovement.*'
+  webhooksd replay --from-id 1024 --webhook search-index")]
 pub(super) struct Arguments {
     /// From the first event of that time on: 30m, 2h, 3d ago, or a time (ISO 8601)
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    since: When,
+    #[arg(long, value_name = "TIME", value_parser = when::parse, required_unless_present = "from_id")]
+    since: Option<When>,
+    /// From that row of the outbox on, whatever time the rows carry
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..), conflicts_with = "since")]
+    from_id: Option<i64>,
     /// Only events before that time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<When>,
@@ -72,7 +76,7 @@ pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
         known_webhook(&config, open_log(&config).ok().as_deref(), name)?;
     }
     let now_ms = Clock::system().now_ms();
-    when::window(Some(arguments.since), arguments.until, now_ms)?;
+    when::window(arguments.since, arguments.until, now_ms)?;
     if asks_for_own(&config, arguments) {
         note("webhooksd's own events are not replayed: they have no row in the outbox");
     }
@@ -82,8 +86,12 @@ pub(super) fn replay(path: &Path, arguments: &Arguments) -> Ended {
     let deliveries = text::deliveries(begun.matched);
     if begun.pruned > 0 {
         note(format_args!(
-            "about {} of that time are no longer in the outbox",
-            text::counted(begun.pruned, "event")
+            "about {} of {} are no longer in the outbox",
+            text::counted(begun.pruned, "event"),
+            match arguments.from_id {
+                Some(_) => "those",
+                None => "that time",
+            }
         ));
     }
     let Some(replay) = begun.replay.filter(|_| !arguments.dry_run) else {
@@ -119,7 +127,12 @@ fn asks_for_own(config: &Config, arguments: &Arguments) -> bool {
 
 fn body(arguments: &Arguments, now_ms: i64) -> Value {
     let mut body = Map::new();
-    body.insert("since".into(), json!(arguments.since.ms(now_ms)));
+    if let Some(since) = arguments.since {
+        body.insert("since".into(), json!(since.ms(now_ms)));
+    }
+    if let Some(id) = arguments.from_id {
+        body.insert("from_id".into(), json!(id));
+    }
     if let Some(until) = arguments.until {
         body.insert("until".into(), json!(until.ms(now_ms)));
     }

@@ -49,6 +49,9 @@ pub(super) fn check(
             "webhooksd signs by v1 (HMAC-SHA256): use a secret whsec_...",
         );
     }
+    if let Some((message, fix)) = mistaken_for_text(bytes) {
+        found.warning(Some(at.clone()), format!("{what} {message}"), fix);
+    }
     if key.bytes.len() < FEWEST_BYTES {
         found.warning(
             Some(at.clone()),
@@ -67,6 +70,26 @@ pub(super) fn check(
         );
     }
     true
+}
+
+/// What is taken as text and was hardly meant so: then the receiver's library has another key.
+fn mistaken_for_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const PREFIX: &[u8] = b"whsec_";
+    if bytes.starts_with(PREFIX) || bytes.starts_with(b"whpk_") || bytes.starts_with(b"whsk_") {
+        return None;
+    }
+    let mut windows = bytes.windows(PREFIX.len());
+    if windows.any(|some| some.eq_ignore_ascii_case(PREFIX)) {
+        return Some((
+            "has whsec_ in it and does not begin with it: all of it is the key, as text",
+            "begin with whsec_, in lower case, with no name, quote or blank before it",
+        ));
+    }
+    let is_base64 = key(&[PREFIX, bytes].concat()).is_ok();
+    (is_base64 && bytes.len() >= FEWEST_BYTES).then_some((
+        "may be base64, and is the key as text without whsec_: receivers' libraries decode it, to another key",
+        "write whsec_ before it, unless the receiver takes it as text too",
+    ))
 }
 
 fn words(why: NoKey) -> (&'static str, &'static str) {

@@ -58,10 +58,7 @@ fn of_dialect(
         );
     }
     let previous = secret::from_key(section, PREVIOUS, around, found);
-    Some(StandardSecrets {
-        current: own?.clone(),
-        previous,
-    })
+    Some(both(section, own?.clone(), previous, found))
 }
 
 fn beside(
@@ -88,10 +85,27 @@ fn beside(
     }
     let current = secret::from_key(&inner, "secret_file", around, found);
     let previous = secret::from_key(&inner, PREVIOUS, around, found);
-    Some(StandardSecrets {
-        current: current?,
-        previous,
-    })
+    Some(both(&inner, current?, previous, found))
+}
+
+/// Both, which are two only where they differ: who has put the new one into both files has lost the one of before.
+fn both(
+    section: &Section<'_, '_>,
+    current: Secret,
+    previous: Option<Secret>,
+    found: &mut Findings,
+) -> StandardSecrets {
+    if previous
+        .as_ref()
+        .is_some_and(|previous| previous.bytes() == current.bytes())
+    {
+        found.warning(
+            Some(section.value_at(PREVIOUS)),
+            "previous_secret_file holds the same secret as secret_file: a receiver with the one of before refuses both",
+            "write the secret of before into it, or leave it out",
+        );
+    }
+    StandardSecrets { current, previous }
 }
 
 /// A header of the user's that is called like one of these.

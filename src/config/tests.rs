@@ -98,10 +98,10 @@ fn every_key_arrives() {
         [delivery]\nmax_in_flight = 1_0\n[metrics]\nlisten = '[::1]:1'\n\
         [[webhook]]\nname = 'b-1'\nurl = 'http://h/x'\nevents = ['a.*', '*']\nsecret = 'k'\n\
         dialect = 'openboxes-lift'\nactive = false\ntenants = ['t', 'u']\nkeep_alive = false\n\
-        max_in_flight = 9\nca_file = 'ca'\ninsecure_http = true\n\
+        max_in_flight = 9\ninsecure_http = true\n\
         headers = { Z-Last = '1', A-First = '2' }\n\
         [[webhook]]\nname = 'a'\nurl = 'https://h/'\nevents = ['*']\ndialect = 'bold-factory'\n\
-        max_attempts = 3";
+        max_attempts = 3\nca_file = 'ca'";
     let config = Scripted::new(&[("/f/ca", b"good")]).parse(text).unwrap();
     assert_eq!(config.tenant.as_deref(), Some("t"));
     assert_eq!(config.outbox.path, Path::new("/o"));
@@ -129,7 +129,7 @@ fn every_key_arrives() {
     assert_eq!(b.secret.as_ref().unwrap().bytes(), b"k");
     assert_eq!((b.active, b.keep_alive, b.max_in_flight), (false, false, 9));
     assert_eq!(b.tenants.as_deref(), Some(&["t".into(), "u".into()][..]));
-    assert_eq!(b.ca.as_deref(), Some(&b"good"[..]));
+    assert_eq!(a.ca.as_deref(), Some(&b"good"[..]));
     let headers = [
         ("Z-Last".into(), "1".into()),
         ("A-First".into(), "2".into()),

@@ -60,6 +60,19 @@ pub(super) fn read(
     Some(url)
 }
 
+/// Says which keys are about TLS where there is none.
+pub(super) fn note_idle_tls(section: &Section<'_, '_>, url: &Url, found: &mut Findings) {
+    for key in ["ca_file", "min_tls"] {
+        if !url.is_tls() && section.has(key) {
+            found.warning(
+                Some(section.key_at(key)),
+                format!("{key} changes nothing here: this URL is plain http"),
+                "write https://... or leave it out",
+            );
+        }
+    }
+}
+
 /// A character that no request can carry, and how it is written.
 fn unsendable(text: &str) -> Option<(String, String)> {
     let refused = |c: char| !c.is_ascii_graphic() || "<>`".contains(c);

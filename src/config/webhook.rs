@@ -94,6 +94,9 @@ impl Reading<'_> {
         let secret = secret::read(section, form, self.around, found);
         let ca = self.authority(section, found);
         let min_tls = min_tls(section, found);
+        if let Some(url) = &url {
+            url::note_idle_tls(section, url, found);
+        }
         let clients = &mut self.clients;
         let client = client_cert::read(section, url.as_ref(), self.around, clients, found);
         let headers = headers::read(section, self.traceparent, found);

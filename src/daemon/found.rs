@@ -1,5 +1,6 @@
 //! What a start finds of the outbox, and who follows it: of a file now or once it is there, or of a server.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -51,16 +52,15 @@ fn open_server(config: &Config, server: Arc<Server>, now_ms: i64) -> Result<(Sto
         Err(error) if error.may_pass() => None,
         Err(error) => return Err(Error::Outbox(error)),
     };
-    let mut store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
+    let store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
     let Some(mut tail) = tail else {
         return Ok((store, Found::Server(server, None)));
     };
-    let known = store.cursor().map_err(Error::Store)?;
-    match pipeline::settle(&mut tail, &server, known, now_ms) {
-        Ok((cursor, is_new)) => {
-            if is_new {
-                store.set_cursor(&cursor, now_ms).map_err(Error::Store)?;
-            }
+    let log = RefCell::new(store);
+    let settled = pipeline::settle_in(&mut tail, &server, &mut || log.borrow_mut(), now_ms);
+    let store = log.into_inner();
+    match settled {
+        Ok(cursor) => {
             let found = Some(Box::new((tail, cursor)));
             Ok((store, Found::Server(server, found)))
         }

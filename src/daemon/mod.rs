@@ -111,6 +111,7 @@ struct Running {
 async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     reload::journal_warnings(&judged.config);
+    let warnings = reload::warnings(&judged.config);
     judged.config.warnings = Vec::new();
     let Judged { config, endpoints } = judged;
     let config = Arc::new(config);
@@ -142,6 +143,7 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
         }
     );
     crash::point("start", "ready");
+    running.dispatch.counters().warned(warnings);
     let of_clients = (running.dispatch.clone(), running.shown.clone());
     let mut reload = Reload::new(config_path, &config, of_clients);
     // The dispatch and the page have it, and may be told to have another one.

@@ -14,10 +14,13 @@ use super::judge::{Asked, apart, judge};
 use super::shown::Shown;
 use super::{Error, limits, notify};
 use crate::api;
-use crate::config::{Config, LoadError, Severity};
+use crate::config::{Config, Diagnostic, LoadError, Severity};
 use crate::model::{Webhook, crash};
 use crate::pipeline::{Applied, Dispatch, PipelineConfig, Retention, chain};
 use crate::transport::{Client, Endpoint};
+
+/// Errors, and warnings, that are kept of a file for who asks afterwards: more are not read at once.
+const REMARKS: usize = 10;
 
 type Underway = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -94,22 +97,56 @@ async fn reload(
     of_clients: (Arc<Dispatch<Client>>, Arc<Shown>),
 ) -> Result<Applied, String> {
     let counters = of_clients.0.clone();
+    let now_ms = counters.clock().now_ms();
     let counters = counters.counters();
     match try_reload(path, fixed, of_clients).await {
         Ok(directed) => {
-            counters.reloaded(true);
+            counters.reloaded(Ok(()), now_ms);
             journal_cancelled(&directed);
             tracing::info!(webhooks = directed.active, "configuration reloaded");
             Ok(directed)
         }
         Err(error) => {
-            counters.reloaded(false);
+            counters.reloaded(Err(refusal(&error)), now_ms);
             let report = report(&error);
             journal_error(&error, &report);
             tracing::error!("the configuration was not reloaded: the running one stays");
             Err(report)
         }
     }
+}
+
+/// Why a reload was refused, for who asks afterwards: each error of the file for itself.
+fn refusal(error: &Error) -> Vec<String> {
+    match error {
+        Error::Config(LoadError::Report(all)) => {
+            let is_error = |one: &&Diagnostic| one.severity == Severity::Error;
+            remarks(all.diagnostics.iter().filter(is_error), all.more)
+        }
+        _ => vec![report(error)],
+    }
+}
+
+/// What the configuration warns of, for who asks afterwards.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    remarks(config.warnings.iter(), 0)
+}
+
+/// The first of them, and how many others there are.
+fn remarks<'a>(all: impl Iterator<Item = &'a Diagnostic>, more: usize) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut left_out = more;
+    for one in all {
+        if told.len() < REMARKS {
+            told.push(one.to_string());
+        } else {
+            left_out += 1;
+        }
+    }
+    if left_out > 0 {
+        told.push(format!("and {left_out} more: `webhooksd check` says all"));
+    }
+    told
 }
 
 /// An error with its causes and what can be done about it.
@@ -129,21 +166,23 @@ async fn try_reload(
 ) -> Result<Applied, Error> {
     let making = dispatch.clone();
     let now = fixed.lock().clone();
-    let (config, change) = dispatch
+    let (config, change, warnings) = dispatch
         .with_blocking(move || {
             apart(|| {
                 let client = making.transport();
                 let mut judged = judge(&path, &Asked::Reload(&now), client)?;
                 crash::point("reload", "configuration read");
                 journal_warnings(&judged.config);
+                let warnings = warnings(&judged.config);
                 judged.config.warnings = Vec::new();
                 let change = change(&judged.config, judged.endpoints);
-                Ok((Arc::new(judged.config), change))
+                Ok((Arc::new(judged.config), change, warnings))
             })
         })
         .await?;
     let listener = shown.listener(&config)?;
     let applied = dispatch.reconfigure(change).await.map_err(Error::Store)?;
+    dispatch.counters().warned(warnings);
     shown.show(&config, listener);
     fixed.lock().moved(&config);
     Ok(applied)

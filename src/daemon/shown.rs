@@ -138,6 +138,7 @@ impl Of {
             source: self.api.page_source(config, said.read_only),
             clock: self.clock.clone(),
             shared: self.shared.clone(),
+            order: page::Order::default(),
         }
     }
 }

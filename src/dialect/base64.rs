@@ -45,6 +45,15 @@ pub(crate) fn key(secret: &[u8]) -> Result<Key<'_>, NoKey> {
             lacks_padding: false,
         });
     };
+    // What stands behind the padding is no matter of padding.
+    let is_stray = |byte: &&u8| **byte != b'=' && !ALPHABET.contains(byte);
+    if let Some(stray) = text.iter().find(is_stray) {
+        return Err(match stray {
+            b'-' | b'_' => NoKey::UrlSafe,
+            b'\n' | b'\r' => NoKey::Newline,
+            _ => NoKey::Character,
+        });
+    }
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let (digits, _) = text
         .split_at_checked(text.len() - padding)
@@ -67,12 +76,7 @@ fn decode(digits: &[u8]) -> Result<Vec<u8>, NoKey> {
     let (mut bits, mut count) = (0_u32, 0);
     for digit in digits {
         let value = ALPHABET.iter().position(|known| known == digit);
-        let value = value.ok_or(match digit {
-            b'-' | b'_' => NoKey::UrlSafe,
-            b'\n' | b'\r' => NoKey::Newline,
-            b'=' => NoKey::Padding,
-            _ => NoKey::Character,
-        })?;
+        let value = value.ok_or(NoKey::Padding)?;
         bits = bits << 6 | u32::try_from(value).unwrap_or_default();
         count += 6;
         if count >= 8 {
@@ -157,6 +161,10 @@ mod tests {
             ("Zm9_", NoKey::UrlSafe),
             ("Zm9v\n", NoKey::Newline),
             ("Zm9v\r\nZm9v", NoKey::Newline),
+            ("Zm8=\n", NoKey::Newline),
+            ("Zg==\nZg==", NoKey::Newline),
+            ("Zm8= ", NoKey::Character),
+            ("Zm8= whsec_Zm8=", NoKey::Character),
             ("Zm9v Zm9v", NoKey::Character),
             ("Zg=", NoKey::Padding),
             ("Zg===", NoKey::Padding),

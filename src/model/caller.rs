@@ -81,11 +81,12 @@ pub(crate) fn judge<B>(request: &Request<B>, names: Names<'_>) -> Result<(), For
     Ok(())
 }
 
-/// Holds that no other page asks for a stream, of which there are only so many. It could not read it.
+/// Holds that no other page asks for what costs more than a look: a stream, of which there are only so many, or what
+/// reads through many rows. It could not read the answer.
 ///
 /// # Errors
 /// Why it does not hold.
-pub(crate) fn judge_stream<B>(request: &Request<B>) -> Result<(), String> {
+pub(crate) fn judge_costly<B>(request: &Request<B>) -> Result<(), String> {
     match request.headers().get(SEC_FETCH_SITE) {
         Some(site) if !matches!(site.as_bytes(), b"same-origin" | b"none") => Err(format!(
             "Sec-Fetch-Site {} is neither same-origin nor none: another page asks for it",

@@ -132,7 +132,8 @@ fn leads_to(address: IpAddr) -> [Option<IpAddr>; 2] {
     };
     let [first, second] = match address.segments() {
         [0, 0, 0, 0, 0, 0, ..] if !address.is_loopback() => [v4_at(96), None],
-        [0, 0, 0, 0, 0, 0xffff, ..] => [v4_at(96), None],
+        // RFC 4291, 2.5.5.2, and as a translator writes it (RFC 6145, 2.2).
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => [v4_at(96), None],
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => [v4_at(96), None],
         [0x2002, ..] => [v4_at(16), None],
         // The server, and the client with its bits turned round.
@@ -169,23 +170,30 @@ impl AddressRule {
     /// # Errors
     /// [`Forbidden`].
     pub fn judge(&self, address: IpAddr) -> Result<(), Forbidden> {
-        let inside = leads_to(address);
-        let forms = || std::iter::once(address).chain(inside.into_iter().flatten());
-        let denies = |network: &&Network| forms().any(|form| network.contains(form));
-        if let Some(network) = self.deny.iter().find(denies) {
-            return Err(Forbidden::Denied(*network));
+        if let Some(network) = self.denying(address) {
+            return Err(Forbidden::Denied(network));
         }
-        let Some(allow) = &self.allow else {
-            return Ok(());
-        };
-        let is_allowed = |form: IpAddr| allow.iter().any(|network| network.contains(form));
-        let leads_there = inside[0].is_some() && inside.into_iter().flatten().all(is_allowed);
-        if is_allowed(address) || leads_there {
-            Ok(())
-        } else {
-            Err(Forbidden::NotAllowed)
+        match &self.allow {
+            Some(allow) if !is_in(allow, address) => Err(Forbidden::NotAllowed),
+            _ => Ok(()),
         }
     }
+
+    /// The network that denies an address, or what it leads to. What that leads to counts too: an unspecified address
+    /// inside another is loopback.
+    fn denying(&self, address: IpAddr) -> Option<Network> {
+        let mut deny = self.deny.iter();
+        let own = deny.find(|network| network.contains(address)).copied();
+        let mut inside = leads_to(address).into_iter().flatten();
+        own.or_else(|| inside.find_map(|address| self.denying(address)))
+    }
+}
+
+/// Whether an address is in one of these networks by itself, or by all that it leads to.
+fn is_in(networks: &[Network], address: IpAddr) -> bool {
+    let inside = leads_to(address);
+    networks.iter().any(|network| network.contains(address))
+        || inside[0].is_some() && inside.into_iter().flatten().all(|a| is_in(networks, a))
 }
 
 impl fmt::Display for Forbidden {
@@ -266,10 +274,15 @@ mod tests {
             "64:ff9b:1::10.1.2.3",
             "2001:0:c000:207:0:0:f5fe:fdfc",
             "2001:0:a01:203::",
+            "::ffff:0:10.1.2.3",
             "127.8.9.1",
             "0.0.0.0",
             "::",
             "::1",
+            "::ffff:0.0.0.0",
+            "64:ff9b::",
+            "2002::1",
+            "2001:0:c000:207:0:0:ffff:ffff",
         ] {
             assert!(!is_allowed(&private, address), "{address}");
         }
@@ -308,6 +321,10 @@ mod tests {
             assert!(!is_allowed(&office, address), "{address}");
         }
         assert!(is_allowed(&rule(&["2002::/16"], &[]), "2002:a01:203::1"));
+        let itself = rule(&["127.0.0.0/8"], &[]);
+        assert!(is_allowed(&itself, "0.0.0.0") && is_allowed(&itself, "::ffff:0.0.0.0"));
+        // It leads to ::1 too.
+        assert!(!is_allowed(&itself, "::"));
     }
 
     proptest! {

@@ -10,7 +10,8 @@ use super::EventId;
 pub struct Snapshot {
     /// Which server and database it is of: a snapshot of another one says nothing of this.
     pub system: String,
-    /// The server's timeline, which changes where a standby takes over.
+    /// The server's timeline, which changes where a standby takes over. `OLD>NEW` while the rows of the first
+    /// window on the new one are compared with what was taken on the old one.
     pub timeline: String,
     /// The `pg_snapshot` all of whose rows were taken.
     pub seen: String,
@@ -27,4 +28,34 @@ pub struct Snapshot {
 impl Snapshot {
     /// What no transaction is in: all of an outbox is behind it. 3 is the first transaction of a server.
     pub const NOTHING: &str = "3:3:";
+
+    /// Whether rows are looked at again, some of which may have been taken.
+    #[must_use]
+    pub fn is_again(&self) -> bool {
+        self.timeline.contains('>')
+    }
+
+    /// The timeline of the server that is read.
+    #[must_use]
+    pub fn timeline_now(&self) -> &str {
+        self.timeline.rsplit('>').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_says_whether_rows_are_looked_at_again() {
+        let of = |timeline: &str| Snapshot {
+            timeline: timeline.to_owned(),
+            ..Snapshot::default()
+        };
+        let (plain, again) = (of("00000001"), of("00000001>00000002"));
+        assert!(!plain.is_again() && again.is_again());
+        assert_eq!(plain.timeline_now(), "00000001");
+        assert_eq!(again.timeline_now(), "00000002");
+        assert_eq!(of("").timeline_now(), "");
+    }
 }

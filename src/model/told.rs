@@ -24,6 +24,11 @@ pub(crate) fn counted(count: i64, noun: &str) -> String {
     format!("{} {noun}{plural}", grouped(count))
 }
 
+/// As [`counted`], of what is counted in memory.
+pub(crate) fn counted_of(count: usize, noun: &str) -> String {
+    counted(i64::try_from(count).unwrap_or(i64::MAX), noun)
+}
+
 /// As [`counted`], for `delivery`, which takes none.
 pub(crate) fn deliveries(count: i64) -> String {
     let noun = if count == 1 { "delivery" } else { "deliveries" };

@@ -6,8 +6,9 @@
 
 use serde_json::{Value, json};
 
-use crate::model::LONGEST_PAUSE_MS;
+use crate::model::told::counted;
 use crate::model::when::parse_span_ms;
+use crate::model::{EventId, LONGEST_PAUSE_MS};
 
 /// An order to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +44,15 @@ pub(super) struct Done {
     pub matched: Option<i64>,
     /// Events that are wanted for it and no longer in the outbox, about.
     pub pruned: i64,
+    /// What a configuration that was taken in warns of, each with its line.
+    pub warnings: Vec<String>,
 }
 
 /// Which events are sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replay {
-    /// From that UNIX millisecond on.
-    pub since_ms: i64,
+    /// From that row of the outbox on.
+    pub from: EventId,
     /// To that webhook alone.
     pub webhook: Option<String>,
     /// It is only counted.
@@ -58,7 +61,7 @@ pub(super) struct Replay {
 
 impl Replay {
     fn body(&self) -> Value {
-        let mut body = json!({ "since": self.since_ms });
+        let mut body = json!({ "from_id": self.from });
         if let Some(webhook) = &self.webhook {
             body["webhook"] = webhook.as_str().into();
         }
@@ -137,10 +140,14 @@ impl Order {
                 done.pruned = answer["pruned"].as_i64().unwrap_or(0);
                 "the replay has begun".to_owned()
             }
-            Self::Reload => format!(
-                "the configuration was taken in: {} webhooks",
-                answer["webhooks"]
-            ),
+            Self::Reload => {
+                let warnings = answer["warnings"].as_array().into_iter().flatten();
+                let warnings = warnings.filter_map(Value::as_str).map(str::to_owned);
+                done.warnings = warnings.collect();
+                let webhooks = answer["webhooks"].as_i64().unwrap_or(0);
+                let webhooks = counted(webhooks, "webhook");
+                format!("the configuration was taken in: {webhooks}")
+            }
         };
         done
     }

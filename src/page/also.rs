@@ -6,10 +6,10 @@
 use hyper::StatusCode;
 
 use super::act::{Order, Replay};
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, troubled};
 use super::look::Trouble;
 use super::many::{self, Deed, Wanted};
-use super::route::{number, troubled};
+use super::route::number;
 use super::{Page, form, stanza, view};
 use crate::model::{AttemptId, EventId, ReplayId};
 
@@ -53,13 +53,17 @@ impl Page {
         };
         let event = form::field(query, "event").and_then(|id| number(&id));
         let event = event.map(EventId::new).ok_or(Trouble::Nowhere)?;
+        let written_ms = many::time_of(self, event)?;
         let replay = Replay {
-            since_ms: many::time_of(self, event)?,
+            from: event,
             webhook: form::field(query, "webhook").filter(|name| !name.is_empty()),
             dry_run: true,
         };
         Ok(match Order::Replay(replay.clone()).give(give) {
-            Ok(done) => answer::html(StatusCode::OK, view::replay_from(&replay, &done)),
+            Ok(done) => answer::html(
+                StatusCode::OK,
+                view::replay_from(&replay, written_ms, &done),
+            ),
             Err(why) => answer::html(StatusCode::CONFLICT, view::not_done(&why)),
         })
     }
@@ -69,12 +73,15 @@ impl Page {
         let give = self.gives()?;
         let refused = |why: &str| answer::html(StatusCode::CONFLICT, view::not_done(why));
         if *parts == ["replay"] {
-            let since_ms = form::field(form, "since").and_then(|ms| number(&ms));
-            let Some(since_ms) = since_ms else {
-                return Some(answer::told(StatusCode::BAD_REQUEST, "since: is no time"));
+            let from = form::field(form, "from").and_then(|id| number(&id));
+            let Some(from) = from.map(EventId::new) else {
+                return Some(answer::told(
+                    StatusCode::BAD_REQUEST,
+                    "from: is no row's id",
+                ));
             };
             let mut replay = Replay {
-                since_ms,
+                from,
                 webhook: form::field(form, "webhook").filter(|name| !name.is_empty()),
                 dry_run: true,
             };

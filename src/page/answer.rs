@@ -15,6 +15,7 @@ use hyper::{Response, StatusCode};
 use maud::Markup;
 use tokio::sync::mpsc;
 
+use super::look::Trouble;
 use super::view;
 
 /// What is sent back.
@@ -92,6 +93,16 @@ pub(super) fn told(status: StatusCode, words: &str) -> Answer {
 pub(super) fn fault() -> Answer {
     let words = "this page could not be made; its address would help in a report";
     told(StatusCode::INTERNAL_SERVER_ERROR, words)
+}
+
+/// A page with why there is nothing to show.
+pub(super) fn troubled(trouble: Trouble) -> Answer {
+    match trouble {
+        Trouble::Nowhere => nothing_there(),
+        Trouble::Nothing(words) => told(StatusCode::NOT_FOUND, &words),
+        Trouble::Wrong(words) => told(StatusCode::BAD_REQUEST, &words),
+        Trouble::Log(words) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
+    }
 }
 
 /// There is no such page.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, troubled};
 use super::look::Trouble;
 use super::streams::{Batch, Live};
 use super::{Page, form, view};
@@ -61,9 +61,7 @@ pub(super) async fn open(page: Arc<Page>, query: &str, headers: &HeaderMap) -> A
             tokio::spawn(stream(missed, found, send, place));
             answer::events(sent)
         }
-        Ok(Err(Trouble::Log(words))) => answer::told(StatusCode::SERVICE_UNAVAILABLE, &words),
-        Ok(Err(Trouble::Nothing(words))) => answer::told(StatusCode::BAD_REQUEST, &words),
-        Ok(Err(Trouble::Nowhere)) => answer::nothing_there(),
+        Ok(Err(trouble)) => troubled(trouble),
         Err(_) => answer::fault(),
     }
 }
@@ -80,7 +78,7 @@ fn begin(
     if !page.is_live() {
         return Err(Trouble::Nowhere);
     }
-    let filter = query::search(searched, page.clock.now_ms()).map_err(Trouble::Nothing)?;
+    let filter = query::search(searched, page.clock.now_ms()).map_err(Trouble::Wrong)?;
     let reader = page.reader()?;
     // Joined before it is read: what is made meanwhile is found twice, and sent once.
     let from = reader.newest_id()?;

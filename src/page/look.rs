@@ -42,6 +42,8 @@ pub(super) enum Trouble {
     Nowhere,
     /// There is no such thing, or no longer.
     Nothing(String),
+    /// What was asked is no question; why.
+    Wrong(String),
     /// The log can't be read.
     Log(String),
 }
@@ -69,7 +71,7 @@ pub(super) struct Overview {
     pub growth: Growth,
     /// Events of the outbox that were not taken in yet, where no daemon says it.
     pub lag: Option<i64>,
-    /// What a look at the configuration has warned of when the page began.
+    /// What the configuration in force warns of; where no daemon says so, what the one warned of by which the page began.
     pub warnings: Vec<String>,
     /// Whether a new webhook can be tried out.
     pub has_file: bool,
@@ -214,15 +216,22 @@ impl Page {
 pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let reader = page.reader()?;
     let now_ms = page.now_ms(&*reader)?;
-    let names = query::by_need(page.config(), &*reader, now_ms)?;
+    let find = || query::by_need(page.config(), &*reader, now_ms);
+    let names = page.order.names(&page.clock, find)?;
     let shown: Vec<String> = names.iter().skip(from).take(WEBHOOKS).cloned().collect();
-    let daemon: Option<Result<Box<Status>, String>> = match &page.source {
+    let mut daemon: Option<Result<Box<Status>, String>> = match &page.source {
         Source::Own { ask, .. } => Some(ask().map(Box::new)),
         Source::Copy(_) => None,
     };
-    let is_silent = matches!(daemon, Some(Err(_)));
     let config = page.config();
-    let warnings = config.iter().flat_map(|config| &config.warnings);
+    let mut lag = config.and_then(|config| query::lag(config, &*reader));
+    if let Some(Ok(status)) = &mut daemon {
+        status.outbox.lag = lag.take();
+    }
+    let warnings = match &daemon {
+        Some(Ok(status)) => status.daemon.config_warnings.clone(),
+        _ => own_warnings(config),
+    };
     Ok(Overview {
         log: page.path().to_string_lossy().into_owned(),
         now_ms,
@@ -230,16 +239,23 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
         bytes: store::size(page.path()),
         oldest_ms: reader.oldest()?,
         growth: page.growth(&*reader, now_ms)?,
-        lag: config
-            .filter(|_| is_silent)
-            .and_then(|config| query::lag(config, &*reader)),
-        warnings: warnings.take(WARNINGS).map(ToString::to_string).collect(),
+        lag,
+        warnings,
         webhooks: query::closely(&*reader, &shown, now_ms)?,
         has_file: page.has_file(),
         count: names.len(),
         from,
         acts: page.acts(),
     })
+}
+
+fn own_warnings(config: Option<&Config>) -> Vec<String> {
+    let all = config.map_or(&[][..], |config| &config.warnings);
+    let mut told: Vec<String> = all.iter().take(WARNINGS).map(ToString::to_string).collect();
+    if all.len() > WARNINGS {
+        told.push("`webhooksd check` says all of them.".to_owned());
+    }
+    told
 }
 
 /// The webhook whose name stands so in an address.

@@ -11,7 +11,7 @@ use super::{GiveOrder, Page, Source};
 use crate::model::{AttemptId, DeliveryId, EventId, ReplayId, TimeWindow};
 use crate::outbox::{Row, Tail};
 use crate::query::{self, Attempts};
-use crate::store::{LogReader, PendingPage, Replay};
+use crate::store::{LogReader, Outcome, PendingPage, Replay};
 
 /// The most deliveries that the page does something with at once: seconds of orders.
 const MANY: usize = 500;
@@ -75,6 +75,8 @@ pub(super) struct Gathered {
     pub left_out: Vec<(usize, &'static str)>,
     /// What is to be done with them ends them.
     pub cancels: bool,
+    /// The search is one for what was delivered.
+    pub asks_for_delivered: bool,
     /// There are more than the page does.
     pub too_many: bool,
     /// The search ended before the log did.
@@ -115,10 +117,7 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
     } else {
         wanted.ids.iter().copied().collect()
     };
-    let takes_delivered = wanted
-        .search
-        .as_ref()
-        .is_none_or(|words| words.contains("outcome:delivered"));
+    let takes_delivered = wanted.search.is_none() || found.asks_for_delivered;
     let mut left_out = [0_usize; 5];
     for id in candidates {
         let row = reader.delivery(DeliveryId::new(id))?;
@@ -142,14 +141,19 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
         }
     }
     let why = [
-        "are no longer in the log",
-        "are still pending",
-        "were delivered, which outcome:delivered asks for",
-        "have ended",
-        "were sent again already",
+        ["is no longer in the log", "are no longer in the log"],
+        ["is still pending", "are still pending"],
+        [
+            "was delivered, which outcome:delivered asks for",
+            "were delivered, which outcome:delivered asks for",
+        ],
+        ["has ended", "have ended"],
+        ["was sent again already", "were sent again already"],
     ];
     let counted = left_out.into_iter().zip(why);
-    found.left_out = counted.filter(|(count, _)| *count > 0).collect();
+    let counted = counted.filter(|(count, _)| *count > 0);
+    let counted = counted.map(|(count, [one, many])| (count, if count == 1 { one } else { many }));
+    found.left_out = counted.collect();
     tell(deed, &mut found);
     Ok(found)
 }
@@ -175,7 +179,8 @@ fn searched(page: &Page, words: &str, found: &mut Gathered) -> Result<BTreeSet<i
         None => AttemptId::new(reader.newest_id()?.get() + 1),
     };
     found.wanted.before = Some(before);
-    let mut filter = query::search(words, page.now_ms(&*reader)?).map_err(Trouble::Nothing)?;
+    let mut filter = query::search(words, page.now_ms(&*reader)?).map_err(Trouble::Wrong)?;
+    found.asks_for_delivered = filter.outcome == Some(Outcome::Delivered);
     filter.before = Some(before);
     filter.looked_through = Some(LOOKED_THROUGH);
     let mut attempts = Attempts::new(reader, filter);

@@ -17,6 +17,7 @@ mod form;
 mod live;
 mod look;
 mod many;
+mod order;
 mod route;
 mod serve;
 mod stanza;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) use act::GiveOrder;
 pub(crate) use answer::{Events, Nowhere};
 pub(crate) use door::{CHANCE_BYTES, Door};
+pub(crate) use order::Order;
 pub(crate) use route::answer;
 pub(crate) use serve::{DESCRIPTORS, serve};
 
@@ -61,6 +63,8 @@ pub(crate) struct Page {
     pub clock: Clock,
     /// What it shares with the other pages of the process.
     pub shared: Arc<Shared>,
+    /// The order of the overview's webhooks, where finding it takes long.
+    pub order: Order,
 }
 
 /// The page of the moment: a reload makes another one. It is served until the sender is gone.

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Body;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
-use super::answer::{self, Answer, fault, told};
+use super::answer::{self, Answer, fault, told, troubled};
 use super::look::{self, Delivery, Trouble};
 use super::{GiveOrder, Page, Source, act, export, form, live, view};
 use crate::model::caller::{self, Foreign, Names};
@@ -45,10 +45,16 @@ where
         return outside;
     }
     if path == "/live" && *request.method() == Method::GET {
-        return match caller::judge_stream(&request) {
+        return match caller::judge_costly(&request) {
             Ok(()) => live::open(page, &query, request.headers()).await,
             Err(words) => told(StatusCode::FORBIDDEN, &words),
         };
+    }
+    if !acts
+        && is_costly(&path)
+        && let Err(words) = caller::judge_costly(&request)
+    {
+        return answer::html(StatusCode::FORBIDDEN, view::led_here(&words, &path, &query));
     }
     let turns = page.shared.clone();
     let answered = if acts {
@@ -78,13 +84,14 @@ fn not_allowed(page: &Page) -> Answer {
     answer::with_allow(answer, allow)
 }
 
-/// A page with why there is nothing to show.
-pub(super) fn troubled(trouble: Trouble) -> Answer {
-    match trouble {
-        Trouble::Nowhere => answer::nothing_there(),
-        Trouble::Nothing(words) => told(StatusCode::NOT_FOUND, &words),
-        Trouble::Log(words) => told(StatusCode::SERVICE_UNAVAILABLE, &words),
-    }
+/// Whether what is shown under that path reads through many rows: no page elsewhere may have a browser ask for it, as
+/// often as it likes.
+fn is_costly(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    matches!(
+        *parts,
+        ["new" | "replay" | "redeliver" | "cancel"] | ["webhooks", _, "match"]
+    )
 }
 
 impl Page {

@@ -1,12 +1,13 @@
 //! A webhook that is to be: its part of the file as text, what the check says of it, and which past events it would get.
 //!
-//! The file is the person's: nothing here writes it. A form has the names of files with secrets, never a secret.
+//! The file is the person's: nothing here writes it. A form has the names of files with secrets, never a secret, and
+//! none of them is read. Left out: what `check` knows of files with secrets, databases and ports.
 
 use std::collections::BTreeMap;
 
 use super::look::Trouble;
 use super::{Page, Source, form};
-use crate::config::{self, Config, LoadError, SecretsWanted, Severity};
+use crate::config::{self, Config, SecretsWanted, Severity};
 use crate::model::{EventId, Word, chain};
 use crate::outbox::{Row, Tail};
 use crate::query::{self, Asked, Trial, TrialError};
@@ -105,9 +106,9 @@ pub(super) fn looked_at(page: &Page, query: &str) -> Result<Option<New>, Trouble
         return Ok(Some(new));
     }
     let stanza = written(&new.typed);
-    let told = |error: LoadError| Trouble::Log(chain(&error));
-    let checked = config::with(file, &stanza, SecretsWanted::Check, &transport::check_ca);
-    let (checked, first) = checked.map_err(told)?;
+    // No file is read that somebody named in the form: what came back would say which there are.
+    let checked = config::with(file, &stanza, SecretsWanted::Skip, &transport::check_ca);
+    let (checked, first) = checked.map_err(|error| Trouble::Log(chain(&error)))?;
     let diagnostics = match &checked {
         Ok(config) => &config.warnings,
         Err(report) => &report.diagnostics,
@@ -121,11 +122,8 @@ pub(super) fn looked_at(page: &Page, query: &str) -> Result<Option<New>, Trouble
             (false, Severity::Warning) => {}
         }
     }
-    if new.errors.is_empty() {
-        let read = config::with(file, &stanza, SecretsWanted::Skip, &transport::check_ca);
-        if let (Ok(config), _) = read.map_err(told)? {
-            new.tried = tried(&config, &new.typed["name"], page.clock.now_ms());
-        }
+    if let Ok(config) = &checked {
+        new.tried = tried(config, &new.typed["name"], page.clock.now_ms());
     }
     new.stanza = Some(stanza);
     Ok(Some(new))

@@ -99,6 +99,7 @@ fn alone(title: &str, content: &Markup) -> Markup {
 /// A page with one sentence.
 pub(super) fn sentence(status: u16, words: &str) -> Markup {
     let title = match status {
+        400 => "Not understood",
         404 => "Not found",
         503 => "The log can't be read",
         500 => "A fault",
@@ -110,6 +111,15 @@ pub(super) fn sentence(status: u16, words: &str) -> Markup {
         Here::Elsewhere,
         &html! { p class="note bad" role="alert" { (words) } },
     )
+}
+
+/// A page for who comes from another page to what costs more than a look: one step further it is asked for from here.
+pub(super) fn led_here(words: &str, path: &str, query: &str) -> Markup {
+    let content = html! {
+        p class="note bad" role="alert" { (others(words)) }
+        p { "A link from elsewhere leads here. If it is yours, " a href={ (path) "?" (query) } { "go on" } "." }
+    };
+    framed("Not answered", Here::Elsewhere, &content)
 }
 
 /// A page for who is not let in; where the token is one that people keep, with a field for it.
@@ -139,6 +149,18 @@ pub(super) fn welcome() -> Markup {
                 link rel="icon" href="data:,";
             }
             body { main { p { a href="/" { "Go on to the page" } } } }
+        }
+    }
+}
+
+/// What a configuration warns of, each with its line.
+fn warnings(warnings: &[String]) -> Markup {
+    html! {
+        @if !warnings.is_empty() {
+            details class="note warn" {
+                summary { "The configuration's warnings" }
+                @for warning in warnings { pre tabindex="0" { (shown::block(warning, "")) } }
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ mod tests;
 pub(crate) use intake::Step;
 pub(crate) use intake::{
     Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, follow_server, log_resume,
-    settle,
+    settle, settle_in,
 };
 pub(crate) use orders::{
     OrderError, PARTS, Snapshot, TEST_WAIT, Tested, Ticks, Wanted, WebhookSnapshot,

@@ -49,6 +49,8 @@ pub(crate) enum What {
     NoColumn(&'static str),
     /// The user may not read the table.
     NoRight,
+    /// Another server answers than the one that was connected to.
+    Exchanged,
     /// Not the server or database that the log followed.
     Elsewhere,
     /// Rows of another server's transactions, as a dump has them that was put back.
@@ -110,7 +112,7 @@ impl Trouble {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self.what,
-            What::Away(_) | What::Silent(_) | What::Step(..) | What::Runtime(_)
+            What::Away(_) | What::Silent(_) | What::Exchanged | What::Step(..) | What::Runtime(_)
         )
     }
 
@@ -180,7 +182,7 @@ impl Trouble {
             What::SqliteOnly(_) => {
                 "events are written by INSERT INTO outbox there; what is in the log, `webhooksd redeliver` sends again"
             }
-            What::Step(..) | What::Runtime(_) => return None,
+            What::Exchanged | What::Step(..) | What::Runtime(_) => return None,
         };
         let one = match self.whose {
             "outbox" => "an outbox",
@@ -235,6 +237,7 @@ impl fmt::Display for Trouble {
                 )
             }
             What::NoRight => write!(f, "this user may not read the table of {whose} {server:?}"),
+            What::Exchanged => write!(f, "another server took over {whose} {server:?}"),
             What::Elsewhere => write!(
                 f,
                 "{whose} {server:?} is not in the database that the log followed"

@@ -32,6 +32,6 @@ pub(crate) use known::Remark;
 pub(crate) use log::{lag, log};
 pub(crate) use reason::{Fate, Reason};
 pub(crate) use search::{KEYS, search};
-pub(crate) use status::{Health, Inside, Status};
+pub(crate) use status::{Health, Inside, Process, Status};
 pub(crate) use trial::{Asked, Group, Trial, TrialError, trial};
 pub(crate) use words::{Tone, words};

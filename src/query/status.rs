@@ -92,6 +92,15 @@ pub(crate) struct Process {
     /// Whether the last one was refused.
     #[serde(default)]
     pub last_reload_failed: bool,
+    /// Why, each error with its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_reload_errors: Vec<String>,
+    /// When that was, ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reload_failed_at: Option<String>,
+    /// What the configuration in force warns of, each with its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config_warnings: Vec<String>,
 }
 
 /// How far the outbox was taken.
@@ -241,6 +250,18 @@ impl Status {
         Self::new(about, dispatch.snapshot(), None, files)
     }
 
+    /// What the daemon says of itself, and what the log warns of: within a millisecond, whatever there is.
+    pub(crate) async fn of_itself<T: Transport>(
+        about: &About,
+        reading: &Reading,
+        dispatch: &Dispatch<T>,
+    ) -> Self {
+        let of_log = reading.warning(dispatch).await;
+        let mut status = Self::new(about, dispatch.counts(), None, Arc::default());
+        status.health.warnings.extend(of_log);
+        status
+    }
+
     fn new(
         about: &About,
         pipeline: Snapshot,
@@ -259,6 +280,9 @@ impl Status {
                 config: lossy(&about.config),
                 reloads: pipeline.reloads,
                 last_reload_failed: pipeline.last_reload_failed,
+                last_reload_errors: pipeline.remarks.errors.clone(),
+                last_reload_failed_at: pipeline.remarks.refused_ms.map(utc),
+                config_warnings: pipeline.remarks.warnings.clone(),
             },
             health: Health::new(pipeline.complaints.clone(), warnings),
             outbox: Outbox {

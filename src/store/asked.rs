@@ -13,8 +13,8 @@ use std::ops::RangeInclusive;
 use super::Error;
 use super::control::{Ended, Replay};
 use super::read::{
-    Closely, Count, DeliveryRow, EventTrace, HeldBy, HeldOf, Holding, LogFilter, LogRow, LogText,
-    MadeFor, Newest, WebhookHealth, WebhookRow,
+    Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holding, LogFilter,
+    LogRow, LogText, MadeFor, Newest, WebhookHealth, WebhookRow,
 };
 use super::summary::LastFailure;
 use super::withdraw::PendingPage;
@@ -80,6 +80,14 @@ pub(crate) trait LogReader: Debug + Send {
 
     /// What the log says of the event with that outbox id.
     fn event(&self, event_id: EventId) -> Result<EventTrace, Error>;
+
+    /// The newest `most` deliveries of an event that has more than `many`; `None` where it has not, as far as that is
+    /// seen at once.
+    fn last_of_many(
+        &self,
+        event_id: EventId,
+        bounds: (usize, usize),
+    ) -> Result<Option<Vec<DeliveryTrace>>, Error>;
 
     /// The bodies that were made for the event in a generation and kept, one for each dialect: its name
     /// and the bytes.

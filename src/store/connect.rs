@@ -92,6 +92,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
     connection
         .busy_timeout(READER_BUSY)
         .map_err(|source| Error::open(path, source))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -130,7 +131,10 @@ fn unchanging(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(uri, flags).map_err(|source| Error::open(path, source))
+    let connection = Connection::open_with_flags(uri, flags);
+    let connection = connection.map_err(|source| Error::open(path, source))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
 /// Without `SQLITE_OPEN_CREATE`, and never more than one thread at a time on a connection.

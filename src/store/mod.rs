@@ -61,6 +61,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod traced;
 mod transition;
 mod turn;
 mod wal;

@@ -9,6 +9,7 @@ mod event;
 mod health;
 mod log;
 mod made;
+mod of_event;
 mod one;
 mod pending;
 mod turn;

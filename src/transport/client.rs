@@ -376,8 +376,8 @@ impl Endpoint {
         // Who has sent a session's ticket has taken the certificate, or does without.
         let for_ours = Some(for_ours).filter(|_| !connection.is_let_in());
         let for_ours = for_ours.unwrap_or_default();
-        let host = &self.target.name;
-        let error = answering(host, peer, progress, limit, for_ours, error);
+        let (host, end) = (&self.target.name, self.target.other_end(peer));
+        let error = answering(host, &end, progress, limit, for_ours, error);
         let error = match &self.target.via {
             Some(via) => via.afterwards(error),
             None => error,

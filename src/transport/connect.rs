@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::failure::{AttemptError, Span, connecting, shaking_hands};
+use super::failure::{AttemptError, OtherEnd, Span, connecting, shaking_hands};
 use super::proxy::Via;
 use super::resolve::Resolver;
 use super::timeout::ReusableTimeout;
@@ -46,6 +46,19 @@ pub(super) struct Target {
     pub(super) handshake: Option<Handshake>,
     /// Through a proxy, or directly.
     pub(super) via: Option<Via>,
+}
+
+impl Target {
+    /// Who is at the other end of a connection to that peer, for words.
+    pub(super) fn other_end(&self, peer: SocketAddr) -> OtherEnd<'_> {
+        match &self.via {
+            Some(via) if via.is_tunnel() => OtherEnd::Behind {
+                host: &self.name,
+                proxy: via.place(),
+            },
+            _ => OtherEnd::At(peer),
+        }
+    }
 }
 
 /// What is known of an attempt so far; it is kept where the attempt fails, too.
@@ -101,7 +114,13 @@ impl Connector<'_> {
             }
             None => opened?,
         };
-        let Some(Handshake { config, name, .. }) = &target.handshake else {
+        let Some(Handshake {
+            config,
+            name,
+            min_tls,
+            ..
+        }) = &target.handshake
+        else {
             return Ok((Wire::Plain(stream), peer));
         };
         let host = &target.name;
@@ -122,7 +141,10 @@ impl Connector<'_> {
                 Some(_) => self.late(format!("no TLS handshake with {host} through its proxy")),
                 None => self.late(format!("no TLS handshake with {host} at {peer}")),
             })?
-            .map_err(|error| shaking_hands(host, peer, trace.asked, &error))?;
+            .map_err(|error| {
+                let end = target.other_end(peer);
+                shaking_hands(host, &end, trace.asked, *min_tls, &error)
+            })?;
         Ok((Wire::Tls(Box::new(stream)), peer))
     }
 

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::http1::{Error, Progress};
 use super::tls::{self, Asked};
-use crate::model::{Class, Failure, Fault};
+use crate::model::{Class, Failure, Fault, MinTls};
 
 /// Why an attempt brought no answer.
 #[derive(Debug)]
@@ -67,6 +67,23 @@ pub(super) fn machine_is_out() -> Option<Fault> {
     is_ours(&error).then(|| Fault(format!("open a socket: {error}")))
 }
 
+/// Who is at the other end of a connection, for words.
+pub(super) enum OtherEnd<'a> {
+    /// Who was connected to.
+    At(SocketAddr),
+    /// Who is behind a proxy's tunnel: where that leads is known to the proxy alone.
+    Behind { host: &'a str, proxy: &'a str },
+}
+
+impl fmt::Display for OtherEnd<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(peer) => peer.fmt(f),
+            Self::Behind { host, proxy } => write!(f, "{host} through the proxy {proxy}"),
+        }
+    }
+}
+
 /// Why connecting failed.
 pub(super) fn connecting(to: SocketAddr, error: &io::Error) -> AttemptError {
     let fault = || AttemptError::Local(Fault(format!("connect to {to}: {error}")));
@@ -116,15 +133,22 @@ fn has_source_for(to: SocketAddr) -> bool {
     UdpSocket::bind(any).is_ok_and(|socket| socket.connect(to).is_ok())
 }
 
-/// Why the TLS handshake failed; `asked`: for a certificate of ours, before that.
+/// Why the TLS handshake failed; `asked`: for a certificate of ours, before that. `oldest`: what is spoken.
 pub(super) fn shaking_hands(
     host: &str,
-    to: SocketAddr,
+    to: &OtherEnd<'_>,
     asked: Asked,
+    oldest: MinTls,
     error: &io::Error,
 ) -> AttemptError {
     if let Some(error) = find::<rustls::Error>(error) {
-        return AttemptError::Endpoint(tls::failure(host, asked, error));
+        let mut failure = tls::failure(host, asked, error);
+        if oldest > MinTls::default() && tls::is_about_the_version(error) {
+            failure
+                .text
+                .push_str(", and min_tls allows none before 1.3");
+        }
+        return AttemptError::Endpoint(failure);
     }
     if is_ours(error) {
         return AttemptError::Local(Fault(format!("TLS with {to}: {error}")));
@@ -149,7 +173,7 @@ pub(super) fn shaking_hands(
 /// and has said nothing since.
 pub(super) fn answering(
     host: &str,
-    peer: SocketAddr,
+    peer: &OtherEnd<'_>,
     progress: &Progress,
     limit: Duration,
     asked: Asked,
@@ -205,7 +229,7 @@ fn no_http(progress: &Progress, why: &str) -> String {
     }
 }
 
-fn broken(peer: SocketAddr, progress: &Progress, error: &io::Error) -> AttemptError {
+fn broken(peer: &OtherEnd<'_>, progress: &Progress, error: &io::Error) -> AttemptError {
     if is_ours(error) {
         return AttemptError::Local(Fault(format!("talk to {peer}: {error}")));
     }
@@ -222,12 +246,12 @@ fn broken(peer: SocketAddr, progress: &Progress, error: &io::Error) -> AttemptEr
     }
 }
 
-fn reset(peer: SocketAddr, progress: &Progress) -> AttemptError {
+fn reset(peer: &OtherEnd<'_>, progress: &Progress) -> AttemptError {
     let text = format!("connection reset by {peer}{}", circumstance(progress));
     AttemptError::new(Class::Reset, text)
 }
 
-fn closed(peer: SocketAddr, progress: &Progress) -> AttemptError {
+fn closed(peer: &OtherEnd<'_>, progress: &Progress) -> AttemptError {
     if progress.reset {
         return reset(peer, progress);
     }

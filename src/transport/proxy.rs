@@ -48,6 +48,11 @@ impl Via {
         self.ask.is_some()
     }
 
+    /// Host and port of the proxy.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// A failure on the way to the proxy, as the proxy's. That our own rule forbids it stays what it is.
     pub(super) fn on_the_way(&self, error: AttemptError) -> AttemptError {
         match error {
@@ -97,10 +102,14 @@ impl Via {
                 }
                 Err(error) => Error::Io(error),
             };
-            break reader.end(reason);
+            break match reader.end(reason) {
+                // Who falls silent within its consent has opened nothing.
+                Ok(reply) if is_consent(reply.status) => Err(Error::Closed),
+                ended => ended,
+            };
         };
         match reply {
-            Ok(reply) if (200..=299).contains(&reply.status) => {
+            Ok(reply) if is_consent(reply.status) => {
                 if reply.body.into_bytes().is_empty() {
                     return Ok(());
                 }
@@ -176,6 +185,10 @@ impl Via {
         let is_doubtful = !self.is_tunnel() && !(200..=299).contains(&status);
         is_doubtful.then(|| format!("through the proxy {}: may be its own answer", self.place))
     }
+}
+
+fn is_consent(status: u16) -> bool {
+    (200..=299).contains(&status)
 }
 
 /// The start of a request, as a proxy wants it or the endpoint itself. It may hold a password.

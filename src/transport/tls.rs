@@ -31,7 +31,7 @@ pub(super) use ours::Lifetime;
 pub(crate) use ours::Part;
 use ours::{Flaw, Ours, Shows};
 pub(super) use refused::{afterwards, by_closing, by_page};
-pub(super) use words::failure;
+pub(super) use words::{failure, is_about_the_version};
 
 /// Servers whose sessions are kept for resumption, in the configuration that most endpoints share.
 const SHARED_SESSIONS: usize = 256;
@@ -45,6 +45,8 @@ const LEAST_ROOM: usize = 64;
 pub(super) struct Handshake {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
+    /// The oldest version that is spoken.
+    pub(super) min_tls: MinTls,
     /// Of our own certificate, where there is one.
     pub(super) lifetime: Option<Lifetime>,
 }
@@ -102,6 +104,7 @@ impl Tls {
         Ok(Handshake {
             config,
             name,
+            min_tls: webhook.min_tls,
             lifetime,
         })
     }

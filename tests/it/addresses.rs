@@ -24,6 +24,7 @@ fn a_denied_address_is_not_connected_to_in_any_spelling() {
         "0.0.0.0",
         "[::ffff:127.0.0.1]",
         "[::]",
+        "[::ffff:0.0.0.0]",
     ];
     let names: Vec<String> = (0..hosts.len()).map(|n| format!("w{n}")).collect();
     let hooks: Vec<_> = names

@@ -266,6 +266,39 @@ fn keys_that_are_of_no_use_are_told_of_with_the_way_out() {
     assert!(told.contains(words) && told.contains("-extfile"), "{told}");
 }
 
+/// The manual page's commands, as they are read: what they make is taken without a word.
+#[test]
+fn the_recipe_of_an_authority_makes_what_is_taken() {
+    if !need("openssl") {
+        return;
+    }
+    let page = include_str!("../../packaging/man/webhooks.toml.5");
+    let (_, recipe) = page.split_once("umask 077\n").unwrap();
+    let (commands, keys) = recipe.split_once("\n\n").unwrap();
+    let (keys, _) = keys.split_once(".Ed\n").unwrap();
+    let world = World::new(&[https("x", 1).line(keys)]);
+    let commands = commands.replace("\\e\n", "\\\n");
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-ec", &commands])
+        .current_dir(world.folder())
+        .stderr(Stdio::null());
+    assert!(shell.status().unwrap().success());
+    let checked = world.command(&["check"]).expect(0).stderr;
+    assert!(!checked.contains("warning"), "{checked}");
+    let (_, list) = page.split_once("[delivery]\ndeny_addresses").unwrap();
+    let (list, _) = list.split_once(".Ed\n").unwrap();
+    world.configure_with(
+        &format!("[delivery]\ndeny_addresses{list}"),
+        &[https("x", 1)],
+    );
+    let checked = world.command(&["check"]).expect(0).stderr;
+    assert!(
+        checked.contains("127.0.0.1 is denied by deny_addresses"),
+        "{checked}"
+    );
+}
+
 /// A program that is ended with the test.
 pub(crate) struct Running(Child);
 

@@ -9,6 +9,7 @@ mod delivered;
 mod door;
 mod driver;
 mod hostile;
+mod large;
 mod live;
 mod many;
 mod new;

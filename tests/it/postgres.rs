@@ -3,6 +3,7 @@
 //! What holds of both engines is in `contract.rs`.
 
 mod away;
+mod failover;
 mod refused;
 mod secured;
 mod writers;

@@ -402,6 +402,10 @@ fn a_server_of_an_older_tls_than_min_tls_asks_for_gets_nothing_and_a_reload_chan
     let row = rows.iter().find(|row| row[0] == "old").unwrap();
     assert_eq!(row[1..3], ["failed", "tls"], "{row:?}");
     assert!(row[3].contains("localhost refused TLS"), "{row:?}");
+    assert!(
+        row[3].ends_with("min_tls allows none before 1.3"),
+        "{row:?}"
+    );
     assert_eq!(old.count(), 0);
     world.configure(&hooks("min_tls = \"1.2\""));
     daemon.reload();

@@ -1,6 +1,6 @@
 //! What to do where this user may not read a file: who may, and the command that lets him.
 //!
-//! The files of an installation are for a group (README, "Rights"), so its name is all that a person needs.
+//! The files of an installation are for a group (the manual, "Rights"), so its name is all that a person needs.
 //! Files are looked at by path, never opened.
 
 use std::fs::Metadata;

@@ -8,6 +8,7 @@
 
 mod facts;
 mod schema;
+mod seen;
 mod sql;
 mod tail;
 

@@ -18,6 +18,8 @@ pub(super) struct Sql {
     pub(super) further: String,
     /// The row of id `$1`, with `$2` and `$3` for `$7` and `$8`.
     pub(super) one: String,
+    /// The newest rows below (`$1`, `$2`) with ids from `$3` on.
+    pub(super) below: String,
     /// Deletes `$3` rows with ids below `$1` that the snapshot `$2` sees.
     pub(super) prune: String,
     /// The time of the oldest row, UNIX milliseconds.
@@ -39,6 +41,10 @@ impl Sql {
                 "SELECT {} FROM {table} o WHERE o.id = $1",
                 columns("$2::int4", "$3::int8")
             ),
+            below: format!(
+                "SELECT o.xid::text, o.id FROM {table} o WHERE (o.xid, o.id) < ($1::text::xid8, $2::int8) AND o.id >= $3::int8
+                  ORDER BY o.xid DESC, o.id DESC LIMIT {ROWS}"
+            ),
             prune: format!(
                 "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
                    SELECT o.ctid FROM {table} o
@@ -53,6 +59,9 @@ impl Sql {
         }
     }
 }
+
+/// The timeline; fails on a standby.
+pub(super) const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_lsn()), 8)";
 
 /// An infinite time has no milliseconds.
 const TIME: &str =
@@ -93,8 +102,8 @@ fn read(table: &str, columns: &str, in_window: bool) -> String {
         part("o.xid = ANY ($2::text[]::xid8[])"),
     );
     format!(
-        "SELECT c.snap::text, r.found, r.id, r.x, r.event, r.event_octets, r.data, r.data_octets, r.ms, r.tenant, r.tenant_octets
-           FROM (SELECT pg_current_snapshot() AS snap) c
+        "SELECT c.snap::text, c.timeline, r.found, r.id, r.x, r.event, r.event_octets, r.data, r.data_octets, r.ms, r.tenant, r.tenant_octets
+           FROM (SELECT pg_current_snapshot() AS snap, {TIMELINE} AS timeline) c
            LEFT JOIN LATERAL (
              SELECT s.* FROM (
                SELECT u.*, count(*) OVER () AS found,

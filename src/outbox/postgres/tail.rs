@@ -6,6 +6,7 @@
 //! follow are of the same window, whatever is committed meanwhile. It knows nothing of the log: how far was
 //! taken is an argument, and so is what comes of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
@@ -13,6 +14,7 @@ use tokio_postgres::Row as Found;
 use tokio_postgres::types::Type;
 
 use super::facts::Facts;
+use super::seen::{end_of, unseen, up_to};
 use super::sql::{ROWS, Sql};
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Columns, Judge, LOADED_NAME_BYTES, Sized};
@@ -46,6 +48,10 @@ pub(crate) struct Batch {
     window: String,
     /// Whether they are all that is left of it.
     ends: bool,
+    /// The last row that was read, left out or not.
+    last: Option<(i64, EventId)>,
+    /// The timeline that they were read on.
+    timeline: String,
 }
 
 impl Batch {
@@ -54,12 +60,25 @@ impl Batch {
         self.ends
     }
 
+    /// Leaves out rows that are known to have been taken.
+    pub(crate) fn leave_out(&mut self, known: &BTreeSet<EventId>) {
+        let rows = std::mem::take(&mut self.rows).into_iter();
+        let xids = std::mem::take(&mut self.xids);
+        let left = rows.zip(xids).filter(|(row, _)| !known.contains(&row.id()));
+        (self.rows, self.xids) = left.unzip();
+    }
+
     /// The place behind the first `taken` of the rows.
     #[must_use]
     pub(crate) fn behind(&self, from: &Snapshot, taken: usize) -> Snapshot {
-        if taken == self.rows.len() && self.ends {
+        let all = taken == self.rows.len();
+        if all && self.ends {
+            let last = self.last.and_then(|(xid, _)| u64::try_from(xid).ok());
+            let end = last.map_or(0, |xid| xid.saturating_add(1));
             return Snapshot {
-                seen: self.window.clone(),
+                // Numbers beyond the last row were of nobody's rows, and a crash may give them again.
+                seen: up_to(&self.window, end.max(end_of(&from.seen))),
+                timeline: from.timeline_now().to_owned(),
                 window: String::new(),
                 xid: 0,
                 id: EventId::NONE,
@@ -67,9 +86,16 @@ impl Batch {
                 ..from.clone()
             };
         }
-        let last = taken.checked_sub(1);
-        let place = last.and_then(|at| Some((*self.xids.get(at)?, self.rows.get(at)?.id())));
-        let (xid, id) = place.unwrap_or((from.xid, from.id));
+        let last = match taken.checked_sub(1) {
+            _ if all => self.last,
+            Some(at) => self
+                .xids
+                .get(at)
+                .copied()
+                .zip(self.rows.get(at).map(Row::id)),
+            None => None,
+        };
+        let (xid, id) = last.unwrap_or((from.xid, from.id));
         Snapshot {
             window: self.window.clone(),
             xid,
@@ -157,8 +183,16 @@ impl Tail {
             ],
         );
         let found = found.map_err(Error::Server)?;
-        let read = || self.batch(&found, from);
-        read().map_err(|error| self.failed("read rows", error))
+        let batch = self.batch(&found, from);
+        let batch = batch.map_err(|error| self.failed("read rows", error))?;
+        // A pooler stays connected where the server behind it is exchanged.
+        if batch.timeline != self.facts.timeline {
+            return Err(Error::Server(Trouble::new(
+                &self.link.server,
+                What::Exchanged,
+            )));
+        }
+        Ok(batch)
     }
 
     fn batch(&self, found: &[Found], from: &Snapshot) -> Result<Batch, tokio_postgres::Error> {
@@ -171,17 +205,95 @@ impl Tail {
             if batch.window.is_empty() {
                 batch.window = row.try_get(0)?;
             }
-            let Some(id) = row.try_get::<_, Option<i64>>(2)? else {
+            batch.timeline = row.try_get(1)?;
+            let Some(id) = row.try_get::<_, Option<i64>>(3)? else {
                 continue;
             };
-            all = row.try_get(1)?;
-            let xid: &str = row.try_get(3)?;
-            batch.xids.push(xid.parse().unwrap_or(i64::MAX));
-            batch.rows.push(judged(self.judge, id, row, 4, &mut name)?);
+            all = row.try_get(2)?;
+            let xid: &str = row.try_get(4)?;
+            let xid = xid.parse().unwrap_or(i64::MAX);
+            batch.last = Some((xid, EventId::new(id)));
+            batch.xids.push(xid);
+            batch.rows.push(judged(self.judge, id, row, 5, &mut name)?);
         }
         let all = usize::try_from(all).unwrap_or(usize::MAX);
         batch.ends = all < ROWS && batch.rows.len() == all;
         Ok(batch)
+    }
+
+    /// Whether the server is not the one that a place is of any more: another took over, or it went back.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn has_turned(&mut self, place: &Snapshot) -> Result<bool, Error> {
+        if place.timeline_now() != self.facts.timeline {
+            return Ok(true);
+        }
+        Ok(end_of(&self.now()?) < end_of(&place.seen))
+    }
+
+    /// Behind the last row that can have been taken up to a place, for [`Tail::below`].
+    #[must_use]
+    pub(crate) fn top_of(&self, place: &Snapshot) -> (i64, EventId) {
+        let end = end_of(&place.seen).max(end_of(&place.window));
+        (i64::try_from(end).unwrap_or(i64::MAX), EventId::NONE)
+    }
+
+    /// The newest rows below a transaction and an id, with ids from `since` on, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn below(
+        &mut self,
+        (xid, id): (i64, EventId),
+        since: EventId,
+    ) -> Result<Vec<(i64, EventId)>, Error> {
+        const STEP: &str = "look for rows that were taken";
+        let xid = xid.to_string();
+        let values: [_; 3] = [
+            (&xid as _, Type::TEXT),
+            (&id.get() as _, Type::INT8),
+            (&since.get() as _, Type::INT8),
+        ];
+        let found = self.link.rows(STEP, &self.sql.below, &values);
+        let found = found.map_err(Error::Server)?;
+        let place = |row: &Found| {
+            let xid: &str = row.try_get(0)?;
+            Ok((
+                xid.parse().unwrap_or(i64::MAX),
+                EventId::new(row.try_get(1)?),
+            ))
+        };
+        let rows: Result<_, _> = found.iter().map(place).collect();
+        rows.map_err(|error| self.failed(STEP, error))
+    }
+
+    /// The place from which rows are looked at again: behind the transaction `known`, or from `lowest` and what is
+    /// under way now where none is; those with ids from `since` on.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn again(
+        &mut self,
+        at: &Snapshot,
+        (known, lowest): (Option<i64>, Option<i64>),
+        since: EventId,
+    ) -> Result<Snapshot, Error> {
+        let number = |xid: i64| u64::try_from(xid).unwrap_or(0);
+        let end = match known {
+            Some(xid) => number(xid) + 1,
+            None => {
+                let now = self.now()?;
+                let under_way = now.split(':').next().and_then(|xmin| xmin.parse().ok());
+                let lowest = lowest.map_or(u64::MAX, number);
+                lowest.min(under_way.unwrap_or(0))
+            }
+        };
+        let timeline = format!("{}>{}", at.timeline_now(), self.facts.timeline);
+        Ok(Snapshot {
+            timeline,
+            ..self.place(up_to(&at.seen, end), since)
+        })
     }
 
     /// The row of that id.
@@ -280,15 +392,6 @@ pub(crate) fn first_id_of(ms: i64) -> EventId {
     EventId::new(ids.max(1))
 }
 
-/// What a snapshot has not seen: transactions from a number on, and those that were under way.
-fn unseen(snapshot: &str) -> (String, Vec<String>) {
-    let mut parts = snapshot.split(':').skip(1);
-    let max = parts.next().filter(|max| !max.is_empty()).unwrap_or("3");
-    let late = parts.next().unwrap_or_default().split(',');
-    let late = late.filter(|xid| !xid.is_empty()).map(str::to_owned);
-    (max.to_owned(), late.collect())
-}
-
 /// What a row is, from its columns from the name on.
 fn judged(
     judge: Judge,
@@ -325,17 +428,6 @@ fn judged(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_snapshot_has_not_seen() {
-        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        assert_eq!(
-            unseen("10:20:10,14"),
-            ("20".to_owned(), texts(&["10", "14"]))
-        );
-        assert_eq!(unseen(Snapshot::NOTHING), ("3".to_owned(), texts(&[])));
-        assert_eq!(unseen(""), ("3".to_owned(), texts(&[])));
-    }
 
     #[test]
     fn ids_are_by_time() {

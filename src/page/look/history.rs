@@ -7,10 +7,14 @@ use crate::query::{self, Fate, Reason, Story, Tone};
 use crate::store::{DeliveryTrace, EventTrace};
 
 /// Deliveries of an event that are listed.
-const DELIVERIES: usize = 100;
+const DELIVERIES: usize = 50;
 
-/// Webhooks for which it is told what became of it, those that it was for, and as many of the others.
+/// Where an event has more, it is not told what became of it for each webhook: the last ones stand for themselves.
+const MANY: usize = 200;
+
+/// Webhooks for which it is told what became of it, those that it was for and the others.
 const TOLD: usize = 50;
+const OTHERS: usize = 25;
 
 /// One event.
 pub(in crate::page) struct OneEvent {
@@ -28,6 +32,8 @@ pub(in crate::page) struct OneEvent {
     pub others: Vec<Told>,
     /// How many of both kinds are left out.
     pub more: usize,
+    /// It has more deliveries than are looked at; these are the last ones.
+    pub has_many: bool,
     /// Whether the page acts, and its row is there.
     pub acts: bool,
 }
@@ -52,7 +58,11 @@ pub(in crate::page) fn event(page: &Page, typed: &str) -> Result<OneEvent, Troub
         Trouble::Nothing(format!("the log knows no event {typed}"))
     };
     let id = row_id_of(typed).ok_or_else(unknown)?;
-    let trace = page.reader()?.event(id)?;
+    let reader = page.reader()?;
+    if let Some(last) = reader.last_of_many(id, (MANY, DELIVERIES))? {
+        return Ok(of_many(page, id, last));
+    }
+    let trace = reader.event(id)?;
     let now_ms = page.clock.now_ms();
     let story = match &page.source {
         Source::Own { config, .. } => query::explain(config, id, typed, now_ms)?.story.ok(),
@@ -72,6 +82,7 @@ pub(in crate::page) fn event(page: &Page, typed: &str) -> Result<OneEvent, Troub
         told: Vec::new(),
         others: Vec::new(),
         more: 0,
+        has_many: false,
         acts: page.acts() && story.as_ref().is_some_and(|story| story.event.is_some()),
         trace,
     };
@@ -79,6 +90,28 @@ pub(in crate::page) fn event(page: &Page, typed: &str) -> Result<OneEvent, Troub
         event.tell(&story, now_ms);
     }
     Ok(event)
+}
+
+/// One with so many deliveries that these last ones are all that is shown.
+fn of_many(page: &Page, id: EventId, last: Vec<DeliveryTrace>) -> OneEvent {
+    let generation = last.iter().map(|one| one.generation).max();
+    let parted = last.iter().cloned();
+    let (deliveries, earlier) = parted.partition(|one| Some(one.generation) == generation);
+    OneEvent {
+        id,
+        name: last.first().map(|first| first.event.clone()),
+        trace: EventTrace {
+            deliveries,
+            earlier,
+            ..EventTrace::default()
+        },
+        deliveries: last,
+        told: Vec::new(),
+        others: Vec::new(),
+        more: 0,
+        has_many: true,
+        acts: page.acts(),
+    }
 }
 
 impl OneEvent {
@@ -89,12 +122,12 @@ impl OneEvent {
                 Fate::Delivery { trace, .. } => (Some(trace.id), false),
                 Fate::NotSent(reason) => (None, is_other(reason)),
             };
-            let group = if is_other {
-                &mut self.others
+            let (group, most) = if is_other {
+                (&mut self.others, OTHERS)
             } else {
-                &mut self.told
+                (&mut self.told, TOLD)
             };
-            if group.len() == TOLD {
+            if group.len() == most {
                 self.more += 1;
                 continue;
             }

@@ -7,7 +7,7 @@ use super::super::look::Compared;
 use super::exchange::{beginning, indented};
 use super::log::result;
 use super::{Here, framed, others, plain_time};
-use crate::model::shown;
+use crate::model::{shown, told};
 use crate::store::{LogRow, LogText};
 
 /// So many bytes of a body are compared.
@@ -88,7 +88,9 @@ fn part(title: &str, a: &str, b: &str) -> Markup {
                     }
                 }
             }
-            @if found.more > 0 { p class="quiet" { (found.more) " lines more were not compared." } }
+            @if found.more > 0 { p class="quiet" {
+            (told::counted_of(found.more, "line")) (if found.more == 1 { " more was" } else { " more were" }) " not compared."
+        } }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::model::shown;
 pub(in crate::page) fn done_with(done: &Done, seen: Option<&Delivery>) -> Markup {
     let content = html! {
         p class={ "note " (if done.well { "good" } else { "bad" }) } role="status" { (others(&done.told)) }
+        (super::warnings(&done.warnings))
         @if let Some(id) = done.delivery { p { a href={ "/deliveries/" (id) } { "Delivery " (id) } } }
         @if let Some(id) = done.replay { p { a href={ "/replays/" (id) } { "How far the replay is" } } }
         @if let Some(seen) = seen { (super::delivery::said(seen)) }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::super::form;
 use super::super::look::{OneEvent, Told};
 use super::{Here, at, class_of, framed, others};
+use crate::model::told::counted_of;
 use crate::query::Tone;
 
 pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
@@ -20,6 +21,15 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
         }
         p { a href={ "/log?q=id:" (seen.id) } { "Its attempts" } ", each with its result." }
         @if seen.acts { p { a href={ "/replay?event=" (seen.id) } { "Replay from this event on" } " (asks first)" } }
+        @if seen.has_many {
+            p {
+                "It has more deliveries than stand on a page: these are its last. Those of one webhook: "
+                a href={ "/log?q=" (form::encoded(&format!("id:{} webhook:NAME", seen.id))) } {
+                    code { "id:" (seen.id) " webhook:NAME" }
+                }
+                "; what became of it for each says " code { "webhooksd explain " (seen.id) } "."
+            }
+        }
         (told(seen))
         h2 { "Deliveries" }
         @if seen.deliveries.is_empty() {
@@ -47,7 +57,7 @@ pub(in crate::page) fn event(seen: &OneEvent) -> Markup {
             }
         }
         @if all > seen.deliveries.len() {
-            p class="quiet" { "and " (all - seen.deliveries.len()) " older deliveries" }
+            p class="quiet" { "and " (counted_of(all - seen.deliveries.len(), "older one")) }
         }
         @if !seen.trace.earlier.is_empty() {
             p class="note" { "Some of these are of another event that had the same id before the outbox was put back or "
@@ -69,7 +79,7 @@ fn told(seen: &OneEvent) -> Markup {
                     (table(&seen.others))
                 }
             }
-            @if seen.more > 0 { p class="quiet" { "and " (seen.more) " webhooks more" } }
+            @if seen.more > 0 { p class="quiet" { "and " (counted_of(seen.more, "webhook")) " more" } }
         }
     }
 }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::others;
 use crate::dialect::STANDARD_HEADERS;
-use crate::model::shown;
+use crate::model::{shown, told};
 use crate::store::{LogRow, LogText};
 
 /// So many bytes of a body are shown; the whole of it can be saved.
@@ -62,7 +62,7 @@ fn shown_body(body: &str) -> Markup {
     let pretty = (part.len() == body.len()).then(|| indented(body)).flatten();
     html! {
         pre tabindex="0" { (shown::block(part, "")) }
-        @if part.len() < body.len() { p class="quiet" { (body.len() - part.len()) " bytes more" } }
+        @if part.len() < body.len() { p class="quiet" { (told::counted_of(body.len() - part.len(), "byte")) " more" } }
         @if let Some(pretty) = pretty {
             details { summary { "The same, indented" } pre tabindex="0" { (shown::block(&pretty, "")) } }
         }

@@ -7,6 +7,7 @@ use super::super::look::Found;
 use super::{Here, class_of, framed, others, plain_time, took};
 use crate::model::AttemptId;
 use crate::model::clock::utc;
+use crate::model::told::counted_of;
 use crate::query::KEYS;
 use crate::store::LogRow;
 
@@ -127,7 +128,11 @@ fn further(found: &Found) -> Markup {
             }
         }
         @if found.unread > 0 {
-            p class="note" { (found.unread) " attempts could not be judged by data: the log does not keep their bodies." }
+            p class="note" {
+                (counted_of(found.unread, "attempt"))
+                " could not be judged by data: the log does not keep "
+                (if found.unread == 1 { "its body." } else { "their bodies." })
+            }
         }
         p {
             @if found.is_later { a href=(address(None)) { "Newest" } " " }

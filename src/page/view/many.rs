@@ -7,7 +7,7 @@ use super::super::form;
 use super::super::many::{Deed, Gathered, Worked, too_many};
 use super::{Here, framed, framed_with, others, plain_time};
 use crate::model::clock::utc;
-use crate::model::shown;
+use crate::model::{shown, told};
 use crate::store::Replay;
 
 /// Ids that are listed.
@@ -21,7 +21,7 @@ fn verb(deed: Deed) -> &'static str {
 }
 
 fn deliveries(count: usize) -> String {
-    crate::model::told::deliveries(i64::try_from(count).unwrap_or(i64::MAX))
+    told::deliveries(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// What would be done.
@@ -29,16 +29,21 @@ pub(in crate::page) fn many(deed: Deed, found: &Gathered) -> Markup {
     let count = found.ids.len();
     let content = html! {
         @if let Some(words) = &found.wanted.search {
-            p { "What " a href={ "/log?q=" (form::encoded(words)) } { code { (others(words)) } } " finds"
-                @if found.is_bounded { ", as far back as was looked" } "." }
+            p {
+                @if words.trim().is_empty() { "All that " a href="/log" { "the log" } " has" }
+                @else { "What " a href={ "/log?q=" (form::encoded(words)) } { code { (others(words)) } } " finds" }
+                @if found.is_bounded { ", as far back as was looked" } "."
+            }
         }
-        @for (count, why) in &found.left_out { p class="quiet" { (deliveries(*count)) " " (why) " and are left out." } }
+        @for (count, why) in &found.left_out {
+            p class="quiet" { (deliveries(*count)) " " (why) " and " (if *count == 1 { "is" } else { "are" }) " left out." }
+        }
         @if found.too_many {
             div class="note bad" role="alert" { pre { (shown::block(&too_many(found), "")) } }
         } @else if count == 0 {
             p { "There is none." }
         } @else {
-            p { strong { (deliveries(count)) } }
+            p { strong { (deliveries(count)) } ":" }
             ul class="key" { @for id in found.ids.iter().take(LISTED) {
                 li { a href={ "/deliveries/" (id) } { (id) } }
             } @if count > LISTED { li { "and " (count - LISTED) " more" } } }
@@ -98,33 +103,29 @@ pub(in crate::page) fn worked_off(deed: Deed, worked: &Worked) -> Markup {
 }
 
 /// What a replay would be.
-pub(in crate::page) fn replay_from(asked: &Asked, counted: &Done) -> Markup {
+pub(in crate::page) fn replay_from(asked: &Asked, written_ms: i64, counted: &Done) -> Markup {
     let matched = counted.matched.unwrap_or(0);
-    let since = utc(asked.since_ms);
     let to = asked.webhook.as_deref();
-    // To the millisecond, or it would be of more events.
-    let exact = format!(
-        "{}.{:03}Z",
-        since.trim_end_matches('Z'),
-        asked.since_ms.rem_euclid(1_000)
-    );
-    let mut command = format!("webhooksd replay --since {exact}");
+    let mut command = format!("webhooksd replay --from-id {}", asked.from);
     if let Some(webhook) = to {
         command.push_str(&format!(" --webhook {webhook}"));
     }
     let content = html! {
         p {
-            "The events since " (plain_time(&since)) ", "
+            "The events from " a href={ "/events/" (asked.from) } { (asked.from) } " on, whose time is "
+            (plain_time(&utc(written_ms))) ", "
             @match to { Some(webhook) => { "to " (others(webhook)) }, None => "to all webhooks that want them" }
             ", by today's configuration and with the ids that they had: "
-            strong { (crate::model::told::deliveries(matched)) } " are made."
+            strong { (told::deliveries(matched)) } (if matched == 1 { " is made." } else { " are made." })
         }
-        @if counted.pruned > 0 { p class="note" { "About " (counted.pruned) " events of that time are no longer in the outbox." } }
+        @if counted.pruned > 0 {
+            p class="note" { "About " (told::counted(counted.pruned, "event")) " of those left the outbox." }
+        }
         p { "The same as" }
         pre tabindex="0" { (shown::block(&command, "")) }
         @if matched > 0 {
             form method="post" action="/replay" {
-                input type="hidden" name="since" value=(asked.since_ms);
+                input type="hidden" name="from" value=(asked.from);
                 input type="hidden" name="count" value=(matched);
                 @if let Some(webhook) = to { input type="hidden" name="webhook" value=(webhook); }
                 button { "Send them again" }
@@ -144,14 +145,15 @@ pub(in crate::page) fn replay(replay: &Replay) -> Markup {
     };
     let content = html! {
         p role="status" {
-            (replay.done) " of " (crate::model::told::deliveries(replay.matched)) " made"
+            (replay.done) " of " (told::deliveries(replay.matched)) " made"
             @if replay.finished { ": it has ended." } @else { "; the daemon goes on, also after a restart." }
         }
         @if !replay.finished {
             progress value=(replay.done) max=(replay.matched.max(1)) { (replay.done) " of " (replay.matched) }
         }
         dl {
-            dt { "Events since" } dd { (plain_time(&utc(replay.since_ms))) }
+            @if replay.since_ms > 0 { dt { "Events since" } dd { (plain_time(&utc(replay.since_ms))) } }
+            @else { dt { "Events" } dd { "from a row on, up to " (replay.last_id) } }
             @if let Some(until) = replay.until_ms { dt { "until" } dd { (plain_time(&utc(until))) } }
             dt { "To" } dd { @match &replay.webhook {
                 Some(webhook) => (others(webhook)), None => "all webhooks that want them",

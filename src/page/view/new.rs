@@ -75,6 +75,10 @@ fn answered(seen: &New, stanza: &str) -> Markup {
                 "The check has no errors. Put it at the end of the file, and then " code { "webhooksd reload" } "."
             }
         }
+        p class="quiet" {
+            "It was judged by its text, and by the rest of the file. Not looked at were the files with secrets, databases and ports: "
+            code { "webhooksd check" } " does."
+        }
         @if seen.others > 0 {
             p class="note bad" { "The file itself has errors (" (seen.others) "): " code { "webhooksd check" } " says them." }
         }

@@ -7,7 +7,8 @@ use super::super::look::{Growth, Overview};
 use super::{Here, at, framed, others, plain_time};
 use crate::model::clock::utc;
 use crate::model::shown;
-use crate::query::{NEW, Status};
+use crate::model::told::counted;
+use crate::query::{NEW, Process, Status};
 use crate::store::{Closely, HourCounts, WebhookHealth};
 
 /// A bar for an hour is so wide and at most so high, in pixels.
@@ -21,18 +22,16 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
                 "This is a copy, as it was at its newest attempt, " (plain_time(&utc(seen.now_ms))) "."
             },
         }
-        @if let Some(lag) = seen.lag { p { (lag) " events of the outbox were not taken in yet." } }
-        @if !seen.warnings.is_empty() {
-            details class="note warn" {
-                summary { "The configuration's warnings" }
-                @for warning in &seen.warnings { pre tabindex="0" { (shown::block(warning, "")) } }
-                p { code { "webhooksd check" } " says all of them." }
-            }
+        @if let Some(lag) = seen.lag {
+            p { (counted(lag, "event")) " of the outbox " (if lag == 1 { "was" } else { "were" }) " not taken in yet." }
         }
+        (super::warnings(&seen.warnings))
         (log_size(seen))
         h2 { "Webhooks" }
-        @if seen.webhooks.is_empty() {
+        @if seen.count == 0 {
             p { "There are no webhooks yet." }
+        } @else if seen.webhooks.is_empty() {
+            p { "There are " (seen.count) " and no more: this page begins behind them." }
         } @else {
             (webhooks(&seen.webhooks))
         }
@@ -93,15 +92,28 @@ fn daemon(answered: Result<&Status, &String>) -> Markup {
                 " Version " (others(&status.daemon.version)) ", process " (status.daemon.pid)
                 ", since " (plain_time(&others(&status.daemon.started_at)))
                 "; " (status.in_flight) " in flight"
-                @if let Some(lag) = status.outbox.lag { ", " (lag) " events behind the outbox" }
+                @if let Some(lag) = status.outbox.lag { ", " (counted(lag, "event")) " behind the outbox" }
                 "."
             }
             (list("bad", &status.health.complaints))
             (list("warn", &status.health.warnings))
-            @if status.daemon.last_reload_failed {
-                p class="note warn" { "The last reload was refused: " code { "webhooksd check" } " says why." }
-            }
+            @if status.daemon.last_reload_failed { (refused(&status.daemon)) }
         },
+    }
+}
+
+/// Why the file was not taken in, each error beside its line.
+fn refused(daemon: &Process) -> Markup {
+    html! {
+        div class="note bad" role="alert" {
+            p {
+                "The last reload was refused"
+                @if let Some(at) = &daemon.last_reload_failed_at { ", " (plain_time(&others(at))) }
+                ": the configuration before it is in force."
+            }
+            @for error in &daemon.last_reload_errors { pre tabindex="0" { (shown::block(error, "")) } }
+            @if daemon.last_reload_errors.is_empty() { p { code { "webhooksd check" } " says why." } }
+        }
     }
 }
 
@@ -254,7 +266,10 @@ fn bars(hours: &[HourCounts], when: &str) -> Markup {
         .max(1);
     let sum = |count: fn(&HourCounts) -> i64| hours.iter().map(count).sum::<i64>();
     let (attempts, failures) = (sum(|h| h.attempts), sum(|h| h.failures));
-    let label = format!("{when}: {attempts} attempts, {failures} of them no success");
+    let label = format!(
+        "{when}: {}, {failures} of them no success",
+        counted(attempts, "attempt")
+    );
     let scaled = |count: i64| -> usize {
         // Anything at all is seen.
         let most = i64::try_from(high).unwrap_or(1);
@@ -303,6 +318,6 @@ mod tests {
             svg.contains(r#"class="bar-bad" d="M12 24v-1h3v1z""#),
             "{svg}"
         );
-        assert!(svg.contains("10000 attempts, 1 of them"), "{svg}");
+        assert!(svg.contains("10,000 attempts, 1 of them"), "{svg}");
     }
 }

@@ -3,6 +3,7 @@
 //! A thread of its own runs it. What is taken in is queued by `send`; nothing else of the pipeline
 //! imports this.
 
+mod again;
 mod awaiting;
 mod batch;
 mod below;
@@ -18,4 +19,4 @@ pub(crate) use batch::Step;
 pub(crate) use batch::{Intake, log_resume};
 pub(crate) use error::IntakeError;
 pub(crate) use follow::{Claim, Follow, Followed, follow};
-pub(crate) use windows::{follow_server, settle};
+pub(crate) use windows::{follow_server, settle, settle_in};

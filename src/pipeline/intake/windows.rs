@@ -4,21 +4,23 @@
 //! starts anew or stops answering is waited for and connected to again; the log has the place, so nothing is
 //! taken twice or left out. What a person must decide ends the thread.
 
+use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::again::look_again;
 use super::catch_up::let_catch_up;
 use super::error::IntakeError;
 use super::follow::{Follow, Followed};
 use super::taking::{From, take_in};
 use crate::model::{Cursor, Deferred, EventId, Server, Snapshot};
 use crate::outbox::postgres::{Tail, Trouble};
-use crate::outbox::{self, Finding, Watch};
+use crate::outbox::{self, Finding, Row, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
 use crate::pipeline::shared::{ResumeError, chain};
-use crate::store;
+use crate::store::{self, Store};
 use crate::transport::Transport;
 
 /// After rows were found, until the next look.
@@ -64,6 +66,33 @@ pub(crate) fn settle(
     let place = tail.place(Snapshot::NOTHING, EventId::NONE);
     let snapshot = Some(Box::new(place));
     Ok((Cursor { snapshot, ..cursor }, true))
+}
+
+/// The same with the log at hand, which is told where that is new to it.
+///
+/// # Errors
+/// As [`settle`], or the log can't be read or written.
+pub(crate) fn settle_in<S: DerefMut<Target = Store>>(
+    tail: &mut Tail,
+    server: &Server,
+    store: &mut dyn FnMut() -> S,
+    now_ms: i64,
+) -> Result<Cursor, IntakeError> {
+    let known = store().cursor().map_err(IntakeError::Store)?;
+    let (mut cursor, mut is_new) = settle(tail, server, known, now_ms)?;
+    // The log is let go of while the server is asked.
+    let again = look_again(tail, &cursor, &mut |generation, ids| {
+        let traced = store().traced(generation, ids);
+        traced.map_err(IntakeError::Store)
+    })?;
+    if let Some(again) = again {
+        (cursor, is_new) = (again, true);
+    }
+    if is_new {
+        let told = store().set_cursor(&cursor, now_ms);
+        told.map_err(IntakeError::Store)?;
+    }
+    Ok(cursor)
 }
 
 /// Whether the log has taken nothing of any outbox.
@@ -159,7 +188,12 @@ impl<T: Transport> Follower<T> {
             return Ok(false);
         };
         // Where it fails the connection is dropped with what is open.
-        let batch = open.tail.read(from).map_err(IntakeError::Outbox)?;
+        let mut batch = open.tail.read(from).map_err(IntakeError::Outbox)?;
+        if from.is_again() {
+            let ids: Vec<EventId> = batch.rows.iter().map(Row::id).collect();
+            let traced = self.dispatch.store().traced(open.cursor.generation, &ids);
+            batch.leave_out(&traced.map_err(IntakeError::Store)?);
+        }
         if batch.rows.is_empty() {
             // Rows that are too large to be read together end no window.
             let found = !batch.ends();
@@ -196,12 +230,8 @@ impl<T: Transport> Follower<T> {
 
     fn take_over(&mut self, mut tail: Tail) -> Result<Open, IntakeError> {
         let now_ms = self.dispatch.clock().now_ms();
-        let known = self.dispatch.store().cursor().map_err(IntakeError::Store)?;
-        let (cursor, is_new) = settle(&mut tail, &self.server, known, now_ms)?;
-        if is_new {
-            let told = self.dispatch.store().set_cursor(&cursor, now_ms);
-            told.map_err(IntakeError::Store)?;
-        }
+        let dispatch = self.dispatch.clone();
+        let cursor = settle_in(&mut tail, &self.server, &mut || dispatch.store(), now_ms)?;
         let standing = &self.dispatch.counters().standing;
         standing.set(Matter::Awaited, Vec::new());
         standing.set(Matter::Guards, tail.findings(false));

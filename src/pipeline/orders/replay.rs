@@ -29,6 +29,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub struct Wanted {
     /// From that UNIX millisecond on.
     pub since_ms: i64,
+    /// From that row of the outbox on.
+    pub from: Option<EventId>,
     /// Before that UNIX millisecond.
     pub until_ms: Option<i64>,
     /// For that webhook only.
@@ -64,6 +66,8 @@ impl Wanted {
     fn of(replay: &Replay) -> Self {
         Self {
             since_ms: replay.since_ms,
+            // It has begun, and goes on by its position.
+            from: None,
             until_ms: replay.until_ms,
             webhook: replay.webhook.clone(),
             event: replay.event.clone(),
@@ -157,7 +161,10 @@ impl<T: Transport> Dispatch<T> {
     ) -> Result<(Replay, i64), outbox::Error> {
         let mut tail = self.replay_tail()?;
         let routes = wanted.routes(&self.routes());
-        let first = tail.first_at_or_after(wanted.since_ms)?;
+        let (first, taken_before) = match wanted.from {
+            Some(from) => (Some(from), from.back(1)),
+            None => (tail.first_at_or_after(wanted.since_ms)?, taken_before),
+        };
         let oldest = tail.read(EventId::NONE, 1, 1)?.rows.first().map(row_id);
         let gone = oldest.map_or(cursor.event_id, |id| id.back(1));
         let pruned = gone.distance_from(taken_before);

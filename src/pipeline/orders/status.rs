@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Pause, Rate};
 use crate::pipeline::send::{Dispatch, Lane};
-use crate::pipeline::shared::counters::Heartbeat;
+use crate::pipeline::shared::counters::{Heartbeat, Remarks};
 use crate::transport::Transport;
 
 /// The parts that are watched.
@@ -83,6 +83,8 @@ pub struct Snapshot {
     pub reload_failures: u64,
     /// Whether the last one was refused.
     pub last_reload_failed: bool,
+    /// What was found against the configuration's file.
+    pub remarks: Remarks,
     /// Why the pipeline is not well; empty while it is.
     pub complaints: Vec<String>,
     /// What somebody should see to though the pipeline is well.
@@ -101,14 +103,23 @@ impl<T: Transport> Dispatch<T> {
     /// The pipeline, as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let counters = self.counters();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (lanes, now_ms) = (self.all_lanes(), self.clock().now_ms());
         let mut webhooks: Vec<_> = lanes
             .iter()
             .filter_map(|lane| self.of_lane(lane, now_ms))
             .collect();
         webhooks.sort_by(|a, b| a.name.cmp(&b.name));
+        Snapshot {
+            webhooks,
+            ..self.counts()
+        }
+    }
+
+    /// The same without the webhooks, of which there may be ten thousand.
+    #[must_use]
+    pub fn counts(&self) -> Snapshot {
+        let counters = self.counters();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Snapshot {
             taken: count(&counters.taken),
             rejected: count(&counters.rejected),
@@ -121,12 +132,13 @@ impl<T: Transport> Dispatch<T> {
             reloads: count(&counters.reloads),
             reload_failures: count(&counters.reload_failures),
             last_reload_failed: counters.last_reload_failed.load(Ordering::Relaxed),
+            remarks: counters.remarks(),
             complaints: self.complaints(),
             warnings: self.warnings(),
             wal_held_bytes: count(&counters.wal_held_bytes),
             log_max_bytes: self.running().retention().log_max_bytes,
             deleted_early: count(&counters.deleted_early),
-            webhooks,
+            webhooks: Vec::new(),
         }
     }
 

@@ -31,6 +31,7 @@ pub struct Counters {
     pub(crate) reloads: AtomicU64,
     pub(crate) reload_failures: AtomicU64,
     pub(crate) last_reload_failed: AtomicBool,
+    remarks: parking_lot::Mutex<Remarks>,
     pub(crate) intake: Heartbeat,
     pub(crate) refill: Heartbeat,
     pub(crate) record: Heartbeat,
@@ -45,6 +46,17 @@ pub struct Counters {
     pub(crate) wal_held_bytes: AtomicU64,
     /// Deliveries, and rows set aside, that went before their days were over.
     pub(crate) deleted_early: AtomicU64,
+}
+
+/// What was found against the configuration's file when it was last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Why the last reload was refused, each error with its line; empty where it was not.
+    pub errors: Vec<String>,
+    /// When that was, UNIX milliseconds.
+    pub refused_ms: Option<i64>,
+    /// What the configuration in force warns of, each with its line.
+    pub warnings: Vec<String>,
 }
 
 /// Whether a part moves, and what keeps it.
@@ -120,12 +132,27 @@ impl Counters {
             .fetch_add(u64::try_from(us).unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// A configuration was taken in, or refused.
-    pub fn reloaded(&self, well: bool) {
+    /// A configuration was taken in, or refused for these errors, each with its line.
+    pub fn reloaded(&self, taken: Result<(), Vec<String>>, now_ms: i64) {
+        let well = taken.is_ok();
         self.reloads.fetch_add(1, Ordering::Relaxed);
         self.reload_failures
             .fetch_add(u64::from(!well), Ordering::Relaxed);
         self.last_reload_failed.store(!well, Ordering::Relaxed);
+        let mut remarks = self.remarks.lock();
+        remarks.refused_ms = (!well).then_some(now_ms);
+        remarks.errors = taken.err().unwrap_or_default();
+    }
+
+    /// What the configuration in force warns of, each with its line.
+    pub fn warned(&self, warnings: Vec<String>) {
+        self.remarks.lock().warnings = warnings;
+    }
+
+    /// What was found against the configuration's file.
+    #[must_use]
+    pub fn remarks(&self) -> Remarks {
+        self.remarks.lock().clone()
     }
 
     /// A request came that waits for the outbox. The thread need not have come round while none did.

@@ -247,6 +247,7 @@ async fn rows_that_were_never_taken_are_not_pruned_though_their_ids_were() {
 
 fn wanted() -> Wanted {
     Wanted {
+        from: None,
         since_ms: 0,
         until_ms: None,
         webhook: None,

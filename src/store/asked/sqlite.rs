@@ -10,8 +10,8 @@ use crate::model::{
 use crate::store::Error;
 use crate::store::control::{Ended, Replay};
 use crate::store::read::{
-    Closely, Count, DeliveryRow, EventTrace, HeldBy, HeldOf, Holding, LogFilter, LogRow, LogText,
-    MadeFor, Newest, Reader, WebhookHealth, WebhookRow,
+    Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holding, LogFilter,
+    LogRow, LogText, MadeFor, Newest, Reader, WebhookHealth, WebhookRow,
 };
 use crate::store::summary::LastFailure;
 use crate::store::withdraw::PendingPage;
@@ -76,6 +76,14 @@ impl LogReader for Reader {
 
     fn event(&self, event_id: EventId) -> Result<EventTrace, Error> {
         Reader::event(self, event_id)
+    }
+
+    fn last_of_many(
+        &self,
+        event_id: EventId,
+        bounds: (usize, usize),
+    ) -> Result<Option<Vec<DeliveryTrace>>, Error> {
+        Reader::last_of_many(self, event_id, bounds)
     }
 
     fn bodies(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::Reader;
 use crate::model::{DeliveryId, Dialect, EventId, Generation, Pause};
@@ -101,7 +101,8 @@ impl Reader {
     pub(crate) fn event(&self, event_id: EventId) -> Result<EventTrace, Error> {
         let read = || -> rusqlite::Result<EventTrace> {
             let connection = &self.connection;
-            let all = deliveries(connection, event_id)?;
+            let newest = params![event_id, MAX_DELIVERIES];
+            let all = delivery_traces(connection, "d.event_id = ?1", newest)?;
             let generation = all.iter().map(|d| d.generation).max();
             let (deliveries, earlier) =
                 (all.into_iter()).partition::<Vec<_>, _>(|d| Some(d.generation) == generation);
@@ -237,7 +238,12 @@ impl Reader {
     }
 }
 
-fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Vec<DeliveryTrace>> {
+/// The newest deliveries that a condition holds for, the newest first; the last parameter is how many.
+pub(super) fn delivery_traces(
+    connection: &Connection,
+    condition: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<DeliveryTrace>> {
     let one = |row: &Row<'_>| {
         Ok(DeliveryTrace {
             id: row.get(0)?,
@@ -250,24 +256,29 @@ fn deliveries(connection: &Connection, event_id: EventId) -> rusqlite::Result<Ve
             attempts: row.get(7)?,
             due_at_ms: row.get(8)?,
             finished_at_ms: row.get(9)?,
-            status: row.get(10)?,
-            error: row.get(11)?,
-            created_at_ms: row.get(12)?,
+            status: None,
+            error: None,
+            created_at_ms: row.get(10)?,
             by_order: false,
         })
     };
     let mut all: Vec<DeliveryTrace> = connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin,
-                    d.attempts, d.due_at, d.finished_at,
-                    (SELECT l.status FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
-                    (SELECT l.error FROM log l WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1),
-                    d.created_at
+                    d.attempts, d.due_at, d.finished_at, d.created_at
                FROM delivery d
-              WHERE d.event_id = ?1 ORDER BY d.id DESC LIMIT ?2",
-        )?
-        .query_map(params![event_id, MAX_DELIVERIES], one)?
+              WHERE {condition} ORDER BY d.id DESC LIMIT ?2",
+        ))?
+        .query_map(params, one)?
         .collect::<rusqlite::Result<_>>()?;
+    // By itself: inside of the views it is planned anew for each part of them, which takes longer than to run it.
+    let mut last = connection.prepare_cached(
+        "SELECT status, error FROM log WHERE delivery_id = ?1 ORDER BY id DESC LIMIT 1",
+    )?;
+    for delivery in &mut all {
+        let found = last.query_row([delivery.id], |row| Ok((row.get(0)?, row.get(1)?)));
+        (delivery.status, delivery.error) = found.optional()?.unwrap_or_default();
+    }
     // A log that no daemon of this version has opened yet does not say why.
     const SAYS_WHY: &str =
         "SELECT EXISTS (SELECT 1 FROM pragma_table_info('ended') WHERE name = 'reason')";

@@ -15,7 +15,10 @@ use crate::store::error::Doing;
 use crate::store::{Error, next, schema};
 
 /// Without a time to stop at, so many rows are looked through: some 50 ms where they are cached.
-const LOOKED_THROUGH: usize = 50_000;
+pub(super) const LOOKED_THROUGH: usize = 50_000;
+
+/// Ids of a block.
+const BLOCK_ROWS: usize = 1_024;
 
 /// Of the rows of others in a block of ids, so many cost as much as one that is the webhook's.
 const PASSED_OVER: usize = 16;
@@ -27,7 +30,7 @@ const PASSED_OVER_AT_ONCE: usize = 4;
 /// So many bytes of bodies are read at most where something is asked of them: a second of them, and for a page what
 /// is there at once.
 const BODIES_BYTES: usize = 256 << 20;
-const BODIES_BYTES_AT_ONCE: usize = 8 << 20;
+pub(super) const BODIES_BYTES_AT_ONCE: usize = 8 << 20;
 
 /// Attempts are committed when they end, up to nine seconds after the time they carry, and small
 /// clock steps put times out of order: so much before a time the search for it begins.
@@ -258,35 +261,46 @@ impl Reader {
 }
 
 /// How the attempts of one shape are looked through. The columns of each query: id, whether it is the
-/// webhook's, the outcome, time, by what `event` finds the event's name and id, and the status.
-struct Shape {
+/// webhook's (of `of_webhook`, the block of ids that it is in), the outcome, time, by what `event` finds the event's name
+/// and id, and the status.
+pub(super) struct Shape {
     table: &'static str,
     /// `?1`: from that id on, `?3`: below that one; the newest first.
     all: &'static str,
     /// The same, and no more than can be the webhook's of the name `?2`.
     of_webhook: &'static str,
+    /// The ids alone of those of the event `?1`, below `?2`; the newest first, `?3` of them.
+    pub(super) of_event: &'static str,
+    /// That of the id `?1`; `?2` the webhook's name or NULL.
+    pub(super) one: &'static str,
     /// `?1`: above that id, the oldest first, `?2` rows; `?3` the webhook's name or NULL.
     after: &'static str,
-    event: &'static str,
+    pub(super) event: &'static str,
     /// The body that was made, by the same.
-    body: &'static str,
+    pub(super) body: &'static str,
 }
 
 const NOW: Shape = Shape {
     table: "attempt",
-    all: "SELECT id, 1, CASE outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
+    all: "SELECT id, NULL, CASE outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
                  time, payload_id, status FROM attempt
            WHERE id >= ?1 AND id < ?3 AND ?2 IS NULL ORDER BY id DESC",
     // From one block of ids that has some to the next.
     of_webhook:
-        "SELECT a.id, a.webhook_id = s.webhook_id,
+        "SELECT a.id, s.block,
                         CASE a.outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
                         a.time, a.payload_id, a.status
                    FROM seen s CROSS JOIN attempt a
                   WHERE s.webhook_id = (SELECT id FROM webhook_name WHERE name = ?2)
                     AND s.block >= ?1 / 1024 AND s.block <= ?3 / 1024
                     AND a.id >= max(?1, s.block * 1024) AND a.id < min(?3, (s.block + 1) * 1024)
+                    AND +a.webhook_id = s.webhook_id
                   ORDER BY s.block DESC, a.id DESC",
+    of_event: "SELECT a.id FROM payload p CROSS JOIN attempt a ON a.payload_id = p.id
+                WHERE p.event_id = ?1 AND a.id < ?2 ORDER BY a.id DESC LIMIT ?3",
+    one: "SELECT id, ?2 IS NULL OR webhook_id IS (SELECT id FROM webhook_name WHERE name = ?2),
+                 CASE outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
+                 time, payload_id, status FROM attempt WHERE id = ?1",
     after: "SELECT id, ?3 IS NULL OR webhook_id IS (SELECT id FROM webhook_name WHERE name = ?3),
                    CASE outcome WHEN 0 THEN 'retry' WHEN 2 THEN 'failed' ELSE 'delivered' END,
                    time, payload_id, status
@@ -297,10 +311,14 @@ const NOW: Shape = Shape {
 
 const EARLIER: Shape = Shape {
     table: "old_attempt",
-    all: "SELECT id, 1, outcome, time, delivery_id, status FROM old_attempt
+    all: "SELECT id, NULL, outcome, time, delivery_id, status FROM old_attempt
            WHERE id >= ?1 AND id < ?3 AND ?2 IS NULL ORDER BY id DESC",
-    of_webhook: "SELECT id, 1, outcome, time, delivery_id, status FROM old_attempt
+    of_webhook: "SELECT id, NULL, outcome, time, delivery_id, status FROM old_attempt
                   WHERE id >= ?1 AND id < ?3 AND webhook = ?2 ORDER BY id DESC",
+    of_event: "SELECT a.id FROM old_delivery d CROSS JOIN old_attempt a ON a.delivery_id = d.id
+                WHERE d.event_id = ?1 AND a.id < ?2 ORDER BY a.id DESC LIMIT ?3",
+    one: "SELECT id, ?2 IS NULL OR webhook = ?2, outcome, time, delivery_id, status
+            FROM old_attempt WHERE id = ?1",
     after: "SELECT id, ?3 IS NULL OR webhook = ?3, outcome, time, delivery_id, status
               FROM old_attempt WHERE id > ?1 ORDER BY id LIMIT ?2",
     event: "SELECT event, event_id FROM old_delivery WHERE id = ?1",
@@ -308,7 +326,7 @@ const EARLIER: Shape = Shape {
 };
 
 /// The shapes that there are attempts of, the one with the older ids first.
-fn shapes(with_earlier: bool) -> &'static [Shape] {
+pub(super) fn shapes(with_earlier: bool) -> &'static [Shape] {
     const BOTH: [Shape; 2] = [EARLIER, NOW];
     if with_earlier { &BOTH } else { &[NOW] }
 }
@@ -342,18 +360,20 @@ fn search(
         (None, Some(_)) => (PASSED_OVER, usize::MAX),
     };
     let mut rows = statement.query(params![from_id, filter.webhook, before])?;
-    let (mut looked_through, mut others) = (0, 0);
+    let (mut looked_through, mut others, mut last_block) = (0, 0, None);
     while let Some(row) = rows.next()? {
-        if row.get(1)? {
-            looked_through += 1;
-            if sieve.passes(row)? {
-                newest.ids.push(row.get(0)?);
-                if newest.ids.len() >= count {
-                    break;
-                }
+        let block: Option<i64> = row.get(1)?;
+        if block != last_block {
+            // The rows of others in it were passed over.
+            others += BLOCK_ROWS;
+            last_block = block;
+        }
+        looked_through += 1;
+        if sieve.passes(row)? {
+            newest.ids.push(row.get(0)?);
+            if newest.ids.len() >= count {
+                break;
             }
-        } else {
-            others += 1;
         }
         if looked_through + others / passed_over >= bound || sieve.read_bytes >= bodies_bytes {
             (newest.stopped_at_ms, newest.stopped_at) = (Some(row.get(3)?), Some(row.get(0)?));

@@ -1,20 +1,12 @@
-//! One delivery or one event: its attempts, over the indexes that there are for that.
-
-use std::collections::HashMap;
+//! One delivery and its attempts, over the indexes that there are for that.
 
 use rusqlite::{OptionalExtension, params};
 
 use super::Reader;
-use super::log::{LogRow, Newest, columns, log_row};
-use super::wanted::LogFilter;
-use crate::filter::Judge;
-use crate::model::clock::utc;
-use crate::model::{AttemptId, DeliveryId, EventId};
+use super::log::{LogRow, columns, log_row};
+use crate::model::{DeliveryId, EventId};
 use crate::store::Error;
 use crate::store::error::Doing;
-
-/// Attempts of one event that are looked at: ten thousand webhooks may have some each.
-const OF_EVENT: i64 = 2_000;
 
 /// A row of the view `delivery`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,84 +88,4 @@ impl Reader {
         };
         read().doing("read a delivery's attempts")
     }
-
-    /// As [`Reader::newest`], of one event: by its id they are found without a search.
-    pub(super) fn newest_of_event(
-        &self,
-        event_id: EventId,
-        filter: &LogFilter,
-        count: usize,
-    ) -> Result<Newest, Error> {
-        let read = || -> rusqlite::Result<Vec<LogRow>> {
-            let sql = columns(&self.connection)? + " WHERE event_id = ?1 LIMIT ?2";
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![event_id, OF_EVENT], log_row)?;
-            rows.collect()
-        };
-        let rows = read().doing("look for an event's attempts")?;
-        let mut rows: Vec<LogRow> = rows
-            .into_iter()
-            .filter(|row| is_wanted(row, filter))
-            .collect();
-        let unread = self.judge_bodies(&mut rows, filter)?;
-        let mut ids: Vec<AttemptId> = rows.iter().map(|row| row.id).collect();
-        ids.sort_unstable();
-        let surplus = ids.len().saturating_sub(count);
-        Ok(Newest {
-            ids: ids.split_off(surplus),
-            unread,
-            ..Newest::default()
-        })
-    }
-}
-
-impl Reader {
-    /// Keeps the attempts whose body is asked for, and counts those whose body is not kept. One event has a body for
-    /// each dialect, so few are read.
-    fn judge_bodies(&self, rows: &mut Vec<LogRow>, filter: &LogFilter) -> Result<usize, Error> {
-        if filter.body.is_empty() {
-            return Ok(0);
-        }
-        let mut judge = Judge::new(&filter.body);
-        let (mut known, mut unread) = (HashMap::new(), 0);
-        let mut wanted = Vec::with_capacity(rows.len());
-        for row in rows.drain(..) {
-            let key = self.body_key(row.id)?;
-            let holds = match known.get(&key) {
-                Some(holds) if key.is_some() => *holds,
-                _ => {
-                    let text = self.attempt_text(row.id)?;
-                    let body = text.and_then(|text| text.request_body);
-                    let holds = body.map(|body| judge.first_failing(&body).is_none());
-                    known.insert(key, holds);
-                    holds
-                }
-            };
-            unread += usize::from(holds.is_none());
-            if holds == Some(true) {
-                wanted.push(row);
-            }
-        }
-        *rows = wanted;
-        Ok(unread)
-    }
-
-    /// By what the body of an attempt is found; `None` in the shape before.
-    fn body_key(&self, id: AttemptId) -> Result<Option<i64>, Error> {
-        self.connection
-            .prepare_cached("SELECT payload_id FROM attempt WHERE id = ?1")
-            .and_then(|mut s| s.query_row([id], |row| row.get(0)).optional())
-            .doing("find an attempt's body")
-    }
-}
-
-fn is_wanted(row: &LogRow, filter: &LogFilter) -> bool {
-    let event = row.event.as_deref().unwrap_or_default();
-    filter.webhook.as_ref().is_none_or(|w| *w == row.webhook)
-        && filter.event.as_ref().is_none_or(|p| p.matches(event))
-        && !(filter.failed && row.outcome == "delivered")
-        && filter.outcome.is_none_or(|o| o.word() == row.outcome)
-        && filter.status.is_none_or(|s| s.holds(row.status))
-        && filter.since_ms.is_none_or(|ms| row.time >= utc(ms))
-        && filter.before.is_none_or(|before| row.id < before)
 }

@@ -325,6 +325,7 @@ fn a_key_that_is_of_no_use_says_why() {
     for (text, words) in [
         ("", "there is no key in it"),
         (&*certificate, "it holds a certificate and no key"),
+        (&renamed("PUBLIC KEY"), "it holds a public key"),
         (&format!("{key}{key}"), "several keys"),
         (old, "encrypted"),
         (&renamed("ENCRYPTED PRIVATE KEY"), "encrypted"),

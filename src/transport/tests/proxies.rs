@@ -145,6 +145,10 @@ async fn what_a_proxy_refuses_is_the_proxy_s() {
             "closed the connection when it was asked to connect to inside.invalid:443",
         ),
         (
+            b"HTTP/1.1 200 OK\r\nVia: x\r\n",
+            "closed the connection when it was asked to connect to inside.invalid:443",
+        ),
+        (
             b"SSH-2.0-x\r\n\r\n",
             "does not answer in HTTP when it was asked to connect",
         ),
@@ -186,6 +190,38 @@ async fn what_a_proxy_refuses_is_the_proxy_s() {
         text.starts_with("the proxy nobody.invalid:3128: "),
         "{text}"
     );
+}
+
+/// Who was connected to is the proxy: where its tunnel leads has another name.
+#[tokio::test]
+async fn who_ends_a_tunnel_is_told_by_name() {
+    let authority = authority();
+    let acceptor = issued(&authority, |_| {});
+    let mute = serve(|_, stream| async move { drop(stream) }).await;
+    let curt = serve(move |_, stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            read_to_the_end_of_a_head(&mut stream).await;
+        }
+    })
+    .await;
+    for (to, words) in [
+        (mute, "closed the connection in the TLS handshake"),
+        (curt, "closed the connection without an answer"),
+    ] {
+        let proxy = tunnelling(Heads::default()).await;
+        let (_, text) = failed(through(proxy, https(to, &authority.pem)).await);
+        let all = format!("127.0.0.1 through the proxy {proxy} {words}");
+        assert_eq!(text, all);
+    }
+}
+
+async fn read_to_the_end_of_a_head(stream: &mut (impl AsyncReadExt + Unpin)) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"}") {
+        head.push(stream.read_u8().await.unwrap());
+    }
 }
 
 #[tokio::test]

@@ -116,7 +116,8 @@ impl Ours {
             return Err(Flaw {
                 part: Part::Certificate,
                 reason: "it is of X.509 version 1, which is not spoken here".into(),
-                fix: "have it signed again as version 3: openssl x509 -req does that with -extfile",
+                fix: "have it signed again as version 3: openssl x509 -req does that with -extfile FILE, where the file has the \
+                      line extendedKeyUsage = clientAuth",
             });
         }
         let key = key(identity.key.bytes())?;

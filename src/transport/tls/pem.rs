@@ -132,6 +132,9 @@ pub(super) fn no_key(file: &[u8]) -> &'static str {
     if has(file, b"-----BEGIN CERTIFICATE") {
         return "it holds a certificate and no key";
     }
+    if has(file, b"PUBLIC KEY-----") {
+        return "it holds a public key, and the private one is wanted";
+    }
     if der::is_sequence(file) {
         return "it is DER, and not PEM; this makes PEM of a key: openssl pkey -inform DER -in FILE -out FILE.key";
     }

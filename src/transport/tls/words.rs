@@ -45,6 +45,17 @@ pub(in super::super) fn failure(host: &str, asked: Asked, error: &rustls::Error)
     Failure { class, text }
 }
 
+/// Whether the two sides speak different versions of TLS.
+pub(in super::super) fn is_about_the_version(error: &rustls::Error) -> bool {
+    use PeerIncompatible as P;
+    use rustls::Error as E;
+    matches!(
+        error,
+        E::AlertReceived(AlertDescription::ProtocolVersion)
+            | E::PeerIncompatible(P::ServerTlsVersionIsDisabledByOurConfig)
+    )
+}
+
 /// Words for any error of the library, without whose it is.
 pub(in super::super) fn any(error: &rustls::Error) -> String {
     use rustls::Error as E;

@@ -114,6 +114,9 @@ fn a_request_is_shown_and_its_signature_judged() {
         let shown = listener.shown();
         let words = format!("signature: {word} (standard-webhooks)");
         assert!(shown.contains(&words), "{words}: {shown}");
+        // It was sent in 2023.
+        let is_off = shown.contains(" s off: receivers refuse more than 300; answered 200");
+        assert_eq!(is_off, word == "right", "{shown}");
     }
     let both = signed("X-Bold-Signature: ", "a secret") + &standard("another");
     listener.send(&both).unwrap();
@@ -126,6 +129,26 @@ fn a_request_is_shown_and_its_signature_judged() {
             .shown()
             .contains("signature: none: the request is unsigned")
     );
+}
+
+/// Headers beside a vendor's have a secret of their own, and while secrets change there are two.
+#[test]
+fn one_of_several_keys_has_to_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("one", "a secret\n"), ("two", "another\r\n")].map(|(name, secret)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, secret).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let arguments = files.each_ref().map(|file| ["--secret-file", file]);
+    let mut listener = Listener::start(arguments.as_flattened());
+    let both = signed("X-Bold-Signature: ", "a secret") + &standard("another");
+    listener.send(&both).unwrap();
+    let shown = listener.shown();
+    let words = "signature: right (bold-factory), right (standard-webhooks)";
+    assert!(shown.contains(words), "{shown}");
+    listener.send(&standard("a third")).unwrap();
+    assert!(listener.shown().contains("WRONG (standard-webhooks)"));
 }
 
 #[test]

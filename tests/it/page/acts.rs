@@ -104,6 +104,8 @@ fn a_reload_is_done_or_its_errors_are_shown() {
     let browser = Browser::start(world.folder(), &[]);
     let done = browser.post("/reload", "", &[]).expect(200).body;
     assert!(done.contains("2 webhooks"), "{done}");
+    assert!(!done.contains("warnings"), "{done}");
+    let before = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
     world.write(
         "webhooks.toml",
         "[outbox]\npath = 7\n[[webhook]]\nname = \"<b>\"\n",
@@ -111,6 +113,22 @@ fn a_reload_is_done_or_its_errors_are_shown() {
     let refused = browser.post("/reload", "", &[]).expect(409).body;
     assert!(refused.contains("webhooks.toml:2:"), "{refused}");
     assert!(!refused.contains("<b>"), "{refused}");
+    // The overview says why, beside the file's lines, until one is taken in.
+    let page = browser.page("/");
+    for told in [
+        "The last reload was refused",
+        "webhooks.toml:2:8: error: ",
+        "path = 7",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(!page.contains("<b>"), "{page}");
+    world.write("webhooks.toml", before + "where = []\n");
+    let done = browser.post("/reload", "", &[]).expect(200).body;
+    assert!(done.contains("where is empty"), "{done}");
+    let page = browser.page("/");
+    assert!(!page.contains("was refused"), "{page}");
+    assert!(page.contains("where is empty"), "{page}");
     daemon.stop();
 }
 

@@ -66,6 +66,40 @@ fn the_token_becomes_a_cookie_and_leaves_the_address() {
 }
 
 #[test]
+fn no_other_page_has_it_read_through_many_rows() {
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    let costly = [
+        "/new",
+        "/new?name=a%22%3E&url=b",
+        "/webhooks/good/match",
+        "/redeliver?q=webhook:bad",
+        "/cancel?webhook=good",
+        "/replay?event=1",
+    ];
+    for path in costly {
+        for site in ["cross-site", "same-site"] {
+            let said = format!("Sec-Fetch-Site: {site}");
+            let refused = browser.ask(path, &[&said]).expect(403).body;
+            assert!(refused.contains("another page asks"), "{path}: {refused}");
+            let on = super::browser::links(&refused, path.split('?').next().unwrap());
+            assert_eq!(on.len(), 1, "{path}: {refused}");
+            browser
+                .ask(&on[0], &["Sec-Fetch-Site: same-origin"])
+                .expect(200);
+        }
+        browser.ask(path, &["Sec-Fetch-Site: none"]).expect(200);
+        browser.ask(path, &[]).expect(200);
+    }
+    for path in &paths(&world) {
+        browser
+            .ask(path, &["Sec-Fetch-Site: cross-site"])
+            .expect(200);
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_foreign_page_gets_nothing_whatever_it_has() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);

@@ -48,7 +48,10 @@ fn a_whole_search_is_sent_again_after_it_was_counted() {
     assert!(refused.contains("they are 4 now"), "{refused}");
     let both = format!("{other}&id=1");
     browser.post("/redeliver", &both, &[]).expect(409);
-    let done = browser.post("/redeliver", &form, &[]).expect(200).body;
+    // An id beside the search, and the right count: it is the search that was counted.
+    let good = super::delivery(&world, "good");
+    let both = format!("{form}&id={good}");
+    let done = browser.post("/redeliver", &both, &[]).expect(200).body;
     assert!(done.contains("4 deliveries sent again."), "{done}");
     world.wait_number(
         "SELECT count(*) FROM log WHERE origin = 'redelivery'",
@@ -68,7 +71,28 @@ fn a_whole_search_is_sent_again_after_it_was_counted() {
     );
     let page = browser.page("/redeliver?q=webhook:good+outcome:delivered+data.id:7");
     assert!(page.contains("<strong>1 delivery</strong>"), "{page}");
-    browser.ask("/redeliver?q=nonsense", &[]).expect(404);
+    // What is asked for is what the search says, and no text in it.
+    let page = browser.page("/redeliver?q=webhook:good+data.id:%22outcome:delivered%22");
+    assert!(page.contains("There is none."), "{page}");
+    let page = browser.page("/redeliver?q=webhook:good+data[%22id%22]:7+data.id:7");
+    assert!(page.contains("1 delivery was delivered, which"), "{page}");
+    let page = browser.page("/redeliver?q=");
+    assert!(
+        page.contains("All that <a href=\"/log\">the log</a> has."),
+        "{page}"
+    );
+    for (path, form) in [
+        ("/redeliver", "q=nonsense&count=1"),
+        ("/cancel", "q=nonsense&count=1"),
+    ] {
+        for wrong in [
+            browser.ask(&format!("{path}?q=nonsense"), &[]),
+            browser.post(path, form, &[]),
+        ] {
+            let body = wrong.expect(400).body;
+            assert!(body.contains("is no word of a search"), "{body}");
+        }
+    }
     daemon.stop();
 }
 
@@ -78,7 +102,7 @@ fn ticked_ones_are_sent_again_and_what_is_refused_is_told() {
     let browser = Browser::start(world.folder(), &[]);
     let page = browser.page("/redeliver?id=1&id=2&id=2&id=4711&id=%3Cb%3E");
     assert!(
-        page.contains("1 delivery are no longer in the log"),
+        page.contains("1 delivery is no longer in the log and is left out"),
         "{page}"
     );
     let form = fields(&page, "/redeliver");
@@ -136,6 +160,20 @@ fn what_is_pending_is_cancelled_up_to_a_limit() {
         .expect(409)
         .body;
     assert!(refused.contains("500 at the most"), "{refused}");
+    // Whatever names them, the command that cancels so many is said, and no other.
+    let ids = world.log("SELECT id FROM delivery WHERE state = 'pending'");
+    let ids: Vec<String> = ids.iter().map(|row| format!("id={}", row[0])).collect();
+    let named = browser.page(&format!("/cancel?{}", ids.join("&")));
+    for (page, command) in [
+        (&page, "webhooksd cancel --webhook w"),
+        (
+            &named,
+            "webhooksd cancel --webhook NAME --since TIME --dry-run",
+        ),
+    ] {
+        assert!(page.contains(command), "{page}");
+        assert!(!page.contains("redeliver"), "{page}");
+    }
     world.wait_number(pending, 501, SOON);
     assert_eq!(receiver.count(), 0);
     daemon.stop();
@@ -153,7 +191,7 @@ fn a_replay_goes_from_an_event_on_and_its_progress_is_the_logs() {
     );
     let page = browser.page(&asked[0]);
     assert!(
-        page.contains("webhooksd replay --since ") && page.contains("--webhook good"),
+        page.contains("webhooksd replay --from-id 1 --webhook good"),
         "{page}"
     );
     assert!(page.contains("2 deliveries</strong>"), "{page}");
@@ -163,11 +201,6 @@ fn a_replay_goes_from_an_event_on_and_its_progress_is_the_logs() {
     let refused = browser.post("/replay", &other, &[]).expect(409).body;
     assert!(refused.contains("they are 2 now"), "{refused}");
     assert_eq!(world.number("SELECT count(*) FROM replay"), 0);
-    let time = "SELECT strftime('%Y-%m-%dT%H:%M:%S', time / 1000, 'unixepoch') || printf('.%03dZ', time % 1000)
-                  FROM outbox WHERE id = 1";
-    let outbox = world.outbox();
-    let exact: String = outbox.query_row(time, [], |row| row.get(0)).unwrap();
-    assert!(page.contains(&exact), "{exact}: {page}");
     let done = browser.post("/replay", &form, &[]).expect(200).body;
     let progress = links(&done, "/replays/");
     assert_eq!(progress, ["/replays/1"], "{done}");
@@ -195,7 +228,41 @@ fn a_replay_goes_from_an_event_on_and_its_progress_is_the_logs() {
     );
     browser.ask("/replays/4711", &[]).expect(404);
     browser.ask("/replay?event=4711", &[]).expect(404);
-    browser.post("/replay", "since=soon", &[]).expect(400);
+    browser.post("/replay", "from=soon", &[]).expect(400);
+}
+
+#[test]
+fn a_replay_goes_by_the_row_whatever_time_the_rows_carry() {
+    let (world, daemon, receivers) = one_of_each();
+    // One behind it that says it is of long ago, and one before it of the same time.
+    let sql = "INSERT INTO outbox (event, data, time) VALUES ('story-approve', '{}', ?1)";
+    for time in [2_000, 2_000, 1_000] {
+        world.outbox().execute(sql, [time]).unwrap();
+    }
+    world.wait_number("SELECT count(*) FROM log", 8, SOON);
+    let browser = Browser::start(world.folder(), &[]);
+    let page = browser.page("/replay?event=3&webhook=good");
+    assert!(page.contains("2 deliveries</strong>"), "{page}");
+    let form = fields(&page, "/replay");
+    browser.post("/replay", &form, &[]).expect(200);
+    receivers[0].wait(6, SOON);
+    world.wait_number("SELECT count(*) FROM log WHERE origin = 'replay'", 2, SOON);
+    let sent = "SELECT group_concat(event_id) FROM
+                  (SELECT event_id FROM log WHERE origin = 'replay' ORDER BY event_id)";
+    assert_eq!(world.log(sent)[0][0], "3,4");
+    let page = browser.page("/replays/1");
+    assert!(page.contains("from a row on, up to 4"), "{page}");
+    // The command says the same.
+    let counted = world.command(&["replay", "--from-id", "4", "--dry-run"]);
+    assert_eq!(counted.expect(0).stdout, "2 deliveries would be made\n");
+    for wrong in [
+        &["replay"][..],
+        &["replay", "--from-id", "0"],
+        &["replay", "--from-id", "4", "--since", "1h"],
+    ] {
+        world.command(wrong).expect(2);
+    }
+    daemon.stop();
 }
 
 #[test]

@@ -71,6 +71,26 @@ fn no_more_events_are_judged_than_it_says_whatever_time_they_carry() {
 }
 
 #[test]
+fn nobody_learns_which_files_there_are() {
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    world.write("empty.key", "");
+    world.write("good.key", "a key of a length");
+    let answer = |file: &str| {
+        let page = browser.page(&format!(
+            "/new?name=third&url=https://h.example/&events=*&secret_file={file}"
+        ));
+        assert!(page.contains("The check has no errors."), "{page}");
+        page.replace(file, "FILE")
+    };
+    let first = answer("gone.key");
+    for file in ["empty.key", "good.key", "/etc/hostname", "/etc", "../x/y"] {
+        assert_eq!(answer(file), first, "{file}");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn errors_stand_beside_what_was_typed_and_nothing_of_it_is_obeyed() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);
@@ -82,6 +102,7 @@ fn errors_stand_beside_what_was_typed_and_nothing_of_it_is_obeyed() {
         &*format!("webhooks.toml:{}:", first + 2),
         "url = ",
         "gone.key",
+        "Not looked at were the files with secrets, databases and ports",
     ] {
         assert!(page.contains(told), "{told}: {page}");
     }

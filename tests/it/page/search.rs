@@ -67,9 +67,9 @@ fn page_and_command_find_the_same() {
 }
 
 #[test]
-fn the_readme_has_a_search_and_every_key() {
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("\n## The page\n").unwrap();
+fn the_manual_has_a_search_and_every_key() {
+    let manual = include_str!("../../../packaging/manual/page.md");
+    let (_, section) = manual.split_once("\n## The page\n").unwrap();
     let (_, example) = section.split_once("webhooksd logs --search '").unwrap();
     let (words, _) = example.split_once('\'').unwrap();
     let (world, daemon, _receivers) = one_of_each();
@@ -99,7 +99,7 @@ fn bodies_that_are_not_kept_are_counted() {
     for words in ["data.id:7", "data.id:7 id:1"] {
         assert_eq!(of_page(&browser, words), [""; 0]);
         let page = browser.page(&format!("/log?q={}", words.replace(' ', "+")));
-        assert!(page.contains("1 attempts could not be judged"), "{page}");
+        assert!(page.contains("1 attempt could not be judged"), "{page}");
         let printed = world.command(&["logs", "--search", words]).expect(0);
         let told = "1 attempt could not be judged by data.path";
         assert!(printed.stderr.contains(told), "{}", printed.stderr);
@@ -127,7 +127,7 @@ fn words_that_are_none_are_told() {
 }
 
 /// Attempts like the newest one, so many.
-fn many(world: &World, count: i64) {
+pub(super) fn many(world: &World, count: i64) {
     let log = Connection::open(world.path("log.db")).unwrap();
     let columns = "payload_id, webhook_id, origin, number, time, waited, took, outcome, status, duration_us, url, \
                    peer, class, error, request_headers, response_truncated, response_headers, response_body";

@@ -10,10 +10,10 @@ use crate::support::{SOON, World, eventually, own_address};
 
 const TOKEN: &str = "marker-token-of-the-page";
 
-/// A socket, and the page as `README.md` has it, at another address.
+/// A socket, and the page as the manual has it, at another address.
 fn section(address: SocketAddr, more: &str) -> String {
-    let readme = include_str!("../../../README.md");
-    let (_, block) = readme.split_once("```toml\n[page]\n").unwrap();
+    let manual = include_str!("../../../packaging/manual/page.md");
+    let (_, block) = manual.split_once("```toml\n[page]\n").unwrap();
     let (keys, _) = block.split_once("```").unwrap();
     assert!(keys.contains("\"127.0.0.1:8480\""), "{keys}");
     let keys = keys.replace("127.0.0.1:8480", &address.to_string());

@@ -26,10 +26,10 @@ fn the_overview_tells_of_daemon_log_and_webhooks() {
     );
     let bad_first = page.find(">bad<") < page.find(">good<");
     assert!(bad_first, "what fails stands first: {page}");
-    assert!(page.contains("1 attempts, 1 of them no success"), "{page}");
+    assert!(page.contains("1 attempt, 1 of them no success"), "{page}");
     for told in [
-        "the last 24 hours: 1 attempts",
-        "the last 30 days: 1 attempts",
+        "the last 24 hours: 1 attempt,",
+        "the last 30 days: 1 attempt,",
         "At the pace of the last day it takes some ",
         "The disk has ",
     ] {
@@ -41,7 +41,7 @@ fn the_overview_tells_of_daemon_log_and_webhooks() {
     world.emit("story-approve", "{}");
     let page_behind = browser.page("/");
     assert!(
-        page_behind.contains("1 events of the outbox were not taken in"),
+        page_behind.contains("1 event of the outbox was not taken in"),
         "{page_behind}"
     );
     assert!(page.contains("answered 500"), "{page}");
@@ -100,6 +100,10 @@ fn with_many_webhooks_those_that_fail_are_on_the_first_page() {
     all.sort();
     all.dedup();
     assert_eq!((seen.len(), all.len()), (202, 202), "each stands once");
+    // Behind the last one is no empty page without a word.
+    let page = browser.page("/?from=999999999");
+    assert!(page.contains("There are 202 and no more"), "{page}");
+    assert!(page.contains("<a href=\"/\">The first ones</a>"), "{page}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The block of `README.md` about `batch`: `check` takes it, and it is what the daemon does by default.
+//! The block of the manual about `batch`: `check` takes it, and it is what the daemon does by default.
 
 use super::one;
 use crate::support::{Receiver, SOON, World, hook, insert};

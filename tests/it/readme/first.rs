@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-use super::{CONFIGURE, OWN_DATABASE, app_db, command, one, shell, under};
+use super::{CONFIGURE, WRITE, app_db, command, one, shell, under};
 use crate::support::{SOON, eventually, need};
 
 /// A command that runs until the test ends.
@@ -25,7 +25,7 @@ fn the_first_event_arrives() {
     if !need("openssl") {
         return;
     }
-    let commands = under(OWN_DATABASE, "sh").remove(1);
+    let commands = under(WRITE, "sh").remove(1);
     let [listen, run, emit] = commands.lines().collect::<Vec<_>>()[..] else {
         panic!("{commands}");
     };
@@ -46,7 +46,7 @@ fn the_first_event_arrives() {
     assert!(configuration.contains(url));
     let configuration = configuration.replace(url, &format!("http://127.0.0.1:{port}/"));
     std::fs::write(folder_path.join("webhooks.toml"), configuration).unwrap();
-    let made = under(OWN_DATABASE, "sh").remove(0);
+    let made = under(WRITE, "sh").remove(0);
     let schema = made.strip_suffix(" | sqlite3 app.db\n").unwrap();
     app_db(&folder, &shell(folder_path, schema));
     let _daemon = start(run);

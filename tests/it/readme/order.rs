@@ -1,4 +1,4 @@
-//! The block of `README.md` about `in_order`: `check` takes it, and it does what is said below it.
+//! The block of the manual about `in_order`: `check` takes it, and it does what is said below it.
 
 use super::one;
 use crate::socket::SECTION;

@@ -1,4 +1,4 @@
-//! `README.md` taken apart: its fenced blocks, its inline code, its links and its tables.
+//! `README.md` and the pages of `packaging/manual` taken apart: fenced blocks, inline code, links and tables.
 //!
 //! Knows only the Markdown that the page uses: fences of three backticks at the line's begin, and
 //! code spans of one backtick.
@@ -21,16 +21,31 @@ pub(super) fn top(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The page's text.
-pub(super) fn text() -> String {
-    std::fs::read_to_string(top("README.md")).unwrap()
+/// Where the pages are: the first, then the manual's by name.
+fn places() -> Vec<PathBuf> {
+    let manual = std::fs::read_dir(top("packaging/manual")).unwrap();
+    let mut places: Vec<_> = manual.map(|entry| entry.unwrap().path()).collect();
+    places.sort();
+    places.insert(0, top("README.md"));
+    places
 }
 
-/// Its fenced blocks, and what stands outside of them.
+/// The text of them all, one behind the other.
+pub(super) fn text() -> String {
+    let read = |place: PathBuf| std::fs::read_to_string(place).unwrap();
+    places().into_iter().map(read).collect()
+}
+
+/// Their fenced blocks, and what stands outside of them.
 fn parts() -> (Vec<Block>, String) {
+    apart(&text())
+}
+
+/// The fenced blocks of a text, and what stands outside of them.
+fn apart(text: &str) -> (Vec<Block>, String) {
     let (mut blocks, mut prose) = (Vec::new(), String::new());
     let (mut heading, mut open) = (String::new(), None::<Block>);
-    for line in text().lines() {
+    for line in text.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(language)) => {
                 open = Some(Block {
@@ -82,10 +97,17 @@ pub(super) fn code() -> Vec<String> {
     blocks.into_iter().map(|b| b.text).chain(spans).collect()
 }
 
-/// Where the links lead.
-pub(super) fn links() -> Vec<String> {
-    let (_, prose) = parts();
-    let ends = prose.split("](").skip(1);
-    ends.map(|rest| rest.split(')').next().unwrap().to_owned())
-        .collect()
+/// Where the links to files of ours lead.
+pub(super) fn links() -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    for place in places() {
+        let (_, prose) = apart(&std::fs::read_to_string(&place).unwrap());
+        for rest in prose.split("](").skip(1) {
+            let link = rest.split([')', '#']).next().unwrap();
+            if !link.is_empty() {
+                links.push(place.with_file_name(link));
+            }
+        }
+    }
+    links
 }

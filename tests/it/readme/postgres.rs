@@ -1,4 +1,4 @@
-//! The blocks of `README.md` about an outbox in PostgreSQL, run against Debian's.
+//! The blocks of the manual about an outbox in PostgreSQL, run against Debian's.
 
 use super::page::one;
 use super::shell;

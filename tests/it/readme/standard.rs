@@ -1,4 +1,4 @@
-//! The blocks of `README.md` about Standard Webhooks: `check` takes the one, and the other tells what is genuine.
+//! The blocks of the manual about Standard Webhooks: `check` takes the one, and the other tells what is genuine.
 
 use super::{one, run};
 use crate::support::{Receiver, SOON, World, hook, need};
@@ -14,9 +14,10 @@ fn the_webhooks_are_taken_as_they_stand() {
     let mut text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
     text.push_str(&one(TITLE, "toml"));
     world.write("webhooks.toml", text);
-    for name in ["billing.key", "production.whsec", "production.old.whsec"] {
+    for name in ["billing.key", "production.whsec"] {
         world.write(name, SECRET);
     }
+    world.write("production.old.whsec", SECRET.replace('M', "N"));
     world.write("production.key", "a vendor's secret");
     let checked = world.command(&["check"]).expect(0);
     assert!(!checked.stderr.contains("warning"), "{}", checked.stderr);
@@ -47,12 +48,13 @@ fn a_receiver_verifies_it_as_the_page_says() {
         let script = format!(
             "{}\nbody = open('body', 'rb').read()\nheaders = {{{}}}\n\
              late = {{**headers, 'webhook-timestamp': '1'}}\n\
+             odd = {{**headers, 'webhook-timestamp': 'now', 'webhook-signature': 'v1,ü'}}\n\
              print(*(is_genuine(h, b, s) for h, b, s in [(headers, body, {SECRET:?}), \
-             (headers, body + b' ', {SECRET:?}), (headers, body, {other:?}), (late, body, {SECRET:?}), ({{}}, body, {SECRET:?})]))",
+             (headers, body + b' ', {SECRET:?}), (headers, body, {other:?}), (late, body, {SECRET:?}), (odd, body, {SECRET:?}), ({{}}, body, {SECRET:?})]))",
             one(TITLE, "python"),
             headers.join(", "),
         );
         let said = run(world.folder(), &["python3", "-c", &script]);
-        assert_eq!(said, "True False False False False\n");
+        assert_eq!(said, "True False False False False False\n");
     }
 }

@@ -84,24 +84,64 @@ impl Postgres {
         server
     }
 
-    fn start(settings: &[&str]) -> Option<Self> {
-        let programs = programs()?;
+    /// One of which there is nothing but a folder.
+    fn made(programs: PathBuf, settings: Vec<String>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("webhooksd-pg-")
             .tempdir()
             .unwrap();
         let folder = folder.keep();
-        let owner = owner();
-        if let Some((user, group)) = owner {
+        if let Some((user, group)) = owner() {
             std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
         }
-        let mut server = Self {
+        Self {
             folder,
             programs,
-            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            settings,
             running: None,
             databases: AtomicU32::new(0),
-        };
+        }
+    }
+
+    /// A standby of this server, which follows it.
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self::made(self.programs.clone(), self.settings.clone());
+        let made = standby
+            .program("pg_basebackup")
+            .args(["-U", "postgres", "-c", "fast", "-X", "stream", "-R", "-h"])
+            .arg(&self.folder)
+            .arg("-D")
+            .arg(standby.folder.join("data"))
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        standby.up();
+        standby
+    }
+
+    /// Has a standby follow nobody any more.
+    pub(crate) fn detach(&self) {
+        self.psql("postgres", "ALTER SYSTEM SET primary_conninfo = ''");
+        self.psql("postgres", "SELECT pg_reload_conf()");
+        eventually("the standby follows nobody", SOON, || {
+            let receivers = self.psql("postgres", "SELECT count(*) FROM pg_stat_wal_receiver");
+            super::check(receivers == "0", || receivers)
+        });
+    }
+
+    /// Makes a standby the primary.
+    pub(crate) fn promote(&self) {
+        assert_eq!(self.psql("postgres", "SELECT pg_promote()"), "t");
+    }
+
+    fn start(settings: &[&str]) -> Option<Self> {
+        let programs = programs()?;
+        let settings = settings.iter().map(|&setting| setting.to_owned());
+        let mut server = Self::made(programs, settings.collect());
         let data = server.folder.join("data");
         let made = server
             .program("initdb")
@@ -282,6 +322,11 @@ impl Drop for Postgres {
 }
 
 impl Database {
+    /// Where its server's socket is.
+    pub(crate) fn host(&self) -> std::path::Display<'_> {
+        self.folder.display()
+    }
+
     /// The URL for `[outbox]`, as its superuser.
     pub(crate) fn url(&self) -> String {
         self.url_as("postgres")

@@ -10,8 +10,8 @@ use crate::model::{
 };
 use crate::store::control::{Ended, Replay};
 use crate::store::read::{
-    Closely, Count, DeliveryRow, EventTrace, HeldBy, HeldOf, Holding, LogFilter, LogRow, LogText,
-    MadeFor, Newest, WebhookHealth, WebhookRow,
+    Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holding, LogFilter,
+    LogRow, LogText, MadeFor, Newest, WebhookHealth, WebhookRow,
 };
 use crate::store::summary::LastFailure;
 use crate::store::withdraw::PendingPage;
@@ -78,6 +78,14 @@ impl LogReader for Reader {
 
     fn event(&self, event_id: EventId) -> Result<EventTrace, Error> {
         self.story(event_id)
+    }
+
+    fn last_of_many(
+        &self,
+        event_id: EventId,
+        bounds: (usize, usize),
+    ) -> Result<Option<Vec<DeliveryTrace>>, Error> {
+        self.newest_of_many(event_id, bounds)
     }
 
     fn bodies(

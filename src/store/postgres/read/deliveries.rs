@@ -38,6 +38,15 @@ const HOLDS: &str = "SELECT count(*), max(generation) FILTER (WHERE holds) FROM 
       JOIN webhooksd.payload p ON p.id = d.payload_id
      WHERE d.event_id = $1 AND p.message IS NOT NULL) b";
 
+/// The newest deliveries of an event, each with the last of its attempts.
+const TRACES: &str = "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin, d.attempts, d.due_at,
+                d.finished_at, d.created_at, coalesce(e.by_order, false), a.status::int8, a.error
+             FROM webhooksd.delivery d
+             LEFT JOIN webhooksd.ended e ON e.id = d.id AND d.state = 'cancelled'
+             LEFT JOIN LATERAL (SELECT l.status, l.error FROM webhooksd.attempt l
+                                 WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1) a ON true
+            WHERE d.event_id = $1 ORDER BY d.id DESC LIMIT $2";
+
 fn trace(row: &Row) -> Read<DeliveryTrace> {
     Ok(DeliveryTrace {
         id: DeliveryId::new(row.try_get(0)?),
@@ -113,16 +122,8 @@ impl Reader {
     }
 
     pub(super) fn story(&self, event_id: EventId) -> Result<EventTrace, Error> {
-        let sql = "SELECT d.id, d.generation, d.event, d.webhook, d.dialect, d.state, d.origin, d.attempts, d.due_at,
-                d.finished_at, d.created_at, coalesce(e.by_order, false), a.status::int8, a.error
-             FROM webhooksd.delivery d
-             LEFT JOIN webhooksd.ended e ON e.id = d.id AND d.state = 'cancelled'
-             LEFT JOIN LATERAL (SELECT l.status, l.error FROM webhooksd.attempt l
-                                 WHERE l.delivery_id = d.id ORDER BY l.id DESC LIMIT 1) a ON true
-            WHERE d.event_id = $1 ORDER BY d.id DESC LIMIT $2";
         let id = event_id.get();
-        let values = [int(&id), int(&MAX_DELIVERIES)];
-        let all = self.all("read what became of an event", sql, &values, trace)?;
+        let all = self.traces(id, MAX_DELIVERIES)?;
         let generation = all.iter().map(|d| d.generation).max();
         let (deliveries, earlier) =
             (all.into_iter()).partition::<Vec<_>, _>(|d| Some(d.generation) == generation);
@@ -134,6 +135,29 @@ impl Reader {
             webhooks: self.webhook_rows()?,
             pauses: self.all_pauses()?,
         })
+    }
+
+    fn traces(&self, event_id: i64, most: i64) -> Result<Vec<DeliveryTrace>, Error> {
+        let values = [int(&event_id), int(&most)];
+        self.all("read what became of an event", TRACES, &values, trace)
+    }
+
+    pub(super) fn newest_of_many(
+        &self,
+        event_id: EventId,
+        (many, most): (usize, usize),
+    ) -> Result<Option<Vec<DeliveryTrace>>, Error> {
+        let sql =
+            "SELECT count(*) FROM (SELECT FROM webhooksd.delivery WHERE event_id = $1 LIMIT $2) d";
+        let id = event_id.get();
+        let of = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let looked_at = of(many).saturating_add(1);
+        let values = [int(&id), int(&looked_at)];
+        let count: i64 = self.value("count an event's deliveries", sql, &values)?;
+        if count <= of(many) {
+            return Ok(None);
+        }
+        self.traces(id, of(most)).map(Some)
     }
 
     /// Why it was set aside, unless it has deliveries of a later generation: then that was another row.

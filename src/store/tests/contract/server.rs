@@ -30,6 +30,11 @@ fn eventually(what: &str, limit: Duration, mut condition: impl FnMut() -> Result
     }
 }
 
+/// `Ok` where `holds`, otherwise the reason.
+fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
 /// A log in a database of its own.
 pub(super) struct Log {
     database: std::rc::Rc<Database>,
