@@ -139,7 +139,8 @@ impl Writer {
         })
     }
 
-    fn one(&self, attempt: &Attempt) {
+    /// The row of an attempt.
+    fn row(attempt: &Attempt) -> String {
         let due = &attempt.due;
         let (id, name) = (due.id, quoted(&due.webhook));
         let (status, headers, body, class) = match &attempt.exchange.result {
@@ -169,7 +170,7 @@ impl Writer {
             .peer
             .map_or("NULL".to_owned(), |peer| quoted(&peer.to_string()));
         let (started, ended) = (attempt.started_at_ms, attempt.finished_at_ms);
-        let mut sql = format!(
+        format!(
             "INSERT INTO webhooksd.attempt (delivery_id, webhook, payload_id, origin, number, time, waited, took, outcome,
                status, duration_us, connect_us, proxy_us, class, error, peer, url, request_headers, response_truncated,
                response_headers, response_body)
@@ -185,7 +186,14 @@ impl Writer {
             or_null(proxy),
             quoted(attempt.url.text()),
             quoted("Host: h.example"),
-        );
+        )
+    }
+
+    fn one(&self, attempt: &Attempt) {
+        let (id, name) = (attempt.due.id, quoted(&attempt.due.webhook));
+        let (started, ended) = (attempt.started_at_ms, attempt.finished_at_ms);
+        let error = attempt.error.as_deref().map_or("NULL".to_owned(), quoted);
+        let mut sql = Self::row(attempt);
         let sets = match attempt.verdict {
             Verdict::Delivered => {
                 write!(sql, "DELETE FROM webhooksd.pending WHERE id = {id};").unwrap();
