@@ -3,6 +3,7 @@
 //! What holds of both engines is in `contract.rs`.
 
 mod away;
+mod doorbell;
 mod failover;
 mod refused;
 mod secured;

@@ -6,6 +6,7 @@
 //! Statements are unnamed and typed, and no state of a session is used, so that a pooler may
 //! stand between.
 
+mod doorbell;
 mod facts;
 mod schema;
 mod seen;
@@ -13,5 +14,6 @@ mod sql;
 mod tail;
 
 pub(crate) use crate::postgres::Trouble;
-pub(crate) use schema::SCHEMA;
+pub(crate) use doorbell::Doorbell;
+pub(crate) use schema::{DOORBELL, SCHEMA};
 pub(crate) use tail::{Batch, Tail, first_id_of};

@@ -68,6 +68,11 @@ impl Batch {
         (self.rows, self.xids) = left.unzip();
     }
 
+    /// The transactions that were under way.
+    pub(crate) fn under_way(&self) -> Vec<String> {
+        unseen(&self.window).1
+    }
+
     /// The place behind the first `taken` of the rows.
     #[must_use]
     pub(crate) fn behind(&self, from: &Snapshot, taken: usize) -> Snapshot {
@@ -294,6 +299,27 @@ impl Tail {
             timeline,
             ..self.place(up_to(&at.seen, end), since)
         })
+    }
+
+    /// Whether there is a doorbell, and it is wanted.
+    #[must_use]
+    pub(crate) fn has_doorbell(&self) -> bool {
+        self.facts.doorbell.is_some()
+    }
+
+    /// Says in the doorbell's row whether commits are to ring.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn set_asleep(&mut self, asleep: bool) -> Result<(), Error> {
+        let Some(doorbell) = &self.facts.doorbell else {
+            return Ok(());
+        };
+        let sql = format!("UPDATE {doorbell} SET asleep = $1 WHERE asleep <> $1");
+        let told = self
+            .link
+            .execute("set the doorbell", &sql, &[(&asleep, Type::BOOL)]);
+        told.map(drop).map_err(Error::Server)
     }
 
     /// The row of that id.

@@ -6,6 +6,7 @@
 mod again;
 mod awaiting;
 mod batch;
+mod bell;
 mod below;
 mod catch_up;
 mod error;

@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::again::look_again;
+use super::bell::{self, Bell, Tell};
 use super::catch_up::let_catch_up;
 use super::error::IntakeError;
 use super::follow::{Follow, Followed};
 use super::taking::{From, take_in};
 use crate::model::{Cursor, Deferred, EventId, Server, Snapshot};
-use crate::outbox::postgres::{Tail, Trouble};
-use crate::outbox::{self, Finding, Row, Watch};
+use crate::outbox::postgres::{Doorbell, Tail, Trouble};
+use crate::outbox::{self, Finding, Row, Waker, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
 use crate::pipeline::shared::{Patience, ResumeError, chain};
@@ -25,9 +26,6 @@ use crate::transport::Transport;
 
 /// After rows were found, until the next look.
 const SOON: Duration = Duration::from_millis(2);
-
-/// The longest wait between two looks: some 0.3 % of a core of the server's.
-const IDLE: Duration = Duration::from_millis(50);
 
 /// After trouble with the server or the log, before the next try.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -112,7 +110,7 @@ pub(crate) fn follow_server<T: Transport>(
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
-    let (room, follow) = (waker.clone(), Follow::new(waker));
+    let (room, follow) = (waker.clone(), Follow::new(waker.clone()));
     dispatch.log().hold().wake_by(move || room.wake());
     let follower = Follower {
         stop: follow.stop.clone(),
@@ -121,6 +119,9 @@ pub(crate) fn follow_server<T: Transport>(
         dispatch,
         server,
         watch,
+        waker,
+        doorbell: None,
+        bell: Bell::default(),
         gap: SOON,
         owed: Vec::new(),
         patience: Patience::default(),
@@ -146,6 +147,10 @@ struct Follower<T: Transport> {
     was_there: bool,
     stop: Arc<AtomicBool>,
     watch: Watch,
+    waker: Waker,
+    /// Heard on a connection of its own, where one is wanted and there.
+    doorbell: Option<Doorbell>,
+    bell: Bell,
     gap: Duration,
     /// What was put off in the last step.
     owed: Vec<Deferred>,
@@ -154,6 +159,10 @@ struct Follower<T: Transport> {
 
 impl<T: Transport> Follower<T> {
     fn run(mut self) -> Followed {
+        if let Some(open) = self.open.take() {
+            self.begin(&open.tail);
+            self.open = Some(open);
+        }
         while !self.stop.load(Ordering::Acquire) {
             let wait = match self.step() {
                 Ok(true) => {
@@ -163,14 +172,75 @@ impl<T: Transport> Follower<T> {
                 }
                 Ok(false) => {
                     self.tick();
-                    let wait = self.gap;
-                    self.gap = IDLE.min(self.gap * 13 / 10);
+                    let longest = self.longest();
+                    let wait = self.gap.min(longest);
+                    self.gap = if longest > bell::IDLE {
+                        longest
+                    } else {
+                        longest.min(self.gap * 13 / 10)
+                    };
                     wait
                 }
                 Err(error) => self.wait_out(error)?,
             };
             self.watch.wait(wait).map_err(IntakeError::Outbox)?;
         }
+        if let Some(open) = self.open.as_mut().filter(|_| self.bell.is_asleep()) {
+            // Who starts next says so again; until then nobody needs to ring.
+            drop(open.tail.set_asleep(false));
+        }
+        Ok(())
+    }
+
+    /// A connection is there.
+    fn begin(&mut self, tail: &Tail) {
+        let standing = &self.dispatch.counters().standing;
+        standing.set(Matter::Guards, tail.findings(false));
+        self.bell = Bell::default();
+        if !tail.has_doorbell() {
+            self.doorbell = None;
+        } else if self.doorbell.is_none() {
+            self.doorbell = Doorbell::listen(&self.server, self.waker.clone());
+        }
+    }
+
+    /// How long to wait for the next look at most.
+    fn longest(&self) -> Duration {
+        let hears = self.doorbell.as_ref().is_some_and(Doorbell::hears);
+        self.bell.longest(hears)
+    }
+
+    /// A look was made: the doorbell's row is told where that changes it.
+    fn looked(
+        &mut self,
+        tail: &mut Tail,
+        found: bool,
+        under_way: &[String],
+    ) -> Result<(), IntakeError> {
+        let doorbell = self.doorbell.as_ref().filter(|doorbell| doorbell.hears());
+        let Some(doorbell) = doorbell else {
+            return Ok(());
+        };
+        let was_deaf = self.bell.is_deaf();
+        let told = self.bell.looked(doorbell.take_rung(), found, under_way);
+        if let Some(tell) = told {
+            let asleep = tell == Tell::Asleep;
+            tail.set_asleep(asleep).map_err(IntakeError::Outbox)?;
+            self.bell.told(tell);
+            self.gap = SOON;
+        }
+        if was_deaf == self.bell.is_deaf() {
+            return Ok(());
+        }
+        let deaf = self.bell.is_deaf().then(|| Finding {
+            is_error: false,
+            text: "rows came and the doorbell of the outbox did not ring: it is asked every 50 ms as without one"
+                .to_owned(),
+            hint: Some("a pooler such as PgBouncer passes no notifications on: connect directly, or leave \
+                        [outbox] doorbell out".to_owned()),
+        });
+        let standing = &self.dispatch.counters().standing;
+        standing.set(Matter::Doorbell, Vec::from_iter(deaf));
         Ok(())
     }
 
@@ -197,6 +267,8 @@ impl<T: Transport> Follower<T> {
         };
         // Where it fails the connection is dropped with what is open.
         let mut batch = open.tail.read(from).map_err(IntakeError::Outbox)?;
+        let (found, under_way) = (!batch.rows.is_empty(), batch.under_way());
+        self.looked(&mut open.tail, found, &under_way)?;
         if from.is_again() {
             let ids: Vec<EventId> = batch.rows.iter().map(Row::id).collect();
             let traced = self.dispatch.store().traced(open.cursor.generation, &ids);
@@ -242,7 +314,6 @@ impl<T: Transport> Follower<T> {
         let cursor = settle_in(&mut tail, &self.server, &mut || dispatch.store(), now_ms)?;
         let standing = &self.dispatch.counters().standing;
         standing.set(Matter::Awaited, Vec::new());
-        standing.set(Matter::Guards, tail.findings(false));
         if !self.was_there {
             tracing::info!(
                 outbox = self.server.shown,
@@ -250,6 +321,7 @@ impl<T: Transport> Follower<T> {
             );
         }
         self.was_there = true;
+        self.begin(&tail);
         Ok(Open { tail, cursor })
     }
 
