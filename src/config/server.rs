@@ -206,6 +206,7 @@ fn host_of(text: &str) -> Result<ServerHost, Fault> {
 impl Parts {
     fn server(mut self, around: &Surroundings<'_>) -> Result<Server, Fault> {
         let mut server = Server {
+            whose: "outbox",
             hosts: Vec::new(),
             user: self.user.take(),
             database: self.database.take(),

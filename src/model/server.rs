@@ -10,6 +10,8 @@ use super::Secret;
 /// A server, or several of which one may be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What it has: `outbox` or `log`.
+    pub whose: &'static str,
     /// At least one, in the order in which they are tried.
     pub hosts: Vec<ServerHost>,
     /// Who connects; `None`: the user that the process runs as.

@@ -1,8 +1,8 @@
 //! What is asked of a server before anything is read: what it is, where the table is, what this user may.
 
-use super::link::Link;
-use super::trouble::{Trouble, What};
 use crate::outbox::Finding;
+use crate::postgres::Link;
+use crate::postgres::{Trouble, What};
 
 /// The oldest version that is read: the oldest that it was tried with.
 const OLDEST: i32 = 150_000;
@@ -42,11 +42,8 @@ const STEP: &str = "look at the table";
 impl Facts {
     /// Asks.
     pub(super) fn of(link: &Link) -> Result<Self, Trouble> {
-        let trouble = |what| Trouble {
-            server: link.server.shown.clone(),
-            what,
-        };
-        let failed = |error| Trouble::of_step(&link.server.shown, STEP, error);
+        let trouble = |what| Trouble::new(&link.server, what);
+        let failed = |error| Trouble::of_step(&link.server, STEP, error);
         let rows = link.rows(STEP, SERVER, &[])?;
         let [row] = rows.as_slice() else {
             return Err(trouble(What::Engine("a server that does not say".into())));

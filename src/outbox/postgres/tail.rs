@@ -14,13 +14,13 @@ use tokio_postgres::Row as Found;
 use tokio_postgres::types::Type;
 
 use super::facts::Facts;
-use super::link::Link;
 use super::seen::{end_of, unseen, up_to};
 use super::sql::{ROWS, Sql};
-use super::trouble::{Trouble, What};
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Columns, Judge, LOADED_NAME_BYTES, Sized};
 use crate::outbox::{Error, Finding, Row};
+use crate::postgres::Link;
+use crate::postgres::{Trouble, What};
 
 /// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
 const BATCH_BYTES: i64 = 4 << 20;
@@ -124,10 +124,7 @@ impl Tail {
             judge,
         };
         if tail.value("look for rows of another server", &tail.sql.foreign)? == Some(true) {
-            return Err(Error::Server(Trouble {
-                server: server.shown.clone(),
-                what: What::Restored,
-            }));
+            return Err(Error::Server(Trouble::new(server, What::Restored)));
         }
         Ok(tail)
     }
@@ -190,10 +187,10 @@ impl Tail {
         let batch = batch.map_err(|error| self.failed("read rows", error))?;
         // A pooler stays connected where the server behind it is exchanged.
         if batch.timeline != self.facts.timeline {
-            return Err(Error::Server(Trouble {
-                server: self.link.server.shown.clone(),
-                what: What::Exchanged,
-            }));
+            return Err(Error::Server(Trouble::new(
+                &self.link.server,
+                What::Exchanged,
+            )));
         }
         Ok(batch)
     }
@@ -384,7 +381,7 @@ impl Tail {
     }
 
     fn failed(&self, step: &'static str, error: tokio_postgres::Error) -> Error {
-        Error::Server(Trouble::of_step(&self.link.server.shown, step, error))
+        Error::Server(Trouble::of_step(&self.link.server, step, error))
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn settle(
         None if is_untouched(&cursor) => {}
         // A log that followed another database, or an outbox in SQLite.
         _ => {
-            let trouble = Trouble::elsewhere(&server.shown);
+            let trouble = Trouble::elsewhere(server);
             return Err(IntakeError::Outbox(outbox::Error::Server(trouble)));
         }
     }

@@ -20,23 +20,20 @@ use crate::model::Server;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A value of a statement, with its type: nothing is asked of the server about it.
-pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A connection.
-pub(super) struct Link {
+pub(crate) struct Link {
     /// There until it is dropped.
     runtime: Option<Runtime>,
     client: Client,
-    pub(super) server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
 }
 
 impl Link {
     /// Connects.
-    pub(super) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
-        let trouble = |what| Trouble {
-            server: server.shown.clone(),
-            what,
-        };
+    pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
+        let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| trouble(What::Runtime(error)))?;
         let config = config(server);
@@ -61,7 +58,7 @@ impl Link {
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(Failed::Refused(error))) => {
-                return Err(Trouble::of_connecting(&server.shown, *error));
+                return Err(Trouble::of_connecting(server, *error));
             }
             Ok(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
             Err(_) => return Err(trouble(What::Silent("connect to the server"))),
@@ -74,7 +71,7 @@ impl Link {
     }
 
     /// The rows of a statement.
-    pub(super) fn rows(
+    pub(crate) fn rows(
         &self,
         step: &'static str,
         sql: &str,
@@ -85,7 +82,7 @@ impl Link {
     }
 
     /// How many rows a statement changed.
-    pub(super) fn execute(
+    pub(crate) fn execute(
         &self,
         step: &'static str,
         sql: &str,
@@ -100,18 +97,14 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let shown = &self.server.shown;
         let within = async { tokio::time::timeout(PATIENCE, asked).await.ok() };
         let answered = self
             .runtime
             .as_ref()
             .and_then(|runtime| runtime.block_on(within));
         match answered {
-            Some(answer) => answer.map_err(|error| Trouble::of_step(shown, step, error)),
-            None => Err(Trouble {
-                server: shown.clone(),
-                what: What::Silent(step),
-            }),
+            Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
+            None => Err(Trouble::new(&self.server, What::Silent(step))),
         }
     }
 }
