@@ -5,8 +5,10 @@
 mod away;
 mod doorbell;
 mod failover;
+mod pooled;
 mod refused;
 mod secured;
+mod told;
 mod writers;
 
 use crate::support::{Database, Hook, World};

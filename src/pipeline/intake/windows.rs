@@ -4,99 +4,38 @@
 //! starts anew or stops answering is waited for and connected to again; the log has the place, so nothing is
 //! taken twice or left out. What a person must decide ends the thread.
 
-use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::again::look_again;
+use tokio::time::Instant;
+
 use super::bell::{self, Bell, Tell};
 use super::catch_up::let_catch_up;
 use super::error::IntakeError;
 use super::follow::{Follow, Followed};
+use super::settle::settle_in;
 use super::taking::{From, take_in};
 use crate::model::{Cursor, Deferred, EventId, Server, Snapshot};
-use crate::outbox::postgres::{Doorbell, Tail, Trouble};
+use crate::outbox::postgres::{self, Batch, Doorbell, Tail};
 use crate::outbox::{self, Finding, Row, Waker, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
-use crate::pipeline::shared::{Patience, ResumeError, chain};
-use crate::store::{self, LogWriter};
+use crate::pipeline::shared::{Patience, chain};
+use crate::store;
 use crate::transport::Transport;
 
 /// After rows were found, until the next look.
 const SOON: Duration = Duration::from_millis(2);
 
+/// Between two counts of what is still to be taken, and what is counted at most.
+const COUNT: (Duration, i64) = (Duration::from_secs(1), 100_000);
+
+/// Between two looks for others that follow the outbox.
+const OTHERS: Duration = Duration::from_secs(30);
+
 /// After trouble with the server or the log, before the next try.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Events older than this, in a log that is new, are somebody's decision to send.
-const OLD_MS: i64 = 3_600_000;
-
-/// Settles with what the log knows where to go on in an outbox, and whether that is new to the log.
-///
-/// # Errors
-/// The outbox can't be read, is another one than the log followed, or a person decides where to begin.
-pub(crate) fn settle(
-    tail: &mut Tail,
-    server: &Server,
-    known: Option<Cursor>,
-    now_ms: i64,
-) -> Result<(Cursor, bool), IntakeError> {
-    let cursor = known.unwrap_or_default();
-    match &cursor.snapshot {
-        Some(at) if tail.is_of(at) => return Ok((cursor, false)),
-        None if is_untouched(&cursor) => {}
-        // A log that followed another database, or an outbox in SQLite.
-        _ => {
-            let trouble = Trouble::elsewhere(server);
-            return Err(IntakeError::Outbox(outbox::Error::Server(trouble)));
-        }
-    }
-    let oldest_ms = tail.oldest_ms().map_err(IntakeError::Outbox)?;
-    if let Some(oldest_ms) = oldest_ms.filter(|ms| *ms < now_ms - OLD_MS) {
-        let count = tail.count().map_err(IntakeError::Outbox)?;
-        return Err(IntakeError::Refused(ResumeError::OldEvents {
-            count,
-            oldest_ms,
-        }));
-    }
-    let place = tail.place(Snapshot::NOTHING, EventId::NONE);
-    let snapshot = Some(Box::new(place));
-    Ok((Cursor { snapshot, ..cursor }, true))
-}
-
-/// The same with the log at hand, which is told where that is new to it.
-///
-/// # Errors
-/// As [`settle`], or the log can't be read or written.
-pub(crate) fn settle_in<S: DerefMut<Target = dyn LogWriter>>(
-    tail: &mut Tail,
-    server: &Server,
-    store: &mut dyn FnMut() -> S,
-    now_ms: i64,
-) -> Result<Cursor, IntakeError> {
-    let known = store().cursor().map_err(IntakeError::Store)?;
-    let (mut cursor, mut is_new) = settle(tail, server, known, now_ms)?;
-    // The log is let go of while the server is asked.
-    let again = look_again(tail, &cursor, &mut |generation, ids| {
-        let traced = store().traced(generation, ids);
-        traced.map_err(IntakeError::Store)
-    })?;
-    if let Some(again) = again {
-        (cursor, is_new) = (again, true);
-    }
-    if is_new {
-        let told = store().set_cursor(&cursor, now_ms);
-        told.map_err(IntakeError::Store)?;
-    }
-    Ok(cursor)
-}
-
-/// Whether the log has taken nothing of any outbox.
-fn is_untouched(cursor: &Cursor) -> bool {
-    cursor.event_id == EventId::NONE && cursor.fingerprints.is_empty() && cursor.former.is_empty()
-}
 
 /// Starts the thread. `tail` is the connection that the start has made, if the server was there. `ended` is
 /// called with the way it ended.
@@ -122,6 +61,8 @@ pub(crate) fn follow_server<T: Transport>(
         waker,
         doorbell: None,
         bell: Bell::default(),
+        counted: None,
+        looked: None,
         gap: SOON,
         owed: Vec::new(),
         patience: Patience::default(),
@@ -131,6 +72,11 @@ pub(crate) fn follow_server<T: Transport>(
         .spawn(move || ended(follower.run()))
         .map_err(IntakeError::Thread)?;
     Ok(follow)
+}
+
+/// Whether so long is over since, or it never was.
+fn is_due(last: Option<Instant>, now: Instant, every: Duration) -> bool {
+    last.is_none_or(|last| now.saturating_duration_since(last) >= every)
 }
 
 /// A connection, and how far the log is.
@@ -151,6 +97,9 @@ struct Follower<T: Transport> {
     /// Heard on a connection of its own, where one is wanted and there.
     doorbell: Option<Doorbell>,
     bell: Bell,
+    /// When it was last counted, and last looked for others.
+    counted: Option<Instant>,
+    looked: Option<Instant>,
     gap: Duration,
     /// What was put off in the last step.
     owed: Vec<Deferred>,
@@ -202,6 +151,55 @@ impl<T: Transport> Follower<T> {
         } else if self.doorbell.is_none() {
             self.doorbell = Doorbell::listen(&self.server, self.waker.clone());
         }
+    }
+
+    /// Tells how many rows are still to be taken. Of many it is asked now and then.
+    fn count(
+        &mut self,
+        tail: &mut Tail,
+        from: &Snapshot,
+        batch: &Batch,
+    ) -> Result<(), IntakeError> {
+        let rows = i64::try_from(batch.rows.len()).unwrap_or(i64::MAX);
+        let now = self.dispatch.clock().instant();
+        let behind = if batch.ends() {
+            rows
+        } else if is_due(self.counted, now, COUNT.0) {
+            self.counted = Some(now);
+            tail.behind(from, COUNT.1).map_err(IntakeError::Outbox)?
+        } else {
+            return Ok(());
+        };
+        self.dispatch.counters().behind.set(Some(behind));
+        Ok(())
+    }
+
+    /// The same while the log is full and nothing is taken.
+    fn count_on_hold(&mut self, open: &mut Open) -> Result<(), IntakeError> {
+        let now = self.dispatch.clock().instant();
+        if let Some(from) = open.cursor.snapshot.as_deref()
+            && is_due(self.counted, now, COUNT.0)
+        {
+            self.counted = Some(now);
+            let behind = open.tail.behind(from, COUNT.1);
+            let behind = behind.map_err(IntakeError::Outbox)?;
+            self.dispatch.counters().behind.set(Some(behind));
+        }
+        Ok(())
+    }
+
+    /// Two daemons with a log each would both send everything: neither knows of the other but by the server.
+    fn look_for_others(&mut self, tail: &mut Tail) -> Result<(), IntakeError> {
+        let now = self.dispatch.clock().instant();
+        if is_due(self.looked, now, OTHERS) {
+            self.looked = Some(now);
+            let others = tail.others(&self.server.application_name);
+            let pid = others.map_err(IntakeError::Outbox)?;
+            let found = pid.map(|pid| postgres::another(&self.server, pid));
+            let standing = &self.dispatch.counters().standing;
+            standing.set(Matter::Others, Vec::from_iter(found));
+        }
+        Ok(())
     }
 
     /// How long to wait for the next look at most.
@@ -257,8 +255,10 @@ impl<T: Transport> Follower<T> {
             None => self.connect()?,
         };
         open.tail.limit_data(self.dispatch.max_data_bytes());
+        self.look_for_others(&mut open.tail)?;
         let (hold, now) = (self.dispatch.log().hold(), self.dispatch.clock().instant());
         if self.patience.waits(hold, now) {
+            self.count_on_hold(&mut open)?;
             self.open = Some(open);
             return Ok(false);
         }
@@ -274,6 +274,7 @@ impl<T: Transport> Follower<T> {
             let traced = self.dispatch.store().traced(open.cursor.generation, &ids);
             batch.leave_out(&traced.map_err(IntakeError::Store)?);
         }
+        self.count(&mut open.tail, from, &batch)?;
         if batch.rows.is_empty() {
             // Rows that are too large to be read together end no window.
             let found = !batch.ends();
@@ -289,6 +290,9 @@ impl<T: Transport> Follower<T> {
         );
         match taken {
             Ok(taken) => {
+                if taken.rows == batch.rows.len() && batch.ends() {
+                    self.dispatch.counters().behind.set(Some(0));
+                }
                 open.cursor = taken.cursor;
                 self.open = Some(open);
                 self.owed = taken.owed;
@@ -339,6 +343,8 @@ impl<T: Transport> Follower<T> {
                 if trouble.is_elsewhere() || !(self.was_there || trouble.may_pass()) {
                     return Err(error);
                 }
+                self.dispatch.counters().behind.set(None);
+                self.looked = None;
                 let (error, hint) = (chain(cause), cause.hint());
                 if !self.was_there {
                     let mut finding = Finding::of(cause, true);

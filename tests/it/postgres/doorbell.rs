@@ -6,7 +6,7 @@ use super::following_by;
 use crate::support::{Database, Postgres, Receiver, SOON, check, eventually, hook, postgres};
 
 /// A database with the table and the doorbell, as the program prints them.
-fn database(server: &Postgres, name: &str) -> Database {
+pub(super) fn database(server: &Postgres, name: &str) -> Database {
     server.psql("postgres", &format!("CREATE DATABASE {name}"));
     let database = server.named(name);
     let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_webhooksd"));
@@ -20,7 +20,7 @@ fn database(server: &Postgres, name: &str) -> Database {
 #[track_caller]
 fn sleeps(database: &Database) {
     let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'
-        AND application_name = 'webhooksd' AND query NOT LIKE 'LISTEN%' AND clock_timestamp() - state_change > '0.4 s'";
+        AND application_name LIKE 'webhooksd reads%' AND query NOT LIKE 'LISTEN%' AND clock_timestamp() - state_change > '0.4 s'";
     eventually("it sleeps", SOON, || {
         let idle = database.sql(idle);
         check(idle == "1", || idle)
