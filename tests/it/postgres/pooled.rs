@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode between: everything works but the doorbell, which is told of.
+//! `PgBouncer` in transaction mode between: everything works but the doorbell, which is told of.
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
