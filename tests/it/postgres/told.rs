@@ -1,17 +1,16 @@
 //! What a person is told of an outbox in PostgreSQL: how much is not taken yet, and who else takes it.
 
 use super::following_by;
+use crate::socket::SECTION;
 use crate::socket::client::curl;
 use crate::support::{Receiver, SOON, check, eventually, hook, postgres};
-
-const SOCKET: &str = "[socket]\npath = \"webhooksd.sock\"";
 
 #[test]
 fn status_tells_how_many_rows_are_behind() {
     let Some(server) = postgres() else { return };
     let database = server.database();
     let receiver = Receiver::ok();
-    let world = following_by(&database.url(), SOCKET, &[hook("one", receiver.url("/"))]);
+    let world = following_by(&database.url(), SECTION, &[hook("one", receiver.url("/"))]);
     let daemon = world.start();
     let lag = || {
         let status = world.command(&["status", "--json"]).expect(0).stdout;
