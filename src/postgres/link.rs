@@ -19,7 +19,10 @@ use super::trouble::{Trouble, What};
 use crate::model::Server;
 
 /// A server that says nothing for so long is given up, and connected to anew.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For telling the server that nobody waits any more.
+const CANCEL: Duration = Duration::from_secs(1);
 
 /// A value of a statement, with its type: nothing is asked of the server about it.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -32,17 +35,27 @@ pub(crate) struct Link {
     /// There until it is dropped.
     runtime: Option<Runtime>,
     client: Client,
+    patience: Duration,
     pub(crate) server: Arc<Server>,
 }
 
 impl Link {
     /// Connects.
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
-        Self::told_by(server, None)
+        Self::told_by(server, None, PATIENCE)
+    }
+
+    /// Connects, and waits so long for this and for each answer.
+    pub(crate) fn within(server: &Arc<Server>, patience: Duration) -> Result<Self, Trouble> {
+        Self::told_by(server, None, patience)
     }
 
     /// Connects; notifications are told of.
-    pub(super) fn told_by(server: &Arc<Server>, tell: Option<Tell>) -> Result<Self, Trouble> {
+    pub(super) fn told_by(
+        server: &Arc<Server>,
+        tell: Option<Tell>,
+        patience: Duration,
+    ) -> Result<Self, Trouble> {
         let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| trouble(What::Runtime(error)))?;
@@ -62,20 +75,24 @@ impl Link {
                 }
             }
         };
-        let patience = PATIENCE + server.connect_timeout * 2;
-        let connected =
-            runtime.block_on(async { tokio::time::timeout(patience, connecting).await });
+        // Several hosts are tried, but by who has little time.
+        let longest = match patience < PATIENCE {
+            true => patience,
+            false => patience + server.connect_timeout * 2,
+        };
+        let connected = runtime.block_on(async { tokio::time::timeout(longest, connecting).await });
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(Failed::Refused(error))) => {
                 return Err(Trouble::of_connecting(server, *error));
             }
             Ok(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
-            Err(_) => return Err(trouble(What::Silent("connect to the server"))),
+            Err(_) => return Err(trouble(What::Silent("connect to the server", longest))),
         };
         Ok(Self {
             runtime: Some(runtime),
             client,
+            patience,
             server: server.clone(),
         })
     }
@@ -102,6 +119,17 @@ impl Link {
         self.answer(step, asked)
     }
 
+    /// Whether the server has closed it, as far as this machine was told.
+    pub(crate) fn is_closed(&self) -> bool {
+        // What came while nobody waited is looked at between these.
+        self.wait_for(async {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        });
+        self.client.is_closed()
+    }
+
     /// Waits for something else than an answer, while the connection moves.
     pub(super) fn wait_for<T>(&self, what: impl Future<Output = T>) -> Option<T> {
         self.runtime.as_ref().map(|runtime| runtime.block_on(what))
@@ -112,15 +140,37 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let within = async { tokio::time::timeout(PATIENCE, asked).await.ok() };
+        let within = async { tokio::time::timeout(self.patience, asked).await.ok() };
         let answered = self
             .runtime
             .as_ref()
             .and_then(|runtime| runtime.block_on(within));
         match answered {
             Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
-            None => Err(Trouble::new(&self.server, What::Silent(step))),
+            None => {
+                self.cancel();
+                Err(Trouble::new(
+                    &self.server,
+                    What::Silent(step, self.patience),
+                ))
+            }
         }
+    }
+
+    /// Has the server give up what nobody waits for any more: it may hold locks, or be done long after.
+    fn cancel(&self) {
+        let token = self.client.cancel_token();
+        let asked = async {
+            match &self.server.tls {
+                None => token.cancel_query(NoTls).await.ok(),
+                Some(wanted) => match tls::Connector::new(wanted) {
+                    Ok(tls) => token.cancel_query(tls).await.ok(),
+                    Err(_) => None,
+                },
+            }
+        };
+        // Where it can't be told so it is as it was.
+        self.wait_for(async { tokio::time::timeout(CANCEL, asked).await.ok() });
     }
 }
 

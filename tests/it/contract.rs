@@ -3,6 +3,8 @@
 //! Each test knows an [`Outbox`] that an application writes and a daemon that follows it, and no engine. What only one of
 //! them can do is in `outboxes.rs` and `postgres/`.
 
+mod adding;
+
 use std::collections::BTreeSet;
 
 use crate::support::{
@@ -69,6 +71,17 @@ impl Outbox {
                 ran.map_err(|error| error.to_string())
             }
             Engine::Postgres(database) => database.try_sql(sql).map(drop),
+        }
+    }
+
+    /// How many rows there are.
+    fn count(&self) -> i64 {
+        const COUNT: &str = "SELECT count(*) FROM outbox";
+        match &self.engine {
+            Engine::Sqlite => (self.world.outbox())
+                .query_row(COUNT, [], |row| row.get(0))
+                .unwrap(),
+            Engine::Postgres(database) => database.sql(COUNT).parse().unwrap(),
         }
     }
 

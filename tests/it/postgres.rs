@@ -2,6 +2,7 @@
 //!
 //! What holds of both engines is in `contract.rs`.
 
+mod adding;
 mod away;
 mod doorbell;
 mod failover;

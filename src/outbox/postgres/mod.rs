@@ -6,6 +6,7 @@
 //! Statements are unnamed and typed, and no state of a session is used, so that a pooler may
 //! stand between.
 
+mod append;
 mod batch;
 mod doorbell;
 mod facts;
@@ -16,6 +17,7 @@ mod sql;
 mod tail;
 
 pub(crate) use crate::postgres::Trouble;
+pub(crate) use append::Appender;
 pub(crate) use batch::Batch;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use reader::{another, reader_name};

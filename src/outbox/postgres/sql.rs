@@ -68,6 +68,57 @@ impl Sql {
     }
 }
 
+/// The statements that add rows.
+pub(super) struct AddSql {
+    /// The rows with the keys `$1`, with data of up to `$2` bytes.
+    pub(super) known: String,
+    /// Adds rows of these names, data, times in milliseconds, tenants and keys; their ids in the same order.
+    pub(super) insert: String,
+}
+
+impl AddSql {
+    pub(super) fn new(facts: &Facts) -> Self {
+        let table = &facts.table;
+        let tenant = if facts.has_tenant {
+            "o.tenant::text"
+        } else {
+            "NULL::text"
+        };
+        let when = |there: bool, text: &'static str| if there { text } else { "" };
+        let time = from_ms("u.ms");
+        Self {
+            known: format!(
+                "SELECT o.key::text, o.id, o.event::text,
+                        CASE WHEN octet_length(o.data::text) <= $2 THEN o.data::text END,
+                        CASE WHEN o.time = date_trunc('milliseconds', o.time) THEN {TIME} END, {tenant}
+                   FROM {table} o WHERE o.key = ANY ($1)"
+            ),
+            // No session is told anything, for behind a pooler another would get it.
+            insert: format!(
+                "WITH s AS MATERIALIZED (
+                   SELECT set_config('lock_timeout', '5s', true),
+                          CASE WHEN current_setting('synchronous_commit') = 'off'
+                               THEN set_config('synchronous_commit', 'on', true) END)
+                 INSERT INTO {table} (event, data, time{}{})
+                 SELECT u.event, u.data::json, coalesce({time}, clock_timestamp()){}{}
+                   FROM s, unnest($1, $2, $3, $4, $5) WITH ORDINALITY u (event, data, ms, tenant, key, n)
+                  ORDER BY u.n RETURNING id",
+                when(facts.has_tenant, ", tenant"),
+                when(facts.has_key, ", key"),
+                when(facts.has_tenant, ", u.tenant"),
+                when(facts.has_key, ", u.key"),
+            ),
+        }
+    }
+}
+
+/// A time of milliseconds, to the millisecond: as one number of seconds it would not be.
+fn from_ms(ms: &str) -> String {
+    format!(
+        "(timestamptz 'epoch' + ({ms} / 1000) * interval '1 second' + ({ms} % 1000) * interval '1 millisecond')"
+    )
+}
+
 /// The timeline; fails on a standby.
 pub(super) const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_lsn()), 8)";
 
