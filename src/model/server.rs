@@ -22,6 +22,8 @@ pub struct Server {
     pub password: Option<Secret>,
     /// How the connection is secured; `None`: it is not.
     pub tls: Option<ServerTls>,
+    /// The outbox's trigger is to wake who sleeps.
+    pub doorbell: bool,
     /// What the server shows of the connection.
     pub application_name: String,
     /// How long a host may take to answer.

@@ -3,14 +3,16 @@
 //! The callers are threads that block, as they do on SQLite. So the runtime is theirs alone: it has no
 //! thread, and between two calls the connection rests.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Connection, NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row};
 
 use super::tls;
 use super::trouble::{Trouble, What};
@@ -21,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A value of a statement, with its type: nothing is asked of the server about it.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Where a notification is told of; several that nobody has heard yet are one.
+type Tell = mpsc::Sender<()>;
 
 /// A connection.
 pub(crate) struct Link {
@@ -33,6 +38,11 @@ pub(crate) struct Link {
 impl Link {
     /// Connects.
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
+        Self::told_by(server, None)
+    }
+
+    /// Connects; notifications are told of.
+    pub(super) fn told_by(server: &Arc<Server>, tell: Option<Tell>) -> Result<Self, Trouble> {
         let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| trouble(What::Runtime(error)))?;
@@ -41,13 +51,13 @@ impl Link {
             match &server.tls {
                 None => {
                     let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-                    drive(connection);
+                    drive(connection, tell);
                     Ok(client)
                 }
                 Some(wanted) => {
                     let tls = tls::Connector::new(wanted).map_err(Failed::Keys)?;
                     let (client, connection) = config.connect(tls).await.map_err(refused)?;
-                    drive(connection);
+                    drive(connection, tell);
                     Ok(client)
                 }
             }
@@ -92,6 +102,11 @@ impl Link {
         self.answer(step, asked)
     }
 
+    /// Waits for something else than an answer, while the connection moves.
+    pub(super) fn wait_for<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        self.runtime.as_ref().map(|runtime| runtime.block_on(what))
+    }
+
     fn answer<T>(
         &self,
         step: &'static str,
@@ -128,13 +143,24 @@ fn refused(error: tokio_postgres::Error) -> Failed {
 }
 
 /// What the connection needs to move; it ends with it.
-fn drive<S, T>(connection: Connection<S, T>)
+fn drive<S, T>(mut connection: Connection<S, T>, tell: Option<Tell>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Who asks next is told of its end.
-    drop(tokio::spawn(connection));
+    let Some(tell) = tell else {
+        drop(tokio::spawn(connection));
+        return;
+    };
+    drop(tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(_) = message {
+                // One that waits to be heard stands for this one too.
+                tell.try_send(()).ok();
+            }
+        }
+    }));
 }
 
 fn config(server: &Server) -> Config {

@@ -5,10 +5,12 @@
 //! stand between. What is asked of a server is its user's.
 
 mod binding;
+mod ear;
 mod link;
 mod tls;
 mod trouble;
 
+pub(crate) use ear::{Ear, Heard};
 pub(crate) use link::Link;
 #[cfg(test)]
 pub(crate) use link::Value;

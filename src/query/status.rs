@@ -289,7 +289,7 @@ impl Status {
                 path: lossy(&about.outbox),
                 cursor: files.cursor,
                 newest: files.newest,
-                lag: files.lag(),
+                lag: files.lag().or(pipeline.behind),
                 filtered: pipeline.filtered,
             },
             log: Log {

@@ -6,12 +6,18 @@
 //! Statements are unnamed and typed, and no state of a session is used, so that a pooler may
 //! stand between.
 
+mod batch;
+mod doorbell;
 mod facts;
+mod reader;
 mod schema;
 mod seen;
 mod sql;
 mod tail;
 
 pub(crate) use crate::postgres::Trouble;
-pub(crate) use schema::SCHEMA;
-pub(crate) use tail::{Batch, Tail, first_id_of};
+pub(crate) use batch::Batch;
+pub(crate) use doorbell::Doorbell;
+pub(crate) use reader::{another, reader_name};
+pub(crate) use schema::{DOORBELL, SCHEMA};
+pub(crate) use tail::{Tail, first_id_of};

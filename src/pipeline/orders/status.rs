@@ -95,6 +95,8 @@ pub struct Snapshot {
     pub log_max_bytes: Option<u64>,
     /// Deliveries, and rows set aside, that went before their days were over.
     pub deleted_early: u64,
+    /// Rows of an outbox in PostgreSQL that were not taken in yet, where that is known; counted to a limit.
+    pub behind: Option<i64>,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -139,6 +141,7 @@ impl<T: Transport> Dispatch<T> {
             log_max_bytes: self.running().retention().log_max_bytes,
             deleted_early: count(&counters.deleted_early),
             webhooks: Vec::new(),
+            behind: counters.behind.get(),
         }
     }
 

@@ -41,7 +41,10 @@ pub(super) const HOMES: [(&str, &[&str]); 36] = [
     ("hmac", &["dialect"]),
     // The server's certificate is hashed, to bind a password to it.
     ("sha2", &["dialect", "postgres/binding"]),
-    ("tokio_postgres", &["postgres", "outbox/postgres", "store/postgres"]),
+    (
+        "tokio_postgres",
+        &["postgres", "outbox/postgres", "store/postgres"],
+    ),
     ("ureq", &["cli"]),
     ("unicode_width", &["cli/text"]),
     ("sd_notify", &["daemon"]),

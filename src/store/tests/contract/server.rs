@@ -55,6 +55,7 @@ impl Log {
             database: Some(database.name.clone()),
             password: None::<Secret>,
             tls: None,
+            doorbell: false,
             application_name: "webhooksd".into(),
             connect_timeout: SOON,
             shown: database.url(),
