@@ -174,14 +174,14 @@ fn busy(words: &str) -> NotAppended {
 
 /// The outbox, opened to be written.
 enum Outbox {
-    File(Tail, Appender),
+    File(Box<(Tail, Appender)>),
     Server(postgres::Appender),
 }
 
 impl Outbox {
     fn adds(&mut self) -> &mut dyn Adds {
         match self {
-            Self::File(_, appender) => appender,
+            Self::File(file) => &mut file.1,
             Self::Server(appender) => appender,
         }
     }
@@ -189,14 +189,14 @@ impl Outbox {
     /// Whether what is under its name is another by now, or it is not connected any more.
     fn is_gone(&self) -> bool {
         match self {
-            Self::File(tail, _) => tail.replaced(),
+            Self::File(file) => file.0.replaced(),
             Self::Server(appender) => appender.is_closed(),
         }
     }
 
     fn limit_data(&mut self, max_data_bytes: usize) {
         match self {
-            Self::File(_, appender) => appender.limit_data(max_data_bytes),
+            Self::File(file) => file.1.limit_data(max_data_bytes),
             Self::Server(appender) => appender.limit_data(max_data_bytes),
         }
     }
@@ -242,7 +242,7 @@ impl Desk {
             let answers = self.commit(&mut batch)?;
             self.check_companions()?;
             match &self.outbox {
-                Some(Outbox::File(tail, _)) if tail.replaced() => {
+                Some(Outbox::File(file)) if file.0.replaced() => {
                     Err(busy("the outbox was replaced"))
                 }
                 _ => Ok(answers),
@@ -269,9 +269,10 @@ impl Desk {
     /// Refuses where the outbox's companions are no longer those that are open: the intake sees the
     /// same, and ends the daemon unless they come back.
     fn check_companions(&self) -> Result<(), NotAppended> {
-        let Some(Outbox::File(tail, appender)) = &self.outbox else {
+        let Some(Outbox::File(file)) = &self.outbox else {
             return Ok(());
         };
+        let (tail, appender) = &**file;
         let now = self.dispatch.clock().instant().into_std();
         tail.check_companions(now, false).map_err(|error| {
             appender.abandon();
@@ -295,7 +296,7 @@ impl Desk {
             }
             let tail = Tail::open(&self.path, max_data_bytes)?;
             let appender = Appender::open(&self.path, max_data_bytes)?;
-            Ok(Outbox::File(tail, appender))
+            Ok(Outbox::File(Box::new((tail, appender))))
         };
         self.outbox = Some(open().map_err(|error| refusal(&error))?);
         Ok(())
