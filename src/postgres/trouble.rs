@@ -56,8 +56,6 @@ pub(crate) enum What {
     Elsewhere,
     /// Rows of another server's transactions, as a dump has them that was put back.
     Restored,
-    /// What does not work with PostgreSQL.
-    SqliteOnly(&'static str),
     /// The user lacks a right that a statement needs.
     Forbidden(&'static str, tokio_postgres::Error),
     /// Another transaction holds what a statement needs.
@@ -162,12 +160,6 @@ impl Trouble {
         Self::new(server, What::Elsewhere)
     }
 
-    /// The trouble of who asks for what only works with an outbox in SQLite.
-    #[must_use]
-    pub(crate) fn sqlite_only(server: &Server, what: &'static str) -> Self {
-        Self::new(server, What::SqliteOnly(what))
-    }
-
     /// What an operator can do about it.
     #[must_use]
     pub(crate) fn hint(&self) -> Option<String> {
@@ -206,9 +198,6 @@ impl Trouble {
             What::Restored => {
                 "once, with the daemon stopped: UPDATE outbox SET xid = pg_current_xact_id(); then say where to begin by \
                  `webhooksd start-from`, a time or an id"
-            }
-            What::SqliteOnly(_) => {
-                "events are written by INSERT INTO outbox there; what is in the log, `webhooksd redeliver` sends again"
             }
             What::Forbidden(..) if self.whose == "outbox" => {
                 "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [{whose}] url; who adds events needs \
@@ -306,10 +295,6 @@ impl fmt::Display for Trouble {
             What::Restored => write!(
                 f,
                 "{whose} {server:?} has rows of another server's transactions: a dump was put back"
-            ),
-            What::SqliteOnly(what) => write!(
-                f,
-                "{what} works with an {whose} in SQLite alone, and this one is {server:?}"
             ),
             What::Step(step, _) | What::Forbidden(step, _) => {
                 write!(f, "{step} of {whose} {server:?}")

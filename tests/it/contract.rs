@@ -4,6 +4,9 @@
 //! them can do is in `outboxes.rs` and `postgres/`.
 
 mod adding;
+mod past;
+
+pub(crate) use past::judged;
 
 use std::collections::BTreeSet;
 
@@ -76,12 +79,21 @@ impl Outbox {
 
     /// How many rows there are.
     fn count(&self) -> i64 {
-        const COUNT: &str = "SELECT count(*) FROM outbox";
+        self.number("SELECT count(*) FROM outbox")
+    }
+
+    /// The highest id of a row.
+    fn newest(&self) -> i64 {
+        self.number("SELECT max(id) FROM outbox")
+    }
+
+    fn number(&self, sql: &str) -> i64 {
         match &self.engine {
-            Engine::Sqlite => (self.world.outbox())
-                .query_row(COUNT, [], |row| row.get(0))
-                .unwrap(),
-            Engine::Postgres(database) => database.sql(COUNT).parse().unwrap(),
+            Engine::Sqlite => {
+                let outbox = self.world.outbox();
+                outbox.query_row(sql, [], |row| row.get(0)).unwrap()
+            }
+            Engine::Postgres(database) => database.sql(sql).parse().unwrap(),
         }
     }
 

@@ -6,6 +6,7 @@ mod adding;
 mod away;
 mod doorbell;
 mod failover;
+mod past;
 mod pooled;
 mod refused;
 mod secured;

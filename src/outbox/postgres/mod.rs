@@ -8,6 +8,7 @@
 
 mod append;
 mod batch;
+mod by_id;
 mod doorbell;
 mod facts;
 mod reader;
@@ -19,7 +20,9 @@ mod tail;
 pub(crate) use crate::postgres::Trouble;
 pub(crate) use append::Appender;
 pub(crate) use batch::Batch;
+pub(crate) use by_id::ById;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use reader::{another, reader_name};
 pub(crate) use schema::{DOORBELL, SCHEMA};
+pub(crate) use seen::Taken;
 pub(crate) use tail::{Tail, first_id_of};

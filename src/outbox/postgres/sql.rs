@@ -22,6 +22,12 @@ pub(super) struct Sql {
     pub(super) behind: String,
     /// The newest rows below (`$1`, `$2`) with ids from `$3` on.
     pub(super) below: String,
+    /// `$2` rows with ids above `$1` in their order, with `$3` and `$4` for `$7` and `$8`, `$5` bytes of data in all.
+    pub(super) by_id: String,
+    /// The first row with an id from `$1` on and a time from `$2` milliseconds on.
+    pub(super) since: String,
+    /// The row that has `$1` newer ones.
+    pub(super) nth: String,
     /// Deletes `$3` rows with ids below `$1` that the snapshot `$2` sees.
     pub(super) prune: String,
     /// The time of the oldest row, UNIX milliseconds.
@@ -53,6 +59,19 @@ impl Sql {
                 "SELECT o.xid::text, o.id FROM {table} o WHERE (o.xid, o.id) < ($1::text::xid8, $2::int8) AND o.id >= $3::int8
                   ORDER BY o.xid DESC, o.id DESC LIMIT {ROWS}"
             ),
+            by_id: format!(
+                "SELECT s.found, s.id, s.x, s.event, s.event_octets, s.data, s.data_octets, s.ms, s.tenant, s.tenant_octets
+                   FROM (SELECT u.*, count(*) OVER () AS found,
+                                sum(octet_length(u.data)) OVER (ORDER BY u.id) - coalesce(octet_length(u.data), 0) AS before
+                           FROM (SELECT {} FROM {table} o WHERE o.id > $1 ORDER BY o.id LIMIT $2) u) s
+                  WHERE coalesce(s.before, 0) < $5 ORDER BY s.id",
+                columns("$3::int4", "$4::int8")
+            ),
+            since: format!(
+                "SELECT o.id FROM {table} o WHERE o.id >= $1 AND o.time >= {} ORDER BY o.id LIMIT 1",
+                from_ms("$2")
+            ),
+            nth: format!("SELECT o.id FROM {table} o ORDER BY o.id DESC OFFSET $1 LIMIT 1"),
             prune: format!(
                 "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
                    SELECT o.ctid FROM {table} o
