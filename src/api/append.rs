@@ -175,14 +175,14 @@ fn busy(words: &str) -> NotAppended {
 /// The outbox, opened to be written.
 enum Outbox {
     File(Box<(Tail, Appender)>),
-    Server(postgres::Appender),
+    Server(Box<postgres::Appender>),
 }
 
 impl Outbox {
     fn adds(&mut self) -> &mut dyn Adds {
         match self {
             Self::File(file) => &mut file.1,
-            Self::Server(appender) => appender,
+            Self::Server(appender) => &mut **appender,
         }
     }
 
@@ -292,7 +292,8 @@ impl Desk {
         let server = self.dispatch.running().retention().outbox_server;
         let open = || {
             if let Some(server) = &server {
-                return postgres::Appender::open(server, max_data_bytes).map(Outbox::Server);
+                let appender = postgres::Appender::open(server, max_data_bytes)?;
+                return Ok(Outbox::Server(Box::new(appender)));
             }
             let tail = Tail::open(&self.path, max_data_bytes)?;
             let appender = Appender::open(&self.path, max_data_bytes)?;
