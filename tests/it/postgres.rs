@@ -9,6 +9,7 @@ mod failover;
 mod past;
 mod pooled;
 mod refused;
+mod rights;
 mod secured;
 mod told;
 mod writers;
