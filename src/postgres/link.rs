@@ -4,6 +4,7 @@
 //! thread, and between two calls the connection rests.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// For telling the server that nobody waits any more.
 const CANCEL: Duration = Duration::from_secs(1);
 
+/// Told each second while an answer is waited for.
+pub(crate) type Waiting = Arc<dyn Fn() + Send + Sync>;
+const EACH: Duration = Duration::from_secs(1);
+
 /// A value of a statement, with its type: nothing is asked of the server about it.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -36,25 +41,36 @@ pub(crate) struct Link {
     runtime: Option<Runtime>,
     client: Client,
     patience: Duration,
+    waiting: Option<Waiting>,
     pub(crate) server: Arc<Server>,
 }
 
 impl Link {
     /// Connects.
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
-        Self::told_by(server, None, PATIENCE)
+        Self::told_by(server, None, (PATIENCE, None))
     }
 
     /// Connects, and waits so long for this and for each answer.
     pub(crate) fn within(server: &Arc<Server>, patience: Duration) -> Result<Self, Trouble> {
-        Self::told_by(server, None, patience)
+        Self::told_by(server, None, (patience, None))
+    }
+
+    /// Connects; that it waits is told each second, of this and of each answer.
+    pub(crate) fn telling(server: &Arc<Server>, waiting: Waiting) -> Result<Self, Trouble> {
+        Self::told_by(server, None, (PATIENCE, Some(waiting)))
+    }
+
+    /// From now on that it waits is told.
+    pub(crate) fn tell(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
     }
 
     /// Connects; notifications are told of.
     pub(super) fn told_by(
         server: &Arc<Server>,
         tell: Option<Tell>,
-        patience: Duration,
+        (patience, waiting): (Duration, Option<Waiting>),
     ) -> Result<Self, Trouble> {
         let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -80,19 +96,20 @@ impl Link {
             true => patience,
             false => patience + server.connect_timeout * 2,
         };
-        let connected = runtime.block_on(async { tokio::time::timeout(longest, connecting).await });
+        let connected = runtime.block_on(within(connecting, longest, waiting.as_ref()));
         let client = match connected {
-            Ok(Ok(client)) => client,
-            Ok(Err(Failed::Refused(error))) => {
+            Some(Ok(client)) => client,
+            Some(Err(Failed::Refused(error))) => {
                 return Err(Trouble::of_connecting(server, *error));
             }
-            Ok(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
-            Err(_) => return Err(trouble(What::Silent("connect to the server", longest))),
+            Some(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
+            None => return Err(trouble(What::Silent("connect to the server", longest))),
         };
         Ok(Self {
             runtime: Some(runtime),
             client,
             patience,
+            waiting,
             server: server.clone(),
         })
     }
@@ -140,11 +157,8 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let within = async { tokio::time::timeout(self.patience, asked).await.ok() };
-        let answered = self
-            .runtime
-            .as_ref()
-            .and_then(|runtime| runtime.block_on(within));
+        let within = within(asked, self.patience, self.waiting.as_ref());
+        let answered = self.wait_for(within).flatten();
         match answered {
             Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
             None => {
@@ -181,6 +195,27 @@ impl Drop for Link {
             runtime.shutdown_background();
         }
     }
+}
+
+/// What comes in time; that it is waited for is told each second.
+async fn within<T>(
+    what: impl Future<Output = T>,
+    longest: Duration,
+    waiting: Option<&Waiting>,
+) -> Option<T> {
+    let Some(waiting) = waiting else {
+        return tokio::time::timeout(longest, what).await.ok();
+    };
+    let mut what = pin!(what);
+    let mut waited = Duration::ZERO;
+    while waited < longest {
+        if let Ok(came) = tokio::time::timeout(EACH, &mut what).await {
+            return Some(came);
+        }
+        waited += EACH;
+        waiting();
+    }
+    None
 }
 
 enum Failed {

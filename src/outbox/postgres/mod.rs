@@ -17,7 +17,7 @@ mod seen;
 mod sql;
 mod tail;
 
-pub(crate) use crate::postgres::Trouble;
+pub(crate) use crate::postgres::{Trouble, Waiting};
 pub(crate) use append::Appender;
 pub(crate) use batch::Batch;
 pub(crate) use by_id::ById;

@@ -19,7 +19,7 @@ use super::sql::{ROWS, Sql};
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Judge, LOADED_NAME_BYTES};
 use crate::outbox::{Error, Finding, Row};
-use crate::postgres::{Link, Value};
+use crate::postgres::{Link, Value, Waiting};
 use crate::postgres::{Trouble, What};
 
 /// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
@@ -44,6 +44,28 @@ impl Tail {
     /// [`Error::Server`]: the server is away, or something is wrong with it, the table or this user's rights.
     pub(crate) fn open(server: &Arc<Server>, max_data_bytes: usize) -> Result<Self, Error> {
         let link = Link::open(server).map_err(Error::Server)?;
+        Self::over(link, max_data_bytes)
+    }
+
+    /// The same; that it waits is told each second, of this and of each answer.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_telling(
+        server: &Arc<Server>,
+        max_data_bytes: usize,
+        waiting: Waiting,
+    ) -> Result<Self, Error> {
+        let link = Link::telling(server, waiting).map_err(Error::Server)?;
+        Self::over(link, max_data_bytes)
+    }
+
+    /// From now on that it waits is told.
+    pub(crate) fn tell(&mut self, waiting: Waiting) {
+        self.link.tell(waiting);
+    }
+
+    fn over(link: Link, max_data_bytes: usize) -> Result<Self, Error> {
         let facts = Facts::of(&link).map_err(Error::Server)?;
         let judge = Judge {
             max_data_bytes,
@@ -56,7 +78,10 @@ impl Tail {
             judge,
         };
         if tail.value("look for rows of another server", &tail.sql.foreign, &[])? == Some(true) {
-            return Err(Error::Server(Trouble::new(server, What::Restored)));
+            return Err(Error::Server(Trouble::new(
+                &tail.link.server,
+                What::Restored,
+            )));
         }
         Ok(tail)
     }

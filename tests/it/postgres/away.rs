@@ -77,7 +77,8 @@ fn a_server_that_stands_still_is_given_up_and_connected_to_anew() {
     server.signal("STOP");
     eventually("it is not well", SOON, || {
         let health = curl(&world, "/health", &[]);
-        check(health.status == 503, || health.body)
+        let tells = health.body.contains("does not answer");
+        check(health.status == 503 && tells, || health.body)
     });
     daemon.wait_journal("no answer in 30 s");
     server.signal("CONT");
