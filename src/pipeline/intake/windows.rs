@@ -187,8 +187,7 @@ impl<T: Transport> Follower<T> {
             None => self.connect()?,
         };
         open.tail.limit_data(self.dispatch.max_data_bytes());
-        let (hold, now) = (self.dispatch.log().hold(), self.dispatch.clock().instant());
-        if self.patience.waits(hold, now) {
+        if self.dispatch.intake_waits(&mut self.patience) {
             self.open = Some(open);
             return Ok(false);
         }

@@ -95,6 +95,8 @@ pub struct Snapshot {
     pub log_max_bytes: Option<u64>,
     /// Deliveries, and rows set aside, that went before their days were over.
     pub deleted_early: u64,
+    /// Since when the intake waits for room in the log, UNIX milliseconds; `None`: it does not.
+    pub waits_for_room_since_ms: Option<i64>,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -138,6 +140,7 @@ impl<T: Transport> Dispatch<T> {
             wal_held_bytes: count(&counters.wal_held_bytes),
             log_max_bytes: self.running().retention().log_max_bytes,
             deleted_early: count(&counters.deleted_early),
+            waits_for_room_since_ms: self.waits_for_room_since_ms(),
             webhooks: Vec::new(),
         }
     }
@@ -169,6 +172,7 @@ impl<T: Transport> Dispatch<T> {
             .wal
             .complaint("log", self.clock().now_ms(), false);
         let mut warnings = Vec::from_iter(wal);
+        warnings.extend(self.waits_for_room_warning());
         warnings.extend(self.counters().standing.told(false));
         warnings
     }
