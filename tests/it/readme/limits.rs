@@ -6,7 +6,19 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 53] = [
+const LIMITS: [(&str, &str, &str, &str); 55] = [
+    (
+        "the log's `-wal`",
+        "512 MiB",
+        "store/wal",
+        "MOST_PAGES: u64 = 65_536;",
+    ),
+    (
+        "the log's `-wal`",
+        "4 MiB",
+        "store/wal",
+        "LITTLE_PAGES: u64 = 512;",
+    ),
     (
         "wait for room in a full log",
         "10 s",
