@@ -33,6 +33,7 @@
 //! | `webhooksd_log_bytes` | the log's size, by `file`: `db`, `wal` |
 //! | `webhooksd_log_max_bytes` | what the two together are kept below; no sample where there is no `max_size` |
 //! | `webhooksd_log_deleted_early_total` | deliveries, and rows set aside, deleted before their days were over |
+//! | `webhooksd_intake_waits_for_room` | 1 while events wait in the outbox for room in a log that is at its `max_size` |
 //! | `webhooksd_log_wal_held_bytes` | the WAL's length while a reader keeps it from starting over, else 0 |
 //! | `webhooksd_config_reloads_total` | configurations taken in or refused |
 //! | `webhooksd_config_reload_failures_total` | configurations refused |
@@ -46,176 +47,10 @@ use std::fmt::Display;
 
 use super::Api;
 use super::answer::{self, Answer};
+use super::families::FAMILIES;
 use crate::model::METRICS_EDGES_MS;
 use crate::pipeline::{Snapshot, WebhookSnapshot};
 use crate::query::{Files, Inside};
-
-/// Every family: its name, its type and its help.
-pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
-    ("webhooksd_build_info", "gauge", "The version that runs."),
-    (
-        "webhooksd_start_time_seconds",
-        "gauge",
-        "When the daemon started, UNIX seconds.",
-    ),
-    (
-        "webhooksd_healthy",
-        "gauge",
-        "1 while the pipeline makes progress.",
-    ),
-    (
-        "webhooksd_events_taken_total",
-        "counter",
-        "Events taken from the outbox.",
-    ),
-    (
-        "webhooksd_events_rejected_total",
-        "counter",
-        "Rows of the outbox set aside.",
-    ),
-    (
-        "webhooksd_filtered_total",
-        "counter",
-        "Deliveries not made because of their webhook's where.",
-    ),
-    (
-        "webhooksd_outbox_lag",
-        "gauge",
-        "Rows of the outbox that were not taken yet.",
-    ),
-    (
-        "webhooksd_outbox_bytes",
-        "gauge",
-        "Size of the outbox and its WAL.",
-    ),
-    (
-        "webhooksd_attempts_total",
-        "counter",
-        "Attempts by outcome.",
-    ),
-    (
-        "webhooksd_attempt_duration_seconds",
-        "histogram",
-        "Duration of attempts.",
-    ),
-    (
-        "webhooksd_batches_total",
-        "counter",
-        "Requests that had several events, or one in an array.",
-    ),
-    (
-        "webhooksd_in_flight",
-        "gauge",
-        "Requests in flight by webhook.",
-    ),
-    (
-        "webhooksd_requests_in_flight",
-        "gauge",
-        "Requests in flight in all.",
-    ),
-    ("webhooksd_queued", "gauge", "Deliveries queued in memory."),
-    (
-        "webhooksd_max_per_second",
-        "gauge",
-        "Requests that may begin in a second.",
-    ),
-    (
-        "webhooksd_held_until_seconds",
-        "gauge",
-        "Until when the endpoint asked to wait by Retry-After, UNIX seconds.",
-    ),
-    (
-        "webhooksd_pending",
-        "gauge",
-        "Pending deliveries in the log.",
-    ),
-    (
-        "webhooksd_held",
-        "gauge",
-        "Pending deliveries that wait for their turn.",
-    ),
-    ("webhooksd_holding", "gauge", "Deliveries that hold lines."),
-    (
-        "webhooksd_holding_since_seconds",
-        "gauge",
-        "Since when the oldest of those does, UNIX seconds.",
-    ),
-    (
-        "webhooksd_oldest_pending_seconds",
-        "gauge",
-        "Age of the pending delivery that is due first.",
-    ),
-    (
-        "webhooksd_webhook_paused",
-        "gauge",
-        "1 while the webhook is paused.",
-    ),
-    (
-        "webhooksd_unrecorded",
-        "gauge",
-        "Results that wait for the log.",
-    ),
-    (
-        "webhooksd_log_commit_seconds",
-        "summary",
-        "Transactions of results.",
-    ),
-    (
-        "webhooksd_log_bytes",
-        "gauge",
-        "Size of the log and its WAL.",
-    ),
-    (
-        "webhooksd_log_max_bytes",
-        "gauge",
-        "Size that the log and its WAL are kept below.",
-    ),
-    (
-        "webhooksd_log_deleted_early_total",
-        "counter",
-        "Deliveries and rows set aside that were deleted before their days were over.",
-    ),
-    (
-        "webhooksd_log_wal_held_bytes",
-        "gauge",
-        "Length of the log's WAL while a reader keeps it from starting over, else 0.",
-    ),
-    (
-        "webhooksd_config_reloads_total",
-        "counter",
-        "Configurations taken in or refused.",
-    ),
-    (
-        "webhooksd_config_reload_failures_total",
-        "counter",
-        "Configurations refused.",
-    ),
-    (
-        "webhooksd_config_last_reload_failed",
-        "gauge",
-        "1 where the last reload was refused.",
-    ),
-    (
-        "webhooksd_faults_total",
-        "counter",
-        "Attempts that this machine could not make.",
-    ),
-    (
-        "webhooksd_socket_connections",
-        "gauge",
-        "Connections of local clients and scrapers.",
-    ),
-    (
-        "webhooksd_socket_evictions_total",
-        "counter",
-        "Connections let go for others.",
-    ),
-    (
-        "webhooksd_socket_events_total",
-        "counter",
-        "Events that came over the socket.",
-    ),
-];
 
 impl Api {
     pub(super) async fn metrics(&self) -> Answer {
@@ -264,6 +99,10 @@ fn daemon(page: &mut Page, started_ms: i64, snapshot: &Snapshot) {
         page.one("webhooksd_log_max_bytes", max_bytes);
     }
     page.one("webhooksd_log_deleted_early_total", snapshot.deleted_early);
+    page.one(
+        "webhooksd_intake_waits_for_room",
+        u8::from(snapshot.waits_for_room_since_ms.is_some()),
+    );
     page.one("webhooksd_log_wal_held_bytes", snapshot.wal_held_bytes);
     page.one("webhooksd_config_reloads_total", snapshot.reloads);
     page.one(
@@ -468,6 +307,7 @@ mod tests {
             last_reload_failed: true,
             log_max_bytes: Some(64_000_000),
             deleted_early: 10,
+            waits_for_room_since_ms: Some(1),
             webhooks: vec![webhook],
             ..Snapshot::default()
         };
@@ -484,6 +324,7 @@ mod tests {
             "webhooksd_log_commit_seconds_sum 1.234567",
             "webhooksd_log_max_bytes 64000000",
             "webhooksd_log_deleted_early_total 10",
+            "webhooksd_intake_waits_for_room 1",
             "webhooksd_filtered_total 11",
             "webhooksd_max_per_second{webhook=\"w\"} 0.5",
             "webhooksd_held_until_seconds{webhook=\"w\"} 2.25",

@@ -17,6 +17,7 @@ mod body;
 mod bulk;
 mod cancel;
 mod counts;
+mod families;
 mod fields;
 mod intake;
 pub mod item;

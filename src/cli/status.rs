@@ -50,7 +50,8 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   v                   1
   time                when this was made
   daemon              null, or what it answered: {pid, version, healthy, complaints, warnings,
-                      in_flight, last_reload_failed, outbox_lag}; warnings stop nothing
+                      in_flight, last_reload_failed, outbox_lag, waits_for_room_since}; warnings stop
+                      nothing, and waits_for_room_since is null but while events wait for room in the log
   daemon_problem      why it did not answer; null where it did
   log                 {bytes, wal_bytes, max_bytes, oldest}: the sizes of the log and of its -wal; the
                       max_size, or null; when the oldest attempt of finished work was made, or null

@@ -118,6 +118,9 @@ pub(crate) struct Outbox {
     /// Deliveries not made because their webhook's `where` does not want the event's data, since the start.
     #[serde(default)]
     pub filtered: u64,
+    /// Since when what was not taken in waits for room in the log, ISO 8601; `None`: it does not.
+    #[serde(default)]
+    pub waits_for_room_since: Option<String>,
 }
 
 /// The log's files.
@@ -291,6 +294,7 @@ impl Status {
                 newest: files.newest,
                 lag: files.lag().or(pipeline.behind),
                 filtered: pipeline.filtered,
+                waits_for_room_since: pipeline.waits_for_room_since_ms.map(utc),
             },
             log: Log {
                 path: lossy(&about.log),

@@ -1,9 +1,11 @@
 //! Checkpoints: copying the WAL into the file, mostly outside of the committing thread.
 //!
 //! No connection checkpoints by itself here. [`Checkpointer::passive`] copies while the writer goes
-//! on; it never blocks it, so under steady load some frames are always newer than it. The WAL starts
-//! over only when a commit finds all of it copied: then the caller runs [`Store::checkpoint`] right
-//! after, under its lock, when little is left. FULL, RESTART and TRUNCATE are never asked for.
+//! on; it never blocks it, so under steady load some frames are always newer than it. SQLite does not count those: what
+//! it says is left is what a reader kept of the WAL as it was when the checkpoint began. So the WAL is looked at once
+//! more behind each. It starts over only when a commit finds all of it copied: then the caller runs
+//! [`Store::checkpoint`] right after, under its lock, when little is left. FULL, RESTART and TRUNCATE are never asked
+//! for.
 
 use std::path::Path;
 
@@ -23,20 +25,22 @@ pub struct WalState {
     pub pages: u64,
     /// Those of them that are not in the file yet: 0 means that the next commit starts over.
     pub left: u64,
+    /// Those of them that a checkpoint found and could not copy: a reader needs the file as it is.
+    pub kept: u64,
 }
 
 /// Each round leaves what was written during the one before, so it is less and less.
 const ROUNDS: usize = 4;
 
-/// A WAL of 128 MiB of which something is left is held by a reader, or by a disk that can't keep up:
-/// without either it starts over at a quarter of that.
+/// A WAL of 128 MiB of which a reader keeps something is held by that: without one it starts over at a quarter of
+/// that.
 const HELD_PAGES: u64 = 16_384;
 
 impl WalState {
     /// Its length in bytes where a reader keeps it from starting over; else 0.
     #[must_use]
     pub fn held_bytes(self) -> u64 {
-        if self.left > 0 && self.pages >= HELD_PAGES {
+        if self.kept > 0 && self.pages >= HELD_PAGES {
             self.pages * wal::PAGE
         } else {
             0
@@ -106,11 +110,12 @@ impl Checkpointer {
     /// # Errors
     /// The log can't be read.
     pub fn state(&mut self) -> Result<WalState, Error> {
-        checkpoint(
+        let state = checkpoint(
             &self.connection,
             &self.faults,
             "PRAGMA wal_checkpoint(NOOP)",
-        )
+        )?;
+        Ok(WalState { kept: 0, ..state })
     }
 
     /// Copies the WAL into the file beside the writer, which begins by having the disk keep the WAL:
@@ -122,12 +127,12 @@ impl Checkpointer {
     /// are no longer the log's.
     pub fn synchronise(&mut self) -> Result<Synchronised, Error> {
         let before = self.state()?;
-        let mut after = self.passive()?;
+        let mut seen = self.passive()?;
         // SQLite syncs the WAL only where it copies something of it: a reader that holds an old
         // state, or one that keeps the file itself busy, can prevent both.
         let copied = |state: WalState| state.pages - state.left;
-        let durable =
-            after.left == 0 || after.pages < before.pages || copied(after) > copied(before);
+        let durable = seen.left == 0 || seen.pages < before.pages || copied(seen) > copied(before);
+        let mut after = self.state()?;
         for _ in 0..ROUNDS {
             let bounds = self.bounds;
             // A small log has no room for what is written during more of them.
@@ -135,8 +140,10 @@ impl Checkpointer {
             if after.pages < bounds.long || after.left <= bounds.little || is_full {
                 break;
             }
-            after = self.passive()?;
+            seen = self.passive()?;
+            after = self.state()?;
         }
+        after.kept = seen.left;
         self.place.check()?;
         let bounds = self.bounds;
         let restart = after.pages >= bounds.long
@@ -149,7 +156,8 @@ impl Checkpointer {
         })
     }
 
-    /// Copies what can be copied without waiting for anybody. Blocks for the disk.
+    /// Copies what can be copied without waiting for anybody, and says what it left of the WAL that it found. Blocks
+    /// for the disk.
     ///
     /// # Errors
     /// The log can't be read or written; the WAL keeps what it has.
@@ -236,8 +244,10 @@ fn checkpoint(connection: &Connection, faults: &Faults, pragma: &str) -> Result<
         })
         .doing_with(faults, "copy the WAL into the file")?;
     let (pages, copied) = row.unwrap_or((0, 0));
+    let left = u64::try_from(pages - copied).unwrap_or(0);
     Ok(WalState {
         pages: u64::try_from(pages).unwrap_or(0),
-        left: u64::try_from(pages - copied).unwrap_or(0),
+        left,
+        kept: left,
     })
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::socket::SECTION;
-use crate::socket::client::curl;
+use crate::socket::client::{curl, post};
 use crate::support::{
     Answer, Daemon, Hook, Receiver, SOON, World, check, eventually, hook, insert, nap,
 };
@@ -204,10 +204,37 @@ fn shown(world: &World, daemon: &Daemon) {
     );
 }
 
+/// What people, programs and dashboards are told while events wait.
+fn waits_for_room(world: &World) {
+    assert_eq!(metric(world, "webhooksd_intake_waits_for_room"), 1);
+    let json = |text: &str| -> serde_json::Value { serde_json::from_str(text).unwrap() };
+    let status = json(&world.command(&["status", "--json"]).expect(0).stdout);
+    let since = [
+        &status["daemon"]["waits_for_room_since"],
+        &json(&curl(world, "/status", &[]).expect(200).body)["outbox"]["waits_for_room_since"],
+    ];
+    assert!(
+        since.iter().all(|since| since.is_string()) && since[0] == since[1],
+        "{since:?}"
+    );
+    let health = curl(world, "/health", &[]).expect(200).body;
+    let shown = world.command(&["status"]).expect(0).stdout;
+    for text in [&health, &shown] {
+        assert!(
+            text.contains("the intake waits for room in the log since"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn pending_work_that_is_too_much_is_told_once_and_none_of_it_goes_and_a_reload_sets_it_right() {
-    let silent = Receiver::start(|_| Answer::Silence);
-    let hooks = [hook("silent", silent.url("/")).dialect("openboxes-lift")];
+    let (silent, well) = (Receiver::start(|_| Answer::Silence), Receiver::ok());
+    let to_silent = hook("silent", silent.url("/")).dialect("openboxes-lift");
+    let hooks = [
+        to_silent.events("e"),
+        hook("well", well.url("/")).events("small"),
+    ];
     let world = limited(&hooks);
     let daemon = world.start();
     emit(&world, 1..=160, "e");
@@ -227,6 +254,12 @@ fn pending_work_that_is_too_much_is_told_once_and_none_of_it_goes_and_a_reload_s
         1
     );
     assert_eq!(told(&daemon), 0, "{}", daemon.journal());
+    // Whose endpoint answers does not wait for the other's.
+    for n in 1..=5 {
+        let body = format!("{{\"event\":\"small\",\"data\":{{\"n\":{n}}}}}");
+        post(&world, "/events", &body).expect(202);
+        well.wait(n, SOON);
+    }
     limit(&world, "200MB", &hooks);
     daemon.reload();
     eventually("the status is well again", SOON, || {
@@ -246,5 +279,47 @@ fn pending_work_that_is_too_much_is_told_once_and_none_of_it_goes_and_a_reload_s
         world.number("SELECT count(*) FROM delivery WHERE state = 'pending'"),
         0
     );
+    daemon.stop();
+}
+
+#[test]
+fn events_that_wait_for_room_are_told_of_once_and_so_is_that_they_go_on() {
+    // It answers, one at a time, so something might go for as long as any is under way.
+    let refusing =
+        Receiver::start(|_| Answer::Later(Duration::from_secs(1), Box::new(Answer::status(500))));
+    let well = Receiver::ok();
+    let refusing = hook("refusing", refusing.url("/"))
+        .dialect("openboxes-lift")
+        .events("e")
+        .line("max_in_flight = 1");
+    let world = limited(&[refusing, hook("well", well.url("/")).events("small")]);
+    let daemon = world.start();
+    emit(&world, 1..=130, "e");
+    daemon.wait_journal("the intake waits for room in the log");
+    waits_for_room(&world);
+    post(&world, "/events", "{\"event\":\"small\",\"data\":{}}").expect(202);
+    // Nothing went, so what comes is taken in though there is no room.
+    well.wait(1, SOON);
+    daemon.wait_journal("the intake goes on");
+    let journal = daemon.journal();
+    let line = journal.lines().find(|line| line.contains("waits for room"));
+    let line = line.unwrap();
+    for word in [
+        "take events in",
+        "log.db",
+        "64MB",
+        "what is pending fills it",
+        "`webhooksd status` says",
+    ] {
+        assert!(line.contains(word), "{word} in {line}");
+    }
+    assert!(
+        journal.contains("nothing in the log can go now, and it grows"),
+        "{journal}"
+    );
+    for words in ["the intake waits for room", "the intake goes on"] {
+        assert_eq!(journal.matches(words).count(), 1, "{journal}");
+    }
+    assert_eq!(metric(&world, "webhooksd_intake_waits_for_room"), 0);
     daemon.stop();
 }

@@ -35,6 +35,7 @@ struct Process<'a> {
     in_flight: Option<usize>,
     last_reload_failed: Option<bool>,
     outbox_lag: Option<i64>,
+    waits_for_room_since: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -99,6 +100,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
                 in_flight: Some(answered.in_flight),
                 last_reload_failed: Some(answered.daemon.last_reload_failed),
                 outbox_lag: answered.outbox.lag,
+                waits_for_room_since: answered.outbox.waits_for_room_since.as_deref(),
             }),
             None,
         ),
@@ -112,6 +114,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
                 in_flight: None,
                 last_reload_failed: None,
                 outbox_lag: None,
+                waits_for_room_since: None,
             }),
             Some("the configuration has no [socket] to ask it over"),
         ),

@@ -120,7 +120,7 @@ impl<T: Transport> Intake<T> {
             self.verify()?;
         }
         let (bounds, hold) = (self.dispatch.bounds(), self.dispatch.log().hold());
-        if self.patience.waits(hold, self.dispatch.clock().instant()) {
+        if self.dispatch.intake_waits(&mut self.patience) {
             self.more = true;
             return Ok(Step::Held);
         }

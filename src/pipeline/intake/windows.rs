@@ -270,8 +270,7 @@ impl<T: Transport> Follower<T> {
         };
         open.tail.limit_data(self.dispatch.max_data_bytes());
         self.look_for_others(&mut open.tail)?;
-        let (hold, now) = (self.dispatch.log().hold(), self.dispatch.clock().instant());
-        if self.patience.waits(hold, now) {
+        if self.dispatch.intake_waits(&mut self.patience) {
             self.count_on_hold(&mut open)?;
             self.open = Some(open);
             return Ok(false);

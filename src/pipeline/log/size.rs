@@ -121,6 +121,7 @@ impl<T: Transport> Dispatch<T> {
                 Ok(())
             })
             .await?;
+            self.log().hold().set_stuck(false);
             self.tell_pending(memory, None);
             *bounded = max_bytes;
         }
@@ -218,6 +219,7 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         let is_large = shrunk.used > SizeBounds::of(max_bytes).file;
+        self.log().hold().set_stuck(shrunk.stuck && is_large);
         if shrunk.stuck && is_large {
             self.tell_pending(memory, Some(max_bytes));
         } else if !shrunk.stuck && !shrunk.more {

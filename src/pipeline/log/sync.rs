@@ -106,24 +106,25 @@ impl<T: Transport> Dispatch<T> {
             (Err(error), _) | (_, Err(error)) => return (checkpointer, Err(error)),
         };
         let rest = self.with_store(move |this, log| {
+            let mut state = done.state;
             if !done.durable {
                 log.not_synced();
                 log.flush(this.clock().now_ms())?;
             }
             if done.restart {
-                log.checkpoint()?;
+                state = log.checkpoint()?;
             }
-            if done.state.wants_cut(bounds) {
+            if state.wants_cut(bounds) {
                 log.start_wal_over()?;
             }
-            Ok(())
+            Ok(state)
         });
         let rest = if done.durable && !done.restart && !done.state.wants_cut(bounds) {
-            Ok(())
+            Ok(done.state)
         } else {
             rest.await
         };
-        (checkpointer, rest.map(|()| (done.state, bounds)))
+        (checkpointer, rest.map(|state| (state, bounds)))
     }
 
     /// The same by the writer's own connection, under its lock: a log that is half above its size already

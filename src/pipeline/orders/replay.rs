@@ -298,7 +298,7 @@ impl<T: Transport> Dispatch<T> {
     /// As the intake does: what is replayed has no more right to room.
     async fn wait_for_room(&self, patience: &mut Patience) {
         let hold = self.log().hold();
-        while !self.is_stopping() && patience.waits(hold, self.clock().instant()) {
+        while !self.is_stopping() && self.waits_for_room(patience) {
             drop(tokio::time::timeout(ROOM, hold.freed()).await);
         }
     }

@@ -97,6 +97,8 @@ pub struct Snapshot {
     pub deleted_early: u64,
     /// Rows of an outbox in PostgreSQL that were not taken in yet, where that is known; counted to a limit.
     pub behind: Option<i64>,
+    /// Since when the intake waits for room in the log, UNIX milliseconds; `None`: it does not.
+    pub waits_for_room_since_ms: Option<i64>,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -140,6 +142,7 @@ impl<T: Transport> Dispatch<T> {
             wal_held_bytes: count(&counters.wal_held_bytes),
             log_max_bytes: self.running().retention().log_max_bytes,
             deleted_early: count(&counters.deleted_early),
+            waits_for_room_since_ms: self.waits_for_room_since_ms(),
             webhooks: Vec::new(),
             behind: counters.behind.get(),
         }
@@ -172,6 +175,7 @@ impl<T: Transport> Dispatch<T> {
             .wal
             .complaint("log", self.clock().now_ms(), false);
         let mut warnings = Vec::from_iter(wal);
+        warnings.extend(self.waits_for_room_warning());
         warnings.extend(self.counters().standing.told(false));
         warnings
     }

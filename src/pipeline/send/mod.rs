@@ -26,6 +26,7 @@ mod schedule;
 mod target;
 mod together;
 mod waiters;
+mod waiting;
 mod worker;
 
 pub use dispatch::Dispatch;

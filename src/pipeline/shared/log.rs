@@ -153,7 +153,7 @@ impl Growth {
         if now.is_full() && !before.is_full() {
             self.urged.notify_one();
         }
-        self.hold.set(now.is_full());
+        self.hold.set(now);
         let hurries = (now.long && !before.long) || (now.tight && !before.tight);
         if hurries {
             self.hurry(now.tight);

@@ -16,6 +16,7 @@ mod runtime;
 mod settings;
 mod signals;
 pub(crate) mod standing;
+mod waited;
 
 pub(crate) use crate::model::chain;
 pub(crate) use counters::Counters;

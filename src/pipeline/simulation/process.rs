@@ -47,6 +47,8 @@ pub(super) struct Process {
     poll: Duration,
     /// What went before its days were over, as last seen.
     early: u64,
+    /// The most requests that each lane might have in flight so far.
+    most_in_hand: BTreeMap<Arc<str>, usize>,
 }
 
 impl Process {
@@ -106,6 +108,7 @@ impl Process {
             stopped,
             poll: pace.poll,
             early: 0,
+            most_in_hand: BTreeMap::new(),
         })
     }
 
@@ -198,9 +201,16 @@ impl Process {
             if load.is_in_line && load.queued > 0 && load.in_flight < limit {
                 waiting.push(name.clone());
             }
-            // What was put back by a fault waits without a permit where there is a pace; and what goes in one
-            // POST comes and goes together.
-            let in_hand = load.in_flight.max(usize::from(load.rate.is_some()));
+            let most = self.most_in_hand.entry(name.clone()).or_default();
+            *most = limit.max(load.in_flight).max(*most);
+            // What was put back by a fault waits without a permit where there is a pace. Where an endpoint asks to
+            // wait, all that its workers had in hand and did not begin yet goes back, behind which a refill had
+            // filled the queue up. That is the most: a queue that is full takes nothing on top.
+            let in_hand = match oracle.waits {
+                Some(_) => *most,
+                None => load.in_flight.max(usize::from(load.rate.is_some())),
+            };
+            // What goes in one POST comes and goes together.
             let together = if load.is_batched { 2 * MOST_EVENTS } else { 1 };
             if load.queued > hooks::within(QUEUE_ROWS) + in_hand * together + together - 1 {
                 oracle.broke(&format!("{name} has {} rows in memory", load.queued));

@@ -98,8 +98,7 @@ async fn what_is_pending_stays_and_is_told_while_it_is_too_much() {
 
 /// Whether who takes work in is to wait now.
 fn waits(world: &World, patience: &mut Patience) -> bool {
-    let dispatch = &world.dispatch;
-    patience.waits(dispatch.log().hold(), dispatch.clock().instant())
+    world.dispatch.waits_for_room(patience)
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,21 +130,45 @@ async fn a_full_log_holds_the_intake_until_deletion_has_made_room_and_one_withou
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_pending_holds_the_intake_for_seconds_alone() {
+async fn what_is_pending_holds_nobody_where_nothing_is_under_way() {
     let world = filled(500, 12).await;
     let mut patience = Patience::default();
-    assert!(
-        waits(&world, &mut patience),
-        "it may be that something goes"
-    );
-    tokio::time::sleep(Duration::from_millis(5_100)).await;
-    assert!(
-        !waits(&world, &mut patience),
-        "nothing does, and others are not to wait"
-    );
+    assert!(world.dispatch.log().hold().is_full());
+    assert!(!waits(&world, &mut patience));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(!waits(&world, &mut patience));
     limit(&world, Some(100 * MAX));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!waits(&world, &mut patience));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_waited_for_and_who_waits_is_told_of() {
+    let script = |_: &super::world::Seen, _| Act::Answer(500, 2_500);
+    let mut world = World::new(vec![webhook("w", Dialect::OpenboxesLift)], script).await;
+    world.data_bytes = 20_000;
+    limit(&world, Some(MAX / 2));
+    tokio::spawn(world.dispatch.clone().keep_small());
+    world.admit(60).await;
+    let since_ms = world.dispatch.clock().now_ms() + 300;
+    let mut patience = Patience::default();
+    let mut waited = 0;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    while world.dispatch.intake_waits(&mut patience) {
+        waited += 1;
+        assert!(waited < 100, "it waits for ever");
+        let told = world.dispatch.waits_for_room_since_ms();
+        assert_eq!(told, (waited > 10).then_some(since_ms), "after {waited}");
+        let warnings = world.dispatch.warnings().join("\n");
+        let is_warned = warnings.contains("the intake waits for room in the log since ");
+        assert_eq!(is_warned, told.is_some(), "{warnings}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // All of them had an answer by then, and the next try is a minute off.
+    assert!((20..40).contains(&waited), "{waited}");
+    assert_eq!(count(&world, "pending").await, 60);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!world.dispatch.intake_waits(&mut patience));
+    assert_eq!(world.dispatch.waits_for_room_since_ms(), None);
+    assert_eq!(world.dispatch.snapshot().waits_for_room_since_ms, None);
 }

@@ -1,9 +1,11 @@
 //! The file itself: modes, the WAL, versions, and files that are no log.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::model::Vfs;
+use crate::store::wal::WalBounds;
 
 #[test]
 fn every_file_is_closed_to_others_and_outlives_the_daemon() {
@@ -196,4 +198,43 @@ fn a_long_wal_is_one_to_start_over() {
         .admit_all(&admission(last + 1..=last + 1, &["a"]), NOW)
         .unwrap();
     assert!(checkpointer.state().unwrap().pages < 100, "it started over");
+}
+
+#[test]
+fn what_was_committed_during_a_checkpoint_is_left_and_the_wal_starts_over_under_load() {
+    /// Checkpoints, nearly all of which end while the writer commits.
+    const CHECKPOINTS: usize = 200;
+    let log = Log::new();
+    let mut store = log.open();
+    let mut checkpointer = Checkpointer::open(&log.path).unwrap();
+    checkpointer.bound(WalBounds {
+        long: 64,
+        little: 4_096,
+        ..WalBounds::default()
+    });
+    let (stop, restart) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let (ended, asked): (_, Arc<AtomicBool>) = (stop.clone(), Arc::clone(&restart));
+    let writer = std::thread::spawn(move || {
+        let mut restarts = 0;
+        for id in 1.. {
+            store.admit_all(&admission(id..=id, &["a"]), NOW).unwrap();
+            // Nobody commits meanwhile.
+            if asked.swap(false, Ordering::Relaxed) {
+                assert_eq!(store.checkpoint().unwrap().left, 0);
+                restarts += 1;
+            }
+            if ended.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        restarts
+    });
+    for _ in 0..CHECKPOINTS {
+        let done = checkpointer.synchronise().unwrap();
+        assert!(done.durable, "{done:?}");
+        restart.store(done.restart, Ordering::Relaxed);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let restarts: usize = writer.join().unwrap();
+    assert!(restarts >= CHECKPOINTS / 20, "{restarts} of {CHECKPOINTS}");
 }

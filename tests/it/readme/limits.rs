@@ -6,7 +6,19 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 53] = [
+const LIMITS: [(&str, &str, &str, &str); 56] = [
+    (
+        "the log's `-wal`",
+        "512 MiB",
+        "store/wal",
+        "MOST_PAGES: u64 = 65_536;",
+    ),
+    (
+        "the log's `-wal`",
+        "4 MiB",
+        "store/wal",
+        "LITTLE_PAGES: u64 = 512;",
+    ),
     (
         "wait for room in a full log",
         "10 s",
@@ -32,6 +44,12 @@ const LIMITS: [(&str, &str, &str, &str); 53] = [
         "BATCH_BYTES: usize = 1 << 20;",
     ),
     ("live pages", "128", "page/streams", "STREAMS: usize = 128;"),
+    (
+        "wait of a page for the daemon",
+        "250 ms",
+        "page/question",
+        "PATIENCE: Duration = Duration::from_millis(250);",
+    ),
     (
         "names in `hosts`",
         "32",

@@ -21,13 +21,9 @@ pub(super) fn rng(seed: u64) -> Option<Rng> {
     (seed >= FROM).then(|| Rng::new(seed, 13))
 }
 
-/// What decides about whom asks to wait in such a week. None does where the log is full all the time: week
-/// 31,500,000,006 then had six rows in memory where the oracle allows fewer. What workers give back when they are asked to
-/// wait may be what is above; it is not known yet whether the oracle's bound or the queue's is wrong.
+/// What decides about whom asks to wait in such a week.
 pub(super) fn waits(seed: u64) -> Option<Rng> {
-    (FROM..super::held::FROM)
-        .contains(&seed)
-        .then(|| Rng::new(seed, 17))
+    (seed >= FROM).then(|| Rng::new(seed, 17))
 }
 
 /// The longest that an endpoint is left alone.
