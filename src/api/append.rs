@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::model::{EventId, crash};
-use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Tail, Trouble};
+use crate::outbox::{self, Adds, AppendError, Appended, Appender, NewEvent, Tail, postgres};
 use crate::pipeline::{Dispatch, chain};
 use crate::transport::Client;
 
@@ -172,11 +172,41 @@ fn busy(words: &str) -> NotAppended {
     NotAppended::Busy(words.into())
 }
 
+/// The outbox, opened to be written.
+enum Outbox {
+    File(Box<(Tail, Appender)>),
+    Server(Box<postgres::Appender>),
+}
+
+impl Outbox {
+    fn adds(&mut self) -> &mut dyn Adds {
+        match self {
+            Self::File(file) => &mut file.1,
+            Self::Server(appender) => &mut **appender,
+        }
+    }
+
+    /// Whether what is under its name is another by now, or it is not connected any more.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::File(file) => file.0.replaced(),
+            Self::Server(appender) => appender.is_closed(),
+        }
+    }
+
+    fn limit_data(&mut self, max_data_bytes: usize) {
+        match self {
+            Self::File(file) => file.1.limit_data(max_data_bytes),
+            Self::Server(appender) => appender.limit_data(max_data_bytes),
+        }
+    }
+}
+
 /// The thread's own.
 struct Desk {
     path: PathBuf,
     dispatch: Arc<Dispatch<Client>>,
-    outbox: Option<(Tail, Appender)>,
+    outbox: Option<Outbox>,
 }
 
 impl Desk {
@@ -212,7 +242,9 @@ impl Desk {
             let answers = self.commit(&mut batch)?;
             self.check_companions()?;
             match &self.outbox {
-                Some((tail, _)) if tail.replaced() => Err(busy("the outbox was replaced")),
+                Some(Outbox::File(file)) if file.0.replaced() => {
+                    Err(busy("the outbox was replaced"))
+                }
                 _ => Ok(answers),
             }
         });
@@ -224,6 +256,9 @@ impl Desk {
                 }
             }
             Err(refusal) => {
+                // A statement may still be at work on that connection.
+                self.outbox
+                    .take_if(|outbox| matches!(outbox, Outbox::Server(_)));
                 for order in batch {
                     order.reply(Err(refusal.clone()));
                 }
@@ -234,9 +269,10 @@ impl Desk {
     /// Refuses where the outbox's companions are no longer those that are open: the intake sees the
     /// same, and ends the daemon unless they come back.
     fn check_companions(&self) -> Result<(), NotAppended> {
-        let Some((tail, appender)) = &self.outbox else {
+        let Some(Outbox::File(file)) = &self.outbox else {
             return Ok(());
         };
+        let (tail, appender) = &**file;
         let now = self.dispatch.clock().instant().into_std();
         tail.check_companions(now, false).map_err(|error| {
             appender.abandon();
@@ -247,21 +283,21 @@ impl Desk {
     /// Opens the outbox that is under the path now.
     fn open(&mut self) -> Result<(), NotAppended> {
         self.check_companions()?;
-        let retention = self.dispatch.running().retention();
-        if let Some(server) = retention.outbox_server {
-            let trouble = Trouble::sqlite_only(&server, "taking events over the socket");
-            return Err(NotAppended::Item(chain(&outbox::Error::Server(trouble))));
-        }
         let max_data_bytes = self.dispatch.max_data_bytes();
-        if let Some((_, appender)) = self.outbox.as_mut().filter(|(tail, _)| !tail.replaced()) {
-            appender.limit_data(max_data_bytes);
+        if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_gone()) {
+            outbox.limit_data(max_data_bytes);
             return Ok(());
         }
         self.outbox = None;
+        let server = self.dispatch.running().retention().outbox_server;
         let open = || {
+            if let Some(server) = &server {
+                let appender = postgres::Appender::open(server, max_data_bytes)?;
+                return Ok(Outbox::Server(Box::new(appender)));
+            }
             let tail = Tail::open(&self.path, max_data_bytes)?;
             let appender = Appender::open(&self.path, max_data_bytes)?;
-            Ok((tail, appender))
+            Ok(Outbox::File(Box::new((tail, appender))))
         };
         self.outbox = Some(open().map_err(|error| refusal(&error))?);
         Ok(())
@@ -273,7 +309,7 @@ impl Desk {
         &mut self,
         batch: &mut [Order],
     ) -> Result<Vec<Result<Ids, NotAppended>>, NotAppended> {
-        let Some((_, appender)) = &mut self.outbox else {
+        let Some(appender) = self.outbox.as_mut().map(Outbox::adds) else {
             return Err(busy("the outbox is not open"));
         };
         if let [only] = batch
@@ -321,7 +357,7 @@ impl Desk {
 
 /// One transaction for orders that may share it.
 fn together(
-    appender: &mut Appender,
+    appender: &mut dyn Adds,
     events: &[NewEvent],
     sizes: &[usize],
     modes: &[Mode],
@@ -381,7 +417,7 @@ fn gather(batch: &mut Vec<Order>, waiting: &mut mpsc::Receiver<Order>) -> Option
 
 /// What is wrong with each event; where an order stands together, with all of it.
 fn judge(
-    appender: &Appender,
+    appender: &dyn Adds,
     events: &[NewEvent],
     sizes: &[usize],
     modes: &[Mode],

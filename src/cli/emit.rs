@@ -18,7 +18,7 @@ use super::{Ended, Failure, note, note_in_place, say};
 use crate::api::item;
 use crate::config::{self, SecretsWanted};
 use crate::model::{Clock, EventId};
-use crate::outbox::{self, AppendError, Appended, Appender, NewEvent, Trouble};
+use crate::outbox::{self, Adds, AppendError, Appended, NewEvent, whose};
 use crate::transport;
 use stdin::{Lines, Next};
 
@@ -60,20 +60,16 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
     let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
         .map_err(crate::daemon::Error::Config)?;
     let of = &config.outbox;
-    if let Some(server) = &of.server {
-        let trouble = Trouble::sqlite_only(server, "emit");
-        return Err(Failure::from(outbox::Error::Server(trouble)).code(2));
-    }
     if crate::daemon::make_own_outbox(&config)? {
         note(format_args!(
             "there was no outbox: made {}",
             of.path.display()
         ));
     }
-    let mut appender = Appender::open(&of.path, of.max_data_bytes)?;
+    let mut appender = outbox::to_add(of.server.as_ref(), &of.path, of.max_data_bytes)?;
     if arguments.event == "-" {
         let longest_bytes = of.max_data_bytes + item::AROUND_BYTES;
-        return from_stdin(&mut appender, Lines::of_stdin(longest_bytes)?);
+        return from_stdin(&mut *appender, Lines::of_stdin(longest_bytes)?);
     }
     let event = NewEvent {
         event: arguments.event.clone(),
@@ -160,7 +156,7 @@ impl Progress {
     }
 }
 
-fn from_stdin(appender: &mut Appender, mut lines: Lines) -> Ended {
+fn from_stdin(appender: &mut dyn Adds, mut lines: Lines) -> Ended {
     let clock = Clock::system();
     let now = clock.instant();
     let shown = io::stderr().is_terminal();
@@ -234,7 +230,7 @@ fn next_batch(lines: &mut Lines, number: &mut u64) -> (Vec<(u64, NewEvent)>, Opt
 
 /// Writes a batch; where one of its events is refused, those before it.
 fn write(
-    appender: &mut Appender,
+    appender: &mut dyn Adds,
     batch: Vec<(u64, NewEvent)>,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
@@ -258,8 +254,10 @@ fn write(
         }
         Err(AppendError::Conflict { index, id }) => {
             let line = numbers[index];
-            let text =
-                format!("line {line}: key was given before, to event {id}, with other content");
+            let text = format!(
+                "line {line}: key was given before, {}, with other content",
+                whose(id)
+            );
             (
                 before(appender, &events[..index])?,
                 Some(Failure::text(text)),
@@ -274,7 +272,7 @@ fn write(
 }
 
 /// Writes what stands before a refused event.
-fn before(appender: &mut Appender, events: &[NewEvent]) -> Result<Vec<Appended>, Failure> {
+fn before(appender: &mut dyn Adds, events: &[NewEvent]) -> Result<Vec<Appended>, Failure> {
     appender.append_all(events).map_err(|error| match error {
         AppendError::Outbox(error) => error.into(),
         other => Failure::new(&other),

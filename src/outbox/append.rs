@@ -71,7 +71,7 @@ pub enum AppendError {
     Conflict {
         /// Which item, from 0.
         index: usize,
-        /// The id of the event that has the key.
+        /// The id of the event that has the key; none of an event of the same call.
         id: EventId,
     },
     /// The outbox failed.
@@ -88,11 +88,22 @@ impl fmt::Display for AppendError {
             } => write!(f, "item {}: {field} {reason}", index + 1),
             Self::Conflict { index, id } => write!(
                 f,
-                "item {}: key was given before, to event {id}, with other content",
-                index + 1
+                "item {}: key was given before, {}, with other content",
+                index + 1,
+                whose(*id)
             ),
             Self::Outbox(error) => error.fmt(f),
         }
+    }
+}
+
+/// Which event has a key, for people.
+#[must_use]
+pub(crate) fn whose(id: EventId) -> String {
+    if id == EventId::NONE {
+        "to another of them".to_owned()
+    } else {
+        format!("to event {id}")
     }
 }
 
@@ -232,29 +243,12 @@ impl Appender {
     ///
     /// The field, and what is wrong with it.
     pub fn check(&self, event: &NewEvent) -> Result<(), (&'static str, String)> {
-        let fault =
-            |field, fault: Option<String>| fault.map_or(Ok(()), |fault| Err((field, fault)));
-        fault("event", name_fault(&event.event))?;
-        fault("event", reserved_fault(&event.event))?;
-        fault("data", self.judge.data_fault(&event.data))?;
-        fault("time", event.time_ms.and_then(time_fault))?;
-        fault(
-            "tenant",
-            label_fault(event.tenant.as_deref(), self.table.tenant),
-        )?;
-        fault("key", label_fault(event.key.as_deref(), self.table.key))
+        check(event, self.judge, (self.table.tenant, self.table.key))
     }
 
     fn add(&mut self, events: &[NewEvent], all: bool) -> Result<Vec<Appended>, AppendError> {
         self.refresh().map_err(AppendError::Outbox)?;
-        for (index, event) in events.iter().enumerate() {
-            self.check(event)
-                .map_err(|(field, reason)| AppendError::Item {
-                    index,
-                    field,
-                    reason,
-                })?;
-        }
+        check_each(events, |event| self.check(event))?;
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -344,6 +338,36 @@ fn seen(
             })
         })
         .optional()
+}
+
+/// Judges an event for a table that has the columns `tenant` and `key`, or not.
+pub(super) fn check(
+    event: &NewEvent,
+    judge: Judge,
+    (has_tenant, has_key): (bool, bool),
+) -> Result<(), (&'static str, String)> {
+    let fault = |field, fault: Option<String>| fault.map_or(Ok(()), |fault| Err((field, fault)));
+    fault("event", name_fault(&event.event))?;
+    fault("event", reserved_fault(&event.event))?;
+    fault("data", judge.data_fault(&event.data))?;
+    fault("time", event.time_ms.and_then(time_fault))?;
+    fault("tenant", label_fault(event.tenant.as_deref(), has_tenant))?;
+    fault("key", label_fault(event.key.as_deref(), has_key))
+}
+
+/// Judges events; the first that breaks a rule is the error.
+pub(super) fn check_each(
+    events: &[NewEvent],
+    check: impl Fn(&NewEvent) -> Result<(), (&'static str, String)>,
+) -> Result<(), AppendError> {
+    for (index, event) in events.iter().enumerate() {
+        check(event).map_err(|(field, reason)| AppendError::Item {
+            index,
+            field,
+            reason,
+        })?;
+    }
+    Ok(())
 }
 
 /// What is wrong with a tenant or a key, of a table that has the column or not.

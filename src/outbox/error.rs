@@ -139,6 +139,9 @@ impl Error {
     /// Whether another connection is in the way just now: look again a little later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
+        if let Self::Server(trouble) = self {
+            return trouble.is_away();
+        }
         matches!(
             self.code(),
             Some(

@@ -2,7 +2,7 @@
 //!
 //! An application writes rows; this module reads them in the order of their ids (`tail`), learns
 //! early that there are more (`watch`, `burst`), adds rows for those without a database of their own
-//! (`append`), deletes the old ones (`prune`), leaves the file whole (`wal`, `backfill`) and says what is
+//! (`append`, of either engine `adds`), deletes the old ones (`prune`), leaves the file whole (`wal`, `backfill`) and says what is
 //! wrong with somebody's table (`inspect`). In PostgreSQL it is another database of the same rows
 //! (`postgres`). It knows nothing of webhooks, of the log or of how
 //! far the outbox was taken: the position is an argument.
@@ -13,6 +13,7 @@
 //! closing any other descriptor would drop this process's locks (<https://sqlite.org/howtocorrupt.html>,
 //! section 2.2).
 
+mod adds;
 mod append;
 #[cfg(test)]
 pub(crate) mod application;
@@ -32,6 +33,7 @@ mod mend;
 mod names;
 mod opening;
 mod order;
+mod past;
 pub(crate) mod postgres;
 mod prune;
 mod row;
@@ -45,6 +47,8 @@ mod traceless;
 mod wal;
 mod watch;
 
+pub(crate) use adds::{Adds, to_add};
+pub(crate) use append::whose;
 pub use append::{AppendError, Appended, Appender, NewEvent};
 pub(crate) use backfill::Backfill;
 pub(crate) use burst::Burst;
@@ -53,6 +57,7 @@ pub(crate) use error::Error;
 pub(crate) use inspect::{Finding, inspect};
 pub(crate) use look::{Look, look};
 pub(crate) use names::{OtherName, other_name};
+pub(crate) use past::{Past, PastRows};
 pub(crate) use postgres::Trouble;
 pub(crate) use prune::{Kept, Pruned, Pruner};
 pub use row::Row;

@@ -9,7 +9,7 @@ use super::act::Order;
 use super::look::Trouble;
 use super::{GiveOrder, Page, Source};
 use crate::model::{AttemptId, DeliveryId, EventId, ReplayId, TimeWindow};
-use crate::outbox::{Row, Tail};
+use crate::outbox::{Past, Row};
 use crate::query::{self, Attempts};
 use crate::store::{LogReader, Outcome, PendingPage, Replay};
 
@@ -297,8 +297,9 @@ pub(super) fn time_of(page: &Page, id: EventId) -> Result<i64, Trouble> {
     let Source::Own { config, .. } = &page.source else {
         return Err(Trouble::Nothing("a copy has no outbox".to_owned()));
     };
-    let outbox = &config.outbox;
-    let row = Tail::open(&outbox.path, outbox.max_data_bytes).and_then(|mut tail| tail.row(id));
+    let of = &config.outbox;
+    let past = Past::open(of.server.as_ref(), &of.path, of.max_data_bytes);
+    let row = past.and_then(|mut past| past.row(id));
     match row {
         Ok(Some(Row::Event(event))) => Ok(event.time_ms),
         _ => Err(Trouble::Nothing(format!(

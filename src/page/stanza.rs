@@ -9,7 +9,7 @@ use super::look::Trouble;
 use super::{Page, Source, disk, form};
 use crate::config::{Config, Severity};
 use crate::model::{EventId, Word, chain};
-use crate::outbox::{Row, Tail};
+use crate::outbox::{Past, Row};
 use crate::query::{self, Asked, Trial, TrialError};
 
 /// Past events that a webhook is judged by, and that event types are gathered from.
@@ -169,8 +169,9 @@ fn tried(config: &Config, name: &str, now_ms: i64) -> Option<Tried> {
 
 /// When the first of the events was written that are judged.
 fn since(config: &Config) -> Result<Option<i64>, crate::outbox::Error> {
-    let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
-    let mut after = tail.sequence()?.back(JUDGED);
+    let of = &config.outbox;
+    let mut tail = Past::open(of.server.as_ref(), &of.path, of.max_data_bytes)?;
+    let mut after = tail.below_newest(JUDGED)?;
     loop {
         let batch = tail.read(after, GATHERED, READ_BYTES)?;
         let mut rows = batch.rows.iter();
@@ -187,9 +188,10 @@ fn since(config: &Config) -> Result<Option<i64>, crate::outbox::Error> {
 
 /// The types of the newest events, those with the most of them first.
 fn types(config: &Config) -> Result<Vec<Type>, crate::outbox::Error> {
-    let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
+    let of = &config.outbox;
+    let mut tail = Past::open(of.server.as_ref(), &of.path, of.max_data_bytes)?;
     let rows = i64::try_from(GATHERED).unwrap_or(i64::MAX);
-    let after = tail.sequence()?.back(rows);
+    let after = tail.below_newest(rows)?;
     let mut types: BTreeMap<String, Type> = BTreeMap::new();
     for row in tail.read(after, GATHERED, READ_BYTES)?.rows {
         let Row::Event(event) = row else { continue };

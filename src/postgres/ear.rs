@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, mpsc};
 
-use super::link::Link;
+use super::link::{Link, PATIENCE};
 use super::trouble::Trouble;
 use crate::model::Server;
 
@@ -32,7 +32,7 @@ impl Ear {
     /// Connects, and listens to a channel, by its name as SQL has it.
     pub(crate) fn open(server: &Arc<Server>, channel: &str) -> Result<Self, Trouble> {
         let (tell, rings) = mpsc::channel(1);
-        let link = Link::told_by(server, Some(tell))?;
+        let link = Link::told_by(server, Some(tell), (PATIENCE, None))?;
         link.execute("listen", &format!("LISTEN {channel}"), &[])?;
         Ok(Self { link, rings })
     }

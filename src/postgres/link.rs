@@ -4,6 +4,7 @@
 //! thread, and between two calls the connection rests.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,14 @@ use super::trouble::{Trouble, What};
 use crate::model::Server;
 
 /// A server that says nothing for so long is given up, and connected to anew.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For telling the server that nobody waits any more.
+const CANCEL: Duration = Duration::from_secs(1);
+
+/// Told each second while an answer is waited for.
+pub(crate) type Waiting = Arc<dyn Fn() + Send + Sync>;
+const EACH: Duration = Duration::from_secs(1);
 
 /// A value of a statement, with its type: nothing is asked of the server about it.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -32,17 +40,38 @@ pub(crate) struct Link {
     /// There until it is dropped.
     runtime: Option<Runtime>,
     client: Client,
+    patience: Duration,
+    waiting: Option<Waiting>,
     pub(crate) server: Arc<Server>,
 }
 
 impl Link {
     /// Connects.
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
-        Self::told_by(server, None)
+        Self::told_by(server, None, (PATIENCE, None))
+    }
+
+    /// Connects, and waits so long for this and for each answer.
+    pub(crate) fn within(server: &Arc<Server>, patience: Duration) -> Result<Self, Trouble> {
+        Self::told_by(server, None, (patience, None))
+    }
+
+    /// Connects; that it waits is told each second, of this and of each answer.
+    pub(crate) fn telling(server: &Arc<Server>, waiting: Waiting) -> Result<Self, Trouble> {
+        Self::told_by(server, None, (PATIENCE, Some(waiting)))
+    }
+
+    /// From now on that it waits is told.
+    pub(crate) fn tell(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
     }
 
     /// Connects; notifications are told of.
-    pub(super) fn told_by(server: &Arc<Server>, tell: Option<Tell>) -> Result<Self, Trouble> {
+    pub(super) fn told_by(
+        server: &Arc<Server>,
+        tell: Option<Tell>,
+        (patience, waiting): (Duration, Option<Waiting>),
+    ) -> Result<Self, Trouble> {
         let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| trouble(What::Runtime(error)))?;
@@ -62,20 +91,25 @@ impl Link {
                 }
             }
         };
-        let patience = PATIENCE + server.connect_timeout * 2;
-        let connected =
-            runtime.block_on(async { tokio::time::timeout(patience, connecting).await });
+        // Several hosts are tried, but by who has little time.
+        let longest = match patience < PATIENCE {
+            true => patience,
+            false => patience + server.connect_timeout * 2,
+        };
+        let connected = runtime.block_on(within(connecting, longest, waiting.as_ref()));
         let client = match connected {
-            Ok(Ok(client)) => client,
-            Ok(Err(Failed::Refused(error))) => {
+            Some(Ok(client)) => client,
+            Some(Err(Failed::Refused(error))) => {
                 return Err(Trouble::of_connecting(server, *error));
             }
-            Ok(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
-            Err(_) => return Err(trouble(What::Silent("connect to the server"))),
+            Some(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
+            None => return Err(trouble(What::Silent("connect to the server", longest))),
         };
         Ok(Self {
             runtime: Some(runtime),
             client,
+            patience,
+            waiting,
             server: server.clone(),
         })
     }
@@ -102,6 +136,17 @@ impl Link {
         self.answer(step, asked)
     }
 
+    /// Whether the server has closed it, as far as this machine was told.
+    pub(crate) fn is_closed(&self) -> bool {
+        // What came while nobody waited is looked at between these.
+        self.wait_for(async {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        });
+        self.client.is_closed()
+    }
+
     /// Waits for something else than an answer, while the connection moves.
     pub(super) fn wait_for<T>(&self, what: impl Future<Output = T>) -> Option<T> {
         self.runtime.as_ref().map(|runtime| runtime.block_on(what))
@@ -112,15 +157,34 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let within = async { tokio::time::timeout(PATIENCE, asked).await.ok() };
-        let answered = self
-            .runtime
-            .as_ref()
-            .and_then(|runtime| runtime.block_on(within));
+        let within = within(asked, self.patience, self.waiting.as_ref());
+        let answered = self.wait_for(within).flatten();
         match answered {
             Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
-            None => Err(Trouble::new(&self.server, What::Silent(step))),
+            None => {
+                self.cancel();
+                Err(Trouble::new(
+                    &self.server,
+                    What::Silent(step, self.patience),
+                ))
+            }
         }
+    }
+
+    /// Has the server give up what nobody waits for any more: it may hold locks, or be done long after.
+    fn cancel(&self) {
+        let token = self.client.cancel_token();
+        let asked = async {
+            match &self.server.tls {
+                None => token.cancel_query(NoTls).await.ok(),
+                Some(wanted) => match tls::Connector::new(wanted) {
+                    Ok(tls) => token.cancel_query(tls).await.ok(),
+                    Err(_) => None,
+                },
+            }
+        };
+        // Where it can't be told so it is as it was.
+        self.wait_for(async { tokio::time::timeout(CANCEL, asked).await.ok() });
     }
 }
 
@@ -131,6 +195,27 @@ impl Drop for Link {
             runtime.shutdown_background();
         }
     }
+}
+
+/// What comes in time; that it is waited for is told each second.
+async fn within<T>(
+    what: impl Future<Output = T>,
+    longest: Duration,
+    waiting: Option<&Waiting>,
+) -> Option<T> {
+    let Some(waiting) = waiting else {
+        return tokio::time::timeout(longest, what).await.ok();
+    };
+    let mut what = pin!(what);
+    let mut waited = Duration::ZERO;
+    while waited < longest {
+        if let Ok(came) = tokio::time::timeout(EACH, &mut what).await {
+            return Some(came);
+        }
+        waited += EACH;
+        waiting();
+    }
+    None
 }
 
 enum Failed {

@@ -12,6 +12,5 @@ mod trouble;
 
 pub(crate) use ear::{Ear, Heard};
 pub(crate) use link::Link;
-#[cfg(test)]
-pub(crate) use link::Value;
+pub(crate) use link::{Value, Waiting};
 pub(crate) use trouble::{Trouble, What};

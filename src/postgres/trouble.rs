@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
@@ -28,7 +29,7 @@ pub(crate) enum What {
     /// Nobody answers, or the connection was lost.
     Away(tokio_postgres::Error),
     /// No answer came in time.
-    Silent(&'static str),
+    Silent(&'static str, Duration),
     /// The user, its password or its certificate is not taken.
     Denied(tokio_postgres::Error),
     /// No certificate of the server's is known, or no TLS is spoken.
@@ -55,8 +56,14 @@ pub(crate) enum What {
     Elsewhere,
     /// Rows of another server's transactions, as a dump has them that was put back.
     Restored,
-    /// What does not work with PostgreSQL.
-    SqliteOnly(&'static str),
+    /// The user lacks a right that a statement needs.
+    Forbidden(&'static str, tokio_postgres::Error),
+    /// Another transaction holds what a statement needs.
+    Locked(&'static str),
+    /// A rule of the table's, of which the server repeats the row: what it says without that.
+    Rule(&'static str, String),
+    /// The same, where a value has to be the only one.
+    Twice(&'static str, String),
     /// A statement failed.
     Step(&'static str, tokio_postgres::Error),
     /// The runtime of a connection can't be made.
@@ -100,7 +107,11 @@ impl Trouble {
     ) -> Self {
         let what = match error.code() {
             None => What::Away(error),
+            Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => What::Locked(step),
             Some(code) if is_passing(code) => What::Away(error),
+            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => What::Forbidden(step, error),
+            Some(code) if *code == SqlState::UNIQUE_VIOLATION => What::Twice(step, said(&error)),
+            Some(code) if matches!(class(code), "22" | "23") => What::Rule(step, said(&error)),
             Some(code) if *code == SqlState::UNDEFINED_TABLE => What::NoTable,
             Some(_) => What::Step(step, error),
         };
@@ -112,14 +123,29 @@ impl Trouble {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self.what,
-            What::Away(_) | What::Silent(_) | What::Exchanged | What::Step(..) | What::Runtime(_)
-        )
+            What::Away(_) | What::Silent(..) | What::Exchanged | What::Locked(_) | What::Runtime(_)
+        ) || self.is_refused()
+    }
+
+    /// Whether nobody can have anything done now, whatever it is.
+    #[must_use]
+    pub(crate) fn is_away(&self) -> bool {
+        !self.is_refused()
+    }
+
+    /// Whether a value has to be the only one, and is there already.
+    #[must_use]
+    pub(crate) fn is_twice(&self) -> bool {
+        matches!(self.what, What::Twice(..))
     }
 
     /// Whether the server answered that it does not do what it was told.
     #[must_use]
     pub(crate) fn is_refused(&self) -> bool {
-        matches!(self.what, What::Step(..))
+        matches!(
+            self.what,
+            What::Step(..) | What::Forbidden(..) | What::Rule(..) | What::Twice(..)
+        )
     }
 
     /// Whether the log followed another server or database, so that a person decides where to begin.
@@ -134,17 +160,11 @@ impl Trouble {
         Self::new(server, What::Elsewhere)
     }
 
-    /// The trouble of who asks for what only works with an outbox in SQLite.
-    #[must_use]
-    pub(crate) fn sqlite_only(server: &Server, what: &'static str) -> Self {
-        Self::new(server, What::SqliteOnly(what))
-    }
-
     /// What an operator can do about it.
     #[must_use]
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match &self.what {
-            What::Away(_) | What::Silent(_) => {
+            What::Away(_) | What::Silent(..) => {
                 "it is waited for; if it should be there, see [{whose}] url and the server's own log"
             }
             What::Denied(_) => {
@@ -179,10 +199,19 @@ impl Trouble {
                 "once, with the daemon stopped: UPDATE outbox SET xid = pg_current_xact_id(); then say where to begin by \
                  `webhooksd start-from`, a time or an id"
             }
-            What::SqliteOnly(_) => {
-                "events are written by INSERT INTO outbox there; what is in the log, `webhooksd redeliver` sends again"
+            What::Forbidden(..) if self.whose == "outbox" => {
+                "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [{whose}] url; who adds events needs \
+                 INSERT too, and USAGE ON SEQUENCE outbox_id"
             }
-            What::Exchanged | What::Step(..) | What::Runtime(_) => return None,
+            What::Locked(_) => {
+                "a transaction that is open has the same key, or the table for itself: see pg_stat_activity and pg_locks"
+            }
+            What::Exchanged
+            | What::Forbidden(..)
+            | What::Rule(..)
+            | What::Twice(..)
+            | What::Step(..)
+            | What::Runtime(_) => return None,
         };
         let one = match self.whose {
             "outbox" => "an outbox",
@@ -192,10 +221,20 @@ impl Trouble {
     }
 }
 
+/// The first two letters of a code.
+fn class(code: &SqlState) -> &str {
+    code.code().get(..2).unwrap_or_default()
+}
+
+/// What the server says, without the details: these repeat the row.
+fn said(error: &tokio_postgres::Error) -> String {
+    let said = error.as_db_error().map(|error| error.message().to_owned());
+    said.unwrap_or_default()
+}
+
 /// Too many connections, a server that starts or stops, one that was told to let go of us.
 fn is_passing(code: &SqlState) -> bool {
-    let class = code.code().get(..2).unwrap_or_default();
-    matches!(class, "08" | "53" | "57" | "58" | "40" | "55")
+    matches!(class(code), "08" | "53" | "57" | "58" | "40" | "55")
 }
 
 /// Whether the other side's certificate or its lack of TLS is what is wrong, and not the network.
@@ -219,7 +258,18 @@ impl fmt::Display for Trouble {
         let (whose, server) = (self.whose, &self.server);
         match &self.what {
             What::Away(_) => write!(f, "the server of {whose} {server:?} is away"),
-            What::Silent(step) => write!(f, "{step} of {whose} {server:?}: no answer in 30 s"),
+            What::Silent(step, patience) => write!(
+                f,
+                "{step} of {whose} {server:?}: no answer in {} s",
+                patience.as_secs()
+            ),
+            What::Locked(step) => write!(
+                f,
+                "{step} of {whose} {server:?}: another transaction is in the way"
+            ),
+            What::Rule(step, said) | What::Twice(step, said) => {
+                write!(f, "{step} of {whose} {server:?}: {said}")
+            }
             What::Denied(_) => write!(f, "connect to {whose} {server:?}"),
             What::Tls(_) => write!(f, "secure the connection to {whose} {server:?}"),
             What::Keys(why) => write!(f, "secure the connection to {whose} {server:?}: {why}"),
@@ -246,11 +296,9 @@ impl fmt::Display for Trouble {
                 f,
                 "{whose} {server:?} has rows of another server's transactions: a dump was put back"
             ),
-            What::SqliteOnly(what) => write!(
-                f,
-                "{what} works with an {whose} in SQLite alone, and this one is {server:?}"
-            ),
-            What::Step(step, _) => write!(f, "{step} of {whose} {server:?}"),
+            What::Step(step, _) | What::Forbidden(step, _) => {
+                write!(f, "{step} of {whose} {server:?}")
+            }
             What::Runtime(_) => write!(f, "make a connection to {whose} {server:?}"),
         }
     }
@@ -263,6 +311,7 @@ impl Error for Trouble {
             | What::Denied(error)
             | What::Tls(error)
             | What::NoDatabase(error)
+            | What::Forbidden(_, error)
             | What::Step(_, error) => Some(error),
             What::Runtime(error) => Some(error),
             _ => None,

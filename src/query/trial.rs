@@ -11,7 +11,7 @@ use super::log::log;
 use crate::config::Config;
 use crate::filter::Judge;
 use crate::model::{Event, EventId, Pattern, Webhook};
-use crate::outbox::{self, Row, Tail, Trouble};
+use crate::outbox::{self, Past, PastRows, Row};
 use crate::store::{self, LogReader, MadeFor};
 
 /// Rows of the outbox read at once, and bytes of their data.
@@ -116,31 +116,42 @@ pub(crate) fn trial(
     asked: Asked<'_>,
     told: &mut dyn FnMut(i64),
 ) -> Result<Trial, TrialError> {
-    if let Some(server) = &config.outbox.server {
-        let trouble = Trouble::sqlite_only(server, "match");
-        return Err(outbox::Error::Server(trouble).into());
-    }
-    let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;
+    let of = &config.outbox;
+    let mut tail = Past::open(of.server.as_ref(), &of.path, of.max_data_bytes)?;
     tail.be_patient()?;
     let log = log(config)?;
-    let last_id = tail.sequence()?;
-    let mut judging = Judging::new(config, asked, log, last_id)?;
+    let last_id = tail.newest()?;
+    let is_followed = match &log {
+        Some(log) => is_followed(&tail, &**log, last_id)?,
+        None => true,
+    };
+    let mut judging = Judging::new(config, asked, log, is_followed)?;
     let Some(first_id) = tail.first_at_or_after(asked.since_ms)? else {
         return Ok(judging.trial);
     };
     let mut after = first_id.back(1);
     if let Some(newest) = asked.newest {
-        after = after.max(last_id.back(newest));
+        after = after.max(tail.below_newest(newest)?);
     }
     loop {
         let batch = tail.read(after, READ.0, READ.1)?;
-        judging.batch(&batch.rows, last_id)?;
+        judging.batch(&batch, last_id)?;
         told(judging.trial.events);
         match batch.rows.last().map(Row::id) {
             Some(id) if batch.more && id < last_id => after = id,
             _ => return Ok(judging.trial),
         }
     }
+}
+
+/// Whether the log followed this very outbox. One that gave fewer ids out than were taken was put back, or is another.
+fn is_followed(tail: &Past, log: &dyn LogReader, newest: EventId) -> Result<bool, store::Error> {
+    Ok(match (tail, log.snapshot()?) {
+        (Past::File(_), None) => log.cursor()? <= newest,
+        (Past::Server(by_id), Some(place)) => by_id.is_of(&place),
+        (Past::Server(_), None) => log.cursor()? == EventId::NONE,
+        (Past::File(_), Some(_)) => false,
+    })
 }
 
 struct Judging<'a> {
@@ -156,16 +167,14 @@ impl<'a> Judging<'a> {
         config: &Config,
         asked: Asked<'a>,
         log: Option<Box<dyn LogReader>>,
-        newest: EventId,
+        is_followed: bool,
     ) -> Result<Self, store::Error> {
-        let (mut forgotten_up_to, mut is_followed) = (EventId::NONE, true);
+        let mut forgotten_up_to = EventId::NONE;
         if let Some(log) = &log {
             let days = i64::from(config.log.keep_days);
             let kept_since_ms = (days > 0).then(|| asked.now_ms - days * DAY_MS);
             let may_go_early = config.log.max_bytes.is_some();
             forgotten_up_to = log.forgotten_up_to(kept_since_ms, may_go_early)?;
-            // An outbox that gave fewer ids out than were taken was put back, or is another.
-            is_followed = log.cursor()? <= newest;
         }
         let rules = &asked.webhook.rules;
         let trial = Trial {
@@ -183,27 +192,38 @@ impl<'a> Judging<'a> {
         })
     }
 
-    fn batch(&mut self, rows: &[Row], last_id: EventId) -> Result<(), store::Error> {
+    fn batch(&mut self, read: &PastRows, last_id: EventId) -> Result<(), store::Error> {
+        let rows = &read.rows;
         let ids = rows.first().zip(rows.last());
+        // Asked before what was made: what is taken in between was made, or is said to be not taken yet.
+        let place = match &self.log {
+            Some(log) => log.snapshot()?,
+            None => None,
+        };
+        let taken = read.taken(place.as_deref());
         let made = match (&self.log, ids, &self.trial.difference) {
             (Some(log), Some((first, last)), Some(_)) => {
                 log.made_for(&self.asked.webhook.name, &(first.id()..=last.id()))?
             }
             _ => MadeFor::default(),
         };
-        for row in rows {
+        for (at, row) in rows.iter().enumerate() {
             if let Row::Event(event) = row
                 && event.id <= last_id
                 && event.time_ms >= self.asked.since_ms
                 && (self.asked.event).is_none_or(|pattern| pattern.matches(&event.name))
             {
-                self.event(event, &made);
+                let is_taken = match &taken {
+                    Some(taken) => taken.get(at) == Some(&true),
+                    None => event.id <= made.cursor,
+                };
+                self.event(event, &made, is_taken);
             }
         }
         Ok(())
     }
 
-    fn event(&mut self, event: &Event, made: &MadeFor) {
+    fn event(&mut self, event: &Event, made: &MadeFor, is_taken: bool) {
         let (webhook, trial) = (self.asked.webhook, &mut self.trial);
         trial.events += 1;
         let is_named = webhook.events.iter().any(|p| p.matches(&event.name));
@@ -220,7 +240,7 @@ impl<'a> Judging<'a> {
             return;
         };
         match (is_matched, made.events.contains(&event.id)) {
-            (true, false) if event.id > made.cursor => difference.not_taken += 1,
+            (true, false) if !is_taken => difference.not_taken += 1,
             (true, false) if event.id <= self.forgotten_up_to => difference.forgotten += 1,
             (true, false) => difference.would_add.add(event.id),
             (false, true) => difference.would_drop.add(event.id),

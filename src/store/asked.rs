@@ -19,7 +19,8 @@ use super::read::{
 use super::summary::LastFailure;
 use super::withdraw::PendingPage;
 use crate::model::{
-    AttemptId, DeliveryId, Dialect, EventId, Generation, IdRange, Pause, ReplayId, TimeWindow,
+    AttemptId, DeliveryId, Dialect, EventId, Generation, IdRange, Pause, ReplayId, Snapshot,
+    TimeWindow,
 };
 
 /// A log, opened for reading: works beside the daemon, and after it stopped.
@@ -123,6 +124,9 @@ pub(crate) trait LogReader: Debug + Send {
 
     /// The outbox id up to which events were taken in; 0 in a log that never was told.
     fn cursor(&self) -> Result<EventId, Error>;
+
+    /// How far an outbox in PostgreSQL was taken; `None` of one in SQLite, and before the first look.
+    fn snapshot(&self) -> Result<Option<Box<Snapshot>>, Error>;
 
     /// How many of the newest 1,000 rows that were set aside were so since then.
     fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error>;

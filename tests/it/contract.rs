@@ -3,6 +3,11 @@
 //! Each test knows an [`Outbox`] that an application writes and a daemon that follows it, and no engine. What only one of
 //! them can do is in `outboxes.rs` and `postgres/`.
 
+mod adding;
+mod past;
+
+pub(crate) use past::judged;
+
 use std::collections::BTreeSet;
 
 use crate::support::{
@@ -69,6 +74,26 @@ impl Outbox {
                 ran.map_err(|error| error.to_string())
             }
             Engine::Postgres(database) => database.try_sql(sql).map(drop),
+        }
+    }
+
+    /// How many rows there are.
+    fn count(&self) -> i64 {
+        self.number("SELECT count(*) FROM outbox")
+    }
+
+    /// The highest id of a row.
+    fn newest(&self) -> i64 {
+        self.number("SELECT max(id) FROM outbox")
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        match &self.engine {
+            Engine::Sqlite => {
+                let outbox = self.world.outbox();
+                outbox.query_row(sql, [], |row| row.get(0)).unwrap()
+            }
+            Engine::Postgres(database) => database.sql(sql).parse().unwrap(),
         }
     }
 

@@ -2,11 +2,14 @@
 //!
 //! What holds of both engines is in `contract.rs`.
 
+mod adding;
 mod away;
 mod doorbell;
 mod failover;
+mod past;
 mod pooled;
 mod refused;
+mod rights;
 mod secured;
 mod told;
 mod writers;

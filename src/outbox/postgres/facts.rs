@@ -16,6 +16,7 @@ pub(super) struct Facts {
     /// The table, with its schema and quoted.
     pub(super) table: String,
     pub(super) has_tenant: bool,
+    pub(super) has_key: bool,
     may_delete: bool,
     has_trigger: bool,
     has_index: bool,
@@ -101,6 +102,7 @@ impl Facts {
             table: row.try_get(0).map_err(failed)?,
             may_delete: row.try_get(2).map_err(failed)?,
             has_tenant: has("tenant"),
+            has_key: has("key"),
             has_trigger: row.try_get(4).map_err(failed)?,
             has_index: row.try_get(5).map_err(failed)?,
             system: row.try_get(6).map_err(failed)?,

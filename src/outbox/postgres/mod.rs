@@ -6,7 +6,9 @@
 //! Statements are unnamed and typed, and no state of a session is used, so that a pooler may
 //! stand between.
 
+mod append;
 mod batch;
+mod by_id;
 mod doorbell;
 mod facts;
 mod reader;
@@ -15,9 +17,12 @@ mod seen;
 mod sql;
 mod tail;
 
-pub(crate) use crate::postgres::Trouble;
+pub(crate) use crate::postgres::{Trouble, Waiting};
+pub(crate) use append::Appender;
 pub(crate) use batch::Batch;
+pub(crate) use by_id::ById;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use reader::{another, reader_name};
 pub(crate) use schema::{DOORBELL, SCHEMA};
+pub(crate) use seen::Taken;
 pub(crate) use tail::{Tail, first_id_of};

@@ -22,6 +22,12 @@ pub(super) struct Sql {
     pub(super) behind: String,
     /// The newest rows below (`$1`, `$2`) with ids from `$3` on.
     pub(super) below: String,
+    /// `$2` rows with ids above `$1` in their order, with `$3` and `$4` for `$7` and `$8`, `$5` bytes of data in all.
+    pub(super) by_id: String,
+    /// The first row with an id from `$1` on and a time from `$2` milliseconds on.
+    pub(super) since: String,
+    /// The row that has `$1` newer ones.
+    pub(super) nth: String,
     /// Deletes `$3` rows with ids below `$1` that the snapshot `$2` sees.
     pub(super) prune: String,
     /// The time of the oldest row, UNIX milliseconds.
@@ -53,6 +59,19 @@ impl Sql {
                 "SELECT o.xid::text, o.id FROM {table} o WHERE (o.xid, o.id) < ($1::text::xid8, $2::int8) AND o.id >= $3::int8
                   ORDER BY o.xid DESC, o.id DESC LIMIT {ROWS}"
             ),
+            by_id: format!(
+                "SELECT s.found, s.id, s.x, s.event, s.event_octets, s.data, s.data_octets, s.ms, s.tenant, s.tenant_octets
+                   FROM (SELECT u.*, count(*) OVER () AS found,
+                                sum(octet_length(u.data)) OVER (ORDER BY u.id) - coalesce(octet_length(u.data), 0) AS before
+                           FROM (SELECT {} FROM {table} o WHERE o.id > $1 ORDER BY o.id LIMIT $2) u) s
+                  WHERE coalesce(s.before, 0) < $5 ORDER BY s.id",
+                columns("$3::int4", "$4::int8")
+            ),
+            since: format!(
+                "SELECT o.id FROM {table} o WHERE o.id >= $1 AND o.time >= {} ORDER BY o.id LIMIT 1",
+                from_ms("$2")
+            ),
+            nth: format!("SELECT o.id FROM {table} o ORDER BY o.id DESC OFFSET $1 LIMIT 1"),
             prune: format!(
                 "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
                    SELECT o.ctid FROM {table} o
@@ -66,6 +85,57 @@ impl Sql {
             ),
         }
     }
+}
+
+/// The statements that add rows.
+pub(super) struct AddSql {
+    /// The rows with the keys `$1`, with data of up to `$2` bytes.
+    pub(super) known: String,
+    /// Adds rows of these names, data, times in milliseconds, tenants and keys; their ids in the same order.
+    pub(super) insert: String,
+}
+
+impl AddSql {
+    pub(super) fn new(facts: &Facts) -> Self {
+        let table = &facts.table;
+        let tenant = if facts.has_tenant {
+            "o.tenant::text"
+        } else {
+            "NULL::text"
+        };
+        let when = |there: bool, text: &'static str| if there { text } else { "" };
+        let time = from_ms("u.ms");
+        Self {
+            known: format!(
+                "SELECT o.key::text, o.id, o.event::text,
+                        CASE WHEN octet_length(o.data::text) <= $2 THEN o.data::text END,
+                        CASE WHEN o.time = date_trunc('milliseconds', o.time) THEN {TIME} END, {tenant}
+                   FROM {table} o WHERE o.key = ANY ($1)"
+            ),
+            // No session is told anything, for behind a pooler another would get it.
+            insert: format!(
+                "WITH s AS MATERIALIZED (
+                   SELECT set_config('lock_timeout', '5s', true),
+                          CASE WHEN current_setting('synchronous_commit') = 'off'
+                               THEN set_config('synchronous_commit', 'on', true) END)
+                 INSERT INTO {table} (event, data, time{}{})
+                 SELECT u.event, u.data::json, coalesce({time}, clock_timestamp()){}{}
+                   FROM s, unnest($1, $2, $3, $4, $5) WITH ORDINALITY u (event, data, ms, tenant, key, n)
+                  ORDER BY u.n RETURNING id",
+                when(facts.has_tenant, ", tenant"),
+                when(facts.has_key, ", key"),
+                when(facts.has_tenant, ", u.tenant"),
+                when(facts.has_key, ", u.key"),
+            ),
+        }
+    }
+}
+
+/// A time of milliseconds, to the millisecond: as one number of seconds it would not be.
+fn from_ms(ms: &str) -> String {
+    format!(
+        "(timestamptz 'epoch' + ({ms} / 1000) * interval '1 second' + ({ms} % 1000) * interval '1 millisecond')"
+    )
 }
 
 /// The timeline; fails on a standby.

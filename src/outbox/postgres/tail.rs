@@ -19,7 +19,7 @@ use super::sql::{ROWS, Sql};
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Judge, LOADED_NAME_BYTES};
 use crate::outbox::{Error, Finding, Row};
-use crate::postgres::Link;
+use crate::postgres::{Link, Value, Waiting};
 use crate::postgres::{Trouble, What};
 
 /// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
@@ -31,10 +31,10 @@ const EPOCH_IDS: i64 = 7_238_556_057_600_000;
 
 /// A connection that reads the outbox.
 pub(crate) struct Tail {
-    link: Link,
+    pub(super) link: Link,
     facts: Facts,
-    sql: Sql,
-    judge: Judge,
+    pub(super) sql: Sql,
+    pub(super) judge: Judge,
 }
 
 impl Tail {
@@ -44,6 +44,28 @@ impl Tail {
     /// [`Error::Server`]: the server is away, or something is wrong with it, the table or this user's rights.
     pub(crate) fn open(server: &Arc<Server>, max_data_bytes: usize) -> Result<Self, Error> {
         let link = Link::open(server).map_err(Error::Server)?;
+        Self::over(link, max_data_bytes)
+    }
+
+    /// The same; that it waits is told each second, of this and of each answer.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_telling(
+        server: &Arc<Server>,
+        max_data_bytes: usize,
+        waiting: Waiting,
+    ) -> Result<Self, Error> {
+        let link = Link::telling(server, waiting).map_err(Error::Server)?;
+        Self::over(link, max_data_bytes)
+    }
+
+    /// From now on that it waits is told.
+    pub(crate) fn tell(&mut self, waiting: Waiting) {
+        self.link.tell(waiting);
+    }
+
+    fn over(link: Link, max_data_bytes: usize) -> Result<Self, Error> {
         let facts = Facts::of(&link).map_err(Error::Server)?;
         let judge = Judge {
             max_data_bytes,
@@ -55,8 +77,11 @@ impl Tail {
             facts,
             judge,
         };
-        if tail.value("look for rows of another server", &tail.sql.foreign)? == Some(true) {
-            return Err(Error::Server(Trouble::new(server, What::Restored)));
+        if tail.value("look for rows of another server", &tail.sql.foreign, &[])? == Some(true) {
+            return Err(Error::Server(Trouble::new(
+                &tail.link.server,
+                What::Restored,
+            )));
         }
         Ok(tail)
     }
@@ -311,7 +336,7 @@ impl Tail {
     /// [`Error::Server`].
     pub(crate) fn now(&mut self) -> Result<String, Error> {
         let sql = "SELECT pg_current_snapshot()::text";
-        Ok(self.value("take a snapshot", sql)?.unwrap_or_default())
+        Ok(self.value("take a snapshot", sql, &[])?.unwrap_or_default())
     }
 
     /// The time of the oldest row, UNIX milliseconds; `None` without rows, or where it has no proper one.
@@ -319,7 +344,7 @@ impl Tail {
     /// # Errors
     /// [`Error::Server`].
     pub(crate) fn oldest_ms(&mut self) -> Result<Option<i64>, Error> {
-        self.value("look for the oldest row", &self.sql.oldest)
+        self.value("look for the oldest row", &self.sql.oldest, &[])
     }
 
     /// How many rows there are.
@@ -327,7 +352,7 @@ impl Tail {
     /// # Errors
     /// [`Error::Server`].
     pub(crate) fn count(&mut self) -> Result<i64, Error> {
-        Ok(self.value("count rows", &self.sql.count)?.unwrap_or(0))
+        Ok(self.value("count rows", &self.sql.count, &[])?.unwrap_or(0))
     }
 
     /// Deletes up to `rows` rows that were made before that UNIX millisecond and are in `seen`. Returns how many.
@@ -355,11 +380,16 @@ impl Tail {
         self.facts.findings(server, wants_to_delete)
     }
 
-    fn value<T>(&self, step: &'static str, sql: &str) -> Result<Option<T>, Error>
+    pub(super) fn value<T>(
+        &self,
+        step: &'static str,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Option<T>, Error>
     where
         T: for<'a> tokio_postgres::types::FromSql<'a>,
     {
-        let found = self.link.rows(step, sql, &[]).map_err(Error::Server)?;
+        let found = self.link.rows(step, sql, values).map_err(Error::Server)?;
         let value = found.first().map(|row| row.try_get::<_, Option<T>>(0));
         let value = value
             .transpose()
@@ -367,7 +397,7 @@ impl Tail {
         Ok(value.flatten())
     }
 
-    fn failed(&self, step: &'static str, error: tokio_postgres::Error) -> Error {
+    pub(super) fn failed(&self, step: &'static str, error: tokio_postgres::Error) -> Error {
         Error::Server(Trouble::of_step(&self.link.server, step, error))
     }
 }

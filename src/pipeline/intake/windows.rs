@@ -17,7 +17,7 @@ use super::follow::{Follow, Followed};
 use super::settle::settle_in;
 use super::taking::{From, take_in};
 use crate::model::{Cursor, Deferred, EventId, Server, Snapshot};
-use crate::outbox::postgres::{self, Batch, Doorbell, Tail};
+use crate::outbox::postgres::{self, Batch, Doorbell, Tail, Waiting};
 use crate::outbox::{self, Finding, Row, Waker, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
@@ -51,10 +51,22 @@ pub(crate) fn follow_server<T: Transport>(
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
     let (room, follow) = (waker.clone(), Follow::new(waker.clone()));
     dispatch.log().hold().wake_by(move || room.wake());
+    let (of_wait, shown) = (dispatch.clone(), server.shown.clone());
+    // One that stands still is the server's trouble and none of this thread: a new start would not help.
+    let waiting: Waiting = Arc::new(move || {
+        let text = format!("the server of outbox {shown:?} does not answer");
+        let heartbeat = &of_wait.counters().intake;
+        // The journal is told where it is given up.
+        let _: bool = heartbeat.trouble(of_wait.clock(), text, i64::MAX);
+    });
     let follower = Follower {
         stop: follow.stop.clone(),
         was_there: tail.is_some(),
-        open: tail.map(|(tail, cursor)| Open { tail, cursor }),
+        open: tail.map(|(mut tail, cursor)| {
+            tail.tell(waiting.clone());
+            Open { tail, cursor }
+        }),
+        waiting,
         dispatch,
         server,
         watch,
@@ -89,6 +101,8 @@ struct Follower<T: Transport> {
     dispatch: Arc<Dispatch<T>>,
     server: Arc<Server>,
     open: Option<Open>,
+    /// Told while an answer is waited for.
+    waiting: Waiting,
     /// The server was reached before: from then on nothing about it ends the daemon.
     was_there: bool,
     stop: Arc<AtomicBool>,
@@ -307,7 +321,8 @@ impl<T: Transport> Follower<T> {
 
     fn connect(&mut self) -> Result<Open, IntakeError> {
         let max_data_bytes = self.dispatch.max_data_bytes();
-        let tail = Tail::open(&self.server, max_data_bytes).map_err(IntakeError::Outbox)?;
+        let tail = Tail::open_telling(&self.server, max_data_bytes, self.waiting.clone());
+        let tail = tail.map_err(IntakeError::Outbox)?;
         self.take_over(tail)
     }
 

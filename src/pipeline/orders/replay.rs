@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::chunks::CHUNK_ROWS;
 use super::error::OrderError;
 use crate::model::{Cursor, Due, Event, EventId, FanOut, Pattern, ReplayId, crash};
-use crate::outbox::{self, Row, Tail, Trouble};
+use crate::outbox::{self, Past, PastRows, Row};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Patience, Routes, chain, is_in_order};
 use crate::store::{self, Replay};
@@ -168,9 +168,12 @@ impl<T: Transport> Dispatch<T> {
             Some(from) => (Some(from), from.back(1)),
             None => (tail.first_at_or_after(wanted.since_ms)?, taken_before),
         };
-        let oldest = tail.read(EventId::NONE, 1, 1)?.rows.first().map(row_id);
+        let oldest = tail.read(EventId::NONE, 1, 1)?.rows.first().map(Row::id);
         let gone = oldest.map_or(cursor.event_id, |id| id.back(1));
-        let pruned = gone.distance_from(taken_before);
+        let pruned = match tail.counts_by_ids() {
+            true => gone.distance_from(taken_before),
+            false => 0,
+        };
         let mut replay = Replay {
             id: ReplayId::NONE,
             generation: cursor.generation,
@@ -186,7 +189,7 @@ impl<T: Transport> Dispatch<T> {
         };
         let mut next_id = replay.next_id;
         while !self.is_stopping() {
-            let chunk = read(&mut tail, next_id, replay.last_id)?;
+            let chunk = chunk(read(&mut tail, next_id)?, &replay, next_id, cursor);
             for event in chunk.events.iter().filter(|event| wanted.takes(event)) {
                 replay.matched += i64::try_from(routes.count(event)).unwrap_or(i64::MAX);
             }
@@ -198,15 +201,10 @@ impl<T: Transport> Dispatch<T> {
         Ok((replay, pruned.max(0)))
     }
 
-    fn replay_tail(&self) -> Result<Tail, outbox::Error> {
+    fn replay_tail(&self) -> Result<Past, outbox::Error> {
         let retention = self.running().retention();
-        if let Some(server) = &retention.outbox_server {
-            let trouble = Trouble::sqlite_only(server, "replay");
-            return Err(outbox::Error::Server(trouble));
-        }
-        let path = retention.outbox;
-        let max_data_bytes = self.max_data_bytes();
-        Tail::open_by(self.vfs(), &path, max_data_bytes)
+        let (server, path) = (retention.outbox_server.as_ref(), &retention.outbox);
+        Past::open_by(self.vfs(), server, path, self.max_data_bytes())
     }
 
     /// Works replays off, one after the other, until the pipeline stops.
@@ -308,18 +306,18 @@ impl<T: Transport> Dispatch<T> {
     /// Reads one chunk and writes its deliveries. Blocks for the log's lock.
     fn replay_step(
         &self,
-        tail: &mut Tail,
+        tail: &mut Past,
         replay: &Replay,
     ) -> Result<Stepped<T::Endpoint>, StepError> {
-        let chunk = read(tail, replay.next_id, replay.last_id).map_err(StepError::Outbox)?;
+        let rows = read(tail, replay.next_id).map_err(StepError::Outbox)?;
         let cursor = self.store().cursor().map_err(StepError::Store)?;
         // Asked after the rows were read: what they were read from, or something later, is looked at.
         let known = cursor.unwrap_or_default();
-        if tail.replaced()
-            || !is_in_order(tail, &known, self.clock().now_ms()).map_err(StepError::Outbox)?
-        {
+        if !is_followed(tail, &known, self.clock().now_ms()).map_err(StepError::Outbox)? {
             return Err(StepError::Moved);
         }
+        // Of a server, what is not taken by now comes anyway, whatever its id.
+        let chunk = chunk(rows, replay, replay.next_id, &known);
         crash::point("replay events", "chunk read");
         let wanted = Wanted::of(replay);
         loop {
@@ -379,24 +377,34 @@ fn fan_out(routes: &Routes, wanted: &Wanted, chunk: &Chunk) -> (Vec<FanOut>, Eve
     (events, chunk.next_id)
 }
 
-fn read(tail: &mut Tail, next_id: EventId, last_id: EventId) -> Result<Chunk, outbox::Error> {
-    let batch = tail.read(next_id.back(1), READ.0, READ.1)?;
-    let beyond = batch.rows.last().is_none_or(|row| row_id(row) >= last_id);
-    let next_id = batch.rows.last().map_or(next_id, |row| row_id(row).next());
-    let events = batch.rows.into_iter().filter_map(|row| match row {
+/// Whether what is read is what the log knows, as far as the intake has looked.
+fn is_followed(tail: &mut Past, known: &Cursor, now_ms: i64) -> Result<bool, outbox::Error> {
+    match tail {
+        Past::File(tail) => Ok(!tail.replaced() && is_in_order(tail, known, now_ms)?),
+        Past::Server(by_id) => {
+            let place = known.snapshot.as_deref();
+            Ok(place.is_some_and(|place| by_id.is_of(place) && !place.is_again()))
+        }
+    }
+}
+
+fn read(tail: &mut Past, next_id: EventId) -> Result<PastRows, outbox::Error> {
+    tail.read(next_id.back(1), READ.0, READ.1)
+}
+
+/// What of some rows, which begin with that id, belongs to a replay.
+fn chunk(mut read: PastRows, replay: &Replay, next_id: EventId, known: &Cursor) -> Chunk {
+    let last_id = replay.last_id;
+    let last = read.rows.last().map(Row::id);
+    let beyond = last.is_none_or(|last| last >= last_id);
+    read.leave_untaken(known.snapshot.as_deref());
+    let events = read.rows.into_iter().filter_map(|row| match row {
         Row::Event(event) if event.id <= last_id => Some(event),
         Row::Event(_) | Row::Rejected(_) => None,
     });
-    Ok(Chunk {
+    Chunk {
         events: events.collect(),
-        next_id,
-        ended: beyond || !batch.more,
-    })
-}
-
-fn row_id(row: &Row) -> EventId {
-    match row {
-        Row::Event(event) => event.id,
-        Row::Rejected(row) => row.event_id,
+        next_id: last.map_or(next_id, EventId::next),
+        ended: beyond || !read.more,
     }
 }

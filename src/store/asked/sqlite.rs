@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use super::LogReader;
 use crate::model::{
-    AttemptId, DeliveryId, Dialect, EventId, Generation, IdRange, Pause, ReplayId, TimeWindow,
+    AttemptId, DeliveryId, Dialect, EventId, Generation, IdRange, Pause, ReplayId, Snapshot,
+    TimeWindow,
 };
 use crate::store::Error;
 use crate::store::control::{Ended, Replay};
@@ -121,6 +122,10 @@ impl LogReader for Reader {
 
     fn cursor(&self) -> Result<EventId, Error> {
         Reader::cursor(self)
+    }
+
+    fn snapshot(&self) -> Result<Option<Box<Snapshot>>, Error> {
+        Reader::snapshot(self)
     }
 
     fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {

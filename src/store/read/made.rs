@@ -8,9 +8,9 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Reader;
-use crate::model::{EventId, Generation};
+use crate::model::{EventId, Generation, Snapshot};
 use crate::store::error::Doing;
-use crate::store::{Error, schema};
+use crate::store::{Error, schema, snapshot};
 
 /// Of a range of events, what the log has for one webhook, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,6 +120,18 @@ impl Reader {
             Ok(by_days.max(early).unwrap_or_default())
         };
         read().doing("look how far back the log goes")
+    }
+
+    /// How far an outbox in PostgreSQL was taken.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub(crate) fn snapshot(&self) -> Result<Option<Box<Snapshot>>, Error> {
+        let read = || {
+            let (generation, _) = cursor(&self.connection)?;
+            snapshot::read(&self.connection, generation)
+        };
+        read().doing("look how far the outbox was taken")
     }
 
     /// Whether bodies are gone: their ids follow each other, so there are fewer of them than were given. Attempts

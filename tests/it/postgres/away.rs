@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::following;
+use super::{following, following_by};
+use crate::socket::SECTION;
+use crate::socket::client::curl;
 use crate::support::{Postgres, Received, Receiver, SOON, check, eventually, hook};
 
 #[test]
@@ -59,4 +61,30 @@ fn a_start_waits_for_a_server_that_is_away() {
     daemon.wait_journal("the outbox is there: following it");
     assert_eq!(receiver.wait(1, SOON)[0].n(), 1);
     daemon.stop();
+}
+
+#[test]
+fn a_server_that_stands_still_is_given_up_and_connected_to_anew() {
+    let Some(server) = Postgres::own(&["fsync=off"]) else {
+        return;
+    };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let world = following_by(&database.url(), SECTION, &[hook("one", receiver.url("/"))]);
+    let daemon = world.start();
+    database.emit("e", "{\"n\":1}");
+    receiver.wait(1, SOON);
+    server.signal("STOP");
+    eventually("it is not well", SOON, || {
+        let health = curl(&world, "/health", &[]);
+        let tells = health.body.contains("does not answer");
+        check(health.status == 503 && tells, || health.body)
+    });
+    daemon.wait_journal("no answer in 30 s");
+    server.signal("CONT");
+    database.emit("e", "{\"n\":2}");
+    receiver.wait(2, SOON);
+    daemon.wait_journal("events are taken in again");
+    daemon.stop();
+    assert_eq!(receiver.count(), 2, "each once");
 }

@@ -102,32 +102,6 @@ fn another_database_is_a_persons_decision() {
 }
 
 #[test]
-fn what_only_works_with_sqlite_says_so() {
-    let Some(server) = postgres() else { return };
-    let world = world(
-        &server.database().url(),
-        "[socket]\npath = \"webhooksd.sock\"",
-    );
-    let daemon = world.start();
-    for arguments in [
-        &["emit", "e"][..],
-        &["match", "one"],
-        &["replay", "--since", "2026-01-01"],
-    ] {
-        let ended = world.command(arguments);
-        assert_ne!(ended.code, Some(0), "{arguments:?}");
-        assert!(
-            ended
-                .stderr
-                .contains("works with an outbox in SQLite alone"),
-            "{arguments:?}: {}",
-            ended.stderr
-        );
-    }
-    daemon.stop();
-}
-
-#[test]
 fn a_dump_that_was_put_back_is_told_of_and_goes_on_by_a_persons_word() {
     let Some(server) = postgres() else { return };
     let database = server.database();

@@ -224,9 +224,8 @@ impl Postgres {
         });
     }
 
-    /// Kills it, as a crash of its machine does; what is in its folder stays.
-    pub(crate) fn kill(&mut self) {
-        std::fs::write(self.folder.join("keep"), "").unwrap();
+    /// Sends its processes a signal.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         let pid = pid.lines().next().unwrap().to_owned();
         // Its processes too, or the next server finds their memory still in use.
@@ -235,11 +234,17 @@ impl Postgres {
         for pid in std::iter::once(&*pid).chain(own.split_whitespace()) {
             // One of them may have ended by itself meanwhile.
             Command::new("sh")
-                .args(["-c", "kill -KILL \"$0\"", pid])
+                .args(["-c", "kill -\"$1\" \"$0\"", pid, name])
                 .stderr(Stdio::null())
                 .status()
                 .unwrap();
         }
+    }
+
+    /// Kills it, as a crash of its machine does; what is in its folder stays.
+    pub(crate) fn kill(&mut self) {
+        std::fs::write(self.folder.join("keep"), "").unwrap();
+        self.signal("KILL");
         self.ended();
         std::fs::remove_file(self.folder.join("keep")).unwrap();
     }

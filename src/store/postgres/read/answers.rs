@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use super::Reader;
 use crate::model::when::parse_time_ms;
 use crate::model::{
-    AttemptId, DeliveryId, Dialect, EventId, Generation, IdRange, Pause, ReplayId, TimeWindow,
+    AttemptId, DeliveryId, Dialect, EventId, Generation, IdRange, Pause, ReplayId, Snapshot,
+    TimeWindow,
 };
 use crate::store::control::{Ended, Replay};
 use crate::store::read::{
@@ -123,6 +124,11 @@ impl LogReader for Reader {
 
     fn cursor(&self) -> Result<EventId, Error> {
         Ok(self.cursor_of()?.unwrap_or_default().1)
+    }
+
+    fn snapshot(&self) -> Result<Option<Box<Snapshot>>, Error> {
+        // The shape of this engine's log has no place for it yet.
+        Ok(None)
     }
 
     fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {
