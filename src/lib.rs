@@ -33,10 +33,11 @@
 //! | 4 | `query` | what people ask of outbox, log and pipeline, answered as values | `parking_lot`, serde, `serde_json`, tokio |
 //! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | bytes, `parking_lot`, `serde_json`, tempfile, tokio, tracing |
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | tempfile, toml |
-//! | 2 | `outbox` | schema, tail, watch, append, prune; the same in PostgreSQL | rusqlite, rustix, rustls, rustls-native-certs, serde, `serde_json`, sha2, tempfile, tokio, tokio-postgres, tokio-rustls |
-//! | 2 | `store` | the log in domain words | bytes, rusqlite, rustix, tempfile |
+//! | 2 | `outbox` | schema, tail, watch, append, prune; the same in PostgreSQL | rusqlite, rustix, serde, `serde_json`, tempfile, tokio, tokio-postgres |
+//! | 2 | `store` | the log in domain words | bytes, rusqlite, rustix, tempfile, tokio-postgres |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | bytes, dns-lookup, flate2, httparse, `parking_lot`, rustix, rustls, rustls-native-certs, `serde_json`, tokio, tokio-rustls |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | bytes, hmac, itoa, jiff, `serde_json`, sha2 |
+//! | 1 | `postgres` | a connection to PostgreSQL, and what can go wrong with one | rustls, rustls-native-certs, sha2, tokio, tokio-postgres, tokio-rustls |
 //! | 1 | `filter` | pure: whether `data` is what a webhook's `where` asks for | memchr, serde, `serde_json` |
 //! | 0 | `model` | event, webhook, delivery, attempt, their ids, clock; crash points | bytes, http, jiff, rustix, tokio |
 //!
@@ -63,6 +64,7 @@ mod model;
 mod outbox;
 mod page;
 mod pipeline;
+mod postgres;
 mod query;
 mod store;
 mod transport;

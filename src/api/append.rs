@@ -249,7 +249,7 @@ impl Desk {
         self.check_companions()?;
         let retention = self.dispatch.running().retention();
         if let Some(server) = retention.outbox_server {
-            let trouble = Trouble::sqlite_only(&server.shown, "taking events over the socket");
+            let trouble = Trouble::sqlite_only(&server, "taking events over the socket");
             return Err(NotAppended::Item(chain(&outbox::Error::Server(trouble))));
         }
         let max_data_bytes = self.dispatch.max_data_bytes();

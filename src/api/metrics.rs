@@ -64,6 +64,9 @@ impl Api {
         daemon(&mut page, started_ms, &snapshot);
         of_webhooks(&mut page, &snapshot);
         of_files(&mut page, &files, now_ms);
+        if let Some(lag) = files.lag().or(snapshot.behind) {
+            page.one("webhooksd_outbox_lag", lag);
+        }
         without_pending(&mut page, &files, &snapshot);
         let (connections, evicted, asked) = self.counts.read();
         page.one("webhooksd_socket_connections", connections);
@@ -185,9 +188,6 @@ fn of_files(page: &mut Page, files: &Files, now_ms: i64) {
         let since = Thousandths(i128::from(holding.since_ms));
         page.sample("webhooksd_holding_since_seconds", "", &label, since);
     }
-    if let Some(lag) = files.lag() {
-        page.one("webhooksd_outbox_lag", lag);
-    }
     let mut sizes = |name, db, wal| {
         page.sample(name, "", &[("file", "db")], db);
         page.sample(name, "", &[("file", "wal")], wal);
@@ -305,13 +305,11 @@ mod tests {
             reload_failures: 9,
             remarks: Default::default(),
             last_reload_failed: true,
-            complaints: Vec::new(),
-            warnings: Vec::new(),
-            wal_held_bytes: 0,
             log_max_bytes: Some(64_000_000),
             deleted_early: 10,
             waits_for_room_since_ms: Some(1),
             webhooks: vec![webhook],
+            ..Snapshot::default()
         };
         daemon(&mut page, 1_500, &snapshot);
         of_webhooks(&mut page, &snapshot);

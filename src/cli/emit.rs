@@ -61,7 +61,7 @@ pub(super) fn emit(path: &Path, arguments: &Arguments) -> Ended {
         .map_err(crate::daemon::Error::Config)?;
     let of = &config.outbox;
     if let Some(server) = &of.server {
-        let trouble = Trouble::sqlite_only(&server.shown, "emit");
+        let trouble = Trouble::sqlite_only(server, "emit");
         return Err(Failure::from(outbox::Error::Server(trouble)).code(2));
     }
     if crate::daemon::make_own_outbox(&config)? {

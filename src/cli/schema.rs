@@ -10,6 +10,7 @@ use crate::{outbox, store};
 #[command(after_help = "Examples:
   webhooksd schema outbox | sqlite3 app.db     make the outbox in the application's own database
   webhooksd schema outbox --postgres | psql app
+  webhooksd schema outbox --postgres --doorbell | psql app
   webhooksd schema log                         the tables and views that `sqlite3 log.db` shows")]
 pub(super) struct Arguments {
     /// Of which
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
     /// For PostgreSQL, of an outbox
     #[arg(long)]
     postgres: bool,
+    /// With what `[outbox] doorbell = true` needs, at the end
+    #[arg(long, requires = "postgres")]
+    doorbell: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -30,7 +34,12 @@ enum Which {
 
 pub(super) fn schema(arguments: &Arguments) -> Ended {
     match arguments.which {
-        Which::Outbox if arguments.postgres => say(outbox::postgres::SCHEMA.trim_end())?,
+        Which::Outbox if arguments.postgres => {
+            say(outbox::postgres::SCHEMA.trim_end())?;
+            if arguments.doorbell {
+                say(outbox::postgres::DOORBELL.trim_end())?;
+            }
+        }
         Which::Log if arguments.postgres => {
             let text = "the log is in SQLite: --postgres is for `schema outbox`";
             return Err(Failure::text(text).code(2));

@@ -62,6 +62,7 @@ pub(super) static OUTBOX: Keys = Keys {
         key("path", "path = \"outbox.db\""),
         key("url", "url = \"postgres://webhooksd@db.example/app\""),
         key("password_file", "password_file = \"db.password\""),
+        key("doorbell", "doorbell = true"),
         key("keep_days", "keep_days = 30"),
         key("max_data_bytes", "max_data_bytes = 1048576"),
     ],

@@ -42,6 +42,14 @@ pub(super) fn read(
             "name the server beside it, or leave it out",
         );
     }
+    let doorbell = section.truth("doorbell", found);
+    if !section.has("url") && section.has("doorbell") {
+        found.error(
+            section.key_at("doorbell"),
+            "doorbell is of no use without url",
+            "leave it out: an outbox in SQLite is watched",
+        );
+    }
     let url = url?;
     let password = password_file(section, around, found);
     let parsed = parse(url.value).and_then(|parsed| parsed.server(around));
@@ -56,6 +64,7 @@ pub(super) fn read(
         found.warning(Some(url.at.clone()), tls.0, tls.1);
     }
     server.password = password;
+    server.doorbell = doorbell.is_some_and(|given| given.value);
     if server.password.is_none() && !section.has("password_file") {
         server.password = pgpass::find(&server, around);
     }
@@ -206,10 +215,12 @@ fn host_of(text: &str) -> Result<ServerHost, Fault> {
 impl Parts {
     fn server(mut self, around: &Surroundings<'_>) -> Result<Server, Fault> {
         let mut server = Server {
+            whose: "outbox",
             hosts: Vec::new(),
             user: self.user.take(),
             database: self.database.take(),
             password: None,
+            doorbell: false,
             tls: None,
             application_name: "webhooksd".to_owned(),
             connect_timeout: CONNECT_TIMEOUT,

@@ -42,15 +42,28 @@ pub(super) async fn open(
     };
     let (config, now_ms) = (config.clone(), clock.now_ms());
     // What asks a server blocks, and drives a runtime of its own.
-    let opened = tokio::task::spawn_blocking(move || open_server(&config, server, now_ms));
+    let opened = tokio::task::spawn_blocking(move || open_server(&config, &server, now_ms));
     opened.await.unwrap_or(Err(Error::Panicked))
+}
+
+/// The server as it is read from for this log, which shows in its name there.
+pub(super) fn read_for(config: &Config, server: &Arc<Server>) -> Arc<Server> {
+    let log = &config.log.path;
+    let log = std::path::absolute(log).unwrap_or_else(|_| log.clone());
+    // Without one, two machines that have the log under the same path are taken for one.
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Arc::new(Server {
+        application_name: postgres::reader_name(server, &machine, &log),
+        ..Server::clone(server)
+    })
 }
 
 fn open_server(
     config: &Config,
-    server: Arc<Server>,
+    server: &Arc<Server>,
     now_ms: i64,
 ) -> Result<(Box<dyn LogWriter>, Found), Error> {
+    let server = read_for(config, server);
     let tail = match postgres::Tail::open(&server, config.outbox.max_data_bytes) {
         Ok(tail) => Some(tail),
         Err(error) if error.may_pass() => None,

@@ -16,6 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::found::read_for;
 use super::holder::{self, Holder, Own};
 use super::opening::{has_taken, owns_outbox};
 use super::refusal::{OTHER, note};
@@ -295,6 +296,13 @@ impl<'a> Looking<'a> {
         for finding in tail.findings(keep_days > 0) {
             let fix = finding.hint.unwrap_or_else(|| OTHER.to_owned());
             draft.warning(Key::Outbox, finding.text, fix);
+        }
+        // The daemon of this configuration is none other.
+        let own = read_for(draft.config(), server);
+        if let Ok(Some(pid)) = tail.others(&own.application_name) {
+            let other = postgres::another(server, pid);
+            let fix = other.hint.unwrap_or_else(|| OTHER.to_owned());
+            draft.warning(Key::Outbox, other.text, fix);
         }
         let Known::Cursor(cursor) = known else { return };
         let settled = pipeline::settle(&mut tail, server, cursor, Clock::system().now_ms());

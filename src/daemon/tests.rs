@@ -282,6 +282,8 @@ fn of_store(error: &store::Error) -> Option<&'static str> {
         E::Newer { .. } => Some("newer log"),
         // A disk that fails or is full just then, or what comes after the start.
         E::Migrate { .. } | E::Step { .. } | E::Unlinked { .. } | E::NoBody { .. } => None,
+        // No log is there yet.
+        E::Server(_) => None,
     }
 }
 

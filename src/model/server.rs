@@ -10,6 +10,8 @@ use super::Secret;
 /// A server, or several of which one may be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What it has: `outbox` or `log`.
+    pub whose: &'static str,
     /// At least one, in the order in which they are tried.
     pub hosts: Vec<ServerHost>,
     /// Who connects; `None`: the user that the process runs as.
@@ -20,6 +22,8 @@ pub struct Server {
     pub password: Option<Secret>,
     /// How the connection is secured; `None`: it is not.
     pub tls: Option<ServerTls>,
+    /// The outbox's trigger is to wake who sleeps.
+    pub doorbell: bool,
     /// What the server shows of the connection.
     pub application_name: String,
     /// How long a host may take to answer.

@@ -292,7 +292,7 @@ impl Status {
                 path: lossy(&about.outbox),
                 cursor: files.cursor,
                 newest: files.newest,
-                lag: files.lag(),
+                lag: files.lag().or(pipeline.behind),
                 filtered: pipeline.filtered,
                 waits_for_room_since: pipeline.waits_for_room_since_ms.map(utc),
             },

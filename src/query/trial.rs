@@ -117,7 +117,7 @@ pub(crate) fn trial(
     told: &mut dyn FnMut(i64),
 ) -> Result<Trial, TrialError> {
     if let Some(server) = &config.outbox.server {
-        let trouble = Trouble::sqlite_only(&server.shown, "match");
+        let trouble = Trouble::sqlite_only(server, "match");
         return Err(outbox::Error::Server(trouble).into());
     }
     let mut tail = Tail::open(&config.outbox.path, config.outbox.max_data_bytes)?;

@@ -85,6 +85,9 @@ pub enum Error {
         /// Why.
         source: rusqlite::Error,
     },
+    /// A server of PostgreSQL is away, or refuses what it is asked.
+    #[cfg(test)]
+    Server(crate::postgres::Trouble),
     /// A delivery was to be written without a body.
     NoBody {
         /// The outbox id of its event.
@@ -120,6 +123,8 @@ impl Error {
             | Self::Unlinked { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
+            #[cfg(test)]
+            Self::Server(_) => None,
         }
     }
 
@@ -191,6 +196,8 @@ impl Error {
             ),
             Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
             Self::NoBody { .. } => None,
+            #[cfg(test)]
+            Self::Server(_) => None,
             Self::Open { .. } | Self::Migrate { .. } | Self::Step { .. } => match self.code()? {
                 ErrorCode::DiskFull => Some(FREE_SPACE),
                 ErrorCode::SystemIoFailure => Some(match self.extended_code() {
@@ -252,6 +259,8 @@ impl fmt::Display for Error {
                 write!(f, "bring log {path:?} to version {version}")
             }
             Self::Step { step, .. } => write!(f, "log: {step}"),
+            #[cfg(test)]
+            Self::Server(trouble) => write!(f, "{trouble}"),
             Self::NoBody { event_id } => write!(f, "log: event {event_id} has no body to send"),
         }
     }
@@ -261,6 +270,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Create { source, .. } => Some(source),
+            #[cfg(test)]
+            Self::Server(trouble) => trouble.source(),
             Self::Open { source, .. }
             | Self::Migrate { source, .. }
             | Self::Step { source, .. } => Some(source),

@@ -45,6 +45,9 @@ mod pause;
 #[cfg(test)]
 pub(crate) mod person;
 mod place;
+// Nothing opens one yet: what writes such a log is to come first.
+#[cfg(test)]
+mod postgres;
 mod queue;
 mod read;
 mod record;

@@ -57,9 +57,9 @@ const PENDING: [&str; 2] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PendingPage {
     /// Behind the parked ones.
-    queued: bool,
-    due_at: i64,
-    id: DeliveryId,
+    pub(super) queued: bool,
+    pub(super) due_at: i64,
+    pub(super) id: DeliveryId,
 }
 
 impl Default for PendingPage {

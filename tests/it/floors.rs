@@ -20,10 +20,11 @@ use source::{Path, Token};
 
 /// The floors, by top-level module. Imports go to a lower floor only; `daemon` alone may also use
 /// `api`, beside it.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("model", 0),
     ("dialect", 1),
     ("filter", 1),
+    ("postgres", 1),
     ("config", 2),
     ("outbox", 2),
     ("store", 2),

@@ -3,9 +3,12 @@
 //! What holds of both engines is in `contract.rs`.
 
 mod away;
+mod doorbell;
 mod failover;
+mod pooled;
 mod refused;
 mod secured;
+mod told;
 mod writers;
 
 use crate::support::{Database, Hook, World};

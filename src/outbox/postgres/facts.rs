@@ -1,8 +1,8 @@
 //! What is asked of a server before anything is read: what it is, where the table is, what this user may.
 
-use super::link::Link;
-use super::trouble::{Trouble, What};
 use crate::outbox::Finding;
+use crate::postgres::Link;
+use crate::postgres::{Trouble, What};
 
 /// The oldest version that is read: the oldest that it was tried with.
 const OLDEST: i32 = 150_000;
@@ -19,6 +19,9 @@ pub(super) struct Facts {
     may_delete: bool,
     has_trigger: bool,
     has_index: bool,
+    /// The doorbell's table, with its schema and quoted, where this user may write it and the trigger is there.
+    pub(super) doorbell: Option<String>,
+    wants_doorbell: bool,
 }
 
 /// Of the server alone; nothing in it fails on a standby or another engine that calls itself PostgreSQL.
@@ -37,16 +40,21 @@ const TABLE: &str = "SELECT format('%I.%I', n.nspname, c.relname), has_table_pri
     left(pg_walfile_name(pg_current_wal_lsn()), 8)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('outbox')";
 
+/// Of the doorbell; no row where there is none.
+const DOORBELL: &str = "SELECT format('%I.%I', n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = to_regclass('outbox_doorbell') AND has_table_privilege(c.oid, 'SELECT')
+   AND has_table_privilege(c.oid, 'UPDATE')
+   AND EXISTS (SELECT FROM pg_trigger t
+                WHERE t.tgrelid = to_regclass('outbox') AND t.tgname = 'outbox_doorbell' AND t.tgenabled <> 'D')";
+
 const STEP: &str = "look at the table";
 
 impl Facts {
     /// Asks.
     pub(super) fn of(link: &Link) -> Result<Self, Trouble> {
-        let trouble = |what| Trouble {
-            server: link.server.shown.clone(),
-            what,
-        };
-        let failed = |error| Trouble::of_step(&link.server.shown, STEP, error);
+        let trouble = |what| Trouble::new(&link.server, what);
+        let failed = |error| Trouble::of_step(&link.server, STEP, error);
         let rows = link.rows(STEP, SERVER, &[])?;
         let [row] = rows.as_slice() else {
             return Err(trouble(What::Engine("a server that does not say".into())));
@@ -80,7 +88,16 @@ impl Facts {
         if !row.try_get::<_, bool>(1).map_err(failed)? {
             return Err(trouble(What::NoRight));
         }
+        let wants_doorbell = link.server.doorbell;
+        let mut doorbell = None;
+        if wants_doorbell {
+            let rows = link.rows(STEP, DOORBELL, &[])?;
+            let name = rows.first().map(|row| row.try_get(0));
+            doorbell = name.transpose().map_err(failed)?;
+        }
         Ok(Self {
+            doorbell,
+            wants_doorbell,
             table: row.try_get(0).map_err(failed)?,
             may_delete: row.try_get(2).map_err(failed)?,
             has_tenant: has("tenant"),
@@ -115,6 +132,15 @@ impl Facts {
                     "the table of outbox {server:?} lacks an index that begins with xid: each look reads all of it"
                 ),
                 "ALTER TABLE outbox ADD PRIMARY KEY (xid, id)",
+            );
+        }
+        if self.wants_doorbell && self.doorbell.is_none() {
+            warn(
+                format!(
+                    "outbox {server:?} has no doorbell that this user may use: it is asked every 50 ms as without one"
+                ),
+                "`webhooksd schema outbox --postgres --doorbell` prints it at its end; then GRANT SELECT, UPDATE ON \
+                 outbox_doorbell to this user",
             );
         }
         if wants_to_delete && !self.may_delete {

@@ -5,3 +5,6 @@
 
 /// The sequence, the table, its indexes, and the trigger that gives the ids.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+
+/// The row and the trigger that wake who sleeps, behind it.
+pub(crate) const DOORBELL: &str = include_str!("doorbell.sql");

@@ -18,6 +18,8 @@ pub(super) struct Sql {
     pub(super) further: String,
     /// The row of id `$1`, with `$2` and `$3` for `$7` and `$8`.
     pub(super) one: String,
+    /// How many rows `$1` and `$2` say were not seen, behind (`$3`, `$4`), counted up to `$5`.
+    pub(super) behind: String,
     /// The newest rows below (`$1`, `$2`) with ids from `$3` on.
     pub(super) below: String,
     /// Deletes `$3` rows with ids below `$1` that the snapshot `$2` sees.
@@ -40,6 +42,12 @@ impl Sql {
             one: format!(
                 "SELECT {} FROM {table} o WHERE o.id = $1",
                 columns("$2::int4", "$3::int8")
+            ),
+            behind: format!(
+                "SELECT count(*) FROM (
+                   SELECT FROM {table} o
+                    WHERE (o.xid >= $1::text::xid8 OR o.xid = ANY ($2::text[]::xid8[]))
+                      AND (o.xid, o.id) > ($3::text::xid8, $4::int8) LIMIT $5::int8) b"
             ),
             below: format!(
                 "SELECT o.xid::text, o.id FROM {table} o WHERE (o.xid, o.id) < ($1::text::xid8, $2::int8) AND o.id >= $3::int8

@@ -6,21 +6,21 @@
 //! follow are of the same window, whatever is committed meanwhile. It knows nothing of the log: how far was
 //! taken is an argument, and so is what comes of it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rusqlite::types::ValueRef;
 use tokio_postgres::Row as Found;
 use tokio_postgres::types::Type;
 
+use super::batch::{Batch, judged};
 use super::facts::Facts;
-use super::link::Link;
+use super::reader::OTHERS;
 use super::seen::{end_of, unseen, up_to};
 use super::sql::{ROWS, Sql};
-use super::trouble::{Trouble, What};
 use crate::model::{EventId, Server, Snapshot};
-use crate::outbox::row::{Columns, Judge, LOADED_NAME_BYTES, Sized};
+use crate::outbox::row::{Judge, LOADED_NAME_BYTES};
 use crate::outbox::{Error, Finding, Row};
+use crate::postgres::Link;
+use crate::postgres::{Trouble, What};
 
 /// Bytes of `data` in one batch, so that large events cost no more memory than small ones.
 const BATCH_BYTES: i64 = 4 << 20;
@@ -35,74 +35,6 @@ pub(crate) struct Tail {
     facts: Facts,
     sql: Sql,
     judge: Judge,
-}
-
-/// Rows behind a place, in their order.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    /// The rows.
-    pub(crate) rows: Vec<Row>,
-    /// The transaction of each.
-    xids: Vec<i64>,
-    /// The window that they are of.
-    window: String,
-    /// Whether they are all that is left of it.
-    ends: bool,
-    /// The last row that was read, left out or not.
-    last: Option<(i64, EventId)>,
-    /// The timeline that they were read on.
-    timeline: String,
-}
-
-impl Batch {
-    /// Whether there is nothing left behind these rows, as far as this window sees.
-    pub(crate) fn ends(&self) -> bool {
-        self.ends
-    }
-
-    /// Leaves out rows that are known to have been taken.
-    pub(crate) fn leave_out(&mut self, known: &BTreeSet<EventId>) {
-        let rows = std::mem::take(&mut self.rows).into_iter();
-        let xids = std::mem::take(&mut self.xids);
-        let left = rows.zip(xids).filter(|(row, _)| !known.contains(&row.id()));
-        (self.rows, self.xids) = left.unzip();
-    }
-
-    /// The place behind the first `taken` of the rows.
-    #[must_use]
-    pub(crate) fn behind(&self, from: &Snapshot, taken: usize) -> Snapshot {
-        let all = taken == self.rows.len();
-        if all && self.ends {
-            let last = self.last.and_then(|(xid, _)| u64::try_from(xid).ok());
-            let end = last.map_or(0, |xid| xid.saturating_add(1));
-            return Snapshot {
-                // Numbers beyond the last row were of nobody's rows, and a crash may give them again.
-                seen: up_to(&self.window, end.max(end_of(&from.seen))),
-                timeline: from.timeline_now().to_owned(),
-                window: String::new(),
-                xid: 0,
-                id: EventId::NONE,
-                since: EventId::NONE,
-                ..from.clone()
-            };
-        }
-        let last = match taken.checked_sub(1) {
-            _ if all => self.last,
-            Some(at) => self
-                .xids
-                .get(at)
-                .copied()
-                .zip(self.rows.get(at).map(Row::id)),
-            None => None,
-        };
-        let (xid, id) = last.unwrap_or((from.xid, from.id));
-        Snapshot {
-            window: self.window.clone(),
-            xid,
-            id,
-            ..from.clone()
-        }
-    }
 }
 
 impl Tail {
@@ -124,10 +56,7 @@ impl Tail {
             judge,
         };
         if tail.value("look for rows of another server", &tail.sql.foreign)? == Some(true) {
-            return Err(Error::Server(Trouble {
-                server: server.shown.clone(),
-                what: What::Restored,
-            }));
+            return Err(Error::Server(Trouble::new(server, What::Restored)));
         }
         Ok(tail)
     }
@@ -190,10 +119,10 @@ impl Tail {
         let batch = batch.map_err(|error| self.failed("read rows", error))?;
         // A pooler stays connected where the server behind it is exchanged.
         if batch.timeline != self.facts.timeline {
-            return Err(Error::Server(Trouble {
-                server: self.link.server.shown.clone(),
-                what: What::Exchanged,
-            }));
+            return Err(Error::Server(Trouble::new(
+                &self.link.server,
+                What::Exchanged,
+            )));
         }
         Ok(batch)
     }
@@ -299,6 +228,61 @@ impl Tail {
         })
     }
 
+    /// How many rows are behind a place, counted up to `most`.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn behind(&mut self, from: &Snapshot, most: i64) -> Result<i64, Error> {
+        const STEP: &str = "count rows that were not taken";
+        let (max, late) = unseen(&from.seen);
+        let (xid, id) = (from.xid.to_string(), from.id.get());
+        let values: [_; 5] = [
+            (&max as _, Type::TEXT),
+            (&late as _, Type::TEXT_ARRAY),
+            (&xid as _, Type::TEXT),
+            (&id as _, Type::INT8),
+            (&most as _, Type::INT8),
+        ];
+        let found = self.link.rows(STEP, &self.sql.behind, &values);
+        let found = found.map_err(Error::Server)?;
+        let count = found.first().map(|row| row.try_get(0)).transpose();
+        let count = count.map_err(|error| self.failed(STEP, error))?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// Who else follows, and not by that name of [`reader_name`](super::reader_name), by the server's process, where this user may know.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn others(&mut self, own: &str) -> Result<Option<i32>, Error> {
+        const STEP: &str = "look for others that follow";
+        let own = [(&own as _, Type::TEXT)];
+        let found = self.link.rows(STEP, OTHERS, &own).map_err(Error::Server)?;
+        let pid = found.first().map(|row| row.try_get(0)).transpose();
+        pid.map_err(|error| self.failed(STEP, error))
+    }
+
+    /// Whether there is a doorbell, and it is wanted.
+    #[must_use]
+    pub(crate) fn has_doorbell(&self) -> bool {
+        self.facts.doorbell.is_some()
+    }
+
+    /// Says in the doorbell's row whether commits are to ring.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn set_asleep(&mut self, asleep: bool) -> Result<(), Error> {
+        let Some(doorbell) = &self.facts.doorbell else {
+            return Ok(());
+        };
+        let sql = format!("UPDATE {doorbell} SET asleep = $1 WHERE asleep <> $1");
+        let told = self
+            .link
+            .execute("set the doorbell", &sql, &[(&asleep, Type::BOOL)]);
+        told.map(drop).map_err(Error::Server)
+    }
+
     /// The row of that id.
     ///
     /// # Errors
@@ -384,7 +368,7 @@ impl Tail {
     }
 
     fn failed(&self, step: &'static str, error: tokio_postgres::Error) -> Error {
-        Error::Server(Trouble::of_step(&self.link.server.shown, step, error))
+        Error::Server(Trouble::of_step(&self.link.server, step, error))
     }
 }
 
@@ -393,39 +377,6 @@ impl Tail {
 pub(crate) fn first_id_of(ms: i64) -> EventId {
     let ids = ms.saturating_mul(IDS_A_MS).saturating_sub(EPOCH_IDS);
     EventId::new(ids.max(1))
-}
-
-/// What a row is, from its columns from the name on.
-fn judged(
-    judge: Judge,
-    id: i64,
-    row: &Found,
-    from: usize,
-    name: &mut Option<Arc<str>>,
-) -> Result<Row, tokio_postgres::Error> {
-    let sized = |at: usize| -> Result<Sized<'_>, tokio_postgres::Error> {
-        let text: Option<&str> = row.try_get(at)?;
-        let octets: Option<i32> = row.try_get(at + 1)?;
-        Ok(match text {
-            Some(text) => Sized {
-                value: ValueRef::Text(text.as_bytes()),
-                octets: None,
-            },
-            None => Sized {
-                value: ValueRef::Null,
-                octets: octets.map(i64::from),
-            },
-        })
-    };
-    let ms: Option<i64> = row.try_get(from + 4)?;
-    let columns = Columns {
-        id: EventId::new(id),
-        event: sized(from)?,
-        data: sized(from + 2)?,
-        time: ms.map_or(ValueRef::Null, ValueRef::Integer),
-        tenant: sized(from + 5)?,
-    };
-    Ok(judge.row(columns, name))
 }
 
 #[cfg(test)]

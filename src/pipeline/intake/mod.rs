@@ -6,10 +6,12 @@
 mod again;
 mod awaiting;
 mod batch;
+mod bell;
 mod below;
 mod catch_up;
 mod error;
 mod follow;
+mod settle;
 mod taking;
 mod windows;
 
@@ -19,4 +21,5 @@ pub(crate) use batch::Step;
 pub(crate) use batch::{Intake, log_resume};
 pub(crate) use error::IntakeError;
 pub(crate) use follow::{Claim, Follow, Followed, follow};
-pub(crate) use windows::{follow_server, settle, settle_in};
+pub(crate) use settle::{settle, settle_in};
+pub(crate) use windows::follow_server;

@@ -4,101 +4,38 @@
 //! starts anew or stops answering is waited for and connected to again; the log has the place, so nothing is
 //! taken twice or left out. What a person must decide ends the thread.
 
-use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::again::look_again;
+use tokio::time::Instant;
+
+use super::bell::{self, Bell, Tell};
 use super::catch_up::let_catch_up;
 use super::error::IntakeError;
 use super::follow::{Follow, Followed};
+use super::settle::settle_in;
 use super::taking::{From, take_in};
 use crate::model::{Cursor, Deferred, EventId, Server, Snapshot};
-use crate::outbox::postgres::{Tail, Trouble};
-use crate::outbox::{self, Finding, Row, Watch};
+use crate::outbox::postgres::{self, Batch, Doorbell, Tail};
+use crate::outbox::{self, Finding, Row, Waker, Watch};
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
-use crate::pipeline::shared::{Patience, ResumeError, chain};
-use crate::store::{self, LogWriter};
+use crate::pipeline::shared::{Patience, chain};
+use crate::store;
 use crate::transport::Transport;
 
 /// After rows were found, until the next look.
 const SOON: Duration = Duration::from_millis(2);
 
-/// The longest wait between two looks: some 0.3 % of a core of the server's.
-const IDLE: Duration = Duration::from_millis(50);
+/// Between two counts of what is still to be taken, and what is counted at most.
+const COUNT: (Duration, i64) = (Duration::from_secs(1), 100_000);
+
+/// Between two looks for others that follow the outbox.
+const OTHERS: Duration = Duration::from_secs(30);
 
 /// After trouble with the server or the log, before the next try.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Events older than this, in a log that is new, are somebody's decision to send.
-const OLD_MS: i64 = 3_600_000;
-
-/// Settles with what the log knows where to go on in an outbox, and whether that is new to the log.
-///
-/// # Errors
-/// The outbox can't be read, is another one than the log followed, or a person decides where to begin.
-pub(crate) fn settle(
-    tail: &mut Tail,
-    server: &Server,
-    known: Option<Cursor>,
-    now_ms: i64,
-) -> Result<(Cursor, bool), IntakeError> {
-    let cursor = known.unwrap_or_default();
-    match &cursor.snapshot {
-        Some(at) if tail.is_of(at) => return Ok((cursor, false)),
-        None if is_untouched(&cursor) => {}
-        // A log that followed another database, or an outbox in SQLite.
-        _ => {
-            let trouble = Trouble::elsewhere(&server.shown);
-            return Err(IntakeError::Outbox(outbox::Error::Server(trouble)));
-        }
-    }
-    let oldest_ms = tail.oldest_ms().map_err(IntakeError::Outbox)?;
-    if let Some(oldest_ms) = oldest_ms.filter(|ms| *ms < now_ms - OLD_MS) {
-        let count = tail.count().map_err(IntakeError::Outbox)?;
-        return Err(IntakeError::Refused(ResumeError::OldEvents {
-            count,
-            oldest_ms,
-        }));
-    }
-    let place = tail.place(Snapshot::NOTHING, EventId::NONE);
-    let snapshot = Some(Box::new(place));
-    Ok((Cursor { snapshot, ..cursor }, true))
-}
-
-/// The same with the log at hand, which is told where that is new to it.
-///
-/// # Errors
-/// As [`settle`], or the log can't be read or written.
-pub(crate) fn settle_in<S: DerefMut<Target = dyn LogWriter>>(
-    tail: &mut Tail,
-    server: &Server,
-    store: &mut dyn FnMut() -> S,
-    now_ms: i64,
-) -> Result<Cursor, IntakeError> {
-    let known = store().cursor().map_err(IntakeError::Store)?;
-    let (mut cursor, mut is_new) = settle(tail, server, known, now_ms)?;
-    // The log is let go of while the server is asked.
-    let again = look_again(tail, &cursor, &mut |generation, ids| {
-        let traced = store().traced(generation, ids);
-        traced.map_err(IntakeError::Store)
-    })?;
-    if let Some(again) = again {
-        (cursor, is_new) = (again, true);
-    }
-    if is_new {
-        let told = store().set_cursor(&cursor, now_ms);
-        told.map_err(IntakeError::Store)?;
-    }
-    Ok(cursor)
-}
-
-/// Whether the log has taken nothing of any outbox.
-fn is_untouched(cursor: &Cursor) -> bool {
-    cursor.event_id == EventId::NONE && cursor.fingerprints.is_empty() && cursor.former.is_empty()
-}
 
 /// Starts the thread. `tail` is the connection that the start has made, if the server was there. `ended` is
 /// called with the way it ended.
@@ -112,7 +49,7 @@ pub(crate) fn follow_server<T: Transport>(
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
-    let (room, follow) = (waker.clone(), Follow::new(waker));
+    let (room, follow) = (waker.clone(), Follow::new(waker.clone()));
     dispatch.log().hold().wake_by(move || room.wake());
     let follower = Follower {
         stop: follow.stop.clone(),
@@ -121,6 +58,11 @@ pub(crate) fn follow_server<T: Transport>(
         dispatch,
         server,
         watch,
+        waker,
+        doorbell: None,
+        bell: Bell::default(),
+        counted: None,
+        looked: None,
         gap: SOON,
         owed: Vec::new(),
         patience: Patience::default(),
@@ -130,6 +72,11 @@ pub(crate) fn follow_server<T: Transport>(
         .spawn(move || ended(follower.run()))
         .map_err(IntakeError::Thread)?;
     Ok(follow)
+}
+
+/// Whether so long is over since, or it never was.
+fn is_due(last: Option<Instant>, now: Instant, every: Duration) -> bool {
+    last.is_none_or(|last| now.saturating_duration_since(last) >= every)
 }
 
 /// A connection, and how far the log is.
@@ -146,6 +93,13 @@ struct Follower<T: Transport> {
     was_there: bool,
     stop: Arc<AtomicBool>,
     watch: Watch,
+    waker: Waker,
+    /// Heard on a connection of its own, where one is wanted and there.
+    doorbell: Option<Doorbell>,
+    bell: Bell,
+    /// When it was last counted, and last looked for others.
+    counted: Option<Instant>,
+    looked: Option<Instant>,
     gap: Duration,
     /// What was put off in the last step.
     owed: Vec<Deferred>,
@@ -154,6 +108,10 @@ struct Follower<T: Transport> {
 
 impl<T: Transport> Follower<T> {
     fn run(mut self) -> Followed {
+        if let Some(open) = self.open.take() {
+            self.begin(&open.tail);
+            self.open = Some(open);
+        }
         while !self.stop.load(Ordering::Acquire) {
             let wait = match self.step() {
                 Ok(true) => {
@@ -163,14 +121,124 @@ impl<T: Transport> Follower<T> {
                 }
                 Ok(false) => {
                     self.tick();
-                    let wait = self.gap;
-                    self.gap = IDLE.min(self.gap * 13 / 10);
+                    let longest = self.longest();
+                    let wait = self.gap.min(longest);
+                    self.gap = if longest > bell::IDLE {
+                        longest
+                    } else {
+                        longest.min(self.gap * 13 / 10)
+                    };
                     wait
                 }
                 Err(error) => self.wait_out(error)?,
             };
             self.watch.wait(wait).map_err(IntakeError::Outbox)?;
         }
+        if let Some(open) = self.open.as_mut().filter(|_| self.bell.is_asleep()) {
+            // Who starts next says so again; until then nobody needs to ring.
+            drop(open.tail.set_asleep(false));
+        }
+        Ok(())
+    }
+
+    /// A connection is there.
+    fn begin(&mut self, tail: &Tail) {
+        let standing = &self.dispatch.counters().standing;
+        standing.set(Matter::Guards, tail.findings(false));
+        self.bell = Bell::default();
+        if !tail.has_doorbell() {
+            self.doorbell = None;
+        } else if self.doorbell.is_none() {
+            self.doorbell = Doorbell::listen(&self.server, self.waker.clone());
+        }
+    }
+
+    /// Tells how many rows are still to be taken. Of many it is asked now and then.
+    fn count(
+        &mut self,
+        tail: &mut Tail,
+        from: &Snapshot,
+        batch: &Batch,
+    ) -> Result<(), IntakeError> {
+        let rows = i64::try_from(batch.rows.len()).unwrap_or(i64::MAX);
+        let now = self.dispatch.clock().instant();
+        let behind = if batch.ends() {
+            rows
+        } else if is_due(self.counted, now, COUNT.0) {
+            self.counted = Some(now);
+            tail.behind(from, COUNT.1).map_err(IntakeError::Outbox)?
+        } else {
+            return Ok(());
+        };
+        self.dispatch.counters().behind.set(Some(behind));
+        Ok(())
+    }
+
+    /// The same while the log is full and nothing is taken.
+    fn count_on_hold(&mut self, open: &mut Open) -> Result<(), IntakeError> {
+        let now = self.dispatch.clock().instant();
+        if let Some(from) = open.cursor.snapshot.as_deref()
+            && is_due(self.counted, now, COUNT.0)
+        {
+            self.counted = Some(now);
+            let behind = open.tail.behind(from, COUNT.1);
+            let behind = behind.map_err(IntakeError::Outbox)?;
+            self.dispatch.counters().behind.set(Some(behind));
+        }
+        Ok(())
+    }
+
+    /// Two daemons with a log each would both send everything: neither knows of the other but by the server.
+    fn look_for_others(&mut self, tail: &mut Tail) -> Result<(), IntakeError> {
+        let now = self.dispatch.clock().instant();
+        if is_due(self.looked, now, OTHERS) {
+            self.looked = Some(now);
+            let others = tail.others(&self.server.application_name);
+            let pid = others.map_err(IntakeError::Outbox)?;
+            let found = pid.map(|pid| postgres::another(&self.server, pid));
+            let standing = &self.dispatch.counters().standing;
+            standing.set(Matter::Others, Vec::from_iter(found));
+        }
+        Ok(())
+    }
+
+    /// How long to wait for the next look at most.
+    fn longest(&self) -> Duration {
+        let hears = self.doorbell.as_ref().is_some_and(Doorbell::hears);
+        self.bell.longest(hears)
+    }
+
+    /// A look was made: the doorbell's row is told where that changes it.
+    fn looked(
+        &mut self,
+        tail: &mut Tail,
+        found: bool,
+        under_way: &[String],
+    ) -> Result<(), IntakeError> {
+        let doorbell = self.doorbell.as_ref().filter(|doorbell| doorbell.hears());
+        let Some(doorbell) = doorbell else {
+            return Ok(());
+        };
+        let was_deaf = self.bell.is_deaf();
+        let told = self.bell.looked(doorbell.take_rung(), found, under_way);
+        if let Some(tell) = told {
+            let asleep = tell == Tell::Asleep;
+            tail.set_asleep(asleep).map_err(IntakeError::Outbox)?;
+            self.bell.told(tell);
+            self.gap = SOON;
+        }
+        if was_deaf == self.bell.is_deaf() {
+            return Ok(());
+        }
+        let deaf = self.bell.is_deaf().then(|| Finding {
+            is_error: false,
+            text: "rows came and the doorbell of the outbox did not ring: it is asked every 50 ms as without one"
+                .to_owned(),
+            hint: Some("a pooler such as PgBouncer passes no notifications on: connect directly, or leave \
+                        [outbox] doorbell out".to_owned()),
+        });
+        let standing = &self.dispatch.counters().standing;
+        standing.set(Matter::Doorbell, Vec::from_iter(deaf));
         Ok(())
     }
 
@@ -187,7 +255,9 @@ impl<T: Transport> Follower<T> {
             None => self.connect()?,
         };
         open.tail.limit_data(self.dispatch.max_data_bytes());
+        self.look_for_others(&mut open.tail)?;
         if self.dispatch.intake_waits(&mut self.patience) {
+            self.count_on_hold(&mut open)?;
             self.open = Some(open);
             return Ok(false);
         }
@@ -196,11 +266,14 @@ impl<T: Transport> Follower<T> {
         };
         // Where it fails the connection is dropped with what is open.
         let mut batch = open.tail.read(from).map_err(IntakeError::Outbox)?;
+        let (found, under_way) = (!batch.rows.is_empty(), batch.under_way());
+        self.looked(&mut open.tail, found, &under_way)?;
         if from.is_again() {
             let ids: Vec<EventId> = batch.rows.iter().map(Row::id).collect();
             let traced = self.dispatch.store().traced(open.cursor.generation, &ids);
             batch.leave_out(&traced.map_err(IntakeError::Store)?);
         }
+        self.count(&mut open.tail, from, &batch)?;
         if batch.rows.is_empty() {
             // Rows that are too large to be read together end no window.
             let found = !batch.ends();
@@ -216,6 +289,9 @@ impl<T: Transport> Follower<T> {
         );
         match taken {
             Ok(taken) => {
+                if taken.rows == batch.rows.len() && batch.ends() {
+                    self.dispatch.counters().behind.set(Some(0));
+                }
                 open.cursor = taken.cursor;
                 self.open = Some(open);
                 self.owed = taken.owed;
@@ -241,7 +317,6 @@ impl<T: Transport> Follower<T> {
         let cursor = settle_in(&mut tail, &self.server, &mut || dispatch.store(), now_ms)?;
         let standing = &self.dispatch.counters().standing;
         standing.set(Matter::Awaited, Vec::new());
-        standing.set(Matter::Guards, tail.findings(false));
         if !self.was_there {
             tracing::info!(
                 outbox = self.server.shown,
@@ -249,6 +324,7 @@ impl<T: Transport> Follower<T> {
             );
         }
         self.was_there = true;
+        self.begin(&tail);
         Ok(Open { tail, cursor })
     }
 
@@ -266,6 +342,8 @@ impl<T: Transport> Follower<T> {
                 if trouble.is_elsewhere() || !(self.was_there || trouble.may_pass()) {
                     return Err(error);
                 }
+                self.dispatch.counters().behind.set(None);
+                self.looked = None;
                 let (error, hint) = (chain(cause), cause.hint());
                 if !self.was_there {
                     let mut finding = Finding::of(cause, true);

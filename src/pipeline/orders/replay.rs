@@ -201,7 +201,7 @@ impl<T: Transport> Dispatch<T> {
     fn replay_tail(&self) -> Result<Tail, outbox::Error> {
         let retention = self.running().retention();
         if let Some(server) = &retention.outbox_server {
-            let trouble = Trouble::sqlite_only(&server.shown, "replay");
+            let trouble = Trouble::sqlite_only(server, "replay");
             return Err(outbox::Error::Server(trouble));
         }
         let path = retention.outbox;

@@ -97,6 +97,8 @@ pub struct Snapshot {
     pub deleted_early: u64,
     /// Since when the intake waits for room in the log, UNIX milliseconds; `None`: it does not.
     pub waits_for_room_since_ms: Option<i64>,
+    /// Rows of an outbox in PostgreSQL that were not taken in yet, where that is known; counted to a limit.
+    pub behind: Option<i64>,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -142,6 +144,7 @@ impl<T: Transport> Dispatch<T> {
             deleted_early: count(&counters.deleted_early),
             waits_for_room_since_ms: self.waits_for_room_since_ms(),
             webhooks: Vec::new(),
+            behind: counters.behind.get(),
         }
     }
 

@@ -46,6 +46,28 @@ pub struct Counters {
     pub(crate) wal_held_bytes: AtomicU64,
     /// Deliveries, and rows set aside, that went before their days were over.
     pub(crate) deleted_early: AtomicU64,
+    pub(crate) behind: Behind,
+}
+
+/// Rows of an outbox in PostgreSQL that were not taken in yet; one in SQLite is asked itself.
+#[derive(Debug)]
+pub(crate) struct Behind(AtomicI64);
+
+impl Default for Behind {
+    fn default() -> Self {
+        Self(AtomicI64::new(-1))
+    }
+}
+
+impl Behind {
+    /// `None`: nobody knows.
+    pub(crate) fn set(&self, rows: Option<i64>) {
+        self.0.store(rows.unwrap_or(-1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|rows| *rows >= 0)
+    }
 }
 
 /// What was found against the configuration's file when it was last read.

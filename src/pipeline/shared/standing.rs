@@ -18,6 +18,10 @@ pub(crate) enum Matter {
     Names,
     /// Guards of the outbox's table are missing.
     Guards,
+    /// Somebody else follows the outbox.
+    Others,
+    /// The doorbell of the outbox does not ring.
+    Doorbell,
     /// Rows that can't be deleted.
     Kept,
     /// What is pending is larger than the log may be.

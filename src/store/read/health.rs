@@ -79,6 +79,25 @@ pub(crate) struct HourCounts {
     pub failures: i64,
 }
 
+impl Lately {
+    /// Out of attempts and failures, and how many took at most what each edge says; `above_ms`: what is said of those
+    /// above the last, where that is not the usual.
+    pub(in crate::store) fn of(
+        (attempts, failures): (i64, i64),
+        within: &[i64],
+        above_ms: Option<i64>,
+    ) -> Self {
+        let above_ms = above_ms.unwrap_or(ABOVE_MS);
+        let part = |percent| percentile((attempts, within), above_ms, percent);
+        Self {
+            attempts,
+            failures,
+            p50_ms: part(50),
+            p99_ms: part(99),
+        }
+    }
+}
+
 impl WebhookHealth {
     /// Whether somebody should look: the webhook is active, and it gave a delivery up in the last
     /// hour that nobody has sent again, or one that it gave up holds its line, whenever that was, or its newest attempt
@@ -206,14 +225,7 @@ pub(super) fn lately_row(row: &Row<'_>, above_ms: Option<i64>) -> rusqlite::Resu
     for (index, count) in within.iter_mut().enumerate() {
         *count = row.get(index + 3)?;
     }
-    let above_ms = above_ms.unwrap_or(ABOVE_MS);
-    let part = |percent| percentile((attempts, &within), above_ms, percent);
-    Ok(Lately {
-        attempts,
-        failures: row.get(2)?,
-        p50_ms: part(50),
-        p99_ms: part(99),
-    })
+    Ok(Lately::of((attempts, row.get(2)?), &within, above_ms))
 }
 
 /// The upper edge of the bucket that `percent` in 100 do not exceed; `above_ms` is that of the last.

@@ -67,7 +67,7 @@ impl Outcome {
 }
 
 impl StatusIs {
-    pub(super) fn holds(self, status: Option<i64>) -> bool {
+    pub(in crate::store) fn holds(self, status: Option<i64>) -> bool {
         match (self, status) {
             (Self::Absent, status) => status.is_none(),
             (Self::Within(first, last), status) => {

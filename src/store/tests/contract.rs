@@ -6,6 +6,7 @@
 mod attempts;
 mod deliveries;
 mod orders;
+mod server;
 mod story;
 mod turns;
 mod webhooks;
@@ -163,4 +164,11 @@ fn an_empty_log_says_so(log: &dyn Engine) {
 #[test]
 fn sqlite_keeps_the_contract() {
     keeps_the_contract(|| Box::new(Log::new()));
+}
+
+#[test]
+fn postgresql_keeps_the_contract() {
+    if let Some(server) = server::postgres() {
+        keeps_the_contract(|| Box::new(server::Log::new(server)));
+    }
 }

@@ -422,9 +422,12 @@ fn owner() -> Option<(u32, u32)> {
     of("postgres").or_else(|| of("nobody"))
 }
 
-/// The table, as users get it.
+/// The table, as users get it; nothing where the tests have no program to ask for it.
 fn schema() -> String {
-    let mut program = Command::new(OsString::from(env!("CARGO_BIN_EXE_webhooksd")));
+    let Some(program) = option_env!("CARGO_BIN_EXE_webhooksd") else {
+        return String::new();
+    };
+    let mut program = Command::new(OsString::from(program));
     let printed = program
         .args(["schema", "outbox", "--postgres"])
         .output()

@@ -91,6 +91,9 @@ pub(super) fn events_are_told(reader: &dyn LogReader, story: &Story) {
         by_order: false,
     };
     assert_eq!(first.deliveries[1], expected);
+    let last = |many| reader.last_of_many(EventId::new(1), (many, 2)).unwrap();
+    assert_eq!(last(2).as_deref(), Some(&first.deliveries[..2]));
+    assert_eq!(last(3), None);
     assert_eq!(first.deliveries[2].status, Some(204));
     assert_eq!(first.deliveries[2].created_at_ms, Some(NOW));
     assert_eq!((first.earlier, first.rejected), (Vec::new(), None));

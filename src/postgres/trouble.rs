@@ -1,4 +1,4 @@
-//! What can go wrong with an outbox in PostgreSQL: what passes by itself, and what a person has to mend.
+//! What can go wrong with an outbox or a log in PostgreSQL: what passes by itself, and what a person has to mend.
 //!
 //! A server that is away, starts, stops or has no room for a connection is waited for. Who is refused, or
 //! connected to what is no outbox, needs somebody: [`Trouble::hint`] says what to do. No password and no
@@ -10,17 +10,21 @@ use std::io;
 
 use tokio_postgres::error::SqlState;
 
+use crate::model::Server;
+
 /// A step that failed, with its server.
 #[derive(Debug)]
 pub struct Trouble {
+    /// What is there: `outbox` or `log`.
+    whose: &'static str,
     /// The URL, as it may be shown.
-    pub(super) server: String,
-    pub(super) what: What,
+    server: String,
+    what: What,
 }
 
 /// What it was.
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     /// Nobody answers, or the connection was lost.
     Away(tokio_postgres::Error),
     /// No answer came in time.
@@ -60,8 +64,17 @@ pub(super) enum What {
 }
 
 impl Trouble {
+    /// What is wrong with a server.
+    pub(crate) fn new(server: &Server, what: What) -> Self {
+        Self {
+            whose: server.whose,
+            server: server.shown.clone(),
+            what,
+        }
+    }
+
     /// What a failure to connect means.
-    pub(super) fn of_connecting(server: &str, error: tokio_postgres::Error) -> Self {
+    pub(crate) fn of_connecting(server: &Server, error: tokio_postgres::Error) -> Self {
         let code = error.code().cloned();
         let what = match code {
             Some(code) if is_passing(&code) => What::Away(error),
@@ -76,20 +89,22 @@ impl Trouble {
             }
             None => What::Away(error),
         };
-        let server = server.to_owned();
-        Self { server, what }
+        Self::new(server, what)
     }
 
     /// What a failed statement means.
-    pub(super) fn of_step(server: &str, step: &'static str, error: tokio_postgres::Error) -> Self {
+    pub(crate) fn of_step(
+        server: &Server,
+        step: &'static str,
+        error: tokio_postgres::Error,
+    ) -> Self {
         let what = match error.code() {
             None => What::Away(error),
             Some(code) if is_passing(code) => What::Away(error),
             Some(code) if *code == SqlState::UNDEFINED_TABLE => What::NoTable,
             Some(_) => What::Step(step, error),
         };
-        let server = server.to_owned();
-        Self { server, what }
+        Self::new(server, what)
     }
 
     /// Whether it passes by itself: one waits and connects anew.
@@ -115,20 +130,14 @@ impl Trouble {
 
     /// The trouble of who finds that out.
     #[must_use]
-    pub(crate) fn elsewhere(server: &str) -> Self {
-        Self {
-            server: server.to_owned(),
-            what: What::Elsewhere,
-        }
+    pub(crate) fn elsewhere(server: &Server) -> Self {
+        Self::new(server, What::Elsewhere)
     }
 
     /// The trouble of who asks for what only works with an outbox in SQLite.
     #[must_use]
-    pub(crate) fn sqlite_only(server: &str, what: &'static str) -> Self {
-        Self {
-            server: server.to_owned(),
-            what: What::SqliteOnly(what),
-        }
+    pub(crate) fn sqlite_only(server: &Server, what: &'static str) -> Self {
+        Self::new(server, What::SqliteOnly(what))
     }
 
     /// What an operator can do about it.
@@ -136,23 +145,23 @@ impl Trouble {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match &self.what {
             What::Away(_) | What::Silent(_) => {
-                "it is waited for; if it should be there, see [outbox] url and the server's own log"
+                "it is waited for; if it should be there, see [{whose}] url and the server's own log"
             }
             What::Denied(_) => {
-                "see the user in [outbox] url, [outbox] password_file or PGPASSFILE, and the server's pg_hba.conf"
+                "see the user in [{whose}] url, [{whose}] password_file or PGPASSFILE, and the server's pg_hba.conf"
             }
             What::Tls(_) => {
-                "the server needs a certificate for the host's name in [outbox] url; ?sslrootcert=FILE names the \
+                "the server needs a certificate for the host's name in [{whose}] url; ?sslrootcert=FILE names the \
                  authority that signed it"
             }
-            What::Keys(_) => "see sslrootcert, sslcert and sslkey in [outbox] url",
+            What::Keys(_) => "see sslrootcert, sslcert and sslkey in [{whose}] url",
             What::NoDatabase(_) => {
-                "correct the database's name in [outbox] url, or make it: createdb"
+                "correct the database's name in [{whose}] url, or make it: createdb"
             }
-            What::Engine(_) => "an outbox needs PostgreSQL 15 or newer",
-            What::Encoding(_) => "an outbox needs a database made with ENCODING 'UTF8'",
+            What::Engine(_) => "{a} needs PostgreSQL 15 or newer",
+            What::Encoding(_) => "{a} needs a database made with ENCODING 'UTF8'",
             What::Standby => {
-                "name the primary in [outbox] url; several hosts and target_session_attrs=read-write find it"
+                "name the primary in [{whose}] url; several hosts and target_session_attrs=read-write find it"
             }
             What::NoTable => {
                 "put `webhooksd schema outbox --postgres` into the application's migrations, or pipe it to psql"
@@ -161,10 +170,10 @@ impl Trouble {
                 "`webhooksd schema outbox --postgres` prints the table that is expected"
             }
             What::NoRight => {
-                "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [outbox] url"
+                "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [{whose}] url"
             }
             What::Elsewhere => {
-                "correct [outbox] url; or say where to begin: `webhooksd start-from now`, `beginning`, an id or a time"
+                "correct [{whose}] url; or say where to begin: `webhooksd start-from now`, `beginning`, an id or a time"
             }
             What::Restored => {
                 "once, with the daemon stopped: UPDATE outbox SET xid = pg_current_xact_id(); then say where to begin by \
@@ -175,7 +184,11 @@ impl Trouble {
             }
             What::Exchanged | What::Step(..) | What::Runtime(_) => return None,
         };
-        Some(hint.to_owned())
+        let one = match self.whose {
+            "outbox" => "an outbox",
+            _ => "a log",
+        };
+        Some(hint.replace("{whose}", self.whose).replace("{a}", one))
     }
 }
 
@@ -203,39 +216,42 @@ fn is_tls(error: &tokio_postgres::Error) -> bool {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let server = &self.server;
+        let (whose, server) = (self.whose, &self.server);
         match &self.what {
-            What::Away(_) => write!(f, "the server of outbox {server:?} is away"),
-            What::Silent(step) => write!(f, "{step} of outbox {server:?}: no answer in 30 s"),
-            What::Denied(_) => write!(f, "connect to outbox {server:?}"),
-            What::Tls(_) => write!(f, "secure the connection to outbox {server:?}"),
-            What::Keys(why) => write!(f, "secure the connection to outbox {server:?}: {why}"),
-            What::NoDatabase(_) => write!(f, "open outbox {server:?}"),
-            What::Engine(said) => write!(f, "outbox {server:?} is on {said}"),
+            What::Away(_) => write!(f, "the server of {whose} {server:?} is away"),
+            What::Silent(step) => write!(f, "{step} of {whose} {server:?}: no answer in 30 s"),
+            What::Denied(_) => write!(f, "connect to {whose} {server:?}"),
+            What::Tls(_) => write!(f, "secure the connection to {whose} {server:?}"),
+            What::Keys(why) => write!(f, "secure the connection to {whose} {server:?}: {why}"),
+            What::NoDatabase(_) => write!(f, "open {whose} {server:?}"),
+            What::Engine(said) => write!(f, "{whose} {server:?} is on {said}"),
             What::Encoding(what) => {
-                write!(f, "the database of outbox {server:?} is encoded as {what}")
+                write!(f, "the database of {whose} {server:?} is encoded as {what}")
             }
-            What::Standby => write!(f, "the server of outbox {server:?} is a standby"),
-            What::NoTable => write!(f, "outbox {server:?} has no table \"outbox\""),
+            What::Standby => write!(f, "the server of {whose} {server:?} is a standby"),
+            What::NoTable => write!(f, "{whose} {server:?} has no table \"outbox\""),
             What::NoColumn(column) => {
-                write!(f, "the table of outbox {server:?} has no column {column:?}")
+                write!(
+                    f,
+                    "the table of {whose} {server:?} has no column {column:?}"
+                )
             }
-            What::NoRight => write!(f, "this user may not read the table of outbox {server:?}"),
-            What::Exchanged => write!(f, "another server took over outbox {server:?}"),
+            What::NoRight => write!(f, "this user may not read the table of {whose} {server:?}"),
+            What::Exchanged => write!(f, "another server took over {whose} {server:?}"),
             What::Elsewhere => write!(
                 f,
-                "outbox {server:?} is not in the database that the log followed"
+                "{whose} {server:?} is not in the database that the log followed"
             ),
             What::Restored => write!(
                 f,
-                "outbox {server:?} has rows of another server's transactions: a dump was put back"
+                "{whose} {server:?} has rows of another server's transactions: a dump was put back"
             ),
             What::SqliteOnly(what) => write!(
                 f,
-                "{what} works with an outbox in SQLite alone, and this one is {server:?}"
+                "{what} works with an {whose} in SQLite alone, and this one is {server:?}"
             ),
-            What::Step(step, _) => write!(f, "{step} of outbox {server:?}"),
-            What::Runtime(_) => write!(f, "make a connection to outbox {server:?}"),
+            What::Step(step, _) => write!(f, "{step} of {whose} {server:?}"),
+            What::Runtime(_) => write!(f, "make a connection to {whose} {server:?}"),
         }
     }
 }

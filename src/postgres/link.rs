@@ -3,14 +3,16 @@
 //! The callers are threads that block, as they do on SQLite. So the runtime is theirs alone: it has no
 //! thread, and between two calls the connection rests.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Connection, NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row};
 
 use super::tls;
 use super::trouble::{Trouble, What};
@@ -20,23 +22,28 @@ use crate::model::Server;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A value of a statement, with its type: nothing is asked of the server about it.
-pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Where a notification is told of; several that nobody has heard yet are one.
+type Tell = mpsc::Sender<()>;
 
 /// A connection.
-pub(super) struct Link {
+pub(crate) struct Link {
     /// There until it is dropped.
     runtime: Option<Runtime>,
     client: Client,
-    pub(super) server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
 }
 
 impl Link {
     /// Connects.
-    pub(super) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
-        let trouble = |what| Trouble {
-            server: server.shown.clone(),
-            what,
-        };
+    pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Trouble> {
+        Self::told_by(server, None)
+    }
+
+    /// Connects; notifications are told of.
+    pub(super) fn told_by(server: &Arc<Server>, tell: Option<Tell>) -> Result<Self, Trouble> {
+        let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| trouble(What::Runtime(error)))?;
         let config = config(server);
@@ -44,13 +51,13 @@ impl Link {
             match &server.tls {
                 None => {
                     let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-                    drive(connection);
+                    drive(connection, tell);
                     Ok(client)
                 }
                 Some(wanted) => {
                     let tls = tls::Connector::new(wanted).map_err(Failed::Keys)?;
                     let (client, connection) = config.connect(tls).await.map_err(refused)?;
-                    drive(connection);
+                    drive(connection, tell);
                     Ok(client)
                 }
             }
@@ -61,7 +68,7 @@ impl Link {
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(Failed::Refused(error))) => {
-                return Err(Trouble::of_connecting(&server.shown, *error));
+                return Err(Trouble::of_connecting(server, *error));
             }
             Ok(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
             Err(_) => return Err(trouble(What::Silent("connect to the server"))),
@@ -74,7 +81,7 @@ impl Link {
     }
 
     /// The rows of a statement.
-    pub(super) fn rows(
+    pub(crate) fn rows(
         &self,
         step: &'static str,
         sql: &str,
@@ -85,7 +92,7 @@ impl Link {
     }
 
     /// How many rows a statement changed.
-    pub(super) fn execute(
+    pub(crate) fn execute(
         &self,
         step: &'static str,
         sql: &str,
@@ -95,23 +102,24 @@ impl Link {
         self.answer(step, asked)
     }
 
+    /// Waits for something else than an answer, while the connection moves.
+    pub(super) fn wait_for<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        self.runtime.as_ref().map(|runtime| runtime.block_on(what))
+    }
+
     fn answer<T>(
         &self,
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let shown = &self.server.shown;
         let within = async { tokio::time::timeout(PATIENCE, asked).await.ok() };
         let answered = self
             .runtime
             .as_ref()
             .and_then(|runtime| runtime.block_on(within));
         match answered {
-            Some(answer) => answer.map_err(|error| Trouble::of_step(shown, step, error)),
-            None => Err(Trouble {
-                server: shown.clone(),
-                what: What::Silent(step),
-            }),
+            Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
+            None => Err(Trouble::new(&self.server, What::Silent(step))),
         }
     }
 }
@@ -135,13 +143,24 @@ fn refused(error: tokio_postgres::Error) -> Failed {
 }
 
 /// What the connection needs to move; it ends with it.
-fn drive<S, T>(connection: Connection<S, T>)
+fn drive<S, T>(mut connection: Connection<S, T>, tell: Option<Tell>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Who asks next is told of its end.
-    drop(tokio::spawn(connection));
+    let Some(tell) = tell else {
+        drop(tokio::spawn(connection));
+        return;
+    };
+    drop(tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(_) = message {
+                // One that waits to be heard stands for this one too.
+                tell.try_send(()).ok();
+            }
+        }
+    }));
 }
 
 fn config(server: &Server) -> Config {

@@ -1,0 +1,17 @@
+//! A connection to PostgreSQL, and what can go wrong with one: for the outbox and for the log.
+//!
+//! Every call blocks: a connection has a runtime of its own, which runs while somebody waits for an answer
+//! (`link`). Statements are unnamed and typed, and no state of a session is used, so that a pooler may
+//! stand between. What is asked of a server is its user's.
+
+mod binding;
+mod ear;
+mod link;
+mod tls;
+mod trouble;
+
+pub(crate) use ear::{Ear, Heard};
+pub(crate) use link::Link;
+#[cfg(test)]
+pub(crate) use link::Value;
+pub(crate) use trouble::{Trouble, What};
