@@ -29,7 +29,7 @@
 //! |---|---|---|---|
 //! | 7 | `cli` | one file per command; the only place that prints | bytes, clap, `clap_complete`, `clap_mangen`, http, http-body-util, hyper, hyper-util, itoa, jiff, nix, `parking_lot`, rustix, serde, `serde_json`, tempfile, tokio, tracing, tracing-subscriber, unicode-width, ureq |
 //! | 6 | `daemon`, `api` | configuration → running pipeline; what other programs send and ask | bytes, http, http-body-util, hyper, hyper-util, listenfd, nix, `parking_lot`, rustix, sd-notify, serde, `serde_json`, tempfile, tokio, tracing |
-//! | 5 | `page` | the log in a browser | bytes, http-body-util, hyper, hyper-util, maud, `parking_lot`, `serde_json`, tokio |
+//! | 5 | `page` | the log in a browser | bytes, http-body-util, hyper, hyper-util, maud, `parking_lot`, `serde_json`, tempfile, tokio |
 //! | 4 | `query` | what people ask of outbox, log and pipeline, answered as values | `parking_lot`, serde, `serde_json`, tokio |
 //! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | bytes, `parking_lot`, `serde_json`, tempfile, tokio, tracing |
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | tempfile, toml |

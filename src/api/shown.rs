@@ -19,7 +19,7 @@ use super::activity::{Activity, Phase};
 use super::answer::{Answer, HttpError, Lines};
 use super::route::Scope;
 use crate::config::Config;
-use crate::page::{self, Events, GiveOrder, Nowhere, Page, Source};
+use crate::page::{self, Events, GiveOrder, Nowhere, Page, Question, Source};
 
 /// Said where the page outlives what it asks.
 const STOPPING: &str = "the daemon is stopping";
@@ -36,7 +36,7 @@ impl Api {
         Source::Own {
             config: config.clone(),
             file: Some(self.about.config.clone()),
-            ask: Box::new(ask),
+            ask: Question::new(ask),
             give: (!read_only).then(|| Box::new(give) as GiveOrder),
         }
     }

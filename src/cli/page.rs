@@ -21,7 +21,7 @@ use super::client::Client;
 use super::{Ended, Failure, load, note, open_log, say};
 use crate::config::Config;
 use crate::model::Clock;
-use crate::page::{CHANCE_BYTES, Door, GiveOrder, Order, Page, Shared, Source, serve};
+use crate::page::{CHANCE_BYTES, Door, GiveOrder, Order, Page, Question, Shared, Source, serve};
 use crate::store;
 
 /// Shows the log in a browser, until Ctrl-C
@@ -71,7 +71,10 @@ pub(super) fn page(
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    runtime.block_on(shown(source, arguments.port))
+    let ended = runtime.block_on(shown(source, arguments.port));
+    // A question that the daemon has not answered is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// The log of a configuration, and its daemon.
@@ -82,7 +85,7 @@ pub(super) fn own(config: Config, file: Option<PathBuf>, read_only: bool) -> Sou
     Source::Own {
         config,
         file,
-        ask: Box::new(move || ask::ask(&asked)),
+        ask: Question::new(move || ask::ask(&asked)),
         give: (!read_only).then(|| Box::new(give) as GiveOrder),
     }
 }

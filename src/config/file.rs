@@ -132,11 +132,14 @@ pub(crate) fn with(
     text.push_str("\n\n");
     let first = text.matches('\n').count() + 1;
     text.push_str(more);
-    let config = draft_of(path, &text, secrets, check_ca).and_then(Draft::finish);
-    Ok((config, first))
+    Ok((meant(path, &text, secrets, check_ca), first))
 }
 
-fn text_of(path: &Path) -> Result<String, LoadError> {
+/// The text of a configuration file.
+///
+/// # Errors
+/// It can't be read, or is no text of a configuration's size.
+pub(crate) fn text_of(path: &Path) -> Result<String, LoadError> {
     let name = path.display().to_string();
     let bytes = read(path, MAX_CONFIG_BYTES).map_err(|source| LoadError::Read {
         path: path.to_owned(),
@@ -147,6 +150,19 @@ fn text_of(path: &Path) -> Result<String, LoadError> {
     }
     let text = String::from_utf8(bytes);
     text.map_err(|error| Report::from(not_utf8(&name, &error)).into())
+}
+
+/// What a file means that has that text.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(crate) fn meant(
+    path: &Path,
+    text: &str,
+    secrets: SecretsWanted,
+    check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
+) -> Result<Config, Report> {
+    draft_of(path, text, secrets, check_ca).and_then(Draft::finish)
 }
 
 fn draft_of(

@@ -52,7 +52,7 @@ use crate::model::{Bodies, Secret, Server, Webhook};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub(crate) use draft::{Draft, Key};
 pub(crate) use file::{
-    DEFAULT_FILES, LoadError, default_file, load, load_draft, socket_path, with,
+    DEFAULT_FILES, LoadError, default_file, load, load_draft, meant, socket_path, text_of, with,
 };
 pub(crate) use read::draft;
 pub use read::parse;

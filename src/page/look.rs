@@ -220,7 +220,7 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let names = page.order.names(&page.clock, find)?;
     let shown: Vec<String> = names.iter().skip(from).take(WEBHOOKS).cloned().collect();
     let mut daemon: Option<Result<Box<Status>, String>> = match &page.source {
-        Source::Own { ask, .. } => Some(ask().map(Box::new)),
+        Source::Own { ask, .. } => Some(ask.answer(&page.clock).map(Box::new)),
         Source::Copy(_) => None,
     };
     let config = page.config();

@@ -11,6 +11,7 @@ mod act;
 mod also;
 mod answer;
 mod diff;
+mod disk;
 mod door;
 mod export;
 mod form;
@@ -18,6 +19,7 @@ mod live;
 mod look;
 mod many;
 mod order;
+mod question;
 mod route;
 mod serve;
 mod stanza;
@@ -33,17 +35,15 @@ pub(crate) use act::GiveOrder;
 pub(crate) use answer::{Events, Nowhere};
 pub(crate) use door::{CHANCE_BYTES, Door};
 pub(crate) use order::Order;
+pub(crate) use question::Question;
 pub(crate) use route::answer;
 pub(crate) use serve::{DESCRIPTORS, serve};
 
+use disk::OnDisk;
 use streams::Live;
 
 use crate::config::Config;
 use crate::model::Clock;
-use crate::query::Status;
-
-/// Asks the daemon how it is; an error is why it did not answer.
-pub(crate) type AskDaemon = Box<dyn Fn() -> Result<Status, String> + Send + Sync>;
 
 /// Looks into the log at a time; more wait for their turn.
 const LOOKS: usize = 4;
@@ -75,6 +75,7 @@ pub(crate) struct Shared {
     looks: Semaphore,
     orders: Semaphore,
     live: Arc<Live>,
+    disk: OnDisk,
 }
 
 impl Default for Shared {
@@ -83,6 +84,7 @@ impl Default for Shared {
             looks: Semaphore::new(LOOKS),
             orders: Semaphore::new(ORDERS),
             live: Arc::default(),
+            disk: OnDisk::default(),
         }
     }
 }
@@ -108,7 +110,7 @@ pub(crate) enum Source {
         /// Its file; `None` where new webhooks are not tried out.
         file: Option<PathBuf>,
         /// A question to the daemon.
-        ask: AskDaemon,
+        ask: Question,
         /// Orders to it; `None` where the page only shows.
         give: Option<GiveOrder>,
     },

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::look::Trouble;
-use super::{Page, Source, form};
-use crate::config::{self, Config, SecretsWanted, Severity};
+use super::{Page, Source, disk, form};
+use crate::config::{Config, Severity};
 use crate::model::{EventId, Word, chain};
 use crate::outbox::{Row, Tail};
 use crate::query::{self, Asked, Trial, TrialError};
-use crate::transport;
 
 /// Past events that a webhook is judged by, and that event types are gathered from.
 const JUDGED: i64 = 10_000;
@@ -107,8 +106,7 @@ pub(super) fn looked_at(page: &Page, query: &str) -> Result<Option<New>, Trouble
     }
     let stanza = written(&new.typed);
     // No file is read that somebody named in the form: what came back would say which there are.
-    let checked = config::with(file, &stanza, SecretsWanted::Skip, &transport::check_ca);
-    let (checked, first) = checked.map_err(|error| Trouble::Log(chain(&error)))?;
+    let (checked, first) = disk::with(file, &stanza).map_err(Trouble::Log)?;
     let diagnostics = match &checked {
         Ok(config) => &config.warnings,
         Err(report) => &report.diagnostics,
@@ -141,8 +139,7 @@ pub(super) fn matched(page: &Page, name: &str) -> Result<Option<Tried>, Trouble>
     else {
         return Ok(None);
     };
-    let config = config::load(file, SecretsWanted::Skip, &transport::check_ca);
-    let config = config.map_err(|error| Trouble::Log(chain(&error)))?;
+    let config = page.shared.disk.read(file).map_err(Trouble::Log)?;
     Ok(tried(&config, name, page.clock.now_ms()))
 }
 

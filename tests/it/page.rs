@@ -16,6 +16,7 @@ mod new;
 mod search;
 mod served;
 mod shown;
+mod silent;
 
 use browser::Browser;
 

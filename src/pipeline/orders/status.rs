@@ -95,10 +95,10 @@ pub struct Snapshot {
     pub log_max_bytes: Option<u64>,
     /// Deliveries, and rows set aside, that went before their days were over.
     pub deleted_early: u64,
-    /// Since when the intake waits for room in the log, UNIX milliseconds; `None`: it does not.
-    pub waits_for_room_since_ms: Option<i64>,
     /// Rows of an outbox in PostgreSQL that were not taken in yet, where that is known; counted to a limit.
     pub behind: Option<i64>,
+    /// Since when the intake waits for room in the log, UNIX milliseconds; `None`: it does not.
+    pub waits_for_room_since_ms: Option<i64>,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }

@@ -128,7 +128,9 @@ pub(super) const HOMES: [(&str, &[&str]); 36] = [
     // Everywhere but in `cli` by tests alone.
     (
         "tempfile",
-        &["config", "outbox", "store", "pipeline", "daemon", "cli"],
+        &[
+            "config", "outbox", "store", "pipeline", "page", "daemon", "cli",
+        ],
     ),
 ];
 

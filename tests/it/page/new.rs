@@ -50,6 +50,36 @@ fn a_form_answers_with_the_part_of_the_file_and_what_it_would_get() {
 }
 
 #[test]
+fn an_edit_of_the_file_is_seen_at_once_also_one_of_the_same_length_and_time() {
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    let path = world.path("webhooks.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, bad) = text.split_once("name = \"bad\"").unwrap();
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let would_get = |count: i64| format!("it would get <strong>{count}</strong>");
+    for count in [1, 0, 1] {
+        let events = if count == 1 { "[\"*\"]" } else { "[\"x\"]" };
+        world.write(
+            "webhooks.toml",
+            format!("{}name = \"bad\"{bad}", before.replace("[\"*\"]", events)),
+        );
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(modified).unwrap();
+        for _ in 0..2 {
+            let page = browser.page("/webhooks/good/match");
+            assert!(page.contains(&would_get(count)), "{page}");
+        }
+    }
+    world.write("webhooks.toml", format!("{text}\nx = "));
+    for _ in 0..2 {
+        let wrong = browser.ask("/webhooks/good/match", &[]).expect(503).body;
+        assert!(wrong.contains("webhooks.toml:"), "{wrong}");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn no_more_events_are_judged_than_it_says_whatever_time_they_carry() {
     let (world, daemon, _receivers) = one_of_each();
     daemon.stop();

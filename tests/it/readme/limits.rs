@@ -6,7 +6,7 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 55] = [
+const LIMITS: [(&str, &str, &str, &str); 56] = [
     (
         "the log's `-wal`",
         "512 MiB",
@@ -44,6 +44,12 @@ const LIMITS: [(&str, &str, &str, &str); 55] = [
         "BATCH_BYTES: usize = 1 << 20;",
     ),
     ("live pages", "128", "page/streams", "STREAMS: usize = 128;"),
+    (
+        "wait of a page for the daemon",
+        "250 ms",
+        "page/question",
+        "PATIENCE: Duration = Duration::from_millis(250);",
+    ),
     (
         "names in `hosts`",
         "32",
