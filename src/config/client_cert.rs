@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::diagnostic::Findings;
@@ -74,6 +74,16 @@ pub(super) fn read(
     let paths = (certificate?.value.into(), key?.value.into());
     known.insert(paths, Arc::clone(&identity));
     Some(identity)
+}
+
+/// Where both are by their names, whatever is there; `None` where they are not both named.
+pub(super) fn files(section: &Section<'_, '_>, folder: &Path) -> Option<Box<[PathBuf; 2]>> {
+    let path = |key| {
+        let (_, value) = section.entry(key)?;
+        let name = value.get_ref().as_str()?;
+        (!name.is_empty()).then(|| folder.join(name))
+    };
+    Some(Box::new([path(CERTIFICATE)?, path(KEY)?]))
 }
 
 fn named<'t>(

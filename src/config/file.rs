@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use super::diagnostic::{Diagnostic, Report, Severity};
 use super::read::{MAX_CONFIG_BYTES, too_large};
-use super::{Config, Draft, SecretsWanted, Surroundings, draft};
+use super::{Abridged, Config, Draft, SecretsWanted, Surroundings, draft};
 
 /// Where a configuration is looked for, in this order.
 pub(crate) const DEFAULT_FILES: [&str; 2] = ["webhooks.toml", "/etc/webhooksd/webhooks.toml"];
@@ -118,21 +118,24 @@ pub(crate) fn load_draft(
     Ok(draft_of(path, &text_of(path)?, secrets, check_ca)?)
 }
 
-/// What the file would mean with some lines behind it, and the number of the first of these. Nothing is written.
+/// What a file of that text would mean with a webhook's lines behind it, and the number of the first of these. Nothing is
+/// written. Where it is known how to abridge the text, the other webhooks are not read.
 ///
 /// # Errors
-/// The file cannot be read.
+/// All that is wrong, and among it what is wrong with the webhook.
 pub(crate) fn with(
     path: &Path,
-    more: &str,
+    (text, abridged): (&str, Option<&Abridged>),
+    (name, more): (&str, &str),
     secrets: SecretsWanted,
     check_ca: &dyn Fn(&[u8]) -> Result<(), String>,
-) -> Result<(Result<Config, Report>, usize), LoadError> {
-    let mut text = text_of(path)?;
-    text.push_str("\n\n");
-    let first = text.matches('\n').count() + 1;
-    text.push_str(more);
-    Ok((meant(path, &text, secrets, check_ca), first))
+) -> (Result<Config, Report>, usize) {
+    let behind = format!("\n\n{more}");
+    let short = abridged.and_then(|abridged| abridged.with_those_of(name, behind.len()));
+    let mut text = short.unwrap_or_else(|| text.to_owned());
+    let first = text.matches('\n').count() + 3;
+    text.push_str(&behind);
+    (meant(path, &text, secrets, check_ca), first)
 }
 
 /// The text of a configuration file.

@@ -8,6 +8,7 @@
 //! what a reload may change; who looks for that notes it in the [`Draft`]. Invariant: no secret, no header's value and no URL with a password is
 //! ever in a diagnostic.
 
+mod abridged;
 mod addresses;
 mod batch;
 mod client_cert;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 
 use crate::model::{Bodies, Secret, Server, Webhook};
 
+pub(crate) use abridged::Abridged;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub(crate) use draft::{Draft, Key};
 pub(crate) use file::{

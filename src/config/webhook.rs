@@ -124,6 +124,7 @@ impl Reading<'_> {
             ca,
             min_tls,
             client,
+            client_files: client_cert::files(section, self.around.folder),
             proxy,
             traceparent: self.traceparent,
             addresses: self.addresses.clone(),

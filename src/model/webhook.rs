@@ -3,6 +3,7 @@
 //! Defaults are already filled in and secrets already read.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::event::is_name;
@@ -149,6 +150,8 @@ pub struct Webhook {
     pub min_tls: MinTls,
     /// What it shows to a server that asks for a client certificate.
     pub client: Option<Arc<ClientIdentity>>,
+    /// The files of that, certificate and key, also where no secret is read: for who sends a request by hand.
+    pub client_files: Option<Box<[PathBuf; 2]>>,
     /// Through whom it is reached; `None`: directly.
     pub proxy: Option<Arc<Proxy>>,
     /// Whether each attempt says by a `traceparent` which delivery of our log it is, by the rule of `[delivery]`.
@@ -258,6 +261,7 @@ impl Webhook {
             ca: None,
             min_tls: MinTls::V12,
             client: None,
+            client_files: None,
             proxy: None,
             traceparent: false,
             addresses: None,

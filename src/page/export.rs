@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::look::Delivery;
+use super::look::{Delivery, Way};
 use crate::model::shown::is_unsafe;
 use crate::store::{LogRow, LogText};
 
@@ -30,6 +30,7 @@ const REDACTED: &str = "[redacted]";
 pub(super) fn handed_on(mut delivery: Delivery) -> Delivery {
     delivery.acts = false;
     delivery.is_file = true;
+    delivery.way = Way::default();
     for (row, text) in &mut delivery.attempts {
         row.url = address(&row.url);
         if let Some(text) = text {

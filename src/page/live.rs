@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_millis(150);
 /// Rows of a search that a look sends: more than people read in that time.
 const ROWS: usize = 10;
 
+/// Where so many times as many rows more were found in a look, they come in a flood.
+const FLOOD: usize = 2;
+
 /// Rows of a search that a stream begins with where its browser missed some: a page of the log.
 const MISSED_ROWS: usize = 50;
 
@@ -60,7 +63,11 @@ pub(super) async fn open(page: Arc<Page>, query: &str, headers: &HeaderMap) -> A
     let last = last.and_then(|id| id.to_str().ok().map(str::to_owned));
     let last = last.or_else(|| form::field(query, "after"));
     let last = last.and_then(|id| id.parse().ok()).map(AttemptId::new);
+    // After a restart all browsers come at once, and each begins with a look into the log.
+    let turns = page.shared.clone();
+    let turn = turns.looks.acquire().await;
     let begun = tokio::task::spawn_blocking(move || begin(&live, &page, &searched, last)).await;
+    drop(turn);
     match begun {
         Ok(Ok((missed, found))) => {
             let (send, sent) = mpsc::channel(1);
@@ -127,6 +134,7 @@ fn found_since(
     let over = ids.len().saturating_sub(rows);
     ids.drain(..over);
     batch.gap = over > 0 || from > after;
+    batch.is_flood = over > FLOOD * rows;
     let mut whole = if batch.gap { GAP.to_vec() } else { Vec::new() };
     for id in ids {
         if let Some(row) = reader.attempt(id)? {
@@ -188,17 +196,10 @@ fn look_once(
     }
     // A log that was emptied begins anew.
     let after = last.min(to);
-    if after < to {
-        for search in searches {
-            let found = found_since(
-                &*reader,
-                &search.filter,
-                (after, to),
-                LOOKED_AT,
-                (ROWS, page.acts()),
-            )?;
-            search.tell.send_replace(Arc::new(found));
-        }
+    for search in searches {
+        let asked = ((after, to), LOOKED_AT, (ROWS, page.acts()));
+        let find = || found_since(&*reader, &search.filter, asked.0, asked.1, asked.2);
+        search.told((after < to).then(find).transpose()?);
     }
     Ok(Some((reader, to)))
 }
@@ -276,6 +277,7 @@ mod tests {
             whole: whole.concat().into(),
             rows,
             gap,
+            is_flood: false,
         }
     }
 

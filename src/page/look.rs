@@ -131,6 +131,17 @@ pub(super) struct Delivery {
     pub acts: bool,
     /// Whether it is made to be handed on as a file: then nothing in it leads elsewhere.
     pub is_file: bool,
+    /// How its webhook's endpoint is reached by today's configuration.
+    pub way: Way,
+}
+
+/// What a request by hand needs beside what was sent: names, and no secret.
+#[derive(Default)]
+pub(super) struct Way {
+    /// The proxy's URL.
+    pub proxy: Option<String>,
+    /// The files with the client certificate and its key.
+    pub client: Option<[String; 2]>,
 }
 
 /// One webhook.
@@ -175,6 +186,26 @@ impl Page {
         match &self.source {
             Source::Own { config, .. } => Some(config),
             Source::Copy(_) => None,
+        }
+    }
+
+    fn way(&self, name: &str) -> Way {
+        let configured = self
+            .config()
+            .into_iter()
+            .flat_map(|config| &config.webhooks);
+        let webhook = configured
+            .into_iter()
+            .find(|webhook| *webhook.name == *name);
+        let proxy = webhook.and_then(|webhook| webhook.proxy.as_ref());
+        let files = webhook.and_then(|webhook| webhook.client_files.as_deref());
+        Way {
+            proxy: proxy.map(|proxy| format!("http://{}", proxy.place())),
+            client: files.map(|files| {
+                files
+                    .each_ref()
+                    .map(|path| path.to_string_lossy().into_owned())
+            }),
         }
     }
 
@@ -362,12 +393,16 @@ pub(super) fn delivery(page: &Page, id: DeliveryId) -> Result<Delivery, Trouble>
         };
         attempts.push((row, text));
     }
+    let newest = attempts.first().map(|(row, _)| &row.webhook);
+    let name = row.as_ref().map(|row| &row.webhook).or(newest);
+    let way = name.map(|name| page.way(name)).unwrap_or_default();
     Ok(Delivery {
         row,
         id,
         attempts,
         acts: page.acts(),
         is_file: false,
+        way,
     })
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::look::Trouble;
-use super::{Page, Source, disk, form};
+use super::{Page, Source, form};
 use crate::config::{Config, Severity};
 use crate::model::{EventId, Word, chain};
 use crate::outbox::{Past, Row};
@@ -106,7 +106,11 @@ pub(super) fn looked_at(page: &Page, query: &str) -> Result<Option<New>, Trouble
     }
     let stanza = written(&new.typed);
     // No file is read that somebody named in the form: what came back would say which there are.
-    let (checked, first) = disk::with(file, &stanza).map_err(Trouble::Log)?;
+    let (checked, first) = page
+        .shared
+        .disk
+        .with(file, (&new.typed["name"], &stanza))
+        .map_err(Trouble::Log)?;
     let diagnostics = match &checked {
         Ok(config) => &config.warnings,
         Err(report) => &report.diagnostics,

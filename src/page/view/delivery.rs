@@ -42,7 +42,7 @@ fn content(seen: &Delivery) -> Markup {
         (facts(seen, newest.map(|(row, _)| row)))
         (deeds(seen))
         @if !seen.is_file { (further(seen)) }
-        @if let Some((row, text)) = said { (request_body(row, text, seen.is_file)) }
+        @if let Some((row, text)) = said { (request_body(row, text, seen)) }
         h2 { "Attempts" }
         @if seen.attempts.is_empty() { p { "None was made yet, or their days are over." } }
         @for (row, text) in &seen.attempts { (attempt(row, text.as_ref())) }

@@ -5,6 +5,7 @@
 
 use maud::{Markup, html};
 
+use super::super::look::{Delivery, Way};
 use super::others;
 use crate::dialect::STANDARD_HEADERS;
 use crate::model::{shown, told};
@@ -17,17 +18,17 @@ const SHOWN_BYTES: usize = 64 << 10;
 const DEEPEST: usize = 40;
 
 /// The request's body, which is the same in every attempt.
-pub(super) fn request_body(row: &LogRow, text: &LogText, is_file: bool) -> Markup {
+pub(super) fn request_body(row: &LogRow, text: &LogText, seen: &Delivery) -> Markup {
     html! {
         h2 { "The body that is sent" }
         @match &text.request_body {
             Some(body) => {
                 (shown_body(body))
                 p {
-                    @if is_file { (body.len()) " bytes" }
+                    @if seen.is_file { (body.len()) " bytes" }
                     @else { a href={ "/attempts/" (row.id) "/body" } { "Save these " (body.len()) " bytes" } }
                     @if row.batch.is_some() { ". It went as one of a batch: as an element of an array." } }
-                (by_hand(row, text))
+                (by_hand(row, text, &seen.way))
             }
             None => p class="quiet" { "not kept" },
         }
@@ -77,8 +78,9 @@ pub(super) fn beginning(text: &str, most: usize) -> &str {
 }
 
 /// How to check the signature and to send the request again, as lines for a shell.
-fn by_hand(row: &LogRow, text: &LogText) -> Markup {
+fn by_hand(row: &LogRow, text: &LogText, way: &Way) -> Markup {
     let mut curl = format!("curl -sS -X POST {} \\\n", quoted(&row.url));
+    curl.push_str(&on_the_way(way));
     let (mut signature, mut standard) = (None, [None; 3]);
     for line in text.request_headers.lines() {
         let Some((name, value)) = line.split_once(": ") else {
@@ -103,7 +105,8 @@ fn by_hand(row: &LogRow, text: &LogText) -> Markup {
     html! {
         details {
             summary { "Check it, or send it, by hand" }
-            p { "With the saved bytes in " code { "body" } ". What is [redacted] is not in the log." }
+            p { "With the saved bytes in " code { "body" } ". What is [redacted] is not in the log."
+                @if way.proxy.is_some() { " A proxy that asks who comes is told by " code { "--proxy-user" } "." } }
             pre tabindex="0" { (shown::block(&curl, "")) }
             @if let Some(signature) = signature {
                 p { "The signature that was sent: " code { (others(signature)) } ". It is that of" }
@@ -115,6 +118,17 @@ fn by_hand(row: &LogRow, text: &LogText) -> Markup {
             }
         }
     }
+}
+
+/// The options of a command by which it comes to the endpoint as we do.
+fn on_the_way(way: &Way) -> String {
+    let proxy = way.proxy.iter().map(|url| ("--proxy", url));
+    let client = way.client.iter();
+    let client = client.flat_map(|files| ["--cert", "--key"].into_iter().zip(files));
+    let options = proxy.chain(client);
+    options
+        .map(|(option, value)| format!("  {option} {} \\\n", quoted(value)))
+        .collect()
 }
 
 /// Computes the signature of Standard Webhooks anew, over the id, the time and the bytes; the secret is base64 behind
@@ -198,6 +212,17 @@ mod tests {
         }
         let deep = "[".repeat(20_000);
         assert!(indented(&deep).is_some_and(|text| text.len() < 20_000 * 90));
+    }
+
+    #[test]
+    fn a_request_by_hand_takes_the_same_way() {
+        assert_eq!(on_the_way(&Way::default()), "");
+        let way = Way {
+            proxy: Some("http://proxy.example:3128".to_owned()),
+            client: Some(["/etc/a b.pem".to_owned(), "/etc/it's.key".to_owned()]),
+        };
+        let wanted = "  --proxy 'http://proxy.example:3128' \\\n  --cert '/etc/a b.pem' \\\n  --key '/etc/it'\\''s.key' \\\n";
+        assert_eq!(on_the_way(&way), wanted);
     }
 
     #[test]

@@ -136,6 +136,48 @@ fn a_delivery_is_shown_to_the_byte() {
 }
 
 #[test]
+fn a_request_by_hand_goes_by_the_same_proxy_and_certificate_and_no_secret_is_in_it() {
+    let proxy = Receiver::ok();
+    let address = format!("http://127.0.0.1:{}", proxy.port());
+    let world = World::new(&[]);
+    world.write("proxy.key", "marker:close-by");
+    let through = |url: &str| {
+        let hook = hook("w", url).line(format!("proxy = \"{address}\""));
+        hook.line("proxy_secret_file = \"proxy.key\"")
+    };
+    world.configure(&[through("http://inside.invalid/")]);
+    let daemon = world.start();
+    world.emit("story-approve", "{}");
+    world.wait_number("SELECT count(*) FROM log", 1, SOON);
+    daemon.stop();
+    let page = |browser: &Browser| browser.page(&format!("/deliveries/{}", delivery(&world, "w")));
+    let shown = page(&Browser::start(world.folder(), &[]));
+    let option = format!("  --proxy '{address}' \\");
+    assert!(shown.contains(&option), "{shown}");
+    assert!(
+        !shown.contains("close-by") && !shown.contains("--cert"),
+        "{shown}"
+    );
+    let pair = through("https://inside.invalid/").line("client_cert_file = \"a.pem\"");
+    world.configure(&[pair.line("client_key_file = \"/b.key\"")]);
+    let browser = Browser::start(world.folder(), &[]);
+    let folder = world.folder().canonicalize().unwrap();
+    let options = format!(
+        "{option}\n  --cert '{}/a.pem' \\\n  --key '/b.key' \\",
+        folder.display()
+    );
+    let shown = page(&browser);
+    assert!(shown.contains(&options), "{options}: {shown}");
+    // What is handed on says nothing of how we get there.
+    let path = format!("/deliveries/{}/export.html", delivery(&world, "w"));
+    let file = browser.page(&path);
+    assert!(
+        file.contains("curl -sS") && !file.contains("--proxy"),
+        "{file}"
+    );
+}
+
+#[test]
 fn an_event_leads_to_all_its_deliveries() {
     let (world, daemon, _receivers) = one_of_each();
     let browser = Browser::start(world.folder(), &[]);

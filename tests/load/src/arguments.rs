@@ -1,6 +1,6 @@
 //! The bench's arguments, read by hand: few enough that a parser would be the larger part.
 //!
-//! The two hidden ones (`receiver`, `bare`) are not here; they are for the bench itself.
+//! The hidden ones (`receiver`, `bare`, `watch`) are not here; they are for the bench itself.
 
 use std::path::PathBuf;
 

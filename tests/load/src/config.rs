@@ -41,12 +41,20 @@ impl Webhook {
     }
 }
 
+/// The page of the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) listen: String,
+    pub(crate) token: &'static str,
+}
+
 /// What a row asks of the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) webhooks: Vec<Webhook>,
     pub(crate) max_in_flight: usize,
     pub(crate) socket: bool,
+    pub(crate) page: Option<Page>,
 }
 
 impl Config {
@@ -55,6 +63,7 @@ impl Config {
             webhooks,
             max_in_flight: 4_096,
             socket: false,
+            page: None,
         }
     }
 
@@ -66,6 +75,15 @@ impl Config {
         writeln!(text, "[delivery]\nmax_in_flight = {}", self.max_in_flight).unwrap();
         if self.socket {
             writeln!(text, "[socket]\npath = \"s\"").unwrap();
+        }
+        if let Some(page) = &self.page {
+            std::fs::write(folder.join("page.token"), page.token).unwrap();
+            writeln!(
+                text,
+                "[page]\nlisten = {:?}\ntoken_file = \"page.token\"",
+                page.listen
+            )
+            .unwrap();
         }
         for webhook in &self.webhooks {
             writeln!(

@@ -1,6 +1,7 @@
 //! Runs a row: round by round, and in each round for every build in its turn.
 //!
-//! A row knows neither rounds nor whom it is compared with. A panic of it ends the row, not the run.
+//! A row does not know whom it is compared with, and of its round the number alone, for turns of its own. A panic of it
+//! ends the row, not the run.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,7 @@ pub(crate) fn drive(bench: &mut Bench, row: &Row) -> Measured {
             .transpose()?;
         for at in pairs::order(number, builds.len()) {
             let round = Round {
+                number,
                 build: &builds[at],
                 ceiling,
                 past: pasts[at].as_deref(),

@@ -25,6 +25,7 @@ mod receiver;
 mod report;
 mod rows;
 mod sessions;
+mod watchers;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("receiver") => receiver::run(&arguments[1..]),
         Some("bare") => bare::run(&arguments[1..]),
+        Some("watch") => watchers::run(&arguments[1..]),
         _ => match arguments::read(&arguments) {
             Ok(Wanted::Bench(options)) => return measure(&options),
             Ok(Wanted::List) => rows::ALL

@@ -12,6 +12,7 @@ mod filters;
 mod history;
 mod idle;
 mod latency;
+mod live;
 mod many;
 mod ordered;
 
@@ -47,6 +48,8 @@ pub(crate) struct Row {
 
 /// Whose turn it is.
 pub(crate) struct Round<'a> {
+    /// From 0: a row that compares within itself has its own turns by it.
+    pub(crate) number: usize,
     pub(crate) build: &'a Build,
     pub(crate) ceiling: Option<f64>,
     pub(crate) past: Option<&'a Path>,
@@ -151,6 +154,12 @@ pub(crate) const ALL: &[Row] = &[
         "10,000 requests hanging",
         Length::Long,
         crowd::hanging,
+    ),
+    row(
+        "live",
+        "100 live pages of the log: a backlog of 100,000 rows, and 50 events/s",
+        Length::Middle,
+        live::live,
     ),
     row("idle", "idle for 20 seconds", Length::Long, idle::idle),
     row(
