@@ -127,6 +127,8 @@ fn a_disk_that_would_be_full_never_is_and_pending_work_stays_through_a_kill() {
         let deleted = metric(&world, "webhooksd_log_deleted_early_total");
         check(deleted > 0, || deleted.to_string())
     });
+    // The count comes first.
+    daemon.wait_journal("has reached its max_size");
     assert_eq!(told(&daemon), 1);
     daemon.kill();
     let daemon = world.start();
