@@ -20,6 +20,8 @@ pub(super) struct Facts {
     may_delete: bool,
     has_trigger: bool,
     has_index: bool,
+    /// The columns whose values are the only ones, by an index.
+    unique: Vec<String>,
     /// The doorbell's table, with its schema and quoted, where this user may write it and the trigger is there.
     pub(super) doorbell: Option<String>,
     wants_doorbell: bool,
@@ -38,7 +40,9 @@ const TABLE: &str = "SELECT format('%I.%I', n.nspname, c.relname), has_table_pri
              WHERE i.indrelid = c.oid AND i.indisvalid AND a.attname = 'xid'),
     (SELECT system_identifier FROM pg_control_system())::text || '/' ||
       (SELECT oid FROM pg_database WHERE datname = current_database())::text,
-    left(pg_walfile_name(pg_current_wal_lsn()), 8)
+    left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+           WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('outbox')";
 
 /// Of the doorbell; no row where there is none.
@@ -107,6 +111,7 @@ impl Facts {
             has_index: row.try_get(5).map_err(failed)?,
             system: row.try_get(6).map_err(failed)?,
             timeline: row.try_get(7).map_err(failed)?,
+            unique: row.try_get(8).map_err(failed)?,
         })
     }
 
@@ -134,6 +139,23 @@ impl Facts {
                     "the table of outbox {server:?} lacks an index that begins with xid: each look reads all of it"
                 ),
                 "ALTER TABLE outbox ADD PRIMARY KEY (xid, id)",
+            );
+        }
+        let is_unique = |name: &str| self.unique.iter().any(|column| column == name);
+        if !is_unique("id") {
+            warn(
+                format!(
+                    "the table of outbox {server:?} lacks a unique index on id: to look for an event reads all of it"
+                ),
+                "CREATE UNIQUE INDEX outbox_by_id ON outbox (id)",
+            );
+        }
+        if self.has_key && !is_unique("key") {
+            warn(
+                format!(
+                    "the table of outbox {server:?} lacks a unique index on key: two who give the same at once add both"
+                ),
+                "CREATE UNIQUE INDEX outbox_by_key ON outbox (key) WHERE key IS NOT NULL",
             );
         }
         if self.wants_doorbell && self.doorbell.is_none() {
