@@ -34,7 +34,7 @@
 //! | 3 | `pipeline` | in wings: `intake`, `send`, `log`, `orders`, over what they share | bytes, `parking_lot`, `serde_json`, tempfile, tokio, tracing |
 //! | 2 | `config` | text → typed with spans → meant, or every diagnostic | tempfile, toml |
 //! | 2 | `outbox` | schema, tail, watch, append, prune; the same in PostgreSQL | rusqlite, rustix, serde, `serde_json`, tempfile, tokio, tokio-postgres |
-//! | 2 | `store` | the log in domain words | bytes, rusqlite, rustix, tempfile, tokio-postgres |
+//! | 2 | `store` | the log in domain words; the same in PostgreSQL | bytes, `parking_lot`, rusqlite, rustix, tempfile, tokio-postgres |
 //! | 2 | `transport` | one POST: request in, outcome and timings out | bytes, dns-lookup, flate2, httparse, `parking_lot`, rustix, rustls, rustls-native-certs, `serde_json`, tokio, tokio-rustls |
 //! | 1 | `dialect` | pure: envelope, headers, signature, success, schedule | bytes, hmac, itoa, jiff, `serde_json`, sha2 |
 //! | 1 | `postgres` | a connection to PostgreSQL, and what can go wrong with one | rustls, rustls-native-certs, sha2, tokio, tokio-postgres, tokio-rustls |
@@ -82,7 +82,7 @@ pub mod tested {
     pub use crate::filter::wants;
     pub use crate::model::crash::{BEFORE_COMMIT, COMMITTED, POINTS, TRANSACTIONS};
     pub use crate::model::event::{MAX_DEPTH, MAX_ID, MAX_TIME_MS, is_name};
-    pub use crate::model::{Clock, Dialect, Event, EventId, Webhook};
+    pub use crate::model::{Clock, Dialect, Event, EventId, LogPlace, Webhook};
     pub use crate::outbox::{AppendError, Appended, Appender, NewEvent, Row, SCHEMA, Tail};
     pub use crate::pipeline::{Dispatch, Pace, PipelineConfig, Retention};
     pub use crate::query::About;

@@ -133,6 +133,16 @@ pub(super) const FAMILIES: &[(&str, &str, &str)] = &[
         "1 while events wait in the outbox for room in the log.",
     ),
     (
+        "webhooksd_nodes",
+        "gauge",
+        "Nodes of a log in PostgreSQL, as this one sees them.",
+    ),
+    (
+        "webhooksd_lanes_owned",
+        "gauge",
+        "Webhooks that this node sends for.",
+    ),
+    (
         "webhooksd_log_wal_held_bytes",
         "gauge",
         "Length of the log's WAL while a reader keeps it from starting over, else 0.",

@@ -34,6 +34,8 @@
 //! | `webhooksd_log_max_bytes` | what the two together are kept below; no sample where there is no `max_size` |
 //! | `webhooksd_log_deleted_early_total` | deliveries, and rows set aside, deleted before their days were over |
 //! | `webhooksd_intake_waits_for_room` | 1 while events wait in the outbox for room in a log that is at its `max_size` |
+//! | `webhooksd_nodes` | nodes of a log in PostgreSQL, as this one sees them; absent where the log is in a file |
+//! | `webhooksd_lanes_owned` | webhooks that this node sends for; absent where the log is in a file |
 //! | `webhooksd_log_wal_held_bytes` | the WAL's length while a reader keeps it from starting over, else 0 |
 //! | `webhooksd_config_reloads_total` | configurations taken in or refused |
 //! | `webhooksd_config_reload_failures_total` | configurations refused |
@@ -104,6 +106,14 @@ fn daemon(page: &mut Page, started_ms: i64, snapshot: &Snapshot) {
         u8::from(snapshot.waits_for_room_since_ms.is_some()),
     );
     page.one("webhooksd_log_wal_held_bytes", snapshot.wal_held_bytes);
+    if !snapshot.nodes.is_empty() {
+        page.one("webhooksd_nodes", snapshot.nodes.len());
+        let mine = snapshot.nodes.iter().find(|node| node.me);
+        page.one(
+            "webhooksd_lanes_owned",
+            mine.map_or(0, |node| node.webhooks),
+        );
+    }
     page.one("webhooksd_config_reloads_total", snapshot.reloads);
     page.one(
         "webhooksd_config_reload_failures_total",

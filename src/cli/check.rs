@@ -29,7 +29,8 @@ pub(super) fn check(path: &Path) -> Ended {
         Some(_) => Vec::new(),
         None => rights::warnings("[outbox] path", &config.outbox.path),
     };
-    rights.extend(rights::warnings("[log] path", &config.log.path));
+    let log = config.log.place.file().into_iter();
+    rights.extend(log.flat_map(|path| rights::warnings("[log] path", path)));
     for warning in &rights {
         note(format_args!("{warning}\n"));
     }

@@ -149,7 +149,7 @@ impl Client {
     }
 
     fn with(mut self, config: &Config) -> Self {
-        self.log = Some(config.log.path.clone());
+        self.log = config.log.place.file().map(Path::to_owned);
         self
     }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::receiver::{self, Received, Reply, Signature};
 use super::{Ended, Failure, say, table};
-use crate::model::{Clock, Dialect, Secret};
+use crate::model::{Clock, Dialect, LogPlace, Secret};
 use crate::outbox::{self, Appender, NewEvent};
 use crate::store;
 
@@ -260,7 +260,8 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
             return Err(Failure::text(format!("the daemon ended: {status}")));
         }
         if log.exists() {
-            let rows = store::read_log(log).and_then(|reader| reader.log(100));
+            let rows =
+                store::read_log(&LogPlace::File(log.to_owned())).and_then(|reader| reader.log(100));
             let delivered = |row: &&store::LogRow| row.outcome == "delivered";
             // The daemon may be making the log just now; it is looked at again.
             if rows.is_ok_and(|rows| rows.iter().filter(delivered).count() == DELIVERIES) {
@@ -272,7 +273,7 @@ async fn wait_until_done(daemon: &mut Daemon, log: &Path) -> Result<(), Failure>
 }
 
 fn print_log(log: &Path) -> Result<(), Failure> {
-    let mut rows = store::read_log(log)?.log(100)?;
+    let mut rows = store::read_log(&LogPlace::File(log.to_owned()))?.log(100)?;
     rows.sort_by_key(|row| row.id);
     say(format_args!(
         "sqlite3 -readonly log.db 'SELECT time, webhook, event, attempt, outcome, status, error, duration_ms FROM log'\n"

@@ -89,7 +89,7 @@ impl From<crate::outbox::Error> for Failure {
 
 impl From<crate::store::Error> for Failure {
     fn from(error: crate::store::Error) -> Self {
-        let hint = to_log(&error).or_else(|| error.hint().map(str::to_owned));
+        let hint = to_log(&error).or_else(|| error.hint());
         Self::new(&error).hint(hint)
     }
 }

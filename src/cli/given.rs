@@ -17,7 +17,7 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 /// Opens the log for reading.
 pub(super) fn open_log(config: &Config) -> Result<Box<dyn LogReader>, Failure> {
     query::log(config)?.ok_or_else(|| {
-        let text = format!("there is no log yet at {:?}", config.log.path);
+        let text = format!("there is no log yet at {:?}", config.log.place.shown());
         Failure::text(text).hint(Some("the daemon makes it: `webhooksd run`"))
     })
 }

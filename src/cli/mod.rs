@@ -4,6 +4,7 @@
 //! a hint on a line of its own where a person can do something about it.
 
 mod bulk;
+mod by_hand;
 mod cancel;
 mod check;
 mod client;
@@ -18,6 +19,7 @@ mod listen;
 mod logs;
 mod man;
 mod matching;
+mod migrate;
 mod page;
 mod pause;
 mod receiver;
@@ -77,6 +79,7 @@ enum Command {
     Check(check::Arguments),
     Reload(reload::Arguments),
     StartFrom(start_from::Arguments),
+    Migrate(migrate::Arguments),
     Emit(emit::Arguments),
     Test(test::Arguments),
     Logs(logs::Arguments),
@@ -134,6 +137,7 @@ fn carry_out(config: Option<PathBuf>, command: &Command) -> Ended {
         Command::Check(_) => check::check(&path()?),
         Command::Reload(_) => reload::reload(&path()?),
         Command::StartFrom(arguments) => start_from::start_from(&path()?, arguments),
+        Command::Migrate(arguments) => migrate::migrate(&path()?, arguments),
         Command::Emit(arguments) => emit::emit(&path()?, arguments),
         Command::Test(arguments) => test::test(&path()?, arguments),
         Command::Logs(arguments) => logs::logs(&path()?, arguments),

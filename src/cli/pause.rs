@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::by_hand::by_hand;
 use super::client::{self, Client};
-use super::redeliver::quoted;
 use super::{Ended, Failure, known_webhook, load, open_log, say, text, when};
 use crate::config::Config;
 use crate::model::{Clock, LONGEST_PAUSE_MS};
@@ -121,8 +121,8 @@ fn by_sql(error: client::Error, config: &Config, sql: impl Fn() -> String) -> Fa
     }
     let hint = format!(
         "without the daemon SQL does it, and the daemon heeds it once it runs:\n\
-         sqlite3 {} \"{}\"",
-        quoted(&config.log.path.display().to_string()),
+         {} \"{}\"",
+        by_hand(&config.log.place),
         sql()
     );
     Failure::new(&error).hint(Some(hint))

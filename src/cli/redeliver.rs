@@ -9,9 +9,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::bulk::{self, Words};
+use super::by_hand::by_hand;
 use super::client::{self, Client};
 use super::when::{self, When};
-use super::{Ended, Failure, known_webhook, load, open_log, text};
+use super::{Ended, Failure, known_webhook, load, open_log};
 use crate::config::Config;
 use crate::model::Clock;
 
@@ -114,8 +115,8 @@ fn by_sql(
 ) -> Failure {
     let hint = format!(
         "without the daemon SQL does it, and the daemon sends them once it runs:\n\
-         sqlite3 {} \"{}\"",
-        quoted(&config.log.path.display().to_string()),
+         {} \"{}\"",
+        by_hand(&config.log.place),
         sql(arguments, window)
     );
     Failure::new(error).hint(Some(hint))
@@ -157,16 +158,6 @@ fn sql(arguments: &Arguments, [since, until]: [Option<i64>; 2]) -> String {
         sql.push_str(&format!("id IN ({})", ids.join(", ")));
     }
     sql
-}
-
-/// A word for the shell.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if word.chars().all(plain) {
-        text::line(word)
-    } else {
-        format!("'{}'", text::line(word).replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
@@ -211,7 +202,5 @@ mod tests {
             sql_text.ends_with(" AND id IN (SELECT delivery_id FROM failed)"),
             "{sql_text}"
         );
-        assert_eq!(quoted("/var/lib/log.db"), "/var/lib/log.db");
-        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
     }
 }

@@ -23,12 +23,30 @@ pub(super) struct Arguments {
     /// Which lines are written: `warn` leaves out the line of each attempt that is not the last
     #[arg(long, value_enum, default_value_t = Level::Info)]
     level: Level,
+    /// By which name other nodes and `status` know this one, where several share a log [default: the host's name]
+    #[arg(long, value_name = "NAME", value_parser = node)]
+    node: Option<String>,
+    /// The socket, in the place of the configuration's: for a second node on one machine
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+fn node(name: &str) -> Result<String, String> {
+    let length = (1..=64).contains(&name.chars().count());
+    if length && !name.chars().any(char::is_control) {
+        return Ok(name.to_owned());
+    }
+    Err("a node's name is 1 to 64 characters, none of them a control".into())
 }
 
 /// Runs the daemon. A failure is said by the journal, which is where its owner looks.
 pub(super) fn run(path: Result<PathBuf, Failure>, arguments: &Arguments) -> Ended {
     let journal = journal::begin(arguments.journal, arguments.level);
-    let ended = path.and_then(|path| Ok(daemon::run(&path)?));
+    let given = daemon::Given {
+        node: arguments.node.clone(),
+        socket: arguments.socket.clone(),
+    };
+    let ended = path.and_then(|path| Ok(daemon::run(&path, &given)?));
     match ended {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(failure) => {

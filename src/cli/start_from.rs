@@ -10,7 +10,7 @@ use crate::daemon::{Lock, make_own_outbox};
 use crate::model::{Clock, Cursor, EventId, Generation, Server, Snapshot};
 use crate::outbox::{Tail, postgres};
 use crate::pipeline::cursor_at;
-use crate::store::Store;
+use crate::store;
 use crate::transport;
 
 /// Sets where the daemon begins in the outbox
@@ -58,7 +58,7 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
         .map_err(crate::daemon::Error::Config)?;
     let clock = Clock::system();
-    let _lock = Lock::take(&config.log.path)?;
+    let _lock = config.log.place.file().map(Lock::take).transpose()?;
     if let Some(server) = &config.outbox.server {
         return in_server(&config, server, arguments.place);
     }
@@ -75,7 +75,7 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
         Place::Id(id) => id.back(1),
         Place::Time(ms) => tail.first_at_or_after(ms)?.map_or(last, |id| id.back(1)),
     };
-    let mut store = Store::open(&config.log.path, clock.now_ms())?;
+    let mut store = store::write_log(&config.log.place, "start-from", clock.now_ms())?;
     let generation = store
         .cursor()?
         .map_or(Generation::FIRST, |known| known.generation.next());
@@ -105,7 +105,7 @@ fn in_server(config: &Config, server: &Arc<Server>, place: Place) -> Ended {
         }
         _ => tail.place(Snapshot::NOTHING, since),
     };
-    let mut store = Store::open(&config.log.path, now_ms)?;
+    let mut store = store::write_log(&config.log.place, "start-from", now_ms)?;
     let generation = store
         .cursor()?
         .map_or(Generation::FIRST, |known| known.generation.next());

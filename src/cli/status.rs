@@ -55,6 +55,8 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   daemon_problem      why it did not answer; null where it did
   log                 {bytes, wal_bytes, max_bytes, oldest}: the sizes of the log and of its -wal; the
                       max_size, or null; when the oldest attempt of finished work was made, or null
+  nodes               of a log in PostgreSQL: {name, version, webhooks, last_beat_ms, me} each, as the daemon says
+                      it; webhooks: how many it sends for; last_beat_ms: for how long it gave no sign of life
   failing             how many webhooks are
   webhooks            by name:
     name, state       \"active\", \"inactive\", or \"new\" (not known to the daemon yet)
@@ -88,7 +90,10 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         Daemon::Unasked { .. } | Daemon::Silent(_) => config.log.max_bytes,
     };
     let oldest_ms = log.as_ref().map(|log| log.oldest());
-    let (log_bytes, wal_bytes) = store::size(&config.log.path);
+    let (mut log_bytes, wal_bytes) = store::log_size(&config.log.place);
+    if let Some(bytes) = log.as_ref().and_then(|log| log.bytes()) {
+        log_bytes = bytes;
+    }
     let status = Status {
         now_ms,
         log_bytes,
@@ -125,7 +130,10 @@ fn ask(config: &Config) -> Daemon {
         .and_then(|client| client.get("/status")?.json::<query::Status>());
     match asked {
         Ok(answered) => Daemon::Answered(Box::new(answered)),
-        Err(failure) => match (&config.socket, client::holder(&config.log.path)) {
+        Err(failure) => match (
+            &config.socket,
+            config.log.place.file().and_then(client::holder),
+        ) {
             (None, Some(pid)) => Daemon::Unasked { pid },
             (None, None) => Daemon::Silent("no process holds the lock of the log".to_owned()),
             (Some(_), Some(pid)) => {

@@ -6,13 +6,14 @@
 //! absent: every look at the machine.
 
 use std::ops::Range;
+use std::path::Path;
 
 use toml::de::DeTable;
 
 use super::diagnose::diagnose;
 use super::diagnostic::{Diagnostic, Findings, Report, Severity};
 use super::source::Source;
-use super::{Config, sections};
+use super::{Config, Socket, sections};
 
 /// A key that what lies outside of the file may contradict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,12 @@ impl Draft {
     /// Ends the reading.
     ///
     /// # Errors
+    /// The socket is somewhere else than the file says.
+    pub(crate) fn move_socket(&mut self, path: &Path) {
+        let socket = self.config.socket.get_or_insert_with(Socket::default);
+        path.clone_into(&mut socket.path);
+    }
+
     /// All that is wrong, warnings included, where one of it is an error.
     pub(crate) fn finish(self) -> Result<Config, Report> {
         let failed = self.found.has_errors();

@@ -49,6 +49,7 @@ pub(super) static TOP: Keys = Keys {
         key("socket", "[socket]"),
         key("log", "[log]"),
         key("delivery", "[delivery]"),
+        key("node", "[node]"),
         key("metrics", "[metrics]"),
         key("page", "[page]"),
         key("webhook", "[[webhook]]"),
@@ -83,6 +84,8 @@ pub(super) static LOG: Keys = Keys {
     title: "[log]",
     keys: &[
         key("path", "path = \"log.db\""),
+        key("url", "url = \"postgres://webhooksd@db.example/log\""),
+        key("password_file", "password_file = \"db.password\""),
         key("keep_days", "keep_days = 30"),
         key("max_size", "max_size = \"10GB\""),
         key("bodies", "bodies = \"failed\""),
@@ -120,6 +123,12 @@ pub(super) static PAGE: Keys = Keys {
         key("read_only", "read_only = true"),
         key("hosts", "hosts = [\"hooks.example.internal\"]"),
     ],
+};
+
+/// `[node]`.
+pub(super) static NODE: Keys = Keys {
+    title: "[node]",
+    keys: &[key("lease", "lease = \"3s\"")],
 };
 
 /// `[[webhook]]`.
@@ -225,11 +234,12 @@ pub(super) fn inner(key: &Key) -> Option<&'static Keys> {
 }
 
 /// The tables of the top level by name.
-pub(super) static TABLES: [(&str, &Keys); 7] = [
+pub(super) static TABLES: [(&str, &Keys); 8] = [
     ("outbox", &OUTBOX),
     ("socket", &SOCKET),
     ("log", &LOG),
     ("delivery", &DELIVERY),
+    ("node", &NODE),
     ("metrics", &METRICS),
     ("page", &PAGE),
     ("webhook", &WEBHOOK),
@@ -368,6 +378,6 @@ mod tests {
         assert_eq!(TOP.advice("keep_days"), "it belongs in [outbox] or [log]");
         assert_eq!(TOP.advice("webhooks"), "did you mean webhook?");
         assert!(WEBHOOK.advice("timeout_ms").contains("dialect's own"));
-        assert!(LOG.advice("zzz").contains("path, keep_days"));
+        assert!(LOG.advice("zzz").contains("path, url, password_file"));
     }
 }

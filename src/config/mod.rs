@@ -48,7 +48,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{Bodies, Secret, Server, Webhook};
+use crate::model::{Bodies, LogPlace, Secret, Server, Webhook};
 
 pub(crate) use abridged::Abridged;
 pub use diagnostic::{Diagnostic, Report, Severity};
@@ -115,6 +115,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// The page; `None`: nothing is said of it, and it is on the socket alone.
     pub page: Option<Page>,
+    /// This node among others.
+    pub node: Node,
     /// The webhooks in the order of the file; their names are unique.
     pub webhooks: Vec<Arc<Webhook>>,
     /// What may not be as it was meant.
@@ -148,8 +150,8 @@ pub struct Socket {
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The database's file; never the outbox's.
-    pub path: PathBuf,
+    /// The database: never the outbox's file.
+    pub place: LogPlace,
     /// How many days rows are kept; 0: for ever, as for the outbox.
     pub keep_days: u32,
     /// The size in bytes, its WAL's among it, beyond which the oldest finished work goes before its
@@ -171,6 +173,13 @@ pub struct Delivery {
 pub struct Metrics {
     /// The address that scrapers connect to.
     pub listen: SocketAddr,
+}
+
+/// `[node]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// For how long a node may give no sign of life, milliseconds.
+    pub lease_ms: i64,
 }
 
 /// `[page]`.

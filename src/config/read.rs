@@ -138,7 +138,7 @@ fn whole(
     let outbox = once.outbox(&outbox, around, found);
     let log = table(&top, "log", &keys::LOG, found)
         .unwrap_or_else(|| Section::new(&empty, 0..0, &keys::LOG, found));
-    let log = once.log(&log, found);
+    let log = once.log(&log, &outbox, around, found);
     let mut places = Places::new();
     let socket = table(&top, "socket", &keys::SOCKET, found).map(|section| {
         places.push((Key::SocketMode, Some(section.value_at("mode"))));
@@ -159,6 +159,8 @@ fn whole(
         places.push((Key::Page, Some(section.value_at("listen"))));
         page::read(&section, metrics.as_ref(), around, found)
     });
+    let node = table(&top, "node", &keys::NODE, found);
+    let node = sections::node(node.as_ref(), &log, found);
     places.extend(places_of(&once.paths));
     let mut reading = Reading {
         around,
@@ -179,6 +181,7 @@ fn whole(
         delivery: Delivery::new(max_in_flight),
         metrics,
         page,
+        node,
         webhooks: webhooks.into_iter().map(Arc::new).collect(),
         warnings: Vec::new(),
     };

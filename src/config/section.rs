@@ -75,6 +75,11 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 
     /// The place of the key itself; that of the table where it is absent.
+    /// Its own place.
+    pub(super) fn at(&self) -> Range<usize> {
+        self.at.clone()
+    }
+
     pub(super) fn key_at(&self, key: &'static str) -> Range<usize> {
         self.entry(key)
             .map_or_else(|| self.at.clone(), |(name, _)| name.span())

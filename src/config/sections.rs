@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::diagnostic::Findings;
 use super::section::{Given, Section};
 use super::size as sizes;
-use super::{Delivery, Log, Metrics, Outbox, Socket, Surroundings, server};
-use crate::model::Bodies;
+use super::{Delivery, Log, Metrics, Node, Outbox, Socket, Surroundings, server, span};
+use crate::model::{Bodies, LogPlace, Server};
 
 /// A century: far more is a slip of the keys.
 const MAX_KEEP_DAYS: u32 = 36_500;
@@ -48,6 +48,17 @@ const MAX_SOCKET_PATH_BYTES: usize = 107;
 /// The longest name of a group, in bytes: `LOGIN_NAME_MAX` less its end.
 const MAX_GROUP_BYTES: usize = 255;
 
+impl Default for Socket {
+    /// As a `[socket]` without keys says.
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from(SOCKET_PATH),
+            mode: 0o660,
+            group: None,
+        }
+    }
+}
+
 /// The paths that were typed, to be compared with each other at the end.
 pub(super) type Paths = Vec<(&'static str, Given<PathBuf>)>;
 
@@ -65,7 +76,7 @@ impl Sections<'_> {
         around: &Surroundings<'_>,
         found: &mut Findings,
     ) -> Outbox {
-        let server = server::read(section, around, found);
+        let server = server::read(section, "outbox", around, found);
         let path = match &server {
             _ if section.has("url") && section.has("path") => {
                 found.error(
@@ -97,12 +108,66 @@ impl Sections<'_> {
     }
 
     /// `[log]`.
-    pub(super) fn log(&mut self, section: &Section<'_, '_>, found: &mut Findings) -> Log {
+    pub(super) fn log(
+        &mut self,
+        section: &Section<'_, '_>,
+        outbox: &Outbox,
+        around: &Surroundings<'_>,
+        found: &mut Findings,
+    ) -> Log {
         Log {
-            path: self.path(section, "log", "log.db", found),
+            place: self.log_place(section, outbox, around, found),
             keep_days: keep_days(section, found),
             max_bytes: max_bytes(section, found),
             bodies: bodies(section, found),
+        }
+    }
+
+    /// Where the log is: where it says, or with an outbox in PostgreSQL in the same database, or in a file.
+    fn log_place(
+        &mut self,
+        section: &Section<'_, '_>,
+        outbox: &Outbox,
+        around: &Surroundings<'_>,
+        found: &mut Findings,
+    ) -> LogPlace {
+        let server = server::read(section, "log", around, found).map(Arc::new);
+        let given = section.has("url");
+        if given && section.has("path") {
+            found.error(
+                section.key_at("path"),
+                "a log has one place: path and url are both given",
+                "keep path for SQLite, or url for PostgreSQL",
+            );
+        } else if given && server.is_some() && outbox.server.is_none() {
+            // Nothing is asked of a server that is not to be used.
+            found.error(
+                section.key_at("url"),
+                "a log in PostgreSQL is any node's, and an outbox in a file is one machine's",
+                "give [outbox] a url too, or keep the log in SQLite: path = \"log.db\"",
+            );
+        }
+        let server = match &outbox.server {
+            _ if given => server,
+            Some(server) if !section.has("path") => Some(Arc::new(Server {
+                whose: "log",
+                doorbell: false,
+                ..(**server).clone()
+            })),
+            _ => None,
+        };
+        match server {
+            Some(server) => {
+                let (value, at) = (PathBuf::from(&server.shown), section.value_at("url"));
+                // Of the same database as the outbox its key is the outbox's.
+                let at = if given { at } else { 0..0 };
+                if outbox.server.is_some() {
+                    self.paths.push(("log", Given { value, at }));
+                }
+                LogPlace::Server(server)
+            }
+            None if given => LogPlace::File(PathBuf::from("log.db")),
+            None => LogPlace::File(self.path(section, "log", "log.db", found)),
         }
     }
 
@@ -200,6 +265,35 @@ impl Delivery {
         Self {
             max_in_flight: size(max_in_flight),
         }
+    }
+}
+
+/// The lease unless it is set: six looks, half a second apart.
+const DEFAULT_LEASE_MS: i64 = 3_000;
+
+/// The longest: for so long nobody sends for the webhooks of a node that died.
+const MOST_LEASE_MS: i64 = 60_000;
+
+/// `[node]`.
+pub(super) fn node(section: Option<&Section<'_, '_>>, log: &Log, found: &mut Findings) -> Node {
+    let lease = section.and_then(|section| span::read(section, "lease", found));
+    if let Some(section) = section {
+        if lease.is_some_and(|ms| ms > MOST_LEASE_MS) {
+            found.error(
+                section.value_at("lease"),
+                "lease is 1s to 1m: so long nobody sends for the webhooks of a node that died",
+                "write lease = \"3s\", or leave it out",
+            );
+        } else if log.place.server().is_none() {
+            found.warning(
+                Some(section.at()),
+                "a log in a file has one node, and [node] says nothing to it",
+                "leave it out, or give [outbox] and [log] a url",
+            );
+        }
+    }
+    Node {
+        lease_ms: lease.unwrap_or(DEFAULT_LEASE_MS),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[outbox] url`: a server of PostgreSQL, written as libpq takes it.
+//! `[outbox] url` and `[log] url`: a server of PostgreSQL, written as libpq takes it.
 //!
 //! The URL is read here and not by a client library: a password in it is refused, TLS is verified or off,
 //! and each word that is not understood is an error with its place. A password comes from `password_file`,
@@ -31,6 +31,7 @@ type Fault = (String, String);
 /// Reads `url` with `password_file`; `None` where there is none, or it was noted what is wrong with it.
 pub(super) fn read(
     section: &Section<'_, '_>,
+    whose: &'static str,
     around: &Surroundings<'_>,
     found: &mut Findings,
 ) -> Option<Server> {
@@ -42,8 +43,8 @@ pub(super) fn read(
             "name the server beside it, or leave it out",
         );
     }
-    let doorbell = section.truth("doorbell", found);
-    if !section.has("url") && section.has("doorbell") {
+    let doorbell = (whose == "outbox").then(|| section.truth("doorbell", found));
+    if whose == "outbox" && !section.has("url") && section.has("doorbell") {
         found.error(
             section.key_at("doorbell"),
             "doorbell is of no use without url",
@@ -52,7 +53,7 @@ pub(super) fn read(
     }
     let url = url?;
     let password = password_file(section, around, found);
-    let parsed = parse(url.value).and_then(|parsed| parsed.server(around));
+    let parsed = parse(url.value).and_then(|parsed| parsed.server(whose, around));
     let mut server = match parsed {
         Ok(server) => server,
         Err((message, fix)) => {
@@ -64,7 +65,7 @@ pub(super) fn read(
         found.warning(Some(url.at.clone()), tls.0, tls.1);
     }
     server.password = password;
-    server.doorbell = doorbell.is_some_and(|given| given.value);
+    server.doorbell = doorbell.flatten().is_some_and(|given| given.value);
     if server.password.is_none() && !section.has("password_file") {
         server.password = pgpass::find(&server, around);
     }
@@ -160,7 +161,7 @@ fn parse(text: &str) -> Result<Parts, Fault> {
         .strip_prefix("postgres://")
         .or_else(|| text.strip_prefix("postgresql://"));
     let Some(rest) = rest else {
-        return fault("an outbox's URL begins with postgres://", EXAMPLE);
+        return fault("a server's URL begins with postgres://", EXAMPLE);
     };
     if text.chars().any(|c| c.is_control() || c == ' ') {
         return fault("the URL has a blank or a control character", EXAMPLE);
@@ -213,9 +214,9 @@ fn host_of(text: &str) -> Result<ServerHost, Fault> {
 }
 
 impl Parts {
-    fn server(mut self, around: &Surroundings<'_>) -> Result<Server, Fault> {
+    fn server(mut self, whose: &'static str, around: &Surroundings<'_>) -> Result<Server, Fault> {
         let mut server = Server {
-            whose: "outbox",
+            whose,
             hosts: Vec::new(),
             user: self.user.take(),
             database: self.database.take(),
@@ -276,11 +277,11 @@ impl Parts {
                     );
                 }
             },
-            // A server that is only read can't be an outbox: of several hosts the other one is meant.
+            // A server that is only read can't be either: of several hosts the other one is meant.
             "target_session_attrs" if value == "read-write" || value == "primary" => {}
             "target_session_attrs" => {
                 return fault(
-                    "an outbox is read at the primary",
+                    "outbox and log are those of the primary",
                     "write target_session_attrs=read-write, or leave it out",
                 );
             }

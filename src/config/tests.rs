@@ -80,7 +80,7 @@ fn refused<T: fmt::Debug>(result: Result<T, Report>) -> (usize, String) {
 fn an_empty_file_is_the_defaults_and_a_warning() {
     let config = parse_plain("").unwrap();
     assert_eq!(config.outbox.path, Path::new("/f/outbox.db"));
-    assert_eq!(config.log.path, Path::new("/f/log.db"));
+    assert_eq!(config.log.place.file(), Some(Path::new("/f/log.db")));
     assert_eq!((config.outbox.keep_days, config.log.keep_days), (30, 30));
     assert_eq!(config.outbox.max_data_bytes, 1_048_576);
     assert_eq!(config.delivery.max_in_flight, 4_096);
@@ -105,14 +105,13 @@ fn every_key_arrives() {
     let config = Scripted::new(&[("/f/ca", b"good")]).parse(text).unwrap();
     assert_eq!(config.tenant.as_deref(), Some("t"));
     assert_eq!(config.outbox.path, Path::new("/o"));
-    assert_eq!(
-        (config.outbox.keep_days, config.outbox.max_data_bytes),
-        (0, 16)
-    );
+    let outbox = (config.outbox.keep_days, config.outbox.max_data_bytes);
+    assert_eq!(outbox, (0, 16));
     let socket = config.socket.unwrap();
     assert_eq!(socket.path, Path::new("/f/s"));
     assert_eq!((socket.mode, socket.group.as_deref()), (0o600, Some("g")));
-    assert_eq!((config.log.path, config.log.keep_days), ("/f/l".into(), 1));
+    let log = (config.log.place.shown(), config.log.keep_days);
+    assert_eq!(log, ("/f/l".into(), 1));
     assert_eq!(config.delivery.max_in_flight, 10);
     assert_eq!(config.metrics.unwrap().listen.port(), 1);
     let [b, a] = &config.webhooks[..] else {

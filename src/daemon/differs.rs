@@ -18,15 +18,14 @@ pub(super) fn note(draft: &mut Draft, own: &Own<'_>) {
     let Some(open) = open_files(pid) else { return };
     let config = draft.config();
     let mut found = Vec::new();
+    // A connection does not say where it leads.
+    let outbox = (config.outbox.server.is_none()).then_some(&*config.outbox.path);
     let databases = [
-        (Key::Outbox, "[outbox] path", &config.outbox.path),
-        (Key::Log, "[log] path", &config.log.path),
+        (Key::Outbox, "[outbox] path", outbox),
+        (Key::Log, "[log] path", config.log.place.file()),
     ];
     for (key, name, path) in databases {
-        // A connection does not say where it leads.
-        if key == Key::Outbox && config.outbox.server.is_some() {
-            continue;
-        }
+        let Some(path) = path else { continue };
         let is_open = fs::canonicalize(path).ok().map(|real| open.contains(&real));
         let differs = match key {
             // What holds the lock holds the log, even where that was moved away under it.

@@ -1,23 +1,25 @@
 //! The settings that only a restart changes, and which of them a new configuration would change.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, Key, Socket};
-use crate::model::Server;
+use crate::model::{LogPlace, Server};
 
 /// What only a restart changes: files, and who may connect to what.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Fixed {
     outbox: PathBuf,
     server: Option<Arc<Server>>,
-    log: PathBuf,
+    log: LogPlace,
     socket: Option<Socket>,
     metrics: Option<SocketAddr>,
     /// Where the page is: a reload may move it, and looks whether it can.
     page: Option<SocketAddr>,
     has_clients: bool,
+    /// The socket that the command line names.
+    named_socket: Option<PathBuf>,
 }
 
 impl Fixed {
@@ -25,18 +27,20 @@ impl Fixed {
         Self {
             outbox: config.outbox.path.clone(),
             server: config.outbox.server.clone(),
-            log: config.log.path.clone(),
+            log: config.log.place.clone(),
             socket: config.socket.clone(),
             metrics: config.metrics.map(|metrics| metrics.listen),
             page: config.page.as_ref().and_then(|page| page.listen),
             has_clients: true,
+            named_socket: None,
         }
     }
 
-    /// The settings of a start, after which somebody can connect or nobody.
-    pub(super) fn at_start(config: &Config, has_clients: bool) -> Self {
+    /// The settings of a start, after which somebody can connect or nobody; with the socket that was named, if one was.
+    pub(super) fn at_start(config: &Config, has_clients: bool, socket: Option<&Path>) -> Self {
         Self {
             has_clients,
+            named_socket: socket.map(Path::to_owned),
             ..Self::of(config)
         }
     }
@@ -44,6 +48,11 @@ impl Fixed {
     /// The page has moved.
     pub(super) fn moved(&mut self, config: &Config) {
         self.page = Self::of(config).page;
+    }
+
+    /// The socket that the command line names.
+    pub(super) fn named_socket(&self) -> Option<&Path> {
+        self.named_socket.as_deref()
     }
 
     /// Where the page is.
@@ -72,7 +81,14 @@ impl Fixed {
                 self.outbox == new.outbox || self.server.is_some(),
             ),
             (Key::Outbox, "[outbox] url", self.server == new.server),
-            (Key::Log, "[log] path", self.log == new.log),
+            (
+                Key::Log,
+                match self.log {
+                    LogPlace::File(_) => "[log] path",
+                    LogPlace::Server(_) => "[log] url",
+                },
+                self.log == new.log,
+            ),
             (Key::SocketPath, "[socket] path", was.0 == is.0),
             (Key::SocketMode, "[socket] mode", was.1 == is.1),
             (Key::SocketGroup, "[socket] group", was.2 == is.2),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Error;
+use super::nodes::{self, Given};
 use super::opening::{self, Opening};
 use crate::config::Config;
-use crate::model::{Clock, Cursor, Server};
+use crate::model::{Clock, Cursor, LogPlace, Server};
 use crate::outbox::{Tail, postgres};
 use crate::pipeline::{self, Dispatch, Follow, Followed, Intake, IntakeError};
-use crate::store::{LogWriter, Store};
+use crate::store::{self, LogWriter};
 use crate::transport::Client;
 
 /// What was found.
@@ -20,6 +21,8 @@ pub(super) enum Found {
     File(Box<(Tail, Cursor)>),
     /// Neither file nor table yet.
     Awaited,
+    /// A server whose log several nodes share: who leads connects.
+    Shared(Arc<Server>),
     /// A server, with a connection where it is not away.
     Server(Arc<Server>, Option<Box<(postgres::Tail, Cursor)>>),
 }
@@ -34,24 +37,30 @@ impl Found {
 /// Opens outbox and log and settles where to go on.
 pub(super) async fn open(
     config: &Config,
+    given: &Given,
     opening: &Opening,
     clock: &Clock,
 ) -> Result<(Box<dyn LogWriter>, Found), Error> {
     let Some(server) = config.outbox.server.clone() else {
         return open_file(config, opening, clock);
     };
-    let (config, now_ms) = (config.clone(), clock.now_ms());
+    let (config, given, now_ms) = (config.clone(), given.clone(), clock.now_ms());
     // What asks a server blocks, and drives a runtime of its own.
-    let opened = tokio::task::spawn_blocking(move || open_server(&config, &server, now_ms));
+    let opened = tokio::task::spawn_blocking(move || open_server(&config, &given, &server, now_ms));
     opened.await.unwrap_or(Err(Error::Panicked))
 }
 
 /// The server as it is read from for this log, which shows in its name there.
 pub(super) fn read_for(config: &Config, server: &Arc<Server>) -> Arc<Server> {
-    let log = &config.log.path;
-    let log = std::path::absolute(log).unwrap_or_else(|_| log.clone());
-    // Without one, two machines that have the log under the same path are taken for one.
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let (machine, log) = match &config.log.place {
+        LogPlace::File(log) => (
+            // Without one, two machines that have the log under the same path are taken for one.
+            std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+            std::path::absolute(log).unwrap_or_else(|_| log.clone()),
+        ),
+        // Nodes of one log are one reader.
+        LogPlace::Server(log) => (String::new(), log.shown.clone().into()),
+    };
     Arc::new(Server {
         application_name: postgres::reader_name(server, &machine, &log),
         ..Server::clone(server)
@@ -60,6 +69,7 @@ pub(super) fn read_for(config: &Config, server: &Arc<Server>) -> Arc<Server> {
 
 fn open_server(
     config: &Config,
+    given: &Given,
     server: &Arc<Server>,
     now_ms: i64,
 ) -> Result<(Box<dyn LogWriter>, Found), Error> {
@@ -69,7 +79,11 @@ fn open_server(
         Err(error) if error.may_pass() => None,
         Err(error) => return Err(Error::Outbox(error)),
     };
-    let store = open_log(config, now_ms)?;
+    let store = open_log(config, given, now_ms)?;
+    if config.log.place.server().is_some() {
+        // Another node may be taking events in just now: who leads settles where to go on.
+        return Ok((store, Found::Shared(server)));
+    }
     let Some(mut tail) = tail else {
         return Ok((store, Found::Server(server, None)));
     };
@@ -102,7 +116,7 @@ fn open_file(
         Err(error) => return Err(Error::Outbox(error)),
     };
     let now_ms = clock.now_ms();
-    let mut store = open_log(config, now_ms)?;
+    let mut store = open_log(config, &Given::default(), now_ms)?;
     let Some(mut tail) = tail else {
         return Ok((store, Found::Awaited));
     };
@@ -111,9 +125,9 @@ fn open_file(
     Ok((store, Found::File(Box::new((tail, cursor)))))
 }
 
-fn open_log(config: &Config, now_ms: i64) -> Result<Box<dyn LogWriter>, Error> {
-    let store = Store::open(&config.log.path, now_ms).map_err(Error::Store)?;
-    Ok(Box::new(store))
+fn open_log(config: &Config, given: &Given, now_ms: i64) -> Result<Box<dyn LogWriter>, Error> {
+    let name = given.node.clone().unwrap_or_else(nodes::host);
+    store::write_log(&config.log.place, &name, now_ms).map_err(Error::Store)
 }
 
 /// Follows the outbox that was found, or will be.
@@ -134,6 +148,9 @@ pub(super) fn follow(
         Found::Server(server, tail) => {
             let tail = tail.map(|tail| *tail);
             return pipeline::follow_server(dispatch.clone(), server, tail, ended);
+        }
+        Found::Shared(server) => {
+            return pipeline::follow_shared(dispatch.clone(), server, ended);
         }
         Found::Awaited => {}
     }

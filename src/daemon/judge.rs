@@ -26,12 +26,23 @@ pub(super) struct Judged {
 
 /// Who asks.
 pub(super) enum Asked<'a> {
-    /// A start, which opens everything for good once this is passed.
-    Start,
+    /// A start, which opens everything for good once this is passed; with the socket that was named, if one was.
+    Start(Option<&'a Path>),
     /// A reload of a daemon that was started with these.
     Reload(&'a Fixed),
     /// Somebody who wants to know before.
     Check,
+}
+
+impl Asked<'_> {
+    /// The socket that was named when the daemon was started.
+    fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Start(socket) => *socket,
+            Self::Reload(fixed) => fixed.named_socket(),
+            Self::Check => None,
+        }
+    }
 }
 
 /// Judges a configuration file. The endpoints are of that client.
@@ -41,13 +52,16 @@ pub(super) enum Asked<'a> {
 pub(super) fn judge(path: &Path, asked: &Asked<'_>, client: &Client) -> Result<Judged, Error> {
     let secrets = match asked {
         Asked::Check => SecretsWanted::Check,
-        Asked::Start | Asked::Reload(_) => SecretsWanted::Read,
+        Asked::Start(_) | Asked::Reload(_) => SecretsWanted::Read,
     };
     let draft = config::load_draft(path, secrets, &transport::check_ca);
     let mut draft = draft.map_err(Error::Config)?;
+    if let Some(path) = asked.socket() {
+        draft.move_socket(path);
+    }
     let endpoints = endpoints(&mut draft, client);
     match asked {
-        Asked::Start => {}
+        Asked::Start(_) => {}
         Asked::Reload(fixed) => restart(&mut draft, fixed),
         Asked::Check => look(&mut draft, path),
     }
@@ -142,7 +156,7 @@ fn restart(draft: &mut Draft, fixed: &Fixed) {
 /// Looks at everything that a start would open.
 fn look(draft: &mut Draft, path: &Path) {
     let config = draft.config();
-    let daemon = lock::of_log(&config.log.path);
+    let daemon = config.log.place.file().and_then(lock::of_log);
     if let Err(source) = limits::check_threads(limits::threads()) {
         note(draft, Key::File, &Error::Threads(source));
     }

@@ -22,7 +22,7 @@ use super::opening::{has_taken, owns_outbox};
 use super::refusal::{OTHER, note};
 use super::{Error, differs, listen, lock};
 use crate::config::{Draft, Key};
-use crate::model::{Clock, Cursor, Server};
+use crate::model::{Clock, Cursor, LogPlace, Server};
 use crate::outbox::{self, postgres};
 use crate::pipeline::{self, chain};
 use crate::store;
@@ -156,10 +156,13 @@ impl<'a> Looking<'a> {
 
     /// The log and its lock.
     pub(super) fn log(&mut self, draft: &mut Draft) -> Known {
-        let path = draft.config().log.path.clone();
         if !draft.is_sound(Key::Log) {
             return Known::Nothing;
         }
+        let path = match draft.config().log.place.clone() {
+            LogPlace::File(path) => path,
+            LogPlace::Server(server) => return self.log_server(draft, &server),
+        };
         let failed = |source| lock::failed(&path, source);
         if let Some(how) = outbox::other_name(&path) {
             let log = path.clone();
@@ -197,6 +200,19 @@ impl<'a> Looking<'a> {
             }
             Err(error) => {
                 note(draft, Key::Log, &Error::Store(error));
+                Known::Nothing
+            }
+        }
+    }
+
+    /// A log in PostgreSQL: its server, and whether what is there is a log that is known here.
+    fn log_server(&self, draft: &mut Draft, server: &Arc<Server>) -> Known {
+        match store::look_at(server) {
+            Ok(cursor) => self.known(cursor),
+            // One that is away is waited for by a start, but who checks wants to know that it can be reached.
+            Err(error) => {
+                let fix = error.hint().unwrap_or_else(|| OTHER.to_owned());
+                draft.error(Key::Log, chain(&Error::Store(error)), fix);
                 Known::Nothing
             }
         }

@@ -19,6 +19,7 @@ mod limits;
 mod listen;
 mod lock;
 mod look;
+mod nodes;
 mod notify;
 mod opening;
 mod patience;
@@ -43,6 +44,7 @@ use tokio::task::JoinSet;
 pub(crate) use error::Error;
 pub(crate) use judge::check;
 pub(crate) use lock::Lock;
+pub(crate) use nodes::Given;
 pub(crate) use opening::{make_own_outbox, makes_outbox};
 
 use crate::api::{self, Appending};
@@ -67,10 +69,10 @@ const SWEEP_IDLE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What kept it from starting or ended it. The configuration's own errors are in it, whole.
-pub(crate) fn run(config_path: &Path) -> Result<(), Error> {
+pub(crate) fn run(config_path: &Path, given: &Given) -> Result<(), Error> {
     limits::forbid_core();
     let client = Client::new(Clock::system());
-    let judged = judge(config_path, &Asked::Start, &client)?;
+    let judged = judge(config_path, &Asked::Start(given.socket.as_deref()), &client)?;
     limits::raise_files();
     let threads = limits::threads();
     limits::check_threads(threads).map_err(Error::Threads)?;
@@ -80,7 +82,7 @@ pub(crate) fn run(config_path: &Path) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let ended = runtime.block_on(serve(config_path, judged, client));
+    let ended = runtime.block_on(serve(config_path, given, judged, client));
     runtime.shutdown_timeout(stop::EXIT);
     ended
 }
@@ -103,12 +105,18 @@ struct Running {
     outbox: PathBuf,
     /// The outbox is not there yet.
     awaits: bool,
-    _lock: Lock,
+    /// Of a log in a file.
+    _lock: Option<Lock>,
     /// Holds the outbox's lock.
     _opening: Opening,
 }
 
-async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result<(), Error> {
+async fn serve(
+    config_path: &Path,
+    given: &Given,
+    mut judged: Judged,
+    client: Client,
+) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     reload::journal_warnings(&judged.config);
     let warnings = reload::warnings(&judged.config);
@@ -117,7 +125,7 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
     let config = Arc::new(config);
     let mut reload_wanted = false;
     let mut running = {
-        let mut started = pin!(start(config_path, &config, endpoints, client));
+        let mut started = pin!(start((config_path, given), &config, endpoints, client));
         loop {
             tokio::select! {
                 started = &mut started => break started?,
@@ -132,7 +140,7 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
     };
     tracing::info!(
         outbox = &*config.outbox.path.to_string_lossy(),
-        log = &*config.log.path.to_string_lossy(),
+        log = &*config.log.place.shown(),
         webhooks = config.webhooks.len(),
         version = env!("CARGO_PKG_VERSION"),
         "{}",
@@ -145,7 +153,7 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
     crash::point("start", "ready");
     running.dispatch.counters().warned(warnings);
     let of_clients = (running.dispatch.clone(), running.shown.clone());
-    let mut reload = Reload::new(config_path, &config, of_clients);
+    let mut reload = Reload::new(config_path, &config, given.socket.as_deref(), of_clients);
     // The dispatch and the page have it, and may be told to have another one.
     drop(config);
     if reload_wanted {
@@ -177,7 +185,7 @@ async fn serve(config_path: &Path, mut judged: Judged, client: Client) -> Result
 
 /// Makes everything, in the order in which one thing needs another.
 async fn start(
-    config_path: &Path,
+    (config_path, given): (&Path, &Given),
     config: &Arc<Config>,
     endpoints: Vec<Endpoint>,
     client: Client,
@@ -185,19 +193,18 @@ async fn start(
     let clock = Clock::system();
     let mut patience = StartupRetry::new(&clock);
     let lock = patience
-        .until_done(async || Lock::take(&config.log.path))
+        .until_done(async || config.log.place.file().map(Lock::take).transpose())
         .await?;
     crash::point("start", "lock taken");
     let listeners = listen::listen(config).await?;
     let opening = Opening::new(config);
     let (store, found) = patience
-        .until_done(async || found::open(config, &opening, &clock).await)
+        .until_done(async || found::open(config, given, &opening, &clock).await)
         .await?;
     let awaits = found.is_awaited();
     crash::point("start", "cursor settled");
-    let checkpointer = patience
-        .until_done(async || Checkpointer::open(&config.log.path).map_err(Error::Store))
-        .await?;
+    let checkpointer = patience.until_done(async || checkpointer(config)).await?;
+    let me = store.me();
     let dispatch = Dispatch::new(
         store,
         client,
@@ -205,6 +212,7 @@ async fn start(
         Pace::default(),
         Handle::current().into(),
     );
+    let mut nodes = nodes::Nodes::join(me, config, &dispatch, &mut patience).await?;
     let mut endpoints = Some(endpoints);
     let direct = async || {
         dispatch.clamp().await.map_err(Error::Store)?;
@@ -215,14 +223,17 @@ async fn start(
         let change = reload::change(config, endpoints);
         dispatch.reconfigure(change).await.map_err(Error::Store)
     };
-    reload::journal_cancelled(&patience.until_done(direct).await?);
+    patience.until_done(direct).await?.tell_cancelled();
+    // The webhooks that the log got to know by that.
+    nodes.look_again(&dispatch, &mut patience).await?;
     let (stopped, ended) = oneshot::channel();
     let mut loops = loops(&dispatch);
+    nodes.keep(&dispatch, &mut loops);
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
     let about = query::About {
         config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
         outbox: config.outbox.path.clone(),
-        log: config.log.path.clone(),
+        log: config.log.place.clone(),
         started_ms: dispatch.clock().now_ms(),
     };
     loops.spawn(notify::tell(dispatch.clone(), about.clone()));
@@ -246,6 +257,12 @@ async fn start(
         _lock: lock,
         _opening: opening,
     })
+}
+
+/// What has the disk keep a log in a file; a server does that by itself.
+fn checkpointer(config: &Config) -> Result<Option<Checkpointer>, Error> {
+    let opened = config.log.place.file().map(Checkpointer::open);
+    opened.transpose().map_err(Error::Store)
 }
 
 /// What goes on until the pipeline stops.

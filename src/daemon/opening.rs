@@ -54,7 +54,11 @@ fn may_have_taken(config: &Config) -> bool {
 }
 
 fn looked(config: &Config) -> Result<bool, store::Error> {
-    Ok(match store::look(&config.log.path)? {
+    // Of a log in PostgreSQL the outbox is there too, and nobody's to make.
+    let Some(log) = config.log.place.file() else {
+        return Ok(false);
+    };
+    Ok(match store::look(log)? {
         store::Look::Log(cursor) => cursor.is_some_and(|known| {
             (known.generation, known.event_id) != (Generation::FIRST, EventId::NONE)
         }),
@@ -73,7 +77,8 @@ pub(crate) fn owns_outbox(config: &Config) -> bool {
     let folders = std::env::var_os(STATE_FOLDERS).unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
     folders.retain(|folder| folder.is_absolute());
-    folders.extend(config.log.path.parent().map(|folder| {
+    let log = config.log.place.file();
+    folders.extend(log.and_then(Path::parent).map(|folder| {
         if folder.as_os_str().is_empty() {
             PathBuf::from(".")
         } else {

@@ -41,9 +41,10 @@ impl Reload {
     pub(super) fn new(
         path: &Path,
         config: &Config,
+        socket: Option<&Path>,
         (dispatch, shown): (Arc<Dispatch<Client>>, Arc<Shown>),
     ) -> Self {
-        let fixed = Fixed::at_start(config, shown.can());
+        let fixed = Fixed::at_start(config, shown.can(), socket);
         Self {
             path: path.to_owned(),
             fixed: Arc::new(Mutex::new(fixed)),
@@ -102,7 +103,7 @@ async fn reload(
     match try_reload(path, fixed, of_clients).await {
         Ok(directed) => {
             counters.reloaded(Ok(()), now_ms);
-            journal_cancelled(&directed);
+            directed.tell_cancelled();
             tracing::info!(webhooks = directed.active, "configuration reloaded");
             Ok(directed)
         }
@@ -235,22 +236,12 @@ pub(super) fn change(config: &Config, endpoints: Vec<Endpoint>) -> PipelineConfi
         max_data_bytes: config.outbox.max_data_bytes,
         retention: Retention {
             log_days: config.log.keep_days,
-            log: config.log.path.clone(),
+            log: config.log.place.clone(),
             log_max_bytes: config.log.max_bytes,
             log_bodies: config.log.bodies,
             outbox_days: config.outbox.keep_days,
             outbox: config.outbox.path.clone(),
             outbox_server: config.outbox.server.clone(),
         },
-    }
-}
-
-pub(super) fn journal_cancelled(directed: &Applied) {
-    for (webhook, cancelled) in &directed.cancelled {
-        tracing::warn!(
-            webhook = &**webhook,
-            cancelled,
-            "pending deliveries cancelled: the webhook is inactive or has left the configuration"
-        );
     }
 }

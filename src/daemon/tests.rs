@@ -198,11 +198,11 @@ fn outbox_of(folder: &Path, text: &str) -> (String, Kept) {
 /// How the start's own steps end: the same ones as in `start`, in the same order.
 async fn refusal(path: &Path) -> Option<Error> {
     let client = Client::new(Clock::system());
-    let judged = match judge(path, &Asked::Start, &client) {
+    let judged = match judge(path, &Asked::Start(None), &client) {
         Ok(judged) => judged,
         Err(error) => return Some(error),
     };
-    let _lock = match Lock::take(&judged.config.log.path) {
+    let _lock = match Lock::take(judged.config.log.place.file().unwrap()) {
         Ok(lock) => lock,
         Err(error) => return Some(error),
     };
@@ -210,7 +210,13 @@ async fn refusal(path: &Path) -> Option<Error> {
         return Some(error);
     }
     let opening = Opening::new(&judged.config);
-    let opened = found::open(&judged.config, &opening, &Clock::system()).await;
+    let opened = found::open(
+        &judged.config,
+        &Given::default(),
+        &opening,
+        &Clock::system(),
+    )
+    .await;
     opened.err()
 }
 
@@ -283,7 +289,7 @@ fn of_store(error: &store::Error) -> Option<&'static str> {
         // A disk that fails or is full just then, or what comes after the start.
         E::Migrate { .. } | E::Step { .. } | E::Unlinked { .. } | E::NoBody { .. } => None,
         // No log is there yet.
-        E::Server(_) => None,
+        E::Server(_) | E::Overtaken => None,
     }
 }
 

@@ -8,8 +8,8 @@ use std::io;
 use std::time::Duration;
 
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -53,6 +53,12 @@ async fn ring_after(span: Duration) -> io::Result<()> {
     timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &once)?;
     drop(timer.readable().await?);
     Ok(())
+}
+
+/// Milliseconds of `CLOCK_BOOTTIME` (`clock_gettime(2)`).
+pub(super) fn boot_ms() -> i64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
 }
 
 #[cfg(test)]

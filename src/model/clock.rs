@@ -74,6 +74,16 @@ impl Clock {
         Instant::now()
     }
 
+    /// Milliseconds of a clock that nobody sets and that goes on while the machine sleeps, which the monotonic one does
+    /// not (`clock_gettime(2)`, `CLOCK_BOOTTIME`). Only differences say something.
+    #[must_use]
+    pub fn boot_ms(&self) -> i64 {
+        match &self.0 {
+            Source::System => super::alarm::boot_ms(),
+            Source::Tokio { start, .. } => millis(start.elapsed()),
+        }
+    }
+
     /// Waits until that moment, by the machine's clock to a tenth of a millisecond or so where it is near.
     pub async fn until(&self, at: Instant) {
         match &self.0 {

@@ -73,6 +73,7 @@ pub(crate) use rate::Rate;
 pub(crate) use rule::{Condition, Operand, Path, Rule, Step, Word};
 pub(crate) use secret::{Secret, StandardSecrets};
 pub(crate) use sent::{SentHeaders, Signed, around_value, signature_of};
+pub use server::LogPlace;
 pub(crate) use server::{Server, ServerHost, ServerTls};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use traceparent::{LogId, Traceparent};

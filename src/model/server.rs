@@ -1,8 +1,11 @@
 //! A PostgreSQL server and what is wanted of it, as a URL says it.
 //!
-//! Values alone: how a URL is read is `config`'s, how one connects `outbox`'s. No password is shown by any
+//! Values alone: how a URL is read is `config`'s, how one connects `postgres`'s. No password is shown by any
 //! of these.
 
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Secret;
@@ -48,4 +51,49 @@ pub struct ServerTls {
     pub authorities: Option<Vec<u8>>,
     /// The certificate to show, PEM, and its key.
     pub client: Option<(Vec<u8>, Secret)>,
+}
+
+/// Where a log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPlace {
+    /// In SQLite: its file.
+    File(PathBuf),
+    /// In PostgreSQL, in the schema `webhooksd`.
+    Server(Arc<Server>),
+}
+
+impl Default for LogPlace {
+    /// No file.
+    fn default() -> Self {
+        Self::File(PathBuf::new())
+    }
+}
+
+impl LogPlace {
+    /// Its file, of one in SQLite.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Server(_) => None,
+        }
+    }
+
+    /// Its server, of one in PostgreSQL.
+    #[must_use]
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(server) => Some(server),
+        }
+    }
+
+    /// For people and the journal.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Self::File(path) => path.to_string_lossy(),
+            Self::Server(server) => Cow::Borrowed(&server.shown),
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl Turn {
 
     /// As the log keeps it.
     #[must_use]
-    pub(crate) fn get(self) -> i64 {
+    pub(crate) const fn get(self) -> i64 {
         self.0
     }
 }

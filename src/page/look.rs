@@ -6,14 +6,12 @@
 mod compare;
 mod history;
 
-use std::path::Path;
-
 pub(super) use compare::{Compared, compared};
 pub(super) use history::{OneEvent, Told, event};
 
 use super::{Page, Source, form};
 use crate::config::Config;
-use crate::model::{AttemptId, DeliveryId, Pattern, Webhook, chain};
+use crate::model::{AttemptId, DeliveryId, LogPlace, Pattern, Webhook, chain};
 use crate::query::{self, Attempts, Status};
 use crate::store::{self, Closely, DeliveryRow, LogReader, LogRow, LogText};
 
@@ -157,10 +155,10 @@ pub(super) struct OneWebhook {
 }
 
 impl Page {
-    fn path(&self) -> &Path {
+    fn place(&self) -> LogPlace {
         match &self.source {
-            Source::Own { config, .. } => &config.log.path,
-            Source::Copy(path) => path,
+            Source::Own { config, .. } => config.log.place.clone(),
+            Source::Copy(path) => LogPlace::File(path.clone()),
         }
     }
 
@@ -175,7 +173,8 @@ impl Page {
             Source::Copy(path) => Some(store::read_copy(path)?),
         };
         opened.ok_or_else(|| {
-            let path = self.path();
+            let place = self.place();
+            let path = place.shown();
             Trouble::Nothing(format!(
                 "there is no log yet at {path:?}: `webhooksd run` makes it"
             ))
@@ -217,7 +216,8 @@ impl Page {
     /// The log's growth at the pace of its last day.
     fn growth(&self, reader: &dyn LogReader, now_ms: i64) -> Result<Growth, Trouble> {
         let (day, all) = reader.attempts_since(now_ms - DAY_MS)?;
-        let (bytes, _) = store::size(self.path());
+        let place = self.place();
+        let bytes = reader.bytes().unwrap_or_else(|| store::log_size(&place).0);
         let [day, all] = [day, all].map(|count| u128::try_from(count).unwrap_or(0));
         let bytes_a_day = (u128::from(bytes) * day).checked_div(all);
         let log = self.config().map(|config| &config.log);
@@ -225,7 +225,7 @@ impl Page {
             bytes_a_day: bytes_a_day.and_then(|bytes| u64::try_from(bytes).ok()),
             keep_days: log.map(|log| log.keep_days),
             max_bytes: log.and_then(|log| log.max_bytes),
-            free: store::free(self.path()),
+            free: place.file().and_then(store::free),
         })
     }
 
@@ -264,10 +264,13 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
         _ => own_warnings(config),
     };
     Ok(Overview {
-        log: page.path().to_string_lossy().into_owned(),
+        log: page.place().shown().into_owned(),
         now_ms,
         daemon,
-        bytes: store::size(page.path()),
+        bytes: match reader.bytes() {
+            Some(bytes) => (bytes, 0),
+            None => store::log_size(&page.place()),
+        },
         oldest_ms: reader.oldest()?,
         growth: page.growth(&*reader, now_ms)?,
         lag,

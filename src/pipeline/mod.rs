@@ -11,6 +11,7 @@
 
 mod intake;
 mod log;
+mod nodes;
 mod orders;
 mod send;
 mod shared;
@@ -23,12 +24,14 @@ mod tests;
 #[cfg(test)]
 pub(crate) use intake::Step;
 pub(crate) use intake::{
-    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, follow_server, log_resume,
-    settle, settle_in,
+    Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, follow_server,
+    follow_shared, log_resume, settle, settle_in,
 };
+pub(crate) use nodes::{Member, Tenure};
 pub(crate) use orders::{
     OrderError, PARTS, Snapshot, TEST_WAIT, Tested, Ticks, Wanted, WebhookSnapshot,
 };
 pub use send::Dispatch;
+pub(crate) use send::Node;
 pub(crate) use shared::{Applied, Resume, ResumeError, chain, cursor_at, resolve_cursor};
 pub use shared::{Pace, PipelineConfig, Retention};

@@ -3,6 +3,7 @@
 //! The callers are threads that block, as they do on SQLite. So the runtime is theirs alone: it has no
 //! thread, and between two calls the connection rests.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -152,6 +153,12 @@ impl Link {
         self.runtime.as_ref().map(|runtime| runtime.block_on(what))
     }
 
+    /// Several statements that have no values and no rows.
+    pub(crate) fn batch(&self, step: &'static str, sql: &str) -> Result<(), Trouble> {
+        let asked = self.client.batch_execute(sql);
+        self.answer(step, asked)
+    }
+
     fn answer<T>(
         &self,
         step: &'static str,
@@ -185,6 +192,14 @@ impl Link {
         };
         // Where it can't be told so it is as it was.
         self.wait_for(async { tokio::time::timeout(CANCEL, asked).await.ok() });
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("server", &self.server.shown)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,11 +6,12 @@
 
 mod binding;
 mod ear;
+mod engine;
 mod link;
 mod tls;
 mod trouble;
 
 pub(crate) use ear::{Ear, Heard};
-pub(crate) use link::Link;
-pub(crate) use link::{Value, Waiting};
+pub(crate) use engine::judge;
+pub(crate) use link::{Link, Value, Waiting};
 pub(crate) use trouble::{Trouble, What};

@@ -56,6 +56,16 @@ pub(crate) enum What {
     Elsewhere,
     /// Rows of another server's transactions, as a dump has them that was put back.
     Restored,
+    /// There is no log.
+    NoLog,
+    /// The schema `webhooksd` is there, and what is in it is no log.
+    NoLogEither,
+    /// The log is of a version above those that are known here.
+    Newer(i32, i32),
+    /// The log is of a version below those that are written here.
+    Older(i32, i32),
+    /// A log that is to be taken over by this one comes too late.
+    NotEmpty,
     /// The user lacks a right that a statement needs.
     Forbidden(&'static str, tokio_postgres::Error),
     /// Another transaction holds what a statement needs.
@@ -109,6 +119,9 @@ impl Trouble {
             None => What::Away(error),
             Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => What::Locked(step),
             Some(code) if is_passing(code) => What::Away(error),
+            Some(code) if *code == SqlState::UNDEFINED_TABLE && server.whose == "log" => {
+                What::NoLog
+            }
             Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => What::Forbidden(step, error),
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => What::Twice(step, said(&error)),
             Some(code) if matches!(class(code), "22" | "23") => What::Rule(step, said(&error)),
@@ -163,7 +176,16 @@ impl Trouble {
     /// What an operator can do about it.
     #[must_use]
     pub(crate) fn hint(&self) -> Option<String> {
-        let hint = match &self.what {
+        let one = match self.whose {
+            "outbox" => "an outbox",
+            _ => "a log",
+        };
+        let hint = self.advice()?.replace("{whose}", self.whose);
+        Some(hint.replace("{a}", one))
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        Some(match &self.what {
             What::Away(_) | What::Silent(..) => {
                 "it is waited for; if it should be there, see [{whose}] url and the server's own log"
             }
@@ -192,12 +214,28 @@ impl Trouble {
             What::NoRight => {
                 "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [{whose}] url"
             }
+            What::NoLog => "the daemon makes it: `webhooksd run`",
+            What::NoLogEither => {
+                "give [log] url a database whose schema webhooksd is the log's alone; where there is none it is made"
+            }
+            What::Newer(..) => "run the version that wrote it, or a newer one",
+            What::Older(..) => {
+                "run `webhooksd migrate` once, with the nodes of the version before stopped"
+            }
+            What::Forbidden(..) if self.whose == "log" => {
+                "the user of [log] url owns the schema webhooksd: as the database's owner, GRANT CREATE ON DATABASE to \
+                 it, or CREATE SCHEMA webhooksd AUTHORIZATION it"
+            }
             What::Elsewhere => {
                 "correct [{whose}] url; or say where to begin: `webhooksd start-from now`, `beginning`, an id or a time"
             }
             What::Restored => {
                 "once, with the daemon stopped: UPDATE outbox SET xid = pg_current_xact_id(); then say where to begin by \
                  `webhooksd start-from`, a time or an id"
+            }
+            What::NotEmpty => {
+                "another log is taken over by an empty one alone: name another database, or, where all that is in it \
+                 may go, with every daemon of it stopped: DROP SCHEMA webhooksd CASCADE"
             }
             What::Forbidden(..) if self.whose == "outbox" => {
                 "as the table's owner: GRANT SELECT, DELETE ON outbox TO the user of [{whose}] url; who adds events needs \
@@ -212,12 +250,7 @@ impl Trouble {
             | What::Twice(..)
             | What::Step(..)
             | What::Runtime(_) => return None,
-        };
-        let one = match self.whose {
-            "outbox" => "an outbox",
-            _ => "a log",
-        };
-        Some(hint.replace("{whose}", self.whose).replace("{a}", one))
+        })
     }
 }
 
@@ -296,6 +329,17 @@ impl fmt::Display for Trouble {
                 f,
                 "{whose} {server:?} has rows of another server's transactions: a dump was put back"
             ),
+            What::NoLog => write!(f, "there is no log yet in {server:?}"),
+            What::NoLogEither => write!(f, "the schema webhooksd of {server:?} is no log"),
+            What::Newer(version, known) => write!(
+                f,
+                "the log in {server:?} is of version {version}, and this webhooksd knows none above {known}"
+            ),
+            What::Older(version, needed) => write!(
+                f,
+                "the log in {server:?} is of version {version}, and this webhooksd writes none below {needed}"
+            ),
+            What::NotEmpty => write!(f, "{whose} {server:?} is not empty"),
             What::Step(step, _) | What::Forbidden(step, _) => {
                 write!(f, "{step} of {whose} {server:?}")
             }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::LogPlace;
+
 /// What a daemon says of itself.
 #[derive(Clone, Debug)]
 pub struct About {
@@ -10,7 +12,7 @@ pub struct About {
     /// The outbox.
     pub outbox: PathBuf,
     /// The log.
-    pub log: PathBuf,
+    pub log: LogPlace,
     /// When it started, UNIX milliseconds.
     pub started_ms: i64,
 }

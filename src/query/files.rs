@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::about::About;
-use crate::model::EventId;
+use crate::model::{EventId, LogPlace};
 use crate::outbox::Tail;
 use crate::pipeline::Dispatch;
 use crate::store::{self, Count, Holding, LastFailure, LogReader};
@@ -116,7 +116,7 @@ struct Kept {
 
 /// The reading, and what it said last.
 pub(crate) struct Reading {
-    log: PathBuf,
+    log: LogPlace,
     outbox: PathBuf,
     kept: Mutex<Option<Kept>>,
     connections: Arc<Shared<Connections>>,
@@ -193,15 +193,15 @@ impl Reading {
     }
 }
 
-fn log_of<'a>(connections: &'a mut Connections, log: &Path) -> Option<&'a dyn LogReader> {
+fn log_of<'a>(connections: &'a mut Connections, log: &LogPlace) -> Option<&'a dyn LogReader> {
     if connections.log.is_none() {
         connections.log = store::read_log(log).ok();
     }
     connections.log.as_deref()
 }
 
-fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections) -> Files {
-    let (log_bytes, wal_bytes) = store::size(log);
+fn read(log: &LogPlace, outbox: &Path, since_ms: i64, connections: &mut Connections) -> Files {
+    let (log_bytes, wal_bytes) = store::log_size(log);
     let (outbox_bytes, outbox_wal_bytes) = store::size(outbox);
     let mut files = Files {
         log_bytes,
@@ -211,6 +211,9 @@ fn read(log: &Path, outbox: &Path, since_ms: i64, connections: &mut Connections)
         ..Files::default()
     };
     if let Some(reader) = log_of(connections, log) {
+        if let Some(bytes) = reader.bytes() {
+            files.log_bytes = bytes;
+        }
         files.cursor = reader.cursor().ok();
         files.oldest_ms = reader.oldest().ok().flatten();
         files.pending = pending(reader);

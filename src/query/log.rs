@@ -11,8 +11,7 @@ use crate::store::{self, LogReader};
 /// # Errors
 /// It is no log, it is corrupt, or it was written by a newer version.
 pub(crate) fn log(config: &Config) -> Result<Option<Box<dyn LogReader>>, store::Error> {
-    let path = &config.log.path;
-    is_there(path).then(|| store::read_log(path)).transpose()
+    store::find_log(&config.log.place)
 }
 
 /// How many events of the outbox the daemon has not taken in yet, by the files alone; `None` where that can't be read.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::about::About;
 use super::files::{Files, Reading};
+use super::node_status::NodeStatus;
 use crate::model::clock::utc;
 use crate::model::{EventId, Rate, Webhook};
 use crate::pipeline::{Dispatch, Snapshot, WebhookSnapshot};
@@ -38,6 +39,9 @@ pub(crate) struct Status {
     /// The log's files.
     #[serde(default)]
     pub log: Log,
+    /// The nodes of the log, this one among them; none where the log is in a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeStatus>,
     /// Requests in flight.
     pub in_flight: usize,
     /// The configuration's webhooks, then those that left it and have requests in flight still.
@@ -297,12 +301,13 @@ impl Status {
                 waits_for_room_since: pipeline.waits_for_room_since_ms.map(utc),
             },
             log: Log {
-                path: lossy(&about.log),
+                path: about.log.shown().into_owned(),
                 bytes: files.log_bytes,
                 wal_bytes: files.wal_bytes,
                 max_bytes: pipeline.log_max_bytes,
                 oldest: files.oldest_ms.map(utc),
             },
+            nodes: pipeline.nodes.iter().map(NodeStatus::from).collect(),
             in_flight: pipeline.in_flight,
             webhooks: configured.map_or_else(Vec::new, |configured| {
                 webhooks(configured, &pipeline, &files)
@@ -357,7 +362,7 @@ fn webhooks(configured: &[Arc<Webhook>], pipeline: &Snapshot, files: &Files) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::DeliveryId;
+    use crate::model::{DeliveryId, LogPlace};
     use crate::query::files::Pending;
     use crate::store::Count;
 
@@ -374,7 +379,7 @@ mod tests {
         let about = About {
             config: "c.toml".into(),
             outbox: "o.db".into(),
-            log: "l.db".into(),
+            log: LogPlace::File("l.db".into()),
             started_ms: 0,
         };
         let pipeline = Snapshot {

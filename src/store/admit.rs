@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 /// The id and the print of a row.
-type Known = (EventId, Print);
+pub(super) type Known = (EventId, Print);
 
 /// `(id, print)` of one row of the outbox in the cursor's blob: 8 bytes little-endian, 16 bytes.
 const FINGERPRINT_BYTES: usize = 24;
@@ -241,7 +241,7 @@ fn write_cursor(t: &Transaction<'_>, cursor: &Cursor, now_ms: i64) -> rusqlite::
     }
 }
 
-fn pack(current: &[Known], former: &[Known]) -> Vec<u8> {
+pub(super) fn pack(current: &[Known], former: &[Known]) -> Vec<u8> {
     let mut blob = Vec::with_capacity((current.len() + former.len()) * FINGERPRINT_BYTES);
     let current = current.iter().map(|known| (known, 0));
     let former = former.iter().map(|known| (known, FORMER));
@@ -258,7 +258,7 @@ fn pack(current: &[Known], former: &[Known]) -> Vec<u8> {
 }
 
 /// An odd end, which only a hand can have made, is left out: one fingerprint less is still safe.
-fn unpack(blob: &[u8]) -> (Vec<Known>, Vec<Known>) {
+pub(super) fn unpack(blob: &[u8]) -> (Vec<Known>, Vec<Known>) {
     let (rows, _) = blob.as_chunks::<FINGERPRINT_BYTES>();
     let (mut current, mut former) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {

@@ -28,6 +28,11 @@ use crate::model::{
 /// # Errors
 /// Each question fails where the log can't be read, and with nothing else.
 pub(crate) trait LogReader: Debug + Send {
+    /// Its size in bytes, where that is not its files' ([`super::log_size`]); `None` too where it can't be asked.
+    fn bytes(&self) -> Option<u64> {
+        None
+    }
+
     // The attempts.
 
     /// The newest `rows` of the log, the oldest of them first.

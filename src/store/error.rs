@@ -86,8 +86,9 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// A server of PostgreSQL is away, or refuses what it is asked.
-    #[cfg(test)]
     Server(crate::postgres::Trouble),
+    /// Another node has moved the cursor meanwhile: nothing was written.
+    Overtaken,
     /// A delivery was to be written without a body.
     NoBody {
         /// The outbox id of its event.
@@ -123,8 +124,16 @@ impl Error {
             | Self::Unlinked { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
-            #[cfg(test)]
-            Self::Server(_) => None,
+            Self::Server(_) | Self::Overtaken => None,
+        }
+    }
+
+    /// Whether a server is away, or anything else is wrong with it that may pass.
+    fn is_the_server_s(&self) -> bool {
+        match self {
+            Self::Server(trouble) => trouble.may_pass(),
+            Self::Overtaken => true,
+            _ => false,
         }
     }
 
@@ -135,7 +144,9 @@ impl Error {
             self.code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         );
+        let refused = matches!(self, Self::Server(trouble) if !trouble.may_pass());
         damaged
+            || refused
             || matches!(
                 self,
                 Self::NotPlain { .. }
@@ -151,6 +162,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         let moved = matches!(self, Self::Unlinked { .. });
         moved
+            || self.is_the_server_s()
             || matches!(
                 self.code(),
                 Some(
@@ -184,8 +196,8 @@ impl Error {
 
     /// What an operator can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Create { .. } => Some("the folder must exist and be writable for this user"),
             Self::NotPlain { .. } => Some("correct [log] path, or what is there"),
             Self::Foreign { .. } => Some("give [log] path a file of its own"),
@@ -196,8 +208,8 @@ impl Error {
             ),
             Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
             Self::NoBody { .. } => None,
-            #[cfg(test)]
-            Self::Server(_) => None,
+            Self::Server(trouble) => return trouble.hint(),
+            Self::Overtaken => None,
             Self::Open { .. } | Self::Migrate { .. } | Self::Step { .. } => match self.code()? {
                 ErrorCode::DiskFull => Some(FREE_SPACE),
                 ErrorCode::SystemIoFailure => Some(match self.extended_code() {
@@ -220,7 +232,8 @@ impl Error {
                 }
                 _ => None,
             },
-        }
+        };
+        hint.map(str::to_owned)
     }
 }
 
@@ -259,8 +272,8 @@ impl fmt::Display for Error {
                 write!(f, "bring log {path:?} to version {version}")
             }
             Self::Step { step, .. } => write!(f, "log: {step}"),
-            #[cfg(test)]
             Self::Server(trouble) => write!(f, "{trouble}"),
+            Self::Overtaken => f.write_str("another node has taken the events in"),
             Self::NoBody { event_id } => write!(f, "log: event {event_id} has no body to send"),
         }
     }
@@ -270,7 +283,6 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Create { source, .. } => Some(source),
-            #[cfg(test)]
             Self::Server(trouble) => trouble.source(),
             Self::Open { source, .. }
             | Self::Migrate { source, .. }
@@ -281,6 +293,7 @@ impl std::error::Error for Error {
             | Self::Unlinked { .. }
             | Self::Newer { .. }
             | Self::NoBody { .. } => None,
+            Self::Overtaken => None,
         }
     }
 }

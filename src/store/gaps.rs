@@ -13,10 +13,10 @@ use super::{Error, Store};
 use crate::model::{Cursor, EventId};
 
 /// Kept at most: to look at all of them takes some milliseconds.
-const MOST: i64 = 1_000;
+pub(super) const MOST: i64 = 1_000;
 
 /// Written of one batch, the newest, so that taking events in costs nobody more.
-const OF_A_BATCH: usize = 16;
+pub(super) const OF_A_BATCH: usize = 16;
 
 impl Store {
     /// The gaps below the cursor, `(first, last)`, the lowest first.

@@ -36,6 +36,7 @@ mod insert;
 mod look;
 mod lost;
 mod next;
+mod nodes;
 mod order;
 mod owed;
 mod own;
@@ -45,8 +46,6 @@ mod pause;
 #[cfg(test)]
 pub(crate) mod person;
 mod place;
-// Nothing opens one yet: what writes such a log is to come first.
-#[cfg(test)]
 mod postgres;
 mod queue;
 mod read;
@@ -83,6 +82,8 @@ pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use fill::{Fill, SizeBounds};
 pub(crate) use look::{Look, look};
 pub(crate) use lost::Lost;
+pub(crate) use nodes::{LEAD, Me, NodeId, NodeRow, NodesLook, Roster, SlotRow};
+pub(crate) use postgres::TakenOver;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
@@ -100,6 +101,9 @@ pub use writer::Store;
 pub(crate) use writes::LogWriter;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::{Cursor, LogPlace, Server};
 
 use read::Reader;
 
@@ -114,9 +118,84 @@ pub(crate) fn is_plain(path: &Path) -> Result<(), Error> {
 /// Opens a log for reading.
 ///
 /// # Errors
-/// There is none, it is no log, it is corrupt, or it was written by a newer version.
-pub(crate) fn read_log(path: &Path) -> Result<Box<dyn LogReader>, Error> {
-    Ok(Box::new(Reader::open(path)?))
+/// There is none, it is no log, it is corrupt, or it was written by a newer version; a server is away, or refuses.
+pub(crate) fn read_log(place: &LogPlace) -> Result<Box<dyn LogReader>, Error> {
+    Ok(match place {
+        LogPlace::File(path) => Box::new(Reader::open(path)?),
+        LogPlace::Server(server) => Box::new(postgres::Reader::open(server)?),
+    })
+}
+
+/// The same; `None` where there is none yet. A file in a folder that this user may not enter may be there: opening it
+/// says more.
+///
+/// # Errors
+/// As [`read_log`].
+pub(crate) fn find_log(place: &LogPlace) -> Result<Option<Box<dyn LogReader>>, Error> {
+    match place {
+        LogPlace::File(path) if !path.try_exists().unwrap_or(true) => Ok(None),
+        LogPlace::Server(server) => match postgres::Reader::find(server)? {
+            Some(reader) => Ok(Some(Box::new(reader))),
+            None => Ok(None),
+        },
+        LogPlace::File(_) => read_log(place).map(Some),
+    }
+}
+
+/// The sizes of a log's file and of its WAL, in bytes; of one in PostgreSQL its reader knows more ([`LogReader::bytes`]).
+pub(crate) fn log_size(place: &LogPlace) -> (u64, u64) {
+    place.file().map_or((0, 0), size)
+}
+
+/// How far a log in PostgreSQL has taken its outbox, without making one.
+///
+/// # Errors
+/// The server is away, or refuses; or what is there is no log that is known here.
+pub(crate) fn look_at(server: &Arc<Server>) -> Result<Option<Cursor>, Error> {
+    postgres::cursor_of(server)
+}
+
+/// Makes a log in PostgreSQL where there is none, and judges what is there.
+///
+/// # Errors
+/// The server is away, or refuses; or what is there is no log that is known here.
+pub(crate) fn make_log(server: &Arc<Server>) -> Result<(), Error> {
+    postgres::make_for(server)
+}
+
+/// Takes the log of a stopped machine over into one in PostgreSQL that is empty, or makes that. `told` hears of each
+/// chunk what it was of, and how many rows of that there are by now.
+///
+/// # Errors
+/// One of the two can't be read or written, or the server's is not empty: then nothing was taken over.
+pub(crate) fn take_over(
+    path: &Path,
+    server: &Arc<Server>,
+    now_ms: i64,
+    told: &mut dyn FnMut(&'static str, u64),
+) -> Result<TakenOver, Error> {
+    postgres::take_over(path, server, now_ms, told)
+}
+
+/// Who is there of the nodes of a log in PostgreSQL, and who owns what.
+pub(crate) fn roster(server: &Arc<Server>) -> Box<dyn Roster> {
+    Box::new(postgres::Table::new(server))
+}
+
+/// Opens a log for writing, and makes it where there is none. `node`: by which people know who does, of a log in
+/// PostgreSQL.
+///
+/// # Errors
+/// It can't be made or opened, is no log, is corrupt, or was written by a newer version; a server is away, or refuses.
+pub(crate) fn write_log(
+    place: &LogPlace,
+    node: &str,
+    now_ms: i64,
+) -> Result<Box<dyn LogWriter>, Error> {
+    Ok(match place {
+        LogPlace::File(path) => Box::new(Store::open(path, now_ms)?),
+        LogPlace::Server(server) => Box::new(postgres::Writer::open(server, node, now_ms)?),
+    })
 }
 
 /// Opens a log that somebody has copied, also where its folder can't be written: without companions it is

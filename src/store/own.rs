@@ -32,6 +32,9 @@ const BEGUN: &str = "SELECT p.webhook, p.since, p.reason FROM pause p
     AND NOT EXISTS (SELECT 1 FROM pause_told t WHERE t.webhook = p.webhook AND t.since = p.since)
   ORDER BY p.webhook";
 
+/// Why a delivery was given up that can't be sent.
+pub(super) const UNREADABLE: &str = "its row in the log can't be read";
+
 /// What the writer knows of events of webhooksd itself.
 #[derive(Debug, Default)]
 pub(super) struct Own {
@@ -97,7 +100,11 @@ impl Teller {
         if facts.is_empty() {
             return Ok(());
         }
-        let events = self.announce(t, facts, now_ms)?;
+        let last: Option<EventId> = t
+            .prepare_cached("SELECT event_id FROM own WHERE one = 1")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let events = self.events(last.unwrap_or(EventId::NONE), facts, now_ms);
         let Some(last) = events.last() else {
             return Ok(());
         };
@@ -116,23 +123,18 @@ impl Teller {
             now_ms,
         };
         made.fan_out(t, (books, turns, &mut |_| false), &events, &|_| false)?;
-        let webhooks = events.into_iter().flat_map(|event| event.webhooks);
-        self.made.extend(webhooks.map(|(name, _)| name));
+        self.made(events);
         Ok(())
     }
 
-    /// Those that somebody wants. An id is given to no other.
-    fn announce(
-        &self,
-        t: &Transaction<'_>,
-        facts: &[Fact],
-        now_ms: i64,
-    ) -> rusqlite::Result<Vec<FanOut>> {
-        let last: Option<EventId> = t
-            .prepare_cached("SELECT event_id FROM own WHERE one = 1")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        let mut last = last.unwrap_or(EventId::NONE);
+    /// Takes note of who gets them.
+    pub(super) fn made(&mut self, events: Vec<FanOut>) {
+        let webhooks = events.into_iter().flat_map(|event| event.webhooks);
+        self.made.extend(webhooks.map(|(name, _)| name));
+    }
+
+    /// Those that somebody wants, behind the last that was given out. An id is given to no other.
+    pub(super) fn events(&self, mut last: EventId, facts: &[Fact], now_ms: i64) -> Vec<FanOut> {
         let mut events = Vec::with_capacity(facts.len());
         for fact in facts {
             let id = next_id(last, now_ms);
@@ -141,7 +143,7 @@ impl Teller {
                 events.push(event);
             }
         }
-        Ok(events)
+        events
     }
 
     /// Tells of the pauses that were made or have ended since that was last told, and writes down that it was.
@@ -277,7 +279,7 @@ fn unreadable(t: &Transaction<'_>, id: DeliveryId) -> rusqlite::Result<Option<Fa
         event_id,
         attempts,
         status: None,
-        error: Some("its row in the log can't be read".to_owned()),
+        error: Some(UNREADABLE.to_owned()),
         tenant: tenant(t, payload_id)?,
     }))
 }
@@ -330,6 +332,6 @@ fn halt(row: &Row<'_>) -> rusqlite::Result<Halt> {
     })
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(WORDS).collect()
 }

@@ -26,7 +26,6 @@ use super::{Error, held, schema};
 use crate::model::when::parse_time_ms;
 
 pub(crate) use closely::Closely;
-#[cfg(test)]
 pub(crate) use event::RejectedTrace;
 pub(crate) use event::{DeliveryTrace, EventTrace, WebhookRow};
 pub(crate) use health::{HourCounts, Lately, WebhookHealth};

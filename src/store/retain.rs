@@ -13,14 +13,14 @@ use super::{Error, Store, earlier, next, schema};
 use crate::model::{EventId, Generation, crash};
 
 /// Marks are this far apart, and so the window is at most this much longer than it says.
-const MARK_EVERY_MS: i64 = 3_600_000;
+pub(super) const MARK_EVERY_MS: i64 = 3_600_000;
 
 /// Marks further apart than this: the daemon was away, or the clock leapt. A machine that rests for
 /// weekends is no leap, or one that never runs for a day would never delete.
-const LEAP_MS: i64 = 7 * 24 * MARK_EVERY_MS;
+pub(super) const LEAP_MS: i64 = 7 * 24 * MARK_EVERY_MS;
 
 /// Which of the two it was, a person may have to see and set right: for so long nothing is deleted.
-const LEAP_WAIT_MS: i64 = 24 * MARK_EVERY_MS;
+pub(super) const LEAP_WAIT_MS: i64 = 24 * MARK_EVERY_MS;
 
 /// Pages given back in one call: 5 ms at 40,000 pages a second.
 const VACUUM_PAGES: i64 = 200;

@@ -11,10 +11,10 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use crate::model::{Attempt, Class, Verdict};
 
 /// Failures in a row before which no webhook pauses itself: a quiet one may fail twice in a month.
-const LEAST_FAILURES: i64 = 20;
+pub(super) const LEAST_FAILURES: i64 = 20;
 
 /// From a pause to the first try, and the longest from one try to the next; it doubles in between.
-const TRY_AFTER_MS: (i64, i64) = (60_000, 3_600_000);
+pub(super) const TRY_AFTER_MS: (i64, i64) = (60_000, 3_600_000);
 
 /// Characters of the last error that a reason repeats.
 const ERROR_CHARS: usize = 300;
@@ -62,7 +62,7 @@ impl Streaks {
 }
 
 /// Whether a failure tells nothing of the endpoint, for the proxy before it failed.
-fn is_the_proxy_s(attempt: &Attempt) -> bool {
+pub(super) fn is_the_proxy_s(attempt: &Attempt) -> bool {
     attempt.exchange.class() == Some(Class::Proxy)
 }
 
@@ -90,14 +90,19 @@ fn put_off(t: &Transaction<'_>, attempt: &Attempt) -> rusqlite::Result<bool> {
         })
         .optional()?;
     let Some(tries) = tries else { return Ok(false) };
+    let next_ms = next_try_ms(attempt, tries);
+    t.prepare_cached("UPDATE self_paused SET next_at = ?2 WHERE webhook = ?1")?
+        .execute(params![attempt.due.webhook, next_ms])?;
+    Ok(true)
+}
+
+/// When the next try may be after that one, the `tries`th.
+pub(super) fn next_try_ms(attempt: &Attempt, tries: u32) -> i64 {
     let wait_ms = TRY_AFTER_MS
         .0
         .checked_shl(tries.min(32))
         .unwrap_or(i64::MAX);
-    let next_ms = attempt.finished_at_ms + wait_ms.min(TRY_AFTER_MS.1);
-    t.prepare_cached("UPDATE self_paused SET next_at = ?2 WHERE webhook = ?1")?
-        .execute(params![attempt.due.webhook, next_ms])?;
-    Ok(true)
+    attempt.finished_at_ms + wait_ms.min(TRY_AFTER_MS.1)
 }
 
 /// Counts a failure. Whether it is the one at which the webhook pauses itself.
@@ -136,7 +141,7 @@ fn count(t: &Transaction<'_>, attempt: &Attempt, span_ms: i64) -> rusqlite::Resu
     Ok(true)
 }
 
-fn reason(attempt: &Attempt, (since_ms, failures): (i64, i64)) -> String {
+pub(super) fn reason(attempt: &Attempt, (since_ms, failures): (i64, i64)) -> String {
     let since = crate::model::clock::utc(since_ms);
     let error = attempt.error.as_deref().unwrap_or("no success");
     let error: String = error.chars().take(ERROR_CHARS).collect();

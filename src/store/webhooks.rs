@@ -36,6 +36,15 @@ const fn above_ms(dialect: Dialect) -> i64 {
     }
 }
 
+/// The webhooks that wait longer for an answer, each with what an attempt beyond the last edge is said to have taken.
+pub(super) fn patient(webhooks: &[(Arc<str>, Dialect)]) -> BTreeMap<String, i64> {
+    let patient = webhooks.iter().filter_map(|(name, dialect)| {
+        let above_ms = above_ms(*dialect);
+        (above_ms != ABOVE_MS).then(|| (name.to_string(), above_ms))
+    });
+    patient.collect()
+}
+
 impl Store {
     /// Makes the table say what the configuration says: each name with whether it is active; names
     /// that are not in it are removed. A row is written only where that changes something.
@@ -59,11 +68,7 @@ impl Store {
                 statement.query_map([], row)?.collect()
             })
             .doing_with(&self.faults, "read which webhooks wait longer")?;
-        let patient = webhooks.iter().filter_map(|(name, dialect)| {
-            let above_ms = above_ms(*dialect);
-            (above_ms != ABOVE_MS).then(|| (name.to_string(), above_ms))
-        });
-        let patient: BTreeMap<String, i64> = patient.collect();
+        let patient = patient(webhooks);
         if patient == known {
             return Ok(());
         }

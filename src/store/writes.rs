@@ -18,6 +18,7 @@ use super::control::{Again, Replay};
 use super::early::Shrunk;
 use super::fill::{Fill, SizeBounds};
 use super::insert::Takes;
+use super::nodes::Me;
 use super::queue::Clamped;
 use super::retain::Swept;
 use super::transition::CameOver;
@@ -35,7 +36,7 @@ use crate::model::{
 /// Every call of its parts fails where the log can't be read or written, and with nothing else. Whether it is worth to
 /// make it again, [`Error::is_transient`] says.
 pub trait LogWriter:
-    Admits + Queues + Records + Orders + Pauses + Obeys + Retains + Syncs + Debug + Send
+    Admits + Queues + Records + Orders + Pauses + Obeys + Retains + Syncs + Shares + Debug + Send
 {
     /// What tells this log from others.
     fn log_id(&self) -> LogId;
@@ -343,6 +344,26 @@ pub trait Retains {
 
     /// Brings up to `max_rows` pending deliveries over from the tables of the shape before.
     fn come_over(&mut self, max_rows: usize) -> Result<CameOver, Error>;
+}
+
+/// That other nodes write to the same log. An engine that has one writer keeps what stands here.
+pub trait Shares {
+    /// Who this node is, where there may be others.
+    fn me(&self) -> Option<Me> {
+        None
+    }
+
+    /// These webhooks have become this node's: what is pending of them is in nobody's hands, and nothing that is known by
+    /// heart of them holds.
+    fn take_over(&mut self, _webhooks: &[Arc<str>]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The webhooks that were given deliveries since this was asked last, and not by this node's admissions into memory's
+    /// hands.
+    fn given_by_others(&mut self) -> Result<Vec<Arc<str>>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// What is on disk. Where an engine sees to that by itself, nothing is ever unsynchronised and there is no WAL.

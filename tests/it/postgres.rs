@@ -6,11 +6,14 @@ mod adding;
 mod away;
 mod doorbell;
 mod failover;
+mod logged;
+mod nodes;
 mod past;
 mod pooled;
 mod refused;
 mod rights;
 mod secured;
+mod taken;
 mod told;
 mod writers;
 
@@ -19,6 +22,15 @@ use crate::support::{Database, Hook, World};
 /// A folder with a daemon that follows a database.
 fn following(database: &Database, hooks: &[Hook]) -> World {
     following_by(&database.url(), "", hooks)
+}
+
+/// A folder with a daemon whose log is in the database too.
+fn logging(database: &Database, more: &str, hooks: &[Hook]) -> World {
+    let world = following_by(&database.url(), "", hooks);
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let text = text.replacen("[log]\npath = \"log.db\"\n", more, 1);
+    world.write("webhooks.toml", text);
+    world
 }
 
 /// The same by another URL, with more lines of `[outbox]`.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::found::{Daemon, Status};
 use crate::model::clock::utc;
+use crate::query::NodeStatus;
 use crate::store::WebhookHealth;
 
 #[derive(Serialize)]
@@ -14,6 +15,7 @@ pub(super) struct Shape<'a> {
     daemon_problem: Option<&'a str>,
     log: Log,
     failing: usize,
+    nodes: &'a [NodeStatus],
     webhooks: Vec<Webhook<'a>>,
 }
 
@@ -132,6 +134,10 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
             oldest: status.oldest_ms.map(utc),
         },
         failing: status.failing(),
+        nodes: match &status.daemon {
+            Daemon::Answered(answered) => &answered.nodes,
+            Daemon::Unasked { .. } | Daemon::Silent(_) => &[],
+        },
         webhooks: status
             .webhooks
             .iter()

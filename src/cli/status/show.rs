@@ -11,7 +11,7 @@ use super::super::{spark, text, when};
 use super::found::{Daemon, Status};
 use crate::model::clock::utc;
 use crate::model::{Pause, bytes};
-use crate::query;
+use crate::query::{self, NodeStatus};
 use crate::store::{HeldOf, Lately, WebhookHealth};
 
 /// Where there is no terminal, lines are set as for one of this width.
@@ -56,6 +56,9 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
                 let line = screen.paint(text::line(warning), Look::Warning);
                 screen.line(format!("{INDENT}{line}"))?;
             }
+            for node in &answered.nodes {
+                screen.line(of_node(node))?;
+            }
             if answered.daemon.last_reload_failed {
                 let line = screen.paint(
                     "the last reload was refused: an earlier configuration is in force",
@@ -76,6 +79,20 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
             screen.line(format!("{INDENT}{why}"))
         }
     }
+}
+
+/// One of several, or one alone.
+fn of_node(node: &NodeStatus) -> String {
+    let webhooks = text::counted(node.webhooks, "webhook");
+    let mut line = format!("{INDENT}node {}: {webhooks}", text::line(&node.name));
+    if node.me {
+        line.push_str(", this one");
+    }
+    if node.last_beat_ms >= 1_000 {
+        let seconds = node.last_beat_ms / 1_000;
+        line.push_str(&format!(", no sign of life for {seconds} s"));
+    }
+    line
 }
 
 /// What the log has of the size that it may have, and how far it goes back.

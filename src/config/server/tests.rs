@@ -110,7 +110,7 @@ fn what_is_wrong_is_said() {
         ),
         (
             "postgres://h/app?target_session_attrs=any",
-            "at the primary",
+            "those of the primary",
         ),
         ("postgres://h/a%2", "hexadecimal"),
         ("postgres://h/a%ff", "not UTF-8"),

@@ -1,11 +1,7 @@
 //! What is asked of a server before anything is read: what it is, where the table is, what this user may.
 
 use crate::outbox::Finding;
-use crate::postgres::Link;
-use crate::postgres::{Trouble, What};
-
-/// The oldest version that is read: the oldest that it was tried with.
-const OLDEST: i32 = 150_000;
+use crate::postgres::{Link, Trouble, What, judge};
 
 /// What a connection leads to.
 pub(super) struct Facts {
@@ -26,10 +22,6 @@ pub(super) struct Facts {
     pub(super) doorbell: Option<String>,
     wants_doorbell: bool,
 }
-
-/// Of the server alone; nothing in it fails on a standby or another engine that calls itself PostgreSQL.
-const SERVER: &str = "SELECT version(), current_setting('server_version_num')::int4,
-    current_setting('server_encoding'), pg_is_in_recovery()";
 
 /// Of the table; no row where there is none.
 const TABLE: &str = "SELECT format('%I.%I', n.nspname, c.relname), has_table_privilege(c.oid, 'SELECT'),
@@ -60,25 +52,7 @@ impl Facts {
     pub(super) fn of(link: &Link) -> Result<Self, Trouble> {
         let trouble = |what| Trouble::new(&link.server, what);
         let failed = |error| Trouble::of_step(&link.server, STEP, error);
-        let rows = link.rows(STEP, SERVER, &[])?;
-        let [row] = rows.as_slice() else {
-            return Err(trouble(What::Engine("a server that does not say".into())));
-        };
-        let said: String = row.try_get(0).map_err(failed)?;
-        let version: i32 = row.try_get(1).map_err(failed)?;
-        let encoding: String = row.try_get(2).map_err(failed)?;
-        // Others speak the protocol, and number no transactions.
-        let is_another = !said.starts_with("PostgreSQL ") || said.contains("-YB-");
-        if is_another || version < OLDEST {
-            let name = said.split(" on ").next().unwrap_or_default().to_owned();
-            return Err(trouble(What::Engine(name)));
-        }
-        if encoding != "UTF8" {
-            return Err(trouble(What::Encoding(encoding)));
-        }
-        if row.try_get(3).map_err(failed)? {
-            return Err(trouble(What::Standby));
-        }
+        judge(link)?;
         let rows = link.rows(STEP, TABLE, &[])?;
         let Some(row) = rows.first() else {
             return Err(trouble(What::NoTable));

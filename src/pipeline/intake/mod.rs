@@ -22,4 +22,4 @@ pub(crate) use batch::{Intake, log_resume};
 pub(crate) use error::IntakeError;
 pub(crate) use follow::{Claim, Follow, Followed, follow};
 pub(crate) use settle::{settle, settle_in};
-pub(crate) use windows::follow_server;
+pub(crate) use windows::{follow_server, follow_shared};

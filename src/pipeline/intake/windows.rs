@@ -48,6 +48,29 @@ pub(crate) fn follow_server<T: Transport>(
     tail: Option<(Tail, Cursor)>,
     ended: impl FnOnce(Followed) + Send + 'static,
 ) -> Result<Follow, IntakeError> {
+    let was_there = tail.is_some();
+    start(dispatch, server, tail, was_there, ended)
+}
+
+/// Starts the thread of a log that several nodes share: it follows while this one leads.
+///
+/// # Errors
+/// As [`follow_server`].
+pub(crate) fn follow_shared<T: Transport>(
+    dispatch: Arc<Dispatch<T>>,
+    server: Arc<Server>,
+    ended: impl FnOnce(Followed) + Send + 'static,
+) -> Result<Follow, IntakeError> {
+    start(dispatch, server, None, true, ended)
+}
+
+fn start<T: Transport>(
+    dispatch: Arc<Dispatch<T>>,
+    server: Arc<Server>,
+    tail: Option<(Tail, Cursor)>,
+    was_there: bool,
+    ended: impl FnOnce(Followed) + Send + 'static,
+) -> Result<Follow, IntakeError> {
     let (watch, waker) = Watch::blind().map_err(IntakeError::Outbox)?;
     let (room, follow) = (waker.clone(), Follow::new(waker.clone()));
     dispatch.log().hold().wake_by(move || room.wake());
@@ -61,7 +84,7 @@ pub(crate) fn follow_server<T: Transport>(
     });
     let follower = Follower {
         stop: follow.stop.clone(),
-        was_there: tail.is_some(),
+        was_there,
         open: tail.map(|(mut tail, cursor)| {
             tail.tell(waiting.clone());
             Open { tail, cursor }
@@ -258,6 +281,11 @@ impl<T: Transport> Follower<T> {
 
     /// One look; whether something was taken.
     fn step(&mut self) -> Result<bool, IntakeError> {
+        if !self.dispatch.share().leads() {
+            // Another node takes events in. Where this one comes to lead it begins at what the log knows by then.
+            (self.open, self.owed) = (None, Vec::new());
+            return Ok(false);
+        }
         if !self.owed.is_empty() {
             let paid = self.dispatch.materialize(&self.owed);
             let paid = paid.map_err(IntakeError::Store)?;

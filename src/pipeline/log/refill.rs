@@ -19,6 +19,9 @@ use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
 use crate::transport::Transport;
 
+/// Between two looks at what other nodes have admitted, where there are some: a few index pages of the server's.
+const OTHERS: Duration = Duration::from_millis(20);
+
 /// How far the wall clock may drift from the monotonic one between two looks before it counts as
 /// stepped: far more than NTP slews, far less than a retry's delay.
 const STEP_MS: i64 = 1_000;
@@ -93,6 +96,9 @@ impl<T: Transport> Dispatch<T> {
             self.look_around(seen).await?;
             *poll_at = self.clock().instant() + self.running().pace().poll;
         }
+        if !self.share().has_all() {
+            self.look_for_others().await?;
+        }
         if self.is_pause_due() {
             self.with_store(|this, log| this.look_at_pauses(log, false))
                 .await?;
@@ -107,6 +113,11 @@ impl<T: Transport> Dispatch<T> {
             }
         }
         let poll = poll_at.saturating_duration_since(self.clock().instant());
+        let poll = if self.share().nodes().len() > 1 {
+            poll.min(OTHERS)
+        } else {
+            poll
+        };
         let next_ms = self.next_due_ms().into_iter();
         let next_ms = next_ms.chain(self.gates().next_ms()).min();
         let due = next_ms.map(|at_ms| at_ms - self.clock().now_ms());
@@ -162,6 +173,17 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
+    /// What other nodes have admitted for this one's webhooks.
+    async fn look_for_others(self: &Arc<Self>) -> Result<(), store::Error> {
+        let given = self.with_store(|_, store| store.given_by_others()).await?;
+        for name in given {
+            if let Some(lane) = self.lane(&name) {
+                self.look_for_due(&lane);
+            }
+        }
+        Ok(())
+    }
+
     /// What others wrote into the log, and a clock that was stepped.
     async fn look_around(self: &Arc<Self>, seen: &mut Seen) -> Result<(), store::Error> {
         let last = seen.redelivery;
@@ -203,6 +225,9 @@ impl<T: Transport> Dispatch<T> {
         what: &str,
     ) -> Result<(), store::Error> {
         let Some(lane) = self.lane(name).filter(|_| self.is_served(name)) else {
+            if !self.share().leads() {
+                return Ok(());
+            }
             let cancelled = self.cancel_pending(name.into()).await?;
             tracing::warn!(
                 webhook = name,

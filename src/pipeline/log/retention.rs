@@ -45,6 +45,9 @@ impl<T: Transport> Dispatch<T> {
         while !self.is_stopping() {
             let retention = self.running().retention();
             let kept = async {
+                if !self.share().leads() {
+                    return Ok(());
+                }
                 self.come_over().await?;
                 self.sweep(&retention).await
             };

@@ -33,6 +33,9 @@ const MOST_BYTES_A_MS: u64 = 1_000_000;
 /// Between a commit and the look at what it came to.
 const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// Between two looks at a log in PostgreSQL, which goes by the server's statistics and deletes by days.
+const SERVER: Duration = Duration::from_secs(60);
+
 /// The same while a small chunk makes the log smaller: a pause is no longer than this.
 const BREATHER: Duration = Duration::from_millis(8);
 
@@ -145,13 +148,17 @@ impl<T: Transport> Dispatch<T> {
             let (this, log) = (self.clone(), retention.log.clone());
             let (whole, shrunk) = self
                 .with_blocking(move || {
-                    let (file, wal) = store::size(&log);
-                    this.look(file, wal, max_bytes, &bounds, limit)
+                    let (file, wal) = store::log_size(&log);
+                    let sizes = log.file().map(|_| (file, wal));
+                    this.look(sizes, max_bytes, &bounds, limit)
                         .map(|shrunk| (file + wal, shrunk))
                 })
                 .await?;
             self.tell(retention, max_bytes, memory, shrunk);
             if !shrunk.more || self.is_stopping() {
+                if retention.log.server().is_some() {
+                    return Ok(SERVER);
+                }
                 let room = (max_bytes + max_bytes / 2).saturating_sub(whole);
                 let wait = Duration::from_millis(room / MOST_BYTES_A_MS);
                 return Ok(wait.clamp(LOOK.0, LOOK.1));
@@ -172,23 +179,24 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
-    /// One look, and a chunk where the log is too large. Blocks.
+    /// One look, and a chunk where the log is too large; of one that is in no file the server is asked. Blocks.
     fn look(
         self: &Arc<Self>,
-        file: u64,
-        wal: u64,
+        sizes: Option<(u64, u64)>,
         max_bytes: u64,
         bounds: &SizeBounds,
         limit: usize,
     ) -> Result<Shrunk, store::Error> {
         self.log().look_at_size();
-        // It is no shorter than it was cut to, however little of it is in use.
-        if wal > bounds.wal.cut_bytes() {
-            self.log().hurry(file + wal > max_bytes + max_bytes / 4);
-        }
-        // What is not in the file yet is in the WAL.
-        if file + wal <= bounds.used {
-            return Ok(Shrunk::default());
+        if let Some((file, wal)) = sizes {
+            // It is no shorter than it was cut to, however little of it is in use.
+            if wal > bounds.wal.cut_bytes() {
+                self.log().hurry(file + wal > max_bytes + max_bytes / 4);
+            }
+            // What is not in the file yet is in the WAL.
+            if file + wal <= bounds.used {
+                return Ok(Shrunk::default());
+            }
         }
         let held = |webhook: &str, id| {
             let lane = self.lane(webhook);

@@ -24,7 +24,7 @@ impl<T: Transport> Dispatch<T> {
     /// The log can't be written for a reason that will not pass.
     pub async fn keep_durable(
         self: Arc<Self>,
-        mut checkpointer: Checkpointer,
+        mut checkpointer: Option<Checkpointer>,
         mut ended: oneshot::Receiver<()>,
     ) -> Result<(), store::Error> {
         while !self.next_second(&mut ended).await {
@@ -81,8 +81,11 @@ impl<T: Transport> Dispatch<T> {
 
     async fn synchronise(
         self: &Arc<Self>,
-        mut checkpointer: Checkpointer,
-    ) -> (Checkpointer, Result<(WalState, WalBounds), store::Error>) {
+        checkpointer: Option<Checkpointer>,
+    ) -> (
+        Option<Checkpointer>,
+        Result<(WalState, WalBounds), store::Error>,
+    ) {
         crash::point("synchronise", "begun");
         let (bounds, rolled_up) = self
             .with_store(|this, log| {
@@ -93,6 +96,11 @@ impl<T: Transport> Dispatch<T> {
                 (log.wal_bounds(), rolled_up)
             })
             .await;
+        let Some(mut checkpointer) = checkpointer else {
+            // A server keeps what it has committed by itself.
+            let state = WalState::default();
+            return (None, rolled_up.map(|()| (state, bounds)));
+        };
         checkpointer.bound(bounds);
         let (checkpointer, synchronised) = self
             .with_blocking(move || {
@@ -103,7 +111,7 @@ impl<T: Transport> Dispatch<T> {
             .await;
         let done = match (rolled_up, synchronised) {
             (Ok(()), Ok(done)) => done,
-            (Err(error), _) | (_, Err(error)) => return (checkpointer, Err(error)),
+            (Err(error), _) | (_, Err(error)) => return (Some(checkpointer), Err(error)),
         };
         let rest = self.with_store(move |this, log| {
             let mut state = done.state;
@@ -124,7 +132,7 @@ impl<T: Transport> Dispatch<T> {
         } else {
             rest.await
         };
-        (checkpointer, rest.map(|state| (state, bounds)))
+        (Some(checkpointer), rest.map(|state| (state, bounds)))
     }
 
     /// The same by the writer's own connection, under its lock: a log that is half above its size already

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::{Announce, Webhook, crash};
+use crate::model::{Announce, Dialect, Webhook, crash};
 use crate::pipeline::send::{Dispatch, Lane};
 use crate::pipeline::shared::{Applied, LogGuard, PipelineConfig, chain};
 use crate::store;
@@ -67,7 +67,12 @@ impl<T: Transport> Dispatch<T> {
     async fn see_to_pending(self: &Arc<Self>, directed: &mut Applied) -> Result<(), store::Error> {
         self.pay_all().await?;
         self.let_lines_go().await?;
-        for name in self.unserved().await? {
+        let unserved = if self.share().leads() {
+            self.unserved().await?
+        } else {
+            Vec::new()
+        };
+        for name in unserved {
             let cancelled = self.cancel_pending(name.clone()).await?;
             if cancelled > 0 {
                 directed.cancelled.push((name, cancelled));
@@ -88,13 +93,11 @@ impl<T: Transport> Dispatch<T> {
             .map(|(w, _)| (w.name.clone(), w.active))
             .collect();
         let asks = change.webhooks.iter().any(|(w, _)| w.asks_for_own());
-        if asks {
-            log.ask_for_own(true)?;
-        }
-        log.register(&registered, self.clock().now_ms())?;
         let dialects = change.webhooks.iter();
         let dialects: Vec<_> = dialects.map(|(w, _)| (w.name.clone(), w.dialect)).collect();
-        log.know_dialects(&dialects)?;
+        if self.share().leads() {
+            self.tell_log(log, &registered, &dialects, asks)?;
+        }
         // Before the lanes are exchanged: where it fails nothing was.
         log.end_pauses(self.clock().now_ms())?;
         let pauses = log.pauses()?;
@@ -111,7 +114,48 @@ impl<T: Transport> Dispatch<T> {
         log.announce_by(asks.then_some(routes as Arc<dyn Announce>));
         self.hold_back(log, &[]);
         self.heed_pauses(log, pauses);
+        if !self.share().has_all() {
+            self.heed_gates(log);
+        }
         Ok(lanes)
+    }
+
+    /// What the log knows of a configuration: that of the node that leads.
+    fn tell_log(
+        &self,
+        log: &mut LogGuard<'_>,
+        registered: &[(Arc<str>, bool)],
+        dialects: &[(Arc<str>, Dialect)],
+        asks_for_own: bool,
+    ) -> Result<(), store::Error> {
+        if asks_for_own {
+            log.ask_for_own(true)?;
+        }
+        log.register(registered, self.clock().now_ms())?;
+        log.know_dialects(dialects)
+    }
+
+    /// This node leads from now on: what the log knows of a configuration is what this one's says, and what is pending
+    /// for nobody by it is cancelled.
+    ///
+    /// # Errors
+    /// As of the log: then it is to be called again.
+    pub(crate) async fn lead(self: &Arc<Self>) -> Result<Applied, store::Error> {
+        let mut directed = Applied::default();
+        // At a start it leads before it has a configuration, by which nobody is served: taking that in does all this.
+        if self.routes().webhooks().is_empty() {
+            return Ok(directed);
+        }
+        self.with_store(|this, log| {
+            let routes = this.routes();
+            let all = routes.webhooks().iter();
+            let registered: Vec<_> = all.clone().map(|w| (w.name.clone(), w.active)).collect();
+            let dialects: Vec<_> = all.map(|w| (w.name.clone(), w.dialect)).collect();
+            this.tell_log(log, &registered, &dialects, routes.ask_for_own())
+        })
+        .await?;
+        self.see_to_pending(&mut directed).await?;
+        Ok(directed)
     }
 
     /// What was given up, and holds its line by none of today's orders, holds it no longer.

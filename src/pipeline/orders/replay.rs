@@ -155,6 +155,14 @@ impl<T: Transport> Dispatch<T> {
         })
     }
 
+    /// Waits until another node may have written a replay down; for ever where there is none.
+    async fn others_may_ask(&self) {
+        if self.share().has_all() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(self.running().pace().poll).await;
+    }
+
     /// Reads through the outbox and counts. Blocks, as long as that takes.
     fn survey(
         &self,
@@ -215,7 +223,12 @@ impl<T: Transport> Dispatch<T> {
         let mut stop = self.stopping();
         while !self.is_stopping() {
             let next = self
-                .with_store(|_, store| store.unfinished_replay())
+                .with_store(|this, store| {
+                    if !this.share().leads() {
+                        return Ok(None);
+                    }
+                    store.unfinished_replay()
+                })
                 .await
                 .map_err(StepError::Store);
             let worked = match next {
@@ -223,6 +236,7 @@ impl<T: Transport> Dispatch<T> {
                 Ok(None) => {
                     tokio::select! {
                         () = self.signals().replay_asked() => {}
+                        () = self.others_may_ask() => {}
                         _ = stop.wait_for(|stop| *stop) => {}
                     }
                     continue;

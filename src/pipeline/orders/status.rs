@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Pause, Rate};
-use crate::pipeline::send::{Dispatch, Lane};
+use crate::pipeline::send::{Dispatch, Lane, Node};
 use crate::pipeline::shared::counters::{Heartbeat, Remarks};
 use crate::transport::Transport;
 
@@ -99,6 +99,8 @@ pub struct Snapshot {
     pub behind: Option<i64>,
     /// Since when the intake waits for room in the log, UNIX milliseconds; `None`: it does not.
     pub waits_for_room_since_ms: Option<i64>,
+    /// The nodes of the log, this one among them; none where the log is in a file.
+    pub nodes: Vec<Node>,
     /// Every webhook that gets something, or still has something in hand, by name.
     pub webhooks: Vec<WebhookSnapshot>,
 }
@@ -144,6 +146,7 @@ impl<T: Transport> Dispatch<T> {
             deleted_early: count(&counters.deleted_early),
             waits_for_room_since_ms: self.waits_for_room_since_ms(),
             webhooks: Vec::new(),
+            nodes: self.share().nodes(),
             behind: counters.behind.get(),
         }
     }
@@ -158,6 +161,7 @@ impl<T: Transport> Dispatch<T> {
             counters.refill.complaint("log", now_ms, true),
             counters.record.complaint("log", now_ms, busy),
             counters.durable.complaint("log", now_ms, false),
+            counters.nodes.complaint("log", now_ms, false),
             counters
                 .append
                 .complaint("append", now_ms, counters.append_is_busy()),

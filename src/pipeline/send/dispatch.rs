@@ -15,6 +15,7 @@ use super::capacity::Capacity;
 use super::gate::Gates;
 use super::lane::{Lane, QUEUE_ROWS};
 use super::results::Results;
+use super::share::Share;
 use crate::dialect::longest_attempt;
 use crate::model::{Attempt, Clock, Due, LogId, Vfs};
 use crate::pipeline::shared::{
@@ -44,6 +45,7 @@ pub struct Dispatch<T: Transport> {
     pub(super) capacity: Capacity<Arc<Lane<T::Endpoint>>>,
     pub(super) results: Results,
     pub(super) gates: Gates,
+    pub(super) share: Share,
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -70,6 +72,7 @@ impl<T: Transport> Dispatch<T> {
             capacity: Capacity::new(bounds),
             results: Results::new(bounds),
             gates: Gates::default(),
+            share: Share::default(),
         })
     }
 

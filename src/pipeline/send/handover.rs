@@ -211,6 +211,10 @@ impl<T: Transport> Dispatch<T> {
     /// Whether a worker has that delivery in hand, or its result waits for the log. An answer that lasts needs the
     /// log's lock.
     pub(crate) fn is_in_hand(&self, webhook: &str, id: DeliveryId) -> bool {
+        if !self.share.has(webhook) {
+            // Another node may have it: who looks for what is due there sees that it was cancelled.
+            return true;
+        }
         let lane = self.lane(webhook);
         lane.is_some_and(|lane| lane.lock().is_in_hand(id))
     }

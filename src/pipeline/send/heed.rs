@@ -27,7 +27,8 @@ impl<T: Transport> Dispatch<T> {
         let before = self.gates.exchange(&paused);
         for (name, pause) in &paused {
             if let Some(lane) = self.lane(name) {
-                self.shut(log, &lane, pause);
+                let is_tried = pause.next_try_ms.is_some() && self.share.has(name);
+                self.shut(log, &lane, is_tried);
             }
             let known = before.get(name);
             if known != Some(pause) {
@@ -35,11 +36,14 @@ impl<T: Transport> Dispatch<T> {
                 self.calendar.wake();
             }
             let words = |pause: &Pause| (pause.since_ms, pause.until_ms, pause.reason.clone());
-            if known.map(words) != Some(words(pause)) {
+            if known.map(words) != Some(words(pause)) && self.share.has(name) {
                 tell(pause);
             }
         }
         for name in before.keys().filter(|name| !paused.contains_key(*name)) {
+            if !self.share.has(name) {
+                continue;
+            }
             if let Some(lane) = self.lane(name) {
                 self.open(log, &lane);
             }
@@ -48,6 +52,20 @@ impl<T: Transport> Dispatch<T> {
                 "resumed: what is pending goes, the oldest first"
             );
         }
+    }
+
+    /// Shuts the gates of those who are paused or another node's, and opens the others'. A webhook's first
+    /// lane is open.
+    pub(crate) fn heed_gates(&self, log: &LogGuard<'_>) {
+        for lane in self.all_lanes() {
+            let (name, has) = (&lane.name, self.share.has(&lane.name));
+            match self.gates.of(name) {
+                Some(pause) => self.shut(log, &lane, pause.next_try_ms.is_some() && has),
+                None if has => self.open(log, &lane),
+                None => self.shut(log, &lane, false),
+            }
+        }
+        self.calendar.wake();
     }
 
     /// Has the table read once more, soon: it has changed, and could not be read.
@@ -59,7 +77,8 @@ impl<T: Transport> Dispatch<T> {
     /// Has a delivery tried of each webhook that paused itself and whose time for that has come.
     pub(crate) fn ask_for_tries(&self) {
         for name in self.gates.due_asks(self.clock.now_ms()) {
-            if let Some(lane) = self.lane(&name)
+            if self.share.has(&name)
+                && let Some(lane) = self.lane(&name)
                 && lane.lock().want_probe()
             {
                 self.calendar.list(&lane);
@@ -67,10 +86,10 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
-    fn shut(&self, log: &LogGuard<'_>, lane: &Lane<T::Endpoint>, pause: &Pause) {
+    fn shut(&self, log: &LogGuard<'_>, lane: &Lane<T::Endpoint>, is_tried: bool) {
         let mut state = lane.lock();
         let before = state.queued_bytes();
-        state.shut(log, pause.next_try_ms.is_some());
+        state.shut(log, is_tried);
         self.capacity.unqueue(before - state.queued_bytes());
     }
 

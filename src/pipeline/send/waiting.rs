@@ -33,7 +33,7 @@ impl<T: Transport> Dispatch<T> {
             let retention = self.running.retention();
             tracing::warn!(
                 step = "take events in",
-                log = &*retention.log.to_string_lossy(),
+                log = &*retention.log.shown(),
                 max_size = retention.log_max_bytes.map(bytes::typed),
                 cause = hold.cause(),
                 hint = HINT,
@@ -43,7 +43,7 @@ impl<T: Transport> Dispatch<T> {
             let log = self.running.retention().log;
             tracing::info!(
                 step = "take events in",
-                log = &*log.to_string_lossy(),
+                log = &*log.shown(),
                 cause = if hold.is_full() {
                     // It would wait in vain.
                     "nothing in the log can go now, and it grows"

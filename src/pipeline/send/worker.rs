@@ -83,7 +83,7 @@ impl<T: Transport> Dispatch<T> {
     async fn may_begin(&self, lane: &Lane<T::Endpoint>) -> bool {
         // Once more, now that this worker is counted: a stop before that may have counted none, and
         // nobody records any more.
-        if self.is_stopping() {
+        if self.is_stopping() || !self.share.lasts(&self.clock) {
             return false;
         }
         if lane.takes_turns()

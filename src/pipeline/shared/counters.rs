@@ -36,6 +36,8 @@ pub struct Counters {
     pub(crate) refill: Heartbeat,
     pub(crate) record: Heartbeat,
     pub(crate) durable: Heartbeat,
+    /// Of several nodes this one.
+    pub(crate) nodes: Heartbeat,
     /// Of the thread that appends what comes over the socket.
     pub(crate) append: Heartbeat,
     /// Requests that it has not answered.

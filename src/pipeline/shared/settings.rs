@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Bodies, Server, Webhook};
+use crate::model::{Bodies, LogPlace, Server, Webhook};
 
 /// What a configuration asks of the pipeline, with its endpoints already made.
 pub struct PipelineConfig<E> {
@@ -39,7 +39,7 @@ pub struct Retention {
     /// Days of the log; 0 for ever.
     pub log_days: u32,
     /// The log, whose size is looked at.
-    pub log: PathBuf,
+    pub log: LogPlace,
     /// The size in bytes that the log, its WAL among it, is kept below; `None`: any.
     pub log_max_bytes: Option<u64>,
     /// Whose bodies stay in the log.
@@ -69,6 +69,19 @@ impl Default for Pace {
             poll: Duration::from_millis(500),
             durable: Duration::from_secs(1),
             marks: Duration::from_secs(3_600),
+        }
+    }
+}
+
+impl Applied {
+    /// Tells the journal of what was cancelled.
+    pub(crate) fn tell_cancelled(&self) {
+        for (webhook, cancelled) in &self.cancelled {
+            tracing::warn!(
+                webhook = &**webhook,
+                cancelled,
+                "pending deliveries cancelled: the webhook is inactive or has left the configuration"
+            );
         }
     }
 }

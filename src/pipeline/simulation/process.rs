@@ -97,7 +97,7 @@ impl Process {
         loops.spawn(dispatch.clone().refill());
         loops.spawn(dispatch.clone().retain());
         loops.spawn(dispatch.clone().keep_small());
-        loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
+        loops.spawn(dispatch.clone().keep_durable(Some(checkpointer), ended));
         Ok(Self {
             follower: tokio::spawn(follower.follow(line.clone(), pace.poll)),
             dispatch,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::filters;
 use super::rng::Rng;
-use crate::model::{Bodies, Dialect, Pattern, Rate, Webhook};
+use crate::model::{Bodies, Dialect, LogPlace, Pattern, Rate, Webhook};
 use crate::pipeline::{PipelineConfig, Retention};
 
 /// What webhooks speak; weeks from `world::standard` on have the fourth as well.
@@ -159,7 +159,7 @@ impl Subscriptions {
                 outbox_days: self.outbox_days,
                 outbox: outbox.to_owned(),
                 outbox_server: None,
-                log: log.to_owned(),
+                log: LogPlace::File(log.to_owned()),
                 log_max_bytes: self.log_max_bytes,
                 log_bodies: self.log_bodies,
             },

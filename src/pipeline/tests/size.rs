@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::world::{Act, World, webhook};
-use crate::model::Dialect;
+use crate::model::{Dialect, LogPlace};
 use crate::pipeline::Retention;
 use crate::pipeline::shared::Patience;
 use crate::store;
@@ -34,7 +34,7 @@ async fn filled(status: u16, batches: usize) -> World {
 
 fn limit(world: &World, log_max_bytes: Option<u64>) {
     world.dispatch.running().keep_for(Retention {
-        log: world.log(),
+        log: LogPlace::File(world.log()),
         log_max_bytes,
         ..Retention::default()
     });

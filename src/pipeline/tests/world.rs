@@ -199,7 +199,7 @@ impl World {
         let (stopped, ended) = oneshot::channel();
         loops.spawn(dispatch.clone().record());
         loops.spawn(dispatch.clone().refill());
-        loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
+        loops.spawn(dispatch.clone().keep_durable(Some(checkpointer), ended));
         let world = Self {
             folder,
             clock,

@@ -10,6 +10,9 @@ mod health;
 mod orders;
 mod turns;
 
+pub(super) use health::{PAUSES, pause};
+pub(super) use orders::{REPLAY, replay};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +54,10 @@ impl Reader {
     pub(in crate::store) fn open(server: &Arc<Server>) -> Result<Self, Error> {
         let link = Link::open(server).map_err(Error::Server)?;
         Ok(Self { link })
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// What a statement finds.

@@ -18,7 +18,8 @@ SELECT x.id, p.generation, p.event_id, p.event, x.webhook, p.dialect, x.state, x
 -- A row per attempt.
 CREATE VIEW webhooksd.log AS
 SELECT x.id, to_char(to_timestamp((x.time) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS time,
-       x.webhook, p.event, p.event_id, x.delivery_id, x.number AS attempt, x.outcome, x.status, x.error,
+       x.webhook, p.event, p.event_id, x.delivery_id, x.number AS attempt,
+       CASE x.outcome WHEN 'again' THEN 'delivered' ELSE x.outcome END AS outcome, x.status, x.error,
        (x.duration_us / 1000.0)::float8 AS duration_ms, x.url, x.request_headers, p.body AS request_body,
        x.response_headers, x.response_body,
        (x.name_us / 1000.0)::float8 AS name_ms, (x.connect_us / 1000.0)::float8 AS connect_ms,
@@ -130,8 +131,10 @@ SELECT w.name AS webhook,
      GROUP BY r.webhook) d ON d.webhook = w.name
  WHERE w.state <> 'removed';
 
--- INSERT INTO redelivery (delivery_id) sends a delivery again: the trigger makes the new one.
-CREATE FUNCTION webhooksd.redeliver() RETURNS trigger LANGUAGE plpgsql AS $$
+-- INSERT INTO redelivery (delivery_id) sends a delivery again: the trigger makes the new one. It does so by the rights of
+-- the log's owner, as the others here: whoever may INSERT needs no more.
+CREATE FUNCTION webhooksd.redeliver() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   old record;
 BEGIN
@@ -150,3 +153,33 @@ BEGIN
   RETURN NEW;
 END $$;
 CREATE TRIGGER redelivery BEFORE INSERT ON webhooksd.redelivery FOR EACH ROW EXECUTE FUNCTION webhooksd.redeliver();
+
+-- INSERT INTO pause (webhook) pauses one, also in the place of the pause that it has; DELETE resumes it.
+CREATE FUNCTION webhooksd.pause_checked() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM webhooksd.webhook WHERE name = NEW.webhook AND state <> 'removed') THEN
+    RAISE EXCEPTION 'pause: no webhook has that name';
+  END IF;
+  NEW.since := coalesce(NEW.since, (extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+  DELETE FROM webhooksd.pause WHERE webhook = NEW.webhook;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER pause_checked BEFORE INSERT ON webhooksd.pause FOR EACH ROW EXECUTE FUNCTION webhooksd.pause_checked();
+
+CREATE FUNCTION webhooksd.pause_of_one() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'a pause is of one webhook: delete the row, and insert another';
+END $$;
+CREATE TRIGGER pause_of_one BEFORE UPDATE OF webhook ON webhooksd.pause FOR EACH ROW
+  WHEN (NEW.webhook IS DISTINCT FROM OLD.webhook) EXECUTE FUNCTION webhooksd.pause_of_one();
+
+CREATE FUNCTION webhooksd.pause_ended() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM webhooksd.self_paused WHERE webhook = OLD.webhook;
+  DELETE FROM webhooksd.streak WHERE webhook = OLD.webhook;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER pause_ended AFTER DELETE ON webhooksd.pause FOR EACH ROW EXECUTE FUNCTION webhooksd.pause_ended();

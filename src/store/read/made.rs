@@ -136,7 +136,7 @@ impl Reader {
 
     /// Whether bodies are gone: their ids follow each other, so there are fewer of them than were given. Attempts
     /// do not tell, for a delivery may have ended without one.
-    fn is_shortened(&self) -> Result<bool, Error> {
+    pub(in crate::store) fn is_shortened(&self) -> Result<bool, Error> {
         self.connection
             .prepare_cached("SELECT count(*) < coalesce(max(id), 0) FROM payload")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))

@@ -1,7 +1,7 @@
 //! The file itself: modes, the WAL, versions, and files that are no log.
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::model::Vfs;
@@ -202,8 +202,8 @@ fn a_long_wal_is_one_to_start_over() {
 
 #[test]
 fn what_was_committed_during_a_checkpoint_is_left_and_the_wal_starts_over_under_load() {
-    /// Checkpoints, nearly all of which end while the writer commits.
-    const CHECKPOINTS: usize = 200;
+    /// Nearly every checkpoint ends while the writer commits, and on a slow machine few of them leave enough.
+    const CHECKPOINTS: usize = 20_000;
     let log = Log::new();
     let mut store = log.open();
     let mut checkpointer = Checkpointer::open(&log.path).unwrap();
@@ -214,27 +214,28 @@ fn what_was_committed_during_a_checkpoint_is_left_and_the_wal_starts_over_under_
     });
     let (stop, restart) = (Arc::new(AtomicBool::new(false)), Arc::default());
     let (ended, asked): (_, Arc<AtomicBool>) = (stop.clone(), Arc::clone(&restart));
+    let restarts = Arc::new(AtomicUsize::new(0));
+    let counted = restarts.clone();
     let writer = std::thread::spawn(move || {
-        let mut restarts = 0;
         for id in 1.. {
             store.admit_all(&admission(id..=id, &["a"]), NOW).unwrap();
             // Nobody commits meanwhile.
             if asked.swap(false, Ordering::Relaxed) {
                 assert_eq!(store.checkpoint().unwrap().left, 0);
-                restarts += 1;
+                counted.fetch_add(1, Ordering::Relaxed);
             }
             if ended.load(Ordering::Relaxed) {
                 break;
             }
         }
-        restarts
     });
-    for _ in 0..CHECKPOINTS {
+    let started_over = || restarts.load(Ordering::Relaxed) >= 5;
+    for _ in (0..CHECKPOINTS).take_while(|_| !started_over()) {
         let done = checkpointer.synchronise().unwrap();
         assert!(done.durable, "{done:?}");
         restart.store(done.restart, Ordering::Relaxed);
     }
     stop.store(true, Ordering::Relaxed);
-    let restarts: usize = writer.join().unwrap();
-    assert!(restarts >= CHECKPOINTS / 20, "{restarts} of {CHECKPOINTS}");
+    writer.join().unwrap();
+    assert!(started_over(), "{restarts:?} of {CHECKPOINTS}");
 }

@@ -3,10 +3,13 @@
 //! What is shared here makes admissions and attempts as the pipeline does. Time is what a test says
 //! it is, but for the view `health`, which asks SQLite for the time.
 
+mod alike;
 mod bodies;
 mod contract;
+mod days;
 mod earlier;
 mod early;
+mod engine;
 mod faulty;
 mod files;
 mod gaps;
@@ -15,12 +18,17 @@ mod keep;
 // One rule for all tests: what is not installed is said, and in CI is a failure.
 #[path = "../../../tests/it/support/need.rs"]
 mod need;
+mod nodes;
 mod own;
 mod pauses;
 mod people;
+mod rights;
+mod server;
 mod shapes;
+mod taken;
 mod together;
 mod turns;
+mod unanswered;
 mod withdraw;
 mod work;
 mod written;

@@ -9,34 +9,15 @@ mod ordered;
 mod queued;
 mod recorded;
 mod retained;
+mod told;
 
+use super::engine::{self, Engine};
 use super::*;
 use crate::model::DeliveryId;
 
-/// A log of its own, in some engine.
-trait Engine {
-    /// Its one writer; the one before is gone by then.
-    fn open(&self) -> Box<dyn LogWriter>;
-    fn reads(&self) -> Box<dyn LogReader>;
-}
-
-impl Engine for Log {
-    fn open(&self) -> Box<dyn LogWriter> {
-        Box::new(Self::open(self))
-    }
-
-    fn reads(&self) -> Box<dyn LogReader> {
-        read_log(&self.path).unwrap()
-    }
-}
-
 /// Takes a batch in with nothing put off, and nothing in memory's hands.
 fn admit(log: &mut dyn LogWriter, admission: &Admission) -> Vec<Due> {
-    let (dues, owed) = log
-        .admit(admission, &|_| false, &mut |_| false, NOW)
-        .unwrap();
-    assert_eq!(owed, []);
-    dues
+    engine::admit(log, admission, NOW)
 }
 
 /// All that is due by then.
@@ -72,6 +53,17 @@ macro_rules! contract {
                 })*
             })*
         }
+        mod postgresql {
+            $(mod $part {
+                use crate::store::tests::{server, written};
+                $(#[test]
+                fn $clause() {
+                    if let Some(on) = server::postgres() {
+                        written::$part::$clause(&server::ServerLog::new(on));
+                    }
+                })*
+            })*
+        }
     };
 }
 
@@ -102,5 +94,12 @@ contract! {
     }
     retained {
         while_it_is_pending
+        as_its_roll_up_by_days
+    }
+    told {
+        of_what_was_given_up
+        of_each_pause_once
+        by_a_webhook_that_pauses_itself
+        by_a_hand
     }
 }

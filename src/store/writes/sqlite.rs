@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Admits, LogWriter, Obeys, Orders, Pauses, Queues, Records, Retains, Syncs};
+use super::{Admits, LogWriter, Obeys, Orders, Pauses, Queues, Records, Retains, Shares, Syncs};
 use crate::model::{
     Admission, Announce, Attempt, Batch, Bodies, Cursor, Deferred, DeliveryId, Dialect, Due,
     EventId, FanOut, Generation, LogId, Pause, Rejected, ReplayId, Trigger, TurnRule,
@@ -35,6 +35,8 @@ impl LogWriter for Store {
         Self::attempts(self)
     }
 }
+
+impl Shares for Store {}
 
 impl Admits for Store {
     fn cursor(&mut self) -> Result<Option<Cursor>, Error> {

@@ -148,7 +148,7 @@ async fn serve(folder: &tempfile::TempDir, stop: watch::Receiver<bool>) {
     let about = webhooksd::tested::About {
         config: path("webhooks.toml"),
         outbox: path("outbox.db"),
-        log: path("log.db"),
+        log: webhooksd::tested::LogPlace::File(path("log.db")),
         started_ms: 0,
     };
     let (api, _appending): (Arc<Api>, _) = Api::new(dispatch, about, order).unwrap();

@@ -59,6 +59,7 @@ pub(super) const HOMES: [(&str, &[&str]); 36] = [
         "parking_lot",
         &[
             "transport",
+            "store",
             "pipeline",
             "query",
             "page",

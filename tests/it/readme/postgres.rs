@@ -1,10 +1,11 @@
-//! The blocks of the manual about an outbox in PostgreSQL, run against Debian's.
+//! The blocks of the manual about an outbox and a log in PostgreSQL, run against Debian's.
 
 use super::page::one;
 use super::shell;
-use crate::support::{Receiver, SOON, World, hook, need, postgres};
+use crate::support::{Receiver, SOON, World, check, eventually, hook, need, postgres};
 
 pub(super) const TITLE: &str = "The outbox in PostgreSQL";
+pub(super) const LOG: &str = "The log in PostgreSQL";
 
 #[test]
 fn an_outbox_in_postgresql_is_made_and_followed_as_the_page_says() {
@@ -36,4 +37,35 @@ fn an_outbox_in_postgresql_is_made_and_followed_as_the_page_says() {
     app.sql(&one(TITLE, "sql"));
     assert!(receiver.wait(1, SOON)[0].text().contains("4711"));
     daemon.stop();
+}
+
+#[test]
+fn a_log_in_postgresql_is_made_and_read_as_the_page_says() {
+    if !need("psql") {
+        return;
+    }
+    let Some(server) = postgres() else { return };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let world = World::bare(&[hook("one", receiver.url("/"))]);
+    let sections = one(LOG, "toml");
+    let sections = sections.replace("postgres://webhooksd@db.example/app", &database.url());
+    let (outbox, log) = sections.split_once("\n\n").unwrap();
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let text = text.replacen("[outbox]\npath = \"outbox.db\"", outbox, 1);
+    let text = text.replacen("[log]\npath = \"log.db\"\n", log, 1);
+    world.write("webhooks.toml", text);
+    world.command(&["migrate"]).expect(0);
+    world.command(&["check"]).expect(0);
+    let daemon = world.start();
+    database.emit("story-approve", "{\"story\":4711}");
+    receiver.wait(1, SOON);
+    let recipe = one(LOG, "sql");
+    eventually("the recipe shows it", SOON, || {
+        let shown = database.sql(&recipe);
+        let is_there = shown.contains("story-approve") && shown.contains("delivered");
+        check(is_there, || shown.clone())
+    });
+    daemon.stop();
+    assert!(!world.path("log.db").exists(), "there is no file");
 }

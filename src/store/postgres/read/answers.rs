@@ -19,6 +19,10 @@ use crate::store::withdraw::PendingPage;
 use crate::store::{Error, LogReader};
 
 impl LogReader for Reader {
+    fn bytes(&self) -> Option<u64> {
+        self.whole_size().ok()
+    }
+
     fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {
         self.newest_rows(rows)
     }

@@ -31,7 +31,7 @@ const COLUMNS: &str = "SELECT id, time, webhook, event, event_id, delivery_id, a
 
 /// The head of a row: what a filter asks of it.
 const HEADS: &str =
-    "SELECT a.id, a.time, a.outcome, a.status::int8, a.payload_id, p.event, p.event_id, a.webhook
+    "SELECT a.id, a.time, CASE a.outcome WHEN 'again' THEN 'delivered' ELSE a.outcome END, a.status::int8, a.payload_id, p.event, p.event_id, a.webhook
    FROM webhooksd.attempt a LEFT JOIN webhooksd.payload p ON p.id = a.payload_id";
 
 struct Head {

@@ -262,11 +262,8 @@ impl Reader {
             None => None,
         };
         // The first ones go first, whatever went early.
-        let shortened = "SELECT min(id) > 1 FROM webhooksd.payload";
-        let is_shortened = may_go_early
-            && self.first(STEP, shortened, &[], |row| {
-                row.try_get::<_, Option<bool>>(0)
-            })? == Some(Some(true));
+        let shortened = "SELECT shortened FROM webhooksd.meta";
+        let is_shortened = may_go_early && self.value(STEP, shortened, &[])?;
         let early = match is_shortened {
             true => {
                 let oldest_ms = self.oldest_ended()?.unwrap_or(i64::MAX);

@@ -35,7 +35,12 @@ const GIVEN_UP: &str = "SELECT count(*) FROM (
    WHERE d.finished_at > $3 AND d.real
      AND NOT EXISTS (SELECT FROM webhooksd.redelivery r WHERE r.delivery_id = d.id)";
 
-fn pause(row: &Row) -> Read<Pause> {
+/// Every pause, by the webhook's name.
+pub(in crate::store::postgres) const PAUSES: &str =
+    "SELECT p.webhook, p.since, p.until, p.reason, s.next_at FROM webhooksd.pause p
+       LEFT JOIN webhooksd.self_paused s ON s.webhook = p.webhook ORDER BY p.webhook COLLATE \"C\"";
+
+pub(in crate::store::postgres) fn pause(row: &Row) -> Read<Pause> {
     Ok(Pause {
         webhook: row.try_get::<_, String>(0)?.into(),
         since_ms: row.try_get(1)?,
@@ -80,10 +85,16 @@ struct Standing {
 }
 
 impl Reader {
+    /// All tables of the log with their indexes, in bytes.
+    pub(super) fn whole_size(&self) -> Result<u64, Error> {
+        let sql = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::int8 FROM pg_class
+          WHERE relnamespace = 'webhooksd'::regnamespace AND relkind = 'r'";
+        let bytes: i64 = self.value("look how large the log is", sql, &[])?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
     pub(super) fn all_pauses(&self) -> Result<Vec<Pause>, Error> {
-        let sql = "SELECT p.webhook, p.since, p.until, p.reason, s.next_at FROM webhooksd.pause p
-             LEFT JOIN webhooksd.self_paused s ON s.webhook = p.webhook ORDER BY p.webhook COLLATE \"C\"";
-        self.all("read which webhooks are paused", sql, &[], pause)
+        self.all("read which webhooks are paused", PAUSES, &[], pause)
     }
 
     pub(super) fn pauses_at(&self, now_ms: i64) -> Result<Vec<Pause>, Error> {

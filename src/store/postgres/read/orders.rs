@@ -26,7 +26,11 @@ fn state(how: Ended) -> &'static str {
     }
 }
 
-fn replay(row: &Row) -> Read<Replay> {
+pub(in crate::store::postgres) const REPLAY: &str =
+    "SELECT id, generation, since, until, webhook, event, next_id, last_id, matched, done, finished_at IS NOT NULL
+       FROM webhooksd.replay";
+
+pub(in crate::store::postgres) fn replay(row: &Row) -> Read<Replay> {
     Ok(Replay {
         id: ReplayId::new(row.try_get(0)?),
         generation: Generation::new(row.try_get(1)?),
@@ -135,15 +139,15 @@ impl Reader {
     }
 
     pub(super) fn last_delivery(&self) -> Result<DeliveryId, Error> {
-        let sql = "SELECT coalesce(pg_sequence_last_value('webhooksd.delivery_id'), 0)";
+        // The sequence goes by the clock as well, and a log without any has none.
+        let sql = "SELECT coalesce(greatest((SELECT max(id) FROM webhooksd.pending), (SELECT max(id) FROM webhooksd.ended),
+                                   (SELECT max(delivery_id) FROM webhooksd.attempt)), 0)";
         let id = self.value("read the newest delivery", sql, &[])?;
         Ok(DeliveryId::new(id))
     }
 
     pub(super) fn replay_of(&self, id: ReplayId) -> Result<Option<Replay>, Error> {
-        let sql =
-            "SELECT id, generation, since, until, webhook, event, next_id, last_id, matched, done,
-                finished_at IS NOT NULL FROM webhooksd.replay WHERE id = $1";
-        self.first("read a replay", sql, &[int(&id.get())], replay)
+        let sql = format!("{REPLAY} WHERE id = $1");
+        self.first("read a replay", &sql, &[int(&id.get())], replay)
     }
 }

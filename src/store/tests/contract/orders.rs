@@ -60,7 +60,7 @@ pub(super) fn find_what_they_are_for(reader: &dyn LogReader, story: &Story) {
 
     let replay = Replay {
         id: story.replay,
-        ..story::asked()
+        ..asked()
     };
     assert_eq!(reader.replay(story.replay).unwrap(), Some(replay));
     let unknown = ReplayId::new(story.replay.get() + 1);

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What the engine called its rows.
-pub(super) struct Story {
+pub(in crate::store::tests) struct Story {
     /// Of the events 1 to 4, that of webhook `a`.
     pub a: [Due; 4],
     /// That of webhook `b`.
@@ -20,7 +20,7 @@ pub(super) fn attempt_at(due: &Due, after_ms: i64, verdict: Verdict) -> Attempt 
     attempt(due, NOW + after_ms, verdict)
 }
 
-pub(super) fn asked() -> Replay {
+pub(in crate::store::tests) fn asked() -> Replay {
     Replay {
         id: ReplayId::new(0),
         generation: Generation::new(3),
@@ -46,18 +46,19 @@ pub(super) fn pause() -> Pause {
     }
 }
 
-pub(super) fn tell(log: &dyn Engine) -> Story {
-    let mut log = log.writes();
+pub(in crate::store::tests) fn tell(log: &dyn Engine) -> Story {
+    let mut log = log.open();
     log.register(
         &[("a".into(), true), ("b".into(), true), ("c".into(), false)],
         NOW - 10_000,
-    );
+    )
+    .unwrap();
     let mut first = admission(1..=4, &["a", "b"]);
     first.events[3].tenant = Some("acme".into());
-    let dues = log.admit(&first, NOW);
+    let dues = admit(&mut *log, &first, NOW);
     let of = |place: usize| [0, 1, 2, 3].map(|event: usize| dues[2 * event + place].clone());
     let (a, b) = (of(0), of(1));
-    let c = log.admit(&admission(5..=5, &["c"]), NOW + 10).remove(0);
+    let c = admit(&mut *log, &admission(5..=5, &["c"]), NOW + 10).remove(0);
     let asked_to_wait = Attempt {
         held_until_ms: Some(NOW + 50_000),
         ..attempt_at(&a[1], 3_000, Verdict::RetryAt(NOW + 60_000))
@@ -65,12 +66,18 @@ pub(super) fn tell(log: &dyn Engine) -> Story {
     log.record(&[
         attempt_at(&a[0], 1_000, Verdict::Delivered),
         attempt_at(&b[0], 2_000, Verdict::Failed),
-    ]);
-    log.record(&[asked_to_wait, attempt_at(&a[2], 4_000, Verdict::Delivered)]);
-    log.record(&[attempt_at(&b[2], 4_500, Verdict::Failed)]);
-    log.cancel_by_order(b[1].id, NOW + 5_000);
-    log.cancel("c", NOW + 5_500);
-    let again = log.redeliver(b[0].id);
+    ])
+    .unwrap();
+    log.record(&[asked_to_wait, attempt_at(&a[2], 4_000, Verdict::Delivered)])
+        .unwrap();
+    log.record(&[attempt_at(&b[2], 4_500, Verdict::Failed)])
+        .unwrap();
+    let cancelled = log.cancel_by_order(&[b[1].id], NOW + 5_000, &|_, _| false);
+    assert!(cancelled.unwrap()[0].is_ok());
+    let ended = log.cancel("c", 99, NOW + 5_500, &|_, _| false);
+    assert_eq!(ended.unwrap(), 1);
+    let again = log.redeliver(&[b[0].id], &|_| true).unwrap().remove(0);
+    let (again, _) = again.unwrap();
     let row = Rejected {
         event_id: EventId::new(9),
         event: "story-gone".into(),
@@ -78,11 +85,12 @@ pub(super) fn tell(log: &dyn Engine) -> Story {
         time_ms: NOW,
         tenant: None,
     };
-    log.set_aside(row, NOW + 6_000);
-    log.pause(&pause());
-    let replay = log.begin_replay(&asked(), NOW + 6_200);
-    log.mark(NOW + 6_500);
-    log.flush(NOW + 7_000);
+    log.set_aside(Generation::new(3), &[row], false, NOW + 6_000)
+        .unwrap();
+    log.pause(&pause()).unwrap();
+    let replay = log.begin_replay(&asked(), NOW + 6_200).unwrap();
+    assert!(log.mark(NOW + 6_500).unwrap());
+    log.flush(NOW + 7_000).unwrap();
     Story {
         a,
         b,

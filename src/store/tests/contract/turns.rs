@@ -4,18 +4,18 @@ use super::*;
 use crate::model::Turn;
 
 pub(super) fn are_told(log: &dyn Engine) {
-    let mut writes = log.writes();
-    writes.register(&[("a".into(), true)], NOW);
+    let mut writes = log.open();
+    writes.register(&[("a".into(), true)], NOW).unwrap();
     let rule = TurnRule {
         holds: true,
         together: None,
     };
-    writes.keep_order([("a".into(), rule)].into());
+    writes.keep_order([("a".into(), rule)].into()).unwrap();
     let mut admission = admission(1..=3, &["a"]);
     for event in &mut admission.events {
         event.turns = vec![(0, Turn::of_text(b"x"))];
     }
-    let first = writes.admit(&admission, NOW);
+    let first = admit(&mut *writes, &admission, NOW);
     assert_eq!(first.len(), 1, "the others wait");
     let reader = log.reads();
     let of = |id: i64| reader.event(EventId::new(id)).unwrap().deliveries.remove(0);
@@ -31,7 +31,9 @@ pub(super) fn are_told(log: &dyn Engine) {
     assert_eq!(reader.held_by(first[0].id).unwrap(), None);
     assert_eq!(reader.holding().unwrap(), []);
 
-    writes.record(&[attempt(&first[0], NOW + 1_000, Verdict::Failed)]);
+    writes
+        .record(&[attempt(&first[0], NOW + 1_000, Verdict::Failed)])
+        .unwrap();
     (held_by.attempts, held_by.why) = (1, Holder::Failed(NOW + 1_012));
     assert_eq!(reader.held_by(waits.id).unwrap(), Some(held_by));
     let exactly = |count| Count { count, more: false };
@@ -48,7 +50,7 @@ pub(super) fn are_told(log: &dyn Engine) {
     assert_eq!(reader.holding().unwrap(), [("a".to_owned(), holding)]);
     assert_eq!(reader.behind(first[0].id).unwrap(), Some(exactly(2)));
     assert_eq!(reader.behind(waits.id).unwrap(), None);
-    writes.flush(NOW + 2_000);
+    writes.flush(NOW + 2_000).unwrap();
     assert!(reader.health(NOW + 2_000).unwrap()[0].is_failing());
     assert_eq!(reader.by_need(NOW + 2_000).unwrap(), ["a"]);
 }

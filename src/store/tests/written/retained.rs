@@ -53,3 +53,35 @@ pub(super) fn while_it_is_pending(engine: &dyn Engine) {
     let next = admit(&mut *log, &admission(5..=5, &["a"]));
     assert!(next[0].id > made[3].id, "no id is given out again");
 }
+
+pub(super) fn as_its_roll_up_by_days(engine: &dyn Engine) {
+    let mut log = engine.open();
+    log.register(&[("a".into(), true)], NOW).unwrap();
+    let made = admit(&mut *log, &admission(1..=1, &["a"])).remove(0);
+    // Two hours of one day go together, and others stay.
+    let day = NOW / (24 * HOUR) * 24 * HOUR;
+    for at_ms in [day, day + HOUR, day + 24 * HOUR, day + 72 * HOUR] {
+        let retry = Verdict::RetryAt(at_ms + 1);
+        log.record(&[attempt(&made, at_ms, retry)]).unwrap();
+    }
+    log.flush(NOW).unwrap();
+    let sums = || {
+        let reader = engine.reads();
+        let health = reader.health(day + 72 * HOUR + 1).unwrap().remove(0);
+        (health.day.attempts, health.hour.attempts)
+    };
+    assert_eq!(sums(), (1, 1));
+    assert!(sweep(&mut *log, NOW - 1) > 0);
+    assert_eq!(sums(), (1, 1), "what is read is there yet");
+    assert_eq!(sweep(&mut *log, NOW - 1), 0, "nothing twice");
+    assert!(engine.by_hand(&format!(
+        "INSERT INTO rollup SELECT span, start + 1, webhook, attempts, failures, le_1, le_2, le_3, le_5, le_10, le_20,
+           le_30, le_50, le_100, le_200, le_300, le_500, le_1000, le_2000, le_3000, le_5000, le_10000
+           FROM rollup WHERE span = 'day' AND start = {day} AND attempts = 2"
+    )));
+    let twice = format!("UPDATE rollup SET span = 'day', start = {day} WHERE start = {day} + 1");
+    assert!(
+        !engine.by_hand(&twice),
+        "that day is there, of two attempts"
+    );
+}

@@ -1,0 +1,263 @@
+//! A member: when a node takes slots, lets go of them, and declares another one dead.
+//!
+//! It looks six times in the time of a lease, and each look counts its own beat up. A node whose beat stood still over
+//! six looks is dead, and its slots are free; a look that was late itself says nothing about others, so the count begins
+//! anew. What it owns is what the last look says, and attempts may begin for six tenths of a lease from when that was
+//! asked for: by the time that another node can have taken over, nothing begins any more. Slots are shared out evenly,
+//! those in use apart from the rest; whoever has too many lets go of those that nothing of is in its hands. Left out:
+//! who calls it, and what is done with what it owns.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::pipeline::send::Node;
+use crate::store::{Error, LEAD, Me, NodeId, NodeRow, NodesLook, Roster, SlotRow};
+
+/// Looks in the time of a lease; a beat that stood still over so many is a dead node's.
+pub(crate) const LOOKS: u32 = 6;
+
+/// What a look has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The slots that are this node's.
+    pub(crate) owned: BTreeSet<i32>,
+    /// Of them, those that it is to let go of once nothing of them is in its hands.
+    pub(crate) draining: BTreeSet<i32>,
+    /// Those that became its own by this look.
+    pub(crate) gained: BTreeSet<i32>,
+    /// Attempts may begin until then, by the clock that the look was made with.
+    pub(crate) until_ms: i64,
+    /// Whether it had been declared dead, and is there anew.
+    pub(crate) was_dead: bool,
+    /// The nodes that it declared dead.
+    pub(crate) buried: Vec<String>,
+    /// Everybody who is there.
+    pub(crate) nodes: Vec<Node>,
+    /// Another one where a webhook came, went or became another slot's.
+    pub(crate) stamp: String,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Member {
+    me: Me,
+    lease_ms: i64,
+    /// Each other node's beat, and over how many looks it stood still.
+    seen: HashMap<NodeId, (i64, u32)>,
+    owned: BTreeSet<i32>,
+    draining: BTreeSet<i32>,
+    /// When the last look was asked for.
+    looked_ms: Option<i64>,
+}
+
+impl Member {
+    pub(crate) fn new(me: Me, lease_ms: i64) -> Self {
+        Self {
+            me,
+            lease_ms,
+            seen: HashMap::new(),
+            owned: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            looked_ms: None,
+        }
+    }
+
+    /// Between two looks, milliseconds.
+    pub(crate) fn period_ms(&self) -> i64 {
+        self.lease_ms / i64::from(LOOKS)
+    }
+
+    /// One look and what follows from it. `now_ms` is a clock that goes on while the machine sleeps; `is_let_go`: whether
+    /// nothing of a slot is in this node's hands.
+    ///
+    /// # Errors
+    /// As of the roster: then what was owned is owned no longer than was said.
+    pub(crate) fn look(
+        &mut self,
+        roster: &mut dyn Roster,
+        now_ms: &dyn Fn() -> i64,
+        is_let_go: &dyn Fn(i32) -> bool,
+    ) -> Result<Standing, Error> {
+        let begun_ms = now_ms();
+        let Some(mut look) = roster.beat(&self.me.id())? else {
+            return self.begin_anew(roster);
+        };
+        let is_late = self.is_late(begun_ms, now_ms());
+        self.looked_ms = Some(begun_ms);
+        let buried = self.bury(roster, &mut look, is_late)?;
+        let before = std::mem::take(&mut self.owned);
+        let me = self.me.id();
+        let mine = |owner: &Option<NodeId>| owner.as_ref() == Some(&me);
+        let all = look.slots.iter();
+        self.owned = all
+            .filter(|row| mine(&row.owner))
+            .map(|row| row.slot)
+            .collect();
+        self.share_out(roster, &look, is_let_go)?;
+        Ok(Standing {
+            gained: self.owned.difference(&before).copied().collect(),
+            owned: self.owned.clone(),
+            draining: self.draining.clone(),
+            until_ms: begun_ms + self.lease_ms * 6 / 10,
+            was_dead: false,
+            buried,
+            nodes: self.shown(&look),
+            stamp: look.stamp,
+        })
+    }
+
+    fn shown(&self, look: &NodesLook) -> Vec<Node> {
+        let me = self.me.id();
+        let of = |id: &NodeId| {
+            let slots = look.slots.iter();
+            let owned = slots.filter(|row| match &row.owner {
+                _ if self.owned.contains(&row.slot) => *id == me,
+                owner => owner.as_ref() == Some(id),
+            });
+            owned.map(|row| row.webhooks).sum()
+        };
+        let seen = |node: &NodeRow| Node {
+            name: node.name.clone(),
+            version: node.version.clone(),
+            webhooks: of(&node.id),
+            last_beat_ms: self
+                .seen
+                .get(&node.id)
+                .map_or(0, |(_, looks)| i64::from(*looks) * self.period_ms()),
+            me: node.id == me,
+        };
+        look.nodes.iter().map(seen).collect()
+    }
+
+    /// Leaves, so that the others need not wait for its beat to stand still.
+    ///
+    /// # Errors
+    /// As of the roster.
+    pub(crate) fn leave(&mut self, roster: &mut dyn Roster) -> Result<(), Error> {
+        self.owned.clear();
+        roster.leave(&self.me.id())
+    }
+
+    fn begin_anew(&mut self, roster: &mut dyn Roster) -> Result<Standing, Error> {
+        let id = roster.register(&self.me.name)?;
+        self.me.become_anew(id);
+        *self = Self::new(self.me.clone(), self.lease_ms);
+        Ok(Standing {
+            was_dead: true,
+            until_ms: i64::MIN,
+            ..Standing::default()
+        })
+    }
+
+    /// Whether a look says nothing about others: its answer took longer than a period, or it came long after the last.
+    fn is_late(&self, begun_ms: i64, answered_ms: i64) -> bool {
+        let period_ms = self.period_ms();
+        let since_ms = self.looked_ms.map_or(0, |last_ms| begun_ms - last_ms);
+        answered_ms - begun_ms > period_ms || since_ms > period_ms * 2
+    }
+
+    /// Takes note of the others' beats, and declares dead whose stood still for long enough.
+    fn bury(
+        &mut self,
+        roster: &mut dyn Roster,
+        look: &mut NodesLook,
+        is_late: bool,
+    ) -> Result<Vec<String>, Error> {
+        let me = self.me.id();
+        let before = std::mem::take(&mut self.seen);
+        let mut buried = Vec::new();
+        for node in look.nodes.iter().filter(|node| node.id != me) {
+            let stood = match before.get(&node.id) {
+                Some((beat, looks)) if *beat == node.beat && !is_late => looks + 1,
+                _ => 0,
+            };
+            if stood >= LOOKS && roster.bury(&node.id, node.beat)? {
+                buried.push(node.id.clone());
+                continue;
+            }
+            self.seen.insert(node.id.clone(), (node.beat, stood));
+        }
+        let is_gone = |id: &NodeId| buried.contains(id);
+        for slot in &mut look.slots {
+            slot.owner.take_if(|owner| is_gone(owner));
+        }
+        let (gone, there) = look.nodes.drain(..).partition(|node| is_gone(&node.id));
+        look.nodes = there;
+        let gone: Vec<NodeRow> = gone;
+        Ok(gone.into_iter().map(|node| node.name).collect())
+    }
+
+    /// How many of these slots are this node's: an even part, and what is left over is for those who have most already,
+    /// so that little moves.
+    fn part_of(&self, class: &[&SlotRow], look: &NodesLook) -> usize {
+        let me = self.me.id();
+        let has = |id: &NodeId| {
+            let owned = class.iter().filter(|row| match &row.owner {
+                _ if self.owned.contains(&row.slot) => *id == me,
+                owner => owner.as_ref() == Some(id),
+            });
+            owned.count()
+        };
+        let rank = |id: &NodeId| (std::cmp::Reverse(has(id)), id.clone());
+        let mine = rank(&me);
+        let before = look
+            .nodes
+            .iter()
+            .filter(|node| rank(&node.id) < mine)
+            .count();
+        let nodes = look.nodes.len().max(1);
+        class.len() / nodes + usize::from(before < class.len() % nodes)
+    }
+
+    /// Takes what is free up to this node's part, and lets go of what is above it.
+    fn share_out(
+        &mut self,
+        roster: &mut dyn Roster,
+        look: &NodesLook,
+        is_let_go: &dyn Fn(i32) -> bool,
+    ) -> Result<(), Error> {
+        let is_there = |owner: &NodeId| look.nodes.iter().any(|node| node.id == *owner);
+        let (mut wanted, mut surplus) = (Vec::new(), Vec::new());
+        for used in [true, false] {
+            let class: Vec<_> = look
+                .slots
+                .iter()
+                .filter(|row| row.is_used() == used)
+                .collect();
+            let part = self.part_of(&class, look);
+            let mine = class.iter().filter(|row| self.owned.contains(&row.slot));
+            let mine: Vec<i32> = mine.map(|row| row.slot).collect();
+            let free = class
+                .iter()
+                .filter(|row| !row.owner.as_ref().is_some_and(is_there));
+            let lacking = part.saturating_sub(mine.len());
+            wanted.extend(free.take(lacking).map(|row| row.slot));
+            // The lead's goes last: whoever has it keeps it.
+            let above = mine.len().saturating_sub(part);
+            surplus.extend(
+                mine.into_iter()
+                    .filter(|slot| *slot != LEAD)
+                    .rev()
+                    .take(above),
+            );
+        }
+        let me = self.me.id();
+        if !wanted.is_empty() {
+            self.owned.extend(roster.take(&me, &wanted)?);
+        }
+        let before = std::mem::replace(&mut self.draining, surplus.into_iter().collect());
+        // Its lanes are shut since the last look, so that nothing of it begins any more.
+        let shut = self.draining.intersection(&before).copied();
+        let given: Vec<i32> = shut.filter(|slot| is_let_go(*slot)).collect();
+        if !given.is_empty() {
+            roster.give(&me, &given)?;
+            for slot in given {
+                self.owned.remove(&slot);
+                self.draining.remove(&slot);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

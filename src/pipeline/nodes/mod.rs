@@ -1,0 +1,9 @@
+//! Nodes: several of them on one log, of which each sends for its own webhooks and one takes events in.
+//!
+//! [`member`] decides, [`tenure`] has the dispatch heed it. Where the log is in SQLite nothing of this is there.
+
+mod member;
+mod tenure;
+
+pub(crate) use member::Member;
+pub(crate) use tenure::Tenure;

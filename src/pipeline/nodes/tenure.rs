@@ -1,0 +1,245 @@
+//! Tenure: the loop that looks six times a lease, and has the dispatch own what the log says is this node's.
+//!
+//! A slot that is to be let go of has its webhooks' lanes shut first: what is under way ends and is recorded, and then
+//! the slot is given. What became its own is found in the log. Who leads takes events in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::member::{Member, Standing};
+use crate::pipeline::send::{Dispatch, Names};
+use crate::pipeline::shared::chain;
+use crate::store::{self, LEAD, Roster};
+use crate::transport::Transport;
+
+/// A member with its roster, and what it last knew of webhooks.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    member: Member,
+    roster: Box<dyn Roster>,
+    /// The slots that this node sends for.
+    has: Vec<i32>,
+    /// The webhooks of each slot that is its own, of those that it lets go of too.
+    known: BTreeMap<i32, Vec<Arc<str>>>,
+    /// By which of them that was.
+    stamp: String,
+    leads: bool,
+}
+
+/// What a look has changed.
+struct Changed {
+    standing: Standing,
+    /// The webhooks that this node has from now on; `None`: as before.
+    names: Option<Names>,
+    /// Of them, those that were not its own before.
+    gained: Vec<Arc<str>>,
+}
+
+impl Tenure {
+    pub(crate) fn new(member: Member, roster: Box<dyn Roster>) -> Self {
+        Self {
+            member,
+            roster,
+            has: Vec::new(),
+            known: BTreeMap::new(),
+            stamp: String::new(),
+            leads: false,
+        }
+    }
+
+    /// One look, and what the dispatch makes of it.
+    ///
+    /// # Errors
+    /// As of the log. What may pass is looked at again.
+    pub(crate) async fn step<T: Transport>(
+        mut self,
+        dispatch: &Arc<Dispatch<T>>,
+    ) -> (Self, Result<(), store::Error>) {
+        let of = dispatch.clone();
+        let (mut this, changed) = dispatch
+            .with_blocking(move || {
+                let changed = self.look(&of);
+                (self, changed)
+            })
+            .await;
+        let heeded = match changed {
+            Ok(changed) => this.heed(dispatch, changed).await,
+            Err(error) => Err(error),
+        };
+        (this, heeded)
+    }
+
+    /// Looks until the pipeline has stopped and nothing is in its hands, and leaves.
+    ///
+    /// # Errors
+    /// The log can't be read or written for a reason that will not pass.
+    pub(crate) async fn keep<T: Transport>(
+        mut self,
+        dispatch: Arc<Dispatch<T>>,
+    ) -> Result<(), store::Error> {
+        let period = Duration::from_millis(u64::try_from(self.member.period_ms()).unwrap_or(0));
+        let mut next = dispatch.clock().instant() + period;
+        loop {
+            tokio::select! {
+                biased;
+                () = dispatch.let_all_go() => break,
+                () = tokio::time::sleep_until(next) => {}
+            }
+            // From the begin of this look, and never sooner: whose beat stands still is counted in looks.
+            next = dispatch.clock().instant() + period;
+            let (this, looked) = self.step(&dispatch).await;
+            self = this;
+            let (heartbeat, clock) = (&dispatch.counters().nodes, dispatch.clock());
+            match looked {
+                Ok(()) => {
+                    if heartbeat.tick(clock) {
+                        tracing::info!("this node hears from the log again");
+                    }
+                }
+                Err(error) if error.is_transient() => {
+                    let (text, hint) = (chain(&error), error.hint());
+                    if heartbeat.trouble(clock, text.clone(), 0) {
+                        tracing::warn!(
+                            step = "look which webhooks are this node's",
+                            error = text,
+                            hint,
+                            "no attempt begins until the log answers"
+                        );
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Whoever has left writes nothing any more.
+        let written = dispatch
+            .with_store(|this, log| log.flush(this.clock().now_ms()))
+            .await;
+        let left = match written {
+            Ok(()) => {
+                let leave = move || self.member.leave(&mut *self.roster);
+                dispatch.with_blocking(leave).await
+            }
+            Err(error) => Err(error),
+        };
+        match left {
+            // The others see that its beat stands still.
+            Err(error) if error.is_transient() => Ok(()),
+            left => left,
+        }
+    }
+
+    fn look<T: Transport>(&mut self, dispatch: &Dispatch<T>) -> Result<Changed, store::Error> {
+        let known = &self.known;
+        let is_let_go = |slot: i32| {
+            let names = known.get(&slot).into_iter().flatten();
+            names.into_iter().all(|name| dispatch.is_let_go(name))
+        };
+        let looked = self.member.look(
+            &mut *self.roster,
+            &|| dispatch.clock().boot_ms(),
+            &is_let_go,
+        );
+        let standing = looked?;
+        // At once: what was asked of the log at that moment holds whatever becomes of the rest.
+        dispatch.share().extend(standing.until_ms);
+        let has: Vec<i32> = standing
+            .owned
+            .difference(&standing.draining)
+            .copied()
+            .collect();
+        if standing.stamp == self.stamp && has == self.has {
+            return Ok(Changed {
+                standing,
+                names: None,
+                gained: Vec::new(),
+            });
+        }
+        let before = self.names();
+        // Of those that are to be let go of too: it is asked whether anything of them is in hand.
+        let owned: Vec<i32> = standing.owned.iter().copied().collect();
+        let mut known: BTreeMap<i32, Vec<Arc<str>>> = BTreeMap::new();
+        for (slot, name) in self.roster.webhooks(&owned)? {
+            known.entry(slot).or_default().push(name);
+        }
+        (self.known, self.has) = (known, has);
+        self.stamp.clone_from(&standing.stamp);
+        let names = self.names();
+        let gained = names.difference(&before).cloned().collect();
+        Ok(Changed {
+            standing,
+            names: Some(names),
+            gained,
+        })
+    }
+
+    /// The webhooks that this node sends for.
+    fn names(&self) -> Names {
+        let slots = self.has.iter().filter_map(|slot| self.known.get(slot));
+        slots.flatten().cloned().collect()
+    }
+
+    async fn heed<T: Transport>(
+        &mut self,
+        dispatch: &Arc<Dispatch<T>>,
+        changed: Changed,
+    ) -> Result<(), store::Error> {
+        let Changed {
+            standing,
+            names,
+            gained,
+        } = changed;
+        for name in &standing.buried {
+            tracing::warn!(
+                node = &**name,
+                hint = "see its journal and its machine",
+                "a node gave no sign of life for the time of a lease: its webhooks are taken over"
+            );
+        }
+        if standing.was_dead {
+            tracing::warn!(
+                hint = "the machine or the network stood still for longer than [node] lease",
+                "this node was taken for dead: others have its webhooks, and it begins anew"
+            );
+        }
+        dispatch.share().see(standing.nodes);
+        let leads = standing.owned.contains(&LEAD);
+        let led = std::mem::replace(&mut self.leads, leads);
+        if !leads {
+            dispatch.share().lead(false);
+        }
+        if let Some(names) = names {
+            let count = names.len();
+            let taken = dispatch
+                .with_store(move |this, log| {
+                    if !gained.is_empty() {
+                        log.take_over(&gained)?;
+                    }
+                    this.own(log, names);
+                    Ok(())
+                })
+                .await;
+            if let Err(error) = taken {
+                // Looked at anew, as if nothing had been its own.
+                self.has.clear();
+                self.known.clear();
+                self.leads = led;
+                return Err(error);
+            }
+            tracing::info!(
+                webhooks = count,
+                leads,
+                "this node sends for its part of the webhooks"
+            );
+        }
+        if leads && !led {
+            dispatch.share().lead(true);
+            let directed = dispatch.lead().await;
+            if directed.is_err() {
+                self.leads = false;
+            }
+            directed?.tell_cancelled();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! What is in the place of a log in PostgreSQL: none, one of a version that is known, or something else.
+
+use std::sync::Arc;
+
+use super::read::Reader;
+use super::write::cursor_at;
+use super::{OLDEST, SCHEMA, VERSION};
+use crate::model::{Cursor, LogId, Server};
+use crate::postgres::{Link, Trouble, What, judge};
+use crate::store::Error;
+
+const STEP: &str = "look what is there";
+
+/// Whether there is a schema, and in it what only a log has.
+const THERE: &str =
+    "SELECT to_regnamespace('webhooksd') IS NOT NULL, to_regclass('webhooksd.meta') IS NOT NULL";
+
+const META: &str = "SELECT version, oldest, log_id FROM webhooksd.meta";
+
+/// Whose log it is, and of which version.
+struct Meta {
+    version: i32,
+    oldest: i32,
+    id: LogId,
+}
+
+/// Of a database: the log that is there; `None` where there is none yet.
+fn find(link: &Link) -> Result<Option<Meta>, Trouble> {
+    let failed = |error| Trouble::of_step(&link.server, STEP, error);
+    let rows = link.rows(STEP, THERE, &[])?;
+    let there: (bool, bool) = match rows.first() {
+        Some(row) => (
+            row.try_get(0).map_err(failed)?,
+            row.try_get(1).map_err(failed)?,
+        ),
+        None => (false, false),
+    };
+    match there {
+        (false, _) => return Ok(None),
+        // An empty schema is one that its database's owner has made for the log.
+        (true, false) if is_empty(link)? => return Ok(None),
+        (true, false) => return Err(Trouble::new(&link.server, What::NoLogEither)),
+        (true, true) => {}
+    }
+    let rows = link.rows(STEP, META, &[])?;
+    let Some(row) = rows.first() else {
+        return Err(Trouble::new(&link.server, What::NoLogEither));
+    };
+    let id: Vec<u8> = row.try_get(2).map_err(failed)?;
+    Ok(Some(Meta {
+        version: row.try_get(0).map_err(failed)?,
+        oldest: row.try_get(1).map_err(failed)?,
+        id: LogId(id.try_into().unwrap_or_default()),
+    }))
+}
+
+fn is_empty(link: &Link) -> Result<bool, Trouble> {
+    let sql = "SELECT FROM pg_class WHERE relnamespace = to_regnamespace('webhooksd') LIMIT 1";
+    Ok(link.rows(STEP, sql, &[])?.is_empty())
+}
+
+/// Refuses a log that this version does not read.
+fn known(link: &Link, meta: &Meta) -> Result<(), Trouble> {
+    if meta.oldest > VERSION {
+        return Err(Trouble::new(
+            &link.server,
+            What::Newer(meta.version, VERSION),
+        ));
+    }
+    if meta.version < OLDEST {
+        return Err(Trouble::new(
+            &link.server,
+            What::Older(meta.version, OLDEST),
+        ));
+    }
+    Ok(())
+}
+
+/// Judges the server, makes the log where it has none, and returns the log's own id.
+pub(super) fn prepare(link: &Link) -> Result<LogId, Trouble> {
+    judge(link)?;
+    if let Some(meta) = find(link)? {
+        known(link, &meta)?;
+        return Ok(meta.id);
+    }
+    make(link)?;
+    match find(link)? {
+        Some(meta) => Ok(meta.id),
+        None => Err(Trouble::new(&link.server, What::NoLog)),
+    }
+}
+
+/// Makes a log, all of it or nothing. Whoever comes second finds it made: the lock is on a name that every node knows,
+/// and ends with the transaction.
+fn make(link: &Link) -> Result<(), Trouble> {
+    let begin = "BEGIN; SELECT pg_advisory_xact_lock(hashtext('webhooksd: make the log'))";
+    link.batch("make the log", begin)?;
+    let made = (|| {
+        if find(link)?.is_some() {
+            return Ok(());
+        }
+        for part in SCHEMA {
+            link.batch("make the log", part)?;
+        }
+        let meta = format!(
+            "INSERT INTO webhooksd.meta SELECT 1, {VERSION}, {OLDEST}, uuid_send(gen_random_uuid())"
+        );
+        link.batch("make the log", &meta)
+    })();
+    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    made.and(link.batch("make the log", end))
+}
+
+/// The same by a connection of its own.
+pub(crate) fn make_for(server: &Arc<Server>) -> Result<(), Error> {
+    let link = Link::open(server).map_err(Error::Server)?;
+    prepare(&link).map(drop).map_err(Error::Server)
+}
+
+/// How far a log has taken its outbox; nothing is made.
+pub(crate) fn cursor_of(server: &Arc<Server>) -> Result<Option<Cursor>, Error> {
+    let link = Link::open(server).map_err(Error::Server)?;
+    let looked = judge(&link).and_then(|()| find(&link));
+    match looked.map_err(Error::Server)? {
+        None => Ok(None),
+        Some(meta) => {
+            known(&link, &meta).map_err(Error::Server)?;
+            cursor_at(&link).map_err(Error::Server)
+        }
+    }
+}
+
+impl Reader {
+    /// Connects; `None` where there is no log yet.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub(in crate::store) fn find(server: &Arc<Server>) -> Result<Option<Self>, Error> {
+        let reader = Self::open(server)?;
+        let found = find(reader.link()).map_err(Error::Server)?;
+        let Some(meta) = found else { return Ok(None) };
+        known(reader.link(), &meta).map_err(Error::Server)?;
+        Ok(Some(reader))
+    }
+}

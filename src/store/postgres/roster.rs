@@ -1,0 +1,170 @@
+//! The roster of a log in PostgreSQL: one statement for each call, on a connection of its own.
+//!
+//! So that a look waits for nobody: the writer's connection may carry a large batch just now.
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::model::Server;
+use crate::postgres::{Link, Trouble, Value};
+use crate::store::Error;
+use crate::store::nodes::{NodeId, NodeRow, NodesLook, Roster, SlotRow};
+
+const STEP: &str = "look which webhooks are this node's";
+
+const BEAT: &str = "UPDATE webhooksd.node SET beat = beat + 1 WHERE id = $1::text::uuid";
+
+/// One statement, and so one moment.
+const NODES: &str = "SELECT id::text, name, version, beat FROM webhooksd.node ORDER BY id";
+
+const SLOTS: &str = "SELECT s.slot, s.owner::text, count(w.name)
+  FROM webhooksd.slot s LEFT JOIN webhooksd.webhook w ON w.slot = s.slot AND w.state <> 'removed'
+ GROUP BY s.slot ORDER BY s.slot";
+
+const STAMP: &str = "SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text
+  FROM webhooksd.webhook";
+
+const REGISTER: &str =
+    "INSERT INTO webhooksd.node (name, version) VALUES ($1, $2) RETURNING id::text";
+
+/// Its row is locked by the statements that write its results: one of the two is first, and the other sees it.
+const BURY: &str = "WITH gone AS (DELETE FROM webhooksd.node WHERE id = $1::text::uuid AND beat = $2 RETURNING id),
+  freed AS (UPDATE webhooksd.slot SET owner = NULL FROM gone WHERE owner = gone.id)
+SELECT count(*) FROM gone";
+
+const ORPHANS: &str = "UPDATE webhooksd.slot SET owner = NULL
+ WHERE owner IS NOT NULL AND NOT EXISTS (SELECT FROM webhooksd.node n WHERE n.id = owner)";
+
+const TAKE: &str = "UPDATE webhooksd.slot SET owner = $1::text::uuid
+ WHERE slot = ANY ($2) AND owner IS NULL
+   AND EXISTS (SELECT FROM webhooksd.node WHERE id = $1::text::uuid FOR KEY SHARE)
+RETURNING slot";
+
+const GIVE: &str =
+    "UPDATE webhooksd.slot SET owner = NULL WHERE slot = ANY ($2) AND owner = $1::text::uuid";
+
+const LEAVE: &str =
+    "WITH gone AS (DELETE FROM webhooksd.node WHERE id = $1::text::uuid RETURNING id)
+UPDATE webhooksd.slot SET owner = NULL FROM gone WHERE owner = gone.id";
+
+const WEBHOOKS: &str = "SELECT slot, name FROM webhooksd.webhook WHERE slot = ANY ($1) AND state <> 'removed' ORDER BY name";
+
+/// See the module's text.
+pub(in crate::store) struct Table {
+    server: Arc<Server>,
+    /// None where it failed, until the next call.
+    link: Option<Link>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("server", &self.server.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// Connects with the first call.
+    pub(in crate::store) fn new(server: &Arc<Server>) -> Self {
+        Self {
+            server: server.clone(),
+            link: None,
+        }
+    }
+
+    /// What a statement finds. A connection that fails is dropped.
+    fn rows<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+        of: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<Vec<T>, Error> {
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => Link::open(&self.server).map_err(Error::Server)?,
+        };
+        let rows = link.rows(STEP, sql, values).map_err(Error::Server)?;
+        self.link = Some(link);
+        let read: Result<Vec<T>, _> = rows.iter().map(of).collect();
+        read.map_err(|error| Error::Server(Trouble::of_step(&self.server, STEP, error)))
+    }
+
+    fn done(&mut self, sql: &str, values: &[Value<'_>]) -> Result<(), Error> {
+        self.rows(sql, values, |_| Ok(())).map(drop)
+    }
+}
+
+impl Roster for Table {
+    fn beat(&mut self, me: &NodeId) -> Result<Option<NodesLook>, Error> {
+        let me: &str = me;
+        let sql = format!("{BEAT} RETURNING 1");
+        if self
+            .rows(&sql, &[(&me, Type::TEXT)], |_| Ok(()))?
+            .is_empty()
+        {
+            return Ok(None);
+        }
+        // Nodes first: who comes between is not missed by a look that finds its slots.
+        let nodes = self.rows(NODES, &[], |row| {
+            Ok(NodeRow {
+                id: row.try_get::<_, String>(0)?.into(),
+                name: row.try_get(1)?,
+                version: row.try_get(2)?,
+                beat: row.try_get(3)?,
+            })
+        })?;
+        let slots = self.rows(SLOTS, &[], |row| {
+            Ok(SlotRow {
+                slot: row.try_get(0)?,
+                owner: row.try_get::<_, Option<String>>(1)?.map(Into::into),
+                webhooks: row.try_get(2)?,
+            })
+        })?;
+        let stamp = self.rows(STAMP, &[], |row| row.try_get(0))?;
+        Ok(Some(NodesLook {
+            nodes,
+            slots,
+            stamp: stamp.into_iter().next().unwrap_or_default(),
+        }))
+    }
+
+    fn register(&mut self, name: &str) -> Result<NodeId, Error> {
+        let version = env!("CARGO_PKG_VERSION");
+        let values: [Value<'_>; 2] = [(&name, Type::TEXT), (&version, Type::TEXT)];
+        let ids = self.rows(REGISTER, &values, |row| row.try_get::<_, String>(0))?;
+        Ok(ids.into_iter().next().unwrap_or_default().into())
+    }
+
+    fn bury(&mut self, dead: &NodeId, beat: i64) -> Result<bool, Error> {
+        let dead: &str = dead;
+        let values: [Value<'_>; 2] = [(&dead, Type::TEXT), (&beat, Type::INT8)];
+        let counts = self.rows(BURY, &values, |row| row.try_get::<_, i64>(0))?;
+        Ok(counts.first() == Some(&1))
+    }
+
+    fn take(&mut self, me: &NodeId, slots: &[i32]) -> Result<Vec<i32>, Error> {
+        self.done(ORPHANS, &[])?;
+        let me: &str = me;
+        let values: [Value<'_>; 2] = [(&me, Type::TEXT), (&slots, Type::INT4_ARRAY)];
+        self.rows(TAKE, &values, |row| row.try_get(0))
+    }
+
+    fn give(&mut self, me: &NodeId, slots: &[i32]) -> Result<(), Error> {
+        let me: &str = me;
+        self.done(GIVE, &[(&me, Type::TEXT), (&slots, Type::INT4_ARRAY)])
+    }
+
+    fn leave(&mut self, me: &NodeId) -> Result<(), Error> {
+        let me: &str = me;
+        self.done(LEAVE, &[(&me, Type::TEXT)])
+    }
+
+    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>)>, Error> {
+        self.rows(WEBHOOKS, &[(&slots, Type::INT4_ARRAY)], |row| {
+            Ok((row.try_get(0)?, row.try_get::<_, String>(1)?.into()))
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! What the writer has to do with other nodes: who it is, what it takes over, and what others have written for it.
+
+use std::sync::Arc;
+
+use super::Writer;
+use super::values::int;
+use crate::store::Error;
+use crate::store::nodes::Me;
+use crate::store::writes::Shares;
+
+/// Ids are drawn while the cursor's row is locked, so those of admissions are committed in their order. What others draw,
+/// for redeliveries, is looked for apart.
+const GIVEN: &str =
+    "SELECT webhook, max(id) FROM webhooksd.pending WHERE id > $1 AND NOT in_hand GROUP BY webhook";
+
+const NEWEST: &str = "SELECT coalesce(max(id), 0) FROM webhooksd.pending";
+
+impl Shares for Writer {
+    fn me(&self) -> Option<Me> {
+        Some(self.node.me.clone())
+    }
+
+    fn take_over(&mut self, _webhooks: &[Arc<str>]) -> Result<(), Error> {
+        let turns = self.standing_turns()?;
+        let rules = std::mem::take(&mut self.turns.rules);
+        self.turns = turns;
+        self.turns.rules = rules;
+        self.all_lost = true;
+        self.lost.tell();
+        Ok(())
+    }
+
+    fn given_by_others(&mut self) -> Result<Vec<Arc<str>>, Error> {
+        const STEP: &str = "look what other nodes have admitted";
+        let Some(after) = self.given_to else {
+            // What is there already is found as it is taken over.
+            let newest = self.look(STEP, NEWEST, &[], |row| row.try_get(0))?;
+            self.given_to = newest.first().copied();
+            return Ok(Vec::new());
+        };
+        let given = self.look(STEP, GIVEN, &[int(&after)], |row| {
+            Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?))
+        })?;
+        self.given_to = given.iter().map(|(_, id)| *id).chain([after]).max();
+        Ok(given.into_iter().map(|(name, _)| name.into()).collect())
+    }
+}
