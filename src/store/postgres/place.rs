@@ -99,6 +99,15 @@ fn make(link: &Link) -> Result<(), Trouble> {
         if find(link)?.is_some() {
             return Ok(());
         }
+        // Who made it for the log may have kept the right to make others.
+        let sql = "SELECT to_regnamespace('webhooksd') IS NULL";
+        let failed = |error| Trouble::of_step(&link.server, STEP, error);
+        let lacks = link.rows(STEP, sql, &[])?;
+        if let Some(row) = lacks.first()
+            && row.try_get(0).map_err(failed)?
+        {
+            link.batch("make the log", "CREATE SCHEMA webhooksd")?;
+        }
         for part in SCHEMA {
             link.batch("make the log", part)?;
         }
@@ -135,7 +144,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::open`].
-    pub(in crate::store) fn find(server: &Arc<Server>) -> Result<Option<Self>, Error> {
+    pub(crate) fn find(server: &Arc<Server>) -> Result<Option<Self>, Error> {
         let reader = Self::open(server)?;
         let found = find(reader.link()).map_err(Error::Server)?;
         let Some(meta) = found else { return Ok(None) };

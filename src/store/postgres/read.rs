@@ -51,7 +51,7 @@ impl Reader {
     ///
     /// # Errors
     /// The server is away, or does not take the user.
-    pub(in crate::store) fn open(server: &Arc<Server>) -> Result<Self, Error> {
+    pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Error> {
         let link = Link::open(server).map_err(Error::Server)?;
         Ok(Self { link })
     }

@@ -68,7 +68,7 @@ impl std::fmt::Debug for Table {
 
 impl Table {
     /// Connects with the first call.
-    pub(in crate::store) fn new(server: &Arc<Server>) -> Self {
+    pub(crate) fn new(server: &Arc<Server>) -> Self {
         Self {
             server: server.clone(),
             link: None,

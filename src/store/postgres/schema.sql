@@ -1,8 +1,6 @@
 -- The log in PostgreSQL, first shape. Times are UNIX milliseconds, spans microseconds, words text: what the views say of
 -- them has the names, columns and units of a log in SQLite. What is pending is a table of its own, whose rows go when
 -- they end; an attempt carries the facts, so that a success needs no other row.
-CREATE SCHEMA webhooksd;
-
 CREATE TABLE webhooksd.meta (
   one     int PRIMARY KEY CHECK (one = 1),
   version int NOT NULL,

@@ -188,7 +188,7 @@ fn read<T>(
 impl Writer {
     /// Connects to a log, makes it where the database has none, and takes a node's row. Attempts that a crash kept out of
     /// the roll-up are counted now.
-    pub(in crate::store) fn open(
+    pub(crate) fn open(
         server: &Arc<Server>,
         node: &str,
         now_ms: i64,
