@@ -4,6 +4,7 @@
 //! units of a log in SQLite. Every statement names the schema, is typed and unnamed, and no state of a session is used,
 //! so that a pooler may stand between.
 
+mod cursor;
 mod place;
 mod read;
 mod roster;

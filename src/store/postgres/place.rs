@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::cursor::cursor_at;
 use super::read::Reader;
-use super::write::cursor_at;
 use super::{OLDEST, SCHEMA, VERSION};
 use crate::model::{Cursor, LogId, Server};
 use crate::postgres::{Link, Trouble, What, judge};

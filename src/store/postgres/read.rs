@@ -31,7 +31,7 @@ const COUNTED: i64 = 100_000;
 const HELD_COUNTED: i64 = 10_000;
 
 /// A connection that reads.
-pub(in crate::store) struct Reader {
+pub(crate) struct Reader {
     link: Link,
 }
 

@@ -52,7 +52,7 @@ UPDATE webhooksd.slot SET owner = NULL FROM gone WHERE owner = gone.id";
 const WEBHOOKS: &str = "SELECT slot, name FROM webhooksd.webhook WHERE slot = ANY ($1) AND state <> 'removed' ORDER BY name";
 
 /// See the module's text.
-pub(in crate::store) struct Table {
+pub(crate) struct Table {
     server: Arc<Server>,
     /// None where it failed, until the next call.
     link: Option<Link>,

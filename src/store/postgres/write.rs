@@ -9,6 +9,7 @@ mod admits;
 mod attempts;
 mod batches;
 mod bodies;
+mod clamp;
 mod dues;
 mod gaps;
 mod groups;
@@ -25,6 +26,7 @@ mod rollup;
 mod shares;
 mod streak;
 mod syncs;
+mod transaction;
 mod turns;
 mod values;
 
@@ -43,19 +45,10 @@ use crate::store::streak::Streaks;
 use crate::store::tally::Tally;
 use crate::store::writes::LogWriter;
 use crate::store::{Error, Lost};
-use node::{Doubt, Node};
-use queues::ClampPass;
+use clamp::ClampPass;
+use node::{BEGIN, Doubt, Node};
+use transaction::{Read, Transaction, read};
 use turns::Turns;
-
-pub(super) use admits::cursor_at;
-
-/// A column, or why it can't be read.
-type Read<T> = Result<T, tokio_postgres::Error>;
-
-/// How long a statement may take, and how long a transaction may lie between two of them: a node that is stopped holds
-/// no lock for longer.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '25s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'";
 
 /// Events, attempts and what follows from them wait for no disk: the WAL keeps their order, and what a crash of the
 /// server takes of them, at most its last 0.6 s, is done again.
@@ -75,7 +68,7 @@ const UNSYNCED: [&str; 7] = [
 
 /// See the module's text.
 #[derive(Debug)]
-pub(in crate::store) struct Writer {
+pub(crate) struct Writer {
     server: Arc<Server>,
     /// None where it failed, until the next call.
     link: Option<Link>,
@@ -118,81 +111,10 @@ pub(in crate::store) struct Writer {
     given_to: Option<i64>,
 }
 
-/// A transaction that is open.
-#[derive(Debug)]
-struct Transaction<'l> {
-    link: &'l Link,
-    step: &'static str,
-    took: RefCell<Vec<DeliveryId>>,
-    let_go: RefCell<Vec<DeliveryId>>,
-}
-
-impl Transaction<'_> {
-    /// The rows of a statement.
-    fn rows(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Trouble> {
-        self.link.rows(self.step, sql, values)
-    }
-
-    /// How many rows a statement changed.
-    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, Trouble> {
-        self.link.execute(self.step, sql, values)
-    }
-
-    /// What a statement finds.
-    fn all<T>(
-        &self,
-        sql: &str,
-        values: &[Value<'_>],
-        of: impl Fn(&Row) -> Read<T>,
-    ) -> Result<Vec<T>, Trouble> {
-        let rows = self.rows(sql, values)?;
-        read(self.link, self.step, &rows, of)
-    }
-
-    /// The first row that a statement finds.
-    fn first<T>(
-        &self,
-        sql: &str,
-        values: &[Value<'_>],
-        of: impl Fn(&Row) -> Read<T>,
-    ) -> Result<Option<T>, Trouble> {
-        Ok(self.all(sql, values, of)?.into_iter().next())
-    }
-
-    /// What a statement says of one thing that holds or does not.
-    fn holds(&self, sql: &str, values: &[Value<'_>]) -> Result<bool, Trouble> {
-        Ok(self.first(sql, values, |row| row.try_get(0))? == Some(true))
-    }
-
-    /// Memory has that delivery once this is committed.
-    fn took(&self, id: DeliveryId) {
-        self.took.borrow_mut().push(id);
-    }
-
-    /// Memory has these no longer once this is committed.
-    fn let_go(&self, ids: impl IntoIterator<Item = DeliveryId>) {
-        self.let_go.borrow_mut().extend(ids);
-    }
-}
-
-fn read<T>(
-    link: &Link,
-    step: &'static str,
-    rows: &[Row],
-    of: impl Fn(&Row) -> Read<T>,
-) -> Result<Vec<T>, Trouble> {
-    let read: Read<Vec<T>> = rows.iter().map(of).collect();
-    read.map_err(|error| Trouble::of_step(&link.server, step, error))
-}
-
 impl Writer {
     /// Connects to a log, makes it where the database has none, and takes a node's row. Attempts that a crash kept out of
     /// the roll-up are counted now.
-    pub(crate) fn open(
-        server: &Arc<Server>,
-        node: &str,
-        now_ms: i64,
-    ) -> Result<Self, Error> {
+    pub(crate) fn open(server: &Arc<Server>, node: &str, now_ms: i64) -> Result<Self, Error> {
         let link = Link::open(server).map_err(Error::Server)?;
         let log_id = prepare(&link).map_err(Error::Server)?;
         let node = node::begin(&link, node).map_err(Error::Server)?;

@@ -17,19 +17,15 @@ use super::values::{bytes, clean, int, ints, maybe_int, texts, word};
 use super::{Read, Transaction, Writer, gaps};
 use crate::model::{
     Admission, Cursor, Deferred, Dialect, Due, EventId, FanOut, Generation, PayloadId, Rejected,
-    Snapshot, Trigger,
+    Trigger,
 };
-use crate::postgres::{Link, Trouble};
+use crate::postgres::Trouble;
 use crate::store::Error;
-use crate::store::admit::{pack, unpack};
+use crate::store::admit::pack;
 use crate::store::insert::{Takes, bodies_are_there};
 use crate::store::own::rejections;
+use crate::store::postgres::cursor::{CURSOR, cursor};
 use crate::store::writes::Admits;
-
-const CURSOR: &str =
-    "SELECT c.generation, c.event_id, c.fingerprints, c.time, s.generation IS NOT NULL,
-       s.system, s.timeline, s.seen, s.upto, s.xid, s.id, s.since, c.moves
-  FROM webhooksd.cursor c LEFT JOIN webhooksd.snapshot s ON s.generation = c.generation";
 
 const OWED: &str =
     "SELECT o.id, p.generation, p.event_id, p.event, p.dialect, p.id, o.webhooks, p.body, p.message
@@ -251,31 +247,6 @@ fn event_id(row: &Row) -> Read<EventId> {
     row.try_get(0).map(EventId::new)
 }
 
-fn cursor(row: &Row) -> Read<Cursor> {
-    let (fingerprints, former) = unpack(row.try_get(2)?);
-    let snapshot = if row.try_get(4)? {
-        Some(Box::new(Snapshot {
-            system: row.try_get(5)?,
-            timeline: row.try_get(6)?,
-            seen: row.try_get(7)?,
-            window: row.try_get(8)?,
-            xid: row.try_get(9)?,
-            id: EventId::new(row.try_get(10)?),
-            since: EventId::new(row.try_get(11)?),
-        }))
-    } else {
-        None
-    };
-    Ok(Cursor {
-        generation: Generation::new(row.try_get(0)?),
-        event_id: EventId::new(row.try_get(1)?),
-        fingerprints,
-        former,
-        time_ms: row.try_get(3)?,
-        snapshot,
-    })
-}
-
 fn debt(row: &Row) -> Read<Option<Deferred>> {
     let body: Option<&str> = row.try_get(7)?;
     let (Some(dialect), Some(body)) = (Dialect::from_name(row.try_get(4)?), body) else {
@@ -361,13 +332,6 @@ fn write_cursor(
         ],
     )?;
     Ok(moves)
-}
-
-/// How far the outbox has been taken in, whoever asks.
-pub(in crate::store::postgres) fn cursor_at(link: &Link) -> Result<Option<Cursor>, Trouble> {
-    const STEP: &str = "read the cursor";
-    let rows = link.rows(STEP, CURSOR, &[])?;
-    Ok(super::read(link, STEP, &rows, cursor)?.pop())
 }
 
 impl Writer {

@@ -12,6 +12,11 @@ use crate::model::{Attempt, DeliveryId, EventId, Generation};
 use crate::postgres::{Link, Trouble, What};
 use crate::store::nodes::{Me, NodeId};
 
+/// How long a statement may take, and how long a transaction may lie between two of them: a node that is stopped holds
+/// no lock for longer.
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '25s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
 /// Where 0 rows: this node is declared dead, or a commit of ours is there or gone that is thought otherwise.
 const ALIVE: &str =
     "UPDATE webhooksd.node SET batch = batch + 1 WHERE id = $1::uuid AND batch = $2";
@@ -103,7 +108,7 @@ impl Node {
     /// Looks at its row by a new connection, and goes on from there.
     pub(super) fn rejoin(&mut self, link: &Link) -> Result<Found, Trouble> {
         const STEP: &str = "take a node's row";
-        link.batch(STEP, super::BEGIN)?;
+        link.batch(STEP, BEGIN)?;
         link.rows(
             STEP,
             "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE",

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::Row;
 
+use super::clamp::ClampPass;
 use super::dues::DueLook;
 use super::own::Teller;
 use super::values::{int, ints, numbers, word};
@@ -57,14 +58,6 @@ const OTHERS: &str = "SELECT coalesce(max(id), 0)::text || ' ' || coalesce((SELE
 
 /// Redeliveries get their ids before they are committed, so some may be seen behind others: so many are looked at again.
 const LATE_REDELIVERIES: i64 = 256;
-
-/// Where the pass of [`Queues::clamp_due`] is: in that webhook behind `(due_at, id)`, or before the one behind it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ClampPass {
-    webhook: Option<String>,
-    held_until_ms: Option<i64>,
-    at: Option<(i64, i64)>,
-}
 
 impl Queues for Writer {
     fn due(
