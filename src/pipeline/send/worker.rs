@@ -26,6 +26,9 @@ use crate::transport::Transport;
 /// How long a worker waits after a fault of our own machine before it tries again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
+/// When what a node let go of, since it had not heard from the log in time, is looked for again.
+const LAPSED_MS: i64 = 500;
+
 /// What became of a delivery between its being taken and its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
@@ -58,7 +61,7 @@ impl<T: Transport> Worker<T> {
                 {
                     dispatch.put_back_after(&mut permit, taken, &fault).await;
                 } else if !dispatch.may_begin(&permit.lane).await {
-                    permit.lane.lock().lose_all(&taken);
+                    dispatch.let_go_for_now(&permit.lane, &taken);
                     permit.hand_over();
                 } else {
                     match dispatch.look_again(&mut permit, &mut taken) {
@@ -130,6 +133,17 @@ impl<T: Transport> Dispatch<T> {
         permit.hand_over();
         if found == Found::NotYet {
             self.put_back(&permit.lane, taken);
+        }
+    }
+
+    /// Lets go of what may not begin now. Where that is not for a stop, the log is looked at for it after a while: nobody
+    /// else knows of it.
+    fn let_go_for_now(&self, lane: &Arc<Lane<T::Endpoint>>, taken: &Leased<T::Endpoint>) {
+        let mut state = lane.lock();
+        state.lose_all(taken);
+        let at_ms = self.clock.now_ms() + LAPSED_MS;
+        if !self.is_stopping() && state.note_due(at_ms) {
+            self.calendar.enter(at_ms, lane);
         }
     }
 
