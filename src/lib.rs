@@ -1,4 +1,4 @@
-//! webhooksd: a webhook sender for one machine.
+//! webhooksd: a webhook sender for one machine, or for several that share a PostgreSQL.
 //!
 //! # The cast
 //!

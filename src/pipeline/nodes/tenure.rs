@@ -141,8 +141,11 @@ impl Tenure {
             &is_let_go,
         );
         let standing = looked?;
-        // At once: what was asked of the log at that moment holds whatever becomes of the rest.
-        dispatch.share().extend(standing.until_ms);
+        // At once: what was asked of the log at that moment holds whatever becomes of the rest. But where a slot is no
+        // longer its own, only once its lanes are shut.
+        if self.has.iter().all(|slot| standing.owned.contains(slot)) {
+            dispatch.share().extend(standing.until_ms);
+        }
         let has: Vec<i32> = standing
             .owned
             .difference(&standing.draining)
@@ -209,13 +212,14 @@ impl Tenure {
             dispatch.share().lead(false);
         }
         if let Some(names) = names {
-            let count = names.len();
+            let (count, until_ms) = (names.len(), standing.until_ms);
             let taken = dispatch
                 .with_store(move |this, log| {
                     if !gained.is_empty() {
                         log.take_over(&gained)?;
                     }
                     this.own(log, names);
+                    this.share().extend(until_ms);
                     Ok(())
                 })
                 .await;
