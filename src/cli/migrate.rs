@@ -11,15 +11,16 @@ use crate::model::Clock;
 use crate::store;
 use crate::transport;
 
-/// Makes the log in PostgreSQL, or has it take over the log of a machine
+/// Makes the log in PostgreSQL, brings it to this version's shape, or has it take over the log of a machine
 ///
-/// `run` makes a log too where there is none; this is for whoever wants it made before, by a user who may. With
+/// `run` makes a log too where there is none; this is for whoever wants it made before, by a user who may. A log of the
+/// version before is brought to this one's while its nodes go on: what they write waits for less than a second. With
 /// --from, all that is in a log in SQLite goes into the server's, which has to be empty: what is pending with its
 /// attempts and times, what was sent, pauses, and how far the outbox was taken in. The daemon of that log must not be
 /// running. All of it goes or nothing: what is broken off is begun again.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  webhooksd migrate                  make the log of [log] url
+  webhooksd migrate                  make the log of [log] url, or bring it to this version
   webhooksd migrate --from log.db    take over the log of the machine that was stopped")]
 pub(super) struct Arguments {
     /// A log in SQLite
@@ -36,8 +37,14 @@ pub(super) fn migrate(path: &Path, arguments: &Arguments) -> Ended {
         return Err(Failure::text(text).hint(Some(hint)).code(2));
     };
     let Some(from) = &arguments.from else {
-        store::make_log(server)?;
-        say(format!("the log {:?} is ready", server.shown))?;
+        say(match store::upgrade_log(server)? {
+            store::Brought::Ready => format!("the log {:?} is ready", server.shown),
+            store::Brought::Up(from, to) => format!(
+                "the log {:?} was of version {from} and is of version {to} now\nnodes of the version before may go on \
+                 until they are replaced, one after the other, within a week",
+                server.shown
+            ),
+        })?;
         return Ok(ExitCode::SUCCESS);
     };
     if !from.try_exists().unwrap_or(true) {

@@ -77,6 +77,19 @@ pub(crate) fn parse_time_ms(text: &str) -> Option<i64> {
     Some(utc.as_millisecond())
 }
 
+/// The date of a moment, as a name has it: `20260301`.
+pub(crate) fn date_of(ms: i64) -> String {
+    let time = Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime("%Y%m%d").to_string()
+}
+
+/// The first millisecond of such a date.
+pub(crate) fn midnight_of(date: &str) -> Option<i64> {
+    let date = civil::Date::strptime("%Y%m%d", date).ok()?;
+    let utc = jiff::tz::TimeZone::UTC.to_timestamp(date.to_datetime(civil::Time::midnight()));
+    utc.ok().map(Timestamp::as_millisecond)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

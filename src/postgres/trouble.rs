@@ -146,6 +146,18 @@ impl Trouble {
         !self.is_refused()
     }
 
+    /// Whether another transaction is in the way of it.
+    #[must_use]
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.what, What::Locked(_) | What::Silent(..))
+    }
+
+    /// Whether it is of the statement and its rows: the connection goes on.
+    #[must_use]
+    pub(crate) fn is_of_the_statement(&self) -> bool {
+        matches!(self.what, What::Locked(_)) || self.is_refused()
+    }
+
     /// Whether a value has to be the only one, and is there already.
     #[must_use]
     pub(crate) fn is_twice(&self) -> bool {
@@ -220,7 +232,7 @@ impl Trouble {
             }
             What::Newer(..) => "run the version that wrote it, or a newer one",
             What::Older(..) => {
-                "run `webhooksd migrate` once, with the nodes of the version before stopped"
+                "run `webhooksd migrate` once; nodes of the version before may go on meanwhile"
             }
             What::Forbidden(..) if self.whose == "log" => {
                 "the user of [log] url owns the schema webhooksd: as the database's owner, GRANT CREATE ON DATABASE to \

@@ -83,7 +83,7 @@ pub(crate) use fill::{Fill, SizeBounds};
 pub(crate) use look::{Look, look};
 pub(crate) use lost::Lost;
 pub(crate) use nodes::{LEAD, Me, NodeId, NodeRow, NodesLook, Roster, SlotRow};
-pub(crate) use postgres::TakenOver;
+pub(crate) use postgres::{Brought, Gone, TakenOver};
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
@@ -155,12 +155,44 @@ pub(crate) fn look_at(server: &Arc<Server>) -> Result<Option<Cursor>, Error> {
     postgres::cursor_of(server)
 }
 
-/// Makes a log in PostgreSQL where there is none, and judges what is there.
+/// Makes a log in PostgreSQL where there is none, and brings one of an earlier version to this one's, while nodes of that
+/// version go on.
 ///
 /// # Errors
-/// The server is away, or refuses; or what is there is no log that is known here.
-pub(crate) fn make_log(server: &Arc<Server>) -> Result<(), Error> {
-    postgres::make_for(server)
+/// The server is away, or refuses; or what is there is no log that is known here. Or somebody reads the log for longer
+/// than that waits: then it is what it was.
+pub(crate) fn upgrade_log(server: &Arc<Server>) -> Result<Brought, Error> {
+    postgres::upgrade(server)
+}
+
+/// Makes the tables of a log's days in PostgreSQL, a week ahead, and moves ids on to today's. Blocks.
+///
+/// # Errors
+/// The server is away, or refuses, or somebody is in the way.
+pub(crate) fn make_days(server: &Arc<Server>, now_ms: i64) -> Result<(), Error> {
+    postgres::make_days(server, now_ms)
+}
+
+/// Drops the days of a log in PostgreSQL that are older than `before_ms` and that nothing needs. What somebody reads is
+/// waited for, for some seconds, and nobody waits for that. Blocks.
+///
+/// # Errors
+/// As [`make_days`]; what had begun is gone on with by the next call.
+pub(crate) fn expire_days(server: &Arc<Server>, before_ms: i64) -> Result<Gone, Error> {
+    postgres::expire_days(server, before_ms)
+}
+
+/// Drops the oldest day of a log in PostgreSQL that is beyond its bounds; `None`: there is none that may go as a whole.
+/// Blocks.
+///
+/// # Errors
+/// As [`expire_days`].
+pub(crate) fn shed_days(
+    server: &Arc<Server>,
+    bounds: &SizeBounds,
+    now_ms: i64,
+) -> Result<Option<Shrunk>, Error> {
+    postgres::shed_days(server, bounds, now_ms)
 }
 
 /// Takes the log of a stopped machine over into one in PostgreSQL that is empty, or makes that. `told` hears of each

@@ -3,6 +3,7 @@
 //!
 //! One loop each, all of them started and awaited by the daemon.
 
+mod days;
 mod pauses;
 mod record;
 mod refill;

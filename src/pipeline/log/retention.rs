@@ -45,6 +45,7 @@ impl<T: Transport> Dispatch<T> {
         while !self.is_stopping() {
             let retention = self.running().retention();
             let kept = async {
+                self.make_days(&retention).await;
                 if !self.share().leads() {
                     return Ok(());
                 }
@@ -100,6 +101,7 @@ impl<T: Transport> Dispatch<T> {
         if days == 0 {
             return Ok(());
         }
+        self.drop_days(retention, now_ms - days * DAY_MS).await?;
         let (mut rows, begun) = (0, self.clock().instant());
         while !self.is_stopping() {
             let chunk = self.clock().instant();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::bytes;
+use crate::model::{LogPlace, bytes};
 use crate::outbox::Finding;
 use crate::pipeline::send::Dispatch;
 use crate::pipeline::shared::standing::Matter;
@@ -32,9 +32,6 @@ const MOST_BYTES_A_MS: u64 = 1_000_000;
 
 /// Between a commit and the look at what it came to.
 const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// Between two looks at a log in PostgreSQL, which goes by the server's statistics and deletes by days.
-const SERVER: Duration = Duration::from_secs(60);
 
 /// The same while a small chunk makes the log smaller: a pause is no longer than this.
 const BREATHER: Duration = Duration::from_millis(8);
@@ -143,11 +140,18 @@ impl<T: Transport> Dispatch<T> {
     ) -> Result<Duration, store::Error> {
         let bounds = SizeBounds::of(max_bytes);
         let (mut rows, mut before) = (CHUNK_ROWS.0, None);
+        // Of several nodes one sees to it.
+        if retention.log.server().is_some() && !self.share().leads() {
+            return Ok(self.running().pace().size);
+        }
         loop {
             let (begun, limit) = (self.clock().instant(), self.bounds().of(rows));
             let (this, log) = (self.clone(), retention.log.clone());
             let (whole, shrunk) = self
                 .with_blocking(move || {
+                    if let Some(shed) = this.shed(&log, &bounds)? {
+                        return Ok((0, shed));
+                    }
                     let (file, wal) = store::log_size(&log);
                     let sizes = log.file().map(|_| (file, wal));
                     this.look(sizes, max_bytes, &bounds, limit)
@@ -157,7 +161,7 @@ impl<T: Transport> Dispatch<T> {
             self.tell(retention, max_bytes, memory, shrunk);
             if !shrunk.more || self.is_stopping() {
                 if retention.log.server().is_some() {
-                    return Ok(SERVER);
+                    return Ok(self.running().pace().size);
                 }
                 let room = (max_bytes + max_bytes / 2).saturating_sub(whole);
                 let wait = Duration::from_millis(room / MOST_BYTES_A_MS);
@@ -179,6 +183,15 @@ impl<T: Transport> Dispatch<T> {
         }
     }
 
+    /// Of a log in PostgreSQL the oldest day, where the log is too large; `None`: there is none, and rows may have to go.
+    /// Blocks.
+    fn shed(&self, log: &LogPlace, bounds: &SizeBounds) -> Result<Option<Shrunk>, store::Error> {
+        match log.server() {
+            Some(server) => store::shed_days(server, bounds, self.clock().now_ms()),
+            None => Ok(None),
+        }
+    }
+
     /// One look, and a chunk where the log is too large; of one that is in no file the server is asked. Blocks.
     fn look(
         self: &Arc<Self>,
@@ -188,6 +201,7 @@ impl<T: Transport> Dispatch<T> {
         limit: usize,
     ) -> Result<Shrunk, store::Error> {
         self.log().look_at_size();
+        let now_ms = self.clock().now_ms();
         if let Some((file, wal)) = sizes {
             // It is no shorter than it was cut to, however little of it is in use.
             if wal > bounds.wal.cut_bytes() {
@@ -203,7 +217,6 @@ impl<T: Transport> Dispatch<T> {
             lane.is_some_and(|lane| lane.holds(id))
         };
         let mut log = self.store();
-        let now_ms = self.clock().now_ms();
         log.shrink(bounds, limit, now_ms, &held)
     }
 

@@ -61,6 +61,8 @@ pub struct Pace {
     pub durable: Duration,
     /// Between two marks of the retention.
     pub marks: Duration,
+    /// Between two looks at the size of a log in PostgreSQL, which goes by the server's statistics and deletes by days.
+    pub size: Duration,
 }
 
 impl Default for Pace {
@@ -69,6 +71,7 @@ impl Default for Pace {
             poll: Duration::from_millis(500),
             durable: Duration::from_secs(1),
             marks: Duration::from_secs(3_600),
+            size: Duration::from_secs(60),
         }
     }
 }

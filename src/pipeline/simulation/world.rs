@@ -352,6 +352,7 @@ impl World {
             poll: span(poll_ms),
             durable: span(durable_ms),
             marks: span(marks_ms),
+            ..Pace::default()
         }
     }
 

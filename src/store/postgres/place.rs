@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cursor::cursor_at;
 use super::read::Reader;
-use super::{OLDEST, SCHEMA, VERSION};
+use super::{FOR_ALL_FROM, OLDEST, VERSION, shape};
 use crate::model::{Cursor, LogId, Server};
 use crate::postgres::{Link, Trouble, What, judge};
 use crate::store::Error;
@@ -18,14 +18,14 @@ const THERE: &str =
 const META: &str = "SELECT version, oldest, log_id FROM webhooksd.meta";
 
 /// Whose log it is, and of which version.
-struct Meta {
-    version: i32,
+pub(super) struct Meta {
+    pub(super) version: i32,
     oldest: i32,
     id: LogId,
 }
 
 /// Of a database: the log that is there; `None` where there is none yet.
-fn find(link: &Link) -> Result<Option<Meta>, Trouble> {
+pub(super) fn find(link: &Link) -> Result<Option<Meta>, Trouble> {
     let failed = |error| Trouble::of_step(&link.server, STEP, error);
     let rows = link.rows(STEP, THERE, &[])?;
     let there: (bool, bool) = match rows.first() {
@@ -60,7 +60,7 @@ fn is_empty(link: &Link) -> Result<bool, Trouble> {
 }
 
 /// Refuses a log that this version does not read.
-fn known(link: &Link, meta: &Meta) -> Result<(), Trouble> {
+pub(super) fn known(link: &Link, meta: &Meta) -> Result<(), Trouble> {
     if meta.oldest > VERSION {
         return Err(Trouble::new(
             &link.server,
@@ -108,22 +108,14 @@ fn make(link: &Link) -> Result<(), Trouble> {
         {
             link.batch("make the log", "CREATE SCHEMA webhooksd")?;
         }
-        for part in SCHEMA {
-            link.batch("make the log", part)?;
-        }
+        shape::make(link)?;
         let meta = format!(
-            "INSERT INTO webhooksd.meta SELECT 1, {VERSION}, {OLDEST}, uuid_send(gen_random_uuid())"
+            "INSERT INTO webhooksd.meta SELECT 1, {VERSION}, {FOR_ALL_FROM}, uuid_send(gen_random_uuid())"
         );
         link.batch("make the log", &meta)
     })();
     let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
     made.and(link.batch("make the log", end))
-}
-
-/// The same by a connection of its own.
-pub(crate) fn make_for(server: &Arc<Server>) -> Result<(), Error> {
-    let link = Link::open(server).map_err(Error::Server)?;
-    prepare(&link).map(drop).map_err(Error::Server)
 }
 
 /// How far a log has taken its outbox; nothing is made.

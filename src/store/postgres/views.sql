@@ -1,7 +1,7 @@
 -- What people and programs read, with the names, columns and units of the views in SQLite.
 
 -- One event for one webhook.
-CREATE VIEW webhooksd.delivery AS
+CREATE OR REPLACE VIEW webhooksd.delivery AS
 SELECT x.id, p.generation, p.event_id, p.event, x.webhook, p.dialect, 'pending'::text AS state, x.origin, x.attempts,
        x.due_at, x.created_at, NULL::bigint AS finished_at, x.payload_id
   FROM webhooksd.pending x LEFT JOIN webhooksd.payload p ON p.id = x.payload_id
@@ -16,7 +16,7 @@ SELECT x.id, p.generation, p.event_id, p.event, x.webhook, p.dialect, x.state, x
   FROM webhooksd.ended x LEFT JOIN webhooksd.payload p ON p.id = x.payload_id;
 
 -- A row per attempt.
-CREATE VIEW webhooksd.log AS
+CREATE OR REPLACE VIEW webhooksd.log AS
 SELECT x.id, to_char(to_timestamp((x.time) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS time,
        x.webhook, p.event, p.event_id, x.delivery_id, x.number AS attempt,
        CASE x.outcome WHEN 'again' THEN 'delivered' ELSE x.outcome END AS outcome, x.status, x.error,
@@ -32,7 +32,7 @@ SELECT x.id, to_char(to_timestamp((x.time) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-M
 -- Deliveries given up that can be sent again. One that holds its line stays here, but while it is being sent again, and
 -- stands for what it was sent again as and failed too. Of those the ones before the last are not here either.
 -- `by_order` and `payload_id` are for who lists what ended otherwise.
-CREATE VIEW webhooksd.again AS
+CREATE OR REPLACE VIEW webhooksd.again AS
 SELECT x.*
   FROM webhooksd.ended x
  WHERE x.origin <> 'test' AND NOT x.by_order
@@ -48,7 +48,7 @@ SELECT x.*
                                 OR EXISTS (SELECT FROM webhooksd.redelivery r
                                             WHERE r.delivery_id = o.id AND r.new_delivery_id > x.id))));
 
-CREATE VIEW webhooksd.failed AS
+CREATE OR REPLACE VIEW webhooksd.failed AS
 SELECT x.id AS delivery_id, x.webhook, p.event, p.event_id,
        to_char(to_timestamp((x.finished_at) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS failed_at, x.attempts, a.status, a.error
   FROM webhooksd.again x LEFT JOIN webhooksd.payload p ON p.id = x.payload_id
@@ -57,7 +57,7 @@ SELECT x.id AS delivery_id, x.webhook, p.event, p.event_id,
  WHERE x.state = 'failed';
 
 -- What waits for its turn, and which delivery has the turn.
-CREATE VIEW webhooksd.held AS
+CREATE OR REPLACE VIEW webhooksd.held AS
 SELECT x.id AS delivery_id, x.webhook, p.event, p.event_id, h.delivery_id AS held_by,
        coalesce(h.state, 'pending') AS held_by_state,
        to_char(to_timestamp((coalesce(h.since, x.created_at)) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS since
@@ -69,7 +69,7 @@ SELECT x.id AS delivery_id, x.webhook, p.event, p.event_id, h.delivery_id AS hel
 
 -- A row per webhook of the configuration. An hour is counted in steps of 5 minutes, a day in hours; p50 and p99 are of
 -- the day, as the upper edge of their bucket.
-CREATE VIEW webhooksd.health AS
+CREATE OR REPLACE VIEW webhooksd.health AS
 SELECT w.name AS webhook,
        to_char(to_timestamp((w.last_success_at) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS last_success,
        to_char(to_timestamp((w.last_failure_at) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS last_failure,
@@ -133,7 +133,7 @@ SELECT w.name AS webhook,
 
 -- INSERT INTO redelivery (delivery_id) sends a delivery again: the trigger makes the new one. It does so by the rights of
 -- the log's owner, as the others here: whoever may INSERT needs no more.
-CREATE FUNCTION webhooksd.redeliver() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION webhooksd.redeliver() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   old record;
@@ -152,10 +152,10 @@ BEGIN
   VALUES (old.webhook, old.payload_id, 'redelivery', NEW.time, NEW.time) RETURNING id INTO NEW.new_delivery_id;
   RETURN NEW;
 END $$;
-CREATE TRIGGER redelivery BEFORE INSERT ON webhooksd.redelivery FOR EACH ROW EXECUTE FUNCTION webhooksd.redeliver();
+CREATE OR REPLACE TRIGGER redelivery BEFORE INSERT ON webhooksd.redelivery FOR EACH ROW EXECUTE FUNCTION webhooksd.redeliver();
 
 -- INSERT INTO pause (webhook) pauses one, also in the place of the pause that it has; DELETE resumes it.
-CREATE FUNCTION webhooksd.pause_checked() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION webhooksd.pause_checked() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM webhooksd.webhook WHERE name = NEW.webhook AND state <> 'removed') THEN
@@ -165,21 +165,21 @@ BEGIN
   DELETE FROM webhooksd.pause WHERE webhook = NEW.webhook;
   RETURN NEW;
 END $$;
-CREATE TRIGGER pause_checked BEFORE INSERT ON webhooksd.pause FOR EACH ROW EXECUTE FUNCTION webhooksd.pause_checked();
+CREATE OR REPLACE TRIGGER pause_checked BEFORE INSERT ON webhooksd.pause FOR EACH ROW EXECUTE FUNCTION webhooksd.pause_checked();
 
-CREATE FUNCTION webhooksd.pause_of_one() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION webhooksd.pause_of_one() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RAISE EXCEPTION 'a pause is of one webhook: delete the row, and insert another';
 END $$;
-CREATE TRIGGER pause_of_one BEFORE UPDATE OF webhook ON webhooksd.pause FOR EACH ROW
+CREATE OR REPLACE TRIGGER pause_of_one BEFORE UPDATE OF webhook ON webhooksd.pause FOR EACH ROW
   WHEN (NEW.webhook IS DISTINCT FROM OLD.webhook) EXECUTE FUNCTION webhooksd.pause_of_one();
 
-CREATE FUNCTION webhooksd.pause_ended() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION webhooksd.pause_ended() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM webhooksd.self_paused WHERE webhook = OLD.webhook;
   DELETE FROM webhooksd.streak WHERE webhook = OLD.webhook;
   RETURN NULL;
 END $$;
-CREATE TRIGGER pause_ended AFTER DELETE ON webhooksd.pause FOR EACH ROW EXECUTE FUNCTION webhooksd.pause_ended();
+CREATE OR REPLACE TRIGGER pause_ended AFTER DELETE ON webhooksd.pause FOR EACH ROW EXECUTE FUNCTION webhooksd.pause_ended();

@@ -29,6 +29,8 @@ mod taken;
 mod together;
 mod turns;
 mod unanswered;
+mod versions;
+mod whole;
 mod withdraw;
 mod work;
 mod written;

@@ -5,12 +5,13 @@
 //! stays, for the attempts and their views have its event there. By default nothing of this runs.
 
 use super::Transaction;
-use super::values::ints;
+use super::values::{int, ints};
 use crate::model::{Attempt, Bodies, Verdict};
 use crate::postgres::Trouble;
+use crate::store::postgres::days::first_day_of;
 
 const FORGET_ANSWERS: &str = "UPDATE webhooksd.attempt SET response_body = NULL
-    WHERE delivery_id = ANY ($1) AND response_body IS NOT NULL";
+    WHERE delivery_id = ANY ($1) AND response_body IS NOT NULL AND id > $2";
 
 const FORGET_REQUESTS: &str =
     "UPDATE webhooksd.payload p SET body = NULL WHERE p.id = ANY ($1) AND p.body IS NOT NULL
@@ -37,7 +38,8 @@ pub(super) fn forget(
     if ids.is_empty() {
         return Ok(());
     }
-    t.execute(FORGET_ANSWERS, &[ints(&ids)])?;
+    let day = first_day_of(&ids);
+    t.execute(FORGET_ANSWERS, &[ints(&ids), int(&day)])?;
     let payloads: Vec<i64> = delivered().map(|a| a.due.payload_id.get()).collect();
     t.execute(FORGET_REQUESTS, &[ints(&payloads)]).map(drop)
 }

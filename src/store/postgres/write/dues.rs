@@ -16,17 +16,20 @@ use crate::store::Error;
 
 const STEP: &str = "read due deliveries";
 
-/// Those behind a place, in the order that they are sent in, with the bytes of their bodies.
-const DUE: &str = "SELECT k.id, k.due_at, coalesce(octet_length(p.body), 0)::bigint
-   FROM (SELECT id, due_at, payload_id FROM webhooksd.pending
-          WHERE webhook = $1 AND NOT in_hand AND due_at <= $2 AND due_at >= $3 AND (due_at > $3 OR id > $4)
-          ORDER BY due_at, id LIMIT $5) k
-   LEFT JOIN webhooksd.payload p ON p.id = k.payload_id ORDER BY k.due_at, k.id";
+/// Those behind a place, in the order that they are sent in.
+const DUE: &str = "SELECT id, due_at, payload_id FROM webhooksd.pending
+   WHERE webhook = $1 AND NOT in_hand AND due_at <= $2 AND due_at >= $3 AND (due_at > $3 OR id > $4)
+   ORDER BY due_at, id LIMIT $5";
 
-const LOAD: &str = "SELECT k.id, p.event_id, p.event, p.dialect, k.origin, k.attempts, k.due_at, k.created_at, p.id, p.body,
-    p.message
-  FROM webhooksd.pending k LEFT JOIN webhooksd.payload p ON p.id = k.payload_id
+/// Bodies are asked for by their ids, and not by a join: then only the days are looked at that have them.
+const SIZES: &str = "SELECT id, octet_length(body)::bigint FROM webhooksd.payload WHERE id = ANY ($1) AND body IS NOT NULL";
+
+const LOAD: &str = "SELECT k.id, k.origin, k.attempts, k.due_at, k.created_at, k.payload_id FROM webhooksd.pending k
  WHERE k.id = ANY ($1) AND k.webhook = $2 AND NOT k.in_hand";
+
+/// One that goes meanwhile was needed by nothing.
+const BODIES: &str =
+    "SELECT id, event_id, event, dialect, body, message FROM webhooksd.payload WHERE id = ANY ($1)";
 
 /// Rows of the index that are looked at in one statement, at the least and at the most.
 const PAGE: (usize, usize) = (64, 1_024);
@@ -90,6 +93,7 @@ impl Writer {
         Ok((taken.dues, taken.broken))
     }
 
+    /// The next rows, each with when it is due and its body's size; of what is skipped nothing is asked but its place.
     fn page(
         &mut self,
         look: &DueLook<'_>,
@@ -106,9 +110,26 @@ impl Writer {
         ];
         let of = |row: &Row| {
             let id = DeliveryId::new(row.try_get(0)?);
-            Ok((id, row.try_get(1)?, row.try_get(2)?))
+            Ok((id, row.try_get(1)?, row.try_get::<_, i64>(2)?))
         };
-        self.look(STEP, DUE, &values, of)
+        let mut found = self.look(STEP, DUE, &values, of)?;
+        let wanted = found.iter().filter(|(id, ..)| !(look.skip)(*id));
+        let bodies: Vec<i64> = wanted.map(|(.., body)| *body).collect();
+        let sizes = if bodies.is_empty() {
+            HashMap::new()
+        } else {
+            self.sizes(&bodies)?
+        };
+        for (.., body) in &mut found {
+            *body = sizes.get(body).copied().unwrap_or_default();
+        }
+        Ok(found)
+    }
+
+    fn sizes(&mut self, bodies: &[i64]) -> Result<HashMap<i64, i64>, Error> {
+        let of = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let sizes = self.look(STEP, SIZES, &[ints(&bodies)], of)?;
+        Ok(sizes.into_iter().collect())
     }
 
     /// The batches that begin with these.
@@ -129,9 +150,20 @@ impl Writer {
         let members = batches.values().flat_map(|batch| batch.members.iter());
         let all: HashSet<DeliveryId> = ids.iter().chain(members).copied().collect();
         let ids = numbers(&all);
-        let of = |row: &Row| due(row, name);
         let values = [ints(&ids), word(&look.webhook)];
-        Ok(self.look(STEP, LOAD, &values, of)?.into_iter().collect())
+        let rows = self.look(STEP, LOAD, &values, row)?;
+        let wanted: Vec<i64> = rows.iter().map(|row| row.payload_id).collect();
+        let bodies: HashMap<i64, Body> = if wanted.is_empty() {
+            HashMap::new()
+        } else {
+            let bodies = self.look(STEP, BODIES, &[ints(&wanted)], body)?;
+            bodies.into_iter().collect()
+        };
+        let dues = rows.into_iter().map(|row| {
+            let body = bodies.get(&row.payload_id);
+            (row.id, body.and_then(|body| row.due(name, body)))
+        });
+        Ok(dues.collect())
     }
 }
 
@@ -219,32 +251,65 @@ fn whole(look: &DueLook<'_>, batch: &Arc<Batch>, loaded: &Loaded) -> Option<Vec<
     Some(members)
 }
 
-/// A pending delivery; `None` where it is not whole.
-fn due(row: &Row, webhook: &Arc<str>) -> Read<(DeliveryId, Option<Due>)> {
-    let id = DeliveryId::new(row.try_get(0)?);
-    let attempts: i32 = row.try_get(5)?;
-    let (event_id, payload_id): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(8)?);
-    let (event, body): (Option<&str>, Option<&str>) = (row.try_get(2)?, row.try_get(9)?);
-    let dialect: Option<&str> = row.try_get(3)?;
-    let (due_at, created_at_ms): (Option<i64>, i64) = (row.try_get(6)?, row.try_get(7)?);
-    let origin = Trigger::from_name(row.try_get(4)?);
-    let message: Option<&str> = row.try_get(10)?;
-    let whole = || {
+/// A pending row, but for its body.
+struct Pending {
+    id: DeliveryId,
+    origin: Option<Trigger>,
+    attempts: i32,
+    due_at: Option<i64>,
+    created_at_ms: i64,
+    payload_id: i64,
+}
+
+fn row(row: &Row) -> Read<Pending> {
+    Ok(Pending {
+        id: DeliveryId::new(row.try_get(0)?),
+        origin: Trigger::from_name(row.try_get(1)?),
+        attempts: row.try_get(2)?,
+        due_at: row.try_get(3)?,
+        created_at_ms: row.try_get(4)?,
+        payload_id: row.try_get(5)?,
+    })
+}
+
+/// A body, with what it is of.
+struct Body {
+    event_id: EventId,
+    event: Arc<str>,
+    dialect: Option<Dialect>,
+    text: Option<Bytes>,
+    message: Option<Arc<str>>,
+}
+
+fn body(row: &Row) -> Read<(i64, Body)> {
+    let text: Option<&str> = row.try_get(4)?;
+    let body = Body {
+        event_id: EventId::new(row.try_get(1)?),
+        event: row.try_get::<_, &str>(2)?.into(),
+        dialect: Dialect::from_name(row.try_get(3)?),
+        text: text.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        message: row.try_get::<_, Option<&str>>(5)?.map(Arc::from),
+    };
+    Ok((row.try_get(0)?, body))
+}
+
+impl Pending {
+    /// The delivery; `None` where it is not whole.
+    fn due(&self, webhook: &Arc<str>, body: &Body) -> Option<Due> {
         Some(Due {
-            id,
-            event_id: EventId::new(event_id?),
-            event: event?.into(),
+            id: self.id,
+            event_id: body.event_id,
+            event: body.event.clone(),
             webhook: webhook.clone(),
-            dialect: Dialect::from_name(dialect?)?,
-            origin: origin?,
-            attempts: u32::try_from(attempts).ok()?,
-            due_at_ms: due_at.unwrap_or(HELD_MS),
-            created_at_ms,
-            payload_id: PayloadId::new(payload_id?),
-            body: Bytes::copy_from_slice(body?.as_bytes()),
-            message: message.map(Arc::from),
+            dialect: body.dialect?,
+            origin: self.origin?,
+            attempts: u32::try_from(self.attempts).ok()?,
+            due_at_ms: self.due_at.unwrap_or(HELD_MS),
+            created_at_ms: self.created_at_ms,
+            payload_id: PayloadId::new(self.payload_id),
+            body: body.text.clone()?,
+            message: body.message.clone(),
             batch: None,
         })
-    };
-    Ok((id, whole()))
+    }
 }

@@ -11,6 +11,7 @@ use super::values::{int, word};
 use crate::model::{Attempt, DeliveryId, EventId, Generation};
 use crate::postgres::{Link, Trouble, What};
 use crate::store::nodes::{Me, NodeId};
+use crate::store::postgres::days::{self, SLACK};
 
 /// How long a statement may take, and how long a transaction may lie between two of them: a node that is stopped holds
 /// no lock for longer.
@@ -21,14 +22,8 @@ pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '25s'; \
 const ALIVE: &str =
     "UPDATE webhooksd.node SET batch = batch + 1 WHERE id = $1::uuid AND batch = $2";
 
-/// Ids come from sequences, and by the clock: before a node begins, each is moved on to 1,024 for each millisecond since
-/// 2026, never back. So a server that took over and lacks the last commits gives none of their ids again, and an id
-/// alone tells a delivery, a body or an attempt. Two nodes that begin at once wait for each other at the row of `meta`.
-const MOVE_ON: &str = "SELECT CASE WHEN d.last_value < now.id THEN setval('webhooksd.delivery_id', now.id) END,
-       CASE WHEN p.last_value < now.id THEN setval('webhooksd.payload_id_seq', now.id) END,
-       CASE WHEN a.last_value < now.id THEN setval('webhooksd.attempt_id_seq', now.id) END
-  FROM webhooksd.delivery_id d, webhooksd.payload_id_seq p, webhooksd.attempt_id_seq a,
-       (SELECT ((extract(epoch FROM clock_timestamp()) * 1000)::bigint - 1767225600000) * 1024 AS id) now";
+/// Two nodes that begin at once wait for each other.
+const META: &str = "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE";
 
 /// A row of this node's own.
 #[derive(Debug)]
@@ -57,13 +52,10 @@ pub(super) enum Found {
 /// Takes a row of its own. What is whose is the roster's.
 pub(super) fn begin(link: &Link, name: &str) -> Result<Node, Trouble> {
     const STEP: &str = "take a node's row";
+    let now_ms = days::at_least(link)?;
     link.batch(STEP, "BEGIN")?;
-    link.rows(
-        STEP,
-        "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE",
-        &[],
-    )?;
-    link.rows(STEP, MOVE_ON, &[])?;
+    link.rows(STEP, META, &[])?;
+    days::move_on(link, now_ms)?;
     let (id, batch) = enter(link, STEP, name)?;
     link.batch(STEP, "COMMIT")?;
     let me = Me::new(id.clone(), name.into());
@@ -108,13 +100,10 @@ impl Node {
     /// Looks at its row by a new connection, and goes on from there.
     pub(super) fn rejoin(&mut self, link: &Link) -> Result<Found, Trouble> {
         const STEP: &str = "take a node's row";
+        let now_ms = days::at_least(link)?;
         link.batch(STEP, BEGIN)?;
-        link.rows(
-            STEP,
-            "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE",
-            &[],
-        )?;
-        link.rows(STEP, MOVE_ON, &[])?;
+        link.rows(STEP, META, &[])?;
+        days::move_on(link, now_ms)?;
         // A transaction of before that is still open there is waited for: it has its row's lock.
         let sql = "SELECT batch FROM webhooksd.node WHERE id = $1::uuid FOR UPDATE";
         let batch_of = |id: &NodeId| -> Result<Option<i64>, Trouble> {
@@ -226,8 +215,14 @@ impl About {
                     return Ok(false);
                 };
                 let (id, number) = (id.get(), i64::from(number));
-                let sql = "SELECT FROM webhooksd.attempt WHERE delivery_id = $1 AND number = $2 AND time = $3";
-                link.rows(STEP, sql, &[int(&id), int(&number), int(&time_ms)])?
+                let sql = "SELECT FROM webhooksd.attempt
+                    WHERE delivery_id = $1 AND number = $2 AND time = $3 AND id > $4";
+                let day = id.saturating_sub(SLACK);
+                link.rows(
+                    STEP,
+                    sql,
+                    &[int(&id), int(&number), int(&time_ms), int(&day)],
+                )?
             }
             Self::Events(ids) => {
                 let first = ids.first();

@@ -3,6 +3,8 @@
 //! The rules are those of a log in SQLite (`store/retain.rs`): ids grow with time, what is pending stays with its body, a
 //! delivery goes after its attempts and a body after all that is of it. The room of what went is the server's to use
 //! again, so a log beyond its size loses whole days, the oldest first, and is measured by its rows and not by its files.
+//! Days that have a table of their own go whole, which is not here (`days`): what is deleted row by row is what lies in
+//! none, and what is left of a day that something needs.
 
 use std::sync::LazyLock;
 
@@ -16,6 +18,7 @@ use crate::store::Error;
 use crate::store::early::Shrunk;
 use crate::store::fill::{Fill, SizeBounds};
 use crate::store::passes::{Mark, Pass, SweepPass};
+use crate::store::postgres::days::{Days, SLACK, USED};
 use crate::store::retain::{LEAP_MS, LEAP_WAIT_MS, MARK_EVERY_MS, Swept};
 use crate::store::tally::{DAY, DAY_MS, SPANS};
 use crate::store::transition::CameOver;
@@ -30,7 +33,8 @@ struct Stage {
     goes: &'static str,
 }
 
-/// In this order, so that nothing is left without what it refers to.
+/// In this order, so that nothing is left without what it refers to. Attempts are in no day before their delivery's, and
+/// their body's, less [`SLACK`].
 const STAGES: [Stage; 6] = [
     Stage {
         table: "attempt",
@@ -45,13 +49,13 @@ const STAGES: [Stage; 6] = [
         mark: Some(1),
         goes: "x.finished_at < $3
            AND NOT EXISTS (SELECT FROM webhooksd.turn t WHERE t.delivery_id = x.id)
-           AND NOT EXISTS (SELECT FROM webhooksd.attempt a WHERE a.delivery_id = x.id)",
+           AND NOT EXISTS (SELECT FROM webhooksd.attempt a WHERE a.delivery_id = x.id AND a.id > x.id - 88473600000)",
     },
     Stage {
         table: "payload",
         id: "id",
         mark: Some(2),
-        goes: "NOT EXISTS (SELECT FROM webhooksd.attempt a WHERE a.payload_id = x.id)
+        goes: "NOT EXISTS (SELECT FROM webhooksd.attempt a WHERE a.payload_id = x.id AND a.id > x.id - 88473600000)
            AND NOT EXISTS (SELECT FROM webhooksd.pending q WHERE q.payload_id = x.id)
            AND NOT EXISTS (SELECT FROM webhooksd.ended e WHERE e.payload_id = x.id)
            AND NOT EXISTS (SELECT FROM webhooksd.owed o WHERE o.payload_id = x.id)",
@@ -90,16 +94,6 @@ const MARK: &str = "INSERT INTO webhooksd.mark
       ON CONFLICT (time) DO NOTHING";
 
 const MARKS: &str = "SELECT time, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id FROM webhooksd.mark";
-
-/// Bytes of the rows that there are, with what an index takes of each; what statistics know of them, so within a minute
-/// and a tenth. Long texts stand apart, in pieces of 2 KB.
-const USED: &str = "SELECT coalesce(sum(least(pg_total_relation_size(c.oid)::numeric,
-      pg_stat_get_live_tuples(c.oid) * (28 + coalesce(w.width, 0)) * 1.4
-      + coalesce(pg_stat_get_live_tuples(nullif(c.reltoastrelid, 0)), 0) * 2048)), 0)::bigint
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN (SELECT tablename, sum(avg_width * (1 - null_frac))::numeric AS width FROM pg_catalog.pg_stats
-              WHERE schemaname = 'webhooksd' GROUP BY tablename) w ON w.tablename = c.relname
- WHERE n.nspname = 'webhooksd' AND c.relkind = 'r'";
 
 /// The first mark that is a day behind the oldest attempt: its ids are above that one's.
 const A_DAY_ON: &str = "SELECT time, attempt_id, delivery_id, payload_id, rejected_id, redelivery_id FROM webhooksd.mark
@@ -213,7 +207,28 @@ impl Writer {
         let found = self.look("read an old mark", &sql, &[int(&before_ms)], mark)?;
         let found = found.into_iter().next();
         let found = found.filter(|mark| Some(mark.time) != self.sweep.done);
-        Ok(found.map(begin))
+        let Some(mark) = found else { return Ok(None) };
+        let below = self.days()?.row_by_row(before_ms);
+        Ok(Some(begin(mark.below(below))))
+    }
+
+    /// Where there are rows of before all days they alone go row by row.
+    fn rows_before_days(&mut self) -> Result<[i64; 2], Error> {
+        let edge = self.days()?.edge();
+        let sql = "SELECT coalesce(min(id), $1) < $1 FROM webhooksd.attempt";
+        let found = self.look("look for the oldest day", sql, &[int(&edge)], |row| {
+            row.try_get(0)
+        })?;
+        let is_before = found.first() == Some(&true);
+        Ok(if is_before { [edge; 2] } else { [i64::MAX; 2] })
+    }
+
+    fn days(&mut self) -> Result<Days, Error> {
+        self.connect().map_err(Error::Server)?;
+        match &self.link {
+            Some(link) => Days::look(link).map_err(Error::Server),
+            None => Ok(Days::default()),
+        }
     }
 
     /// Deletes up to `limit` rows of each span that `health` no longer reads, by the newest there is.
@@ -236,6 +251,18 @@ impl Writer {
             swept.more = true;
         }
         Ok(swept)
+    }
+}
+
+// It stands in the statements.
+const _: () = assert!(SLACK == 88_473_600_000);
+
+impl Mark {
+    /// Of attempts and bodies what lies below these ids.
+    fn below(mut self, [attempts, bodies]: [i64; 2]) -> Self {
+        self.ids[0] = self.ids[0].min(attempts.saturating_sub(1));
+        self.ids[2] = self.ids[2].min(bodies.saturating_sub(1));
+        self
     }
 }
 
@@ -332,7 +359,11 @@ impl Retains for Writer {
             None => {
                 let values = [int(&DAY_MS), int(&now_ms)];
                 let found = self.look("look for the oldest day", A_DAY_ON, &values, mark)?;
-                found.into_iter().next().map(begin)
+                let below = self.rows_before_days()?;
+                found
+                    .into_iter()
+                    .next()
+                    .map(|mark| begin(mark.below(below)))
             }
         };
         let Some(pass) = pass else {

@@ -1,0 +1,308 @@
+//! How a day goes: detached while others read and write, and dropped once nobody can see it.
+//!
+//! A day is asked whether it may go before it does, by what every statement sees, and what is asked for never changes
+//! back: nothing comes into a day that is over, and nothing refers to it anew. It is detached by itself, outside of a
+//! transaction and of the log's lock, by a connection of its own: that waits for whoever reads, and nobody waits for it.
+//! After some seconds it is given up, and what had begun is finished in the next round, by whoever leads then. Left out:
+//! when a day is to go, which is the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::{Day, Days, GOES, make_by_itself, move_on, server_ms};
+use crate::model::{Server, crash};
+use crate::postgres::{Link, Trouble, Value};
+use crate::store::Error;
+use crate::store::early::Shrunk;
+use crate::store::fill::SizeBounds;
+
+/// How long a day is waited for, in one round.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+
+const STEP: &str = "look which days of the log may go";
+
+const ATTEMPTS: usize = 0;
+const BODIES: usize = 1;
+
+/// The newest mark of before a time: what had which id by then.
+const MARK: &str =
+    "SELECT attempt_id, payload_id FROM webhooksd.mark WHERE time <= $1 ORDER BY time DESC LIMIT 1";
+
+/// Bytes of the rows that there are, with what an index takes of each; what statistics know of them, so within a minute
+/// and a tenth. Long texts stand apart, in pieces of 2 KB.
+pub(in crate::store::postgres) const USED: &str =
+    "SELECT coalesce(sum(least(pg_total_relation_size(c.oid)::numeric,
+      pg_stat_get_live_tuples(c.oid) * (28 + coalesce(w.width, 0)) * 1.4
+      + coalesce(pg_stat_get_live_tuples(nullif(c.reltoastrelid, 0)), 0) * 2048)), 0)::bigint
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN (SELECT tablename, sum(avg_width * (1 - null_frac))::numeric AS width FROM pg_catalog.pg_stats
+              WHERE schemaname = 'webhooksd' GROUP BY tablename) w ON w.tablename = c.relname
+ WHERE n.nspname = 'webhooksd' AND c.relkind = 'r'";
+
+/// What a round came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Tables that were dropped.
+    pub(crate) tables: usize,
+    /// Rows of attempts in them, as the server's statistics know them.
+    pub(crate) attempts: usize,
+    /// A table that is kept by a transaction that has read it and is open.
+    pub(crate) held: Option<String>,
+}
+
+/// Makes the days of the week to come, and moves ids on to today's. `now_ms`: by the caller's clock; the server's own
+/// counts as well, for a node that begins goes by that.
+pub(in crate::store) fn make_days(server: &Arc<Server>, now_ms: i64) -> Result<(), Error> {
+    let going = Going::open(server)?;
+    going.make(now_ms).map_err(Error::Server)
+}
+
+/// Drops the days of before a time, attempts before the bodies that they used.
+pub(in crate::store) fn expire_days(server: &Arc<Server>, before_ms: i64) -> Result<Gone, Error> {
+    let going = Going::open(server)?;
+    going.expire(before_ms).map_err(Error::Server)
+}
+
+/// Drops the oldest day that is over, and the bodies that nobody needs then, where the log is larger than it may be.
+/// `None`: no day may go, or there are rows of before all days.
+pub(in crate::store) fn shed_days(
+    server: &Arc<Server>,
+    bounds: &SizeBounds,
+    now_ms: i64,
+) -> Result<Option<Shrunk>, Error> {
+    let going = Going::open(server)?;
+    going.shed(bounds, now_ms).map_err(Error::Server)
+}
+
+struct Going {
+    link: Link,
+}
+
+impl Going {
+    fn open(server: &Arc<Server>) -> Result<Self, Error> {
+        let link = Link::within(server, PATIENCE).map_err(Error::Server)?;
+        Ok(Self { link })
+    }
+
+    fn make(&self, now_ms: i64) -> Result<(), Trouble> {
+        for now_ms in [server_ms(&self.link)?, now_ms] {
+            if !Days::look(&self.link)?
+                .missing(now_ms, super::AHEAD)
+                .is_empty()
+            {
+                make_by_itself(&self.link, now_ms)?;
+            }
+        }
+        const STEP: &str = "move ids on";
+        self.link
+            .batch(STEP, "BEGIN; SET LOCAL lock_timeout = '2s'")?;
+        let moved = (|| {
+            let sql = "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE";
+            self.link.rows(STEP, sql, &[])?;
+            move_on(&self.link, now_ms)
+        })();
+        let end = if moved.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.link.batch(STEP, end);
+        moved.and(ended)
+    }
+
+    fn expire(&self, before_ms: i64) -> Result<Gone, Trouble> {
+        let mut gone = Gone::default();
+        if !self.finish(&mut gone)? {
+            return Ok(gone);
+        }
+        let rows = self.link.rows(STEP, MARK, &[(&before_ms, Type::INT8)])?;
+        let Some(mark) = rows.first() else {
+            return Ok(gone);
+        };
+        let failed = |error| Trouble::of_step(&self.link.server, STEP, error);
+        let marks: [i64; 2] = [
+            mark.try_get(0).map_err(failed)?,
+            mark.try_get(1).map_err(failed)?,
+        ];
+        for (table, mark) in [ATTEMPTS, BODIES].into_iter().zip(marks) {
+            for day in self.over(table, before_ms)? {
+                let may_go = match table {
+                    ATTEMPTS => self.is_old(&day, mark, before_ms)?,
+                    _ => self.is_free(&day, mark)?,
+                };
+                if may_go && !self.drop(&day, &mut gone)? {
+                    return Ok(gone);
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    fn shed(&self, bounds: &SizeBounds, now_ms: i64) -> Result<Option<Shrunk>, Trouble> {
+        let mut gone = Gone::default();
+        let is_free = self.finish(&mut gone)?;
+        let used = u64::try_from(self.number(USED, &[])?).unwrap_or(0);
+        let mut shrunk = Shrunk {
+            used,
+            deleted: gone.attempts,
+            ..Shrunk::default()
+        };
+        if used <= bounds.used || !is_free {
+            return Ok(Some(shrunk));
+        }
+        // Nothing comes into a day that is over, from now on.
+        self.make(now_ms)?;
+        let sql = "SELECT EXISTS (SELECT FROM webhooksd.attempt_old)::int::bigint";
+        if Days::look(&self.link)?.edges[ATTEMPTS].is_some() && self.number(sql, &[])? == 1 {
+            return Ok(None);
+        }
+        for day in self.over(ATTEMPTS, now_ms)? {
+            // Of days with nothing in them any number goes.
+            let sql = format!(
+                "SELECT EXISTS (SELECT FROM webhooksd.{})::int::bigint",
+                day.name
+            );
+            let is_full = self.number(&sql, &[])? == 1;
+            if !self.drop(&day, &mut gone)? {
+                return Ok(Some(shrunk));
+            }
+            if is_full {
+                break;
+            }
+        }
+        for day in self.over(BODIES, now_ms)? {
+            if self.is_free(&day, i64::MAX)? && !self.drop(&day, &mut gone)? {
+                break;
+            }
+        }
+        shrunk.deleted = gone.attempts;
+        shrunk.more = gone.tables > 0 && gone.held.is_none();
+        Ok((gone.tables > 0 || gone.held.is_some()).then_some(shrunk))
+    }
+
+    /// The days of a table that were over by then and that nothing comes into any more, the oldest first.
+    fn over(&self, table: usize, by_ms: i64) -> Result<Vec<Day>, Trouble> {
+        let all = Days::look(&self.link)?;
+        let (last_id, mut days) = (all.last_ids[table], all.days);
+        days.retain(|day| {
+            let is_over = day.end_ms() <= by_ms && super::id_at(day.end_ms()) <= last_id;
+            day.table == table && day.is_attached && is_over
+        });
+        days.sort_by_key(|day| day.from_ms);
+        Ok(days)
+    }
+
+    /// Whether all attempts of a day were made before the mark, as it says and as the last of them says itself: one of
+    /// the two may be of a clock that was wrong.
+    fn is_old(&self, day: &Day, mark: i64, before_ms: i64) -> Result<bool, Trouble> {
+        let name = &day.name;
+        let sql = format!(
+            "SELECT (NOT EXISTS (SELECT FROM webhooksd.{name} WHERE id > $1)
+               AND coalesce((SELECT time < $2 FROM webhooksd.{name} ORDER BY id DESC LIMIT 1), true))::int::bigint"
+        );
+        let values = [(&mark as _, Type::INT8), (&before_ms as _, Type::INT8)];
+        Ok(self.number(&sql, &values)? == 1)
+    }
+
+    /// Whether nothing needs a body of a day: no attempt, and nothing that is pending, owed or kept for a person.
+    fn is_free(&self, day: &Day, mark: i64) -> Result<bool, Trouble> {
+        let (first, end) = (day.first_id(), super::id_at(day.end_ms()));
+        let none = |table: &str| {
+            format!(
+                "AND NOT EXISTS (SELECT FROM webhooksd.{table} WHERE payload_id >= $2 AND payload_id < $3)"
+            )
+        };
+        let sql = format!(
+            "SELECT (NOT EXISTS (SELECT FROM webhooksd.{} WHERE id > $1) {} {} {} {})::int::bigint",
+            day.name,
+            none("attempt"),
+            none("pending"),
+            none("ended"),
+            none("owed")
+        );
+        let values = [&mark, &first, &end].map(|value| (value as _, Type::INT8));
+        Ok(self.number(&sql, &values)? == 1)
+    }
+
+    fn number(&self, sql: &str, values: &[Value<'_>]) -> Result<i64, Trouble> {
+        let rows = self.link.rows(STEP, sql, values)?;
+        let number: Option<Result<i64, _>> = rows.first().map(|row| row.try_get(0));
+        let number = number.transpose();
+        let number = number.map_err(|error| Trouble::of_step(&self.link.server, STEP, error))?;
+        Ok(number.unwrap_or_default())
+    }
+
+    /// Goes on with what another round, or another node, has begun. False: somebody holds it still.
+    fn finish(&self, gone: &mut Gone) -> Result<bool, Trouble> {
+        for day in Days::look(&self.link)?.days {
+            if !day.goes {
+                continue;
+            }
+            let is_gone = match (day.is_attached, day.is_leaving) {
+                (true, true) => {
+                    let sql = "FINALIZE";
+                    self.detach(&day, sql, gone)? && self.drop_table(&day, gone)?
+                }
+                (true, false) => self.drop(&day, gone)?,
+                (false, _) => self.drop_table(&day, gone)?,
+            };
+            if !is_gone {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Drops a day that may go. False: somebody holds it, and the next round goes on.
+    fn drop(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
+        let sql = format!("COMMENT ON TABLE webhooksd.{} IS '{GOES}'", day.name);
+        self.link.batch("mark a day of the log that goes", &sql)?;
+        crash::point("drop a day", "marked");
+        if !self.detach(day, "CONCURRENTLY", gone)? {
+            return Ok(false);
+        }
+        crash::point("drop a day", "detached");
+        self.drop_table(day, gone)
+    }
+
+    fn detach(&self, day: &Day, how: &str, gone: &mut Gone) -> Result<bool, Trouble> {
+        let (parent, name) = (day.parent(), &day.name);
+        let sql = format!("ALTER TABLE webhooksd.{parent} DETACH PARTITION webhooksd.{name} {how}");
+        self.unless_held(day, gone, &sql, "detach a day of the log")
+    }
+
+    fn drop_table(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
+        let name = &day.name;
+        let sql = format!("SELECT pg_stat_get_live_tuples('webhooksd.{name}'::regclass)");
+        let rows = self.number(&sql, &[])?;
+        let shortened = match day.table {
+            BODIES => "UPDATE webhooksd.meta SET shortened = true WHERE NOT shortened;",
+            _ => "",
+        };
+        // Several statements at once are one transaction.
+        let sql = format!("SET LOCAL lock_timeout = '2s'; {shortened} DROP TABLE webhooksd.{name}");
+        if !self.unless_held(day, gone, &sql, "drop a day of the log")? {
+            return Ok(false);
+        }
+        gone.tables += 1;
+        if day.table == ATTEMPTS {
+            gone.attempts += usize::try_from(rows).unwrap_or(0);
+        }
+        Ok(true)
+    }
+
+    fn unless_held(
+        &self,
+        day: &Day,
+        gone: &mut Gone,
+        sql: &str,
+        step: &'static str,
+    ) -> Result<bool, Trouble> {
+        match self.link.batch(step, sql) {
+            Ok(()) => Ok(true),
+            Err(trouble) if trouble.is_waiting() => {
+                gone.held = Some(day.name.clone());
+                Ok(false)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! How a log gets its shape: a new one by all files there are, one of an earlier version by those that it lacks.
+//!
+//! An earlier version's nodes go on meanwhile, and afterwards: what they say by name means the same. Of what takes long
+//! nothing is under a lock that somebody waits for; what needs such a lock waits for it for less than a second, again and
+//! again, for two minutes. Left out: whether there is a log (`place`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::days::{self, day_of_id, id_at};
+use super::place::{find, known, prepare};
+use super::{OLDEST, VERSION};
+use crate::model::Server;
+use crate::postgres::{Link, Trouble, judge};
+use crate::store::Error;
+use crate::store::tally::DAY_MS;
+
+const FIRST: &str = include_str!("schema/0001.sql");
+const SECOND: &str = include_str!("schema/0002.sql");
+const VIEWS: &str = include_str!("views.sql");
+
+const STEP: &str = "bring the log to this version";
+
+/// All rows of before are read once, and a large log takes its time.
+const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+
+/// Less than the server takes to look for a deadlock: it is this one that gives up.
+const BRIEFLY: &str =
+    "BEGIN; SET LOCAL lock_timeout = '900ms'; SET LOCAL statement_timeout = '60s'";
+
+/// So often, half a second apart.
+const TRIES: u32 = 80;
+
+/// Days from today whose rows still go where those of before are: what is being written while the rows are read.
+const MARGIN: i64 = 3;
+
+/// What ids have to be below until the log is brought over. Where that is broken off and never done again, they come to
+/// this edge, and whoever reads why knows what to do.
+const BOUND: &str = "\"`webhooksd migrate` was broken off: run it again\"";
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// It was made, or of this version already.
+    Ready,
+    /// From that version to this one.
+    Up(i32, i32),
+}
+
+/// Makes the tables, the days that are near and the views, in the caller's transaction.
+pub(super) fn make(link: &Link) -> Result<(), Trouble> {
+    let now_ms = days::server_ms(link)?;
+    link.batch("make the log", FIRST)?;
+    link.batch(
+        "make the log",
+        &second(id_at(now_ms - now_ms.rem_euclid(DAY_MS))),
+    )?;
+    link.batch("make the log", VIEWS)?;
+    days::make(link, now_ms)
+}
+
+fn second(edge: i64) -> String {
+    SECOND
+        .replace("{edge}", &edge.to_string())
+        .replace("{bound}", BOUND)
+}
+
+/// Makes a log where there is none, and brings one of an earlier version to this one's.
+pub(crate) fn upgrade(server: &Arc<Server>) -> Result<Brought, Error> {
+    let upgraded = (|| {
+        let link = Link::within(server, LONGEST)?;
+        judge(&link)?;
+        match find(&link)? {
+            Some(meta) if meta.version < OLDEST && meta.version >= 1 => {
+                let brought = bring(&link);
+                if brought.is_err() {
+                    let undone = briefly(&link, &unbound()).err();
+                    drop(undone);
+                }
+                brought.map(|()| Brought::Up(meta.version, VERSION))
+            }
+            Some(meta) => known(&link, &meta).map(|()| Brought::Ready),
+            None => prepare(&link).map(|_| Brought::Ready),
+        }
+    })();
+    upgraded.map_err(Error::Server)
+}
+
+/// From the first shape to the second.
+fn bring(link: &Link) -> Result<(), Trouble> {
+    let edge = edge(link)?;
+    let tables = || days::TABLES.iter();
+    let bounds = tables().map(|table| {
+        format!(
+            "ALTER TABLE webhooksd.{table} DROP CONSTRAINT IF EXISTS {BOUND},
+               ADD CONSTRAINT {BOUND} CHECK (id < {edge}) NOT VALID;"
+        )
+    });
+    briefly(link, &unless_done(&bounds.collect::<String>()))?;
+    for table in tables() {
+        let sql = format!(
+            "DO $$ BEGIN
+               IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'webhooksd.{table}'::regclass AND conname = {})
+               THEN ALTER TABLE webhooksd.{table} VALIDATE CONSTRAINT {BOUND}; END IF;
+             END $$",
+            BOUND.replace('"', "'")
+        );
+        link.batch("read the rows of the log", &sql)?;
+    }
+    let swap = format!(
+        "LOCK TABLE webhooksd.attempt, webhooksd.payload IN ACCESS EXCLUSIVE MODE; {} {VIEWS}
+         UPDATE webhooksd.meta SET version = {VERSION};",
+        second(edge)
+    );
+    again_and_again(link, || {
+        link.batch(STEP, BRIEFLY)?;
+        let rows = link.rows(
+            STEP,
+            "SELECT FROM webhooksd.meta WHERE one = 1 AND version < $1 FOR UPDATE",
+            &[(&VERSION, Type::INT4)],
+        )?;
+        // Another one was first.
+        if rows.is_empty() {
+            return Ok(());
+        }
+        link.batch(STEP, &swap)?;
+        days::make(link, days::server_ms(link)?)
+    })
+}
+
+/// Above all ids that are given until the rows of before are read.
+fn edge(link: &Link) -> Result<i64, Trouble> {
+    let sql = "SELECT greatest(pg_sequence_last_value('webhooksd.attempt_id_seq'),
+                  pg_sequence_last_value('webhooksd.payload_id_seq'), 0)";
+    let rows = link.rows(STEP, sql, &[])?;
+    let newest = rows.first().map_or(Ok(0), |row| row.try_get(0));
+    let newest: i64 = newest.map_err(|error| Trouble::of_step(&link.server, STEP, error))?;
+    let last_ms = days::server_ms(link)?.max(day_of_id(newest));
+    Ok(id_at(
+        last_ms - last_ms.rem_euclid(DAY_MS) + MARGIN * DAY_MS,
+    ))
+}
+
+/// What another one has done meanwhile is not done again.
+fn unless_done(sql: &str) -> String {
+    format!(
+        "DO $$ BEGIN IF (SELECT version < {VERSION} FROM webhooksd.meta WHERE one = 1) THEN {sql} END IF; END $$"
+    )
+}
+
+fn unbound() -> String {
+    let drops = days::TABLES
+        .iter()
+        .map(|table| format!("ALTER TABLE webhooksd.{table} DROP CONSTRAINT IF EXISTS {BOUND};"));
+    unless_done(&drops.collect::<String>())
+}
+
+fn briefly(link: &Link, sql: &str) -> Result<(), Trouble> {
+    again_and_again(link, || {
+        link.batch(STEP, BRIEFLY)?;
+        link.batch(STEP, sql)
+    })
+}
+
+/// Does something in a transaction, which it has begun, until it gets its locks.
+fn again_and_again(link: &Link, work: impl Fn() -> Result<(), Trouble>) -> Result<(), Trouble> {
+    let mut tries = 1;
+    loop {
+        let done = work();
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = link.batch(STEP, end);
+        match done {
+            Err(trouble) if trouble.is_waiting() && tries < TRIES => tries += 1,
+            done => return done.and(ended),
+        }
+        link.rows(STEP, "SELECT pg_sleep(0.5)", &[])?;
+    }
+}
