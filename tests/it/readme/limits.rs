@@ -6,7 +6,19 @@
 use super::page;
 
 /// Rows of the limits: how the row begins, the number it says, and where the code has it.
-const LIMITS: [(&str, &str, &str, &str); 56] = [
+const LIMITS: [(&str, &str, &str, &str); 58] = [
+    (
+        "days of a log in PostgreSQL",
+        "8",
+        "store/postgres/days",
+        "AHEAD: i64 = 8;",
+    ),
+    (
+        "wait for who reads a day",
+        "5 s",
+        "store/postgres/days/going",
+        "PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });",
+    ),
     (
         "the log's `-wal`",
         "512 MiB",

@@ -2,22 +2,25 @@
 //!
 //! Left out: turns by themselves (`turns`), and batches as they were formed (`batches`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Row;
 
 use super::Transaction;
 use super::batches;
-use super::values::{int, word};
+use super::values::{int, ints, word};
 use crate::dialect;
 use crate::model::{BatchRule, DeliveryId, Dialect, Turn};
 use crate::postgres::Trouble;
 
 /// What of a line may go together, the first of it first.
-const TOGETHER: &str = "SELECT t.delivery_id, octet_length(p.body)::bigint, p.dialect, k.attempts
+const TOGETHER: &str = "SELECT t.delivery_id, k.payload_id, k.attempts
    FROM webhooksd.turn t JOIN webhooksd.pending k ON k.id = t.delivery_id
-   JOIN webhooksd.payload p ON p.id = k.payload_id
   WHERE t.webhook = $1 AND t.value = $2 ORDER BY t.delivery_id LIMIT $3";
+
+/// Their bodies, by their ids: only the days are looked at that have them.
+const BODIES: &str =
+    "SELECT id, octet_length(body)::bigint, dialect FROM webhooksd.payload WHERE id = ANY ($1)";
 
 /// The first of a line that are pending, with whether they are due.
 const FOREMOST: &str = "SELECT t.delivery_id, k.due_at IS NOT NULL
@@ -105,13 +108,23 @@ pub(super) fn group(
     let values = [word(&webhook), int(&WHOLE), int(&limit)];
     let of = |row: &Row| {
         let id = DeliveryId::new(row.try_get(0)?);
+        Ok((id, row.try_get(1)?, row.try_get(2)?))
+    };
+    let rows: Vec<(DeliveryId, i64, i32)> = t.all(TOGETHER, &values, of)?;
+    let wanted: Vec<i64> = rows.iter().map(|(_, body, _)| *body).collect();
+    let of = |row: &Row| {
         let size: Option<i64> = row.try_get(1)?;
         let dialect = Dialect::from_name(row.try_get(2)?);
-        Ok((id, size.unwrap_or_default(), (dialect, row.try_get(3)?)))
+        Ok((row.try_get(0)?, (size.unwrap_or_default(), dialect)))
     };
-    let rows: Vec<(DeliveryId, i64, (Option<Dialect>, i32))> = t.all(TOGETHER, &values, of)?;
+    let bodies = t.all(BODIES, &[ints(&wanted)], of)?;
+    let bodies: HashMap<i64, (i64, Option<Dialect>)> = bodies.into_iter().collect();
     let (mut ids, mut bytes, mut like) = (Vec::new(), dialect::BRACKETS, None);
-    for (id, size, kind) in rows {
+    for (id, body, attempts) in rows {
+        let Some((size, dialect)) = bodies.get(&body).copied() else {
+            continue;
+        };
+        let kind = (dialect, attempts);
         bytes += usize::try_from(size).unwrap_or(usize::MAX / 2) + usize::from(id != first);
         let goes_with = bytes <= rule.max_bytes && like == Some(kind);
         if id != first && !(goes_with && kind.0.is_some_and(dialect::is_batched)) {
