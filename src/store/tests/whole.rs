@@ -188,6 +188,7 @@ fn what_a_leader_left_half_done_is_finished_by_the_next() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a server answers in real time")]
 fn nobody_waits_for_a_day_whose_reader_stays() {
     let Some(on) = postgres() else { return };
     let engine = ServerLog::new(on);
