@@ -15,7 +15,7 @@ use crate::store::tally::DAY_MS;
 
 pub(crate) use going::Gone;
 pub(super) use going::USED;
-pub(in crate::store) use going::{expire_days, make_days, shed_days};
+pub(crate) use going::{expire_days, make_days, shed_days};
 
 const STEP: &str = "make the days of the log";
 

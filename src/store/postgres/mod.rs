@@ -15,11 +15,10 @@ mod write;
 
 pub(crate) use days::Gone;
 pub(super) use days::{expire_days, make_days, shed_days};
-pub(super) use place::cursor_of;
+pub(crate) use place::Brought;
+pub(super) use place::{cursor_of, upgrade};
 pub(super) use read::Reader;
 pub(super) use roster::Table;
-pub(crate) use shape::Brought;
-pub(super) use shape::upgrade;
 pub(crate) use takeover::{TakenOver, take_over};
 pub(super) use write::Writer;
 

@@ -1,6 +1,7 @@
 //! What is in the place of a log in PostgreSQL: none, one of a version that is known, or something else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cursor::cursor_at;
 use super::read::Reader;
@@ -18,14 +19,14 @@ const THERE: &str =
 const META: &str = "SELECT version, oldest, log_id FROM webhooksd.meta";
 
 /// Whose log it is, and of which version.
-pub(super) struct Meta {
-    pub(super) version: i32,
+struct Meta {
+    version: i32,
     oldest: i32,
     id: LogId,
 }
 
 /// Of a database: the log that is there; `None` where there is none yet.
-pub(super) fn find(link: &Link) -> Result<Option<Meta>, Trouble> {
+fn find(link: &Link) -> Result<Option<Meta>, Trouble> {
     let failed = |error| Trouble::of_step(&link.server, STEP, error);
     let rows = link.rows(STEP, THERE, &[])?;
     let there: (bool, bool) = match rows.first() {
@@ -60,7 +61,7 @@ fn is_empty(link: &Link) -> Result<bool, Trouble> {
 }
 
 /// Refuses a log that this version does not read.
-pub(super) fn known(link: &Link, meta: &Meta) -> Result<(), Trouble> {
+fn known(link: &Link, meta: &Meta) -> Result<(), Trouble> {
     if meta.oldest > VERSION {
         return Err(Trouble::new(
             &link.server,
@@ -116,6 +117,35 @@ fn make(link: &Link) -> Result<(), Trouble> {
     })();
     let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
     made.and(link.batch("make the log", end))
+}
+
+/// All rows of before are read once where a log is brought over, and a large one takes its time.
+const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+
+/// What came of bringing a log to this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// It was made, or of this version already.
+    Ready,
+    /// From that version to this one.
+    Up(i32, i32),
+}
+
+/// Makes a log where there is none, and brings one of an earlier version to this one's.
+pub(crate) fn upgrade(server: &Arc<Server>) -> Result<Brought, Error> {
+    let upgraded = (|| {
+        let link = Link::within(server, LONGEST)?;
+        judge(&link)?;
+        match find(&link)? {
+            Some(meta) if (1..OLDEST).contains(&meta.version) => {
+                shape::bring_up(&link)?;
+                Ok(Brought::Up(meta.version, VERSION))
+            }
+            Some(meta) => known(&link, &meta).map(|()| Brought::Ready),
+            None => prepare(&link).map(|_| Brought::Ready),
+        }
+    })();
+    upgraded.map_err(Error::Server)
 }
 
 /// How far a log has taken its outbox; nothing is made.

@@ -4,17 +4,11 @@
 //! nothing is under a lock that somebody waits for; what needs such a lock waits for it for less than a second, again and
 //! again, for two minutes. Left out: whether there is a log (`place`).
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use tokio_postgres::types::Type;
 
+use super::VERSION;
 use super::days::{self, day_of_id, id_at};
-use super::place::{find, known, prepare};
-use super::{OLDEST, VERSION};
-use crate::model::Server;
-use crate::postgres::{Link, Trouble, judge};
-use crate::store::Error;
+use crate::postgres::{Link, Trouble};
 use crate::store::tally::DAY_MS;
 
 const FIRST: &str = include_str!("schema/0001.sql");
@@ -22,9 +16,6 @@ const SECOND: &str = include_str!("schema/0002.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 const STEP: &str = "bring the log to this version";
-
-/// All rows of before are read once, and a large log takes its time.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600);
 
 /// Less than the server takes to look for a deadlock: it is this one that gives up.
 const BRIEFLY: &str =
@@ -39,15 +30,6 @@ const MARGIN: i64 = 3;
 /// What ids have to be below until the log is brought over. Where that is broken off and never done again, they come to
 /// this edge, and whoever reads why knows what to do.
 const BOUND: &str = "\"`webhooksd migrate` was broken off: run it again\"";
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Brought {
-    /// It was made, or of this version already.
-    Ready,
-    /// From that version to this one.
-    Up(i32, i32),
-}
 
 /// Makes the tables, the days that are near and the views, in the caller's transaction.
 pub(super) fn make(link: &Link) -> Result<(), Trouble> {
@@ -67,25 +49,14 @@ fn second(edge: i64) -> String {
         .replace("{bound}", BOUND)
 }
 
-/// Makes a log where there is none, and brings one of an earlier version to this one's.
-pub(crate) fn upgrade(server: &Arc<Server>) -> Result<Brought, Error> {
-    let upgraded = (|| {
-        let link = Link::within(server, LONGEST)?;
-        judge(&link)?;
-        match find(&link)? {
-            Some(meta) if meta.version < OLDEST && meta.version >= 1 => {
-                let brought = bring(&link);
-                if brought.is_err() {
-                    let undone = briefly(&link, &unbound()).err();
-                    drop(undone);
-                }
-                brought.map(|()| Brought::Up(meta.version, VERSION))
-            }
-            Some(meta) => known(&link, &meta).map(|()| Brought::Ready),
-            None => prepare(&link).map(|_| Brought::Ready),
-        }
-    })();
-    upgraded.map_err(Error::Server)
+/// Brings a log of an earlier version to this one's; where that fails, it is what it was.
+pub(super) fn bring_up(link: &Link) -> Result<(), Trouble> {
+    let brought = bring(link);
+    if brought.is_err() {
+        // Left alone it says itself what to do.
+        drop(briefly(link, &unbound()).err());
+    }
+    brought
 }
 
 /// From the first shape to the second.

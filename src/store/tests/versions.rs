@@ -42,11 +42,11 @@ const OF_FIRST: [&str; 6] = [
        AND NOT EXISTS (SELECT FROM webhooksd.owed o WHERE o.payload_id = x.id)",
 ];
 
-fn ask<T>(link: &Link, sql: &str) -> T
-where
-    T: for<'a> tokio_postgres::types::FromSql<'a>,
-{
-    link.rows("ask", sql, &[]).unwrap()[0].get(0)
+/// What one question says.
+macro_rules! ask {
+    ($kind:ty, $link:expr, $sql:expr $(,)?) => {
+        $link.rows("ask", $sql, &[]).unwrap()[0].get::<_, $kind>(0)
+    };
 }
 
 fn of_first(link: &Link) {
@@ -86,23 +86,28 @@ fn a_log_of_the_first_shape_is_brought_over_whole_and_its_nodes_go_on() {
     assert!(error.to_string().contains("of version 1"), "{error}");
     assert!(error.hint().unwrap().contains("webhooksd migrate"));
     let (id, last): (i64, i64) = (
-        ask(&link, "SELECT max(id) FROM webhooksd.log"),
-        ask(&link, "SELECT last_value FROM webhooksd.payload_id_seq"),
+        ask!(_, &link, "SELECT max(id) FROM webhooksd.log"),
+        ask!(_, &link, "SELECT last_value FROM webhooksd.payload_id_seq"),
     );
 
     assert_eq!(upgrade_log(&engine.server).unwrap(), Brought::Up(1, 2));
     assert_eq!(upgrade_log(&engine.server).unwrap(), Brought::Ready);
     let body = format!("SELECT request_body FROM webhooksd.log WHERE id = {id}");
-    assert_eq!(ask::<String>(&link, &body), "by the first");
+    assert_eq!(ask!(String, &link, &body), "by the first");
     assert_eq!(
-        ask::<i64>(&link, "SELECT last_value FROM webhooksd.payload_id_seq"),
+        ask!(
+            i64,
+            &link,
+            "SELECT last_value FROM webhooksd.payload_id_seq"
+        ),
         last
     );
     let sql = format!(
         "SET ROLE {person}; SELECT * FROM webhooksd.attempt; SELECT * FROM webhooksd.log; RESET ROLE"
     );
     link.batch("read", &sql).unwrap();
-    let bounds: i64 = ask(
+    let bounds: i64 = ask!(
+        _,
         &link,
         "SELECT count(*) FROM pg_constraint WHERE conname ~ 'broken off'",
     );
@@ -115,7 +120,7 @@ fn a_log_of_the_first_shape_is_brought_over_whole_and_its_nodes_go_on() {
     log.record(&[attempt(&made[0], NOW, Verdict::Delivered)])
         .unwrap();
     of_first(&link);
-    assert!(ask::<i64>(&link, "SELECT count(*) FROM webhooksd.log") > 3);
+    assert!(ask!(i64, &link, "SELECT count(*) FROM webhooksd.log") > 3);
     let due = log.due("a", NOW, 9, usize::MAX, &|_| false).unwrap();
     assert_eq!(due.len(), 3);
     assert!(due.iter().all(|due| *due.body == *b"by the first"));

@@ -32,7 +32,7 @@ const MARK: &str =
 
 /// Bytes of the rows that there are, with what an index takes of each; what statistics know of them, so within a minute
 /// and a tenth. Long texts stand apart, in pieces of 2 KB.
-pub(in crate::store::postgres) const USED: &str =
+pub(crate) const USED: &str =
     "SELECT coalesce(sum(least(pg_total_relation_size(c.oid)::numeric,
       pg_stat_get_live_tuples(c.oid) * (28 + coalesce(w.width, 0)) * 1.4
       + coalesce(pg_stat_get_live_tuples(nullif(c.reltoastrelid, 0)), 0) * 2048)), 0)::bigint
@@ -54,20 +54,20 @@ pub(crate) struct Gone {
 
 /// Makes the days of the week to come, and moves ids on to today's. `now_ms`: by the caller's clock; the server's own
 /// counts as well, for a node that begins goes by that.
-pub(in crate::store) fn make_days(server: &Arc<Server>, now_ms: i64) -> Result<(), Error> {
+pub(crate) fn make_days(server: &Arc<Server>, now_ms: i64) -> Result<(), Error> {
     let going = Going::open(server)?;
     going.make(now_ms).map_err(Error::Server)
 }
 
 /// Drops the days of before a time, attempts before the bodies that they used.
-pub(in crate::store) fn expire_days(server: &Arc<Server>, before_ms: i64) -> Result<Gone, Error> {
+pub(crate) fn expire_days(server: &Arc<Server>, before_ms: i64) -> Result<Gone, Error> {
     let going = Going::open(server)?;
     going.expire(before_ms).map_err(Error::Server)
 }
 
 /// Drops the oldest day that is over, and the bodies that nobody needs then, where the log is larger than it may be.
 /// `None`: no day may go, or there are rows of before all days.
-pub(in crate::store) fn shed_days(
+pub(crate) fn shed_days(
     server: &Arc<Server>,
     bounds: &SizeBounds,
     now_ms: i64,
