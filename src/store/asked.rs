@@ -33,6 +33,11 @@ pub(crate) trait LogReader: Debug + Send {
         None
     }
 
+    /// The name of the node that each of these webhooks is at the moment, where it is one's.
+    fn owners(&self, _names: &[String]) -> Result<HashMap<String, String>, Error> {
+        Ok(HashMap::new())
+    }
+
     // The attempts.
 
     /// The newest `rows` of the log, the oldest of them first.

@@ -4,6 +4,7 @@
 
 mod adding;
 mod away;
+mod demo;
 mod doorbell;
 mod failover;
 mod logged;

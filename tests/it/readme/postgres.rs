@@ -1,10 +1,11 @@
 //! The blocks of the manual about an outbox and a log in PostgreSQL, run against Debian's.
 
-use super::page::one;
+use super::page::{one, under};
 use super::shell;
 use crate::support::{Receiver, SOON, World, check, eventually, hook, need, postgres};
 
 pub(super) const TITLE: &str = "The outbox in PostgreSQL";
+pub(super) const SHARED: &str = "Beyond one machine";
 pub(super) const LOG: &str = "The log in PostgreSQL";
 
 #[test]
@@ -48,13 +49,7 @@ fn a_log_in_postgresql_is_made_and_read_as_the_page_says() {
     let database = server.database();
     let receiver = Receiver::ok();
     let world = World::bare(&[hook("one", receiver.url("/"))]);
-    let sections = one(LOG, "toml");
-    let sections = sections.replace("postgres://webhooksd@db.example/app", &database.url());
-    let (outbox, log) = sections.split_once("\n\n").unwrap();
-    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
-    let text = text.replacen("[outbox]\npath = \"outbox.db\"", outbox, 1);
-    let text = text.replacen("[log]\npath = \"log.db\"\n", log, 1);
-    world.write("webhooks.toml", text);
+    configure(&world, &one(LOG, "toml"), &database.url());
     world.command(&["migrate"]).expect(0);
     world.command(&["check"]).expect(0);
     let daemon = world.start();
@@ -68,4 +63,33 @@ fn a_log_in_postgresql_is_made_and_read_as_the_page_says() {
     });
     daemon.stop();
     assert!(!world.path("log.db").exists(), "there is no file");
+}
+
+/// The sections of a page in the place of those that a folder has, with the URL of a server that is there.
+fn configure(world: &World, sections: &str, url: &str) {
+    let sections = sections.replace("postgres://webhooksd@db.example/app", url);
+    let (outbox, log) = sections.split_once("\n\n").unwrap();
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let text = text.replacen("[outbox]\npath = \"outbox.db\"", outbox, 1);
+    let text = text.replacen("[log]\npath = \"log.db\"\n", log, 1);
+    world.write("webhooks.toml", text);
+}
+
+#[test]
+fn two_daemons_share_a_server_as_the_first_page_says() {
+    // `postgres::demo` runs the first of them.
+    let commands = ["webhooksd demo --postgres\n", "webhooksd run\n"];
+    assert_eq!(under(SHARED, "sh"), commands);
+    let Some(server) = postgres() else { return };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let world = World::bare(&[hook("one", receiver.url("/"))]);
+    configure(&world, &one(SHARED, "toml"), &database.url());
+    let (one, two) = (world.start(), world.start());
+    database.emit("e", "{}");
+    receiver.wait(1, SOON);
+    one.stop();
+    database.emit("e", "{}");
+    receiver.wait(2, SOON);
+    two.stop();
 }

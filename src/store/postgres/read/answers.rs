@@ -23,6 +23,10 @@ impl LogReader for Reader {
         self.whole_size().ok()
     }
 
+    fn owners(&self, names: &[String]) -> Result<HashMap<String, String>, Error> {
+        self.owners_of(names)
+    }
+
     fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {
         self.newest_rows(rows)
     }
