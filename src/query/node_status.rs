@@ -7,6 +7,9 @@ use crate::pipeline::Node;
 /// A node, as this one sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NodeStatus {
+    /// By which the log knows it, until it starts anew.
+    #[serde(default)]
+    pub id: String,
     /// By which people know it.
     pub name: String,
     /// Of its program.
@@ -22,6 +25,7 @@ pub(crate) struct NodeStatus {
 impl From<&Node> for NodeStatus {
     fn from(node: &Node) -> Self {
         Self {
+            id: node.id.to_string(),
             name: node.name.clone(),
             version: node.version.clone(),
             webhooks: node.webhooks,

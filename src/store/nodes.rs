@@ -52,6 +52,18 @@ pub(crate) struct NodeRow {
     pub(crate) beat: i64,
 }
 
+/// A node, and what part of the log is its own, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeShare {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// How many webhooks of the configuration it sends for.
+    pub(crate) webhooks: i64,
+    /// Whether it takes events in.
+    pub(crate) leads: bool,
+}
+
 /// A slot that somebody may own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SlotRow {

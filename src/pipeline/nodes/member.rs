@@ -116,6 +116,7 @@ impl Member {
             owned.map(|row| row.webhooks).sum()
         };
         let seen = |node: &NodeRow| Node {
+            id: node.id.clone(),
             name: node.name.clone(),
             version: node.version.clone(),
             webhooks: of(&node.id),

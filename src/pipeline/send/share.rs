@@ -20,6 +20,8 @@ pub(crate) type Names = HashSet<Arc<str>>;
 /// A node, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
+    /// By which the log knows it.
+    pub id: Arc<str>,
     /// By which people know it.
     pub name: String,
     /// Of its program.
