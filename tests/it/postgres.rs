@@ -3,8 +3,10 @@
 //! What holds of both engines is in `contract.rs`.
 
 mod adding;
+mod again;
 mod away;
 mod demo;
+mod differing;
 mod doorbell;
 mod failover;
 mod logged;

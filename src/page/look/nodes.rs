@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Page, Trouble};
-use crate::query::Status;
+use crate::query::{NodeStatus, Status};
 use crate::store::{LogReader, NodeShare};
 
 /// Nodes that are listed; the log's slots are 257.
@@ -13,9 +13,8 @@ const MOST: usize = 300;
 pub(in crate::page) struct NodeSeen {
     /// What the log says of it.
     pub share: NodeShare,
-    /// For how many milliseconds it has given no sign of life, and whether it is the one that was asked; `None`: nobody
-    /// says so.
-    pub heard: Option<(i64, bool)>,
+    /// What the daemon says of it; `None`: nothing.
+    pub heard: Option<NodeStatus>,
 }
 
 /// Whose webhooks are, by their names.
@@ -43,13 +42,13 @@ impl Page {
         if !self.is_shared() {
             return Ok(Vec::new());
         }
-        let heard: HashMap<&str, (i64, bool)> = daemon
+        let heard: HashMap<&str, &NodeStatus> = daemon
             .into_iter()
             .flat_map(|status| &status.nodes)
-            .map(|node| (&*node.id, (node.last_beat_ms, node.me)))
+            .map(|node| (&*node.id, node))
             .collect();
         let seen = |share: NodeShare| NodeSeen {
-            heard: heard.get(&*share.id).copied(),
+            heard: heard.get(&*share.id).map(|node| (*node).clone()),
             share,
         };
         Ok(reader.nodes()?.into_iter().take(MOST).map(seen).collect())

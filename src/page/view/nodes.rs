@@ -30,19 +30,22 @@ fn row(node: &NodeSeen) -> Markup {
         tr {
             th scope="row" data-label="Node" {
                 (others(&share.name))
-                @if matches!(node.heard, Some((_, true))) { " " span class="quiet" { "(this one)" } }
+                @if node.heard.as_ref().is_some_and(|heard| heard.me) { " " span class="quiet" { "(this one)" } }
             }
             td data-label="Sign of life" {
-                @match node.heard {
-                    Some((_, true)) => span class="good" { "it answers" },
-                    Some((ms, _)) if ms < SILENT_MS => span class="good" { "well" },
-                    Some((ms, _)) => span class="warn" { "none for " (ms / 1_000) " s" },
+                @match &node.heard {
+                    Some(heard) if heard.me => span class="good" { "it answers" },
+                    Some(heard) if heard.last_beat_ms < SILENT_MS => span class="good" { "well" },
+                    Some(heard) => span class="warn" { "none for " (heard.last_beat_ms / 1_000) " s" },
                     None => span class="quiet" { "not known" },
                 }
             }
             td data-label="Has" {
                 (counted(share.webhooks, "webhook"))
                 @if share.leads { ", and takes events in" }
+                @if node.heard.as_ref().is_some_and(|heard| heard.config_differs) {
+                    br; span class="warn" { "by another webhooks.toml" }
+                }
             }
             td data-label="Version" { (others(&share.version)) }
         }
@@ -65,10 +68,17 @@ pub(super) fn owner(owners: Option<&Owners>, webhook: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::NodeStatus;
     use crate::store::NodeShare;
 
     fn node(name: &str, heard: Option<(i64, bool)>) -> NodeSeen {
         NodeSeen {
+            heard: heard.map(|(last_beat_ms, me)| NodeStatus {
+                last_beat_ms,
+                me,
+                config_differs: last_beat_ms == 1_500,
+                ..NodeStatus::default()
+            }),
             share: NodeShare {
                 id: name.into(),
                 name: name.to_owned(),
@@ -76,7 +86,6 @@ mod tests {
                 webhooks: 1,
                 leads: name == "a",
             },
-            heard,
         }
     }
 
@@ -94,7 +103,7 @@ mod tests {
         for (row, words) in rows.iter().zip([
             ["(this one)", "it answers", "1 webhook, and takes events in"],
             [">b<", ">well<", "1 webhook<"],
-            [">c&lt;<", "none for 1 s", "1.2.3"],
+            [">c&lt;<", "none for 1 s", "by another webhooks.toml"],
             [">d<", "not known", "1 webhook<"],
         ]) {
             assert!(

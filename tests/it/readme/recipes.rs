@@ -110,7 +110,8 @@ fn found_in(log: &Connection, sql: &str) -> (String, Vec<String>) {
     let mut statement = log
         .prepare(sql)
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let columns = statement.column_names().join("|");
+    let columns: Vec<&str> = statement.column_names().collect();
+    let columns = columns.join("|");
     let count = statement.column_count();
     let text = |row: &rusqlite::Row<'_>| {
         let cell = |at| match row.get_ref(at).unwrap() {

@@ -15,6 +15,9 @@ const LEASE_MS: i64 = 3_000;
 /// From a node's death until every slot in use is somebody's: six looks, the one before, and what a look takes.
 const TAKEN_OVER_MS: i64 = 4_000;
 
+/// From this seed on a process knows of the one before that it has ended.
+const KNOWING: u64 = 1_000_000;
+
 /// What each took by what it saw of the others may be more than its part: until that is even again, and somebody's.
 const SETTLED_MS: i64 = 4 * LEASE_MS / 6;
 
@@ -37,6 +40,7 @@ impl Dice {
 struct Table {
     nodes: BTreeMap<String, (String, i64)>,
     owners: BTreeMap<i32, Option<NodeId>>,
+    configs: BTreeMap<String, String>,
     used: i32,
     ids: i64,
 }
@@ -59,6 +63,8 @@ struct World {
     nodes: Vec<RefCell<Node>>,
     /// No faults and no delays any more.
     is_calm: Cell<bool>,
+    /// A process that starts knows of the one before that it has ended.
+    knows: Cell<bool>,
     /// Since when a slot in use has nobody who may begin.
     orphaned_ms: RefCell<BTreeMap<i32, i64>>,
 }
@@ -103,6 +109,7 @@ impl Roster for Connection {
                 id: id.as_str().into(),
                 name: name.clone(),
                 version: String::new(),
+                config: table.configs.get(id).cloned(),
                 beat: *beat,
             };
             nodes.map(row).collect()
@@ -130,6 +137,12 @@ impl Roster for Connection {
             table.nodes.insert(id.clone(), (name.to_owned(), 0));
             id.into()
         }))
+    }
+
+    fn tell(&mut self, me: &NodeId, config: &str) -> Result<(), Error> {
+        let (me, config) = (me.to_string(), config.to_owned());
+        self.call(|table| table.configs.insert(me, config));
+        Ok(())
     }
 
     fn bury(&mut self, dead: &NodeId, beat: i64) -> Result<bool, Error> {
@@ -211,6 +224,7 @@ impl World {
             }),
             nodes: (0..nodes).map(|at| RefCell::new(Node::new(at))).collect(),
             is_calm: Cell::new(true),
+            knows: Cell::new(false),
             orphaned_ms: RefCell::default(),
         });
         RUNNING.with(|running| *running.borrow_mut() = Some(world.clone()));
@@ -227,7 +241,9 @@ impl World {
         let id = Connection.register(&name).unwrap();
         let mut node = self.nodes[of].borrow_mut();
         let me = Me::new(id, name.into());
-        (node.member, node.is_dead) = (Some(Member::new(me, LEASE_MS)), false);
+        let before = node.member.take().filter(|_| self.knows.get());
+        let member = Member::new(me, LEASE_MS).after(before.map(|member| member.id()));
+        (node.member, node.is_dead) = (Some(member), false);
         (node.standing, node.next_ms) = (Standing::default(), self.now_ms.get());
         node.stopped_ms = 0;
     }
@@ -357,6 +373,7 @@ fn simulate(seed: u64) {
     let mut dice = Dice(seed ^ 0xabcd);
     let nodes = usize::try_from(2 + dice.roll(4)).unwrap();
     let world = World::new(seed, nodes, i32::try_from(dice.roll(12)).unwrap());
+    world.knows.set(seed >= KNOWING);
     for _ in 0..12 {
         world.run_until(world.now_ms.get() + dice.roll(5_000));
         world.fault();
@@ -427,4 +444,66 @@ fn a_node_alone_has_all_at_once_and_shares_with_the_next() {
     world.run_until(0);
     assert_eq!(world.nodes[0].borrow().standing.owned.len(), 17);
     RUNNING.with(|running| *running.borrow_mut() = None);
+}
+
+#[test]
+fn whose_configuration_is_not_that_of_who_leads_is_seen() {
+    let world = World::new(3, 3, 3);
+    world.is_calm.set(true);
+    world.run_until(20_000);
+    let id = |of: usize| world.nodes[of].borrow().member.as_ref().unwrap().id();
+    let differ = || {
+        world.run_until(world.now_ms.get() + LEASE_MS);
+        let node = world.nodes[0].borrow();
+        let seen: Vec<_> = node.standing.nodes.iter().collect();
+        assert_eq!(seen.iter().filter(|node| node.leads).count(), 1);
+        let differing = seen.iter().filter(|node| node.differs);
+        differing.map(|node| node.name.clone()).collect::<Vec<_>>()
+    };
+    let lead = {
+        let node = world.nodes[0].borrow();
+        let lead = node.standing.nodes.iter().find(|node| node.leads);
+        lead.unwrap().name.clone()
+    };
+    let mut others = (0..3).filter(|of| world.nodes[*of].borrow().name != lead);
+    let (one, two) = (others.next().unwrap(), others.next().unwrap());
+    assert!(differ().is_empty(), "nobody has said anything");
+    for of in 0..3 {
+        let config = if of == one { "other" } else { "same" };
+        Connection.tell(&id(of), config).unwrap();
+    }
+    assert_eq!(differ(), [world.nodes[one].borrow().name.clone()]);
+    Connection.tell(&id(one), "same").unwrap();
+    Connection.tell(&id(two), "same").unwrap();
+    assert!(differ().is_empty());
+    RUNNING.with(|running| *running.borrow_mut() = None);
+}
+
+#[test]
+fn a_process_that_knows_of_the_one_before_takes_over_safely() {
+    for seed in KNOWING..KNOWING + 500 {
+        simulate(seed);
+    }
+}
+
+#[test]
+fn what_the_run_before_had_is_taken_over_at_once() {
+    for knows in [true, false] {
+        let world = World::new(5, 1, 3);
+        world.is_calm.set(true);
+        world.run_until(10_000);
+        world.nodes[0].borrow_mut().is_dead = true;
+        world.knows.set(knows);
+        world.start(0);
+        world.run_until(10_000);
+        let node = world.nodes[0].borrow();
+        let owned = node.standing.owned.len();
+        assert_eq!(
+            (owned, node.standing.succeeds),
+            if knows { (17, true) } else { (0, false) }
+        );
+        assert!(node.standing.buried.is_empty(), "that is no other node");
+        drop(node);
+        RUNNING.with(|running| *running.borrow_mut() = None);
+    }
 }
