@@ -210,24 +210,7 @@ impl Tenure {
             names,
             gained,
         } = changed;
-        for name in &standing.buried {
-            tracing::warn!(
-                node = &**name,
-                hint = "see its journal and its machine",
-                "a node gave no sign of life for the time of a lease: its webhooks are taken over"
-            );
-        }
-        if standing.succeeds {
-            tracing::info!(
-                "the run before this one ended without leaving: its webhooks are taken over at once"
-            );
-        }
-        if standing.was_dead {
-            tracing::warn!(
-                hint = "the machine or the network stood still for longer than [node] lease",
-                "this node was taken for dead: others have its webhooks, and it begins anew"
-            );
-        }
+        say(&standing);
         let differs = standing.nodes.iter().any(|node| node.me && node.differs);
         let lacking = if differs {
             self.lacking(dispatch)
@@ -276,5 +259,27 @@ impl Tenure {
             directed?.tell_cancelled();
         }
         Ok(())
+    }
+}
+
+/// Tells the journal what became of others, and of this node.
+fn say(standing: &Standing) {
+    for name in &standing.buried {
+        tracing::warn!(
+            node = &**name,
+            hint = "see its journal and its machine",
+            "a node gave no sign of life for the time of a lease: its webhooks are taken over"
+        );
+    }
+    if standing.succeeds {
+        tracing::info!(
+            "the run before this one ended without leaving: its webhooks are taken over at once"
+        );
+    }
+    if standing.was_dead {
+        tracing::warn!(
+            hint = "the machine or the network stood still for longer than [node] lease",
+            "this node was taken for dead: others have its webhooks, and it begins anew"
+        );
     }
 }

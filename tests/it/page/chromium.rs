@@ -293,7 +293,7 @@ fn nodes_are_read_on_a_phone_in_the_dark_too() {
     let receiver = crate::support::Receiver::ok();
     let world = super::nodes::shared(&database, &receiver);
     let one = world.start_with(&["--node", "one"]);
-    let two = world.start_with(&["--node", "two", "--socket", "two.sock"]);
+    let two = super::nodes::second(&world);
     super::nodes::shared_out(&database);
     let page = Browser::start(world.folder(), &[]);
     let axe = axe();

@@ -3,12 +3,18 @@
 use super::Browser;
 use crate::postgres::logging;
 use crate::socket::SECTION;
-use crate::support::{Database, Receiver, SOON, World, check, eventually, hook};
+use crate::support::{Daemon, Database, Receiver, SOON, World, check, eventually, hook};
 
 /// Two nodes with two webhooks, each of them one's.
 pub(super) fn shared(database: &Database, receiver: &Receiver) -> World {
     let hooks = ["good", "bad"].map(|name| hook(name, receiver.url("/")));
     logging(database, SECTION, &hooks)
+}
+
+/// The second of them, with a socket of its own.
+pub(super) fn second(world: &World) -> Daemon {
+    let socket = world.path("two.sock");
+    world.start_with(&["--node", "two", "--socket", socket.to_str().unwrap()])
 }
 
 /// Waits until each node has a webhook.
@@ -39,7 +45,7 @@ fn nodes_are_listed_and_each_webhook_says_whose_it_is() {
     let receiver = Receiver::ok();
     let world = shared(&database, &receiver);
     let one = world.start_with(&["--node", "one"]);
-    let two = world.start_with(&["--node", "two", "--socket", "two.sock"]);
+    let two = second(&world);
     shared_out(&database);
     let browser = Browser::start(world.folder(), &[]);
     let version = env!("CARGO_PKG_VERSION");

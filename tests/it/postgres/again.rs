@@ -82,7 +82,9 @@ fn a_node_that_only_stands_still_is_nobodys_to_bury() {
     world.write("two.sock.node", copied);
     one.signal(Signal::STOP);
     // The same name, the same machine, and a file that names the other one's row.
-    let two = world.start_with(&["--node", "same", "--socket", "two.sock"]);
+    let socket = world.path("two.sock");
+    let socket = socket.to_str().unwrap();
+    let two = world.start_with(&["--node", "same", "--socket", socket]);
     let nodes = database.sql("SELECT count(*) FROM webhooksd.node");
     assert_eq!(nodes, "2", "{}", two.journal());
     assert!(!two.journal().contains(AT_ONCE));

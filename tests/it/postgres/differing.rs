@@ -37,7 +37,7 @@ fn differ(world: &World, names: &[&str], warns: &[&str]) {
         let nodes = status["nodes"].as_array().unwrap();
         let differ = nodes.iter().filter(|node| node["config_differs"] == true);
         let differ: Vec<_> = differ.map(|node| node["name"].as_str().unwrap()).collect();
-        let warnings = status["health"]["warnings"].as_array().unwrap();
+        let warnings = status["daemon"]["warnings"].as_array().unwrap();
         let of_files = warnings
             .iter()
             .filter(|warning| warning.to_string().contains("webhooks.toml"));
@@ -144,7 +144,7 @@ fn what_its_nodes_file_lacks_waits_and_is_named() {
     database.emit("e", "{\"n\":1}");
     receiver.wait(sent, SOON);
     differ(&second, &["two"], &[OF_OTHER, "what is pending for"]);
-    let warnings = status(&second)["health"]["warnings"].to_string();
+    let warnings = status(&second)["daemon"]["warnings"].to_string();
     for name in &lacking {
         assert!(
             warnings.contains(&format!("\\\"{name}\\\"")),
