@@ -1,7 +1,7 @@
 //! Relying on the doorbell: when to ask for it, and how long a look may wait for it.
 //!
-//! The application's commits notify only while the row says that we sleep, so it says so only where few rows come.
-//! A transaction that was under way when the row was set may not have read it; until those have ended, looks go on as
+//! The application's commits notify only while a value says that we sleep, so it says so only where few rows come.
+//! A transaction that was under way when it was set may have looked at it before; until those have ended, looks go on as
 //! without a doorbell. So they do until it has rung for the first time, and again where rows came without a ring: a
 //! pooler hears nothing, and nobody says so.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The longest wait between two looks without a doorbell: some 0.3 % of a core of the server's.
 pub(super) const IDLE: Duration = Duration::from_millis(50);
 
-/// The same where a doorbell is relied on: for who begins in a snapshot from before, and loses its ring.
+/// The same where a doorbell is relied on: for a ring that is lost on its way.
 const NET: Duration = Duration::from_secs(1);
 
 /// So many looks in a row that found rows, some milliseconds: to be rung for costs the application more than looks do.
@@ -22,7 +22,7 @@ const QUIET: u32 = 3;
 /// Rows found so often without a ring: it is not relied on.
 const DEAF: u32 = 5;
 
-/// What to write into the row.
+/// What to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tell {
     Asleep,
@@ -32,9 +32,9 @@ pub(super) enum Tell {
 /// What is known of the doorbell.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
-    /// The row says that we sleep.
+    /// It is said that we sleep.
     asleep: bool,
-    /// Who was under way when it was set, as far as they still are; `None`: not looked yet.
+    /// Who was under way when that was said, as far as they still are; `None`: not looked yet.
     before: Option<Vec<String>>,
     /// It rang, and rows did not come without it since.
     rings: bool,
@@ -71,14 +71,14 @@ impl Bell {
         None
     }
 
-    /// The row says so now.
+    /// That is said now.
     pub(super) fn told(&mut self, tell: Tell) {
         self.asleep = tell == Tell::Asleep;
         self.before = None;
         self.empty = 0;
     }
 
-    /// The row says that we sleep.
+    /// It is said that we sleep.
     pub(super) fn is_asleep(&self) -> bool {
         self.asleep
     }
@@ -143,7 +143,7 @@ mod tests {
         bell.looked(false, false, &["9".to_owned(), "12".to_owned()]);
         assert_eq!(bell.longest(true), IDLE);
         bell.looked(false, false, &["12".to_owned()]);
-        assert_eq!(bell.longest(true), NET, "12 reads the row as it is");
+        assert_eq!(bell.longest(true), NET, "12 looks at it as it is");
     }
 
     #[test]
