@@ -255,7 +255,7 @@ impl<T: Transport> Follower<T> {
     fn looked(
         &mut self,
         tail: &mut Tail,
-        found: bool,
+        rows: usize,
         under_way: &[String],
     ) -> Result<(), IntakeError> {
         let doorbell = self.doorbell.as_ref().filter(|doorbell| doorbell.hears());
@@ -263,7 +263,7 @@ impl<T: Transport> Follower<T> {
             return Ok(());
         };
         let was_deaf = self.bell.is_deaf();
-        let told = self.bell.looked(doorbell.take_rung(), found, under_way);
+        let told = self.bell.looked(doorbell.take_rung(), rows, under_way);
         if let Some(tell) = told {
             let asleep = tell == Tell::Asleep;
             tail.set_asleep(asleep).map_err(IntakeError::Outbox)?;
@@ -359,8 +359,7 @@ impl<T: Transport> Follower<T> {
         generation: Generation,
     ) -> Result<Batch, IntakeError> {
         let mut batch = tail.read(from).map_err(IntakeError::Outbox)?;
-        let (found, under_way) = (!batch.rows.is_empty(), batch.under_way());
-        self.looked(tail, found, &under_way)?;
+        self.looked(tail, batch.rows.len(), &batch.under_way())?;
         if from.is_again() {
             let ids: Vec<EventId> = batch.rows.iter().map(Row::id).collect();
             let traced = self.dispatch.store().traced(generation, &ids);
