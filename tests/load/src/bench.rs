@@ -101,6 +101,11 @@ impl Bench {
         folder
     }
 
+    /// The disk that everything is on.
+    pub(crate) fn home(&self) -> &Path {
+        self.folder.path().parent().expect("a folder in another")
+    }
+
     /// The folder for what a row's rounds and builds have in common.
     pub(crate) fn common(&self) -> PathBuf {
         let folder = self.folder.path().join(COMMON);
