@@ -14,7 +14,7 @@ use crate::transport;
 /// Makes the log in PostgreSQL, brings it to this version's shape, or has it take over the log of a machine
 ///
 /// `run` makes a log too where there is none; this is for whoever wants it made before, by a user who may. A log of the
-/// version before is brought to this one's while its nodes go on: what they write waits for less than a second. With
+/// version before is brought to this one's while its nodes go on: what they write waits for less than two seconds. With
 /// --from, all that is in a log in SQLite goes into the server's, which has to be empty: what is pending with its
 /// attempts and times, what was sent, pauses, and how far the outbox was taken in. The daemon of that log must not be
 /// running. All of it goes or nothing: what is broken off is begun again.

@@ -159,6 +159,35 @@ impl Link {
         self.answer(step, asked)
     }
 
+    /// The same and behind them one statement with values, which go to the server together. How many rows that changed.
+    pub(crate) fn batch_and(
+        &self,
+        step: &'static str,
+        batch: &str,
+        (sql, values): (&str, &[Value<'_>]),
+    ) -> Result<u64, Trouble> {
+        let first = self.client.batch_execute(batch);
+        let then = self.client.execute_typed(sql, values);
+        self.answer(step, async {
+            let (first, then) = tokio::join!(biased; first, then);
+            first.and(then)
+        })
+    }
+
+    /// Two statements of a transaction that go to the server together; of what fails the first is told.
+    pub(crate) fn execute_both(
+        &self,
+        step: &'static str,
+        [(sql, values), (more_sql, more_values)]: [(&str, &[Value<'_>]); 2],
+    ) -> Result<(), Trouble> {
+        let first = self.client.execute_typed(sql, values);
+        let second = self.client.execute_typed(more_sql, more_values);
+        self.answer(step, async {
+            let (first, second) = tokio::join!(biased; first, second);
+            first.and(second).map(drop)
+        })
+    }
+
     fn answer<T>(
         &self,
         step: &'static str,

@@ -42,6 +42,17 @@ impl Batch {
         (self.rows, self.xids) = left.unzip();
     }
 
+    /// What is left behind the first `taken` of the rows; `None`: nothing.
+    #[must_use]
+    pub(crate) fn rest(mut self, taken: usize) -> Option<Self> {
+        if taken >= self.rows.len() {
+            return None;
+        }
+        self.rows.drain(..taken);
+        self.xids.drain(..taken);
+        Some(self)
+    }
+
     /// The transactions that were under way.
     pub(crate) fn under_way(&self) -> Vec<String> {
         unseen(&self.window).1

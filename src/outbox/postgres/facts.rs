@@ -18,7 +18,7 @@ pub(super) struct Facts {
     has_index: bool,
     /// The columns whose values are the only ones, by an index.
     unique: Vec<String>,
-    /// The doorbell's table, with its schema and quoted, where this user may write it and the trigger is there.
+    /// The doorbell's sequence, with its schema and quoted, where this user may write it and the trigger is there.
     pub(super) doorbell: Option<String>,
     wants_doorbell: bool,
 }
@@ -40,8 +40,7 @@ const TABLE: &str = "SELECT format('%I.%I', n.nspname, c.relname), has_table_pri
 /// Of the doorbell; no row where there is none.
 const DOORBELL: &str = "SELECT format('%I.%I', n.nspname, c.relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = to_regclass('outbox_doorbell') AND has_table_privilege(c.oid, 'SELECT')
-   AND has_table_privilege(c.oid, 'UPDATE')
+ WHERE c.oid = to_regclass('outbox_doorbell') AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'UPDATE') END
    AND EXISTS (SELECT FROM pg_trigger t
                 WHERE t.tgrelid = to_regclass('outbox') AND t.tgname = 'outbox_doorbell' AND t.tgenabled <> 'D')";
 
@@ -137,7 +136,7 @@ impl Facts {
                 format!(
                     "outbox {server:?} has no doorbell that this user may use: it is asked every 50 ms as without one"
                 ),
-                "`webhooksd schema outbox --postgres --doorbell` prints it at its end; then GRANT SELECT, UPDATE ON \
+                "`webhooksd schema outbox --postgres --doorbell` prints it at its end; then GRANT UPDATE ON SEQUENCE \
                  outbox_doorbell to this user",
             );
         }

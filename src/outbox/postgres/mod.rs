@@ -15,6 +15,7 @@ mod reader;
 mod schema;
 mod seen;
 mod sql;
+mod start;
 mod tail;
 
 pub(crate) use crate::postgres::{Trouble, Waiting};

@@ -11,14 +11,11 @@ pub(super) const ROWS: usize = 512;
 
 /// The statements.
 pub(super) struct Sql {
-    /// What `$1` (xids from there on) and `$2` (these xids) say was not seen, behind (`$3`, `$4`), from id `$5` on, of
-    /// what the window `$6` sees; names up to `$7` bytes and data up to `$8`, `$9` bytes of data in all.
-    pub(super) first: String,
-    /// The same of a window that is open.
-    pub(super) further: String,
+    /// What a window has not given yet.
+    pub(super) read: Reads,
     /// The row of id `$1`, with `$2` and `$3` for `$7` and `$8`.
     pub(super) one: String,
-    /// How many rows `$1` and `$2` say were not seen, behind (`$3`, `$4`), counted up to `$5`.
+    /// How many rows there are behind the place `$1` to `$5` of [`Reads`], counted up to `$6`.
     pub(super) behind: String,
     /// The newest rows below (`$1`, `$2`) with ids from `$3` on.
     pub(super) below: String,
@@ -43,18 +40,17 @@ impl Sql {
         let table = &facts.table;
         let columns = |name: &str, data: &str| columns(facts.has_tenant, name, data);
         Self {
-            first: read(table, &columns("$7::int4", "$8::int8"), false),
-            further: read(table, &columns("$7::int4", "$8::int8"), true),
+            read: Reads::new(table, facts.has_tenant),
             one: format!(
                 "SELECT {} FROM {table} o WHERE o.id = $1",
                 columns("$2::int4", "$3::int8")
             ),
-            behind: format!(
-                "SELECT count(*) FROM (
-                   SELECT FROM {table} o
-                    WHERE (o.xid >= $1::text::xid8 OR o.xid = ANY ($2::text[]::xid8[]))
-                      AND (o.xid, o.id) > ($3::text::xid8, $4::int8) LIMIT $5::int8) b"
-            ),
+            behind: {
+                let parts = [NEW, LATE, WITHIN];
+                let parts = parts.map(|which| format!("(SELECT FROM {table} o WHERE {which} LIMIT $6::int8)"));
+                let parts = parts.join(" UNION ALL ");
+                format!("SELECT count(*) FROM ({parts} LIMIT $6::int8) b")
+            },
             below: format!(
                 "SELECT o.xid::text, o.id FROM {table} o WHERE (o.xid, o.id) < ($1::text::xid8, $2::int8) AND o.id >= $3::int8
                   ORDER BY o.xid DESC, o.id DESC LIMIT {ROWS}"
@@ -159,36 +155,79 @@ fn columns(has_tenant: bool, name: &str, data: &str) -> String {
     )
 }
 
-/// Each part finds its rows by the index; the rows of both are few. A sum of what was loaded ends the batch.
-fn read(table: &str, columns: &str, in_window: bool) -> String {
+/// What is behind a place, in parts each of which begins at its place in the index: transactions that nobody had seen
+/// behind (`$1`, `$2`), all of those `$3` that were under way, and of the one `$4` what is behind `$5`. One condition
+/// tells where each begins: of two the server would take the wrong one, and read the whole index.
+const NEW: &str = "(o.xid, o.id) > ($1::text::xid8, $2::int8)";
+const LATE: &str = "o.xid = ANY ($3::text[]::xid8[])";
+const WITHIN: &str = "o.xid = $4::text::xid8 AND o.id > $5::int8";
+
+/// The statements that read a window: the rows behind the place `$1` to `$5`, with ids from `$6` on, that the window `$7`
+/// sees; names up to `$8` bytes and data up to `$9`, `$10` bytes of data in all. They come in the order of the index,
+/// which is not promised.
+pub(super) struct Reads {
+    first: [String; 2],
+    further: [String; 2],
+}
+
+impl Reads {
+    fn new(table: &str, has_tenant: bool) -> Self {
+        let both = |in_window| [false, true].map(|any| read(table, has_tenant, in_window, any));
+        Self {
+            first: both(false),
+            further: both(true),
+        }
+    }
+
+    /// The one for the first rows of a window, or for further ones; `late`: some were under way.
+    pub(super) fn of(&self, is_first: bool, late: bool) -> &str {
+        let which = if is_first { &self.first } else { &self.further };
+        &which[usize::from(late)]
+    }
+}
+
+/// Nearly always nothing was under way that has not ended, and the statement is planned anew for each look: so it is one
+/// without the parts that find nothing then. A sum of what was loaded ends the batch.
+fn read(table: &str, has_tenant: bool, in_window: bool, late: bool) -> String {
+    let tenant = if has_tenant {
+        "o.tenant::text"
+    } else {
+        "NULL::text"
+    };
     // A row of another server's numbers is in no snapshot of this one: it is left alone, and told of.
     let window = if in_window {
-        "$6::text::pg_snapshot"
+        "$7::text::pg_snapshot"
     } else {
-        "coalesce(nullif($6::text, '')::pg_snapshot, c.snap)"
+        "c.snap"
     };
     let part = |which: &str| {
         format!(
-            "(SELECT {columns} FROM {table} o
-               WHERE {which} AND (o.xid, o.id) > ($3::text::xid8, $4::int8) AND o.id >= $5::int8
-                 AND pg_visible_in_snapshot(o.xid, {window})
+            "(SELECT o.xid, o.id, o.event::text AS e, o.data::text AS d, {TIME} AS ms, {tenant} AS t FROM {table} o
+               WHERE {which} AND o.id >= $6::int8 AND pg_visible_in_snapshot(o.xid, {window})
                ORDER BY o.xid, o.id LIMIT {ROWS})"
         )
     };
-    let (new, late) = (
-        part("o.xid >= $1::text::xid8"),
-        part("o.xid = ANY ($2::text[]::xid8[])"),
-    );
+    let rows = if late {
+        let parts = [NEW, LATE, WITHIN].map(part).join(" UNION ALL ");
+        format!("(SELECT b.* FROM ({parts}) b ORDER BY b.xid, b.id LIMIT {ROWS})")
+    } else {
+        part(NEW)
+    };
     format!(
-        "SELECT c.snap::text, c.timeline, r.found, r.id, r.x, r.event, r.event_octets, r.data, r.data_octets, r.ms, r.tenant, r.tenant_octets
+        "SELECT c.snap::text, c.timeline, r.more, r.id, r.x, r.event, r.event_octets, r.data, r.data_octets, r.ms, r.tenant, r.tenant_octets
            FROM (SELECT pg_current_snapshot() AS snap, {TIMELINE} AS timeline) c
            LEFT JOIN LATERAL (
              SELECT s.* FROM (
-               SELECT u.*, count(*) OVER () AS found,
-                      sum(octet_length(u.data)) OVER (ORDER BY u.xid, u.id) - coalesce(octet_length(u.data), 0) AS before
-                 FROM (SELECT b.* FROM ({new} UNION ALL {late}) b ORDER BY b.xid, b.id LIMIT {ROWS}) u
-             ) s WHERE coalesce(s.before, 0) < $9::int8
-           ) r ON true
-          ORDER BY r.xid, r.id"
+               SELECT u.*, lead(u.id) OVER w IS NOT NULL AS more,
+                      sum(octet_length(u.data)) OVER w - coalesce(octet_length(u.data), 0) AS before
+                 FROM (SELECT i.xid, i.id, i.xid::text AS x,
+                              CASE WHEN octet_length(i.e) <= $8::int4 THEN i.e END AS event, octet_length(i.e) AS event_octets,
+                              CASE WHEN octet_length(i.d) <= $9::int8 THEN i.d END AS data, octet_length(i.d) AS data_octets,
+                              i.ms, CASE WHEN octet_length(i.t) <= $8::int4 THEN i.t END AS tenant,
+                              octet_length(i.t) AS tenant_octets
+                         FROM {rows} i) u
+               WINDOW w AS (ORDER BY u.xid, u.id ROWS UNBOUNDED PRECEDING)
+             ) s WHERE coalesce(s.before, 0) < $10::int8
+           ) r ON true"
     )
 }

@@ -14,8 +14,9 @@ use tokio_postgres::types::Type;
 use super::batch::{Batch, judged};
 use super::facts::Facts;
 use super::reader::OTHERS;
-use super::seen::{end_of, unseen, up_to};
+use super::seen::{end_of, up_to};
 use super::sql::{ROWS, Sql};
+use super::start::Start;
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Judge, LOADED_NAME_BYTES};
 use crate::outbox::{Error, Finding, Row};
@@ -28,6 +29,10 @@ const BATCH_BYTES: i64 = 4 << 20;
 /// The first id of a millisecond, since 2026: the trigger's arithmetic.
 const IDS_A_MS: i64 = 4_096;
 const EPOCH_IDS: i64 = 7_238_556_057_600_000;
+
+/// The values of the doorbell's sequence: its trigger knows the second.
+const AWAKE: i64 = 1;
+const ASLEEP: i64 = 2;
 
 /// A connection that reads the outbox.
 pub(crate) struct Tail {
@@ -114,31 +119,20 @@ impl Tail {
     /// # Errors
     /// [`Error::Server`]: after any of them one connects anew.
     pub(crate) fn read(&mut self, from: &Snapshot) -> Result<Batch, Error> {
-        let (max, late) = unseen(&from.seen);
         let name_bytes = i32::try_from(LOADED_NAME_BYTES).unwrap_or(i32::MAX);
         let data_bytes = self.judge.loaded_data_bytes();
-        let (xid, id, since) = (from.xid.to_string(), from.id.get(), from.since.get());
-        let is_first = from.window.is_empty();
-        let sql = if is_first {
-            &self.sql.first
-        } else {
-            &self.sql.further
-        };
-        let found = self.link.rows(
-            "read rows",
-            sql,
-            &[
-                (&max, Type::TEXT),
-                (&late, Type::TEXT_ARRAY),
-                (&xid, Type::TEXT),
-                (&id, Type::INT8),
-                (&since, Type::INT8),
-                (&from.window, Type::TEXT),
-                (&name_bytes, Type::INT4),
-                (&data_bytes, Type::INT8),
-                (&BATCH_BYTES, Type::INT8),
-            ],
-        );
+        let start = Start::of(from);
+        let sql = self.sql.read.of(from.window.is_empty(), start.is_late());
+        let since = from.since.get();
+        let mut values = start.values();
+        values.extend([
+            (&since as _, Type::INT8),
+            (&from.window as _, Type::TEXT),
+            (&name_bytes as _, Type::INT4),
+            (&data_bytes as _, Type::INT8),
+            (&BATCH_BYTES as _, Type::INT8),
+        ]);
+        let found = self.link.rows("read rows", sql, &values);
         let found = found.map_err(Error::Server)?;
         let batch = self.batch(&found, from);
         let batch = batch.map_err(|error| self.failed("read rows", error))?;
@@ -157,24 +151,27 @@ impl Tail {
             window: from.window.clone(),
             ..Batch::default()
         };
-        let (mut name, mut all) = (None, 0_i64);
+        let mut places = Vec::with_capacity(found.len());
         for row in found {
             if batch.window.is_empty() {
                 batch.window = row.try_get(0)?;
             }
             batch.timeline = row.try_get(1)?;
-            let Some(id) = row.try_get::<_, Option<i64>>(3)? else {
-                continue;
-            };
-            all = row.try_get(2)?;
-            let xid: &str = row.try_get(4)?;
-            let xid = xid.parse().unwrap_or(i64::MAX);
+            if let Some(id) = row.try_get::<_, Option<i64>>(3)? {
+                let xid: &str = row.try_get(4)?;
+                places.push((xid.parse().unwrap_or(i64::MAX), id, row));
+            }
+        }
+        // As a rule they are in their order, and nobody has to sort what they carry.
+        places.sort_by_key(|(xid, id, _)| (*xid, *id));
+        let (mut name, mut more) = (None, false);
+        for (xid, id, row) in places {
+            more = row.try_get(2)?;
             batch.last = Some((xid, EventId::new(id)));
             batch.xids.push(xid);
             batch.rows.push(judged(self.judge, id, row, 5, &mut name)?);
         }
-        let all = usize::try_from(all).unwrap_or(usize::MAX);
-        batch.ends = all < ROWS && batch.rows.len() == all;
+        batch.ends = batch.rows.len() < ROWS && !more;
         Ok(batch)
     }
 
@@ -259,15 +256,9 @@ impl Tail {
     /// [`Error::Server`].
     pub(crate) fn behind(&mut self, from: &Snapshot, most: i64) -> Result<i64, Error> {
         const STEP: &str = "count rows that were not taken";
-        let (max, late) = unseen(&from.seen);
-        let (xid, id) = (from.xid.to_string(), from.id.get());
-        let values: [_; 5] = [
-            (&max as _, Type::TEXT),
-            (&late as _, Type::TEXT_ARRAY),
-            (&xid as _, Type::TEXT),
-            (&id as _, Type::INT8),
-            (&most as _, Type::INT8),
-        ];
+        let start = Start::of(from);
+        let mut values = start.values();
+        values.push((&most as _, Type::INT8));
         let found = self.link.rows(STEP, &self.sql.behind, &values);
         let found = found.map_err(Error::Server)?;
         let count = found.first().map(|row| row.try_get(0)).transpose();
@@ -293,7 +284,7 @@ impl Tail {
         self.facts.doorbell.is_some()
     }
 
-    /// Says in the doorbell's row whether commits are to ring.
+    /// Says by the doorbell's sequence whether commits are to ring.
     ///
     /// # Errors
     /// [`Error::Server`].
@@ -301,10 +292,10 @@ impl Tail {
         let Some(doorbell) = &self.facts.doorbell else {
             return Ok(());
         };
-        let sql = format!("UPDATE {doorbell} SET asleep = $1 WHERE asleep <> $1");
-        let told = self
-            .link
-            .execute("set the doorbell", &sql, &[(&asleep, Type::BOOL)]);
+        let value = if asleep { ASLEEP } else { AWAKE };
+        let sql = "SELECT setval($1::text::regclass, $2)";
+        let values = [(doorbell as _, Type::TEXT), (&value as _, Type::INT8)];
+        let told = self.link.execute("set the doorbell", sql, &values);
         told.map(drop).map_err(Error::Server)
     }
 

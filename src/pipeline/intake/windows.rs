@@ -16,7 +16,7 @@ use super::error::IntakeError;
 use super::follow::{Follow, Followed};
 use super::settle::settle_in;
 use super::taking::{From, take_in};
-use crate::model::{Cursor, Deferred, EventId, Server, Snapshot};
+use crate::model::{Cursor, Deferred, EventId, Generation, Server, Snapshot};
 use crate::outbox::postgres::{self, Batch, Doorbell, Tail, Waiting};
 use crate::outbox::{self, Finding, Row, Waker, Watch};
 use crate::pipeline::send::Dispatch;
@@ -87,7 +87,11 @@ fn start<T: Transport>(
         was_there,
         open: tail.map(|(mut tail, cursor)| {
             tail.tell(waiting.clone());
-            Open { tail, cursor }
+            Open {
+                tail,
+                cursor,
+                rest: None,
+            }
         }),
         waiting,
         dispatch,
@@ -118,6 +122,8 @@ fn is_due(last: Option<Instant>, now: Instant, every: Duration) -> bool {
 struct Open {
     tail: Tail,
     cursor: Cursor,
+    /// What was read behind the cursor and not taken yet, for it was more than goes into one transaction.
+    rest: Option<Batch>,
 }
 
 struct Follower<T: Transport> {
@@ -249,7 +255,7 @@ impl<T: Transport> Follower<T> {
     fn looked(
         &mut self,
         tail: &mut Tail,
-        found: bool,
+        rows: usize,
         under_way: &[String],
     ) -> Result<(), IntakeError> {
         let doorbell = self.doorbell.as_ref().filter(|doorbell| doorbell.hears());
@@ -257,7 +263,7 @@ impl<T: Transport> Follower<T> {
             return Ok(());
         };
         let was_deaf = self.bell.is_deaf();
-        let told = self.bell.looked(doorbell.take_rung(), found, under_way);
+        let told = self.bell.looked(doorbell.take_rung(), rows, under_way);
         if let Some(tell) = told {
             let asleep = tell == Tell::Asleep;
             tail.set_asleep(asleep).map_err(IntakeError::Outbox)?;
@@ -299,6 +305,7 @@ impl<T: Transport> Follower<T> {
         open.tail.limit_data(self.dispatch.max_data_bytes());
         self.look_for_others(&mut open.tail)?;
         if self.dispatch.intake_waits(&mut self.patience) {
+            open.rest = None;
             self.count_on_hold(&mut open)?;
             self.open = Some(open);
             return Ok(false);
@@ -307,14 +314,10 @@ impl<T: Transport> Follower<T> {
             return Ok(false);
         };
         // Where it fails the connection is dropped with what is open.
-        let mut batch = open.tail.read(from).map_err(IntakeError::Outbox)?;
-        let (found, under_way) = (!batch.rows.is_empty(), batch.under_way());
-        self.looked(&mut open.tail, found, &under_way)?;
-        if from.is_again() {
-            let ids: Vec<EventId> = batch.rows.iter().map(Row::id).collect();
-            let traced = self.dispatch.store().traced(open.cursor.generation, &ids);
-            batch.leave_out(&traced.map_err(IntakeError::Store)?);
-        }
+        let batch = match open.rest.take() {
+            Some(rest) => rest,
+            None => self.read(&mut open.tail, from, open.cursor.generation)?,
+        };
         self.count(&mut open.tail, from, &batch)?;
         if batch.rows.is_empty() {
             // Rows that are too large to be read together end no window.
@@ -335,6 +338,7 @@ impl<T: Transport> Follower<T> {
                     self.dispatch.counters().behind.set(Some(0));
                 }
                 open.cursor = taken.cursor;
+                open.rest = batch.rest(taken.rows);
                 self.open = Some(open);
                 self.owed = taken.owed;
                 let_catch_up(&self.dispatch, &taken.touched);
@@ -345,6 +349,23 @@ impl<T: Transport> Follower<T> {
                 Err(error)
             }
         }
+    }
+
+    /// What is behind a place, without what the log is known to have.
+    fn read(
+        &mut self,
+        tail: &mut Tail,
+        from: &Snapshot,
+        generation: Generation,
+    ) -> Result<Batch, IntakeError> {
+        let mut batch = tail.read(from).map_err(IntakeError::Outbox)?;
+        self.looked(tail, batch.rows.len(), &batch.under_way())?;
+        if from.is_again() {
+            let ids: Vec<EventId> = batch.rows.iter().map(Row::id).collect();
+            let traced = self.dispatch.store().traced(generation, &ids);
+            batch.leave_out(&traced.map_err(IntakeError::Store)?);
+        }
+        Ok(batch)
     }
 
     fn connect(&mut self) -> Result<Open, IntakeError> {
@@ -368,7 +389,11 @@ impl<T: Transport> Follower<T> {
         }
         self.was_there = true;
         self.begin(&tail);
-        Ok(Open { tail, cursor })
+        Ok(Open {
+            tail,
+            cursor,
+            rest: None,
+        })
     }
 
     fn tick(&self) {

@@ -1,8 +1,8 @@
 //! How a log gets its shape: a new one by all files there are, one of an earlier version by those that it lacks.
 //!
 //! An earlier version's nodes go on meanwhile, and afterwards: what they say by name means the same. Of what takes long
-//! nothing is under a lock that somebody waits for; what needs such a lock waits for it for less than a second, again and
-//! again, for two minutes. Left out: whether there is a log (`place`).
+//! nothing is under a lock that somebody waits for; what needs such a lock waits for it for less than two seconds, again
+//! and again, for some minutes. Left out: whether there is a log (`place`).
 
 use tokio_postgres::types::Type;
 
@@ -17,9 +17,9 @@ const VIEWS: &str = include_str!("views.sql");
 
 const STEP: &str = "bring the log to this version";
 
-/// Less than the server takes to look for a deadlock: it is this one that gives up.
+/// As long as an autovacuum that is in the way takes to give way, and little more.
 const BRIEFLY: &str =
-    "BEGIN; SET LOCAL lock_timeout = '900ms'; SET LOCAL statement_timeout = '60s'";
+    "BEGIN; SET LOCAL lock_timeout = '1500ms'; SET LOCAL statement_timeout = '60s'";
 
 /// So often, half a second apart.
 const TRIES: u32 = 80;

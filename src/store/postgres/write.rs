@@ -13,6 +13,7 @@ mod clamp;
 mod dues;
 mod gaps;
 mod groups;
+mod ids;
 mod insert;
 mod node;
 mod obeys;
@@ -23,6 +24,7 @@ mod queues;
 mod records;
 mod retains;
 mod rollup;
+mod rows;
 mod shares;
 mod streak;
 mod syncs;
@@ -51,9 +53,11 @@ use transaction::{Read, Transaction, read};
 use turns::Turns;
 
 /// Events, attempts and what follows from them wait for no disk: the WAL keeps their order, and what a crash of the
-/// server takes of them, at most its last 0.6 s, is done again.
+/// server takes of them, at most its last 0.6 s, is done again. Their statements are planned without their values: a plan
+/// with them has a copy of each array, of all bodies too, and would be the same.
 const BEGIN_UNSYNCED: &str = "BEGIN; SET LOCAL statement_timeout = '25s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL synchronous_commit = off";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL synchronous_commit = off; \
+    SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// The transactions that wait for no disk.
 const UNSYNCED: [&str; 7] = [
@@ -177,8 +181,8 @@ impl Writer {
             return Err(Trouble::new(&self.server, What::Exchanged));
         };
         let is_unsynced = UNSYNCED.contains(&step);
-        link.batch(step, if is_unsynced { BEGIN_UNSYNCED } else { BEGIN })?;
-        if !self.node.is_alive(link, step)? {
+        let begin = if is_unsynced { BEGIN_UNSYNCED } else { BEGIN };
+        if !self.node.enters(link, step, begin)? {
             return Err(Trouble::new(&self.server, What::Exchanged));
         }
         let transaction = Transaction {

@@ -75,7 +75,12 @@ impl Bench {
         format!("http://127.0.0.1:{}/{path}", self.receiver.port)
     }
 
-    /// The same on another address of loopback.
+    /// Of the endpoint that notes when which event came.
+    pub(crate) fn timed_url(&self) -> String {
+        format!("http://127.0.0.1:{}/timed", self.receiver.timed_port)
+    }
+
+    /// The same as `url` on another address of loopback.
     pub(crate) fn url_on(&self, address: usize, path: &str) -> String {
         format!(
             "http://127.0.0.{}:{}/{path}",
@@ -94,6 +99,11 @@ impl Bench {
         let folder = self.folder.path().join(self.folders.to_string());
         std::fs::create_dir(&folder).unwrap();
         folder
+    }
+
+    /// The disk that everything is on.
+    pub(crate) fn home(&self) -> &Path {
+        self.folder.path().parent().expect("a folder in another")
     }
 
     /// The folder for what a row's rounds and builds have in common.

@@ -55,6 +55,15 @@ pub(crate) struct Config {
     pub(crate) max_in_flight: usize,
     pub(crate) socket: bool,
     pub(crate) page: Option<Page>,
+    /// The PostgreSQL of outbox and log.
+    pub(crate) server: Option<Server>,
+}
+
+/// A database, and whether its doorbell is listened to.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) doorbell: bool,
 }
 
 impl Config {
@@ -64,14 +73,22 @@ impl Config {
             max_in_flight: 4_096,
             socket: false,
             page: None,
+            server: None,
         }
     }
 
     /// Writes `webhooks.toml` into a folder.
     pub(crate) fn write(&self, folder: &Path) {
-        let mut text = String::from(
-            "tenant = \"bench\"\n[outbox]\npath = \"outbox.db\"\n[log]\npath = \"log.db\"\n",
-        );
+        let mut text = String::from("tenant = \"bench\"\n");
+        match &self.server {
+            None => text += "[outbox]\npath = \"outbox.db\"\n[log]\npath = \"log.db\"\n",
+            Some(server) => {
+                writeln!(text, "[outbox]\nurl = {:?}", server.url).unwrap();
+                if server.doorbell {
+                    text += "doorbell = true\n";
+                }
+            }
+        }
         writeln!(text, "[delivery]\nmax_in_flight = {}", self.max_in_flight).unwrap();
         if self.socket {
             writeln!(text, "[socket]\npath = \"s\"").unwrap();

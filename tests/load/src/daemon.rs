@@ -26,6 +26,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it in a folder that has its configuration. `level`: info, as it is shipped, or warn.
     pub(crate) fn start(build: &Build, folder: &Path, level: &str) -> Self {
+        Self::start_with(build, folder, level, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(build: &Build, folder: &Path, level: &str, more: &[&str]) -> Self {
         let journal = folder.join("journal");
         let file = File::create(&journal).unwrap();
         let started_ns = now_ns();
@@ -33,6 +38,7 @@ impl Daemon {
             .command()
             .args(["run", "--level", level, "--config"])
             .arg(folder.join("webhooks.toml"))
+            .args(more)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

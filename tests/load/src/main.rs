@@ -20,6 +20,7 @@ mod machine;
 mod measure;
 mod outbox;
 mod pairs;
+mod postgres;
 mod process;
 mod receiver;
 mod report;

@@ -33,12 +33,17 @@ pub(crate) fn open(build: &Build, folder: &Path, synchronous: &str) -> Connectio
 
 /// What `webhooksd schema` prints.
 pub(crate) fn schema(build: &Build, which: &str) -> String {
-    let output = build
-        .command()
-        .args(["schema", which])
-        .output()
-        .expect("webhooksd schema");
-    assert!(output.status.success(), "webhooksd schema {which} failed");
+    schema_of(build, &[which])
+}
+
+/// The same with more arguments.
+pub(crate) fn schema_of(build: &Build, arguments: &[&str]) -> String {
+    let output = build.command().arg("schema").args(arguments).output();
+    let output = output.expect("webhooksd schema");
+    assert!(
+        output.status.success(),
+        "webhooksd schema {arguments:?} failed"
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 

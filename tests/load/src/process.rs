@@ -27,6 +27,14 @@ pub(crate) fn cpu_us(pid: u32) -> f64 {
     ((ticks * TICK_US) as f64).max(threads_cpu_ns(pid) as f64 / 1e3)
 }
 
+/// The same of its children that have ended, as far as it has waited for them.
+pub(crate) fn cpu_us_of_ended(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc/PID/stat");
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    let ticks: u64 = fields[13].parse::<u64>().unwrap() + fields[14].parse::<u64>().unwrap();
+    (ticks * TICK_US) as f64
+}
+
 /// What a process has written since its start, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {

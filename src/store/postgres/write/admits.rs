@@ -11,9 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_postgres::Row;
 
+use super::ids::{Count, Ids};
 use super::insert::{Made, insert};
 use super::own::Teller;
-use super::values::{bytes, clean, int, ints, maybe_int, texts, word};
+use super::values::{bytes, clean, int, ints, maybe_int, maybe_word, texts};
 use super::{Read, Transaction, Writer, gaps};
 use crate::model::{
     Admission, Cursor, Deferred, Dialect, Due, EventId, FanOut, Generation, PayloadId, Rejected,
@@ -55,7 +56,8 @@ impl Admits for Writer {
     fn set_cursor(&mut self, cursor: &Cursor, now_ms: i64) -> Result<(), Error> {
         let moves = self.transact("set the cursor", |t| {
             gaps::forget(t, cursor)?;
-            write_cursor(t, cursor, None, now_ms)
+            let moved = move_cursor(t, cursor, None, now_ms, Count::default())?;
+            Ok(moved.map(|(moves, _)| moves))
         })?;
         self.moves = moves.unwrap_or_default();
         self.doubt.events.clear();
@@ -96,7 +98,9 @@ impl Admits for Writer {
         let mut teller = Teller::of(&self.own);
         let known = self.moves;
         let admitted = self.transact("admit events", |t| {
-            let Some(moves) = write_cursor(t, &admission.cursor, Some(known), now_ms)? else {
+            let count = Count::of(&events, later);
+            let moved = move_cursor(t, &admission.cursor, Some(known), now_ms, count)?;
+            let Some((moves, ids)) = moved else {
                 return Ok(None);
             };
             let made = Made {
@@ -104,7 +108,7 @@ impl Admits for Writer {
                 origin: Trigger::Event,
                 now_ms,
             };
-            let made = made.fan_out(t, (&mut turns, takes), &events, later)?;
+            let made = made.fan_out_as(t, ids, (&mut turns, takes), &events, later)?;
             reject(t, generation, &rejected, now_ms)?;
             gaps::write(t, &admission.gaps)?;
             if let Some(teller) = &mut teller {
@@ -288,50 +292,63 @@ fn reject(
     t.execute(REJECT, &values).map(drop)
 }
 
-/// Moves the cursor, where `known`: only if it was moved so often before. How often it was by now; `None`: it stays.
-fn write_cursor(
+/// The cursor, what an outbox in PostgreSQL needs of it, and ids. Those are drawn behind the lock of the cursor's row, so
+/// that they are committed in their order: they are asked for by the row that it gives.
+const MOVE: &str = "WITH moved AS (
+    INSERT INTO webhooksd.cursor AS c (one, generation, event_id, fingerprints, time) VALUES (1, $1, $2, $3, $4)
+    ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, event_id = excluded.event_id,
+      fingerprints = excluded.fingerprints, time = excluded.time, moves = c.moves + 1
+      WHERE $5 IS NULL OR c.moves = $5 RETURNING moves),
+  placed AS (
+    INSERT INTO webhooksd.snapshot (one, generation, system, timeline, seen, upto, xid, id, since)
+    SELECT 1, $1, $6, $7, $8, $9, $10, $11, $12 FROM moved WHERE $6 IS NOT NULL
+    ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, system = excluded.system,
+      timeline = excluded.timeline, seen = excluded.seen, upto = excluded.upto, xid = excluded.xid,
+      id = excluded.id, since = excluded.since)
+  SELECT m.moves, p.ids, d.ids FROM moved m,
+    LATERAL (SELECT array_agg(nextval('webhooksd.payload_id_seq')) AS ids FROM generate_series(1, $13)
+              WHERE m.moves IS NOT NULL) p,
+    LATERAL (SELECT array_agg(nextval('webhooksd.delivery_id')) AS ids FROM generate_series(1, $14)
+              WHERE m.moves IS NOT NULL) d";
+
+/// Moves the cursor, where `known`: only if it was moved so often before. How often it was by now, and ids for what is
+/// taken in; `None`: it stays.
+fn move_cursor(
     t: &Transaction<'_>,
     cursor: &Cursor,
     known: Option<i64>,
     now_ms: i64,
-) -> Result<Option<i64>, Trouble> {
-    let sql = "INSERT INTO webhooksd.cursor AS c (one, generation, event_id, fingerprints, time) VALUES (1, $1, $2, $3, $4)
-        ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, event_id = excluded.event_id,
-          fingerprints = excluded.fingerprints, time = excluded.time, moves = c.moves + 1
-          WHERE $5 IS NULL OR c.moves = $5 RETURNING moves";
+    count: Count,
+) -> Result<Option<(i64, Ids)>, Trouble> {
     let (generation, event_id) = (cursor.generation.get(), cursor.event_id.get());
     let prints = pack(&cursor.fingerprints, &cursor.former);
+    let at = cursor.snapshot.as_deref();
+    let system = at.map(|at| &*at.system);
+    let timeline = at.map(|at| &*at.timeline);
+    let seen = at.map(|at| &*at.seen);
+    let window = at.map(|at| &*at.window);
+    let xid = at.map(|at| at.xid);
+    let (id, since) = (at.map(|at| at.id.get()), at.map(|at| at.since.get()));
+    let (payloads, deliveries) = count.numbers();
     let values = [
         int(&generation),
         int(&event_id),
         bytes(&prints),
         int(&now_ms),
         maybe_int(&known),
+        maybe_word(&system),
+        maybe_word(&timeline),
+        maybe_word(&seen),
+        maybe_word(&window),
+        maybe_int(&xid),
+        maybe_int(&id),
+        maybe_int(&since),
+        int(&payloads),
+        int(&deliveries),
     ];
-    let moves = t.first(sql, &values, |row| row.try_get(0))?;
-    let (Some(snapshot), Some(_)) = (&cursor.snapshot, moves) else {
-        return Ok(moves);
-    };
-    let sql = "INSERT INTO webhooksd.snapshot (one, generation, system, timeline, seen, upto, xid, id, since)
-        VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8)
-        ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, system = excluded.system,
-          timeline = excluded.timeline, seen = excluded.seen, upto = excluded.upto, xid = excluded.xid,
-          id = excluded.id, since = excluded.since";
-    let (id, since) = (snapshot.id.get(), snapshot.since.get());
-    t.execute(
-        sql,
-        &[
-            int(&generation),
-            word(&&*snapshot.system),
-            word(&&*snapshot.timeline),
-            word(&&*snapshot.seen),
-            word(&&*snapshot.window),
-            int(&snapshot.xid),
-            int(&id),
-            int(&since),
-        ],
-    )?;
-    Ok(moves)
+    t.first(MOVE, &values, |row| {
+        Ok((row.try_get(0)?, Ids::read(row, 1)?))
+    })
 }
 
 impl Writer {

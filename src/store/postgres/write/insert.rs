@@ -1,6 +1,6 @@
 //! How rows of deliveries are made: bodies, deliveries due at once, and what of them is owed.
 //!
-//! Each table gets its rows in one statement, whatever their number. Intake, replays and what was owed all come through
+//! Each table gets its rows in one statement, whatever their number, and those of bodies and deliveries go together. Intake, replays and what was owed all come through
 //! here; whose deliveries are put off is decided above.
 
 use std::borrow::Cow;
@@ -10,30 +10,14 @@ use bytes::Bytes;
 use tokio_postgres::Row;
 
 use super::Transaction;
+use super::ids::{Count, Ids};
+use super::rows::{Of, Rows};
 use super::turns::Turns;
-use super::values::{clean, int, ints, maybe_ints, maybe_texts, text, texts, truths, word, words};
+use super::values::{clean, ints, text, texts};
 use crate::dialect::keeps_message_id;
-use crate::model::{
-    Deferred, DeliveryId, Dialect, Due, FanOut, Generation, HELD_MS, PayloadId, Trigger,
-};
+use crate::model::{Deferred, Dialect, Due, FanOut, Generation, HELD_MS, PayloadId, Trigger};
 use crate::postgres::Trouble;
 use crate::store::insert::Takes;
-
-/// Ids that nobody else gets, in order.
-const DELIVERY_IDS: &str = "SELECT nextval('webhooksd.delivery_id') FROM generate_series(1, $1)";
-
-const PAYLOAD_IDS: &str = "SELECT nextval('webhooksd.payload_id_seq') FROM generate_series(1, $1)";
-
-const PAYLOAD: &str = "INSERT INTO webhooksd.payload (id, generation, event_id, event, dialect, body, tenant, message)
-    SELECT r.id, $1, r.event_id, r.event, r.dialect, r.body, r.tenant, r.message
-      FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-        AS r(id, event_id, event, dialect, body, tenant, message)";
-
-const PENDING: &str =
-    "INSERT INTO webhooksd.pending (id, webhook, payload_id, origin, due_at, created_at, in_hand)
-    SELECT r.id, r.webhook, r.payload_id, $1, r.due_at, $2, r.in_hand
-      FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[])
-        AS r(id, webhook, payload_id, due_at, in_hand)";
 
 const OWED: &str = "INSERT INTO webhooksd.owed (payload_id, webhooks)
     SELECT r.payload_id, r.webhooks FROM unnest($1::bigint[], $2::text[]) AS r(payload_id, webhooks)
@@ -54,7 +38,7 @@ pub(super) fn insert(
         now_ms,
     };
     let turns = &mut Turns::default();
-    let (dues, _none) = made.fan_out(t, (turns, takes), events, &|_| false)?;
+    let (dues, _none) = made.fan_out(t, (turns, takes), events)?;
     Ok(dues)
 }
 
@@ -73,21 +57,45 @@ impl Made {
         takes: Takes<'_>,
         mut dues: Vec<Due>,
     ) -> Result<Vec<Due>, Trouble> {
-        number(t, &mut dues)?;
-        self.write(t, takes, (&dues, &[]))?;
+        let count = Count {
+            deliveries: dues.len(),
+            ..Count::default()
+        };
+        Ids::draw(t, count)?.number(&mut dues);
+        if let Some(rows) = self.pending(t, takes, (&dues, &[])) {
+            t.insert(&rows)?;
+        }
         Ok(dues)
     }
 
-    /// Makes the deliveries of events. What `later` says of a webhook's is true is owed, and returned as such; what
-    /// waits for its turn is not returned.
+    /// Makes the deliveries of events, none of which is put off.
     pub(super) fn fan_out(
         &self,
         t: &Transaction<'_>,
+        to: (&mut Turns, Takes<'_>),
+        events: &[FanOut],
+    ) -> Result<(Vec<Due>, Vec<Deferred>), Trouble> {
+        let none = |_: &str| false;
+        let ids = Ids::draw(t, Count::of(events, &none))?;
+        self.fan_out_as(t, ids, to, events, &none)
+    }
+
+    /// Makes the deliveries of events with these ids. What `later` says of a webhook's is true is owed, and returned as
+    /// such; what waits for its turn is not returned.
+    pub(super) fn fan_out_as(
+        &self,
+        t: &Transaction<'_>,
+        mut ids: Ids,
         (turns, takes): (&mut Turns, Takes<'_>),
         events: &[FanOut],
         later: &dyn Fn(&str) -> bool,
     ) -> Result<(Vec<Due>, Vec<Deferred>), Trouble> {
-        let mut owed = self.bodies(t, events)?;
+        let mut owed: Vec<Deferred> = Vec::with_capacity(events.len());
+        for event in events {
+            let bodies = event.bodies.iter();
+            owed.extend(bodies.map(|(dialect, body)| self.deferred(event, *dialect, body)));
+        }
+        ids.number_bodies(&mut owed);
         let mut dues = Vec::with_capacity(events.iter().map(|e| e.webhooks.len()).sum());
         let mut debts = owed.as_mut_slice();
         let mut places = Vec::new();
@@ -110,28 +118,30 @@ impl Made {
             // A replay or a test goes when it is asked for.
             places.clear();
         }
-        number(t, &mut dues)?;
+        ids.number(&mut dues);
         let (dues, held) = turns.admit(t, dues, &places)?;
-        self.write(t, takes, (&dues, &held))?;
+        let pending = self.pending(t, takes, (&dues, &held));
+        match (self.bodies(events, &owed), pending) {
+            (Some(bodies), Some(pending)) => t.insert_both(&bodies, &pending)?,
+            (rows, others) => rows.iter().chain(&others).try_for_each(|r| t.insert(r))?,
+        }
         owed.retain(|deferred| !deferred.webhooks.is_empty());
         write_owed(t, &mut owed)?;
         Ok((dues, owed))
     }
 
-    /// Writes the rows of deliveries that go now, and of those that wait for their turn.
-    fn write(
+    /// The rows of deliveries that go now, and of those that wait for their turn.
+    fn pending<'d>(
         &self,
         t: &Transaction<'_>,
         takes: Takes<'_>,
-        (dues, held): (&[Due], &[Due]),
-    ) -> Result<(), Trouble> {
+        (dues, held): (&'d [Due], &'d [Due]),
+    ) -> Option<Rows<'d>> {
         let all = || dues.iter().chain(held);
         let ids: Vec<i64> = all().map(|due| due.id.get()).collect();
         if ids.is_empty() {
-            return Ok(());
+            return None;
         }
-        let webhooks: Vec<&str> = all().map(|due| &*due.webhook).collect();
-        let payloads: Vec<i64> = all().map(|due| due.payload_id.get()).collect();
         let due_at = |due: &Due| Some(due.due_at_ms).filter(|at_ms| *at_ms < HELD_MS);
         let due_at: Vec<Option<i64>> = all().map(due_at).collect();
         let mut in_hand: Vec<bool> = dues.iter().map(takes).collect();
@@ -139,62 +149,44 @@ impl Made {
             t.took(due.id);
         }
         in_hand.resize(ids.len(), false);
-        t.execute(
-            PENDING,
-            &[
-                word(&self.origin.name()),
-                int(&self.now_ms),
-                ints(&ids),
-                words(&webhooks),
-                ints(&payloads),
-                maybe_ints(&due_at),
-                truths(&in_hand),
-            ],
-        )?;
-        Ok(())
+        let webhooks: Vec<&str> = all().map(|due| &*due.webhook).collect();
+        let payloads: Vec<i64> = all().map(|due| due.payload_id.get()).collect();
+        let mut rows = Rows::new("pending", "id", Of::Int, ids);
+        rows.add("webhook", Of::Word, webhooks)
+            .add("payload_id", Of::Int, payloads)
+            .all("origin", Of::Word, self.origin.name())
+            .add("due_at", Of::Int, due_at)
+            .all("created_at", Of::Int, self.now_ms)
+            .add("in_hand", Of::Truth, in_hand);
+        Some(rows)
     }
 
-    /// Writes the bodies of events; what is owed of each is nothing so far.
-    fn bodies(&self, t: &Transaction<'_>, events: &[FanOut]) -> Result<Vec<Deferred>, Trouble> {
-        let mut owed: Vec<Deferred> = Vec::with_capacity(events.len());
-        let mut tenants: Vec<Option<Cow<'_, str>>> = Vec::with_capacity(events.len());
+    /// The rows of the bodies of events.
+    fn bodies<'d>(&self, events: &'d [FanOut], bodies: &'d [Deferred]) -> Option<Rows<'d>> {
+        if bodies.is_empty() {
+            return None;
+        }
+        let mut tenants: Vec<Option<Cow<'_, str>>> = Vec::with_capacity(bodies.len());
         for event in events {
-            for (dialect, body) in &event.bodies {
-                owed.push(self.deferred(event, *dialect, body));
-                tenants.push(event.tenant.as_deref().map(clean));
-            }
+            let tenant = event.tenant.as_deref().map(clean);
+            tenants.extend(std::iter::repeat_n(tenant, event.bodies.len()));
         }
-        if owed.is_empty() {
-            return Ok(owed);
-        }
-        let ids = next_ids(t, PAYLOAD_IDS, owed.len())?;
-        for (deferred, id) in owed.iter_mut().zip(&ids) {
-            deferred.payload_id = PayloadId::new(*id);
-        }
-        let event_ids: Vec<i64> = owed.iter().map(|body| body.event_id.get()).collect();
-        let names: Vec<Cow<'_, str>> = owed.iter().map(|body| clean(&body.event)).collect();
-        let dialects: Vec<&str> = owed.iter().map(|body| body.dialect.name()).collect();
-        let bodies: Vec<Cow<'_, str>> = owed.iter().map(|body| text(&body.body)).collect();
-        let message = |body: &'_ Deferred| {
-            body.message
-                .as_deref()
-                .map(|id| clean(id).into_owned().into())
-        };
-        let messages: Vec<Option<Cow<'_, str>>> = owed.iter().map(message).collect();
-        t.execute(
-            PAYLOAD,
-            &[
-                int(&self.generation.get()),
-                ints(&ids),
-                ints(&event_ids),
-                texts(&names),
-                words(&dialects),
-                texts(&bodies),
-                maybe_texts(&tenants),
-                maybe_texts(&messages),
-            ],
-        )?;
-        Ok(owed)
+        let of = bodies.iter();
+        let ids: Vec<i64> = of.clone().map(|body| body.payload_id.get()).collect();
+        let event_ids: Vec<i64> = of.clone().map(|body| body.event_id.get()).collect();
+        let names: Vec<Cow<'_, str>> = of.clone().map(|body| clean(&body.event)).collect();
+        let dialects: Vec<&str> = of.clone().map(|body| body.dialect.name()).collect();
+        let texts: Vec<Cow<'_, str>> = of.clone().map(|body| text(&body.body)).collect();
+        let messages = of.map(|body| body.message.as_deref().map(clean));
+        let mut rows = Rows::new("payload", "id", Of::Int, ids);
+        rows.all("generation", Of::Int, self.generation.get())
+            .add("event_id", Of::Int, event_ids)
+            .add("event", Of::Word, names)
+            .add("dialect", Of::Word, dialects)
+            .add("body", Of::Word, texts)
+            .add("tenant", Of::Word, tenants)
+            .add("message", Of::Word, messages.collect());
+        Some(rows)
     }
 
     fn deferred(&self, event: &FanOut, dialect: Dialect, body: &Bytes) -> Deferred {
@@ -210,23 +202,6 @@ impl Made {
             message: event.message.clone().filter(|_| keeps_message_id(dialect)),
         }
     }
-}
-
-fn next_ids(t: &Transaction<'_>, sql: &str, count: usize) -> Result<Vec<i64>, Trouble> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    t.all(sql, &[int(&count)], |row| row.try_get(0))
-}
-
-/// Gives deliveries their ids.
-fn number(t: &Transaction<'_>, dues: &mut [Due]) -> Result<(), Trouble> {
-    if dues.is_empty() {
-        return Ok(());
-    }
-    let ids = next_ids(t, DELIVERY_IDS, dues.len())?;
-    for (due, id) in dues.iter_mut().zip(ids) {
-        due.id = DeliveryId::new(id);
-    }
-    Ok(())
 }
 
 /// Writes debts down, and gives them their ids.

@@ -78,15 +78,20 @@ impl Node {
         &self.id
     }
 
-    /// Counts a transaction that has begun. False: none may be made by what is known here.
-    pub(super) fn is_alive(&self, link: &Link, step: &'static str) -> Result<bool, Trouble> {
+    /// Begins a transaction by `begin` and counts it. False: none may be made by what is known here.
+    pub(super) fn enters(
+        &self,
+        link: &Link,
+        step: &'static str,
+        begin: &str,
+    ) -> Result<bool, Trouble> {
         if *self.id != *self.me.id() {
             // Its row is another one by now: the next connection begins with that.
             return Ok(false);
         }
         let id = self.id();
         let values = [word(&id), int(&self.batch)];
-        Ok(link.execute(step, ALIVE, &values)? == 1)
+        Ok(link.batch_and(step, begin, (ALIVE, &values))? == 1)
     }
 
     fn compare(&self, batch: i64) -> Found {

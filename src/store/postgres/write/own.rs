@@ -76,7 +76,7 @@ impl Teller {
             origin: Trigger::Event,
             now_ms,
         };
-        made.fan_out(t, (turns, &mut |_| false), &events, &|_| false)?;
+        made.fan_out(t, (turns, &mut |_| false), &events)?;
         self.0.made(events);
         Ok(())
     }

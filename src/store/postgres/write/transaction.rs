@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use tokio_postgres::Row;
 
+use super::rows::Rows;
 use crate::model::DeliveryId;
 use crate::postgres::{Link, Trouble, Value};
 
@@ -30,6 +31,19 @@ impl Transaction<'_> {
     /// How many rows a statement changed.
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, Trouble> {
         self.link.execute(self.step, sql, values)
+    }
+
+    /// Writes rows of one table.
+    pub(super) fn insert(&self, rows: &Rows<'_>) -> Result<(), Trouble> {
+        self.execute(&rows.sql(), &rows.values()).map(drop)
+    }
+
+    /// Writes rows of two tables, which go to the server together.
+    pub(super) fn insert_both(&self, first: &Rows<'_>, second: &Rows<'_>) -> Result<(), Trouble> {
+        let (sql, more_sql) = (first.sql(), second.sql());
+        let (values, more_values) = (first.values(), second.values());
+        let both = [(&*sql, &*values), (&*more_sql, &*more_values)];
+        self.link.execute_both(self.step, both)
     }
 
     /// What a statement finds.

@@ -39,15 +39,7 @@ pub(super) fn smalls<V: AsRef<[i32]> + ToSql + Sync>(values: &V) -> Value<'_> {
     (values, Type::INT4_ARRAY)
 }
 
-pub(super) fn maybe_smalls<V: AsRef<[Option<i32>]> + ToSql + Sync>(values: &V) -> Value<'_> {
-    (values, Type::INT4_ARRAY)
-}
-
 pub(super) fn truths<V: AsRef<[bool]> + ToSql + Sync>(values: &V) -> Value<'_> {
-    (values, Type::BOOL_ARRAY)
-}
-
-pub(super) fn maybe_truths<V: AsRef<[Option<bool>]> + ToSql + Sync>(values: &V) -> Value<'_> {
     (values, Type::BOOL_ARRAY)
 }
 
@@ -70,12 +62,6 @@ pub(super) fn maybe_texts<'v, V: AsRef<[Option<Cow<'v, str>>]> + ToSql + Sync>(
     values: &'v V,
 ) -> Value<'v> {
     (values, Type::TEXT_ARRAY)
-}
-
-pub(super) fn maybe_blobs<'v, V: AsRef<[Option<&'v [u8]>]> + ToSql + Sync>(
-    values: &'v V,
-) -> Value<'v> {
-    (values, Type::BYTEA_ARRAY)
 }
 
 /// The numbers of ids.

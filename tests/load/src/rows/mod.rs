@@ -15,6 +15,7 @@ mod latency;
 mod live;
 mod many;
 mod ordered;
+mod postgres;
 
 use std::path::{Path, PathBuf};
 
@@ -225,11 +226,17 @@ pub(crate) const ALL: &[Row] = &[
         emit::emit,
     )
     .beside(emit::import),
+    row(
+        "postgres",
+        "outbox and log in PostgreSQL: backlogs, latency, two nodes, the application's commits, idle",
+        Length::Long,
+        postgres::postgres,
+    ),
 ];
 
 /// One healthy webhook for the event "tick", with the arrival of each noted.
 fn timed(bench: &Bench) -> Config {
-    Config::new(vec![Webhook::new("healthy", bench.url("timed"), "tick")])
+    Config::new(vec![Webhook::new("healthy", bench.timed_url(), "tick")])
 }
 
 /// One webhook for the event "tick", on `/ok`.
