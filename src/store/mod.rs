@@ -82,13 +82,8 @@ pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use fill::{Fill, SizeBounds};
 pub(crate) use look::{Look, look};
 pub(crate) use lost::Lost;
-<<<<<<< HEAD
-pub(crate) use nodes::{LEAD, Me, NodeId, NodeRow, NodesLook, Roster, SlotRow};
-pub(crate) use postgres::{Brought, Gone, TakenOver};
-=======
 pub(crate) use nodes::{LEAD, Me, NodeId, NodeRow, NodeShare, NodesLook, Roster, SlotRow};
-pub(crate) use postgres::TakenOver;
->>>>>>> main
+pub(crate) use postgres::{Brought, Gone, TakenOver};
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;
 pub(crate) use read::{
