@@ -76,10 +76,18 @@ fn day_of(ms: i64) -> i64 {
     ms - ms.rem_euclid(DAY_MS)
 }
 
-/// Behind this id are all attempts of these deliveries or bodies.
-pub(super) fn first_day_of(ids: &[i64]) -> i64 {
+/// That an attempt is in none of the days before those of these deliveries or bodies. Numbers stand in the statement
+/// itself: it may be planned without its values, and then too only the days are looked at that are meant.
+pub(super) fn since(ids: &[i64]) -> String {
     let first = ids.iter().min().copied().unwrap_or_default();
-    first.saturating_sub(SLACK)
+    format!("id > {}", first.saturating_sub(SLACK))
+}
+
+/// The same of bodies: that they are in the days of these.
+pub(super) fn among(ids: &[i64]) -> String {
+    let (first, last) = (ids.iter().min(), ids.iter().max());
+    let (first, last) = first.zip(last).unwrap_or((&0, &0));
+    format!("id BETWEEN {first} AND {last}")
 }
 
 /// A day of one of the two tables.

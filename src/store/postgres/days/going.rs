@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use super::{Day, Days, GOES, make_by_itself, move_on, server_ms};
-use crate::model::{Server, crash};
+use crate::model::Server;
 use crate::postgres::{Link, Trouble, Value};
 use crate::store::Error;
 use crate::store::early::Shrunk;
@@ -255,11 +255,9 @@ impl Going {
     fn drop(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
         let sql = format!("COMMENT ON TABLE webhooksd.{} IS '{GOES}'", day.name);
         self.link.batch("mark a day of the log that goes", &sql)?;
-        crash::point("drop a day", "marked");
         if !self.detach(day, "CONCURRENTLY", gone)? {
             return Ok(false);
         }
-        crash::point("drop a day", "detached");
         self.drop_table(day, gone)
     }
 

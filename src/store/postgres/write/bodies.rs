@@ -5,13 +5,13 @@
 //! stays, for the attempts and their views have its event there. By default nothing of this runs.
 
 use super::Transaction;
-use super::values::{int, ints};
+use super::values::ints;
 use crate::model::{Attempt, Bodies, Verdict};
 use crate::postgres::Trouble;
-use crate::store::postgres::days::first_day_of;
+use crate::store::postgres::days::{among, since};
 
 const FORGET_ANSWERS: &str = "UPDATE webhooksd.attempt SET response_body = NULL
-    WHERE delivery_id = ANY ($1) AND response_body IS NOT NULL AND id > $2";
+    WHERE delivery_id = ANY ($1) AND response_body IS NOT NULL";
 
 const FORGET_REQUESTS: &str =
     "UPDATE webhooksd.payload p SET body = NULL WHERE p.id = ANY ($1) AND p.body IS NOT NULL
@@ -38,8 +38,9 @@ pub(super) fn forget(
     if ids.is_empty() {
         return Ok(());
     }
-    let day = first_day_of(&ids);
-    t.execute(FORGET_ANSWERS, &[ints(&ids), int(&day)])?;
+    let sql = format!("{FORGET_ANSWERS} AND {}", since(&ids));
+    t.execute(&sql, &[ints(&ids)])?;
     let payloads: Vec<i64> = delivered().map(|a| a.due.payload_id.get()).collect();
-    t.execute(FORGET_REQUESTS, &[ints(&payloads)]).map(drop)
+    let sql = format!("{FORGET_REQUESTS} AND p.{}", among(&payloads));
+    t.execute(&sql, &[ints(&payloads)]).map(drop)
 }

@@ -12,6 +12,7 @@ use super::values::{int, ints, word};
 use crate::dialect;
 use crate::model::{BatchRule, DeliveryId, Dialect, Turn};
 use crate::postgres::Trouble;
+use crate::store::postgres::days::among;
 
 /// What of a line may go together, the first of it first.
 const TOGETHER: &str = "SELECT t.delivery_id, k.payload_id, k.attempts
@@ -117,7 +118,8 @@ pub(super) fn group(
         let dialect = Dialect::from_name(row.try_get(2)?);
         Ok((row.try_get(0)?, (size.unwrap_or_default(), dialect)))
     };
-    let bodies = t.all(BODIES, &[ints(&wanted)], of)?;
+    let sql = format!("{BODIES} AND {}", among(&wanted));
+    let bodies = t.all(&sql, &[ints(&wanted)], of)?;
     let bodies: HashMap<i64, (i64, Option<Dialect>)> = bodies.into_iter().collect();
     let (mut ids, mut bytes, mut like) = (Vec::new(), dialect::BRACKETS, None);
     for (id, body, attempts) in rows {

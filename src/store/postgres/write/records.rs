@@ -17,7 +17,7 @@ use super::{Read, Transaction, Writer, attempts, batches, bodies, streak};
 use crate::model::{Attempt, AttemptId, Batch, Bodies, DeliveryId, Verdict};
 use crate::postgres::Trouble;
 use crate::store::Error;
-use crate::store::postgres::days::first_day_of;
+use crate::store::postgres::days::since;
 use crate::store::writes::Records;
 
 /// Whether what is pending is this node's to decide: its webhook's slot is nobody else's. A test is whoever's made it.
@@ -264,9 +264,9 @@ fn end_delivered(t: &Transaction<'_>, ids: &[DeliveryId]) -> Result<HashSet<Deli
     let sql = "DELETE FROM webhooksd.ended WHERE id = ANY ($1)";
     t.execute(sql, &[ints(&numbers)])?;
     let sql = "SELECT DISTINCT delivery_id FROM webhooksd.attempt
-        WHERE delivery_id = ANY ($1) AND outcome = 'delivered' AND id > $2";
-    let day = first_day_of(&numbers);
-    let before = t.all(sql, &[ints(&numbers), int(&day)], delivery)?;
+        WHERE delivery_id = ANY ($1) AND outcome = 'delivered' AND";
+    let sql = format!("{sql} {}", since(&numbers));
+    let before = t.all(&sql, &[ints(&numbers)], delivery)?;
     Ok(before.into_iter().collect())
 }
 
