@@ -184,7 +184,7 @@ impl Going {
         let (last_id, mut days) = (all.last_ids[table], all.days);
         days.retain(|day| {
             let is_over = day.end_ms() <= by_ms && super::id_at(day.end_ms()) <= last_id;
-            day.table == table && day.is_attached && is_over
+            day.table == table && day.is_attached && !day.is_leaving && is_over
         });
         days.sort_by_key(|day| day.from_ms);
         Ok(days)
