@@ -53,7 +53,7 @@ SELECT x.id AS delivery_id, x.webhook, p.event, p.event_id,
        to_char(to_timestamp((x.finished_at) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS failed_at, x.attempts, a.status, a.error
   FROM webhooksd.again x LEFT JOIN webhooksd.payload p ON p.id = x.payload_id
   LEFT JOIN LATERAL (SELECT l.status, l.error FROM webhooksd.attempt l
-                      WHERE l.delivery_id = x.id ORDER BY l.id DESC LIMIT 1) a ON true
+                      WHERE l.delivery_id = x.id AND l.id > x.id - 88473600000 ORDER BY l.id DESC LIMIT 1) a ON true
  WHERE x.state = 'failed';
 
 -- What waits for its turn, and which delivery has the turn.
