@@ -32,6 +32,9 @@ pub(super) const DATABASE: &str = "app";
 /// A server that has not begun to answer by then does not.
 const READY: Duration = Duration::from_secs(30);
 
+/// The longest path of a Unix socket, bytes.
+const MOST_SOCKET: usize = 107;
+
 /// Waits for the end of its input, which the demo holds.
 const BESIDE: &str = r#"folder=$1; shift
 "$@" >>"$folder/journal" 2>&1 &
@@ -133,6 +136,12 @@ pub(super) fn start(installed: &Installed) -> Result<Running, Failure> {
         |what: &'static str| move |error: std::io::Error| Failure::text(format!("{what}: {error}"));
     let folder = tempfile::Builder::new().prefix("webhooksd-demo-").tempdir();
     let folder = folder.map_err(failed("make a temporary folder"))?;
+    // What the server names its socket is behind it.
+    let socket = folder.path().join(".s.PGSQL.5432");
+    if socket.as_os_str().len() > MOST_SOCKET {
+        let text = format!("the path {socket:?} is too long for a Unix socket");
+        return Err(Failure::text(text).hint(Some("set TMPDIR to a shorter folder, as /tmp is")));
+    }
     let owner = owner()?;
     if let Some((user, group)) = owner {
         let given = std::os::unix::fs::chown(folder.path(), Some(user), Some(group));
@@ -144,7 +153,11 @@ pub(super) fn start(installed: &Installed) -> Result<Running, Failure> {
         .args(["-U", USER, "-D"])
         .arg(folder.path().join("data"));
     initdb.current_dir(folder.path()).stdin(Stdio::null());
-    let made = initdb.output().map_err(failed("run initdb"))?;
+    let made = initdb.output().map_err(|error| {
+        let is_shut = owner.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied;
+        let hint = "the server is another user's than root: set TMPDIR to a folder that everybody may enter, as /tmp is";
+        failed("run initdb")(error).hint(is_shut.then_some(hint))
+    })?;
     if !made.status.success() {
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
         return Err(Failure::text(format!("initdb made no server: {said}")));

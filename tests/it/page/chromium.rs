@@ -306,7 +306,7 @@ fn nodes_are_read_on_a_phone_in_the_dark_too() {
         let Some(driver) = let_in(&page, kind) else {
             return;
         };
-        for path in ["/", "/webhooks/good"] {
+        for path in ["/?nodes", "/webhooks/good?nodes"] {
             driver.go(&format!("http://{}{path}", page.address));
             is_read(&driver, path, kind, axe.as_deref());
         }

@@ -136,8 +136,12 @@ fn its_server_ends_with_it_even_where_it_is_killed() {
         check(left.is_empty(), || format!("{left:?}"))
     });
     // The daemons go on, as after any parent's end.
-    for (pid, words) in processes(&tmp) {
-        assert!(words.contains("--node"), "{words}");
+    let left = eventually("nothing else is left", SOON, || {
+        let left = processes(&tmp);
+        let is_daemon = left.iter().all(|(_, words)| words.contains("--node"));
+        check(is_daemon, || format!("{left:?}")).map(|()| left)
+    });
+    for (pid, _) in left {
         kill_process(pid, Signal::KILL).unwrap();
     }
 }
@@ -177,4 +181,35 @@ fn without_a_server_it_says_what_to_install() {
         "no PostgreSQL 15 or newer is installed: `apt-get install postgresql` brings one\n"
     );
     nothing_is_left(&world.path("tmp"));
+}
+
+#[test]
+fn a_folder_that_is_no_place_for_a_server_is_told() {
+    if crate::support::postgres().is_none() {
+        return;
+    }
+    let world = folder();
+    let refused = |tmp: &str, told: &str, hint: &str| {
+        std::fs::create_dir(world.path(tmp)).unwrap();
+        let tmp = world.path(tmp);
+        let words = ["demo", "--postgres"];
+        let refused = world.plain(&words, ("TMPDIR", tmp.as_os_str()), LIMIT);
+        let said = refused.expect(1).stderr;
+        assert!(said.contains(told) && said.contains(hint), "{said}");
+        nothing_is_left(&tmp);
+    };
+    refused(
+        &"x".repeat(90),
+        "is too long for a Unix socket",
+        "hint: set TMPDIR to a shorter folder",
+    );
+    if rustix::process::geteuid().is_root() {
+        // What only root may enter.
+        std::fs::set_permissions(world.folder(), Permissions::from_mode(0o700)).unwrap();
+        refused(
+            "shut",
+            "run initdb: Permission denied",
+            "hint: the server is another user's than root",
+        );
+    }
 }
