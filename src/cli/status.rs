@@ -55,8 +55,9 @@ const SHAPE: &str = "The shape of --json, version 1 (a later version may add key
   daemon_problem      why it did not answer; null where it did
   log                 {bytes, wal_bytes, max_bytes, oldest}: the sizes of the log and of its -wal; the
                       max_size, or null; when the oldest attempt of finished work was made, or null
-  nodes               of a log in PostgreSQL: {name, version, webhooks, last_beat_ms, me} each, as the daemon says
-                      it; webhooks: how many it sends for; last_beat_ms: for how long it gave no sign of life
+  nodes               of a log in PostgreSQL: {id, name, version, webhooks, last_beat_ms, me, config_differs}
+                      each, as the daemon says it; webhooks: how many it sends for; last_beat_ms: for how long it
+                      gave no sign of life; config_differs: its webhooks.toml is not that of who takes events in
   failing             how many webhooks are
   webhooks            by name:
     name, state       \"active\", \"inactive\", or \"new\" (not known to the daemon yet)

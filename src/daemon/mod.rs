@@ -23,6 +23,7 @@ mod nodes;
 mod notify;
 mod opening;
 mod patience;
+mod predecessor;
 mod refusal;
 mod reload;
 mod second;
@@ -107,6 +108,8 @@ struct Running {
     awaits: bool,
     /// Of a log in a file.
     _lock: Option<Lock>,
+    /// Of one on a server.
+    successor: Option<predecessor::Successor>,
     /// Holds the outbox's lock.
     _opening: Opening,
 }
@@ -228,7 +231,7 @@ async fn start(
     nodes.look_again(&dispatch, &mut patience).await?;
     let (stopped, ended) = oneshot::channel();
     let mut loops = loops(&dispatch);
-    nodes.keep(&dispatch, &mut loops);
+    let successor = nodes.keep(&dispatch, &mut loops);
     loops.spawn(dispatch.clone().keep_durable(checkpointer, ended));
     let about = query::About {
         config: std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()),
@@ -255,6 +258,7 @@ async fn start(
         outbox: config.outbox.path.clone(),
         awaits,
         _lock: lock,
+        successor,
         _opening: opening,
     })
 }
@@ -314,6 +318,7 @@ async fn stop(
     running.follow.stop();
     running.dispatch.stop();
     let dispatch = running.dispatch.clone();
+    let successor = running.successor.take();
     let finished = async {
         let in_flight = dispatch.drained().await;
         crash::point("stop", "in flight ended");
@@ -353,6 +358,9 @@ async fn stop(
         }
     };
     if finished.is_ok() && ended.is_ok() {
+        if let Some(successor) = successor {
+            successor.leave();
+        }
         tracing::info!("stopped");
     }
     ended.and(finished)

@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 
 use super::Error;
 use super::patience::StartupRetry;
+use super::predecessor::Successor;
 use crate::config::Config;
-use crate::model::Server;
-use crate::pipeline::{Dispatch, Member, Tenure};
+use crate::pipeline::{Dispatch, Member, Tenure, digest};
 use crate::store::{self, Me};
 use crate::transport::Client;
 
@@ -27,8 +27,12 @@ pub(crate) struct Given {
     pub socket: Option<PathBuf>,
 }
 
-/// This node's part of the log; `None`: all of it.
-pub(super) struct Nodes(Option<Tenure>);
+/// This node's part of the log; nothing of it where all of the log is its own.
+pub(super) struct Nodes {
+    tenure: Option<Tenure>,
+    /// By which the next run on this machine knows that this one has ended; there until that.
+    successor: Option<Successor>,
+}
 
 impl Nodes {
     /// Looks for the first time, so that it is known what is this node's before anything is done.
@@ -38,12 +42,23 @@ impl Nodes {
         dispatch: &Arc<Dispatch<Client>>,
         patience: &mut StartupRetry,
     ) -> Result<Self, Error> {
-        let of = |server: &Arc<Server>, me| {
-            let member = Member::new(me, config.node.lease_ms);
-            Tenure::new(member, store::roster(server))
+        compare(config, dispatch);
+        let mut this = Self {
+            tenure: None,
+            successor: None,
         };
-        let server = config.log.place.server();
-        let mut this = Self(server.zip(me).map(|(server, me)| of(server, me)));
+        if let Some((server, me)) = config.log.place.server().zip(me) {
+            let socket = config.socket.as_ref();
+            let found = socket.and_then(|socket| Successor::of(&socket.path));
+            let (successor, ended) = found.unzip();
+            this.successor = successor;
+            // The row before is read, and this process has the file: from now on that names its own.
+            if let Some(successor) = &mut this.successor {
+                successor.name(&me.id());
+            }
+            let member = Member::new(me, config.node.lease_ms).after(ended.flatten());
+            this.tenure = Some(Tenure::new(member, store::roster(server)));
+        }
         this.look_again(dispatch, patience).await?;
         Ok(this)
     }
@@ -55,26 +70,46 @@ impl Nodes {
         patience: &mut StartupRetry,
     ) -> Result<(), Error> {
         let step = async || {
-            let Some(tenure) = self.0.take() else {
+            let Some(tenure) = self.tenure.take() else {
                 return Ok(());
             };
             let (tenure, looked) = tenure.step(dispatch).await;
-            self.0 = Some(tenure);
+            self.tenure = Some(tenure);
             looked.map_err(Error::Store)
         };
         patience.until_done(step).await
     }
 
-    /// Looks until the pipeline has stopped.
+    /// Looks until the pipeline has stopped. Returns what is to be kept until the process ends.
     pub(super) fn keep(
         self,
         dispatch: &Arc<Dispatch<Client>>,
         loops: &mut JoinSet<Result<(), store::Error>>,
-    ) {
-        if let Some(tenure) = self.0 {
+    ) -> Option<Successor> {
+        if let Some(tenure) = self.tenure {
             loops.spawn(tenure.keep(dispatch.clone()));
         }
+        self.successor
     }
+}
+
+/// Has other nodes compare their configurations with this one, where there may be others.
+pub(super) fn compare(config: &Config, dispatch: &Dispatch<Client>) {
+    if config.log.place.server().is_none() {
+        return;
+    }
+    let (outbox, log) = (&config.outbox, &config.log);
+    let others = format!(
+        "{:?}",
+        (
+            &config.tenant,
+            (outbox.keep_days, outbox.max_data_bytes),
+            (log.keep_days, log.max_bytes, log.bodies),
+            config.node.lease_ms,
+        )
+    );
+    let digest = digest(&config.webhooks, &others);
+    dispatch.share().configure(digest);
 }
 
 /// By which people know this node, unless it was named.

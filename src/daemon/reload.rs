@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::fixed::Fixed;
 use super::judge::{Asked, apart, judge};
 use super::shown::Shown;
-use super::{Error, limits, notify};
+use super::{Error, limits, nodes, notify};
 use crate::api;
 use crate::config::{Config, Diagnostic, LoadError, Severity};
 use crate::model::{Webhook, crash};
@@ -183,6 +183,7 @@ async fn try_reload(
         .await?;
     let listener = shown.listener(&config)?;
     let applied = dispatch.reconfigure(change).await.map_err(Error::Store)?;
+    nodes::compare(&config, &dispatch);
     dispatch.counters().warned(warnings);
     shown.show(&config, listener);
     fixed.lock().moved(&config);

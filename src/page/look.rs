@@ -5,9 +5,11 @@
 
 mod compare;
 mod history;
+mod nodes;
 
 pub(super) use compare::{Compared, compared};
 pub(super) use history::{OneEvent, Told, event};
+pub(super) use nodes::{NodeSeen, Owners};
 
 use super::{Page, Source, form};
 use crate::config::Config;
@@ -73,6 +75,10 @@ pub(super) struct Overview {
     pub warnings: Vec<String>,
     /// Whether a new webhook can be tried out.
     pub has_file: bool,
+    /// The nodes of a log that several share.
+    pub nodes: Vec<NodeSeen>,
+    /// Whose the webhooks of this page are, there.
+    pub owners: Option<Owners>,
     /// The webhooks of this page, those first that somebody should look at.
     pub webhooks: Vec<Closely>,
     /// How many there are, and the place of the first that is shown.
@@ -146,6 +152,8 @@ pub(super) struct Way {
 pub(super) struct OneWebhook {
     /// How it is doing.
     pub seen: Closely,
+    /// Whose it is, in a log that several nodes share.
+    pub owners: Option<Owners>,
     /// Whether past events can be judged by the file.
     pub has_file: bool,
     /// What the configuration says of it, without what may be a secret.
@@ -263,7 +271,10 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
         Some(Ok(status)) => status.daemon.config_warnings.clone(),
         _ => own_warnings(config),
     };
+    let answered = daemon.as_ref().and_then(|daemon| daemon.as_deref().ok());
     Ok(Overview {
+        nodes: page.nodes(&*reader, answered)?,
+        owners: page.owners(&*reader, &shown)?,
         log: page.place().shown().into_owned(),
         now_ms,
         daemon,
@@ -302,6 +313,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
         .into_iter()
         .flat_map(|config| &config.webhooks);
     let configured = configured.find(|webhook| *webhook.name == *name);
+    let owners = page.owners(&*reader, std::slice::from_ref(&name))?;
     let known = match configured {
         // One that the daemon does not know yet is new.
         Some(_) => query::closely(&*reader, &[name], now_ms)?,
@@ -314,6 +326,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
     Ok(OneWebhook {
         facts: configured.map_or_else(Vec::new, |webhook| facts(webhook)),
         seen,
+        owners,
         has_file: page.has_file() && configured.is_some(),
         acts: page.acts(),
     })

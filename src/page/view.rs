@@ -11,6 +11,7 @@ mod exchange;
 mod log;
 mod many;
 mod new;
+mod nodes;
 mod overview;
 mod webhook;
 

@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 
 use super::Error;
 use super::control::{Ended, Replay};
+use super::nodes::NodeShare;
 use super::read::{
     Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holding, LogFilter,
     LogRow, LogText, MadeFor, Newest, WebhookHealth, WebhookRow,
@@ -31,6 +32,16 @@ pub(crate) trait LogReader: Debug + Send {
     /// Its size in bytes, where that is not its files' ([`super::log_size`]); `None` too where it can't be asked.
     fn bytes(&self) -> Option<u64> {
         None
+    }
+
+    /// The nodes that share it, by name; none of a log that one process has for itself.
+    fn nodes(&self) -> Result<Vec<NodeShare>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// The name of the node that each of these webhooks is at the moment, where it is one's.
+    fn owners(&self, _names: &[String]) -> Result<HashMap<String, String>, Error> {
+        Ok(HashMap::new())
     }
 
     // The attempts.

@@ -82,7 +82,7 @@ pub(crate) use faults::{Faults, Inject, Opening};
 pub(crate) use fill::{Fill, SizeBounds};
 pub(crate) use look::{Look, look};
 pub(crate) use lost::Lost;
-pub(crate) use nodes::{LEAD, Me, NodeId, NodeRow, NodesLook, Roster, SlotRow};
+pub(crate) use nodes::{LEAD, Me, NodeId, NodeRow, NodeShare, NodesLook, Roster, SlotRow};
 pub(crate) use postgres::TakenOver;
 #[cfg(test)]
 pub(crate) use read::RejectedTrace;

@@ -49,7 +49,21 @@ pub(crate) struct NodeRow {
     pub(crate) id: NodeId,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// The digest of its configuration, once it has said it.
+    pub(crate) config: Option<String>,
     pub(crate) beat: i64,
+}
+
+/// A node, and what part of the log is its own, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeShare {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// How many webhooks of the configuration it sends for.
+    pub(crate) webhooks: i64,
+    /// Whether it takes events in.
+    pub(crate) leads: bool,
 }
 
 /// A slot that somebody may own.
@@ -87,6 +101,9 @@ pub(crate) trait Roster: Debug + Send {
 
     /// A row for a node that is there. Returns its id.
     fn register(&mut self, name: &str) -> Result<NodeId, Error>;
+
+    /// Says by which configuration this node goes: a digest of it.
+    fn tell(&mut self, me: &NodeId, config: &str) -> Result<(), Error>;
 
     /// Removes a node whose beat is still that one, and frees its slots. Whether it did.
     fn bury(&mut self, dead: &NodeId, beat: i64) -> Result<bool, Error>;

@@ -13,6 +13,7 @@ mod large;
 mod live;
 mod many;
 mod new;
+mod nodes;
 mod search;
 mod served;
 mod shown;

@@ -3,7 +3,10 @@
 //! What holds of both engines is in `contract.rs`.
 
 mod adding;
+mod again;
 mod away;
+mod demo;
+mod differing;
 mod doorbell;
 mod failover;
 mod logged;
@@ -25,7 +28,7 @@ fn following(database: &Database, hooks: &[Hook]) -> World {
 }
 
 /// A folder with a daemon whose log is in the database too.
-fn logging(database: &Database, more: &str, hooks: &[Hook]) -> World {
+pub(crate) fn logging(database: &Database, more: &str, hooks: &[Hook]) -> World {
     let world = following_by(&database.url(), "", hooks);
     let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
     let text = text.replacen("[log]\npath = \"log.db\"\n", more, 1);

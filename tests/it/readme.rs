@@ -13,20 +13,17 @@ mod limits;
 mod order;
 mod page;
 mod postgres;
+mod recipes;
 mod socket;
 mod standard;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use page::{one, under};
 
-use crate::support::{
-    Answer, Receiver, SOON, World, check, eventually, hook, missing, need, sqlite,
-};
+use crate::support::{Receiver, SOON, World, hook, missing, need, sqlite};
 
 const CONFIGURE: &str = "Configure";
 const WRITE: &str = "Write events";
@@ -39,7 +36,7 @@ const LOG: &str = "The log";
 const WHERE: &str = "Only some events: `where`";
 
 /// Every block and how many there are: whoever adds one says here that a test holds it.
-const BLOCKS: [(&str, &str, usize); 29] = [
+const BLOCKS: [(&str, &str, usize); 32] = [
     ("Look at it", "sh", 1),
     ("The page", "sh", 1),
     // `page::served` serves it.
@@ -60,6 +57,9 @@ const BLOCKS: [(&str, &str, usize); 29] = [
     (postgres::TITLE, "sh", 1),
     (postgres::TITLE, "toml", 1),
     (postgres::TITLE, "sql", 1),
+    (postgres::SHARED, "sh", 2),
+    (postgres::SHARED, "toml", 1),
+    (postgres::UNIT, "ini", 1),
     (postgres::LOG, "toml", 1),
     (postgres::LOG, "sql", 1),
     (OWN_FILE, "sh", 1),
@@ -73,9 +73,6 @@ const BLOCKS: [(&str, &str, usize); 29] = [
 ];
 
 const SOCKET: &str = "The socket";
-
-/// Recipes for the log: on the first page, and in the manual.
-const RECIPES: (usize, usize) = (3, 5);
 
 /// A program with its words, in a folder, with `webhooksd` in the path.
 fn command(folder: &Path, words: &[&str]) -> Command {
@@ -168,8 +165,8 @@ fn every_block_is_held_by_a_test() {
         .iter()
         .map(|(heading, language, count)| ((*heading).into(), (*language).into(), *count))
         .collect();
-    known.insert((READ.into(), "sql".into(), RECIPES.0));
-    known.insert((LOG.into(), "sql".into(), RECIPES.1));
+    known.insert((READ.into(), "sql".into(), recipes::RECIPES.0));
+    known.insert((LOG.into(), "sql".into(), recipes::RECIPES.1));
     let blocks = page::blocks();
     let found = blocks.iter().map(|block| {
         let same = |b: &&page::Block| b.heading == block.heading && b.language == block.language;
@@ -424,76 +421,4 @@ fn receivers_verify_each_dialect_as_the_page_says() {
             assert_eq!(verify(bare), "");
         }
     }
-}
-
-#[test]
-fn the_recipes_for_the_log_find_what_there_is() {
-    let status = Arc::new(AtomicU16::new(503));
-    let says = status.clone();
-    let changing = Receiver::start(move |_| Answer::status(says.load(Ordering::SeqCst)));
-    let good = Receiver::ok();
-    let world = World::new(&[
-        hook("search-index", changing.url("/hooks/story")).one_attempt(),
-        hook("warehouse", good.url("/webhooks")),
-    ]);
-    let daemon = world.start();
-    world.emit("story-approve", r#"{"id": 7}"#);
-    world.attempts("id", 2, SOON);
-    world.emit("too-large", &format!("\"{}\"", "x".repeat(1 << 20)));
-    world.wait_number("SELECT count(*) FROM rejected", 1, SOON);
-    // `health` is counted once a second.
-    let counted = "SELECT sum(attempts_hour) FROM health";
-    eventually("health counts the attempts", SOON, || {
-        let seen = world.log(counted).concat();
-        check(seen == ["2"], || format!("{seen:?}"))
-    });
-    if need("sqlite3") {
-        let shown = shell(world.folder(), &one(READ, "sh"));
-        assert!(
-            shown.contains("search-index") && shown.contains("answered 503"),
-            "{shown}"
-        );
-    }
-    let recipes = [under(READ, "sql"), under(LOG, "sql")].concat();
-    let (insert, select): (Vec<_>, Vec<_>) = recipes.iter().partition(|r| r.starts_with("INSERT"));
-    assert_eq!((insert.len(), select.len()), (2, RECIPES.0 + RECIPES.1 - 2));
-    // What each recipe must show, in the order of the page.
-    let shows = [
-        vec!["story-approve", "warehouse", "|503|", "|200|"],
-        vec!["|search-index|story-approve|1|", "answered 503"],
-        vec![
-            "search-index|1|failed|503",
-            "warehouse|1|delivered|200",
-            "warehouse|delivered|1|",
-        ],
-        vec!["search-index|0|1|1|1|1|", "warehouse|0|1|0|1|0|"],
-        vec![
-            "Content-Type: application/json",
-            r#""data":{"id": 7}"#,
-            "content-length: 2",
-        ],
-        vec!["2|too-large|"],
-    ];
-    for (recipe, shows) in select.iter().zip(shows) {
-        for found in world.read_log(&[], recipe) {
-            let found = found.expect(0).stdout;
-            for text in &shows {
-                assert!(found.contains(text), "{recipe}\n{text}\n{found}");
-            }
-        }
-    }
-    // A pause, which ends with the last of its statements.
-    sqlite(&world.path("log.db"), insert[1]).unwrap();
-    assert_eq!(world.number("SELECT count(*) FROM pause"), 0);
-    status.store(200, Ordering::SeqCst);
-    sqlite(&world.path("log.db"), insert[0]).unwrap();
-    let again = changing.wait(2, SOON);
-    assert_eq!(again[0].body, again[1].body);
-    world.wait_number(
-        "SELECT count(*) FROM delivery WHERE state = 'delivered'",
-        2,
-        SOON,
-    );
-    assert_eq!(world.number("SELECT count(*) FROM failed"), 0);
-    daemon.stop();
 }

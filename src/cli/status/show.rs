@@ -88,6 +88,9 @@ fn of_node(node: &NodeStatus) -> String {
     if node.me {
         line.push_str(", this one");
     }
+    if node.config_differs {
+        line.push_str(", another webhooks.toml");
+    }
     if node.last_beat_ms >= 1_000 {
         let seconds = node.last_beat_ms / 1_000;
         line.push_str(&format!(", no sign of life for {seconds} s"));

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::super::form;
-use super::super::look::{Growth, Overview};
-use super::{Here, at, framed, others, plain_time};
+use super::super::look::{Growth, Overview, Owners};
+use super::{Here, at, framed, nodes, others, plain_time};
 use crate::model::clock::utc;
 use crate::model::shown;
 use crate::model::told::counted;
@@ -27,13 +27,14 @@ pub(in crate::page) fn overview(seen: &Overview) -> Markup {
         }
         (super::warnings(&seen.warnings))
         (log_size(seen))
+        (nodes::nodes(&seen.nodes))
         h2 { "Webhooks" }
         @if seen.count == 0 {
             p { "There are no webhooks yet." }
         } @else if seen.webhooks.is_empty() {
             p { "There are " (seen.count) " and no more: this page begins behind them." }
         } @else {
-            (webhooks(&seen.webhooks))
+            (webhooks(&seen.webhooks, seen.owners.as_ref()))
         }
         (further(seen))
         @if seen.has_file { p { a href="/new" { "A new webhook" } ": its part of the file, checked, and what it would have got" } }
@@ -58,7 +59,7 @@ fn further(seen: &Overview) -> Markup {
 }
 
 /// A table with a row for each.
-pub(super) fn webhooks(webhooks: &[Closely]) -> Markup {
+pub(super) fn webhooks(webhooks: &[Closely], owners: Option<&Owners>) -> Markup {
     html! {
         table {
             thead { tr {
@@ -68,7 +69,7 @@ pub(super) fn webhooks(webhooks: &[Closely]) -> Markup {
                 th scope="col" class="num" { "Last hour" } th scope="col" class="num" { "p50, p99 of a day" }
                 th scope="col" { "Last 24 hours" } th scope="col" { "Last 30 days" }
             } }
-            tbody { @for webhook in webhooks { (row(webhook)) } }
+            tbody { @for webhook in webhooks { (row(webhook, owners)) } }
         }
     }
 }
@@ -178,7 +179,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn row(seen: &Closely) -> Markup {
+fn row(seen: &Closely, owners: Option<&Owners>) -> Markup {
     let webhook = &seen.health;
     let (state, class) = state(webhook);
     let hour = &webhook.hour;
@@ -187,6 +188,7 @@ fn row(seen: &Closely) -> Markup {
         tr {
             th scope="row" data-label="Webhook" {
                 a href={ "/webhooks/" (form::encoded(&webhook.name)) } { (others(&webhook.name)) }
+                (nodes::owner(owners, &webhook.name))
             }
             td data-label="State" class=(class) { (state) }
             td data-label="Pending" class="num" {

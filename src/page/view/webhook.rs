@@ -10,7 +10,7 @@ pub(in crate::page) fn webhook(seen: &OneWebhook) -> Markup {
     let health = &seen.seen.health;
     let name = &health.name;
     let content = html! {
-        (super::overview::webhooks(std::slice::from_ref(&seen.seen)))
+        (super::overview::webhooks(std::slice::from_ref(&seen.seen), seen.owners.as_ref()))
         @if !seen.facts.is_empty() {
             dl { @for (key, value) in &seen.facts { dt { (key) } dd { (others(value)) } } }
         }

@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) was_dead: bool,
     /// The nodes that it declared dead.
     pub(crate) buried: Vec<String>,
+    /// Whether the run before this one was among them, known to have ended.
+    pub(crate) succeeds: bool,
     /// Everybody who is there.
     pub(crate) nodes: Vec<Node>,
     /// Another one where a webhook came, went or became another slot's.
@@ -41,6 +43,8 @@ pub(crate) struct Standing {
 pub(crate) struct Member {
     me: Me,
     lease_ms: i64,
+    /// Of this machine, and known to have ended: nobody waits for its beat to stand still.
+    ended: Option<NodeId>,
     /// Each other node's beat, and over how many looks it stood still.
     seen: HashMap<NodeId, (i64, u32)>,
     owned: BTreeSet<i32>,
@@ -54,11 +58,23 @@ impl Member {
         Self {
             me,
             lease_ms,
+            ended: None,
             seen: HashMap::new(),
             owned: BTreeSet::new(),
             draining: BTreeSet::new(),
             looked_ms: None,
         }
+    }
+
+    /// The row of a process that is known to have ended is not waited for.
+    pub(crate) fn after(mut self, ended: Option<NodeId>) -> Self {
+        self.ended = ended;
+        self
+    }
+
+    /// By which the log knows this node at the moment.
+    pub(crate) fn id(&self) -> NodeId {
+        self.me.id()
     }
 
     /// Between two looks, milliseconds.
@@ -83,7 +99,10 @@ impl Member {
         };
         let is_late = self.is_late(begun_ms, now_ms());
         self.looked_ms = Some(begun_ms);
-        let buried = self.bury(roster, &mut look, is_late)?;
+        let mut buried = self.bury(roster, &mut look, is_late)?;
+        let before = buried.len();
+        buried.retain(|node| self.ended.as_ref() != Some(&node.id));
+        let succeeds = buried.len() < before;
         let before = std::mem::take(&mut self.owned);
         let me = self.me.id();
         let mine = |owner: &Option<NodeId>| owner.as_ref() == Some(&me);
@@ -99,7 +118,8 @@ impl Member {
             draining: self.draining.clone(),
             until_ms: begun_ms + self.lease_ms * 6 / 10,
             was_dead: false,
-            buried,
+            buried: buried.into_iter().map(|node| node.name).collect(),
+            succeeds,
             nodes: self.shown(&look),
             stamp: look.stamp,
         })
@@ -115,9 +135,27 @@ impl Member {
             });
             owned.map(|row| row.webhooks).sum()
         };
+        let lead = look.slots.iter().find(|row| row.slot == LEAD);
+        let lead = match lead.and_then(|row| row.owner.clone()) {
+            _ if self.owned.contains(&LEAD) => Some(me.clone()),
+            owner => owner,
+        };
+        let leading = look
+            .nodes
+            .iter()
+            .find(|node| Some(&node.id) == lead.as_ref());
+        // Another version may know other keys, and one that is just starting has not said it.
+        let differs = |node: &NodeRow, lead: &NodeRow| {
+            let said = node.config.is_some() && lead.config.is_some();
+            said && node.version == lead.version && node.config != lead.config
+        };
         let seen = |node: &NodeRow| Node {
+            id: node.id.clone(),
             name: node.name.clone(),
             version: node.version.clone(),
+            config: node.config.clone(),
+            leads: Some(&node.id) == lead.as_ref(),
+            differs: leading.is_some_and(|lead| differs(node, lead)),
             webhooks: of(&node.id),
             last_beat_ms: self
                 .seen
@@ -161,7 +199,7 @@ impl Member {
         roster: &mut dyn Roster,
         look: &mut NodesLook,
         is_late: bool,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Vec<NodeRow>, Error> {
         let me = self.me.id();
         let before = std::mem::take(&mut self.seen);
         let mut buried = Vec::new();
@@ -170,7 +208,9 @@ impl Member {
                 Some((beat, looks)) if *beat == node.beat && !is_late => looks + 1,
                 _ => 0,
             };
-            if stood >= LOOKS && roster.bury(&node.id, node.beat)? {
+            // What its last statement does, which may still be on its way, is seen by its beat.
+            let has_ended = self.ended.as_ref() == Some(&node.id);
+            if (stood >= LOOKS || has_ended) && roster.bury(&node.id, node.beat)? {
                 buried.push(node.id.clone());
                 continue;
             }
@@ -182,8 +222,7 @@ impl Member {
         }
         let (gone, there) = look.nodes.drain(..).partition(|node| is_gone(&node.id));
         look.nodes = there;
-        let gone: Vec<NodeRow> = gone;
-        Ok(gone.into_iter().map(|node| node.name).collect())
+        Ok(gone)
     }
 
     /// How many of these slots are this node's: an even part, and what is left over is for those who have most already,

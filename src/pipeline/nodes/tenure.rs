@@ -3,13 +3,15 @@
 //! A slot that is to be let go of has its webhooks' lanes shut first: what is under way ends and is recorded, and then
 //! the slot is given. What became its own is found in the log. Who leads takes events in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::differ;
 use super::member::{Member, Standing};
 use crate::pipeline::send::{Dispatch, Names};
 use crate::pipeline::shared::chain;
+use crate::pipeline::shared::standing::Matter;
 use crate::store::{self, LEAD, Roster};
 use crate::transport::Transport;
 
@@ -141,6 +143,12 @@ impl Tenure {
             &is_let_go,
         );
         let standing = looked?;
+        if let Some(config) = dispatch.share().config() {
+            let mine = standing.nodes.iter().find(|node| node.me);
+            if mine.is_some_and(|node| node.config.as_deref() != Some(&*config)) {
+                self.roster.tell(&self.member.id(), &config)?;
+            }
+        }
         // At once: what was asked of the log at that moment holds whatever becomes of the rest. But where a slot is no
         // longer its own, only once its lanes are shut.
         if self.has.iter().all(|slot| standing.owned.contains(slot)) {
@@ -182,6 +190,16 @@ impl Tenure {
         slots.flatten().cloned().collect()
     }
 
+    /// The webhooks that are this node's to send for and that its configuration lacks.
+    fn lacking<T: Transport>(&self, dispatch: &Dispatch<T>) -> Vec<Arc<str>> {
+        let webhooks = dispatch.webhooks();
+        let known: HashSet<&str> = webhooks.iter().map(|webhook| &*webhook.name).collect();
+        let mut lacking: Vec<_> = self.names().into_iter().collect();
+        lacking.retain(|name| !known.contains(&**name));
+        lacking.sort_unstable();
+        lacking
+    }
+
     async fn heed<T: Transport>(
         &mut self,
         dispatch: &Arc<Dispatch<T>>,
@@ -192,19 +210,15 @@ impl Tenure {
             names,
             gained,
         } = changed;
-        for name in &standing.buried {
-            tracing::warn!(
-                node = &**name,
-                hint = "see its journal and its machine",
-                "a node gave no sign of life for the time of a lease: its webhooks are taken over"
-            );
-        }
-        if standing.was_dead {
-            tracing::warn!(
-                hint = "the machine or the network stood still for longer than [node] lease",
-                "this node was taken for dead: others have its webhooks, and it begins anew"
-            );
-        }
+        say(&standing);
+        let differs = standing.nodes.iter().any(|node| node.me && node.differs);
+        let lacking = if differs {
+            self.lacking(dispatch)
+        } else {
+            Vec::new()
+        };
+        let findings = differ::findings(&standing.nodes, &lacking);
+        dispatch.counters().standing.set(Matter::Files, findings);
         dispatch.share().see(standing.nodes);
         let leads = standing.owned.contains(&LEAD);
         let led = std::mem::replace(&mut self.leads, leads);
@@ -245,5 +259,27 @@ impl Tenure {
             directed?.tell_cancelled();
         }
         Ok(())
+    }
+}
+
+/// Tells the journal what became of others, and of this node.
+fn say(standing: &Standing) {
+    for name in &standing.buried {
+        tracing::warn!(
+            node = &**name,
+            hint = "see its journal and its machine",
+            "a node gave no sign of life for the time of a lease: its webhooks are taken over"
+        );
+    }
+    if standing.succeeds {
+        tracing::info!(
+            "the run before this one ended without leaving: its webhooks are taken over at once"
+        );
+    }
+    if standing.was_dead {
+        tracing::warn!(
+            hint = "the machine or the network stood still for longer than [node] lease",
+            "this node was taken for dead: others have its webhooks, and it begins anew"
+        );
     }
 }

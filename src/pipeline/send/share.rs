@@ -20,16 +20,24 @@ pub(crate) type Names = HashSet<Arc<str>>;
 /// A node, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
+    /// By which the log knows it.
+    pub id: Arc<str>,
     /// By which people know it.
     pub name: String,
     /// Of its program.
     pub version: String,
+    /// The digest of its configuration; `None`: it has not said it yet.
+    pub config: Option<String>,
     /// How many webhooks it sends for.
     pub webhooks: i64,
     /// For how many milliseconds its beat has stood still, as far as this node has looked.
     pub last_beat_ms: i64,
     /// Whether it is this one.
     pub me: bool,
+    /// Whether it takes events in.
+    pub leads: bool,
+    /// Whether its configuration is another one than that of who leads, as far as that can be told.
+    pub differs: bool,
 }
 
 /// What this node has.
@@ -42,6 +50,8 @@ pub(crate) struct Share {
     until_ms: AtomicI64,
     /// The nodes, as they were seen last.
     nodes: Mutex<Vec<Node>>,
+    /// The digest of this node's configuration; `None` where nobody compares it.
+    config: Mutex<Option<Arc<str>>>,
 }
 
 impl Default for Share {
@@ -51,6 +61,7 @@ impl Default for Share {
             leads: AtomicBool::new(true),
             until_ms: AtomicI64::new(i64::MAX),
             nodes: Mutex::default(),
+            config: Mutex::default(),
         }
     }
 }
@@ -91,6 +102,16 @@ impl Share {
     /// Takes note of the nodes that are there.
     pub(crate) fn see(&self, nodes: Vec<Node>) {
         *self.nodes.lock() = nodes;
+    }
+
+    /// The digest of this node's configuration.
+    pub(crate) fn config(&self) -> Option<Arc<str>> {
+        self.config.lock().clone()
+    }
+
+    /// Has other nodes compare this digest from now on.
+    pub(crate) fn configure(&self, config: Arc<str>) {
+        *self.config.lock() = Some(config);
     }
 
     /// Says whether this node leads.

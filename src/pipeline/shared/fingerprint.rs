@@ -73,7 +73,7 @@ pub(crate) fn is_of(kept: &Print, row: &Row, key: Option<&str>) -> Option<bool> 
 
 /// A number for some bytes, the same on every machine and in every version. Against accident only:
 /// each step is one-to-one for the bytes behind it, and costs a multiplication for 8 bytes.
-fn hash(bytes: &[u8]) -> u32 {
+pub(crate) fn hash(bytes: &[u8]) -> u32 {
     let mut sum = bytes.len() as u64;
     for chunk in bytes.chunks(8) {
         let mut word = [0; 8];

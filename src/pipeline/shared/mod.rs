@@ -21,7 +21,7 @@ mod waited;
 pub(crate) use crate::model::chain;
 pub(crate) use counters::Counters;
 pub(crate) use fan_out::Routes;
-pub(crate) use fingerprint::thin;
+pub(crate) use fingerprint::{hash, thin};
 pub(crate) use hold::Patience;
 pub(crate) use log::{Log, LogGuard};
 pub(crate) use resume::{Resume, ResumeError, cursor_at, resolve_cursor};

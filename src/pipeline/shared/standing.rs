@@ -22,6 +22,8 @@ pub(crate) enum Matter {
     Others,
     /// The doorbell of the outbox does not ring.
     Doorbell,
+    /// Nodes whose files differ.
+    Files,
     /// Rows that can't be deleted.
     Kept,
     /// What is pending is larger than the log may be.

@@ -7,6 +7,7 @@ mod answers;
 mod attempts;
 mod deliveries;
 mod health;
+mod nodes;
 mod orders;
 mod turns;
 

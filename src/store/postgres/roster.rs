@@ -17,7 +17,7 @@ const STEP: &str = "look which webhooks are this node's";
 const BEAT: &str = "UPDATE webhooksd.node SET beat = beat + 1 WHERE id = $1::text::uuid";
 
 /// One statement, and so one moment.
-const NODES: &str = "SELECT id::text, name, version, beat FROM webhooksd.node ORDER BY id";
+const NODES: &str = "SELECT id::text, name, version, config, beat FROM webhooksd.node ORDER BY id";
 
 const SLOTS: &str = "SELECT s.slot, s.owner::text, count(w.name)
   FROM webhooksd.slot s LEFT JOIN webhooksd.webhook w ON w.slot = s.slot AND w.state <> 'removed'
@@ -28,6 +28,8 @@ const STAMP: &str = "SELECT count(*)::text || ' ' || coalesce(max(since), 0)::te
 
 const REGISTER: &str =
     "INSERT INTO webhooksd.node (name, version) VALUES ($1, $2) RETURNING id::text";
+
+const TELL: &str = "UPDATE webhooksd.node SET config = $2 WHERE id = $1::text::uuid";
 
 /// Its row is locked by the statements that write its results: one of the two is first, and the other sees it.
 const BURY: &str = "WITH gone AS (DELETE FROM webhooksd.node WHERE id = $1::text::uuid AND beat = $2 RETURNING id),
@@ -113,7 +115,8 @@ impl Roster for Table {
                 id: row.try_get::<_, String>(0)?.into(),
                 name: row.try_get(1)?,
                 version: row.try_get(2)?,
-                beat: row.try_get(3)?,
+                config: row.try_get(3)?,
+                beat: row.try_get(4)?,
             })
         })?;
         let slots = self.rows(SLOTS, &[], |row| {
@@ -136,6 +139,11 @@ impl Roster for Table {
         let values: [Value<'_>; 2] = [(&name, Type::TEXT), (&version, Type::TEXT)];
         let ids = self.rows(REGISTER, &values, |row| row.try_get::<_, String>(0))?;
         Ok(ids.into_iter().next().unwrap_or_default().into())
+    }
+
+    fn tell(&mut self, me: &NodeId, config: &str) -> Result<(), Error> {
+        let me: &str = me;
+        self.done(TELL, &[(&me, Type::TEXT), (&config, Type::TEXT)])
     }
 
     fn bury(&mut self, dead: &NodeId, beat: i64) -> Result<bool, Error> {

@@ -52,6 +52,7 @@ fn an_empty_log_says_so(log: &dyn Engine) {
     let reader = log.reads();
     assert_eq!(reader.newest_id().unwrap(), AttemptId::NONE);
     assert_eq!(reader.log(9).unwrap(), []);
+    assert!(reader.owners(&["w".into()]).unwrap().is_empty());
     assert_eq!(
         reader.newest(&LogFilter::default(), 9).unwrap(),
         Newest::default()

@@ -9,7 +9,9 @@ use super::*;
 use crate::model::{Turn, TurnRule};
 use crate::postgres::Link;
 use crate::store::postgres::Writer;
-use crate::store::writes::{Admits as _, Orders as _, Queues as _, Records as _};
+use crate::store::writes::{
+    Admits as _, Obeys as _, Orders as _, Queues as _, Records as _, Shares as _,
+};
 
 const EVENTS: i64 = 60;
 
@@ -94,4 +96,33 @@ fn a_turn_is_passed_on_to_what_another_node_takes_in() {
     }
     takes.join().unwrap();
     assert!(sent.is_sorted(), "in their order");
+}
+
+/// Who is there, what each one has, and whose a webhook is.
+#[test]
+fn nodes_and_whose_webhooks_are_is_told() {
+    let Some(on) = postgres() else { return };
+    let log = ServerLog::new(on);
+    let mut writer = Writer::open(&log.server, "one", NOW).unwrap();
+    let _other = Writer::open(&log.server, "two", NOW).unwrap();
+    let known = |name: &str| (Arc::from(name), true);
+    writer.register(&[known("a"), known("b")], NOW).unwrap();
+    let mut table = roster(&log.server);
+    let me = writer.me().unwrap().id();
+    let look = table.beat(&me).unwrap().unwrap();
+    let used = look.slots.iter().filter(|row| row.webhooks == 1);
+    let slot = used.map(|row| row.slot).next().unwrap();
+    assert_eq!(table.take(&me, &[0, slot]).unwrap().len(), 2);
+    let names: Vec<_> = table.webhooks(&[slot]).unwrap();
+    let place = LogPlace::Server(log.server.clone());
+    let reader = read_log(&place).unwrap();
+    let nodes = reader.nodes().unwrap();
+    let told: Vec<_> = nodes
+        .iter()
+        .map(|node| (&*node.name, node.webhooks, node.leads))
+        .collect();
+    assert_eq!(told, [("one", 1, true), ("two", 0, false)]);
+    assert_eq!(nodes[0].id, me);
+    let owners = reader.owners(&["a", "b", "c"].map(str::to_owned)).unwrap();
+    assert_eq!(owners, [(names[0].1.to_string(), "one".to_owned())].into());
 }

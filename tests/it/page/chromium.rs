@@ -216,15 +216,51 @@ fn keys_lead_through_the_log() {
     daemon.stop();
 }
 
-#[test]
-fn it_is_read_on_a_phone_in_the_dark_and_by_who_does_not_see() {
-    let (world, daemon, _receivers) = one_of_each();
-    let page = Browser::start(world.folder(), &[]);
+/// What is shown is no wider than its window, in the colours that were asked for, and without findings of axe-core.
+fn is_read(driver: &Driver, path: &str, kind: Kind, axe: Option<&str>) {
+    let Kind { dark, wide, .. } = kind;
+    let over = driver
+        .run("const page = document.documentElement; return page.scrollWidth - page.clientWidth");
+    assert_eq!(over, 0, "{path} at {wide} is wider than its window");
+    let paper = driver.run("return getComputedStyle(document.body).backgroundColor");
+    let wanted = if dark {
+        "rgb(20, 23, 28)"
+    } else {
+        "rgb(255, 255, 255)"
+    };
+    assert_eq!(paper, wanted, "{path}");
+    let Some(axe) = axe else { return };
+    driver.run(axe);
+    let found = driver.run_async(
+        "const done = arguments[0];
+         axe.run().then((found) => done(found.violations.map((v) =>
+           [v.impact, v.id, v.nodes.map((n) => n.html + ' ' + n.failureSummary).join('; ')].join(' '))))
+           .catch((error) => done(['error ' + error]));",
+    );
+    let found = found.as_array().unwrap();
+    let how = if dark { "dark" } else { "light" };
+    println!("axe-core | {path} | {how} {wide} px | {} |", found.len());
+    assert!(found.is_empty(), "{path} dark {dark} {wide}: {found:#?}");
+}
+
+/// The program that judges, where it is named.
+fn axe() -> Option<String> {
     let axe = std::env::var_os(AXE).map(|file| std::fs::read_to_string(file).unwrap());
     if axe.is_none() {
         println!("SKIPPED: {AXE} names no axe.min.js, so axe-core judges nothing");
     }
-    for (dark, wide) in [(false, 1280), (true, 1280), (false, 500), (true, 500)] {
+    axe
+}
+
+/// Light and dark, wide and narrow.
+const WAYS: [(bool, u32); 4] = [(false, 1280), (true, 1280), (false, 500), (true, 500)];
+
+#[test]
+fn it_is_read_on_a_phone_in_the_dark_and_by_who_does_not_see() {
+    let (world, daemon, _receivers) = one_of_each();
+    let page = Browser::start(world.folder(), &[]);
+    let axe = axe();
+    for (dark, wide) in WAYS {
         let kind = Kind {
             dark,
             wide,
@@ -242,30 +278,39 @@ fn it_is_read_on_a_phone_in_the_dark_and_by_who_does_not_see() {
             }
             driver.go(&format!("http://{}{path}", page.address));
             world.write("webhooks.toml", file);
-            let over = driver.run(
-                "const page = document.documentElement; return page.scrollWidth - page.clientWidth",
-            );
-            assert_eq!(over, 0, "{path} at {wide} is wider than its window");
-            let paper = driver.run("return getComputedStyle(document.body).backgroundColor");
-            let wanted = if dark {
-                "rgb(20, 23, 28)"
-            } else {
-                "rgb(255, 255, 255)"
-            };
-            assert_eq!(paper, wanted, "{path}");
-            let Some(axe) = &axe else { continue };
-            driver.run(axe);
-            let found = driver.run_async(
-                "const done = arguments[0];
-                 axe.run().then((found) => done(found.violations.map((v) =>
-                   [v.impact, v.id, v.nodes.map((n) => n.html + ' ' + n.failureSummary).join('; ')].join(' '))))
-                   .catch((error) => done(['error ' + error]));",
-            );
-            let found = found.as_array().unwrap();
-            let how = if dark { "dark" } else { "light" };
-            println!("axe-core | {path} | {how} {wide} px | {} |", found.len());
-            assert!(found.is_empty(), "{path} dark {dark} {wide}: {found:#?}");
+            is_read(&driver, &path, kind, axe.as_deref());
         }
     }
     daemon.stop();
+}
+
+#[test]
+fn nodes_are_read_on_a_phone_in_the_dark_too() {
+    let Some(server) = crate::support::postgres() else {
+        return;
+    };
+    let database = server.database();
+    let receiver = crate::support::Receiver::ok();
+    let world = super::nodes::shared(&database, &receiver);
+    let one = world.start_with(&["--node", "one"]);
+    let two = super::nodes::second(&world);
+    super::nodes::shared_out(&database);
+    let page = Browser::start(world.folder(), &[]);
+    let axe = axe();
+    for (dark, wide) in WAYS {
+        let kind = Kind {
+            dark,
+            wide,
+            ..USUAL
+        };
+        let Some(driver) = let_in(&page, kind) else {
+            return;
+        };
+        for path in ["/?nodes", "/webhooks/good?nodes"] {
+            driver.go(&format!("http://{}{path}", page.address));
+            is_read(&driver, path, kind, axe.as_deref());
+        }
+    }
+    two.stop();
+    one.stop();
 }

@@ -75,7 +75,12 @@ impl Bench {
         format!("http://127.0.0.1:{}/{path}", self.receiver.port)
     }
 
-    /// The same on another address of loopback.
+    /// Of the endpoint that notes when which event came.
+    pub(crate) fn timed_url(&self) -> String {
+        format!("http://127.0.0.1:{}/timed", self.receiver.timed_port)
+    }
+
+    /// The same as `url` on another address of loopback.
     pub(crate) fn url_on(&self, address: usize, path: &str) -> String {
         format!(
             "http://127.0.0.{}:{}/{path}",

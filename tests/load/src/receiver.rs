@@ -2,7 +2,8 @@
 //!
 //! `/ok` answers and counts; `/timed` answers and notes when which event came (its id is in the
 //! body); `/silent` reads the request and never answers. It listens on several addresses of
-//! loopback, for ten thousand connections, and once with TLS. Orders come line by line on standard
+//! loopback, for ten thousand connections, and once with TLS. What is timed has a port and a thread
+//! of its own: it is another machine's server, that waits for none of the connections of the others. Orders come line by line on standard
 //! input; when that ends, so does the process. [`Receiver`] is the bench's side of it.
 
 use std::fmt::Write as _;
@@ -45,15 +46,20 @@ pub(crate) fn run(arguments: &[String]) {
     };
     let seen = Arc::new(Seen::default());
     let orders = seen.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async move {
+    let (timed, apart) = (seen.clone(), runtime());
+    let timed_port = {
+        let _inside = apart.enter();
+        let timed_listener = listen("127.0.0.1:0");
+        let port = timed_listener.local_addr().unwrap().port();
+        std::thread::spawn(move || apart.block_on(accept(timed_listener, None, timed)));
+        port
+    };
+    runtime().block_on(async move {
         let first = listen("127.0.0.1:0");
         let port = first.local_addr().unwrap().port();
         let secure = listen("127.0.0.1:0");
-        println!("{port} {}", secure.local_addr().unwrap().port());
+        let tls_port = secure.local_addr().unwrap().port();
+        println!("{port} {tls_port} {timed_port}");
         tokio::spawn(accept(first, None, seen.clone()));
         for last in 2..=ADDRESSES {
             let listener = listen(&format!("127.0.0.{last}:{port}"));
@@ -64,6 +70,13 @@ pub(crate) fn run(arguments: &[String]) {
         std::thread::spawn(move || obey(&orders));
         std::future::pending::<()>().await;
     });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 fn listen(address: &str) -> TcpListener {
@@ -238,6 +251,7 @@ pub(crate) struct Receiver {
     replies: BufReader<ChildStdout>,
     pub(crate) port: u16,
     pub(crate) tls_port: u16,
+    pub(crate) timed_port: u16,
 }
 
 impl Receiver {
@@ -253,14 +267,17 @@ impl Receiver {
         let mut replies = BufReader::new(child.stdout.take().unwrap());
         let mut ports = String::new();
         replies.read_line(&mut ports).unwrap();
-        let (port, tls_port) = ports.trim().split_once(' ').expect("the receiver's ports");
-        let (port, tls_port) = (port.parse().unwrap(), tls_port.parse().unwrap());
+        let ports = ports.trim().split(' ').map(|port| port.parse().unwrap());
+        let [port, tls_port, timed_port] = ports.collect::<Vec<u16>>()[..]
+            .try_into()
+            .expect("the receiver's ports");
         Self {
             child,
             orders,
             replies,
             port,
             tls_port,
+            timed_port,
         }
     }
 

@@ -10,10 +10,15 @@ use super::*;
 use crate::store::NodesLook;
 use crate::store::SlotRow;
 
+mod told;
+
 const LEASE_MS: i64 = 3_000;
 
 /// From a node's death until every slot in use is somebody's: six looks, the one before, and what a look takes.
 const TAKEN_OVER_MS: i64 = 4_000;
+
+/// From this seed on a process knows of the one before that it has ended.
+const KNOWING: u64 = 1_000_000;
 
 /// What each took by what it saw of the others may be more than its part: until that is even again, and somebody's.
 const SETTLED_MS: i64 = 4 * LEASE_MS / 6;
@@ -37,6 +42,7 @@ impl Dice {
 struct Table {
     nodes: BTreeMap<String, (String, i64)>,
     owners: BTreeMap<i32, Option<NodeId>>,
+    configs: BTreeMap<String, String>,
     used: i32,
     ids: i64,
 }
@@ -59,6 +65,8 @@ struct World {
     nodes: Vec<RefCell<Node>>,
     /// No faults and no delays any more.
     is_calm: Cell<bool>,
+    /// A process that starts knows of the one before that it has ended.
+    knows: Cell<bool>,
     /// Since when a slot in use has nobody who may begin.
     orphaned_ms: RefCell<BTreeMap<i32, i64>>,
 }
@@ -103,6 +111,7 @@ impl Roster for Connection {
                 id: id.as_str().into(),
                 name: name.clone(),
                 version: String::new(),
+                config: table.configs.get(id).cloned(),
                 beat: *beat,
             };
             nodes.map(row).collect()
@@ -130,6 +139,12 @@ impl Roster for Connection {
             table.nodes.insert(id.clone(), (name.to_owned(), 0));
             id.into()
         }))
+    }
+
+    fn tell(&mut self, me: &NodeId, config: &str) -> Result<(), Error> {
+        let (me, config) = (me.to_string(), config.to_owned());
+        self.call(|table| table.configs.insert(me, config));
+        Ok(())
     }
 
     fn bury(&mut self, dead: &NodeId, beat: i64) -> Result<bool, Error> {
@@ -211,6 +226,7 @@ impl World {
             }),
             nodes: (0..nodes).map(|at| RefCell::new(Node::new(at))).collect(),
             is_calm: Cell::new(true),
+            knows: Cell::new(false),
             orphaned_ms: RefCell::default(),
         });
         RUNNING.with(|running| *running.borrow_mut() = Some(world.clone()));
@@ -227,7 +243,9 @@ impl World {
         let id = Connection.register(&name).unwrap();
         let mut node = self.nodes[of].borrow_mut();
         let me = Me::new(id, name.into());
-        (node.member, node.is_dead) = (Some(Member::new(me, LEASE_MS)), false);
+        let before = node.member.take().filter(|_| self.knows.get());
+        let member = Member::new(me, LEASE_MS).after(before.map(|member| member.id()));
+        (node.member, node.is_dead) = (Some(member), false);
         (node.standing, node.next_ms) = (Standing::default(), self.now_ms.get());
         node.stopped_ms = 0;
     }
@@ -357,6 +375,7 @@ fn simulate(seed: u64) {
     let mut dice = Dice(seed ^ 0xabcd);
     let nodes = usize::try_from(2 + dice.roll(4)).unwrap();
     let world = World::new(seed, nodes, i32::try_from(dice.roll(12)).unwrap());
+    world.knows.set(seed >= KNOWING);
     for _ in 0..12 {
         world.run_until(world.now_ms.get() + dice.roll(5_000));
         world.fault();

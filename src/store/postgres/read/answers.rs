@@ -10,6 +10,7 @@ use crate::model::{
     TimeWindow,
 };
 use crate::store::control::{Ended, Replay};
+use crate::store::nodes::NodeShare;
 use crate::store::read::{
     Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holding, LogFilter,
     LogRow, LogText, MadeFor, Newest, WebhookHealth, WebhookRow,
@@ -21,6 +22,14 @@ use crate::store::{Error, LogReader};
 impl LogReader for Reader {
     fn bytes(&self) -> Option<u64> {
         self.whole_size().ok()
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeShare>, Error> {
+        self.sharers()
+    }
+
+    fn owners(&self, names: &[String]) -> Result<HashMap<String, String>, Error> {
+        self.owners_of(names)
     }
 
     fn log(&self, rows: u32) -> Result<Vec<LogRow>, Error> {

@@ -160,7 +160,7 @@ pub(crate) fn expired(bench: &mut Bench, build: &Build) -> PathBuf {
         expired: true,
     };
     let mut config = one(bench);
-    let timed = Webhook::new("healthy", bench.url("timed"), "single");
+    let timed = Webhook::new("healthy", bench.timed_url(), "single");
     config.webhooks.push(timed);
     grown(bench, build, config, &growth)
 }

@@ -236,7 +236,7 @@ pub(crate) const ALL: &[Row] = &[
 
 /// One healthy webhook for the event "tick", with the arrival of each noted.
 fn timed(bench: &Bench) -> Config {
-    Config::new(vec![Webhook::new("healthy", bench.url("timed"), "tick")])
+    Config::new(vec![Webhook::new("healthy", bench.timed_url(), "tick")])
 }
 
 /// One webhook for the event "tick", on `/ok`.

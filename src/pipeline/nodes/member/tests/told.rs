@@ -1,0 +1,65 @@
+//! What a node is told of beside beats: by which configuration others go, and that the run before it has ended.
+
+use super::*;
+
+#[test]
+fn whose_configuration_is_not_that_of_who_leads_is_seen() {
+    let world = World::new(3, 3, 3);
+    world.is_calm.set(true);
+    world.run_until(20_000);
+    let id = |of: usize| world.nodes[of].borrow().member.as_ref().unwrap().id();
+    let differ = || {
+        world.run_until(world.now_ms.get() + LEASE_MS);
+        let node = world.nodes[0].borrow();
+        let seen: Vec<_> = node.standing.nodes.iter().collect();
+        assert_eq!(seen.iter().filter(|node| node.leads).count(), 1);
+        let differing = seen.iter().filter(|node| node.differs);
+        differing.map(|node| node.name.clone()).collect::<Vec<_>>()
+    };
+    let lead = {
+        let node = world.nodes[0].borrow();
+        let lead = node.standing.nodes.iter().find(|node| node.leads);
+        lead.unwrap().name.clone()
+    };
+    let mut others = (0..3).filter(|of| world.nodes[*of].borrow().name != lead);
+    let (one, two) = (others.next().unwrap(), others.next().unwrap());
+    assert!(differ().is_empty(), "nobody has said anything");
+    for of in 0..3 {
+        let config = if of == one { "other" } else { "same" };
+        Connection.tell(&id(of), config).unwrap();
+    }
+    assert_eq!(differ(), [world.nodes[one].borrow().name.clone()]);
+    Connection.tell(&id(one), "same").unwrap();
+    Connection.tell(&id(two), "same").unwrap();
+    assert!(differ().is_empty());
+    RUNNING.with(|running| *running.borrow_mut() = None);
+}
+
+#[test]
+fn a_process_that_knows_of_the_one_before_takes_over_safely() {
+    for seed in KNOWING..KNOWING + 500 {
+        simulate(seed);
+    }
+}
+
+#[test]
+fn what_the_run_before_had_is_taken_over_at_once() {
+    for knows in [true, false] {
+        let world = World::new(5, 1, 3);
+        world.is_calm.set(true);
+        world.run_until(10_000);
+        world.nodes[0].borrow_mut().is_dead = true;
+        world.knows.set(knows);
+        world.start(0);
+        world.run_until(10_000);
+        let node = world.nodes[0].borrow();
+        let owned = node.standing.owned.len();
+        assert_eq!(
+            (owned, node.standing.succeeds),
+            if knows { (17, true) } else { (0, false) }
+        );
+        assert!(node.standing.buried.is_empty(), "that is no other node");
+        drop(node);
+        RUNNING.with(|running| *running.borrow_mut() = None);
+    }
+}
