@@ -33,6 +33,16 @@ const EACH: Duration = Duration::from_secs(1);
 /// A value of a statement, with its type: nothing is asked of the server about it.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
+/// What opens a transaction: statements without values, and one that has some.
+pub(crate) struct Opening<'a> {
+    pub(crate) begin: &'a str,
+    pub(crate) sql: &'a str,
+    pub(crate) values: &'a [Value<'a>],
+}
+
+/// How many rows the opening's statement changed, and what came of the one behind it.
+pub(crate) type Behind<T> = (u64, Result<T, Trouble>);
+
 /// Where a notification is told of; several that nobody has heard yet are one.
 type Tell = mpsc::Sender<()>;
 
@@ -159,19 +169,52 @@ impl Link {
         self.answer(step, asked)
     }
 
-    /// The same and behind them one statement with values, which go to the server together. How many rows that changed.
-    pub(crate) fn batch_and(
+    /// The rows of a statement that goes to the server together with what opens its transaction.
+    pub(crate) fn rows_behind(
         &self,
         step: &'static str,
-        batch: &str,
+        opening: &Opening<'_>,
         (sql, values): (&str, &[Value<'_>]),
+    ) -> Result<Behind<Vec<Row>>, Trouble> {
+        self.behind(step, opening, self.client.query_typed(sql, values))
+    }
+
+    /// How many rows such a statement changed.
+    pub(crate) fn execute_behind(
+        &self,
+        step: &'static str,
+        opening: &Opening<'_>,
+        (sql, values): (&str, &[Value<'_>]),
+    ) -> Result<Behind<u64>, Trouble> {
+        self.behind(step, opening, self.client.execute_typed(sql, values))
+    }
+
+    /// What opens a transaction, by itself. How many rows its statement changed.
+    pub(crate) fn open_by(
+        &self,
+        step: &'static str,
+        opening: &Opening<'_>,
     ) -> Result<u64, Trouble> {
-        let first = self.client.batch_execute(batch);
-        let then = self.client.execute_typed(sql, values);
-        self.answer(step, async {
-            let (first, then) = tokio::join!(biased; first, then);
-            first.and(then)
-        })
+        let nothing = std::future::ready(Ok(()));
+        self.behind(step, opening, nothing).map(|(count, _)| count)
+    }
+
+    /// They are sent in this order, and the server begins each where the one before is done.
+    fn behind<T>(
+        &self,
+        step: &'static str,
+        opening: &Opening<'_>,
+        then: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<Behind<T>, Trouble> {
+        let begun = self.client.batch_execute(opening.begin);
+        let first = self.client.execute_typed(opening.sql, opening.values);
+        let (count, then) = self.answer(step, async {
+            let (begun, first, then) = tokio::join!(biased; begun, first, then);
+            begun?;
+            Ok((first?, then))
+        })?;
+        let then = then.map_err(|error| Trouble::of_step(&self.server, step, error));
+        Ok((count, then))
     }
 
     /// Two statements of a transaction that go to the server together; of what fails the first is told.

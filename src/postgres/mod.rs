@@ -13,5 +13,5 @@ mod trouble;
 
 pub(crate) use ear::{Ear, Heard};
 pub(crate) use engine::judge;
-pub(crate) use link::{Link, Value, Waiting};
+pub(crate) use link::{Behind, Link, Opening, Value, Waiting};
 pub(crate) use trouble::{Trouble, What};

@@ -6,8 +6,11 @@
 
 use super::facts::Facts;
 
-/// Rows of one read at most.
-pub(super) const ROWS: usize = 512;
+/// Rows of one read at most: what goes into one transaction where each makes a delivery.
+pub(super) const ROWS: usize = 1_024;
+
+/// The same of a look back at what was taken.
+const ROWS_BELOW: usize = 512;
 
 /// The statements.
 pub(super) struct Sql {
@@ -53,7 +56,7 @@ impl Sql {
             },
             below: format!(
                 "SELECT o.xid::text, o.id FROM {table} o WHERE (o.xid, o.id) < ($1::text::xid8, $2::int8) AND o.id >= $3::int8
-                  ORDER BY o.xid DESC, o.id DESC LIMIT {ROWS}"
+                  ORDER BY o.xid DESC, o.id DESC LIMIT {ROWS_BELOW}"
             ),
             by_id: format!(
                 "SELECT s.found, s.id, s.x, s.event, s.event_octets, s.data, s.data_octets, s.ms, s.tenant, s.tenant_octets

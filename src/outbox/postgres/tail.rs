@@ -114,7 +114,7 @@ impl Tail {
         place.system == self.facts.system
     }
 
-    /// The rows behind a place, some hundreds at most.
+    /// The rows behind a place, some of them where they are many.
     ///
     /// # Errors
     /// [`Error::Server`]: after any of them one connects anew.

@@ -19,8 +19,9 @@ use crate::pipeline::shared::{LogGuard, chain};
 use crate::store;
 use crate::transport::Transport;
 
-/// Between two looks at what other nodes have admitted, where there are some: a few index pages of the server's.
-const OTHERS: Duration = Duration::from_millis(20);
+/// Between two looks at what other nodes have admitted, where there are some: after one that found something, and at
+/// most. Each is a tenth of a millisecond of the server's.
+const OTHERS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(40));
 
 /// How far the wall clock may drift from the monotonic one between two looks before it counts as
 /// stepped: far more than NTP slews, far less than a retry's delay.
@@ -36,6 +37,22 @@ struct Seen {
     unsure: bool,
     wall_ms: i64,
     instant: Instant,
+    others: Others,
+}
+
+/// When to look at what other nodes have admitted.
+struct Others {
+    at: Instant,
+    gap: Duration,
+}
+
+impl Others {
+    /// A look was made. Who takes events in has what others add by order alone: for that the poll is often enough.
+    fn looked(&mut self, now: Instant, found: bool, leads: bool, poll: Duration) {
+        let longest = if leads { poll } else { OTHERS.1 };
+        self.gap = if found { OTHERS.0 } else { self.gap * 3 / 2 }.min(longest);
+        self.at = now + self.gap;
+    }
 }
 
 impl<T: Transport> Dispatch<T> {
@@ -52,6 +69,10 @@ impl<T: Transport> Dispatch<T> {
             // Not as they are now: a step since the start's own pass is to be seen.
             wall_ms: begun_ms,
             instant: begun,
+            others: Others {
+                at: begun,
+                gap: OTHERS.0,
+            },
         };
         let mut poll_at = self.clock().instant();
         while !self.is_stopping() {
@@ -96,8 +117,11 @@ impl<T: Transport> Dispatch<T> {
             self.look_around(seen).await?;
             *poll_at = self.clock().instant() + self.running().pace().poll;
         }
-        if !self.share().has_all() {
-            self.look_for_others().await?;
+        let now = self.clock().instant();
+        if !self.share().has_all() && now >= seen.others.at {
+            let found = self.look_for_others().await?;
+            let (leads, poll) = (self.share().leads(), self.running().pace().poll);
+            seen.others.looked(now, found, leads, poll);
         }
         if self.is_pause_due() {
             self.with_store(|this, log| this.look_at_pauses(log, false))
@@ -114,7 +138,8 @@ impl<T: Transport> Dispatch<T> {
         }
         let poll = poll_at.saturating_duration_since(self.clock().instant());
         let poll = if self.share().nodes().len() > 1 {
-            poll.min(OTHERS)
+            let now = self.clock().instant();
+            poll.min(seen.others.at.saturating_duration_since(now))
         } else {
             poll
         };
@@ -173,15 +198,15 @@ impl<T: Transport> Dispatch<T> {
         Ok(())
     }
 
-    /// What other nodes have admitted for this one's webhooks.
-    async fn look_for_others(self: &Arc<Self>) -> Result<(), store::Error> {
+    /// What other nodes have admitted for this one's webhooks; whether there was something.
+    async fn look_for_others(self: &Arc<Self>) -> Result<bool, store::Error> {
         let given = self.with_store(|_, store| store.given_by_others()).await?;
-        for name in given {
-            if let Some(lane) = self.lane(&name) {
+        for name in &given {
+            if let Some(lane) = self.lane(name) {
                 self.look_for_due(&lane);
             }
         }
-        Ok(())
+        Ok(!given.is_empty())
     }
 
     /// What others wrote into the log, and a clock that was stepped.
@@ -263,5 +288,34 @@ impl<T: Transport> Dispatch<T> {
         }
         self.look_at_holds();
         self.enter_all().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn others_are_looked_for_soon_after_something_came_and_ever_less_often() {
+        let (now, poll) = (Instant::now(), Duration::from_millis(500));
+        let mut others = Others {
+            at: now,
+            gap: OTHERS.1,
+        };
+        let mut gap = |found, leads| {
+            others.looked(now, found, leads, poll);
+            assert_eq!(others.at, now + others.gap);
+            others.gap
+        };
+        assert_eq!(gap(true, false), OTHERS.0);
+        assert!(gap(false, false) > OTHERS.0);
+        for _ in 0..10 {
+            assert!(gap(false, false) <= OTHERS.1);
+        }
+        for _ in 0..10 {
+            gap(false, true);
+        }
+        assert_eq!(gap(false, true), poll);
+        assert_eq!(gap(false, false), OTHERS.1);
     }
 }

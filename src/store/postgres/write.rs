@@ -32,7 +32,6 @@ mod transaction;
 mod turns;
 mod values;
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -182,16 +181,12 @@ impl Writer {
         };
         let is_unsynced = UNSYNCED.contains(&step);
         let begin = if is_unsynced { BEGIN_UNSYNCED } else { BEGIN };
-        if !self.node.enters(link, step, begin)? {
+        let Some(fence) = self.node.fence() else {
             return Err(Trouble::new(&self.server, What::Exchanged));
-        }
-        let transaction = Transaction {
-            link,
-            step,
-            took: RefCell::default(),
-            let_go: RefCell::default(),
         };
-        let value = match work(&transaction) {
+        let transaction = Transaction::new(link, step, begin, fence);
+        let worked = work(&transaction).and_then(|value| transaction.open().map(|()| value));
+        let value = match worked {
             Ok(value) => value,
             Err(trouble) => {
                 // Where the server only refuses, nothing waits for the end of the connection.

@@ -55,6 +55,13 @@ fn it_wakes_who_sleeps() {
         database.emit("e", "{\"n\":3}");
         receiver.wait(begun + more, Duration::from_millis(400));
     }
+    // An application needs no more rights than without it.
+    database.sql(
+        "CREATE ROLE rings; GRANT INSERT ON outbox TO rings; GRANT USAGE ON SEQUENCE outbox_id TO rings",
+    );
+    sleeps(&database);
+    database.sql("SET ROLE rings; INSERT INTO outbox (event, data) VALUES ('e', '{}')");
+    receiver.wait(begun + 5, Duration::from_millis(400));
     daemon.stop();
     assert_eq!(
         database.sql("SELECT last_value = 2 FROM outbox_doorbell"),

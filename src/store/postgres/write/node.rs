@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::values::{int, word};
 use crate::model::{Attempt, DeliveryId, EventId, Generation};
-use crate::postgres::{Link, Trouble, What};
+use crate::postgres::{Link, Opening, Trouble, What};
 use crate::store::nodes::{Me, NodeId};
 use crate::store::postgres::days::{self, SLACK};
 
@@ -34,6 +34,29 @@ pub(super) struct Node {
     id: NodeId,
     /// Its counter, as far as is known here.
     pub(super) batch: i64,
+}
+
+/// The node's own row as a transaction has to find it.
+#[derive(Debug)]
+pub(super) struct Fence {
+    id: NodeId,
+    batch: i64,
+}
+
+impl Fence {
+    /// What opens the transaction, with a statement that changes one row; where it changes none, nothing may be written.
+    pub(super) fn opening<T>(
+        &self,
+        begin: &str,
+        open: impl FnOnce(&Opening<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let id = &*self.id;
+        open(&Opening {
+            begin,
+            sql: ALIVE,
+            values: &[word(&id), int(&self.batch)],
+        })
+    }
 }
 
 /// What a node finds of itself when it connects anew.
@@ -78,20 +101,13 @@ impl Node {
         &self.id
     }
 
-    /// Begins a transaction by `begin` and counts it. False: none may be made by what is known here.
-    pub(super) fn enters(
-        &self,
-        link: &Link,
-        step: &'static str,
-        begin: &str,
-    ) -> Result<bool, Trouble> {
-        if *self.id != *self.me.id() {
-            // Its row is another one by now: the next connection begins with that.
-            return Ok(false);
-        }
-        let id = self.id();
-        let values = [word(&id), int(&self.batch)];
-        Ok(link.batch_and(step, begin, (ALIVE, &values))? == 1)
+    /// What counts a transaction that begins now; `None`: none may be made by what is known here.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        // Where its row is another one by now, the next connection begins with that.
+        (*self.id == *self.me.id()).then(|| Fence {
+            id: self.id.clone(),
+            batch: self.batch,
+        })
     }
 
     fn compare(&self, batch: i64) -> Found {
