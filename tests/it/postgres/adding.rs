@@ -106,6 +106,11 @@ fn what_is_refused_because_others_hold_it_is_not_added_later() {
         });
         let refused = post(&world, "/events", asked).expect(503).error();
         assert!(refused.contains(told), "{told}: {refused}");
+        // The answer may be here before the server has ended what waits.
+        eventually("nothing waits for it", SOON, || {
+            let waiting = database.sql("SELECT count(*) FROM pg_locks WHERE NOT granted");
+            check(waiting == "0", || waiting)
+        });
         writeln!(input, "ROLLBACK;").unwrap();
         drop(input);
         other.wait().unwrap();
