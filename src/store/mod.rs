@@ -238,3 +238,16 @@ pub(crate) fn write_log(
 pub(crate) fn read_copy(path: &Path) -> Result<Box<dyn LogReader>, Error> {
     Ok(Box::new(Reader::open_copy(path)?))
 }
+
+/// The parts of a [`LogWriter`], for a simulated one.
+#[cfg(test)]
+pub(crate) mod parts {
+    pub(crate) use super::insert::Takes;
+    pub(crate) use super::queue::Clamped;
+    pub(crate) use super::transition::CameOver;
+    pub(crate) use super::turn::InHand;
+    pub(crate) use super::withdraw::Cancelled;
+    pub(crate) use super::writes::{
+        Admits, Obeys, Orders, Pauses, Queues, Records, Retains, Shares, Syncs,
+    };
+}

@@ -89,6 +89,8 @@ pub(crate) struct NodesLook {
     pub(crate) slots: Vec<SlotRow>,
     /// Another one where a webhook came, went or became another slot's.
     pub(crate) stamp: String,
+    /// The server's: another one where a standby has taken over.
+    pub(crate) timeline: String,
 }
 
 /// The tables of nodes and slots.

@@ -10,6 +10,7 @@ mod demo;
 mod differing;
 mod doorbell;
 mod failover;
+mod faults;
 mod logged;
 mod nodes;
 mod past;
@@ -30,7 +31,12 @@ fn following(database: &Database, hooks: &[Hook]) -> World {
 
 /// A folder with a daemon whose log is in the database too.
 pub(crate) fn logging(database: &Database, more: &str, hooks: &[Hook]) -> World {
-    let world = following_by(&database.url(), "", hooks);
+    logging_by(&database.url(), more, hooks)
+}
+
+/// The same by another URL.
+fn logging_by(url: &str, more: &str, hooks: &[Hook]) -> World {
+    let world = following_by(url, "", hooks);
     let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
     let text = text.replacen("[log]\npath = \"log.db\"\n", more, 1);
     world.write("webhooks.toml", text);

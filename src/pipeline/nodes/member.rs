@@ -3,7 +3,8 @@
 //! It looks six times in the time of a lease, and each look counts its own beat up. A node whose beat stood still over
 //! six looks is dead, and its slots are free; a look that was late itself says nothing about others, so the count begins
 //! anew. What it owns is what the last look says, and attempts may begin for six tenths of a lease from when that was
-//! asked for: by the time that another node can have taken over, nothing begins any more. Slots are shared out evenly,
+//! asked for: by the time that another node can have taken over, nothing begins any more. Where a standby has taken over,
+//! nothing begins for as long either, for it may lack the last that was agreed on. Slots are shared out evenly,
 //! those in use apart from the rest; whoever has too many lets go of those that nothing of is in its hands. Left out:
 //! who calls it, and what is done with what it owns.
 
@@ -51,6 +52,10 @@ pub(crate) struct Member {
     draining: BTreeSet<i32>,
     /// When the last look was asked for.
     looked_ms: Option<i64>,
+    /// The server's, at the last look that was answered.
+    timeline: Option<String>,
+    /// No attempt begins before that: another server has taken over.
+    held_ms: i64,
 }
 
 impl Member {
@@ -63,6 +68,8 @@ impl Member {
             owned: BTreeSet::new(),
             draining: BTreeSet::new(),
             looked_ms: None,
+            timeline: None,
+            held_ms: i64::MIN,
         }
     }
 
@@ -97,6 +104,7 @@ impl Member {
         let Some(mut look) = roster.beat(&self.me.id())? else {
             return self.begin_anew(roster);
         };
+        self.note_server(&look.timeline, begun_ms);
         let is_late = self.is_late(begun_ms, now_ms());
         self.looked_ms = Some(begun_ms);
         let mut buried = self.bury(roster, &mut look, is_late)?;
@@ -116,7 +124,7 @@ impl Member {
             gained: self.owned.difference(&before).copied().collect(),
             owned: self.owned.clone(),
             draining: self.draining.clone(),
-            until_ms: begun_ms + self.lease_ms * 6 / 10,
+            until_ms: self.until_ms(begun_ms),
             was_dead: false,
             buried: buried.into_iter().map(|node| node.name).collect(),
             succeeds,
@@ -178,12 +186,38 @@ impl Member {
     fn begin_anew(&mut self, roster: &mut dyn Roster) -> Result<Standing, Error> {
         let id = roster.register(&self.me.name)?;
         self.me.become_anew(id);
-        *self = Self::new(self.me.clone(), self.lease_ms);
+        *self = Self {
+            timeline: self.timeline.take(),
+            held_ms: self.held_ms,
+            ..Self::new(self.me.clone(), self.lease_ms)
+        };
         Ok(Standing {
             was_dead: true,
             until_ms: i64::MIN,
             ..Standing::default()
         })
+    }
+
+    /// For how long attempts may begin behind a look that was asked for then.
+    fn lasts_ms(&self) -> i64 {
+        self.lease_ms * 6 / 10
+    }
+
+    fn until_ms(&self, begun_ms: i64) -> i64 {
+        if begun_ms < self.held_ms {
+            i64::MIN
+        } else {
+            begun_ms + self.lasts_ms()
+        }
+    }
+
+    /// A standby that takes over may lack the last that was agreed on: another node may have been given, before, what is
+    /// this one's here. That one goes by its last look for no longer than this.
+    fn note_server(&mut self, timeline: &str, begun_ms: i64) {
+        let before = self.timeline.replace(timeline.to_owned());
+        if before.is_some_and(|before| before != timeline) {
+            self.held_ms = begun_ms + self.lasts_ms();
+        }
     }
 
     /// Whether a look says nothing about others: its answer took longer than a period, or it came long after the last.

@@ -5,6 +5,8 @@
 mod differ;
 mod likeness;
 mod member;
+#[cfg(test)]
+mod simulated;
 mod tenure;
 
 pub(crate) use likeness::digest;

@@ -20,22 +20,37 @@ use crate::transport::Transport;
 pub(crate) struct Tenure {
     member: Member,
     roster: Box<dyn Roster>,
-    /// The slots that this node sends for.
+    /// What the dispatch was told last: whose lanes are open.
+    told: Told,
+    /// Whether it was told anything: until then it takes all webhooks for its own.
+    is_told: bool,
+    leads: bool,
+}
+
+/// What this node sends for.
+#[derive(Debug, Default)]
+struct Told {
+    /// Its slots.
     has: Vec<i32>,
     /// The webhooks of each slot that is its own, of those that it lets go of too.
     known: BTreeMap<i32, Vec<Arc<str>>>,
     /// By which of them that was.
     stamp: String,
-    leads: bool,
+}
+
+impl Told {
+    /// The webhooks.
+    fn names(&self) -> Names {
+        let slots = self.has.iter().filter_map(|slot| self.known.get(slot));
+        slots.flatten().cloned().collect()
+    }
 }
 
 /// What a look has changed.
 struct Changed {
     standing: Standing,
-    /// The webhooks that this node has from now on; `None`: as before.
-    names: Option<Names>,
-    /// Of them, those that were not its own before.
-    gained: Vec<Arc<str>>,
+    /// What the dispatch is to be told; `None`: as before.
+    tell: Option<Told>,
 }
 
 impl Tenure {
@@ -43,9 +58,8 @@ impl Tenure {
         Self {
             member,
             roster,
-            has: Vec::new(),
-            known: BTreeMap::new(),
-            stamp: String::new(),
+            told: Told::default(),
+            is_told: false,
             leads: false,
         }
     }
@@ -132,10 +146,11 @@ impl Tenure {
     }
 
     fn look<T: Transport>(&mut self, dispatch: &Dispatch<T>) -> Result<Changed, store::Error> {
-        let known = &self.known;
+        let Told { has, known, .. } = &self.told;
         let is_let_go = |slot: i32| {
             let names = known.get(&slot).into_iter().flatten();
-            names.into_iter().all(|name| dispatch.is_let_go(name))
+            // Where its lanes could not be shut, the next attempt may begin at any moment.
+            !has.contains(&slot) && names.into_iter().all(|name| dispatch.is_let_go(name))
         };
         let looked = self.member.look(
             &mut *self.roster,
@@ -151,7 +166,7 @@ impl Tenure {
         }
         // At once: what was asked of the log at that moment holds whatever becomes of the rest. But where a slot is no
         // longer its own, only once its lanes are shut.
-        if self.has.iter().all(|slot| standing.owned.contains(slot)) {
+        if has.iter().all(|slot| standing.owned.contains(slot)) {
             dispatch.share().extend(standing.until_ms);
         }
         let has: Vec<i32> = standing
@@ -159,42 +174,30 @@ impl Tenure {
             .difference(&standing.draining)
             .copied()
             .collect();
-        if standing.stamp == self.stamp && has == self.has {
+        if self.is_told && standing.stamp == self.told.stamp && has == self.told.has {
             return Ok(Changed {
                 standing,
-                names: None,
-                gained: Vec::new(),
+                tell: None,
             });
         }
-        let before = self.names();
         // Of those that are to be let go of too: it is asked whether anything of them is in hand.
         let owned: Vec<i32> = standing.owned.iter().copied().collect();
         let mut known: BTreeMap<i32, Vec<Arc<str>>> = BTreeMap::new();
         for (slot, name) in self.roster.webhooks(&owned)? {
             known.entry(slot).or_default().push(name);
         }
-        (self.known, self.has) = (known, has);
-        self.stamp.clone_from(&standing.stamp);
-        let names = self.names();
-        let gained = names.difference(&before).cloned().collect();
+        let stamp = standing.stamp.clone();
         Ok(Changed {
             standing,
-            names: Some(names),
-            gained,
+            tell: Some(Told { has, known, stamp }),
         })
     }
 
-    /// The webhooks that this node sends for.
-    fn names(&self) -> Names {
-        let slots = self.has.iter().filter_map(|slot| self.known.get(slot));
-        slots.flatten().cloned().collect()
-    }
-
-    /// The webhooks that are this node's to send for and that its configuration lacks.
-    fn lacking<T: Transport>(&self, dispatch: &Dispatch<T>) -> Vec<Arc<str>> {
+    /// The webhooks that this node sends for and that its configuration lacks.
+    fn lacking<T: Transport>(dispatch: &Dispatch<T>, told: &Told) -> Vec<Arc<str>> {
         let webhooks = dispatch.webhooks();
         let known: HashSet<&str> = webhooks.iter().map(|webhook| &*webhook.name).collect();
-        let mut lacking: Vec<_> = self.names().into_iter().collect();
+        let mut lacking: Vec<_> = told.names().into_iter().collect();
         lacking.retain(|name| !known.contains(&**name));
         lacking.sort_unstable();
         lacking
@@ -205,15 +208,11 @@ impl Tenure {
         dispatch: &Arc<Dispatch<T>>,
         changed: Changed,
     ) -> Result<(), store::Error> {
-        let Changed {
-            standing,
-            names,
-            gained,
-        } = changed;
+        let Changed { standing, tell } = changed;
         say(&standing);
         let differs = standing.nodes.iter().any(|node| node.me && node.differs);
         let lacking = if differs {
-            self.lacking(dispatch)
+            Self::lacking(dispatch, tell.as_ref().unwrap_or(&self.told))
         } else {
             Vec::new()
         };
@@ -225,7 +224,9 @@ impl Tenure {
         if !leads {
             dispatch.share().lead(false);
         }
-        if let Some(names) = names {
+        if let Some(tell) = tell {
+            let (names, before) = (tell.names(), self.told.names());
+            let gained: Vec<_> = names.difference(&before).cloned().collect();
             let (count, until_ms) = (names.len(), standing.until_ms);
             let taken = dispatch
                 .with_store(move |this, log| {
@@ -238,12 +239,11 @@ impl Tenure {
                 })
                 .await;
             if let Err(error) = taken {
-                // Looked at anew, as if nothing had been its own.
-                self.has.clear();
-                self.known.clear();
-                self.leads = led;
+                // Nothing was told: the next look tells it.
+                self.leads = led && leads;
                 return Err(error);
             }
+            (self.told, self.is_told) = (tell, true);
             tracing::info!(
                 webhooks = count,
                 leads,

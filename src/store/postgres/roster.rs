@@ -23,7 +23,8 @@ const SLOTS: &str = "SELECT s.slot, s.owner::text, count(w.name)
   FROM webhooksd.slot s LEFT JOIN webhooksd.webhook w ON w.slot = s.slot AND w.state <> 'removed'
  GROUP BY s.slot ORDER BY s.slot";
 
-const STAMP: &str = "SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text
+const STAMP: &str = "SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text,
+       left(pg_walfile_name(pg_current_wal_lsn()), 8)
   FROM webhooksd.webhook";
 
 const REGISTER: &str =
@@ -126,11 +127,14 @@ impl Roster for Table {
                 webhooks: row.try_get(2)?,
             })
         })?;
-        let stamp = self.rows(STAMP, &[], |row| row.try_get(0))?;
+        let of = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let stamp = self.rows(STAMP, &[], of)?;
+        let (stamp, timeline) = stamp.into_iter().next().unwrap_or_default();
         Ok(Some(NodesLook {
             nodes,
             slots,
-            stamp: stamp.into_iter().next().unwrap_or_default(),
+            stamp,
+            timeline,
         }))
     }
 

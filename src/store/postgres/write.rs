@@ -30,6 +30,7 @@ mod streak;
 mod syncs;
 mod transaction;
 mod turns;
+mod uncounted;
 mod values;
 
 use std::collections::HashSet;
@@ -50,6 +51,7 @@ use clamp::ClampPass;
 use node::{BEGIN, Doubt, Node};
 use transaction::{Read, Transaction, read};
 use turns::Turns;
+use uncounted::Uncounted;
 
 /// Events, attempts and what follows from them wait for no disk: the WAL keeps their order, and what a crash of the
 /// server takes of them, at most its last 0.6 s, is done again. Their statements are planned without their values: a plan
@@ -90,6 +92,8 @@ pub(crate) struct Writer {
     all_lost: bool,
     /// The roll-up of what was recorded since the last flush.
     tally: Tally,
+    /// What other nodes had recorded as this one came, and may be in no roll-up.
+    uncounted: Option<Uncounted>,
     /// Who has an order, and whose turn it is.
     turns: Turns,
     /// Whose bodies stay.
@@ -132,6 +136,7 @@ impl Writer {
             unsynced: true,
             all_lost: true,
             tally: Tally::default(),
+            uncounted: None,
             turns: Turns::default(),
             bodies: Bodies::default(),
             clamp: ClampPass::default(),
@@ -223,6 +228,8 @@ impl Writer {
         if found != node::Found::AsItWas {
             self.lost.tell();
             self.all_lost = true;
+            // What memory was done with may be pending again: all of it is looked at.
+            self.given_to = self.given_to.map(|_| 0);
         }
         self.link = Some(link);
         Ok(())

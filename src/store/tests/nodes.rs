@@ -98,6 +98,111 @@ fn a_turn_is_passed_on_to_what_another_node_takes_in() {
     assert!(sent.is_sorted(), "in their order");
 }
 
+/// It has taken the webhook over while nothing was in its line, and another node takes events in.
+#[test]
+fn a_line_that_fills_behind_a_takeover_goes_on() {
+    let Some(on) = postgres() else { return };
+    let log = ServerLog::new(on);
+    let mut taking = Writer::open(&log.server, "one", NOW).unwrap();
+    keep(&mut taking);
+    let mut sending = Writer::open(&log.server, "two", NOW).unwrap();
+    keep(&mut sending);
+    sending.take_over(&["a".into()]).unwrap();
+    for id in 1..=3 {
+        let mut one = admission(id..=id, &["a"]);
+        one.events[0].turns = vec![(0, Turn::WHOLE)];
+        taking.admit(&one, &|_| false, &mut |_| false, NOW).unwrap();
+    }
+    for id in 1..=3 {
+        let due = sending.due("a", NOW, 9, usize::MAX, &|_| false).unwrap();
+        let ids: Vec<_> = due.iter().map(|due| due.event_id.get()).collect();
+        assert_eq!(ids, [id]);
+        let ends = attempt(&due[0], NOW, Verdict::Delivered);
+        sending.record(&[ends]).unwrap();
+    }
+}
+
+/// By a node that can't know whether the other one has it in hand.
+#[test]
+fn a_turn_that_another_node_cancels_is_passed_on_at_the_next_look() {
+    let Some(on) = postgres() else { return };
+    let log = ServerLog::new(on);
+    let mut asked = Writer::open(&log.server, "one", NOW).unwrap();
+    keep(&mut asked);
+    let mut sending = Writer::open(&log.server, "two", NOW).unwrap();
+    keep(&mut sending);
+    for id in 1..=2 {
+        let mut one = admission(id..=id, &["a"]);
+        one.events[0].turns = vec![(0, Turn::WHOLE)];
+        asked.admit(&one, &|_| false, &mut |_| false, NOW).unwrap();
+    }
+    let first = sending.due("a", NOW, 9, usize::MAX, &|_| false).unwrap();
+    assert!(!sending.changed().unwrap());
+    let cancelled = asked.cancel_by_order(&[first[0].id], NOW, &|_, _| true);
+    assert!(cancelled.unwrap()[0].is_ok());
+    assert!(sending.changed().unwrap());
+    assert_eq!(sending.redelivered_since(0).unwrap().1, ["a"]);
+    let next = sending.due("a", NOW, 9, usize::MAX, &|_| false).unwrap();
+    assert_eq!(next.len(), 1, "its turn has come");
+    assert!(!sending.changed().unwrap());
+}
+
+/// Attempts counted in the roll-up's hours.
+fn counted(link: &Link) -> i64 {
+    let sql = "SELECT coalesce(sum(attempts), 0)::bigint FROM webhooksd.rollup WHERE span = 'hour'";
+    link.rows("count", sql, &[]).unwrap()[0].get(0)
+}
+
+/// One more attempt of a node's.
+fn attempts_one(log: &mut Writer, id: i64) {
+    let admitted = log.admit(&admission(id..=id, &["a"]), &|_| false, &mut |_| true, NOW);
+    let (made, _) = admitted.unwrap();
+    log.record(&[attempt(&made[0], NOW, Verdict::Delivered)])
+        .unwrap();
+}
+
+#[test]
+fn what_a_node_is_about_to_count_is_counted_once_though_another_one_comes() {
+    let Some(on) = postgres() else { return };
+    let log = ServerLog::new(on);
+    let other = Link::open(&log.server).unwrap();
+    let mut one = Writer::open(&log.server, "one", NOW).unwrap();
+    attempts_one(&mut one, 1);
+    let mut two = Writer::open(&log.server, "two", NOW + 1).unwrap();
+    two.roll_up(NOW + 2).unwrap();
+    attempts_one(&mut two, 2);
+    two.roll_up(NOW + 3).unwrap();
+    assert_eq!(counted(&other), 1, "its own");
+    one.roll_up(NOW + 4).unwrap();
+    two.roll_up(NOW + 5).unwrap();
+    assert_eq!(counted(&other), 2);
+    // It has left, and had counted all.
+    let gone = one.me().unwrap();
+    drop(one);
+    roster(&log.server).leave(&gone.id()).unwrap();
+    two.roll_up(NOW + 6).unwrap();
+    assert_eq!(counted(&other), 2);
+}
+
+#[test]
+fn what_a_dead_node_has_not_counted_is_counted_once_it_is_known_to_be_dead() {
+    let Some(on) = postgres() else { return };
+    let log = ServerLog::new(on);
+    let other = Link::open(&log.server).unwrap();
+    let mut dead = Writer::open(&log.server, "one", NOW).unwrap();
+    attempts_one(&mut dead, 1);
+    let gone = dead.me().unwrap();
+    drop(dead);
+    let mut next = Writer::open(&log.server, "one", NOW + 1).unwrap();
+    attempts_one(&mut next, 2);
+    next.roll_up(NOW + 2).unwrap();
+    assert_eq!(counted(&other), 1, "its own");
+    assert!(roster(&log.server).bury(&gone.id(), 0).unwrap());
+    next.roll_up(NOW + 3).unwrap();
+    next.roll_up(NOW + 4).unwrap();
+    assert_eq!(counted(&other), 2);
+}
+
 /// Who is there, what each one has, and whose a webhook is.
 #[test]
 fn nodes_and_whose_webhooks_are_is_told() {

@@ -7,7 +7,7 @@ use super::refused::refused;
 use crate::support::{Database, Postgres, Receiver, SOON, check, eventually, hook};
 
 /// Both servers, in the order in which they are tried.
-fn both(primary: &Database, standby: &Database) -> String {
+pub(super) fn both(primary: &Database, standby: &Database) -> String {
     format!(
         "postgres://postgres@/{}?host={},{}&target_session_attrs=read-write",
         primary.name,

@@ -7,7 +7,8 @@ use rustix::process::Signal;
 
 use super::logging;
 use crate::support::{
-    Answer, Daemon, Database, Hook, Receiver, SOON, World, check, eventually, hook,
+    Answer, Daemon, Database, Hook, Postgres, Receiver, SOON, World, check, eventually, hook,
+    postgres,
 };
 
 /// Shorter than the usual, and long enough for a machine that has much else to do.
@@ -15,9 +16,23 @@ const LEASE: &str = "[node]\nlease = \"2s\"\n";
 
 const HOOKS: usize = 6;
 
-fn hooks(receiver: &Receiver) -> Vec<Hook> {
-    let hook = |n| hook(&format!("w{n}"), receiver.url(&format!("/{n}")));
-    (0..HOOKS).map(hook).collect()
+/// A log of which no node is there yet, and whoever gets what is sent.
+struct Log {
+    database: Database,
+    receiver: Receiver,
+    world: World,
+}
+
+/// `None` where there is no server.
+fn log(server: Option<&Postgres>, receiver: Receiver, more: fn(Hook) -> Hook) -> Option<Log> {
+    let database = server?.database();
+    let hook = |n| more(hook(&format!("w{n}"), receiver.url(&format!("/{n}"))));
+    let hooks: Vec<_> = (0..HOOKS).map(hook).collect();
+    Some(Log {
+        world: logging(&database, LEASE, &hooks),
+        database,
+        receiver,
+    })
 }
 
 /// A node more of the same log.
@@ -26,14 +41,14 @@ fn node(world: &World, name: &str) -> Daemon {
 }
 
 /// Waits until so many nodes have the webhooks among them, in even parts; whoever leads has that besides.
-fn shared_out(database: &Database, nodes: usize) {
+pub(super) fn shared_out(database: &Database, nodes: usize, hooks: usize) {
     let sql = "SELECT count(w.name) FROM webhooksd.node n
         JOIN webhooksd.slot s ON s.owner = n.id LEFT JOIN webhooksd.webhook w ON w.slot = s.slot GROUP BY n.id";
     eventually("the webhooks are shared out", SOON, || {
         let told = database.sql(sql);
         let parts: Vec<usize> = told.lines().map(|part| part.parse().unwrap()).collect();
         let even = parts.iter().max() <= parts.iter().min().map(|least| least + 2).as_ref();
-        let whole = parts.len() == nodes && parts.iter().sum::<usize>() == HOOKS;
+        let whole = parts.len() == nodes && parts.iter().sum::<usize>() == hooks;
         check(whole && even, || told)
     });
 }
@@ -71,25 +86,27 @@ fn all_came(database: &Database, receiver: &Receiver, events: usize) {
 
 #[test]
 fn nodes_come_and_go_and_each_event_arrives_once() {
-    let Some(server) = crate::support::postgres() else {
+    let Some(Log {
+        database,
+        receiver,
+        world,
+    }) = log(postgres(), Receiver::ok(), |hook| hook)
+    else {
         return;
     };
-    let database = server.database();
-    let receiver = Receiver::ok();
-    let world = logging(&database, LEASE, &hooks(&receiver));
     let one = node(&world, "one");
-    shared_out(&database, 1);
+    shared_out(&database, 1, HOOKS);
     emit(&database, 0..50);
     let two = node(&world, "two");
     emit(&database, 50..100);
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     emit(&database, 100..150);
     let three = node(&world, "three");
-    shared_out(&database, 3);
+    shared_out(&database, 3, HOOKS);
     emit(&database, 150..200);
     // Whoever leads goes too.
     one.stop();
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     emit(&database, 200..250);
     two.stop();
     emit(&database, 250..300);
@@ -104,15 +121,17 @@ fn nodes_come_and_go_and_each_event_arrives_once() {
 
 #[test]
 fn a_killed_nodes_webhooks_are_taken_over() {
-    let Some(server) = crate::support::postgres() else {
+    let Some(Log {
+        database,
+        receiver,
+        world,
+    }) = log(postgres(), Receiver::ok(), |hook| hook)
+    else {
         return;
     };
-    let database = server.database();
-    let receiver = Receiver::ok();
-    let world = logging(&database, LEASE, &hooks(&receiver));
     let one = node(&world, "one");
     let two = node(&world, "two");
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     for round in 0..10 {
         emit(&database, round * 30..(round + 1) * 30);
     }
@@ -126,15 +145,17 @@ fn a_killed_nodes_webhooks_are_taken_over() {
 
 #[test]
 fn a_node_that_stood_still_for_too_long_begins_anew() {
-    let Some(server) = crate::support::postgres() else {
+    let Some(Log {
+        database,
+        receiver,
+        world,
+    }) = log(postgres(), Receiver::ok(), |hook| hook)
+    else {
         return;
     };
-    let database = server.database();
-    let receiver = Receiver::ok();
-    let world = logging(&database, LEASE, &hooks(&receiver));
     let one = node(&world, "one");
     let two = node(&world, "two");
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     emit(&database, 0..20);
     all_came(&database, &receiver, 20);
     // Nothing is under way, so nothing may come twice.
@@ -144,7 +165,7 @@ fn a_node_that_stood_still_for_too_long_begins_anew() {
     all_came(&database, &receiver, 40);
     one.signal(Signal::CONT);
     one.wait_journal("this node was taken for dead");
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     emit(&database, 40..60);
     all_came(&database, &receiver, 60);
     assert!(
@@ -157,21 +178,24 @@ fn a_node_that_stood_still_for_too_long_begins_anew() {
 
 #[test]
 fn a_server_that_is_killed_is_waited_for_by_all_nodes() {
-    let Some(mut server) = crate::support::Postgres::own(&["fsync=on"]) else {
+    let mut server = Postgres::own(&["fsync=on"]);
+    let Some(Log {
+        database,
+        receiver,
+        world,
+    }) = log(server.as_ref(), Receiver::ok(), |hook| hook)
+    else {
         return;
     };
-    let database = server.database();
-    let receiver = Receiver::ok();
-    let world = logging(&database, LEASE, &hooks(&receiver));
     let one = node(&world, "one");
     let two = node(&world, "two");
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     emit(&database, 0..40);
     all_came(&database, &receiver, 40);
-    server.kill();
+    server.as_mut().unwrap().kill();
     one.wait_journal("no attempt begins until the log answers");
     two.wait_journal("no attempt begins until the log answers");
-    server.up();
+    server.as_mut().unwrap().up();
     emit(&database, 40..80);
     eventually("all came", SOON, || {
         let count = arrived(&receiver).len();
@@ -183,21 +207,22 @@ fn a_server_that_is_killed_is_waited_for_by_all_nodes() {
 
 #[test]
 fn an_order_holds_over_all_nodes_that_come_and_go() {
-    let Some(server) = crate::support::postgres() else {
+    let slow = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(40)));
+    let Some(Log {
+        database,
+        receiver,
+        world,
+    }) = log(postgres(), slow, |hook| hook.line("in_order = true"))
+    else {
         return;
     };
-    let database = server.database();
-    let receiver = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(40)));
-    let ordered = |hook: Hook| hook.line("in_order = true");
-    let hooks: Vec<_> = hooks(&receiver).into_iter().map(ordered).collect();
-    let world = logging(&database, LEASE, &hooks);
     let one = node(&world, "one");
     emit(&database, 0..60);
     let two = node(&world, "two");
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     one.stop();
     let three = node(&world, "three");
-    shared_out(&database, 2);
+    shared_out(&database, 2, HOOKS);
     all_came(&database, &receiver, 60);
     two.stop();
     three.stop();

@@ -26,6 +26,9 @@ kill -QUIT $server 2>/dev/null
 wait $server
 case $folder in */webhooksd-pg-*) [ -e "$folder/keep" ] || rm -rf "$folder" ;; esac"#;
 
+/// What a server says and ends by, while a process of the one before it is there.
+const MEMORY: &str = "pre-existing shared memory block";
+
 /// A server.
 pub(crate) struct Postgres {
     folder: PathBuf,
@@ -190,6 +193,35 @@ impl Postgres {
 
     /// Starts it, and waits until it answers.
     pub(crate) fn up(&mut self) {
+        let mut begun = self.begin();
+        let port = self
+            .settings
+            .iter()
+            .find_map(|setting| setting.strip_prefix("port="));
+        let port = port.unwrap_or("5432").to_owned();
+        eventually("PostgreSQL answers", SOON, || {
+            let mut asks = self.program("pg_isready");
+            asks.args(["-q", "-p", &port, "-h"]).arg(&self.folder);
+            if asks.status().unwrap().success() {
+                return Ok(());
+            }
+            let log = self.log();
+            // One that was killed has a process left for a moment, which has its memory.
+            if log.get(begun..).is_some_and(|new| new.contains(MEMORY)) {
+                self.end_keeping();
+                begun = self.begin();
+            }
+            Err(log)
+        });
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
+    }
+
+    /// Starts it. Returns how long its log was before.
+    fn begin(&mut self) -> usize {
+        let before = self.log().len();
         let server = self.program("postgres");
         let mut command = Command::new("sh");
         command.args(["-c", BESIDE, "sh"]).arg(&self.folder);
@@ -208,20 +240,7 @@ impl Postgres {
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take().unwrap();
         self.running = Some((child, input));
-        eventually("PostgreSQL answers", SOON, || {
-            let port = self
-                .settings
-                .iter()
-                .find_map(|setting| setting.strip_prefix("port="));
-            let mut asks = self.program("pg_isready");
-            asks.args(["-q", "-p", port.unwrap_or("5432"), "-h"])
-                .arg(&self.folder);
-            let ready = asks.status();
-            if ready.unwrap().success() {
-                return Ok(());
-            }
-            Err(std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default())
-        });
+        before
     }
 
     /// Sends its processes a signal.
@@ -243,8 +262,13 @@ impl Postgres {
 
     /// Kills it, as a crash of its machine does; what is in its folder stays.
     pub(crate) fn kill(&mut self) {
-        std::fs::write(self.folder.join("keep"), "").unwrap();
         self.signal("KILL");
+        self.end_keeping();
+    }
+
+    /// Waits for its end; what is in its folder stays.
+    fn end_keeping(&mut self) {
+        std::fs::write(self.folder.join("keep"), "").unwrap();
         self.ended();
         std::fs::remove_file(self.folder.join("keep")).unwrap();
     }
@@ -330,6 +354,14 @@ impl Database {
     /// Where its server's socket is.
     pub(crate) fn host(&self) -> std::path::Display<'_> {
         self.folder.display()
+    }
+
+    /// The same once more, for another thread.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+        }
     }
 
     /// The URL for `[outbox]`, as its superuser.

@@ -129,6 +129,7 @@ impl Roster for Connection {
             nodes,
             slots,
             stamp: String::new(),
+            timeline: String::new(),
         }))
     }
 

@@ -70,6 +70,18 @@ impl Orders for Writer {
 }
 
 impl Writer {
+    /// The webhooks of which something was cancelled that has the turn: by a node that does not know whether a worker has
+    /// it. Whoever looks for what is due there passes the turn on.
+    pub(super) fn left_by_others(&mut self) -> Result<Vec<String>, Error> {
+        if self.turns.lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT DISTINCT webhook FROM webhooksd.turn WHERE state = 'cancelled'";
+        let left = self.look("look who leaves a line", sql, &[], |row| row.try_get(0))?;
+        self.turns.leaving |= !left.is_empty();
+        Ok(left)
+    }
+
     /// What an earlier process left.
     pub(super) fn standing_turns(&mut self) -> Result<Turns, Error> {
         let of = |row: &Row| row.try_get::<_, &str>(0).map(Arc::from);

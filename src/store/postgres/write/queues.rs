@@ -205,7 +205,7 @@ impl Queues for Writer {
     fn changed(&mut self) -> Result<bool, Error> {
         let now = Some(self.of_others()?);
         let before = std::mem::replace(&mut self.others, now);
-        Ok(before != self.others)
+        Ok(before != self.others || !self.left_by_others()?.is_empty())
     }
 
     fn redelivered_since(&mut self, last_seen: i64) -> Result<(i64, Vec<String>), Error> {
@@ -217,7 +217,8 @@ impl Queues for Writer {
             JOIN webhooksd.pending k ON k.id = r.new_delivery_id WHERE r.id > $1 AND r.id <= $2";
         let after = last_seen.saturating_sub(LATE_REDELIVERIES);
         let values = [int(&after), int(&newest)];
-        let names = self.look(STEP, sql, &values, |row| row.try_get(0))?;
+        let mut names: Vec<String> = self.look(STEP, sql, &values, |row| row.try_get(0))?;
+        names.extend(self.left_by_others()?);
         Ok((newest, names))
     }
 }

@@ -115,6 +115,7 @@ impl Records for Writer {
     }
 
     fn roll_up(&mut self, now_ms: i64) -> Result<(), Error> {
+        self.count_what_is_left()?;
         if self.tally.is_empty() {
             return Ok(());
         }

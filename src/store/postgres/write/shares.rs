@@ -21,10 +21,10 @@ impl Shares for Writer {
     }
 
     fn take_over(&mut self, _webhooks: &[Arc<str>]) -> Result<(), Error> {
-        let turns = self.standing_turns()?;
-        let rules = std::mem::take(&mut self.turns.rules);
-        self.turns = turns;
-        self.turns.rules = rules;
+        // Beside those that have an order, whose lines others fill: nobody tells of that here.
+        let standing = self.standing_turns()?;
+        self.turns.lines.extend(standing.lines);
+        self.turns.leaving = true;
         self.all_lost = true;
         self.lost.tell();
         Ok(())
@@ -32,16 +32,28 @@ impl Shares for Writer {
 
     fn given_by_others(&mut self) -> Result<Vec<Arc<str>>, Error> {
         const STEP: &str = "look what other nodes have admitted";
+        // Before it is asked how far that was looked at: a server that forgot something has it begin anew.
+        self.connect().map_err(Error::Server)?;
+        if self.given_to == Some(0) {
+            self.release_lost()?;
+        }
         let Some(after) = self.given_to else {
             // What is there already is found as it is taken over.
             let newest = self.look(STEP, NEWEST, &[], |row| row.try_get(0))?;
             self.given_to = newest.first().copied();
             return Ok(Vec::new());
         };
+        // Where all is looked at, what is in this node's own hands is not looked at again each time.
+        let upto = if after == 0 {
+            self.look(STEP, NEWEST, &[], |row| row.try_get(0))?
+        } else {
+            Vec::new()
+        };
         let given = self.look(STEP, GIVEN, &[int(&after)], |row| {
             Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?))
         })?;
-        self.given_to = given.iter().map(|(_, id)| *id).chain([after]).max();
+        let ids = given.iter().map(|(_, id)| *id);
+        self.given_to = ids.chain(upto).chain([after]).max();
         Ok(given.into_iter().map(|(name, _)| name.into()).collect())
     }
 }
