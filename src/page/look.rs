@@ -127,6 +127,8 @@ pub(super) struct Delivery {
     pub attempts: Vec<(LogRow, Option<LogText>)>,
     /// Whether the page acts.
     pub acts: bool,
+    /// The mark of its form.
+    pub once: String,
     /// Whether it is made to be handed on as a file: then nothing in it leads elsewhere.
     pub is_file: bool,
     /// How its webhook's endpoint is reached by today's configuration.
@@ -152,6 +154,8 @@ pub(super) struct OneWebhook {
     pub facts: Vec<(&'static str, String)>,
     /// Whether the page acts.
     pub acts: bool,
+    /// The mark of the form for a test.
+    pub once: String,
 }
 
 impl Page {
@@ -160,6 +164,11 @@ impl Page {
             Source::Own { config, .. } => config.log.place.clone(),
             Source::Copy(path) => LogPlace::File(path.clone()),
         }
+    }
+
+    /// Whether the log is in a database with others' schemas.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self.place(), LogPlace::Server(_))
     }
 
     /// Whether rows may come: a copy has none.
@@ -257,7 +266,8 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let config = page.config();
     let mut lag = config.and_then(|config| query::lag(config, &*reader));
     if let Some(Ok(status)) = &mut daemon {
-        status.outbox.lag = lag.take();
+        // By the files where they say it: the daemon's own answer may be a moment old.
+        status.outbox.lag = lag.take().or(status.outbox.lag);
     }
     let warnings = match &daemon {
         Some(Ok(status)) => status.daemon.config_warnings.clone(),
@@ -316,6 +326,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
         seen,
         has_file: page.has_file() && configured.is_some(),
         acts: page.acts(),
+        once: page.mark(),
     })
 }
 
@@ -404,6 +415,7 @@ pub(super) fn delivery(page: &Page, id: DeliveryId) -> Result<Delivery, Trouble>
         id,
         attempts,
         acts: page.acts(),
+        once: page.mark(),
         is_file: false,
         way,
     })

@@ -9,12 +9,12 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::answer::{self, Answer, fault, told, troubled};
 use super::look::{self, Delivery, Trouble};
-use super::{GiveOrder, Page, Source, act, export, form, live, view};
+use super::{GiveOrder, Page, Source, act, export, form, live, once, view};
 use crate::model::caller::{self, Foreign, Names};
 use crate::model::{AttemptId, DeliveryId};
 
-/// The largest form: a span.
-const MAX_FORM_BYTES: usize = 4 << 10;
+/// The largest form: the ids of as many deliveries as the page does something with at once, each with 19 digits.
+const MAX_FORM_BYTES: usize = 16 << 10;
 
 /// Answers one request. Reading the log blocks, and so does asking the daemon, so a thread does it.
 pub(crate) async fn answer<B>(page: Arc<Page>, request: Request<B>) -> Answer
@@ -125,6 +125,18 @@ impl Page {
     }
 
     fn act(&self, path: &str, form: &str) -> Answer {
+        let mark = form::field(form, once::FIELD);
+        if !self.shared.once.take(mark.as_deref()) {
+            return answer::html(StatusCode::OK, view::done_before());
+        }
+        let answer = self.act_now(path, form);
+        if answer.status() != StatusCode::OK {
+            self.shared.once.give_back(mark.as_deref());
+        }
+        answer
+    }
+
+    fn act_now(&self, path: &str, form: &str) -> Answer {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         if let Some(answer) = self.act_also(&parts, form) {
             return answer;

@@ -18,7 +18,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(super) use compare::compared;
 pub(super) use delivery::{delivery, file};
-pub(super) use done::{done, done_with, not_done};
+pub(super) use done::{done, done_before, done_with, not_done};
 pub(super) use event::event;
 pub(super) use log::{log, row};
 pub(super) use many::{many, replay, replay_from, worked_off};
@@ -26,6 +26,7 @@ pub(super) use new::{matched, new_webhook};
 pub(super) use overview::overview;
 pub(super) use webhook::webhook;
 
+use super::once::FIELD;
 use crate::model::clock::utc;
 use crate::model::shown;
 
@@ -151,6 +152,11 @@ pub(super) fn welcome() -> Markup {
             body { main { p { a href="/" { "Go on to the page" } } } }
         }
     }
+}
+
+/// The field by which a form that acts does so once.
+fn once(mark: &str) -> Markup {
+    html! { input type="hidden" name=(FIELD) value=(mark); }
 }
 
 /// What a configuration warns of, each with its line.
