@@ -41,7 +41,7 @@ where
     if path == "/page.js" && !acts {
         return answer::script();
     }
-    if let Some(outside) = page.outside(request.headers(), &query, acts) {
+    if let Some(outside) = page.outside(request.headers(), (&path, &query), acts) {
         return outside;
     }
     if path == "/live" && *request.method() == Method::GET {
@@ -99,15 +99,25 @@ fn is_costly(path: &str) -> bool {
 
 impl Page {
     /// The answer to who has not been let in, or shows the token now.
-    fn outside(&self, headers: &HeaderMap, query: &str, acts: bool) -> Option<Answer> {
+    fn outside(
+        &self,
+        headers: &HeaderMap,
+        (path, query): (&str, &str),
+        acts: bool,
+    ) -> Option<Answer> {
         let door = self.door.as_ref()?;
+        let onwards = if acts {
+            "/".to_owned()
+        } else {
+            form::onwards(path, query)
+        };
         let refused = |words: &str| {
-            let page = view::shut(words, door.is_kept());
+            let page = view::shut(words, door.is_kept().then_some(&onwards));
             Some(answer::html(StatusCode::FORBIDDEN, page))
         };
         if let Some(token) = form::field(query, "token").filter(|_| !acts) {
             if door.opens(&token) {
-                return Some(answer::taken_over(view::welcome(), &door.cookie()));
+                return Some(answer::taken_over(view::welcome(&onwards), &door.cookie()));
             }
             return refused(door.wrong());
         }
