@@ -290,6 +290,8 @@ fn of_store(error: &store::Error) -> Option<&'static str> {
         E::Migrate { .. } | E::Step { .. } | E::Unlinked { .. } | E::NoBody { .. } => None,
         // No log is there yet.
         E::Server(_) | E::Overtaken => None,
+        // A copy's.
+        E::Earlier { .. } => None,
     }
 }
 

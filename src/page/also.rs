@@ -62,7 +62,7 @@ impl Page {
         Ok(match Order::Replay(replay.clone()).give(give) {
             Ok(done) => answer::html(
                 StatusCode::OK,
-                view::replay_from(&replay, written_ms, &done),
+                view::replay_from(&replay, written_ms, &done, &self.mark()),
             ),
             Err(why) => answer::html(StatusCode::CONFLICT, view::not_done(&why)),
         })

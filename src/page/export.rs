@@ -42,24 +42,47 @@ pub(super) fn handed_on(mut delivery: Delivery) -> Delivery {
     delivery
 }
 
-/// An address without the values in its query.
+/// An address without who asks, without the values in its path's parameters and its query, and without its fragment,
+/// which has a token where a login led back.
 fn address(url: &str) -> String {
-    match url.split_once('?') {
-        Some((before, _)) => format!("{before}?{REDACTED}"),
-        None => url.to_owned(),
+    let end = url.find([';', '?', '#']);
+    let (before, behind) = url.split_at(end.unwrap_or(url.len()));
+    let mut kept = match before.split_once("//") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = host.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}//{host}{path}")
+        }
+        None => before.to_owned(),
+    };
+    if let Some(mark) = behind.chars().next() {
+        kept.push(mark);
+        kept.push_str(REDACTED);
+    }
+    kept
+}
+
+/// A header whose value is an address or has some in it: behind the first thing that may be a secret nothing is kept.
+/// The delay of a `Refresh` ends in the one `;` that is none.
+fn with_addresses(name: &str, value: &str) -> String {
+    match value.split_once(';') {
+        Some((delay, url)) if delay.trim().bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{name}:{delay};{}", address(url))
+        }
+        _ => format!("{name}:{}", address(value)),
     }
 }
 
 fn headers(lines: &str) -> String {
     let mut kept = String::with_capacity(lines.len());
     for line in lines.lines() {
-        let name = line.split(':').next().unwrap_or_default();
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let lower = name.to_ascii_lowercase();
         let bare = lower.replace(['-', '_'], "");
         if PRIVATE.iter().any(|word| bare.contains(word)) {
             kept.push_str(&format!("{name}: {REDACTED}"));
         } else if ADDRESSES.contains(&lower.trim()) {
-            kept.push_str(&address(line));
+            kept.push_str(&with_addresses(name, value));
         } else {
             kept.push_str(line);
         }
@@ -138,6 +161,18 @@ mod tests {
     fn what_may_be_a_secret_stays_here() {
         assert_eq!(address("https://h/a?token=s&b=1"), "https://h/a?[redacted]");
         assert_eq!(address("https://h/a"), "https://h/a");
+        for (said, kept) in [
+            ("https://h/cb#access_token=s", "https://h/cb#[redacted]"),
+            ("https://h/a;jsessionid=s?b", "https://h/a;[redacted]"),
+            ("https://u:s@h:8/a@b", "https://h:8/a@b"),
+            ("//u:s@h", "//h"),
+            ("/a?b#c", "/a?[redacted]"),
+        ] {
+            assert_eq!(address(said), kept);
+        }
+        let said = "Refresh: 5; url=https://u:s@h/a?s\nLocation: /a;s\nLink: <https://s@h/?s>; rel=x, <s>\n";
+        let kept = "Refresh: 5; url=https://h/a?[redacted]\nLocation: /a;[redacted]\nLink: <https://h/?[redacted]\n";
+        assert_eq!(headers(said), kept);
         let said = "Host: h\nSet-Cookie: id=s\nX-Api-Key: s\nX-Sum-Signature: ab\n";
         let kept = "Host: h\nSet-Cookie: [redacted]\nX-Api-Key: [redacted]\nX-Sum-Signature: ab\n";
         assert_eq!(headers(said), kept);

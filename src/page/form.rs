@@ -16,6 +16,23 @@ pub(super) fn fields(query: &str, wanted: &str) -> Vec<String> {
     named.map(|(_, value)| decoded(value)).collect()
 }
 
+/// The address that was asked for, without the token: where a browser is led once it is let in. It is `/` where the path
+/// is none of the page's, so that no link leads a browser elsewhere by it.
+pub(super) fn onwards(path: &str, query: &str) -> String {
+    let is_own = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~:%*".contains(&byte);
+    if path.starts_with("//") || !path.bytes().all(is_own) {
+        return "/".to_owned();
+    }
+    let rest = query
+        .split('&')
+        .filter(|field| !field.starts_with("token="));
+    let rest: Vec<&str> = rest.filter(|field| !field.is_empty()).collect();
+    if rest.is_empty() {
+        return path.to_owned();
+    }
+    format!("{path}?{}", rest.join("&"))
+}
+
 /// What is meant by a part of an address; U+FFFD for what is no text.
 pub(super) fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
@@ -72,5 +89,19 @@ mod tests {
         assert_eq!(field("q=%zz%4", "q").as_deref(), Some("%zz%4"));
         assert_eq!(field("q=%ff", "q").as_deref(), Some("\u{fffd}"));
         assert_eq!(field("query=a", "q"), None);
+    }
+
+    #[test]
+    fn a_browser_is_led_on_to_what_it_asked_for_and_nowhere_else() {
+        for (path, query, to) in [
+            ("/", "token=s", "/"),
+            ("/log", "q=a:b+c&token=s&before=7", "/log?q=a:b+c&before=7"),
+            ("/webhooks/a%20b", "", "/webhooks/a%20b"),
+            ("//evil.example/", "token=s", "/"),
+            ("/\\evil.example", "token=s", "/"),
+            ("/x;y", "", "/"),
+        ] {
+            assert_eq!(onwards(path, query), to, "{path}");
+        }
     }
 }

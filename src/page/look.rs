@@ -133,6 +133,8 @@ pub(super) struct Delivery {
     pub attempts: Vec<(LogRow, Option<LogText>)>,
     /// Whether the page acts.
     pub acts: bool,
+    /// The mark of its form.
+    pub once: String,
     /// Whether it is made to be handed on as a file: then nothing in it leads elsewhere.
     pub is_file: bool,
     /// How its webhook's endpoint is reached by today's configuration.
@@ -160,6 +162,8 @@ pub(super) struct OneWebhook {
     pub facts: Vec<(&'static str, String)>,
     /// Whether the page acts.
     pub acts: bool,
+    /// The mark of the form for a test.
+    pub once: String,
 }
 
 impl Page {
@@ -168,6 +172,11 @@ impl Page {
             Source::Own { config, .. } => config.log.place.clone(),
             Source::Copy(path) => LogPlace::File(path.clone()),
         }
+    }
+
+    /// Whether the log is in a database with others' schemas.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self.place(), LogPlace::Server(_))
     }
 
     /// Whether rows may come: a copy has none.
@@ -265,7 +274,8 @@ pub(super) fn overview(page: &Page, from: usize) -> Result<Overview, Trouble> {
     let config = page.config();
     let mut lag = config.and_then(|config| query::lag(config, &*reader));
     if let Some(Ok(status)) = &mut daemon {
-        status.outbox.lag = lag.take();
+        // By the files where they say it: the daemon's own answer may be a moment old.
+        status.outbox.lag = lag.take().or(status.outbox.lag);
     }
     let warnings = match &daemon {
         Some(Ok(status)) => status.daemon.config_warnings.clone(),
@@ -329,6 +339,7 @@ pub(super) fn webhook(page: &Page, encoded: &str) -> Result<OneWebhook, Trouble>
         owners,
         has_file: page.has_file() && configured.is_some(),
         acts: page.acts(),
+        once: page.mark(),
     })
 }
 
@@ -417,6 +428,7 @@ pub(super) fn delivery(page: &Page, id: DeliveryId) -> Result<Delivery, Trouble>
         id,
         attempts,
         acts: page.acts(),
+        once: page.mark(),
         is_file: false,
         way,
     })

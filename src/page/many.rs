@@ -85,6 +85,8 @@ pub(super) struct Gathered {
     pub command: String,
     /// The SQL, where there is one.
     pub sql: Option<String>,
+    /// The mark of the form.
+    pub once: String,
 }
 
 /// What was done.
@@ -107,6 +109,7 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
     let mut found = Gathered {
         wanted: wanted.clone(),
         cancels: deed == Deed::Cancel,
+        once: page.mark(),
         ..Gathered::default()
     };
     let candidates = if let Some(webhook) = wanted.webhook.as_ref().filter(|_| deed == Deed::Cancel)
@@ -154,12 +157,12 @@ pub(super) fn gathered(page: &Page, deed: Deed, wanted: &Wanted) -> Result<Gathe
     let counted = counted.filter(|(count, _)| *count > 0);
     let counted = counted.map(|(count, [one, many])| (count, if count == 1 { one } else { many }));
     found.left_out = counted.collect();
-    tell(deed, &mut found);
+    tell(deed, page.is_server(), &mut found);
     Ok(found)
 }
 
 /// The command and the SQL that do the same.
-fn tell(deed: Deed, found: &mut Gathered) {
+fn tell(deed: Deed, is_server: bool, found: &mut Gathered) {
     let ids: Vec<String> = found.ids.iter().map(ToString::to_string).collect();
     found.command = match &found.wanted.webhook {
         Some(webhook) if deed == Deed::Cancel => format!("webhooksd cancel --webhook {webhook}"),
@@ -167,7 +170,8 @@ fn tell(deed: Deed, found: &mut Gathered) {
     };
     found.sql = (deed == Deed::Redeliver).then(|| {
         let ids = ids.join(", ");
-        format!("INSERT INTO redelivery (delivery_id) SELECT id FROM delivery WHERE id IN ({ids});")
+        let schema = if is_server { "webhooksd." } else { "" };
+        format!("INSERT INTO {schema}redelivery (delivery_id) SELECT id FROM {schema}delivery WHERE id IN ({ids});")
     });
 }
 
@@ -268,7 +272,8 @@ pub(super) fn work_off(deed: Deed, ids: &[i64], give: &GiveOrder) -> Worked {
                 worked.refused_count += 1;
                 in_a_row += 1;
                 if worked.refused.len() < TOLD {
-                    worked.refused.push((*id, why));
+                    // The hint stands on a line of its own.
+                    worked.refused.push((*id, why.replace('\n', "; ")));
                 }
             }
         }

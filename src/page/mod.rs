@@ -18,6 +18,7 @@ mod form;
 mod live;
 mod look;
 mod many;
+mod once;
 mod order;
 mod question;
 mod route;
@@ -40,6 +41,7 @@ pub(crate) use route::answer;
 pub(crate) use serve::{DESCRIPTORS, serve};
 
 use disk::OnDisk;
+use once::Once;
 use streams::Live;
 
 use crate::config::Config;
@@ -70,12 +72,13 @@ pub(crate) struct Page {
 /// The page of the moment: a reload makes another one. It is served until the sender is gone.
 pub(crate) type Pages = watch::Receiver<Arc<Page>>;
 
-/// What all pages of a process share: how much is done at a time, and the streams.
+/// What all pages of a process share: how much is done at a time, which forms have acted, and the streams.
 pub(crate) struct Shared {
     looks: Semaphore,
     orders: Semaphore,
     live: Arc<Live>,
     disk: OnDisk,
+    once: Once,
 }
 
 impl Default for Shared {
@@ -85,7 +88,15 @@ impl Default for Shared {
             orders: Semaphore::new(ORDERS),
             live: Arc::default(),
             disk: OnDisk::default(),
+            once: Once::default(),
         }
+    }
+}
+
+impl Page {
+    /// A mark for a form that acts.
+    fn mark(&self) -> String {
+        self.shared.once.mark(&self.clock)
     }
 }
 

@@ -9,12 +9,12 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::answer::{self, Answer, fault, told, troubled};
 use super::look::{self, Delivery, Trouble};
-use super::{GiveOrder, Page, Source, act, export, form, live, view};
+use super::{GiveOrder, Page, Source, act, export, form, live, once, view};
 use crate::model::caller::{self, Foreign, Names};
 use crate::model::{AttemptId, DeliveryId};
 
-/// The largest form: a span.
-const MAX_FORM_BYTES: usize = 4 << 10;
+/// The largest form: the ids of as many deliveries as the page does something with at once, each with 19 digits.
+const MAX_FORM_BYTES: usize = 16 << 10;
 
 /// Answers one request. Reading the log blocks, and so does asking the daemon, so a thread does it.
 pub(crate) async fn answer<B>(page: Arc<Page>, request: Request<B>) -> Answer
@@ -41,7 +41,7 @@ where
     if path == "/page.js" && !acts {
         return answer::script();
     }
-    if let Some(outside) = page.outside(request.headers(), &query, acts) {
+    if let Some(outside) = page.outside(request.headers(), (&path, &query), acts) {
         return outside;
     }
     if path == "/live" && *request.method() == Method::GET {
@@ -99,15 +99,25 @@ fn is_costly(path: &str) -> bool {
 
 impl Page {
     /// The answer to who has not been let in, or shows the token now.
-    fn outside(&self, headers: &HeaderMap, query: &str, acts: bool) -> Option<Answer> {
+    fn outside(
+        &self,
+        headers: &HeaderMap,
+        (path, query): (&str, &str),
+        acts: bool,
+    ) -> Option<Answer> {
         let door = self.door.as_ref()?;
+        let onwards = if acts {
+            "/".to_owned()
+        } else {
+            form::onwards(path, query)
+        };
         let refused = |words: &str| {
-            let page = view::shut(words, door.is_kept());
+            let page = view::shut(words, door.is_kept().then_some(&onwards));
             Some(answer::html(StatusCode::FORBIDDEN, page))
         };
         if let Some(token) = form::field(query, "token").filter(|_| !acts) {
             if door.opens(&token) {
-                return Some(answer::taken_over(view::welcome(), &door.cookie()));
+                return Some(answer::taken_over(view::welcome(&onwards), &door.cookie()));
             }
             return refused(door.wrong());
         }
@@ -125,6 +135,18 @@ impl Page {
     }
 
     fn act(&self, path: &str, form: &str) -> Answer {
+        let mark = form::field(form, once::FIELD);
+        if !self.shared.once.take(mark.as_deref()) {
+            return answer::html(StatusCode::OK, view::done_before());
+        }
+        let answer = self.act_now(path, form);
+        if answer.status() != StatusCode::OK {
+            self.shared.once.give_back(mark.as_deref());
+        }
+        answer
+    }
+
+    fn act_now(&self, path: &str, form: &str) -> Answer {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         if let Some(answer) = self.act_also(&parts, form) {
             return answer;

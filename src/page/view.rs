@@ -19,7 +19,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(super) use compare::compared;
 pub(super) use delivery::{delivery, file};
-pub(super) use done::{done, done_with, not_done};
+pub(super) use done::{done, done_before, done_with, not_done};
 pub(super) use event::event;
 pub(super) use log::{log, row};
 pub(super) use many::{many, replay, replay_from, worked_off};
@@ -27,6 +27,8 @@ pub(super) use new::{matched, new_webhook};
 pub(super) use overview::overview;
 pub(super) use webhook::webhook;
 
+use super::form;
+use super::once::FIELD;
 use crate::model::clock::utc;
 use crate::model::shown;
 
@@ -123,12 +125,16 @@ pub(super) fn led_here(words: &str, path: &str, query: &str) -> Markup {
     framed("Not answered", Here::Elsewhere, &content)
 }
 
-/// A page for who is not let in; where the token is one that people keep, with a field for it.
-pub(super) fn shut(words: &str, is_asked: bool) -> Markup {
+/// A page for who is not let in; where the token is one that people keep, with a field for it, and then on to the address
+/// that was asked for.
+pub(super) fn shut(words: &str, onwards: Option<&String>) -> Markup {
     let content = html! {
         p class="note bad" role="alert" { (words) }
-        @if is_asked {
-            form action="/" method="get" {
+        @if let Some((path, query)) = onwards.map(|to| to.as_str().split_once('?').unwrap_or((to.as_str(), ""))) {
+            form action=(path) method="get" {
+                @for (name, value) in query.split('&').filter_map(|field| field.split_once('=')) {
+                    input type="hidden" name=(form::decoded(name)) value=(form::decoded(value));
+                }
                 label { "Token" input type="password" name="token" autocomplete="off" required; }
                 button { "Enter" }
             }
@@ -137,21 +143,26 @@ pub(super) fn shut(words: &str, is_asked: bool) -> Markup {
     framed("Not let in", Here::Elsewhere, &content)
 }
 
-/// The page that a browser sees once, when it has been let in.
-pub(super) fn welcome() -> Markup {
+/// The page that a browser sees once, when it has been let in, and goes on from.
+pub(super) fn welcome(onwards: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="refresh" content="0; url=/";
+                meta http-equiv="refresh" content={ "0; url=" (onwards) };
                 title { "webhooksd" }
                 link rel="stylesheet" href="/page.css";
                 link rel="icon" href="data:,";
             }
-            body { main { p { a href="/" { "Go on to the page" } } } }
+            body { main { p { a href=(onwards) { "Go on to the page" } } } }
         }
     }
+}
+
+/// The field by which a form that acts does so once.
+fn once(mark: &str) -> Markup {
+    html! { input type="hidden" name=(FIELD) value=(mark); }
 }
 
 /// What a configuration warns of, each with its line.

@@ -69,6 +69,11 @@ pub enum Error {
         /// The newest version that is known here.
         known: i64,
     },
+    /// The file was written by an earlier version, and no daemon has brought it up to date yet.
+    Earlier {
+        /// The log's path.
+        path: PathBuf,
+    },
     /// The file could not be brought to a newer shape.
     Migrate {
         /// The log's path.
@@ -123,6 +128,7 @@ impl Error {
             | Self::Emptied { .. }
             | Self::Unlinked { .. }
             | Self::Newer { .. }
+            | Self::Earlier { .. }
             | Self::NoBody { .. } => None,
             Self::Server(_) | Self::Overtaken => None,
         }
@@ -207,6 +213,10 @@ impl Error {
                  it, and what was pending with it",
             ),
             Self::Newer { .. } => Some("run the version that wrote it, or a newer one"),
+            Self::Earlier { .. } => Some(
+                "a daemon of this version brings it up to date when it starts; until then the version that wrote it \
+                 reads it",
+            ),
             Self::NoBody { .. } => None,
             Self::Server(trouble) => return trouble.hint(),
             Self::Overtaken => None,
@@ -268,6 +278,9 @@ impl fmt::Display for Error {
                 "open log {path:?}: its shape is version {version}, and this webhooksd knows none \
                  above {known}"
             ),
+            Self::Earlier { path } => {
+                write!(f, "open log {path:?}: it was written by an earlier version")
+            }
             Self::Migrate { path, version, .. } => {
                 write!(f, "bring log {path:?} to version {version}")
             }
@@ -292,6 +305,7 @@ impl std::error::Error for Error {
             | Self::Emptied { .. }
             | Self::Unlinked { .. }
             | Self::Newer { .. }
+            | Self::Earlier { .. }
             | Self::NoBody { .. } => None,
             Self::Overtaken => None,
         }

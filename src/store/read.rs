@@ -66,10 +66,15 @@ impl Reader {
     /// read as a file that nobody changes.
     ///
     /// # Errors
-    /// As [`Reader::open`].
+    /// As [`Reader::open`], or it was written by a version whose views lack what is read here.
     pub(crate) fn open_copy(path: &Path) -> Result<Self, Error> {
         let connection = connect::leaving_no_trace(path)?;
         schema::check(&connection, path)?;
+        // No daemon brings a copy up to date while it is read, so what can't be read is said once and for all.
+        if !schema::has_column(&connection, "log", "batch").unwrap_or(true) {
+            let path = path.to_owned();
+            return Err(Error::Earlier { path });
+        }
         Ok(Self { connection })
     }
 

@@ -95,6 +95,17 @@ pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result
         .query_row([name], |row| row.get(0))
 }
 
+/// Whether a table or view of the log has that column.
+pub(super) fn has_column(
+    connection: &Connection,
+    table: &str,
+    name: &str,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)")?
+        .query_row([table, name], |row| row.get(0))
+}
+
 /// Whether the tables of the shape before are there yet; for the writer, who takes them away.
 pub(super) fn has_earlier(connection: &Connection) -> rusqlite::Result<bool> {
     connection

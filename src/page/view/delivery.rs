@@ -6,7 +6,7 @@ use super::super::form;
 use super::super::look::Delivery;
 use super::exchange::{exchange, request_body};
 use super::log::result;
-use super::{Here, at, class_of, framed, others, plain_time, took};
+use super::{Here, at, class_of, framed, once, others, plain_time, took};
 use crate::store::{LogRow, LogText};
 
 /// The parts of an attempt, in their order, each with the class of its colour.
@@ -123,6 +123,7 @@ fn deeds(seen: &Delivery) -> Markup {
                 button { "Cancel it" }
             },
             Some(_) => form method="post" action={ "/deliveries/" (seen.id) "/redeliver" } {
+                (once(&seen.once))
                 button { "Send it again, the same bytes" }
             },
         }

@@ -41,6 +41,18 @@ pub(in crate::page) fn not_done(why: &str) -> Markup {
     framed("Not done", Here::Elsewhere, &content)
 }
 
+/// A form that did what it says when it was posted before.
+pub(in crate::page) fn done_before() -> Markup {
+    let content = html! {
+        p class="note warn" role="status" {
+            "This very form was sent before, and nothing was done a second time. To do it once more, open the page with "
+            "its button again."
+        }
+        (onwards())
+    };
+    framed("Done before", Here::Elsewhere, &content)
+}
+
 fn onwards() -> Markup {
     html! { p { a href="/" { "Overview" } ", " a href="/log" { "Log" } } }
 }

@@ -17,6 +17,9 @@ const SHOWN_BYTES: usize = 64 << 10;
 /// JSON is indented so deep; what is deeper stands below each other.
 const DEEPEST: usize = 40;
 
+/// What takes more than that once it is indented is not: brackets alone would be eighty times what they were.
+const INDENTED_BYTES: usize = 3 * SHOWN_BYTES;
+
 /// The request's body, which is the same in every attempt.
 pub(super) fn request_body(row: &LogRow, text: &LogText, seen: &Delivery) -> Markup {
     html! {
@@ -147,12 +150,13 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// JSON with a value on each line, its texts and numbers as they are; `None` where it is none that has parts.
+/// JSON with a value on each line, its texts and numbers as they are; `None` where it is none that has parts, or takes
+/// too much.
 pub(super) fn indented(json: &str) -> Option<String> {
     if !matches!(json.trim_start().bytes().next()?, b'{' | b'[') {
         return None;
     }
-    let mut text = String::with_capacity(json.len() * 2);
+    let mut text = String::with_capacity(json.len() + json.len() / 2);
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     let mut ahead = json.chars().peekable();
     let line = |text: &mut String, depth: usize| {
@@ -160,6 +164,9 @@ pub(super) fn indented(json: &str) -> Option<String> {
         text.extend(std::iter::repeat_n("  ", depth.min(DEEPEST)));
     };
     while let Some(c) = ahead.next() {
+        if text.len() > INDENTED_BYTES {
+            return None;
+        }
         if in_text {
             text.push(c);
             in_text = escaped || c != '"';
@@ -210,8 +217,13 @@ mod tests {
         for none in ["", "7", "\"{\"", "<html>"] {
             assert_eq!(indented(none), None);
         }
-        let deep = "[".repeat(20_000);
-        assert!(indented(&deep).is_some_and(|text| text.len() < 20_000 * 90));
+        assert!(indented(&"[".repeat(2_000)).is_some());
+        assert_eq!(indented(&"[".repeat(SHOWN_BYTES)), None);
+        let flat = format!("[{}1]", "1,".repeat(SHOWN_BYTES / 2 - 2));
+        assert!(
+            indented(&flat).is_some(),
+            "as much as is shown, in short lines"
+        );
     }
 
     #[test]

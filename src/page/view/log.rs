@@ -24,7 +24,7 @@ pub(in crate::page) fn log(found: &Found) -> Markup {
                 @if found.acts {
                     form action="/redeliver" method="get" class="rows" {
                         (table(found))
-                        button { "Send the ticked again" }
+                        button { "Send the ticked again" } " "
                         button formaction="/cancel" { "Cancel the ticked" }
                     }
                     @let query = form::encoded(&found.searched);
@@ -66,7 +66,7 @@ fn table(found: &Found) -> Markup {
             thead { tr {
                 @if ticks { th scope="col" { "Tick" } }
                 th scope="col" { "Time" } th scope="col" { "Webhook" } th scope="col" { "Event" }
-                th scope="col" class="num" { "Id" } th scope="col" class="num" { "Delivery" }
+                th scope="col" class="num" { "Event id" } th scope="col" class="num" { "Delivery" }
                 th scope="col" class="num" { "Try" } th scope="col" class="num" { "Took" } th scope="col" { "Result" }
             } }
             tbody { @for one in &found.rows { (row(one, ticks)) } }
@@ -89,7 +89,7 @@ pub(in crate::page) fn row(row: &LogRow, ticks: bool) -> Markup {
             td data-label="Event" {
                 @match &row.event { Some(event) => (found("event", event)), None => span class="quiet" { "gone" } }
             }
-            td data-label="Id" class="num" {
+            td data-label="Event id" class="num" {
                 @match row.event_id {
                     Some(id) => a href={ "/events/" (id) } { (id) },
                     None => span class="quiet" { "–" },

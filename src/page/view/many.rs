@@ -4,8 +4,8 @@ use maud::{Markup, PreEscaped, html};
 
 use super::super::act::{Done, Replay as Asked};
 use super::super::form;
-use super::super::many::{Deed, Gathered, Worked, too_many};
-use super::{Here, framed, framed_with, others, plain_time};
+use super::super::many::{Deed, Gathered, Wanted, Worked, too_many};
+use super::{Here, framed, framed_with, once, others, plain_time};
 use crate::model::clock::utc;
 use crate::model::{shown, told};
 use crate::store::Replay;
@@ -44,7 +44,7 @@ pub(in crate::page) fn many(deed: Deed, found: &Gathered) -> Markup {
         @if found.too_many {
             div class="note bad" role="alert" { pre { (shown::block(&too_many(found), "")) } }
         } @else if count == 0 {
-            p { "There is none." }
+            p { (if named_nothing(&found.wanted) { "Nothing was ticked." } else { "There is none." }) }
         } @else {
             p { strong { (deliveries(count)) } ":" }
             ul class="key" { @for id in found.ids.iter().take(LISTED) {
@@ -60,6 +60,11 @@ pub(in crate::page) fn many(deed: Deed, found: &Gathered) -> Markup {
     framed(&format!("{}?", verb(deed)), Here::Elsewhere, &content)
 }
 
+/// Whether the form of the log came without a tick.
+fn named_nothing(wanted: &Wanted) -> bool {
+    wanted.ids.is_empty() && wanted.search.is_none() && wanted.webhook.is_none()
+}
+
 fn button(deed: Deed, found: &Gathered) -> Markup {
     let wanted = &found.wanted;
     let count = found.ids.len();
@@ -72,6 +77,7 @@ fn button(deed: Deed, found: &Gathered) -> Markup {
                 @for id in &found.ids { input type="hidden" name="id" value=(id); }
             }
             input type="hidden" name="count" value=(count);
+            (once(&found.once))
             button { (verb(deed)) " " (deliveries(count)) }
         }
     }
@@ -99,14 +105,23 @@ pub(in crate::page) fn worked_off(deed: Deed, worked: &Worked) -> Markup {
         p { a href="/" { "Overview" } ", " a href="/log" { "Log" } }
     };
     framed(
-        if well { "Done" } else { "Done in part" },
+        match (well, worked.done) {
+            (true, _) => "Done",
+            (false, 0) => "Not done",
+            (false, _) => "Done in part",
+        },
         Here::Elsewhere,
         &content,
     )
 }
 
 /// What a replay would be.
-pub(in crate::page) fn replay_from(asked: &Asked, written_ms: i64, counted: &Done) -> Markup {
+pub(in crate::page) fn replay_from(
+    asked: &Asked,
+    written_ms: i64,
+    counted: &Done,
+    mark: &str,
+) -> Markup {
     let matched = counted.matched.unwrap_or(0);
     let to = asked.webhook.as_deref();
     let mut command = format!("webhooksd replay --from-id {}", asked.from);
@@ -119,7 +134,7 @@ pub(in crate::page) fn replay_from(asked: &Asked, written_ms: i64, counted: &Don
             (plain_time(&utc(written_ms))) ", "
             @match to { Some(webhook) => { "to " (others(webhook)) }, None => "to all webhooks that want them" }
             ", by today's configuration and with the ids that they had: "
-            strong { (told::deliveries(matched)) } (if matched == 1 { " is made." } else { " are made." })
+            strong { (told::deliveries(matched)) } " would be made."
         }
         @if counted.pruned > 0 {
             p class="note" { "About " (told::counted(counted.pruned, "event")) " of those left the outbox." }
@@ -131,6 +146,7 @@ pub(in crate::page) fn replay_from(asked: &Asked, written_ms: i64, counted: &Don
                 input type="hidden" name="from" value=(asked.from);
                 input type="hidden" name="count" value=(matched);
                 @if let Some(webhook) = to { input type="hidden" name="webhook" value=(webhook); }
+                (once(mark))
                 button { "Send them again" }
             }
         }

@@ -122,7 +122,7 @@ fn log_size(seen: &Overview) -> Markup {
     let (log, wal) = seen.bytes;
     html! {
         p class="quiet" {
-            "Log " code { (others(&seen.log)) } ": " (size(log)) ", and " (size(wal)) " of its WAL"
+            "Log " code { (others(&seen.log)) } ": " (size(log)) @if wal > 0 { ", and " (size(wal)) " of its WAL" }
             @if let Some(oldest) = seen.oldest_ms { "; it goes back to " (at(Some(oldest))) }
             ". " (growth(seen))
         }

@@ -25,6 +25,7 @@ pub(in crate::page) fn webhook(seen: &OneWebhook) -> Markup {
         @if seen.acts {
             h2 { "To do" }
             form method="post" action={ "/webhooks/" (form::encoded(name)) "/test" } {
+                (super::once(&seen.once))
                 button { "Send a test event" }
             }
             @if health.pause.is_some() {

@@ -1,6 +1,7 @@
 //! What is done from the page: each order reaches the daemon, and none that another page asks for.
 
 use super::browser::Browser;
+use super::many::all_fields;
 use super::{delivery, one_of_each};
 use crate::support::{SOON, World};
 
@@ -162,7 +163,7 @@ fn no_other_page_acts() {
         "Sec-Fetch-Site: same-origin",
     ];
     browser.post("/webhooks/good/test", "", &own).expect(200);
-    let long = "for=".to_owned() + &"9".repeat(10_000);
+    let long = "for=".to_owned() + &"9".repeat(20_000);
     browser.post("/webhooks/good/pause", &long, &[]).expect(413);
     daemon.stop();
 }
@@ -185,4 +186,74 @@ fn a_page_that_only_shows_has_no_buttons() {
     let browser = Browser::start(world.folder(), &[]);
     let refused = browser.post("/reload", "", &[]).expect(409).body;
     assert!(refused.contains("no daemon answers"), "{refused}");
+}
+
+#[test]
+fn a_form_that_is_posted_twice_acts_once() {
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    let id = delivery(&world, "bad");
+    let again = format!("/deliveries/{id}/redeliver");
+    let forms = [
+        (format!("/deliveries/{id}"), again.clone(), "is sent again"),
+        (
+            format!("/redeliver?id={id}"),
+            "/redeliver".to_owned(),
+            "1 delivery sent again.",
+        ),
+        (
+            "/replay?event=1".to_owned(),
+            "/replay".to_owned(),
+            "the replay has begun",
+        ),
+        (
+            "/webhooks/good".to_owned(),
+            "/webhooks/good/test".to_owned(),
+            "good: delivered",
+        ),
+    ];
+    for (shown, path, words) in &forms {
+        let form = all_fields(&browser.page(shown), path);
+        assert!(form.contains("once="), "{form}");
+        let done = browser.post(path, &form, &[]).expect(200).body;
+        assert!(done.contains(words), "{path}: {done}");
+        for _ in 0..2 {
+            let before = browser.post(path, &form, &[]).expect(200).body;
+            assert!(
+                before.contains("nothing was done a second time"),
+                "{path}: {before}"
+            );
+        }
+    }
+    assert_eq!(world.number("SELECT count(*) FROM redelivery"), 2);
+    assert_eq!(world.number("SELECT count(*) FROM replay"), 1);
+    // The page that is opened again has another mark, and acts.
+    let form = all_fields(&browser.page(&format!("/deliveries/{id}")), &again);
+    browser.post(&again, &form, &[]).expect(200);
+    assert_eq!(world.number("SELECT count(*) FROM redelivery"), 3);
+    // What was refused may be posted again.
+    let form = all_fields(&browser.page(&format!("/deliveries/{id}")), &again);
+    daemon.stop();
+    for _ in 0..2 {
+        let refused = browser.post(&again, &form, &[]).expect(409).body;
+        assert!(refused.contains("no daemon answers"), "{refused}");
+    }
+}
+
+#[test]
+fn as_many_ids_as_the_page_takes_fit_into_its_form() {
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    let id = delivery(&world, "bad");
+    let ids: Vec<String> = (0..499).map(|n| format!("id={}", i64::MAX - n)).collect();
+    let form = format!("id={id}&{}&count=1", ids.join("&"));
+    let done = browser.post("/redeliver", &form, &[]).expect(200).body;
+    assert!(done.contains("1 delivery sent again."), "{done}");
+    daemon.stop();
+    let done = browser.post("/redeliver", &form, &[]).expect(200).body;
+    for told in ["Not done", "no daemon answers", "; start the daemon: "] {
+        assert!(done.contains(told), "{told}: {done}");
+    }
+    let none = browser.page("/redeliver?");
+    assert!(none.contains("Nothing was ticked."), "{none}");
 }

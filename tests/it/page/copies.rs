@@ -68,6 +68,14 @@ fn what_is_no_log_of_this_program_is_refused_at_once() {
     let daemon = world.start();
     daemon.stop();
     let log = Connection::open(world.path("log.db")).unwrap();
+    // A shape whose attempts knew of no batches.
+    std::fs::copy(world.path("log.db"), world.path("earlier.db")).unwrap();
+    let earlier = Connection::open(world.path("earlier.db")).unwrap();
+    earlier
+        .execute_batch("DROP VIEW health; DROP VIEW log; CREATE VIEW log AS SELECT 1 AS id; PRAGMA user_version = 6")
+        .unwrap();
+    drop(earlier);
+    refused("earlier.db", "written by an earlier version");
     log.execute_batch("PRAGMA user_version = 999").unwrap();
     drop(log);
     refused("log.db", "newer");

@@ -100,7 +100,7 @@ fn a_delivery_is_handed_on_without_what_may_be_secret() {
     let receiver = Receiver::start(|_| {
         let headers = format!(
             "Set-Cookie: {COOKIE}\r\nApiKey: marked-api\r\nX-Auth: marked-auth\r\nX-Session_Id: marked-id\r\n\
-             Location: https://a.example/?key=marked-place\r\n"
+             Location: https://a:marked-user@a.example/x;id=marked-id?key=marked-place#access_token=marked-end\r\n"
         );
         Answer::with_body(500, &headers, "<script>\u{1b}[2J\u{202e}".as_bytes())
     });

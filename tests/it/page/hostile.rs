@@ -74,3 +74,18 @@ fn a_large_body_is_shown_in_part() {
     assert_eq!(whole, receiver.received()[0].text());
     daemon.stop();
 }
+
+#[test]
+fn brackets_without_end_take_no_more_room_than_is_told() {
+    let answer = "[".repeat(64 << 10);
+    let receiver = Receiver::start(move |_| Answer::with_body(500, "", answer.as_bytes()));
+    let world = World::new(&[hook("w", receiver.url("/")).one_attempt()]);
+    let daemon = world.start();
+    world.emit("story-approve", "{}");
+    world.wait_number("SELECT count(*) FROM log", 1, SOON);
+    let browser = Browser::start(world.folder(), &[]);
+    let id = delivery(&world, "w");
+    let page = browser.page(&format!("/deliveries/{id}"));
+    assert!(page.len() < 100 << 10, "{}", page.len());
+    daemon.stop();
+}

@@ -4,8 +4,15 @@ use super::browser::{Browser, links};
 use super::one_of_each;
 use crate::support::{Receiver, SOON, World, hook};
 
-/// The fields of the form that posts to that path, as a browser sends them.
+/// The fields of the form that posts to that path, as a browser sends them, without its mark: so it acts each time.
 fn fields(page: &str, path: &str) -> String {
+    let all = all_fields(page, path);
+    let unmarked: Vec<&str> = all.split('&').filter(|f| !f.starts_with("once=")).collect();
+    unmarked.join("&")
+}
+
+/// The same with its mark.
+pub(super) fn all_fields(page: &str, path: &str) -> String {
     let (_, form) = page
         .split_once(&format!("<form method=\"post\" action=\"{path}\""))
         .unwrap_or_else(|| panic!("no form for {path}: {page}"));

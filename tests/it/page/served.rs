@@ -114,6 +114,21 @@ fn the_daemon_serves_its_page_by_the_token_of_a_file() {
     });
     let browser = Browser::at(address, TOKEN);
     assert!(!browser.cookie.contains(TOKEN), "{}", browser.cookie);
+    // A search that was kept is asked for after the door, too.
+    let kept = "/log?q=webhook%3Agood+%22%3E";
+    let shut = browser.send("GET", kept, &[]).expect(403).body;
+    for told in [
+        "<form action=\"/log\" method=\"get\">",
+        "name=\"q\" value=\"webhook:good &quot;&gt;\"",
+    ] {
+        assert!(shut.contains(told), "{told}: {shut}");
+    }
+    let entered = browser.send("GET", &format!("{kept}&token={TOKEN}"), &[]);
+    let entered = entered.expect(200).body;
+    assert!(
+        entered.contains(&format!("content=\"0; url={kept}\"")),
+        "{entered}"
+    );
     let id = delivery(&world, "bad");
     only_who_was_let_in_sees(&browser, id);
     assert!(browser.page("/").contains("The daemon is well."));
