@@ -37,6 +37,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -109,7 +110,7 @@ struct Running {
     /// Of a log in a file.
     _lock: Option<Lock>,
     /// Of one on a server.
-    successor: Option<predecessor::Successor>,
+    successor: Option<Arc<Mutex<predecessor::Successor>>>,
     /// Holds the outbox's lock.
     _opening: Opening,
 }
@@ -359,7 +360,7 @@ async fn stop(
     };
     if finished.is_ok() && ended.is_ok() {
         if let Some(successor) = successor {
-            successor.leave();
+            successor.lock().leave();
         }
         tracing::info!("stopped");
     }

@@ -5,13 +5,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::Error;
 use super::patience::StartupRetry;
 use super::predecessor::Successor;
 use crate::config::Config;
-use crate::pipeline::{Dispatch, Member, Tenure, digest};
+use crate::pipeline::{Dispatch, Member, Named, Tenure, digest};
 use crate::store::{self, Me};
 use crate::transport::Client;
 
@@ -31,7 +32,7 @@ pub(crate) struct Given {
 pub(super) struct Nodes {
     tenure: Option<Tenure>,
     /// By which the next run on this machine knows that this one has ended; there until that.
-    successor: Option<Successor>,
+    successor: Option<Arc<Mutex<Successor>>>,
 }
 
 impl Nodes {
@@ -51,13 +52,15 @@ impl Nodes {
             let socket = config.socket.as_ref();
             let found = socket.and_then(|socket| Successor::of(&socket.path));
             let (successor, ended) = found.unzip();
-            this.successor = successor;
-            // The row before is read, and this process has the file: from now on that names its own.
-            if let Some(successor) = &mut this.successor {
-                successor.name(&me.id());
-            }
+            this.successor = successor.map(|successor| Arc::new(Mutex::new(successor)));
             let member = Member::new(me, config.node.lease_ms).after(ended.flatten());
-            this.tenure = Some(Tenure::new(member, store::roster(server)));
+            let tenure = Tenure::new(member, store::roster(server));
+            // The row before is read, and looked at first: then the file names this process's own.
+            let named = this
+                .successor
+                .clone()
+                .map(|successor| -> Named { Box::new(move |id| successor.lock().name(id)) });
+            this.tenure = Some(tenure.telling(named));
         }
         this.look_again(dispatch, patience).await?;
         Ok(this)
@@ -85,7 +88,7 @@ impl Nodes {
         self,
         dispatch: &Arc<Dispatch<Client>>,
         loops: &mut JoinSet<Result<(), store::Error>>,
-    ) -> Option<Successor> {
+    ) -> Option<Arc<Mutex<Successor>>> {
         if let Some(tenure) = self.tenure {
             loops.spawn(tenure.keep(dispatch.clone()));
         }

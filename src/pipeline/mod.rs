@@ -27,7 +27,7 @@ pub(crate) use intake::{
     Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, follow_server,
     follow_shared, log_resume, settle, settle_in,
 };
-pub(crate) use nodes::{Member, Tenure, digest};
+pub(crate) use nodes::{Member, Named, Tenure, digest};
 pub(crate) use orders::{
     OrderError, PARTS, Snapshot, TEST_WAIT, Tested, Ticks, Wanted, WebhookSnapshot,
 };

@@ -11,4 +11,4 @@ mod tenure;
 
 pub(crate) use likeness::digest;
 pub(crate) use member::Member;
-pub(crate) use tenure::Tenure;
+pub(crate) use tenure::{Named, Tenure};

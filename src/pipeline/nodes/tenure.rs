@@ -12,11 +12,13 @@ use super::member::{Member, Standing};
 use crate::pipeline::send::{Dispatch, Names};
 use crate::pipeline::shared::chain;
 use crate::pipeline::shared::standing::Matter;
-use crate::store::{self, LEAD, Roster};
+use crate::store::{self, LEAD, NodeId, Roster};
 use crate::transport::Transport;
 
+/// Told of each row that this node has in the log.
+pub(crate) type Named = Box<dyn FnMut(&NodeId) + Send>;
+
 /// A member with its roster, and what it last knew of webhooks.
-#[derive(Debug)]
 pub(crate) struct Tenure {
     member: Member,
     roster: Box<dyn Roster>,
@@ -25,6 +27,8 @@ pub(crate) struct Tenure {
     /// Whether it was told anything: until then it takes all webhooks for its own.
     is_told: bool,
     leads: bool,
+    /// Who is told of this node's row, and the row that was told.
+    named: Option<(Named, Option<NodeId>)>,
 }
 
 /// What this node sends for.
@@ -61,7 +65,14 @@ impl Tenure {
             told: Told::default(),
             is_told: false,
             leads: false,
+            named: None,
         }
+    }
+
+    /// Tells of each row that this node has in the log: after the first look, and after it was declared dead.
+    pub(crate) fn telling(mut self, named: Option<Named>) -> Self {
+        self.named = named.map(|named| (named, None));
+        self
     }
 
     /// One look, and what the dispatch makes of it.
@@ -158,6 +169,13 @@ impl Tenure {
             &is_let_go,
         );
         let standing = looked?;
+        let id = self.member.id();
+        if let Some((named, told)) = &mut self.named
+            && told.as_ref() != Some(&id)
+        {
+            named(&id);
+            *told = Some(id);
+        }
         if let Some(config) = dispatch.share().config() {
             let mine = standing.nodes.iter().find(|node| node.me);
             if mine.is_some_and(|node| node.config.as_deref() != Some(&*config)) {

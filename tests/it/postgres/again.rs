@@ -92,3 +92,33 @@ fn a_node_that_only_stands_still_is_nobodys_to_bury() {
     two.stop();
     one.stop();
 }
+
+#[test]
+fn one_that_was_taken_for_dead_is_known_by_its_new_row() {
+    let Some(server) = crate::support::postgres() else {
+        return;
+    };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let world = world(&database, SHORT, &receiver);
+    let one = world.start();
+    let socket = world.path("two.sock");
+    let two = world.start_with(&["--node", "two", "--socket", socket.to_str().unwrap()]);
+    one.signal(Signal::STOP);
+    two.wait_journal(BY_LEASE);
+    one.signal(Signal::CONT);
+    one.wait_journal("this node was taken for dead");
+    two.stop();
+    // Its file names the row that the log has.
+    eventually("it is alone and named", SOON, || {
+        let id = database.sql("SELECT id FROM webhooksd.node");
+        let file = std::fs::read_to_string(world.path("s.sock.node")).unwrap();
+        check(file.ends_with(&format!("\n{id}\n")), || {
+            format!("{id} {file}")
+        })
+    });
+    one.kill();
+    let one = world.start();
+    one.wait_journal(AT_ONCE);
+    one.stop();
+}
