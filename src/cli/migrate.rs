@@ -11,7 +11,7 @@ use crate::model::Clock;
 use crate::store;
 use crate::transport;
 
-/// Makes the log in PostgreSQL, brings it to this version's shape, or has it take over the log of a machine
+/// Makes the log in PostgreSQL, or brings it to this version's shape
 ///
 /// `run` makes a log too where there is none; this is for whoever wants it made before, by a user who may. A log of the
 /// version before is brought to this one's while its nodes go on: what they write waits for less than two seconds. With
