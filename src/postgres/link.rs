@@ -169,6 +169,16 @@ impl Link {
         self.answer(step, asked)
     }
 
+    /// The same, that is given up after so long.
+    pub(crate) fn batch_for(
+        &self,
+        step: &'static str,
+        sql: &str,
+        patience: Duration,
+    ) -> Result<(), Trouble> {
+        self.answer_in(patience, step, self.client.batch_execute(sql))
+    }
+
     /// The rows of a statement that goes to the server together with what opens its transaction.
     pub(crate) fn rows_behind(
         &self,
@@ -236,16 +246,22 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let within = within(asked, self.patience, self.waiting.as_ref());
+        self.answer_in(self.patience, step, asked)
+    }
+
+    fn answer_in<T>(
+        &self,
+        patience: Duration,
+        step: &'static str,
+        asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Trouble> {
+        let within = within(asked, patience, self.waiting.as_ref());
         let answered = self.wait_for(within).flatten();
         match answered {
             Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
             None => {
                 self.cancel();
-                Err(Trouble::new(
-                    &self.server,
-                    What::Silent(step, self.patience),
-                ))
+                Err(Trouble::new(&self.server, What::Silent(step, patience)))
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::store::early::Shrunk;
 use crate::store::fill::SizeBounds;
 
 /// How long a day is waited for, in one round.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const STEP: &str = "look which days of the log may go";
 
@@ -82,7 +82,7 @@ struct Going {
 
 impl Going {
     fn open(server: &Arc<Server>) -> Result<Self, Error> {
-        let link = Link::within(server, PATIENCE).map_err(Error::Server)?;
+        let link = Link::open(server).map_err(Error::Server)?;
         Ok(Self { link })
     }
 
@@ -294,7 +294,7 @@ impl Going {
         sql: &str,
         step: &'static str,
     ) -> Result<bool, Trouble> {
-        match self.link.batch(step, sql) {
+        match self.link.batch_for(step, sql, PATIENCE) {
             Ok(()) => Ok(true),
             Err(trouble) if trouble.is_waiting() => {
                 gone.held = Some(day.name.clone());
