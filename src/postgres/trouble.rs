@@ -152,6 +152,12 @@ impl Trouble {
         matches!(self.what, What::Locked(_) | What::Silent(..))
     }
 
+    /// Whether a statement failed by what it names: it is not there any more, or another one is changing it.
+    #[must_use]
+    pub(crate) fn is_of_what_was_there(&self) -> bool {
+        matches!(self.what, What::NoLog | What::Step(..))
+    }
+
     /// Whether it is of the statement and its rows: the connection goes on.
     #[must_use]
     pub(crate) fn is_of_the_statement(&self) -> bool {

@@ -297,3 +297,38 @@ fn a_log_that_is_too_large_loses_whole_days() {
     assert_eq!(left.unwrap()[0].body, made[1][1].body);
     assert!(ask!(bool, &link, "SELECT shortened FROM webhooksd.meta"));
 }
+
+#[test]
+fn two_that_take_the_same_days_away_are_no_fault() {
+    let Some(on) = postgres() else { return };
+    let engine = ServerLog::new(on);
+    let link = Link::open(&engine.server).unwrap();
+    let mut log = engine.open();
+    let days = 8;
+    for n in 0..days {
+        day(&mut *log, &engine, n, Verdict::Delivered);
+    }
+    let now_ms = BEGIN + days * DAY + HOUR;
+    make_days(&engine.server, now_ms).unwrap();
+    log.mark(now_ms).unwrap();
+    let bounds = SizeBounds {
+        file: 0,
+        used: 0,
+        wal: WalBounds::NONE,
+    };
+    let one_round = |which: usize| match which {
+        0 => shed_days(&engine.server, &bounds, now_ms).map(drop),
+        _ => expire_days(&engine.server, now_ms).map(drop),
+    };
+    let begun = Instant::now();
+    // Today's, the one at the edge of the last mark, and a week to come.
+    while tables(&link, "attempt") > 1 + 1 + 8 {
+        assert!(begun.elapsed() < SOON, "{}", tables(&link, "attempt"));
+        thread::scope(|scope| {
+            let rounds = [0, 1, 1].map(|which| scope.spawn(move || one_round(which)));
+            for round in rounds {
+                round.join().unwrap().unwrap();
+            }
+        });
+    }
+}

@@ -76,6 +76,15 @@ pub(crate) fn shed_days(
     going.shed(bounds, now_ms).map_err(Error::Server)
 }
 
+/// Retention and the log's size look for days by themselves, and a node that led does for a moment longer: of a day that
+/// another one takes away the server says that it is not there, or is in no state for that. That is no fault.
+fn unless_another(done: Result<bool, Trouble>) -> Result<bool, Trouble> {
+    match done {
+        Err(trouble) if trouble.is_of_what_was_there() => Ok(false),
+        done => done,
+    }
+}
+
 struct Going {
     link: Link,
 }
@@ -125,8 +134,8 @@ impl Going {
         for (table, mark) in [ATTEMPTS, BODIES].into_iter().zip(marks) {
             for day in self.over(table, before_ms)? {
                 let may_go = match table {
-                    ATTEMPTS => self.is_old(&day, mark, before_ms)?,
-                    _ => self.is_free(&day, mark)?,
+                    ATTEMPTS => unless_another(self.is_old(&day, mark, before_ms))?,
+                    _ => unless_another(self.is_free(&day, mark))?,
                 };
                 if may_go && !self.drop(&day, &mut gone)? {
                     return Ok(gone);
@@ -160,7 +169,7 @@ impl Going {
                 "SELECT EXISTS (SELECT FROM webhooksd.{})::int::bigint",
                 day.name
             );
-            let is_full = self.number(&sql, &[])? == 1;
+            let is_full = unless_another(self.number(&sql, &[]).map(|found| found == 1))?;
             if !self.drop(&day, &mut gone)? {
                 return Ok(Some(shrunk));
             }
@@ -169,7 +178,8 @@ impl Going {
             }
         }
         for day in self.over(BODIES, now_ms)? {
-            if self.is_free(&day, i64::MAX)? && !self.drop(&day, &mut gone)? {
+            let is_free = unless_another(self.is_free(&day, i64::MAX))?;
+            if is_free && !self.drop(&day, &mut gone)? {
                 break;
             }
         }
@@ -230,8 +240,12 @@ impl Going {
         Ok(number.unwrap_or_default())
     }
 
-    /// Goes on with what another round, or another node, has begun. False: somebody holds it still.
+    /// Goes on with what another round, or another node, has begun. False: somebody holds it still, or is at it as well.
     fn finish(&self, gone: &mut Gone) -> Result<bool, Trouble> {
+        unless_another(self.finish_all(gone))
+    }
+
+    fn finish_all(&self, gone: &mut Gone) -> Result<bool, Trouble> {
         for day in Days::look(&self.link)?.days {
             if !day.goes {
                 continue;
@@ -241,7 +255,7 @@ impl Going {
                     let sql = "FINALIZE";
                     self.detach(&day, sql, gone)? && self.drop_table(&day, gone)?
                 }
-                (true, false) => self.drop(&day, gone)?,
+                (true, false) => self.drop_whole(&day, gone)?,
                 (false, _) => self.drop_table(&day, gone)?,
             };
             if !is_gone {
@@ -251,8 +265,12 @@ impl Going {
         Ok(true)
     }
 
-    /// Drops a day that may go. False: somebody holds it, and the next round goes on.
+    /// Drops a day that may go. False: somebody holds it, or is at it as well, and the next round goes on.
     fn drop(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
+        unless_another(self.drop_whole(day, gone))
+    }
+
+    fn drop_whole(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
         let sql = format!("COMMENT ON TABLE webhooksd.{} IS '{GOES}'", day.name);
         self.link.batch("mark a day of the log that goes", &sql)?;
         if !self.detach(day, "CONCURRENTLY", gone)? {
