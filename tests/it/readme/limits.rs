@@ -17,7 +17,7 @@ const LIMITS: [(&str, &str, &str, &str); 58] = [
         "wait for who reads a day",
         "5 s",
         "store/postgres/days/going",
-        "PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });",
+        "PATIENCE: Duration = Duration::from_secs(5);",
     ),
     (
         "the log's `-wal`",
