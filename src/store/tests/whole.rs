@@ -299,6 +299,7 @@ fn a_log_that_is_too_large_loses_whole_days() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a server answers in real time")]
 fn two_that_take_the_same_days_away_are_no_fault() {
     let Some(on) = postgres() else { return };
     let engine = ServerLog::new(on);
