@@ -16,6 +16,9 @@ const ROWS_BELOW: usize = 512;
 pub(super) struct Sql {
     /// What a window has not given yet.
     pub(super) read: Reads,
+    /// Whether there is anything that is new behind (`$1`, `$2`), with ids from `$3` on; the snapshot and the timeline
+    /// before it.
+    pub(super) any: String,
     /// The row of id `$1`, with `$2` and `$3` for `$7` and `$8`.
     pub(super) one: String,
     /// How many rows there are behind the place `$1` to `$5` of [`Reads`], counted up to `$6`.
@@ -44,6 +47,10 @@ impl Sql {
         let columns = |name: &str, data: &str| columns(facts.has_tenant, name, data);
         Self {
             read: Reads::new(table, facts.has_tenant),
+            any: format!(
+                "SELECT pg_current_snapshot()::text, {TIMELINE},
+                        EXISTS (SELECT FROM {table} o WHERE {NEW} AND o.id >= $3::int8)"
+            ),
             one: format!(
                 "SELECT {} FROM {table} o WHERE o.id = $1",
                 columns("$2::int4", "$3::int8")

@@ -54,14 +54,19 @@ impl Start {
         !self.late.is_empty() || self.within != NOBODY
     }
 
+    /// Behind which is what is new.
+    pub(super) fn new_values(&self) -> [Value<'_>; 2] {
+        [(&self.xid as _, Type::TEXT), (&self.id as _, Type::INT8)]
+    }
+
     pub(super) fn values(&self) -> Vec<Value<'_>> {
-        vec![
-            (&self.xid as _, Type::TEXT),
-            (&self.id as _, Type::INT8),
+        let mut values = self.new_values().to_vec();
+        values.extend([
             (&self.late as _, Type::TEXT_ARRAY),
             (&self.within as _, Type::TEXT),
             (&self.within_id as _, Type::INT8),
-        ]
+        ] as [Value<'_>; 3]);
+        values
     }
 }
 

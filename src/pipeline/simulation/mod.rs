@@ -3,6 +3,7 @@
 //! One seed is one run, a week long: the same seed gives the same run to the last step. Time is
 //! tokio's paused time on one thread, and the databases are real files in memory. A run tries seeds
 //! that are the same each time, those that once broke a promise, and some that nobody has tried yet.
+//! `cargo test` has a few of each kind; a thousand and more of them all take `WEBHOOKSD_SIM_ALL=1`, as `.ci/run` does.
 //! On failure the seed and the last steps are printed; `WEBHOOKSD_SIM_SEED=N WEBHOOKSD_SIM_SEEDS=1`
 //! runs it again. A million weeks overnight: `CARGO_PROFILE_TEST_OPT_LEVEL=2 WEBHOOKSD_SIM_SEED=5000000000
 //! WEBHOOKSD_SIM_SEEDS=1000000 cargo test --lib every_seed`.
@@ -45,8 +46,12 @@ use parking_lot::Mutex;
 
 use crate::model::Clock;
 
-/// Seeds of a run that says nothing else.
-const SEEDS: u64 = 1_000;
+/// Seeds of a run that says nothing else, and of one of all.
+const SEEDS: (u64, u64) = (100, 1_000);
+
+/// Of each of the ranges below a run that says nothing else takes so many: all together are a quarter of an hour of two
+/// slow cores, and the whole `cargo test` is to be done within ten minutes.
+const OF_EACH: usize = 10;
 
 /// Seeds that broke a promise before the product was mended.
 const BROKEN: [u64; 22] = [
@@ -74,7 +79,7 @@ const BROKEN: [u64; 22] = [
     26_000_000_344,
 ];
 
-/// Seeds of a run that says nothing else, of those that nobody has tried yet.
+/// Seeds that nobody has tried yet, of a run of all; a run that says nothing else takes a tenth.
 const FRESH: u64 = 200;
 
 /// They are above all that were ever given by hand.
@@ -116,6 +121,11 @@ const HELD: std::ops::Range<u64> = world::held::FROM..world::held::FROM + 8;
 /// The same each time, of weeks in which webhooks ask for events of webhooksd itself.
 const OWN: std::ops::Range<u64> = own::FROM..own::FROM + 60;
 
+/// All of these.
+const RANGES: [std::ops::Range<u64>; 12] = [
+    ANEW, SMALL, SPARING, TOGETHER, PACED, ASKED, PAUSING, ORDERED, OWN, STANDARD, TRACED, HELD,
+];
+
 fn number(name: &str, or: u64) -> u64 {
     given(name).unwrap_or(or)
 }
@@ -127,32 +137,27 @@ fn given(name: &str) -> Option<u64> {
 /// The seeds of this run.
 fn seeds() -> Vec<u64> {
     let (first, count) = (given("WEBHOOKSD_SIM_SEED"), given("WEBHOOKSD_SIM_SEEDS"));
+    let all = env::var_os("WEBHOOKSD_SIM_ALL").is_some();
+    let (few, usual, fresh) = match all {
+        true => (usize::MAX, SEEDS.1, FRESH),
+        false => (OF_EACH, SEEDS.0, FRESH / 10),
+    };
     let mut seeds = Vec::new();
     if first.is_none() && count.is_none() {
         // The one source of chance that is the run's own: a hasher's keys.
         let any = RandomState::new().build_hasher().finish() % FRESH_FROM;
-        let fresh = FRESH_FROM + any..FRESH_FROM + any + FRESH;
+        let from = FRESH_FROM + any;
         // Past the capture of a test's output, and before a crash could take it along.
-        let (from, count) = (fresh.start, FRESH);
-        let again = format!("WEBHOOKSD_SIM_SEED={from} WEBHOOKSD_SIM_SEEDS={count}");
-        writeln!(std::io::stderr(), "{count} fresh weeks, again by {again}").unwrap();
+        let again = format!("WEBHOOKSD_SIM_SEED={from} WEBHOOKSD_SIM_SEEDS={fresh}");
+        writeln!(std::io::stderr(), "{fresh} fresh weeks, again by {again}").unwrap();
         seeds.extend(BROKEN);
-        seeds.extend(ANEW);
-        seeds.extend(SMALL);
-        seeds.extend(SPARING);
-        seeds.extend(TOGETHER);
-        seeds.extend(PACED);
-        seeds.extend(ASKED);
-        seeds.extend(PAUSING);
-        seeds.extend(ORDERED);
-        seeds.extend(OWN);
-        seeds.extend(STANDARD);
-        seeds.extend(TRACED);
-        seeds.extend(HELD);
-        seeds.extend(fresh);
+        for kind in RANGES {
+            seeds.extend(kind.take(few));
+        }
+        seeds.extend(from..from + fresh);
     }
     let first = first.unwrap_or(1);
-    seeds.extend(first..first + count.unwrap_or(SEEDS));
+    seeds.extend(first..first + count.unwrap_or(usual));
     seeds
 }
 

@@ -2,6 +2,7 @@
 //!
 //! So that a look waits for nobody: the writer's connection may carry a large batch just now.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
@@ -14,18 +15,21 @@ use crate::store::nodes::{NodeId, NodeRow, NodesLook, Roster, SlotRow};
 
 const STEP: &str = "look which webhooks are this node's";
 
-const BEAT: &str = "UPDATE webhooksd.node SET beat = beat + 1 WHERE id = $1::text::uuid";
+/// One statement, and so one moment: each is parsed and planned anew, twice a second by every node. What of it comes of
+/// the beat's own row is as it was before; and whoever is declared dead meanwhile finds nothing.
+const LOOK: &str = "WITH beat AS (UPDATE webhooksd.node SET beat = beat + 1 WHERE id = $1::text::uuid RETURNING 1)
+SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8),
+       (SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text
+          FROM webhooksd.webhook),
+       n.id::text, n.name, n.version, n.config, n.beat,
+       ARRAY(SELECT s.slot FROM webhooksd.slot s WHERE s.owner = n.id)
+  FROM beat, webhooksd.node n ORDER BY n.id";
 
-/// One statement, and so one moment.
-const NODES: &str = "SELECT id::text, name, version, config, beat FROM webhooksd.node ORDER BY id";
-
-const SLOTS: &str = "SELECT s.slot, s.owner::text, count(w.name)
-  FROM webhooksd.slot s LEFT JOIN webhooksd.webhook w ON w.slot = s.slot AND w.state <> 'removed'
- GROUP BY s.slot ORDER BY s.slot";
-
-const STAMP: &str = "SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text,
-       left(pg_walfile_name(pg_current_wal_lsn()), 8)
-  FROM webhooksd.webhook";
+/// Asked where the webhooks are others than before.
+const USED: &str = "SELECT s.slot, coalesce(w.count, 0)
+  FROM webhooksd.slot s
+  LEFT JOIN (SELECT slot, count(*) FROM webhooksd.webhook WHERE state <> 'removed' GROUP BY slot) w ON w.slot = s.slot
+ ORDER BY s.slot";
 
 const REGISTER: &str =
     "INSERT INTO webhooksd.node (name, version) VALUES ($1, $2) RETURNING id::text";
@@ -59,6 +63,16 @@ pub(crate) struct Table {
     server: Arc<Server>,
     /// None where it failed, until the next call.
     link: Option<Link>,
+    /// How many webhooks there are in each slot, by the stamp of when that was asked.
+    used: (String, Vec<(i32, i64)>),
+}
+
+/// What a look finds of a node: with what is said of all.
+struct Found {
+    timeline: String,
+    stamp: String,
+    node: NodeRow,
+    slots: Vec<i32>,
 }
 
 impl std::fmt::Debug for Table {
@@ -75,6 +89,7 @@ impl Table {
         Self {
             server: server.clone(),
             link: None,
+            used: (String::new(), Vec::new()),
         }
     }
 
@@ -103,36 +118,40 @@ impl Table {
 impl Roster for Table {
     fn beat(&mut self, me: &NodeId) -> Result<Option<NodesLook>, Error> {
         let me: &str = me;
-        let sql = format!("{BEAT} RETURNING 1");
-        if self
-            .rows(&sql, &[(&me, Type::TEXT)], |_| Ok(()))?
-            .is_empty()
-        {
+        let found = self.rows(LOOK, &[(&me, Type::TEXT)], |row| {
+            Ok(Found {
+                timeline: row.try_get(0)?,
+                stamp: row.try_get(1)?,
+                node: NodeRow {
+                    id: row.try_get::<_, String>(2)?.into(),
+                    name: row.try_get(3)?,
+                    version: row.try_get(4)?,
+                    config: row.try_get(5)?,
+                    beat: row.try_get(6)?,
+                },
+                slots: row.try_get(7)?,
+            })
+        })?;
+        let Some(first) = found.first() else {
             return Ok(None);
+        };
+        let (stamp, timeline) = (first.stamp.clone(), first.timeline.clone());
+        if self.used.0 != stamp {
+            let used = self.rows(USED, &[], |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
+            // As of a moment behind the stamp, so that a change between the two is seen by the next.
+            self.used = (stamp.clone(), used);
         }
-        // Nodes first: who comes between is not missed by a look that finds its slots.
-        let nodes = self.rows(NODES, &[], |row| {
-            Ok(NodeRow {
-                id: row.try_get::<_, String>(0)?.into(),
-                name: row.try_get(1)?,
-                version: row.try_get(2)?,
-                config: row.try_get(3)?,
-                beat: row.try_get(4)?,
-            })
-        })?;
-        let slots = self.rows(SLOTS, &[], |row| {
-            Ok(SlotRow {
-                slot: row.try_get(0)?,
-                owner: row.try_get::<_, Option<String>>(1)?.map(Into::into),
-                webhooks: row.try_get(2)?,
-            })
-        })?;
-        let of = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
-        let stamp = self.rows(STAMP, &[], of)?;
-        let (stamp, timeline) = stamp.into_iter().next().unwrap_or_default();
+        let owners: HashMap<i32, NodeId> = (found.iter())
+            .flat_map(|of| of.slots.iter().map(|slot| (*slot, of.node.id.clone())))
+            .collect();
+        let slots = self.used.1.iter().map(|(slot, webhooks)| SlotRow {
+            slot: *slot,
+            owner: owners.get(slot).cloned(),
+            webhooks: *webhooks,
+        });
         Ok(Some(NodesLook {
-            nodes,
-            slots,
+            slots: slots.collect(),
+            nodes: found.into_iter().map(|of| of.node).collect(),
             stamp,
             timeline,
         }))

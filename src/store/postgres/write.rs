@@ -116,6 +116,8 @@ pub(crate) struct Writer {
     moves: i64,
     /// The delivery up to which it was asked what others gave to this node's webhooks.
     given_to: Option<i64>,
+    /// The moment of the last such look, where it found nothing.
+    quiet: Option<String>,
 }
 
 impl Writer {
@@ -148,6 +150,7 @@ impl Writer {
             others: None,
             moves: 0,
             given_to: None,
+            quiet: None,
         };
         writer.lost.tell();
         writer.turns = writer.standing_turns()?;
@@ -219,7 +222,7 @@ impl Writer {
         if self.link.as_ref().is_some_and(|link| !link.is_closed()) {
             return Ok(());
         }
-        self.link = None;
+        (self.link, self.quiet) = (None, None);
         let link = Link::open(&self.server)?;
         let found = self.node.rejoin(&link)?;
         if self.doubt.settle(&link, found)? {

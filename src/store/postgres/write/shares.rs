@@ -13,6 +13,9 @@ use crate::store::writes::Shares;
 const GIVEN: &str =
     "SELECT webhook, max(id) FROM webhooksd.pending WHERE id > $1 AND NOT in_hand GROUP BY webhook";
 
+/// Another one where anything was committed.
+const MOMENT: &str = "SELECT pg_current_snapshot()::text";
+
 const NEWEST: &str = "SELECT coalesce(max(id), 0) FROM webhooksd.pending";
 
 impl Shares for Writer {
@@ -37,6 +40,13 @@ impl Shares for Writer {
         if self.given_to == Some(0) {
             self.release_lost()?;
         }
+        let moment = match &self.quiet {
+            Some(_) => self.look(STEP, MOMENT, &[], |row| row.try_get(0))?.pop(),
+            None => None,
+        };
+        if moment.is_some() && moment == self.quiet {
+            return Ok(Vec::new());
+        }
         let Some(after) = self.given_to else {
             // What is there already is found as it is taken over.
             let newest = self.look(STEP, NEWEST, &[], |row| row.try_get(0))?;
@@ -54,6 +64,8 @@ impl Shares for Writer {
         })?;
         let ids = given.iter().map(|(_, id)| *id);
         self.given_to = ids.chain(upto).chain([after]).max();
+        // Where nothing came the next look asks first whether anything was committed, which costs the server a tenth.
+        self.quiet = given.is_empty().then(|| moment.unwrap_or_default());
         Ok(given.into_iter().map(|(name, _)| name.into()).collect())
     }
 }
