@@ -16,6 +16,7 @@ mod schema;
 mod seen;
 mod sql;
 mod start;
+mod still;
 mod tail;
 
 pub(crate) use crate::postgres::{Trouble, Waiting};

@@ -16,8 +16,7 @@ const ROWS_BELOW: usize = 512;
 pub(super) struct Sql {
     /// What a window has not given yet.
     pub(super) read: Reads,
-    /// Whether there is anything that is new behind (`$1`, `$2`), with ids from `$3` on; the snapshot and the timeline
-    /// before it.
+    /// [`MOMENT`], and whether there is anything that is new behind (`$1`, `$2`), with ids from `$3` on.
     pub(super) any: String,
     /// The row of id `$1`, with `$2` and `$3` for `$7` and `$8`.
     pub(super) one: String,
@@ -48,8 +47,7 @@ impl Sql {
         Self {
             read: Reads::new(table, facts.has_tenant),
             any: format!(
-                "SELECT pg_current_snapshot()::text, {TIMELINE},
-                        EXISTS (SELECT FROM {table} o WHERE {NEW} AND o.id >= $3::int8)"
+                "{MOMENT}, EXISTS (SELECT FROM {table} o WHERE {NEW} AND o.id >= $3::int8)"
             ),
             one: format!(
                 "SELECT {} FROM {table} o WHERE o.id = $1",
@@ -143,6 +141,12 @@ fn from_ms(ms: &str) -> String {
         "(timestamptz 'epoch' + ({ms} / 1000) * interval '1 second' + ({ms} % 1000) * interval '1 millisecond')"
     )
 }
+
+/// Who is under way, the timeline, and how far the log of writes is: where all are as they were, nothing was committed in
+/// between. The last alone would do but for a commit that is in the log of writes and seen by nobody yet; the first but for
+/// a crash, which may give numbers again.
+pub(super) const MOMENT: &str = "SELECT pg_current_snapshot()::text,
+    left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_current_wal_insert_lsn()::text";
 
 /// The timeline; fails on a standby.
 pub(super) const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_lsn()), 8)";

@@ -11,7 +11,7 @@ use crate::model::Snapshot;
 use crate::postgres::Value;
 
 /// The values `$1` to `$5` of the statements.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     /// Behind these is what is new.
     xid: String,

@@ -17,6 +17,7 @@ use super::reader::OTHERS;
 use super::seen::{end_of, up_to};
 use super::sql::{ROWS, Sql};
 use super::start::Start;
+use super::still::Still;
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Judge, LOADED_NAME_BYTES};
 use crate::outbox::{Error, Finding, Row};
@@ -42,6 +43,7 @@ pub(crate) struct Tail {
     pub(super) judge: Judge,
     /// The last look found nothing: most likely the next does not either.
     was_empty: bool,
+    pub(super) still: Still,
 }
 
 impl Tail {
@@ -84,6 +86,7 @@ impl Tail {
             facts,
             judge,
             was_empty: false,
+            still: Still::default(),
         };
         if tail.value("look for rows of another server", &tail.sql.foreign, &[])? == Some(true) {
             return Err(Error::Server(Trouble::new(
@@ -125,10 +128,16 @@ impl Tail {
         let name_bytes = i32::try_from(LOADED_NAME_BYTES).unwrap_or(i32::MAX);
         let data_bytes = self.judge.loaded_data_bytes();
         let start = Start::of(from);
-        if self.was_empty
-            && let Some(none) = self.none_behind(from, &start)?
-        {
-            return Ok(none);
+        if self.was_empty && !start.is_late() && from.window.is_empty() {
+            let moment = self.none_behind(&start, from.since)?;
+            if let Some(moment) = moment {
+                return Ok(Batch {
+                    window: moment.snapshot,
+                    timeline: moment.timeline,
+                    ends: true,
+                    ..Batch::default()
+                });
+            }
         }
         let sql = self.sql.read.of(from.window.is_empty(), start.is_late());
         let since = from.since.get();
@@ -144,42 +153,14 @@ impl Tail {
         let found = found.map_err(Error::Server)?;
         let batch = self.batch(&found, from);
         let batch = batch.map_err(|error| self.failed("read rows", error))?;
-        self.check_timeline(&batch)?;
+        self.check_timeline(&batch.timeline)?;
         self.was_empty = batch.rows.is_empty() && batch.ends;
         Ok(batch)
     }
 
-    /// What a read would find, where that is nothing: the server parses and plans each look anew, and for this one it
-    /// takes a third of the time. It is asked where a place is behind all that was under way, and no window is open.
-    fn none_behind(&self, from: &Snapshot, start: &Start) -> Result<Option<Batch>, Error> {
-        const STEP: &str = "look for rows";
-        if start.is_late() || !from.window.is_empty() {
-            return Ok(None);
-        }
-        let since = from.since.get();
-        let [xid, id] = start.new_values();
-        let values = [xid, id, (&since as _, Type::INT8)];
-        let found = self.link.rows(STEP, &self.sql.any, &values);
-        let found = found.map_err(Error::Server)?;
-        let Some(row) = found.first() else {
-            return Ok(None);
-        };
-        let read = |row: &Found| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-        let read: Result<(String, String, bool), _> = read(row);
-        let (window, timeline, any) = read.map_err(|error| self.failed(STEP, error))?;
-        let none = Batch {
-            window,
-            timeline,
-            ends: true,
-            ..Batch::default()
-        };
-        self.check_timeline(&none)?;
-        Ok((!any).then_some(none))
-    }
-
     /// A pooler stays connected where the server behind it is exchanged.
-    fn check_timeline(&self, batch: &Batch) -> Result<(), Error> {
-        match batch.timeline == self.facts.timeline {
+    pub(super) fn check_timeline(&self, timeline: &str) -> Result<(), Error> {
+        match timeline == self.facts.timeline {
             true => Ok(()),
             false => Err(Error::Server(Trouble::new(
                 &self.link.server,

@@ -9,9 +9,9 @@ use crate::store::nodes::Me;
 use crate::store::writes::Shares;
 
 /// Ids are drawn while the cursor's row is locked, so those of admissions are committed in their order. What others draw,
-/// for redeliveries, is looked for apart.
-const GIVEN: &str =
-    "SELECT webhook, max(id) FROM webhooksd.pending WHERE id > $1 AND NOT in_hand GROUP BY webhook";
+/// for redeliveries, is looked for apart. Without a name: of what is in somebody's hands, so that it is not looked at
+/// again each time.
+const GIVEN: &str = "SELECT CASE WHEN NOT in_hand THEN webhook END, max(id) FROM webhooksd.pending WHERE id > $1 GROUP BY 1";
 
 /// Another one where anything was committed.
 const MOMENT: &str = "SELECT pg_current_snapshot()::text";
@@ -53,19 +53,17 @@ impl Shares for Writer {
             self.given_to = newest.first().copied();
             return Ok(Vec::new());
         };
-        // Where all is looked at, what is in this node's own hands is not looked at again each time.
-        let upto = if after == 0 {
-            self.look(STEP, NEWEST, &[], |row| row.try_get(0))?
-        } else {
-            Vec::new()
-        };
         let given = self.look(STEP, GIVEN, &[int(&after)], |row| {
-            Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?))
+            Ok((
+                row.try_get::<_, Option<String>>(0)?,
+                row.try_get::<_, i64>(1)?,
+            ))
         })?;
-        let ids = given.iter().map(|(_, id)| *id);
-        self.given_to = ids.chain(upto).chain([after]).max();
+        self.given_to = given.iter().map(|(_, id)| *id).chain([after]).max();
+        let given = given.into_iter().filter_map(|(name, _)| name);
+        let given: Vec<Arc<str>> = given.map(Into::into).collect();
         // Where nothing came the next look asks first whether anything was committed, which costs the server a tenth.
         self.quiet = given.is_empty().then(|| moment.unwrap_or_default());
-        Ok(given.into_iter().map(|(name, _)| name.into()).collect())
+        Ok(given)
     }
 }
