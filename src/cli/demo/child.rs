@@ -1,4 +1,4 @@
-//! A daemon of the demo: this very binary, which does not outlive it.
+//! A daemon of the demo: this very binary, which does not outlive it, even where the demo is killed.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,14 +15,42 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// A stop takes milliseconds where nothing is in flight.
 const STOP: Duration = Duration::from_secs(10);
 
+/// A shell waits for the end of its input, which the demo holds, and then ends the daemon.
+const BESIDE: &str = "cat >/dev/null; kill -KILL \"$0\" 2>/dev/null";
+
 /// A child that does not outlive the demo.
-pub(super) struct Daemon(Child);
+pub(super) struct Daemon {
+    child: Child,
+    beside: Beside,
+}
+
+/// Who ends the daemon where the demo can't.
+struct Beside(Child);
+
+impl Beside {
+    fn of(pid: u32) -> std::io::Result<Self> {
+        let beside = Command::new("sh")
+            .args(["-c", BESIDE, &pid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        beside.map(Self)
+    }
+
+    /// It is wanted no longer: the daemon's number may be another process's once its end was waited for.
+    fn leave(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            drop(self.0.kill());
-            drop(self.0.wait());
+        self.beside.leave();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
         }
     }
 }
@@ -36,7 +64,7 @@ impl Daemon {
             .create(true)
             .open(journal)
             .map_err(failed)?;
-        let child = Command::new(std::env::current_exe().map_err(failed)?)
+        let mut child = Command::new(std::env::current_exe().map_err(failed)?)
             .arg("run")
             .arg("--config")
             .arg(config)
@@ -44,17 +72,26 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(journal)
-            .spawn();
-        Ok(Self(child.map_err(failed)?))
+            .spawn()
+            .map_err(failed)?;
+        match Beside::of(child.id()) {
+            Ok(beside) => Ok(Self { child, beside }),
+            Err(error) => {
+                drop(child.kill());
+                drop(child.wait());
+                Err(failed(error))
+            }
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// Kills it, as `kill -9` does.
     pub(super) fn kill(mut self) -> Result<(), Failure> {
-        let killed = self.0.kill().and_then(|()| self.0.wait());
+        self.beside.leave();
+        let killed = self.child.kill().and_then(|()| self.child.wait());
         killed.map_err(|error| Failure::text(format!("kill the daemon: {error}")))?;
         Ok(())
     }
@@ -62,7 +99,7 @@ impl Daemon {
     /// # Errors
     /// It has ended by itself.
     pub(super) fn runs(&mut self) -> Result<(), Failure> {
-        match self.0.try_wait() {
+        match self.child.try_wait() {
             Ok(Some(status)) => Err(Failure::text(format!("the daemon ended: {status}"))),
             _ => Ok(()),
         }
@@ -70,13 +107,14 @@ impl Daemon {
 
     /// Stops it as systemd would; true when it said that all went well.
     pub(super) async fn stop(&mut self) -> bool {
-        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        self.beside.leave();
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if pid.is_none_or(|pid| kill_process(pid, Signal::TERM).is_err()) {
             return false;
         }
         let ended = async {
             loop {
-                match self.0.try_wait() {
+                match self.child.try_wait() {
                     Ok(Some(status)) => return status.success(),
                     Ok(None) => tokio::time::sleep(LOOK).await,
                     Err(_) => return false,
