@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::following_by;
+use super::{following_by, logging};
 use crate::contract::judged;
 use crate::socket::SECTION;
 use crate::socket::client::{curl, post};
@@ -108,4 +108,46 @@ fn what_another_database_has_is_not_compared() {
     world.write("webhooks.toml", text.replace(&first.url(), &second.url()));
     let keys = ["matched", "would_add", "not_taken"];
     assert_eq!(judged(&world, &[], keys), [1, -1, -1]);
+}
+
+/// The same where the log is on the server too: what was sent is compared there.
+#[test]
+fn past_events_are_compared_with_a_log_on_the_server() {
+    let Some(server) = postgres() else { return };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let wants = |pattern: &str| [hook("depot", receiver.url("/")).events(pattern)];
+    let world = logging(&database, "", &wants("stock-*"));
+    let keys = ["matched", "would_add", "would_drop", "not_taken"];
+    database.emit("stock-in", "{\"n\":0}");
+    let told = world.command(&["match", "depot"]).expect(0).stderr;
+    assert!(told.contains("there is no log yet"), "{told}");
+    let daemon = world.start();
+    for (n, event) in ["stock-in", "stock-out", "price"].iter().enumerate() {
+        database.emit(event, &format!("{{\"n\":{}}}", n + 1));
+    }
+    receiver.wait(3, SOON);
+    eventually("all is in the log", SOON, || {
+        let rows = database.sql("SELECT count(*) FROM webhooksd.log");
+        check(rows == "3", || rows)
+    });
+    daemon.stop();
+    assert_eq!(judged(&world, &[], keys), [3, 0, 0, 0]);
+    database.emit("stock-out", "{\"n\":4}");
+    assert_eq!(judged(&world, &[], keys), [4, 0, 0, 1]);
+    // By another file.
+    let other = logging(&database, "", &wants("stock-out"));
+    assert_eq!(judged(&other, &[], keys), [2, 0, 2, 1]);
+    let other = logging(&database, "", &wants("price"));
+    let ended = other.command(&["match", "depot"]).expect(0);
+    for (row, count) in [
+        ("match, and were not sent", "1"),
+        ("were sent, and do not match", "3"),
+    ] {
+        let line = ended.stdout.lines().find(|line| line.starts_with(row));
+        let words: Vec<&str> = line.unwrap_or_default()[row.len()..]
+            .split_whitespace()
+            .collect();
+        assert_eq!(words[0], count, "{row}: {}", ended.stdout);
+    }
 }

@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::store::control::{Ended, Replay};
 use crate::store::nodes::NodeShare;
+use crate::store::postgres::cursor::cursor_at;
 use crate::store::read::{
     Closely, Count, DeliveryRow, DeliveryTrace, EventTrace, HeldBy, HeldOf, Holding, LogFilter,
     LogRow, LogText, MadeFor, Newest, WebhookHealth, WebhookRow,
@@ -140,8 +141,8 @@ impl LogReader for Reader {
     }
 
     fn snapshot(&self) -> Result<Option<Box<Snapshot>>, Error> {
-        // The shape of this engine's log has no place for it yet.
-        Ok(None)
+        let cursor = cursor_at(self.link()).map_err(Error::Server)?;
+        Ok(cursor.and_then(|cursor| cursor.snapshot))
     }
 
     fn set_aside_since(&self, time_ms: i64) -> Result<i64, Error> {
