@@ -229,8 +229,7 @@ impl<T: Transport> Dispatch<T> {
                     }
                     store.unfinished_replay()
                 })
-                .await
-                .map_err(StepError::Store);
+                .await;
             let worked = match next {
                 Ok(Some(replay)) => self.work_off(replay).await,
                 Ok(None) => {
@@ -241,7 +240,12 @@ impl<T: Transport> Dispatch<T> {
                     }
                     continue;
                 }
-                Err(trouble) => Err(trouble),
+                Err(error) if error.is_transient() => {
+                    // The refill reads the log as well, and tells.
+                    drop(tokio::time::timeout(RETRY_PAUSE, stop.wait_for(|stop| *stop)).await);
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             match worked {
                 Ok(()) => continue,
