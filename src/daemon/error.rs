@@ -149,6 +149,11 @@ impl Error {
         }
     }
 
+    /// Whether a start waits for it, however long that takes: a server of the log that is away comes back.
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_waited_for())
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub(crate) fn hint(&self) -> Option<String> {

@@ -321,7 +321,7 @@ impl<'a> Looking<'a> {
             draft.warning(Key::Outbox, other.text, fix);
         }
         let Known::Cursor(cursor) = known else { return };
-        let settled = pipeline::settle(&mut tail, server, cursor, Clock::system().now_ms());
+        let settled = pipeline::settle(&mut tail, server, cursor);
         if let Err(error) = settled {
             note(draft, Key::Outbox, &Error::of_intake(error));
         }

@@ -102,6 +102,13 @@ pub(super) fn ready() {
     say(&[NotifyState::Ready]);
 }
 
+/// Says what a start waits for.
+pub(super) fn waiting(what: &str) {
+    say(&[NotifyState::Status(&short(&format!(
+        "starting: waits for {what}"
+    )))]);
+}
+
 /// Says that the daemon stops.
 pub(super) fn stopping(in_flight: usize) {
     let line = format!("stopping, {in_flight} in flight");
@@ -238,6 +245,10 @@ fn line(status: &Status) -> String {
         line.push_str(": ");
         line.push_str(failing.error.as_deref().unwrap_or("failed"));
     }
+    short(&line)
+}
+
+fn short(line: &str) -> String {
     // A line's end would end the message's field.
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     line.chars().take(STATUS_CHARS).map(plain).collect()

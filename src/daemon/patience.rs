@@ -1,4 +1,5 @@
-//! A start that waits a while for what may pass: a disk that is full, a database that others hold.
+//! A start that waits for what may pass: a while for a disk that is full or a database that others hold, and as long
+//! as it takes for a server that is away.
 //!
 //! Without it a service manager would start the daemon thirty times in half a minute and then give
 //! up, and nobody would be there once the disk has room again. With it each start takes so long that
@@ -6,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::Error;
+use super::{Error, notify};
 use crate::model::Clock;
 
 /// How long a start waits: a service manager that starts a daemon again after each failure does so
@@ -16,11 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Between two lines about what is waited for.
+const SAY: Duration = Duration::from_secs(60);
+
 /// One start's patience; what is left of it is for all of its steps.
 pub(super) struct StartupRetry {
     clock: Clock,
     begun: tokio::time::Instant,
-    waited: bool,
+    said: Option<tokio::time::Instant>,
 }
 
 impl StartupRetry {
@@ -28,7 +32,7 @@ impl StartupRetry {
         Self {
             clock: clock.clone(),
             begun: clock.instant(),
-            waited: false,
+            said: None,
         }
     }
 
@@ -42,20 +46,28 @@ impl StartupRetry {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let waited = self.clock.instant().saturating_duration_since(self.begun);
-            if !error.may_pass() || waited >= PATIENCE {
+            let now = self.clock.instant();
+            let waited = now.saturating_duration_since(self.begun);
+            if !error.may_pass() || (waited >= PATIENCE && !error.is_waited_for()) {
                 return Err(error);
             }
-            if !std::mem::replace(&mut self.waited, true) {
-                let (hint, error) = (error.hint(), crate::pipeline::chain(&error));
-                tracing::warn!(
-                    error,
-                    hint,
-                    "the start waits, {} s at most",
-                    PATIENCE.as_secs()
-                );
+            if self.said.is_none_or(|said| now >= said + SAY) {
+                self.said = Some(now);
+                say(&error);
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+}
+
+/// Tells the journal, and systemd, which may give a start less time.
+fn say(error: &Error) {
+    let (text, hint) = (crate::pipeline::chain(error), error.hint());
+    notify::waiting(&text);
+    if error.is_waited_for() {
+        tracing::warn!(error = text, hint, "the start waits until that has passed");
+    } else {
+        let longest = PATIENCE.as_secs();
+        tracing::warn!(error = text, hint, "the start waits, {longest} s at most");
     }
 }

@@ -8,7 +8,7 @@ const OLDEST: i32 = 150_000;
 
 /// Nothing in it fails on a standby or another engine that calls itself PostgreSQL.
 const SERVER: &str = "SELECT version(), current_setting('server_version_num')::int4,
-    current_setting('server_encoding'), pg_is_in_recovery()";
+    current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
 
 const STEP: &str = "ask what the server is";
 
@@ -37,6 +37,10 @@ pub(crate) fn judge(link: &Link) -> Result<(), Trouble> {
     }
     if row.try_get(3).map_err(failed)? {
         return trouble(What::Standby);
+    }
+    // An outbox is only read, but for what is old.
+    if link.server.whose == "log" && row.try_get(4).map_err(failed)? {
+        return trouble(What::ReadOnly("change anything"));
     }
     Ok(())
 }

@@ -134,13 +134,15 @@ impl Error {
         }
     }
 
-    /// Whether a server is away, or anything else is wrong with it that may pass.
+    /// Whether it is of a server, or of the others that share it: there a person may undo whatever it is.
     fn is_the_server_s(&self) -> bool {
-        match self {
-            Self::Server(trouble) => trouble.may_pass(),
-            Self::Overtaken => true,
-            _ => false,
-        }
+        matches!(self, Self::Server(_) | Self::Overtaken)
+    }
+
+    /// Whether a start waits for it, however long it takes.
+    #[must_use]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Server(trouble) if trouble.is_waited_for())
     }
 
     /// Whether a person has to see to the file: it is damaged, or not one that is known here.
@@ -150,7 +152,7 @@ impl Error {
             self.code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         );
-        let refused = matches!(self, Self::Server(trouble) if !trouble.may_pass());
+        let refused = matches!(self, Self::Server(_)) && !self.may_pass();
         damaged
             || refused
             || matches!(
@@ -163,7 +165,8 @@ impl Error {
     }
 
     /// Whether the same call may succeed later without anybody touching the log: somebody else was
-    /// writing, the disk was full or failed, memory or descriptors were short.
+    /// writing, the disk was full or failed, memory or descriptors were short. Of a server that was there at
+    /// the start that is anything: whoever took a right or a password away gives it back.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         let moved = matches!(self, Self::Unlinked { .. });
@@ -190,6 +193,7 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Create { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Server(trouble) => trouble.may_pass() && !trouble.is_of_rights(),
             _ => self.is_transient() && self.code() != Some(ErrorCode::CannotOpen),
         }
     }

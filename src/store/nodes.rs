@@ -91,6 +91,8 @@ pub(crate) struct NodesLook {
     pub(crate) stamp: String,
     /// The server's: another one where a standby has taken over.
     pub(crate) timeline: String,
+    /// The server's clock, UNIX milliseconds; `None`: it was not asked.
+    pub(crate) server_ms: Option<i64>,
 }
 
 /// The tables of nodes and slots.

@@ -22,7 +22,7 @@ fn start(world: &World) -> Daemon {
 }
 
 /// Starts the daemon on a machine whose clock is wrong by so many milliseconds.
-fn start_at(world: &World, ms: i64) -> Daemon {
+pub(crate) fn start_at(world: &World, ms: i64) -> Daemon {
     step(world, ms);
     let (library, file) = (shim("clock"), world.path("step"));
     world.start_in(&[

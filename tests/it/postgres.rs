@@ -5,12 +5,14 @@
 mod adding;
 mod again;
 mod away;
+mod clocks;
 mod days;
 mod demo;
 mod differing;
 mod doorbell;
 mod failover;
 mod faults;
+mod full;
 mod logged;
 mod nodes;
 mod past;
@@ -20,6 +22,7 @@ mod rights;
 mod secured;
 mod taken;
 mod told;
+mod withheld;
 mod writers;
 
 use crate::support::{Database, Hook, World};
@@ -39,6 +42,16 @@ fn logging_by(url: &str, more: &str, hooks: &[Hook]) -> World {
     let world = following_by(url, "", hooks);
     let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
     let text = text.replacen("[log]\npath = \"log.db\"\n", more, 1);
+    world.write("webhooks.toml", text);
+    world
+}
+
+/// The same with outbox and log apart, each by its URL.
+fn logging_apart((outbox, log): (&str, &str), more: &str, hooks: &[Hook]) -> World {
+    let world = following_by(outbox, "", hooks);
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    let section = format!("[log]\nurl = {log:?}\n{more}\n");
+    let text = text.replacen("[log]\npath = \"log.db\"\n", &section, 1);
     world.write("webhooks.toml", text);
     world
 }

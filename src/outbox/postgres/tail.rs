@@ -353,6 +353,17 @@ impl Tail {
         Ok(self.value("take a snapshot", sql, &[])?.unwrap_or_default())
     }
 
+    /// What the server's clock says, UNIX milliseconds.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub(crate) fn server_ms(&mut self) -> Result<i64, Error> {
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        Ok(self
+            .value("ask for the server's time", sql, &[])?
+            .unwrap_or(0))
+    }
+
     /// The time of the oldest row, UNIX milliseconds; `None` without rows, or where it has no proper one.
     ///
     /// # Errors

@@ -371,7 +371,7 @@ impl<T: Transport> Follower<T> {
                 };
                 self.needs_reopen |= cause.is_corrupt();
                 let (error, hint) = (chain(cause), cause.hint());
-                if heartbeat.trouble(clock, error.clone(), patience_ms) {
+                if heartbeat.trouble(clock, (error.clone(), hint.clone()), patience_ms) {
                     tracing::warn!(
                         outbox = &*self.path.to_string_lossy(),
                         error,
@@ -383,7 +383,7 @@ impl<T: Transport> Follower<T> {
             }
             IntakeError::Store(cause) if cause.is_transient() => {
                 let (error, hint) = (chain(cause), cause.hint());
-                if heartbeat.trouble(clock, error.clone(), 0) {
+                if heartbeat.trouble(clock, (error.clone(), hint.clone()), 0) {
                     tracing::warn!(
                         error,
                         hint,

@@ -21,7 +21,6 @@ pub(crate) fn settle(
     tail: &mut Tail,
     server: &Server,
     known: Option<Cursor>,
-    now_ms: i64,
 ) -> Result<(Cursor, bool), IntakeError> {
     let cursor = known.unwrap_or_default();
     match &cursor.snapshot {
@@ -34,6 +33,8 @@ pub(crate) fn settle(
         }
     }
     let oldest_ms = tail.oldest_ms().map_err(IntakeError::Outbox)?;
+    // By the clock that the rows have their time by: a node whose own is hours ahead takes new ones for old.
+    let now_ms = tail.server_ms().map_err(IntakeError::Outbox)?;
     if let Some(oldest_ms) = oldest_ms.filter(|ms| *ms < now_ms - OLD_MS) {
         let count = tail.count().map_err(IntakeError::Outbox)?;
         return Err(IntakeError::Refused(ResumeError::OldEvents {
@@ -57,7 +58,7 @@ pub(crate) fn settle_in<S: DerefMut<Target = dyn LogWriter>>(
     now_ms: i64,
 ) -> Result<Cursor, IntakeError> {
     let known = store().cursor().map_err(IntakeError::Store)?;
-    let (mut cursor, mut is_new) = settle(tail, server, known, now_ms)?;
+    let (mut cursor, mut is_new) = settle(tail, server, known)?;
     // The log is let go of while the server is asked.
     let again = look_again(tail, &cursor, &mut |generation, ids| {
         let traced = store().traced(generation, ids);

@@ -80,7 +80,7 @@ fn start<T: Transport>(
         let text = format!("the server of outbox {shown:?} does not answer");
         let heartbeat = &of_wait.counters().intake;
         // The journal is told where it is given up.
-        let _: bool = heartbeat.trouble(of_wait.clock(), text, i64::MAX);
+        let _: bool = heartbeat.trouble(of_wait.clock(), (text, None), i64::MAX);
     });
     let follower = Follower {
         stop: follow.stop.clone(),
@@ -419,7 +419,7 @@ impl<T: Transport> Follower<T> {
                     let standing = &self.dispatch.counters().standing;
                     standing.set(Matter::Awaited, vec![finding]);
                     let _: bool = heartbeat.tick(clock);
-                } else if heartbeat.trouble(clock, error.clone(), 0) {
+                } else if heartbeat.trouble(clock, (error.clone(), hint.clone()), 0) {
                     tracing::warn!(
                         outbox = self.server.shown,
                         error,
@@ -431,7 +431,7 @@ impl<T: Transport> Follower<T> {
             }
             IntakeError::Store(cause) if store::Error::is_transient(cause) => {
                 let (error, hint) = (chain(cause), cause.hint());
-                if heartbeat.trouble(clock, error.clone(), 0) {
+                if heartbeat.trouble(clock, (error.clone(), hint.clone()), 0) {
                     tracing::warn!(
                         error,
                         hint,

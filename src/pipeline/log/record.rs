@@ -40,7 +40,7 @@ impl<T: Transport> Dispatch<T> {
                 }
                 let (text, hint) = (chain(&error), error.hint());
                 let heartbeat = &self.counters().record;
-                if heartbeat.trouble(self.clock(), text.clone(), 0) {
+                if heartbeat.trouble(self.clock(), (text.clone(), hint.clone()), 0) {
                     let waiting = self.unrecorded();
                     tracing::warn!(
                         step = "record attempts",

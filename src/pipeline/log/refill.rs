@@ -85,7 +85,7 @@ impl<T: Transport> Dispatch<T> {
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
                     let heartbeat = &self.counters().refill;
-                    if heartbeat.trouble(self.clock(), text.clone(), 0) {
+                    if heartbeat.trouble(self.clock(), (text.clone(), hint.clone()), 0) {
                         tracing::warn!(
                             step = "read due deliveries",
                             error = text,

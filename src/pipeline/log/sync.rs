@@ -44,7 +44,7 @@ impl<T: Transport> Dispatch<T> {
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
                     let heartbeat = &self.counters().durable;
-                    if heartbeat.trouble(self.clock(), text.clone(), 0) {
+                    if heartbeat.trouble(self.clock(), (text.clone(), hint.clone()), 0) {
                         tracing::warn!(
                             step = "synchronise the log",
                             error = text,
@@ -166,7 +166,7 @@ impl<T: Transport> Dispatch<T> {
                 "the -wal of the log is {mib} MiB long and can't start over: a program keeps a \
                  transaction open in the log; `fuser` on the -wal lists who has it open"
             );
-            if heartbeat.trouble(self.clock(), text.clone(), 0) {
+            if heartbeat.trouble(self.clock(), (text.clone(), None), 0) {
                 tracing::warn!("{text}");
             }
         } else if heartbeat.tick(self.clock()) {

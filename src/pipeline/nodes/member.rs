@@ -37,6 +37,8 @@ pub(crate) struct Standing {
     pub(crate) nodes: Vec<Node>,
     /// Another one where a webhook came, went or became another slot's.
     pub(crate) stamp: String,
+    /// What the server's clock said meanwhile, UNIX milliseconds.
+    pub(crate) server_ms: Option<i64>,
 }
 
 /// See the module's text.
@@ -130,6 +132,7 @@ impl Member {
             succeeds,
             nodes: self.shown(&look),
             stamp: look.stamp,
+            server_ms: look.server_ms,
         })
     }
 

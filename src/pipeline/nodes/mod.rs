@@ -7,6 +7,7 @@ mod likeness;
 mod member;
 #[cfg(test)]
 mod simulated;
+mod skew;
 mod tenure;
 
 pub(crate) use likeness::digest;

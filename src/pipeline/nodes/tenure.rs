@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::differ;
 use super::member::{Member, Standing};
+use super::skew::Skew;
 use crate::pipeline::send::{Dispatch, Names};
 use crate::pipeline::shared::chain;
 use crate::pipeline::shared::standing::Matter;
@@ -29,6 +30,7 @@ pub(crate) struct Tenure {
     leads: bool,
     /// Who is told of this node's row, and the row that was told.
     named: Option<(Named, Option<NodeId>)>,
+    skew: Skew,
 }
 
 /// What this node sends for.
@@ -66,6 +68,7 @@ impl Tenure {
             is_told: false,
             leads: false,
             named: None,
+            skew: Skew::default(),
         }
     }
 
@@ -126,7 +129,7 @@ impl Tenure {
                 }
                 Err(error) if error.is_transient() => {
                     let (text, hint) = (chain(&error), error.hint());
-                    if heartbeat.trouble(clock, text.clone(), 0) {
+                    if heartbeat.trouble(clock, (text.clone(), hint.clone()), 0) {
                         tracing::warn!(
                             step = "look which webhooks are this node's",
                             error = text,
@@ -163,12 +166,19 @@ impl Tenure {
             // Where its lanes could not be shut, the next attempt may begin at any moment.
             !has.contains(&slot) && names.into_iter().all(|name| dispatch.is_let_go(name))
         };
+        let before_ms = dispatch.clock().now_ms();
         let looked = self.member.look(
             &mut *self.roster,
             &|| dispatch.clock().boot_ms(),
             &is_let_go,
         );
         let standing = looked?;
+        if let Some(server_ms) = standing.server_ms {
+            let between = (before_ms, dispatch.clock().now_ms());
+            let finding = self.skew.see(between, server_ms);
+            let told = &dispatch.counters().standing;
+            told.set(Matter::Clock, Vec::from_iter(finding));
+        }
         let id = self.member.id();
         if let Some((named, told)) = &mut self.named
             && told.as_ref() != Some(&id)

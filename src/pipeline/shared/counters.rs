@@ -94,7 +94,8 @@ pub(crate) struct Heartbeat {
     trouble_ms: AtomicI64,
     /// When the journal was last told of it; 0 while it was not.
     said_ms: AtomicI64,
-    trouble: parking_lot::Mutex<Option<String>>,
+    /// What it is, and what there is to do about it.
+    trouble: parking_lot::Mutex<Option<(String, Option<String>)>>,
 }
 
 impl Heartbeat {
@@ -110,11 +111,16 @@ impl Heartbeat {
 
     /// The part came round and could not do its work. Whether to tell the journal: of trouble that
     /// has lasted for `patience_ms`, and then once a minute.
-    pub(crate) fn trouble(&self, clock: &Clock, text: String, patience_ms: i64) -> bool {
+    pub(crate) fn trouble(
+        &self,
+        clock: &Clock,
+        (text, hint): (String, Option<String>),
+        patience_ms: i64,
+    ) -> bool {
         let now_ms = clock.now_ms();
         self.ticks.fetch_add(1, Ordering::Relaxed);
         self.beat_ms.store(now_ms, Ordering::Relaxed);
-        *self.trouble.lock() = Some(text);
+        *self.trouble.lock() = Some((text, hint));
         if self.trouble_ms.load(Ordering::Relaxed) == 0 {
             self.trouble_ms.store(now_ms.max(1), Ordering::Relaxed);
         }
@@ -134,8 +140,9 @@ impl Heartbeat {
             let trouble = self.trouble.lock().clone();
             let seconds = (now_ms - since_ms) / 1_000;
             // What an error says names its file itself.
-            let trouble = trouble.unwrap_or_default();
-            return Some(format!("{trouble} (for {seconds} s)"));
+            let (trouble, hint) = trouble.unwrap_or_default();
+            let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+            return Some(format!("{trouble} (for {seconds} s){hint}"));
         }
         let beat_ms = self.beat_ms.load(Ordering::Relaxed);
         let silent_ms = now_ms - beat_ms;
@@ -259,11 +266,15 @@ mod tests {
         assert_eq!(complaint(&clock), None);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(complaint(&clock).unwrap(), "outbox: has not moved for 10 s");
-        heartbeat.trouble(&clock, "disk full".into(), 0);
+        let full = |hint: Option<&str>| ("disk full".into(), hint.map(str::to_owned));
+        heartbeat.trouble(&clock, full(None), 0);
         assert_eq!(complaint(&clock), None, "that may pass");
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        heartbeat.trouble(&clock, "disk full".into(), 0);
+        heartbeat.trouble(&clock, full(None), 0);
         assert_eq!(complaint(&clock).unwrap(), "disk full (for 5 s)");
+        heartbeat.trouble(&clock, full(Some("free some space")), 0);
+        let told = complaint(&clock).unwrap();
+        assert_eq!(told, "disk full (for 5 s): free some space");
         heartbeat.tick(&clock);
         assert_eq!(complaint(&clock), None);
     }
@@ -274,15 +285,15 @@ mod tests {
         let heartbeat = Heartbeat::default();
         let mut said = Vec::new();
         for second in 0..130 {
-            if heartbeat.trouble(&clock, "locked".into(), TROUBLE_MS) {
+            if heartbeat.trouble(&clock, ("locked".into(), None), TROUBLE_MS) {
                 said.push(second);
             }
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
         assert_eq!(said, [5, 65, 125]);
         assert!(heartbeat.tick(&clock), "the end of what was told is told");
-        assert!(!heartbeat.trouble(&clock, "locked".into(), TROUBLE_MS));
+        assert!(!heartbeat.trouble(&clock, ("locked".into(), None), TROUBLE_MS));
         assert!(!heartbeat.tick(&clock), "of what was not is not");
-        assert!(heartbeat.trouble(&clock, "disk full".into(), 0));
+        assert!(heartbeat.trouble(&clock, ("disk full".into(), None), 0));
     }
 }

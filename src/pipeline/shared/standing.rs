@@ -24,8 +24,12 @@ pub(crate) enum Matter {
     Doorbell,
     /// Nodes whose files differ.
     Files,
+    /// A clock that is not the server's.
+    Clock,
     /// Rows that can't be deleted.
     Kept,
+    /// Days of the log that can't be dropped.
+    Days,
     /// What is pending is larger than the log may be.
     Size,
 }

@@ -270,7 +270,10 @@ pub(super) fn at_least(link: &Link) -> Result<i64, Trouble> {
 
 /// The same as [`make`] in a transaction of its own, which waits for others, and they for it, for two seconds at the most.
 fn make_by_itself(link: &Link, now_ms: i64) -> Result<(), Trouble> {
-    link.batch(STEP, "BEGIN; SET LOCAL lock_timeout = '2s'")?;
+    link.batch(
+        STEP,
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'",
+    )?;
     let made = (|| {
         let sql = "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE";
         link.rows(STEP, sql, &[])?;

@@ -18,6 +18,17 @@ const THERE: &str =
 
 const META: &str = "SELECT version, oldest, log_id FROM webhooksd.meta";
 
+/// Whether this user may make a log: in a database that has no schema for it, or in one that is empty.
+const MAY_MAKE: &str = "SELECT CASE WHEN to_regnamespace('webhooksd') IS NULL
+       THEN has_database_privilege(current_database(), 'CREATE')
+       ELSE has_schema_privilege('webhooksd', 'USAGE') AND has_schema_privilege('webhooksd', 'CREATE') END";
+
+/// Whether it may do with a log what the daemon does: days are made and dropped, which only their owner may.
+const MAY_CHANGE: &str = "SELECT has_schema_privilege('webhooksd', 'USAGE') AND has_schema_privilege('webhooksd', 'CREATE')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+         WHERE c.relnamespace = to_regnamespace('webhooksd')
+           AND c.relname IN ('meta', 'node', 'pending', 'attempt', 'payload') AND NOT pg_has_role(c.relowner, 'USAGE'))";
+
 /// Whose log it is, and of which version.
 struct Meta {
     version: i32,
@@ -77,13 +88,29 @@ fn known(link: &Link, meta: &Meta) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Refuses a user that may not write the log that is there, or make one where there is none.
+fn allowed(link: &Link, meta: Option<&Meta>) -> Result<(), Trouble> {
+    let (sql, right) = match meta {
+        Some(_) => (MAY_CHANGE, "change the tables"),
+        None => (MAY_MAKE, "make the schema"),
+    };
+    let rows = link.rows(STEP, sql, &[])?;
+    let may = rows.first().map_or(Ok(true), |row| row.try_get(0));
+    if may.map_err(|error| Trouble::of_step(&link.server, STEP, error))? {
+        return Ok(());
+    }
+    Err(Trouble::new(&link.server, What::Lacks(right)))
+}
+
 /// Judges the server, makes the log where it has none, and returns the log's own id.
 pub(super) fn prepare(link: &Link) -> Result<LogId, Trouble> {
     judge(link)?;
     if let Some(meta) = find(link)? {
         known(link, &meta)?;
+        allowed(link, Some(&meta))?;
         return Ok(meta.id);
     }
+    allowed(link, None)?;
     make(link)?;
     match find(link)? {
         Some(meta) => Ok(meta.id),
@@ -94,7 +121,7 @@ pub(super) fn prepare(link: &Link) -> Result<LogId, Trouble> {
 /// Makes a log, all of it or nothing. Whoever comes second finds it made: the lock is on a name that every node knows,
 /// and ends with the transaction.
 fn make(link: &Link) -> Result<(), Trouble> {
-    let begin = "BEGIN; SELECT pg_advisory_xact_lock(hashtext('webhooksd: make the log'))";
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(hashtext('webhooksd: make the log'))";
     link.batch("make the log", begin)?;
     let made = (|| {
         if find(link)?.is_some() {
@@ -151,14 +178,16 @@ pub(crate) fn upgrade(server: &Arc<Server>) -> Result<Brought, Error> {
 /// How far a log has taken its outbox; nothing is made.
 pub(crate) fn cursor_of(server: &Arc<Server>) -> Result<Option<Cursor>, Error> {
     let link = Link::open(server).map_err(Error::Server)?;
-    let looked = judge(&link).and_then(|()| find(&link));
-    match looked.map_err(Error::Server)? {
-        None => Ok(None),
-        Some(meta) => {
-            known(&link, &meta).map_err(Error::Server)?;
-            cursor_at(&link).map_err(Error::Server)
-        }
-    }
+    let looked = (|| {
+        judge(&link)?;
+        let Some(meta) = find(&link)? else {
+            return allowed(&link, None).map(|()| None);
+        };
+        known(&link, &meta)?;
+        allowed(&link, Some(&meta))?;
+        cursor_at(&link)
+    })();
+    looked.map_err(Error::Server)
 }
 
 impl Reader {

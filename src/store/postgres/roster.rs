@@ -22,7 +22,8 @@ SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8),
        (SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text
           FROM webhooksd.webhook),
        n.id::text, n.name, n.version, n.config, n.beat,
-       ARRAY(SELECT s.slot FROM webhooksd.slot s WHERE s.owner = n.id)
+       ARRAY(SELECT s.slot FROM webhooksd.slot s WHERE s.owner = n.id),
+       (extract(epoch FROM clock_timestamp()) * 1000)::bigint
   FROM beat, webhooksd.node n ORDER BY n.id";
 
 /// Asked where the webhooks are others than before.
@@ -73,6 +74,7 @@ struct Found {
     stamp: String,
     node: NodeRow,
     slots: Vec<i32>,
+    server_ms: i64,
 }
 
 impl std::fmt::Debug for Table {
@@ -130,12 +132,14 @@ impl Roster for Table {
                     beat: row.try_get(6)?,
                 },
                 slots: row.try_get(7)?,
+                server_ms: row.try_get(8)?,
             })
         })?;
         let Some(first) = found.first() else {
             return Ok(None);
         };
         let (stamp, timeline) = (first.stamp.clone(), first.timeline.clone());
+        let server_ms = first.server_ms;
         if self.used.0 != stamp {
             let used = self.rows(USED, &[], |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
             // As of a moment behind the stamp, so that a change between the two is seen by the next.
@@ -154,6 +158,7 @@ impl Roster for Table {
             nodes: found.into_iter().map(|of| of.node).collect(),
             stamp,
             timeline,
+            server_ms: Some(server_ms),
         }))
     }
 

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,6 +42,8 @@ pub(crate) struct Postgres {
 pub(crate) struct Database {
     pub(crate) name: String,
     folder: PathBuf,
+    /// Of the server as it was then.
+    port: String,
 }
 
 /// The server of this run. Where none is installed the test leaves out what is about it, and says so.
@@ -194,11 +196,7 @@ impl Postgres {
     /// Starts it, and waits until it answers.
     pub(crate) fn up(&mut self) {
         let mut begun = self.begin();
-        let port = self
-            .settings
-            .iter()
-            .find_map(|setting| setting.strip_prefix("port="));
-        let port = port.unwrap_or("5432").to_owned();
+        let port = self.port().to_owned();
         eventually("PostgreSQL answers", SOON, || {
             let mut asks = self.program("pg_isready");
             asks.args(["-q", "-p", &port, "-h"]).arg(&self.folder);
@@ -299,6 +297,44 @@ impl Postgres {
         }
     }
 
+    /// A folder of its own inside of that one, which the server alone may use.
+    pub(crate) fn folder_in(&self, outer: &Path, name: &str) -> PathBuf {
+        let folder = outer.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&folder, rights).unwrap();
+        if let Some((user, group)) = owner() {
+            std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
+        }
+        folder
+    }
+
+    /// Has its WAL in another folder from now on; it starts anew.
+    pub(crate) fn move_wal(&mut self, to: &Path) {
+        self.kill();
+        let wal = self.folder.join("data/pg_wal");
+        let mut moves = Command::new("cp");
+        moves.arg("-a").arg(wal.join(".")).arg(to);
+        assert!(moves.status().unwrap().success());
+        std::fs::remove_dir_all(&wal).unwrap();
+        std::os::unix::fs::symlink(to, &wal).unwrap();
+        self.up();
+    }
+
+    /// Starts it anew where it has ended by itself, until it answers.
+    pub(crate) fn revive(&mut self) {
+        eventually("PostgreSQL answers again", SOON, || {
+            let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid"));
+            let pid = pid.unwrap_or_default();
+            let pid = pid.lines().next().unwrap_or("none");
+            if !Path::new("/proc").join(pid).exists() {
+                self.end_keeping();
+                self.up();
+            }
+            self.named("postgres").try_sql("SELECT 1").map(drop)
+        });
+    }
+
     /// A database of its own, with the outbox's table as the program prints it.
     pub(crate) fn database(&self) -> Database {
         let n = self.databases.fetch_add(1, Ordering::Relaxed);
@@ -315,21 +351,14 @@ impl Postgres {
         Database {
             name: name.to_owned(),
             folder: self.folder.clone(),
+            port: self.port().to_owned(),
         }
     }
 
-    /// Commits one event in a database of a server with that port.
-    pub(crate) fn emit_by(&self, port: &str, database: &str, data: &str) {
-        let sql = format!(
-            "INSERT INTO outbox (event, data) VALUES ('e', {})",
-            quoted(data)
-        );
-        let mut psql = self.named(database).psql();
-        let status = psql
-            .args(["-p", port, "-c", &sql])
-            .stdin(Stdio::null())
-            .status();
-        assert!(status.unwrap().success());
+    fn port(&self) -> &str {
+        let mut settings = self.settings.iter();
+        let port = settings.find_map(|setting| setting.strip_prefix("port="));
+        port.unwrap_or("5432")
     }
 
     /// Where its socket is, as `PGHOST` has it.
@@ -361,6 +390,7 @@ impl Database {
         Self {
             name: self.name.clone(),
             folder: self.folder.clone(),
+            port: self.port.clone(),
         }
     }
 
@@ -423,6 +453,7 @@ impl Database {
         psql.arg(&self.name)
             .arg("-h")
             .arg(&self.folder)
+            .args(["-p", &self.port])
             .stdin(Stdio::piped());
         psql
     }

@@ -89,10 +89,20 @@ impl Authority {
 
     /// A server's certificate for `name` and its key, both as PEM, for a program that is no part of the tests.
     pub(crate) fn server(&self, name: &str) -> (String, String) {
+        self.server_with(name, |_| {})
+    }
+
+    /// The same with something changed.
+    pub(crate) fn server_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
         self.client(|params| {
             params.subject_alt_names = CertificateParams::new(vec![name.to_owned()])
                 .unwrap()
                 .subject_alt_names;
+            change(params);
         })
     }
 

@@ -130,6 +130,7 @@ impl Roster for Connection {
             slots,
             stamp: String::new(),
             timeline: String::new(),
+            server_ms: None,
         }))
     }
 

@@ -87,6 +87,7 @@ impl Roster for Connection {
                 slots: slots.map(slot).collect(),
                 stamp: String::new(),
                 timeline: state.timeline.to_string(),
+                server_ms: None,
             })
         })
     }

@@ -14,8 +14,8 @@ use crate::store::nodes::{Me, NodeId};
 use crate::store::postgres::days::{self, SLACK};
 
 /// How long a statement may take, and how long a transaction may lie between two of them: a node that is stopped holds
-/// no lock for longer.
-pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '25s'; \
+/// no lock for longer. Two that meet at a row wait for each other, whatever isolation the user is given.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '25s'; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 
 /// Where 0 rows: this node is declared dead, or a commit of ours is there or gone that is thought otherwise.
@@ -76,7 +76,7 @@ pub(super) enum Found {
 pub(super) fn begin(link: &Link, name: &str) -> Result<Node, Trouble> {
     const STEP: &str = "take a node's row";
     let now_ms = days::at_least(link)?;
-    link.batch(STEP, "BEGIN")?;
+    link.batch(STEP, BEGIN)?;
     link.rows(STEP, META, &[])?;
     days::move_on(link, now_ms)?;
     let (id, batch) = enter(link, STEP, name)?;
