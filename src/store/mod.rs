@@ -183,7 +183,7 @@ pub(crate) fn expire_days(server: &Arc<Server>, before_ms: i64) -> Result<Gone, 
 }
 
 /// Drops the oldest day of a log in PostgreSQL that is beyond its bounds; `None`: there is none that may go as a whole.
-/// Blocks.
+/// And what came of days. Blocks.
 ///
 /// # Errors
 /// As [`expire_days`].
@@ -191,7 +191,7 @@ pub(crate) fn shed_days(
     server: &Arc<Server>,
     bounds: &SizeBounds,
     now_ms: i64,
-) -> Result<Option<Shrunk>, Error> {
+) -> Result<(Option<Shrunk>, Gone), Error> {
     postgres::shed_days(server, bounds, now_ms)
 }
 

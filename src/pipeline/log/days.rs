@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::outbox::Finding;
 use crate::pipeline::send::Dispatch;
+use crate::pipeline::shared::standing::Matter;
 use crate::pipeline::shared::{Retention, chain};
 use crate::store::{self, Gone};
 use crate::transport::Transport;
@@ -48,7 +50,9 @@ impl<T: Transport> Dispatch<T> {
             tables,
             attempts,
             held,
+            refused,
         } = gone;
+        self.tell_refused(refused);
         if tables > 0 {
             let days = retention.log_days;
             tracing::info!(tables, attempts, days, "expired days of the log dropped");
@@ -61,5 +65,21 @@ impl<T: Transport> Dispatch<T> {
             );
         }
         Ok(())
+    }
+
+    /// Tells of days that the server does not let go of, until it does.
+    pub(super) fn tell_refused(&self, refused: Vec<(String, String)>) {
+        let finding = |(table, why): (String, String)| {
+            Finding {
+            is_error: false,
+            text: format!("a day of the log that is over stays, table webhooksd.{table}: {why}"),
+            hint: Some(
+                "what somebody has made of it, such as a view, keeps it: drop that, and the next round goes on"
+                    .to_owned(),
+            ),
+        }
+        };
+        let findings = refused.into_iter().map(finding).collect();
+        self.counters().standing.set(Matter::Days, findings);
     }
 }

@@ -47,6 +47,8 @@ impl<T: Transport> Dispatch<T> {
             let kept = async {
                 self.make_days(&retention).await;
                 if !self.share().leads() {
+                    // Whoever leads tells.
+                    self.tell_refused(Vec::new());
                     return Ok(());
                 }
                 self.come_over().await?;

@@ -147,9 +147,10 @@ impl<T: Transport> Dispatch<T> {
         loop {
             let (begun, limit) = (self.clock().instant(), self.bounds().of(rows));
             let (this, log) = (self.clone(), retention.log.clone());
+            let keep_days = retention.log_days;
             let (whole, shrunk) = self
                 .with_blocking(move || {
-                    if let Some(shed) = this.shed(&log, &bounds)? {
+                    if let Some(shed) = this.shed(&log, &bounds, keep_days)? {
                         return Ok((0, shed));
                     }
                     let (file, wal) = store::log_size(&log);
@@ -185,11 +186,21 @@ impl<T: Transport> Dispatch<T> {
 
     /// Of a log in PostgreSQL the oldest day, where the log is too large; `None`: there is none, and rows may have to go.
     /// Blocks.
-    fn shed(&self, log: &LogPlace, bounds: &SizeBounds) -> Result<Option<Shrunk>, store::Error> {
-        match log.server() {
-            Some(server) => store::shed_days(server, bounds, self.clock().now_ms()),
-            None => Ok(None),
+    fn shed(
+        &self,
+        log: &LogPlace,
+        bounds: &SizeBounds,
+        keep_days: u32,
+    ) -> Result<Option<Shrunk>, store::Error> {
+        let Some(server) = log.server() else {
+            return Ok(None);
+        };
+        let (shrunk, gone) = store::shed_days(server, bounds, self.clock().now_ms())?;
+        // Retention tells of it, where there is one.
+        if keep_days == 0 {
+            self.tell_refused(gone.refused);
         }
+        Ok(shrunk)
     }
 
     /// One look, and a chunk where the log is too large; of one that is in no file the server is asked. Blocks.

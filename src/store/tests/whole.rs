@@ -272,7 +272,7 @@ fn a_log_that_is_too_large_loses_whole_days() {
         used,
         wal: WalBounds::NONE,
     };
-    let shed = |used| shed_days(&engine.server, &bounds(used), now_ms).unwrap();
+    let shed = |used| shed_days(&engine.server, &bounds(used), now_ms).unwrap().0;
     let fits = shed(u64::MAX).unwrap();
     assert!(fits.used > 1_000 && !fits.more && !fits.stuck, "{fits:?}");
     assert!(shed(fits.used - 1).unwrap().more);
@@ -318,8 +318,8 @@ fn two_that_take_the_same_days_away_are_no_fault() {
         wal: WalBounds::NONE,
     };
     let one_round = |which: usize| match which {
-        0 => shed_days(&engine.server, &bounds, now_ms).map(drop),
-        _ => expire_days(&engine.server, now_ms).map(drop),
+        0 => shed_days(&engine.server, &bounds, now_ms).map(|(_, gone)| gone.refused),
+        _ => expire_days(&engine.server, now_ms).map(|gone| gone.refused),
     };
     let begun = Instant::now();
     // Today's, the one at the edge of the last mark, and a week to come.
@@ -328,8 +328,38 @@ fn two_that_take_the_same_days_away_are_no_fault() {
         thread::scope(|scope| {
             let rounds = [0, 1, 1].map(|which| scope.spawn(move || one_round(which)));
             for round in rounds {
-                round.join().unwrap().unwrap();
+                assert_eq!(round.join().unwrap().unwrap(), []);
             }
         });
     }
+}
+
+#[test]
+fn a_day_that_the_server_does_not_let_go_of_is_told_of_and_keeps_no_other() {
+    let Some(on) = postgres() else { return };
+    let engine = ServerLog::new(on);
+    let link = Link::open(&engine.server).unwrap();
+    let (_log, before_ms) = twelve(&engine);
+    let first: String = ask!(
+        _,
+        &link,
+        "SELECT min(relname)::text FROM pg_class WHERE relname ~ '^attempt_2096[0-9]{4}$' AND relkind = 'r'",
+    );
+    let there = tables(&link, "attempt");
+    let made = format!("CREATE VIEW mine AS SELECT * FROM webhooksd.{first}");
+    link.batch("make", &made).unwrap();
+    for left in [1, 1] {
+        let gone = expire_days(&engine.server, before_ms).unwrap();
+        let [(table, why)] = &*gone.refused else {
+            panic!("{gone:?}");
+        };
+        assert_eq!(*table, first);
+        assert!(why.contains("view mine depends on table"), "{why}");
+        assert!(!why.contains('\n'), "{why}");
+        assert_eq!(tables(&link, "attempt"), there - 2 + left);
+    }
+    link.batch("drop", "DROP VIEW mine").unwrap();
+    let gone = expire_days(&engine.server, before_ms).unwrap();
+    assert_eq!((gone.tables, &*gone.refused), (1, &[][..]));
+    assert_eq!(tables(&link, "attempt"), there - 2);
 }

@@ -3,8 +3,9 @@
 //! A day is asked whether it may go before it does, by what every statement sees, and what is asked for never changes
 //! back: nothing comes into a day that is over, and nothing refers to it anew. It is detached by itself, outside of a
 //! transaction and of the log's lock, by a connection of its own: that waits for whoever reads, and nobody waits for it.
-//! After some seconds it is given up, and what had begun is finished in the next round, by whoever leads then. Left out:
-//! when a day is to go, which is the caller's.
+//! After some seconds it is given up, and what had begun is finished in the next round, by whoever leads then. What the
+//! server refuses is told of, unless the day is another one by then: so another node was at it. Left out: when a day is
+//! to go, which is the caller's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use super::{Day, Days, GOES, make_by_itself, move_on, server_ms};
-use crate::model::Server;
+use crate::model::{Server, chain};
 use crate::postgres::{Link, Trouble, Value};
 use crate::store::Error;
 use crate::store::early::Shrunk;
@@ -50,6 +51,19 @@ pub(crate) struct Gone {
     pub(crate) attempts: usize,
     /// A table that is kept by a transaction that has read it and is open.
     pub(crate) held: Option<String>,
+    /// Tables that the server does not let go of, and what it says.
+    pub(crate) refused: Vec<(String, String)>,
+}
+
+/// What came of a day that was to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// It went.
+    Gone,
+    /// Somebody holds it, or is at it as well: the next round goes on.
+    Held,
+    /// The server refuses, and the day is as it was.
+    Refused,
 }
 
 /// Makes the days of the week to come, and moves ids on to today's. `now_ms`: by the caller's clock; the server's own
@@ -71,18 +85,11 @@ pub(crate) fn shed_days(
     server: &Arc<Server>,
     bounds: &SizeBounds,
     now_ms: i64,
-) -> Result<Option<Shrunk>, Error> {
+) -> Result<(Option<Shrunk>, Gone), Error> {
     let going = Going::open(server)?;
-    going.shed(bounds, now_ms).map_err(Error::Server)
-}
-
-/// Retention and the log's size look for days by themselves, and a node that led does for a moment longer: of a day that
-/// another one takes away the server says that it is not there, or is in no state for that. That is no fault.
-fn unless_another(done: Result<bool, Trouble>) -> Result<bool, Trouble> {
-    match done {
-        Err(trouble) if trouble.is_of_what_was_there() => Ok(false),
-        done => done,
-    }
+    let mut gone = Gone::default();
+    let shrunk = going.shed(bounds, now_ms, &mut gone);
+    Ok((shrunk.map_err(Error::Server)?, gone))
 }
 
 struct Going {
@@ -105,8 +112,10 @@ impl Going {
             }
         }
         const STEP: &str = "move ids on";
-        self.link
-            .batch(STEP, "BEGIN; SET LOCAL lock_timeout = '2s'")?;
+        self.link.batch(
+            STEP,
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'",
+        )?;
         let moved = (|| {
             let sql = "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE";
             self.link.rows(STEP, sql, &[])?;
@@ -119,7 +128,7 @@ impl Going {
 
     fn expire(&self, before_ms: i64) -> Result<Gone, Trouble> {
         let mut gone = Gone::default();
-        if !self.finish(&mut gone)? {
+        if self.finish(&mut gone)? == Came::Held {
             return Ok(gone);
         }
         let rows = self.link.rows(STEP, MARK, &[(&before_ms, Type::INT8)])?;
@@ -134,10 +143,11 @@ impl Going {
         for (table, mark) in [ATTEMPTS, BODIES].into_iter().zip(marks) {
             for day in self.over(table, before_ms)? {
                 let may_go = match table {
-                    ATTEMPTS => unless_another(self.is_old(&day, mark, before_ms))?,
-                    _ => unless_another(self.is_free(&day, mark))?,
+                    ATTEMPTS => self.is_old(&day, mark, before_ms),
+                    _ => self.is_free(&day, mark),
                 };
-                if may_go && !self.drop(&day, &mut gone)? {
+                let may_go = self.unless_another(&day, &mut gone, may_go)?;
+                if may_go == Ok(true) && self.drop(day, &mut gone)? == Came::Held {
                     return Ok(gone);
                 }
             }
@@ -145,9 +155,14 @@ impl Going {
         Ok(gone)
     }
 
-    fn shed(&self, bounds: &SizeBounds, now_ms: i64) -> Result<Option<Shrunk>, Trouble> {
-        let mut gone = Gone::default();
-        let is_free = self.finish(&mut gone)?;
+    fn shed(
+        &self,
+        bounds: &SizeBounds,
+        now_ms: i64,
+        gone: &mut Gone,
+    ) -> Result<Option<Shrunk>, Trouble> {
+        // What is refused has its bytes still: no other day goes for these.
+        let is_free = self.finish(gone)? == Came::Gone;
         let used = u64::try_from(self.number(USED, &[])?).unwrap_or(0);
         let mut shrunk = Shrunk {
             used,
@@ -169,17 +184,19 @@ impl Going {
                 "SELECT EXISTS (SELECT FROM webhooksd.{})::int::bigint",
                 day.name
             );
-            let is_full = unless_another(self.number(&sql, &[]).map(|found| found == 1))?;
-            if !self.drop(&day, &mut gone)? {
+            let is_full = self.number(&sql, &[]).map(|found| found == 1);
+            let is_full = self.unless_another(&day, gone, is_full)?;
+            if self.drop(day, gone)? != Came::Gone {
                 return Ok(Some(shrunk));
             }
-            if is_full {
+            if is_full == Ok(true) {
                 break;
             }
         }
         for day in self.over(BODIES, now_ms)? {
-            let is_free = unless_another(self.is_free(&day, i64::MAX))?;
-            if is_free && !self.drop(&day, &mut gone)? {
+            let is_free = self.is_free(&day, i64::MAX);
+            let is_free = self.unless_another(&day, gone, is_free)?;
+            if is_free == Ok(true) && self.drop(day, gone)? != Came::Gone {
                 break;
             }
         }
@@ -188,13 +205,14 @@ impl Going {
         Ok((gone.tables > 0 || gone.held.is_some()).then_some(shrunk))
     }
 
-    /// The days of a table that were over by then and that nothing comes into any more, the oldest first.
+    /// The days of a table that were over by then and that nothing comes into any more, the oldest first; without those
+    /// that go already.
     fn over(&self, table: usize, by_ms: i64) -> Result<Vec<Day>, Trouble> {
         let all = Days::look(&self.link)?;
         let (last_id, mut days) = (all.last_ids[table], all.days);
         days.retain(|day| {
             let is_over = day.end_ms() <= by_ms && super::id_at(day.end_ms()) <= last_id;
-            day.table == table && day.is_attached && !day.is_leaving && is_over
+            day.table == table && day.is_attached && !day.is_leaving && !day.goes && is_over
         });
         days.sort_by_key(|day| day.from_ms);
         Ok(days)
@@ -240,85 +258,113 @@ impl Going {
         Ok(number.unwrap_or_default())
     }
 
-    /// Goes on with what another round, or another node, has begun. False: somebody holds it still, or is at it as well.
-    fn finish(&self, gone: &mut Gone) -> Result<bool, Trouble> {
-        unless_another(self.finish_all(gone))
-    }
-
-    fn finish_all(&self, gone: &mut Gone) -> Result<bool, Trouble> {
+    /// Goes on with what another round, or another node, has begun.
+    fn finish(&self, gone: &mut Gone) -> Result<Came, Trouble> {
+        let mut all = Came::Gone;
         for day in Days::look(&self.link)?.days {
             if !day.goes {
                 continue;
             }
-            let is_gone = match (day.is_attached, day.is_leaving) {
-                (true, true) => {
-                    let sql = "FINALIZE";
-                    self.detach(&day, sql, gone)? && self.drop_table(&day, gone)?
-                }
-                (true, false) => self.drop_whole(&day, gone)?,
-                (false, _) => self.drop_table(&day, gone)?,
-            };
-            if !is_gone {
-                return Ok(false);
+            // Of each kind one may be on its way, and no other one is detached until it is.
+            let is_in_the_way = day.is_leaving;
+            match self.drop(day, gone)? {
+                Came::Gone => {}
+                Came::Refused if !is_in_the_way => all = Came::Refused,
+                Came::Held | Came::Refused => return Ok(Came::Held),
             }
         }
-        Ok(true)
+        Ok(all)
     }
 
-    /// Drops a day that may go. False: somebody holds it, or is at it as well, and the next round goes on.
-    fn drop(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
-        unless_another(self.drop_whole(day, gone))
-    }
-
-    fn drop_whole(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
-        let sql = format!("COMMENT ON TABLE webhooksd.{} IS '{GOES}'", day.name);
-        self.link.batch("mark a day of the log that goes", &sql)?;
-        if !self.detach(day, "CONCURRENTLY", gone)? {
-            return Ok(false);
+    /// Drops a day that may go, from wherever that was left.
+    fn drop(&self, mut day: Day, gone: &mut Gone) -> Result<Came, Trouble> {
+        let (parent, name) = (day.parent(), day.name.clone());
+        if !day.goes {
+            let sql = format!("COMMENT ON TABLE webhooksd.{name} IS '{GOES}'");
+            let came = self.step(&day, gone, ("mark a day of the log that goes", &sql))?;
+            if came != Came::Gone {
+                return Ok(came);
+            }
+            day.goes = true;
         }
-        self.drop_table(day, gone)
+        if day.is_attached {
+            let how = if day.is_leaving {
+                "FINALIZE"
+            } else {
+                "CONCURRENTLY"
+            };
+            let sql =
+                format!("ALTER TABLE webhooksd.{parent} DETACH PARTITION webhooksd.{name} {how}");
+            let came = self.step(&day, gone, ("detach a day of the log", &sql))?;
+            if came != Came::Gone {
+                return Ok(came);
+            }
+            (day.is_attached, day.is_leaving) = (false, false);
+        }
+        self.drop_table(&day, gone)
     }
 
-    fn detach(&self, day: &Day, how: &str, gone: &mut Gone) -> Result<bool, Trouble> {
-        let (parent, name) = (day.parent(), &day.name);
-        let sql = format!("ALTER TABLE webhooksd.{parent} DETACH PARTITION webhooksd.{name} {how}");
-        self.unless_held(day, gone, &sql, "detach a day of the log")
-    }
-
-    fn drop_table(&self, day: &Day, gone: &mut Gone) -> Result<bool, Trouble> {
+    fn drop_table(&self, day: &Day, gone: &mut Gone) -> Result<Came, Trouble> {
         let name = &day.name;
         let sql = format!("SELECT pg_stat_get_live_tuples('webhooksd.{name}'::regclass)");
-        let rows = self.number(&sql, &[])?;
+        let rows = self.number(&sql, &[]);
+        let rows = match self.unless_another(day, gone, rows)? {
+            Ok(rows) => rows,
+            Err(came) => return Ok(came),
+        };
         let shortened = match day.table {
             BODIES => "UPDATE webhooksd.meta SET shortened = true WHERE NOT shortened;",
             _ => "",
         };
         // Several statements at once are one transaction.
         let sql = format!("SET LOCAL lock_timeout = '2s'; {shortened} DROP TABLE webhooksd.{name}");
-        if !self.unless_held(day, gone, &sql, "drop a day of the log")? {
-            return Ok(false);
+        let came = self.step(day, gone, ("drop a day of the log", &sql))?;
+        if came == Came::Gone {
+            gone.tables += 1;
+            if day.table == ATTEMPTS {
+                gone.attempts += usize::try_from(rows).unwrap_or(0);
+            }
         }
-        gone.tables += 1;
-        if day.table == ATTEMPTS {
-            gone.attempts += usize::try_from(rows).unwrap_or(0);
-        }
-        Ok(true)
+        Ok(came)
     }
 
-    fn unless_held(
+    /// One statement about a day, which is given up after a while.
+    fn step(
         &self,
         day: &Day,
         gone: &mut Gone,
-        sql: &str,
-        step: &'static str,
-    ) -> Result<bool, Trouble> {
+        (step, sql): (&'static str, &str),
+    ) -> Result<Came, Trouble> {
         match self.link.batch_for(step, sql, PATIENCE) {
-            Ok(()) => Ok(true),
             Err(trouble) if trouble.is_waiting() => {
                 gone.held = Some(day.name.clone());
-                Ok(false)
+                Ok(Came::Held)
             }
-            Err(trouble) => Err(trouble),
+            done => {
+                let done = self.unless_another(day, gone, done)?;
+                Ok(done.map_or_else(|came| came, |()| Came::Gone))
+            }
         }
+    }
+
+    /// Retention and the log's size look for days by themselves, and a node that led does for a moment longer: of a day
+    /// that another one takes away the server says that it is not there, or is in no state for that. Then it is another
+    /// one than it was. Where it is the same the server refuses, and will again.
+    fn unless_another<T>(
+        &self,
+        day: &Day,
+        gone: &mut Gone,
+        done: Result<T, Trouble>,
+    ) -> Result<Result<T, Came>, Trouble> {
+        let trouble = match done {
+            Ok(done) => return Ok(Ok(done)),
+            Err(trouble) if trouble.is_of_what_was_there() => trouble,
+            Err(trouble) => return Err(trouble),
+        };
+        if !Days::look(&self.link)?.days.contains(day) {
+            return Ok(Err(Came::Held));
+        }
+        gone.refused.push((day.name.clone(), chain(&trouble)));
+        Ok(Err(Came::Refused))
     }
 }
