@@ -121,6 +121,6 @@ pub(crate) trait Roster: Debug + Send {
     /// Leaves: its row goes, and its slots are free.
     fn leave(&mut self, me: &NodeId) -> Result<(), Error>;
 
-    /// The webhooks of these slots.
-    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>)>, Error>;
+    /// The webhooks of these slots, each with whether it is active.
+    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error>;
 }

@@ -60,7 +60,7 @@ pub(super) fn findings(nodes: &[Node], lacking: &[Arc<str>]) -> Vec<Finding> {
             names.push(format!("{} more", lacking.len() - NAMED));
         }
         found.push(finding(format!(
-            "this node's webhooks.toml lacks what is its to send: what is pending for {} waits",
+            "this node's webhooks.toml lacks what is its to send, or has it inactive: what is pending for {} waits",
             names.join(", ")
         )));
     }

@@ -40,6 +40,8 @@ struct Told {
     has: Vec<i32>,
     /// The webhooks of each slot that is its own, of those that it lets go of too.
     known: BTreeMap<i32, Vec<Arc<str>>>,
+    /// Of them, those that are inactive by the file of who leads.
+    inactive: HashSet<Arc<str>>,
     /// By which of them that was.
     stamp: String,
 }
@@ -211,22 +213,32 @@ impl Tenure {
         // Of those that are to be let go of too: it is asked whether anything of them is in hand.
         let owned: Vec<i32> = standing.owned.iter().copied().collect();
         let mut known: BTreeMap<i32, Vec<Arc<str>>> = BTreeMap::new();
-        for (slot, name) in self.roster.webhooks(&owned)? {
+        let mut inactive = HashSet::new();
+        for (slot, name, is_active) in self.roster.webhooks(&owned)? {
+            if !is_active {
+                inactive.insert(name.clone());
+            }
             known.entry(slot).or_default().push(name);
         }
         let stamp = standing.stamp.clone();
         Ok(Changed {
             standing,
-            tell: Some(Told { has, known, stamp }),
+            tell: Some(Told {
+                has,
+                known,
+                inactive,
+                stamp,
+            }),
         })
     }
 
-    /// The webhooks that this node sends for and that its configuration lacks.
+    /// The webhooks that this node sends for and that its configuration lacks, or has inactive.
     fn lacking<T: Transport>(dispatch: &Dispatch<T>, told: &Told) -> Vec<Arc<str>> {
         let webhooks = dispatch.webhooks();
-        let known: HashSet<&str> = webhooks.iter().map(|webhook| &*webhook.name).collect();
+        let active = webhooks.iter().filter(|webhook| webhook.active);
+        let known: HashSet<&str> = active.map(|webhook| &*webhook.name).collect();
         let mut lacking: Vec<_> = told.names().into_iter().collect();
-        lacking.retain(|name| !known.contains(&**name));
+        lacking.retain(|name| !known.contains(&**name) && !told.inactive.contains(name));
         lacking.sort_unstable();
         lacking
     }

@@ -57,7 +57,7 @@ const LEAVE: &str =
     "WITH gone AS (DELETE FROM webhooksd.node WHERE id = $1::text::uuid RETURNING id)
 UPDATE webhooksd.slot SET owner = NULL FROM gone WHERE owner = gone.id";
 
-const WEBHOOKS: &str = "SELECT slot, name FROM webhooksd.webhook WHERE slot = ANY ($1) AND state <> 'removed' ORDER BY name";
+const WEBHOOKS: &str = "SELECT slot, name, state = 'active' FROM webhooksd.webhook WHERE slot = ANY ($1) AND state <> 'removed' ORDER BY name";
 
 /// See the module's text.
 pub(crate) struct Table {
@@ -198,9 +198,10 @@ impl Roster for Table {
         self.done(LEAVE, &[(&me, Type::TEXT)])
     }
 
-    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>)>, Error> {
+    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error> {
         self.rows(WEBHOOKS, &[(&slots, Type::INT4_ARRAY)], |row| {
-            Ok((row.try_get(0)?, row.try_get::<_, String>(1)?.into()))
+            let name: String = row.try_get(1)?;
+            Ok((row.try_get(0)?, name.into(), row.try_get(2)?))
         })
     }
 }

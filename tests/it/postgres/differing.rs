@@ -163,3 +163,46 @@ fn what_its_nodes_file_lacks_waits_and_is_named() {
     two.stop();
     one.stop();
 }
+
+/// As one that it lacks: it would be sent by the file of who leads alone.
+#[test]
+fn what_its_nodes_file_alone_has_inactive_waits_and_is_named() {
+    let Some(server) = crate::support::postgres() else {
+        return;
+    };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let names = ["a", "b", "c", "d"];
+    let all = hooks(&receiver, &names);
+    let inactive: Vec<_> = all
+        .iter()
+        .map(|hook| hook.clone().line("active = false"))
+        .collect();
+    let (first, second) = (
+        logging(&database, SECTION, &all),
+        logging(&database, SECTION, &inactive),
+    );
+    let one = first.start_with(&["--node", "one"]);
+    let two = second.start_with(&["--node", "two"]);
+    let owned = "SELECT w.name FROM webhooksd.webhook w JOIN webhooksd.slot s ON s.slot = w.slot
+        JOIN webhooksd.node n ON n.id = s.owner WHERE n.name = 'two' ORDER BY w.name";
+    let of_two = eventually("the webhooks are shared out", SOON, || {
+        let owned = database.sql(owned);
+        let is_even = owned.lines().count() == 2;
+        check(is_even, || owned.clone()).map(|()| owned)
+    });
+    database.emit("e", "{\"n\":1}");
+    receiver.wait(2, SOON);
+    differ(&second, &["two"], &[OF_OTHER, "or has it inactive"]);
+    let warnings = status(&second)["daemon"]["warnings"].to_string();
+    for name in of_two.lines() {
+        let named = warnings.contains(&format!("\\\"{name}\\\""));
+        assert!(named, "{name}: {warnings}");
+    }
+    write(&second, &database, &all);
+    two.reload();
+    receiver.wait(4, SOON);
+    differ(&second, &[], &[]);
+    two.stop();
+    one.stop();
+}

@@ -202,7 +202,7 @@ impl Roster for Connection {
         Ok(())
     }
 
-    fn webhooks(&mut self, _slots: &[i32]) -> Result<Vec<(i32, Arc<str>)>, Error> {
+    fn webhooks(&mut self, _slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error> {
         Ok(Vec::new())
     }
 }

@@ -155,10 +155,10 @@ impl Roster for Connection {
         })
     }
 
-    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>)>, Error> {
+    fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error> {
         self.done(|_| {
             let slots = slots.iter().filter(|slot| (1..=WEBHOOKS).contains(slot));
-            slots.map(|slot| (*slot, name(*slot))).collect()
+            slots.map(|slot| (*slot, name(*slot), true)).collect()
         })
     }
 }
