@@ -1,5 +1,6 @@
 //! What people read of trouble with a server: a line that names step and server, and what there is to do.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::kind::Unaccepted;
@@ -21,6 +22,26 @@ impl Trouble {
             _ => self.of_an_outbox(),
         })?;
         Some(hint.replace("{whose}", self.whose).replace("{a}", one))
+    }
+
+    /// The step that failed, where it is one, and what is said of it beside its cause.
+    fn of_a_step(&self) -> Option<(&'static str, Option<Cow<'_, str>>)> {
+        let (step, said) = match &self.what {
+            What::Silent(step, patience) => {
+                let said = format!("no answer in {} s", patience.as_secs());
+                return Some((step, Some(said.into())));
+            }
+            What::Locked(step) => (step, "another transaction is in the way"),
+            What::Raced(step) => (step, "another transaction changed the same; tried again"),
+            What::ReadOnly(step) => (step, "it takes no writes"),
+            What::Full(step, _) => (step, "the server's disk is full"),
+            What::Rule(step, said) | What::Twice(step, said) => (step, &**said),
+            What::Step(step, _) | What::Forbidden(step, _) | What::Ended(step, _) => {
+                return Some((step, None));
+            }
+            _ => return None,
+        };
+        Some((step, Some(said.into())))
     }
 
     /// What is the same for both.
@@ -143,29 +164,17 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whose, server) = (self.whose, &self.server);
+        if let Some((step, said)) = self.of_a_step() {
+            write!(f, "{step} of {whose} {server:?}")?;
+            return said.map_or(Ok(()), |said| write!(f, ": {said}"));
+        }
         match &self.what {
             What::Away(_) => write!(f, "the server of {whose} {server:?} is away"),
-            What::Silent(step, patience) => write!(
-                f,
-                "{step} of {whose} {server:?}: no answer in {} s",
-                patience.as_secs()
-            ),
             What::Crowded(_) => {
                 write!(
                     f,
                     "the server of {whose} {server:?} has no connection to give"
                 )
-            }
-            What::Locked(step) => write!(
-                f,
-                "{step} of {whose} {server:?}: another transaction is in the way"
-            ),
-            What::Raced(step) => write!(
-                f,
-                "{step} of {whose} {server:?}: another transaction changed the same; tried again"
-            ),
-            What::Rule(step, said) | What::Twice(step, said) => {
-                write!(f, "{step} of {whose} {server:?}: {said}")
             }
             What::Denied(_) => write!(f, "connect to {whose} {server:?}"),
             What::Tls(_) | What::Certificate(_) => {
@@ -178,9 +187,6 @@ impl fmt::Display for Trouble {
                 write!(f, "the database of {whose} {server:?} is encoded as {what}")
             }
             What::Standby => write!(f, "the server of {whose} {server:?} is a standby"),
-            What::ReadOnly(step) => {
-                write!(f, "{step} of {whose} {server:?}: it takes no writes")
-            }
             What::NoTable => write!(f, "{whose} {server:?} has no table \"outbox\""),
             What::NoColumn(column) => {
                 write!(
@@ -210,13 +216,8 @@ impl fmt::Display for Trouble {
             ),
             What::NotEmpty => write!(f, "{whose} {server:?} is not empty"),
             What::Lacks(right) => write!(f, "this user may not {right} of {whose} {server:?}"),
-            What::Full(step, _) => {
-                write!(f, "{step} of {whose} {server:?}: the server's disk is full")
-            }
-            What::Step(step, _) | What::Forbidden(step, _) | What::Ended(step, _) => {
-                write!(f, "{step} of {whose} {server:?}")
-            }
-            What::Runtime(_) => write!(f, "make a connection to {whose} {server:?}"),
+            // What is of a step was said above.
+            _ => write!(f, "make a connection to {whose} {server:?}"),
         }
     }
 }

@@ -144,10 +144,8 @@ fn past_events_are_compared_with_a_log_on_the_server() {
         ("match, and were not sent", "1"),
         ("were sent, and do not match", "3"),
     ] {
-        let line = ended.stdout.lines().find(|line| line.starts_with(row));
-        let words: Vec<&str> = line.unwrap_or_default()[row.len()..]
-            .split_whitespace()
-            .collect();
+        let told = ended.stdout.lines().find_map(|line| line.strip_prefix(row));
+        let words: Vec<&str> = told.unwrap_or_default().split_whitespace().collect();
         assert_eq!(words[0], count, "{row}: {}", ended.stdout);
     }
 }
