@@ -2,6 +2,7 @@
 //!
 //! Who reads the bytes of a connection reads events, so there is no TLS here that trusts whom it meets.
 
+use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
 
 use super::binding;
+use super::trouble::Unaccepted;
 use crate::model::ServerTls;
 
 /// Makes the TLS of a connection.
@@ -149,5 +151,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Why the server's certificate is not accepted, where a failure is that.
+pub(super) fn unaccepted(error: &tokio_postgres::Error) -> Option<Unaccepted> {
+    let mut source: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(cause) = source {
+        // An io::Error gives its own as its source's source.
+        let inner = cause
+            .downcast_ref::<io::Error>()
+            .and_then(|io| io.get_ref())
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(why)) =
+            inner.or_else(|| cause.downcast_ref::<rustls::Error>())
+        {
+            return Some(of(why));
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn of(error: &CertificateError) -> Unaccepted {
+    use CertificateError as E;
+    match error {
+        E::Expired => Unaccepted::Expired(None),
+        E::ExpiredContext { time, not_after } => {
+            Unaccepted::Expired(Some(time.as_secs().saturating_sub(not_after.as_secs())))
+        }
+        E::NotValidYet => Unaccepted::NotYet(None),
+        E::NotValidYetContext { time, not_before } => {
+            Unaccepted::NotYet(Some(not_before.as_secs().saturating_sub(time.as_secs())))
+        }
+        E::NotValidForName => Unaccepted::Name(Vec::new()),
+        E::NotValidForNameContext { presented, .. } => Unaccepted::Name(presented.clone()),
+        // Of another authority of the same name.
+        E::UnknownIssuer | E::BadSignature => Unaccepted::Issuer,
+        other => Unaccepted::Other(other.to_string()),
     }
 }

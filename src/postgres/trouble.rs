@@ -2,17 +2,17 @@
 //!
 //! A server that is away, starts, stops or has no room is waited for. Who is refused, or connected to what is no outbox,
 //! needs somebody: [`Trouble::hint`] says what to do. No password and no text of an event is in any of it. Left out:
-//! what an error of the client or a code of the server means (`kind`), and what people read of it (`words`).
+//! what an error of the client or a code of the server means (`kind`), the kinds that there are (`what`), and what people
+//! read of it (`words`).
 
 mod kind;
+mod what;
 mod words;
 
 use std::error::Error;
-use std::io;
-use std::time::Duration;
 
 use crate::model::Server;
-pub(crate) use kind::{Cause, Unaccepted};
+pub(crate) use what::{Unaccepted, What};
 
 /// A step that failed, with its server.
 #[derive(Debug)]
@@ -22,77 +22,6 @@ pub struct Trouble {
     /// The URL, as it may be shown.
     server: String,
     what: What,
-}
-
-/// What it was.
-#[derive(Debug)]
-pub(crate) enum What {
-    /// Nobody answers, or the connection was lost.
-    Away(Cause),
-    /// No answer came in time.
-    Silent(&'static str, Duration),
-    /// No connection is free, for this user or at all.
-    Crowded(Cause),
-    /// The user, its password or its certificate is not taken.
-    Denied(Cause),
-    /// No TLS is spoken, or not as it is wanted.
-    Tls(Cause),
-    /// The server's certificate is not accepted.
-    Certificate(Unaccepted),
-    /// What TLS needs can't be used.
-    Keys(String),
-    /// The database is not there.
-    NoDatabase(Cause),
-    /// Something that is no PostgreSQL, or too old a one; what it says of itself.
-    Engine(String),
-    /// The database's text is not UTF-8; what it is.
-    Encoding(String),
-    /// A standby, which gives no transaction a number.
-    Standby,
-    /// Nothing may be written: by a standby, or by how the user or the database is set.
-    ReadOnly(&'static str),
-    /// There is no table `outbox`.
-    NoTable,
-    /// The table lacks a column.
-    NoColumn(&'static str),
-    /// The user may not read the table.
-    NoRight,
-    /// Another server answers than the one that was connected to.
-    Exchanged,
-    /// Not the server or database that the log followed.
-    Elsewhere,
-    /// Rows of another server's transactions, as a dump has them that was put back.
-    Restored,
-    /// There is no log.
-    NoLog,
-    /// The schema `webhooksd` is there, and what is in it is no log.
-    NoLogEither,
-    /// The log is of a version above those that are known here.
-    Newer(i32, i32),
-    /// The log is of a version below those that are written here.
-    Older(i32, i32),
-    /// A log that is to be taken over by this one comes too late.
-    NotEmpty,
-    /// The user lacks a right that a statement needs.
-    Forbidden(&'static str, Cause),
-    /// The user may not do that with what is named: what a look at its rights finds.
-    Lacks(&'static str),
-    /// Another transaction holds what a statement needs.
-    Locked(&'static str),
-    /// Another transaction has changed the same meanwhile.
-    Raced(&'static str),
-    /// The server's disk has no room.
-    Full(&'static str, Cause),
-    /// A statement was ended by the server, for the time that it took.
-    Ended(&'static str, Cause),
-    /// A rule of the table's, of which the server repeats the row: what it says without that.
-    Rule(&'static str, String),
-    /// The same, where a value has to be the only one.
-    Twice(&'static str, String),
-    /// A statement failed.
-    Step(&'static str, Cause),
-    /// The runtime of a connection can't be made.
-    Runtime(io::Error),
 }
 
 impl Trouble {

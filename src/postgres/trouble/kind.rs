@@ -1,81 +1,17 @@
 //! What an error means: by the code that a server gives, or by where the connection ended.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 
-use rustls::CertificateError;
 use tokio_postgres::error::SqlState;
 
-use super::What;
-use crate::model::chain;
-
-/// What the server or the client says, on one line and without a server's details: these repeat rows.
-#[derive(Debug)]
-pub(crate) struct Cause(String);
-
-impl Cause {
-    fn of(error: &tokio_postgres::Error) -> Self {
-        let Some(said) = error.as_db_error() else {
-            return Self(chain(error));
-        };
-        let mut text = said.message().to_owned();
-        // What hangs on a table is no row.
-        if let (Some("2B"), Some(detail)) = (said.code().code().get(..2), said.detail()) {
-            text = format!("{text}: {}", detail.replace('\n', "; "));
-        }
-        Self(text)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for Cause {}
-
-/// Why a server's certificate is not accepted.
-#[derive(Debug)]
-pub(crate) enum Unaccepted {
-    /// Its time is over, so many seconds ago.
-    Expired(Option<u64>),
-    /// Its time begins in so many seconds.
-    NotYet(Option<u64>),
-    /// It is of other names than the host's; these.
-    Name(Vec<String>),
-    /// Nobody that is trusted has signed it.
-    Issuer,
-    /// Anything else.
-    Other(String),
-}
-
-impl Unaccepted {
-    fn of(error: &CertificateError) -> Self {
-        use CertificateError as E;
-        match error {
-            E::Expired => Self::Expired(None),
-            E::ExpiredContext { time, not_after } => {
-                Self::Expired(Some(time.as_secs().saturating_sub(not_after.as_secs())))
-            }
-            E::NotValidYet => Self::NotYet(None),
-            E::NotValidYetContext { time, not_before } => {
-                Self::NotYet(Some(not_before.as_secs().saturating_sub(time.as_secs())))
-            }
-            E::NotValidForName => Self::Name(Vec::new()),
-            E::NotValidForNameContext { presented, .. } => Self::Name(presented.clone()),
-            // Of another authority of the same name.
-            E::UnknownIssuer | E::BadSignature => Self::Issuer,
-            other => Self::Other(other.to_string()),
-        }
-    }
-}
+use super::what::{Cause, What};
+use crate::postgres::tls;
 
 /// What a failure to connect means.
 pub(super) fn of_connecting(error: tokio_postgres::Error) -> What {
-    if let Some(why) = certificate(&error) {
-        return What::Certificate(Unaccepted::of(&why));
+    if let Some(why) = tls::unaccepted(&error) {
+        return What::Certificate(why);
     }
     let (cause, code) = (Cause::of(&error), error.code());
     match code {
@@ -135,25 +71,6 @@ fn class(code: &SqlState) -> &str {
 /// ended the session of a transaction that stood still (25P03) or took too long (25P04).
 fn is_away(code: &SqlState) -> bool {
     matches!(class(code), "08" | "57") || matches!(code.code(), "25P03" | "25P04")
-}
-
-/// Why the certificate is not accepted, where it is that.
-fn certificate(error: &tokio_postgres::Error) -> Option<CertificateError> {
-    let mut source: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(cause) = source {
-        // An io::Error gives its own as its source's source.
-        let inner = cause
-            .downcast_ref::<io::Error>()
-            .and_then(|io| io.get_ref())
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(why)) =
-            inner.or_else(|| cause.downcast_ref::<rustls::Error>())
-        {
-            return Some(why.clone());
-        }
-        source = cause.source();
-    }
-    None
 }
 
 /// Whether the other side's lack of TLS is what is wrong, and not the network.

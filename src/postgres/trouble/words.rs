@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::kind::Unaccepted;
-use super::{Trouble, What};
+use super::Trouble;
+use super::what::{Unaccepted, What};
 
 /// Names of a certificate that a line lists.
 const NAMES_SHOWN: usize = 3;
@@ -108,7 +108,8 @@ impl Trouble {
     fn of_an_outbox(&self) -> Option<&'static str> {
         Some(match &self.what {
             What::NoTable => {
-                "put `webhooksd schema outbox --postgres` into the application's migrations, or pipe it to psql"
+                "put `webhooksd schema outbox --postgres` into the application's migrations, or pipe it to psql; one that is \
+                 there is found by this user's search_path, with USAGE on its schema"
             }
             What::NoColumn(_) => {
                 "`webhooksd schema outbox --postgres` prints the table that is expected"

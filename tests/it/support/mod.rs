@@ -9,6 +9,7 @@ mod need;
 mod postgres;
 mod receiver;
 mod request;
+mod room;
 mod shim;
 mod sign;
 mod small;

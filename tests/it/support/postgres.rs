@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +31,7 @@ const MEMORY: &str = "pre-existing shared memory block";
 
 /// A server.
 pub(crate) struct Postgres {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     programs: PathBuf,
     settings: Vec<String>,
     running: Option<(Child, ChildStdin)>,
@@ -265,7 +265,7 @@ impl Postgres {
     }
 
     /// Waits for its end; what is in its folder stays.
-    fn end_keeping(&mut self) {
+    pub(super) fn end_keeping(&mut self) {
         std::fs::write(self.folder.join("keep"), "").unwrap();
         self.ended();
         std::fs::remove_file(self.folder.join("keep")).unwrap();
@@ -295,44 +295,6 @@ impl Postgres {
         if let Some((user, group)) = owner() {
             std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
         }
-    }
-
-    /// A folder of its own inside of that one, which the server alone may use.
-    pub(crate) fn folder_in(&self, outer: &Path, name: &str) -> PathBuf {
-        let folder = outer.join(name);
-        std::fs::create_dir(&folder).unwrap();
-        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(&folder, rights).unwrap();
-        if let Some((user, group)) = owner() {
-            std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
-        }
-        folder
-    }
-
-    /// Has its WAL in another folder from now on; it starts anew.
-    pub(crate) fn move_wal(&mut self, to: &Path) {
-        self.kill();
-        let wal = self.folder.join("data/pg_wal");
-        let mut moves = Command::new("cp");
-        moves.arg("-a").arg(wal.join(".")).arg(to);
-        assert!(moves.status().unwrap().success());
-        std::fs::remove_dir_all(&wal).unwrap();
-        std::os::unix::fs::symlink(to, &wal).unwrap();
-        self.up();
-    }
-
-    /// Starts it anew where it has ended by itself, until it answers.
-    pub(crate) fn revive(&mut self) {
-        eventually("PostgreSQL answers again", SOON, || {
-            let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid"));
-            let pid = pid.unwrap_or_default();
-            let pid = pid.lines().next().unwrap_or("none");
-            if !Path::new("/proc").join(pid).exists() {
-                self.end_keeping();
-                self.up();
-            }
-            self.named("postgres").try_sql("SELECT 1").map(drop)
-        });
     }
 
     /// A database of its own, with the outbox's table as the program prints it.
@@ -475,7 +437,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// The user and group that a server of root's runs as; `None`: the tests are not root.
-fn owner() -> Option<(u32, u32)> {
+pub(super) fn owner() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
