@@ -22,7 +22,7 @@ mod simulation;
 mod tests;
 
 #[cfg(test)]
-pub(crate) use intake::Step;
+pub(crate) use intake::{Behind, From, Step, take_in};
 pub(crate) use intake::{
     Claim, Follow, Followed, Intake, IntakeError, follow, follow_later, follow_server,
     follow_shared, log_resume, settle, settle_in,

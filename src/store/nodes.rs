@@ -93,6 +93,8 @@ pub(crate) struct NodesLook {
     pub(crate) timeline: String,
     /// The server's clock, UNIX milliseconds; `None`: it was not asked.
     pub(crate) server_ms: Option<i64>,
+    /// On which timeline nodes last agreed on who owns what, as the log has it noted.
+    pub(crate) agreed: Option<String>,
 }
 
 /// The tables of nodes and slots.
@@ -120,6 +122,9 @@ pub(crate) trait Roster: Debug + Send {
 
     /// Leaves: its row goes, and its slots are free.
     fn leave(&mut self, me: &NodeId) -> Result<(), Error>;
+
+    /// Notes that what nodes agree on is agreed on by that timeline.
+    fn agree(&mut self, timeline: &str) -> Result<(), Error>;
 
     /// The webhooks of these slots, each with whether it is active.
     fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error>;

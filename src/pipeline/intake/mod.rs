@@ -23,3 +23,8 @@ pub(crate) use error::IntakeError;
 pub(crate) use follow::{Claim, Follow, Followed, follow};
 pub(crate) use settle::{settle, settle_in};
 pub(crate) use windows::{follow_server, follow_shared};
+#[cfg(test)]
+pub(crate) use {
+    catch_up::Behind,
+    taking::{From, take_in},
+};

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 const BATCH_DELIVERIES: usize = 1_024;
 
 /// What rows were read by, as far as the cursor behind them depends on that.
-pub(super) enum From<'a> {
+pub(crate) enum From<'a> {
     /// Their ids, of SQLite; with the keys of some.
     Ids(&'a [(EventId, Box<str>)]),
     /// A snapshot, of PostgreSQL.
@@ -25,22 +25,22 @@ pub(super) enum From<'a> {
 }
 
 /// What became of rows.
-pub(super) struct Taken<E> {
+pub(crate) struct Taken<E> {
     /// How many were taken, of those that were handed over.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// The lanes that got some.
-    pub(super) touched: Vec<Arc<Lane<E>>>,
+    pub(crate) touched: Vec<Arc<Lane<E>>>,
     /// What was put off.
-    pub(super) owed: Vec<Deferred>,
+    pub(crate) owed: Vec<Deferred>,
     /// Where the outbox is taken in to now.
-    pub(super) cursor: Cursor,
+    pub(crate) cursor: Cursor,
 }
 
 /// Takes rows in, as far as one transaction goes. Blocks for the log's lock.
 ///
 /// # Errors
 /// The log can't be written: then none was taken.
-pub(super) fn take_in<T: Transport>(
+pub(crate) fn take_in<T: Transport>(
     dispatch: &Arc<Dispatch<T>>,
     rows: &[Row],
     cursor: &Cursor,

@@ -23,6 +23,9 @@ use crate::transport::Transport;
 /// most, as often as an outbox is looked at. Each is some 0.05 ms of the server's where nobody committed anything.
 const OTHERS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 
+/// So many times as long as a look took, up to the most: a server that has much to do is asked less often.
+const OTHERS_PAUSE: u32 = 4;
+
 /// How far the wall clock may drift from the monotonic one between two looks before it counts as
 /// stepped: far more than NTP slews, far less than a retry's delay.
 const STEP_MS: i64 = 1_000;
@@ -48,10 +51,17 @@ struct Others {
 
 impl Others {
     /// A look was made. Who takes events in has what others add by order alone: for that the poll is often enough.
-    fn looked(&mut self, now: Instant, found: bool, leads: bool, poll: Duration) {
+    fn looked(
+        &mut self,
+        (begun, now): (Instant, Instant),
+        found: bool,
+        leads: bool,
+        poll: Duration,
+    ) {
         let longest = if leads { poll } else { OTHERS.1 };
         self.gap = if found { OTHERS.0 } else { self.gap * 3 / 2 }.min(longest);
-        self.at = now + self.gap;
+        let took = now.saturating_duration_since(begun);
+        self.at = now + self.gap.max((took * OTHERS_PAUSE).min(longest));
     }
 }
 
@@ -121,7 +131,8 @@ impl<T: Transport> Dispatch<T> {
         if !self.share().has_all() && now >= seen.others.at {
             let found = self.look_for_others().await?;
             let (leads, poll) = (self.share().leads(), self.running().pace().poll);
-            seen.others.looked(now, found, leads, poll);
+            let looked = (now, self.clock().instant());
+            seen.others.looked(looked, found, leads, poll);
         }
         if self.is_pause_due() {
             self.with_store(|this, log| this.look_at_pauses(log, false))
@@ -303,7 +314,7 @@ mod tests {
             gap: OTHERS.1,
         };
         let mut gap = |found, leads| {
-            others.looked(now, found, leads, poll);
+            others.looked((now, now), found, leads, poll);
             assert_eq!(others.at, now + others.gap);
             others.gap
         };
@@ -317,5 +328,12 @@ mod tests {
         }
         assert_eq!(gap(false, true), poll);
         assert_eq!(gap(false, false), OTHERS.1);
+        let mut behind = |took| {
+            others.looked((now, now + took), true, false, poll);
+            others.at - now - took
+        };
+        assert_eq!(behind(Duration::from_millis(1)), OTHERS.0);
+        assert_eq!(behind(OTHERS.0), OTHERS.0 * OTHERS_PAUSE);
+        assert_eq!(behind(OTHERS.1), OTHERS.1);
     }
 }

@@ -4,9 +4,10 @@
 //! six looks is dead, and its slots are free; a look that was late itself says nothing about others, so the count begins
 //! anew. What it owns is what the last look says, and attempts may begin for six tenths of a lease from when that was
 //! asked for: by the time that another node can have taken over, nothing begins any more. Where a standby has taken over,
-//! nothing begins for as long either, for it may lack the last that was agreed on. Slots are shared out evenly,
-//! those in use apart from the rest; whoever has too many lets go of those that nothing of is in its hands. Left out:
-//! who calls it, and what is done with what it owns.
+//! nothing begins for as long either, for it may lack the last that was agreed on. Whoever starts behind that knows of it by
+//! the log, which has the timeline noted that its slots were last agreed on by: who leads notes another one once that time
+//! is over. Slots are shared out evenly, those in use apart from the rest; whoever has too many lets go of those that
+//! nothing of is in its hands. Left out: who calls it, and what is done with what it owns.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -56,6 +57,8 @@ pub(crate) struct Member {
     looked_ms: Option<i64>,
     /// The server's, at the last look that was answered.
     timeline: Option<String>,
+    /// Whether the log has that one noted. Where nothing was looked at, it is taken for so.
+    is_agreed: bool,
     /// No attempt begins before that: another server has taken over.
     held_ms: i64,
 }
@@ -71,6 +74,7 @@ impl Member {
             draining: BTreeSet::new(),
             looked_ms: None,
             timeline: None,
+            is_agreed: true,
             held_ms: i64::MIN,
         }
     }
@@ -106,7 +110,7 @@ impl Member {
         let Some(mut look) = roster.beat(&self.me.id())? else {
             return self.begin_anew(roster);
         };
-        self.note_server(&look.timeline, begun_ms);
+        self.note_server(&look, begun_ms);
         let is_late = self.is_late(begun_ms, now_ms());
         self.looked_ms = Some(begun_ms);
         let mut buried = self.bury(roster, &mut look, is_late)?;
@@ -122,6 +126,10 @@ impl Member {
             .map(|row| row.slot)
             .collect();
         self.share_out(roster, &look, is_let_go)?;
+        if !self.is_agreed && begun_ms >= self.held_ms && self.owned.contains(&LEAD) {
+            roster.agree(&look.timeline)?;
+            self.is_agreed = true;
+        }
         Ok(Standing {
             gained: self.owned.difference(&before).copied().collect(),
             owned: self.owned.clone(),
@@ -191,6 +199,7 @@ impl Member {
         self.me.become_anew(id);
         *self = Self {
             timeline: self.timeline.take(),
+            is_agreed: self.is_agreed,
             held_ms: self.held_ms,
             ..Self::new(self.me.clone(), self.lease_ms)
         };
@@ -215,10 +224,14 @@ impl Member {
     }
 
     /// A standby that takes over may lack the last that was agreed on: another node may have been given, before, what is
-    /// this one's here. That one goes by its last look for no longer than this.
-    fn note_server(&mut self, timeline: &str, begun_ms: i64) {
-        let before = self.timeline.replace(timeline.to_owned());
-        if before.is_some_and(|before| before != timeline) {
+    /// this one's here. That one goes by its last look for no longer than this. Who was not there before goes by what the
+    /// log has noted; and two standbys of one server may take the same timeline, one after the other.
+    fn note_server(&mut self, look: &NodesLook, begun_ms: i64) {
+        let before = self.timeline.replace(look.timeline.clone());
+        let is_another = before.is_some_and(|before| before != look.timeline);
+        let is_agreed = look.agreed.as_ref() == Some(&look.timeline);
+        let was_agreed = std::mem::replace(&mut self.is_agreed, is_agreed);
+        if is_another || (was_agreed && !is_agreed) {
             self.held_ms = begun_ms + self.lasts_ms();
         }
     }

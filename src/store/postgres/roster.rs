@@ -19,6 +19,7 @@ const STEP: &str = "look which webhooks are this node's";
 /// the beat's own row is as it was before; and whoever is declared dead meanwhile finds nothing.
 const LOOK: &str = "WITH beat AS (UPDATE webhooksd.node SET beat = beat + 1 WHERE id = $1::text::uuid RETURNING 1)
 SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8),
+       substring(obj_description('webhooksd.slot'::regclass, 'pg_class') FROM 'timeline ([0-9A-F]{8})$'),
        (SELECT count(*)::text || ' ' || coalesce(max(since), 0)::text || ' ' || coalesce(sum(slot), 0)::text
           FROM webhooksd.webhook),
        n.id::text, n.name, n.version, n.config, n.beat,
@@ -59,6 +60,21 @@ UPDATE webhooksd.slot SET owner = NULL FROM gone WHERE owner = gone.id";
 
 const WEBHOOKS: &str = "SELECT slot, name, state = 'active' FROM webhooksd.webhook WHERE slot = ANY ($1) AND state <> 'removed' ORDER BY name";
 
+/// Notes a timeline: as a comment, for that is there in a log of any version, is committed like all else and goes the way
+/// of the table's rows to a standby.
+fn agreed_on(timeline: &str) -> String {
+    let timeline: String = timeline.chars().filter(char::is_ascii_hexdigit).collect();
+    format!(
+        "COMMENT ON TABLE webhooksd.slot IS 'webhooksd: what stands here is agreed on by timeline {timeline}'"
+    )
+}
+
+/// The same of a log that was just made, by the server's own.
+pub(super) const AGREED: &str = "DO $$ BEGIN
+  EXECUTE format('COMMENT ON TABLE webhooksd.slot IS %L',
+    'webhooksd: what stands here is agreed on by timeline ' || left(pg_walfile_name(pg_current_wal_lsn()), 8));
+END $$";
+
 /// See the module's text.
 pub(crate) struct Table {
     server: Arc<Server>,
@@ -71,6 +87,7 @@ pub(crate) struct Table {
 /// What a look finds of a node: with what is said of all.
 struct Found {
     timeline: String,
+    agreed: Option<String>,
     stamp: String,
     node: NodeRow,
     slots: Vec<i32>,
@@ -123,16 +140,17 @@ impl Roster for Table {
         let found = self.rows(LOOK, &[(&me, Type::TEXT)], |row| {
             Ok(Found {
                 timeline: row.try_get(0)?,
-                stamp: row.try_get(1)?,
+                agreed: row.try_get(1)?,
+                stamp: row.try_get(2)?,
                 node: NodeRow {
-                    id: row.try_get::<_, String>(2)?.into(),
-                    name: row.try_get(3)?,
-                    version: row.try_get(4)?,
-                    config: row.try_get(5)?,
-                    beat: row.try_get(6)?,
+                    id: row.try_get::<_, String>(3)?.into(),
+                    name: row.try_get(4)?,
+                    version: row.try_get(5)?,
+                    config: row.try_get(6)?,
+                    beat: row.try_get(7)?,
                 },
-                slots: row.try_get(7)?,
-                server_ms: row.try_get(8)?,
+                slots: row.try_get(8)?,
+                server_ms: row.try_get(9)?,
             })
         })?;
         let Some(first) = found.first() else {
@@ -140,6 +158,7 @@ impl Roster for Table {
         };
         let (stamp, timeline) = (first.stamp.clone(), first.timeline.clone());
         let server_ms = first.server_ms;
+        let agreed = first.agreed.clone();
         if self.used.0 != stamp {
             let used = self.rows(USED, &[], |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
             // As of a moment behind the stamp, so that a change between the two is seen by the next.
@@ -159,6 +178,7 @@ impl Roster for Table {
             stamp,
             timeline,
             server_ms: Some(server_ms),
+            agreed,
         }))
     }
 
@@ -196,6 +216,10 @@ impl Roster for Table {
     fn leave(&mut self, me: &NodeId) -> Result<(), Error> {
         let me: &str = me;
         self.done(LEAVE, &[(&me, Type::TEXT)])
+    }
+
+    fn agree(&mut self, timeline: &str) -> Result<(), Error> {
+        self.done(&agreed_on(timeline), &[])
     }
 
     fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error> {

@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::VERSION;
 use super::days::{self, day_of_id, id_at};
+use super::roster::AGREED;
 use crate::postgres::{Link, Trouble};
 use crate::store::tally::DAY_MS;
 
@@ -39,6 +40,7 @@ pub(super) fn make(link: &Link) -> Result<(), Trouble> {
         &second(id_at(now_ms - now_ms.rem_euclid(DAY_MS))),
     )?;
     link.batch("make the log", VIEWS)?;
+    link.batch("make the log", AGREED)?;
     days::make(link, now_ms)
 }
 

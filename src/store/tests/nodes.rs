@@ -203,6 +203,31 @@ fn what_a_dead_node_has_not_counted_is_counted_once_it_is_known_to_be_dead() {
     assert_eq!(counted(&other), 2);
 }
 
+/// Whoever starts behind a failover knows by it whether the others may go by what was before.
+#[test]
+fn a_log_has_noted_by_which_timeline_its_nodes_agreed() {
+    let Some(on) = postgres() else { return };
+    let log = ServerLog::new(on);
+    let me = Writer::open(&log.server, "one", NOW).unwrap().me().unwrap();
+    let mut table = roster(&log.server);
+    let mut agreed = || table.beat(&me.id()).unwrap().unwrap();
+    let new = agreed();
+    assert_eq!(new.timeline, "00000001");
+    assert_eq!(
+        new.agreed.as_ref(),
+        Some(&new.timeline),
+        "as it is made: nobody waits"
+    );
+    let other = Link::open(&log.server).unwrap();
+    let forgets = "COMMENT ON TABLE webhooksd.slot IS NULL";
+    other.batch("forget", forgets).unwrap();
+    assert_eq!(agreed().agreed, None, "of an earlier version");
+    roster(&log.server).agree("0000000A").unwrap();
+    let noted = agreed();
+    assert_eq!(noted.agreed.as_deref(), Some("0000000A"));
+    assert_eq!(noted.timeline, "00000001", "that is the server's own");
+}
+
 /// Who is there, what each one has, and whose a webhook is.
 #[test]
 fn nodes_and_whose_webhooks_are_is_told() {

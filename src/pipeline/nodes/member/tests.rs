@@ -10,6 +10,7 @@ use super::*;
 use crate::store::NodesLook;
 use crate::store::SlotRow;
 
+mod behind;
 mod told;
 
 const LEASE_MS: i64 = 3_000;
@@ -45,6 +46,9 @@ struct Table {
     configs: BTreeMap<String, String>,
     used: i32,
     ids: i64,
+    /// The server's timeline, and the one that is noted.
+    timeline: String,
+    agreed: String,
 }
 
 /// A node: its member while it is not looking, and what it goes by.
@@ -129,7 +133,8 @@ impl Roster for Connection {
             nodes,
             slots,
             stamp: String::new(),
-            timeline: String::new(),
+            timeline: world().table.borrow().timeline.clone(),
+            agreed: Some(world().table.borrow().agreed.clone()),
             server_ms: None,
         }))
     }
@@ -199,6 +204,12 @@ impl Roster for Connection {
             table.nodes.remove(&**me);
             table.free(me);
         });
+        Ok(())
+    }
+
+    fn agree(&mut self, timeline: &str) -> Result<(), Error> {
+        let timeline = timeline.to_owned();
+        self.call(|table| table.agreed = timeline);
         Ok(())
     }
 

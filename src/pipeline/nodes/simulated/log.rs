@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::shared::{Shared, State, WEBHOOKS};
+use super::costs::Work;
+use super::shared::{Pending, Shared, State};
 use crate::model::{
     Attempt, Batch, Bodies, DeliveryId, Dialect, Due, EventId, LogId, PayloadId, Trigger, Verdict,
 };
@@ -80,7 +81,7 @@ impl Roster for Connection {
             let slot = |(slot, owner): (&i32, &Option<NodeId>)| SlotRow {
                 slot: *slot,
                 owner: owner.clone(),
-                webhooks: i64::from((1..=WEBHOOKS).contains(slot)),
+                webhooks: i64::from((1..=state.webhooks).contains(slot)),
             };
             Some(NodesLook {
                 nodes: nodes.map(node).collect(),
@@ -88,6 +89,7 @@ impl Roster for Connection {
                 stamp: String::new(),
                 timeline: state.timeline.to_string(),
                 server_ms: None,
+                agreed: Some(tables.agreed.to_string()),
             })
         })
     }
@@ -155,9 +157,15 @@ impl Roster for Connection {
         })
     }
 
+    fn agree(&mut self, timeline: &str) -> Result<(), Error> {
+        let timeline = timeline.parse().unwrap();
+        self.done(|state| state.tables.agreed = timeline)
+    }
+
     fn webhooks(&mut self, slots: &[i32]) -> Result<Vec<(i32, Arc<str>, bool)>, Error> {
-        self.done(|_| {
-            let slots = slots.iter().filter(|slot| (1..=WEBHOOKS).contains(slot));
+        self.done(|state| {
+            let webhooks = 1..=state.webhooks;
+            let slots = slots.iter().filter(|slot| webhooks.contains(slot));
             slots.map(|slot| (*slot, name(*slot), true)).collect()
         })
     }
@@ -166,6 +174,11 @@ impl Roster for Connection {
 /// A webhook's name.
 pub(super) fn name(webhook: i32) -> Arc<str> {
     webhook.to_string().into()
+}
+
+/// The webhook of a name.
+pub(super) fn number(name: &str) -> i32 {
+    name.parse().unwrap()
 }
 
 /// A node's log.
@@ -191,7 +204,7 @@ impl Log {
         }
     }
 
-    fn call<R>(&mut self, call: impl FnOnce(&mut State) -> R) -> Result<R, Error> {
+    pub(super) fn call<R>(&mut self, call: impl FnOnce(&mut State) -> R) -> Result<R, Error> {
         self.connection.call(call).map_err(|(error, is_another)| {
             self.forgot |= is_another;
             error
@@ -199,7 +212,10 @@ impl Log {
     }
 
     /// The same in a transaction that begins with this node's row; where that is gone, it takes another one.
-    fn commit<R>(&mut self, call: impl FnOnce(&mut State, &NodeId) -> R) -> Result<R, Error> {
+    pub(super) fn commit<R>(
+        &mut self,
+        call: impl FnOnce(&mut State, &NodeId) -> R,
+    ) -> Result<R, Error> {
         let me = self.me.clone();
         let (value, was_dead) = self.call(|state| {
             let was_dead = !state.tables.nodes.contains_key(&*me.id());
@@ -213,12 +229,12 @@ impl Log {
     }
 }
 
-fn due(id: i64, pending: &super::shared::Pending) -> Due {
+fn due(id: i64, webhook: &Arc<str>, pending: &Pending) -> Due {
     Due {
         id: DeliveryId::new(id),
         event_id: EventId::new(id),
         event: "e".into(),
-        webhook: name(pending.webhook),
+        webhook: webhook.clone(),
         dialect: Dialect::BoldCms,
         origin: Trigger::Event,
         attempts: pending.attempts,
@@ -254,15 +270,19 @@ impl Queues for Log {
         _max_bytes: usize,
         skip: &dyn Fn(DeliveryId) -> bool,
     ) -> Result<Vec<Due>, Error> {
+        let (of, webhook) = (number(webhook), webhook.into());
         self.call(|state| {
-            let pending = state.tables.pending.iter();
-            let mut dues: Vec<Due> = pending
-                .filter(|(_, row)| *name(row.webhook) == *webhook && row.due_at_ms <= now_ms)
-                .map(|(id, row)| due(*id, row))
-                .filter(|due| !skip(due.id))
+            let pending = state.tables.of(of);
+            let mut dues: Vec<(i64, &Pending)> = pending
+                .filter(|(id, row)| row.due_at_ms <= now_ms && !skip(DeliveryId::new(*id)))
                 .collect();
-            dues.sort_by_key(|due| (due.due_at_ms, due.id));
+            dues.sort_by_key(|(id, row)| (row.due_at_ms, *id));
             dues.truncate(max_rows);
+            let dues: Vec<Due> = dues
+                .into_iter()
+                .map(|(id, row)| due(id, &webhook, row))
+                .collect();
+            state.charge(Work::Reads(dues.len()));
             dues
         })
     }
@@ -276,20 +296,21 @@ impl Queues for Log {
     }
 
     fn next_due_after(&mut self, webhook: &str, after_ms: i64) -> Result<Option<i64>, Error> {
+        let of = number(webhook);
         self.call(|state| {
-            let pending = state.tables.pending.values();
-            let of = pending.filter(|row| *name(row.webhook) == *webhook);
-            of.map(|row| row.due_at_ms)
-                .filter(|at| *at > after_ms)
-                .min()
+            let pending = state.tables.of(of).map(|(_, row)| row.due_at_ms);
+            pending.filter(|at| *at > after_ms).min()
         })
     }
 
     fn pending_webhooks(&mut self) -> Result<Vec<String>, Error> {
         self.call(|state| {
-            let pending = state.tables.pending.values();
-            let names: BTreeSet<String> = pending.map(|row| row.webhook.to_string()).collect();
-            names.into_iter().collect()
+            let pending = state.tables.pending.keys();
+            let names: BTreeSet<i32> = pending.map(|(webhook, _)| *webhook).collect();
+            names
+                .into_iter()
+                .map(|webhook| webhook.to_string())
+                .collect()
         })
     }
 
@@ -315,7 +336,10 @@ impl Queues for Log {
     }
 
     fn changed(&mut self) -> Result<bool, Error> {
-        self.call(|_| false)
+        self.call(|state| {
+            state.charge(Work::Looks);
+            false
+        })
     }
 
     fn redelivered_since(&mut self, last_seen: i64) -> Result<(i64, Vec<String>), Error> {
@@ -326,22 +350,23 @@ impl Queues for Log {
 impl Records for Log {
     fn record(&mut self, attempts: &[Attempt]) -> Result<(), Error> {
         self.commit(|state, me| {
+            state.charge(Work::Records(attempts.len()));
             for attempt in attempts {
-                let id = attempt.due.id.get();
-                let slot: i32 = attempt.due.webhook.parse().unwrap();
-                let owner = state.tables.owners[&slot].clone();
-                let is_mine = owner.is_none_or(|owner| owner == *me);
+                let slot = number(&attempt.due.webhook);
+                let row = (slot, attempt.due.id.get());
+                let owner = state.tables.owners[&slot].as_ref();
+                let is_mine = owner.is_none_or(|owner| *owner == *me);
                 match attempt.verdict {
                     Verdict::Delivered => {
-                        state.tables.pending.remove(&id);
+                        state.tables.pending.remove(&row);
                     }
                     Verdict::RetryAt(at_ms) if is_mine => {
-                        if let Some(row) = state.tables.pending.get_mut(&id) {
+                        if let Some(row) = state.tables.pending.get_mut(&row) {
                             (row.attempts, row.due_at_ms) = (attempt.number, at_ms);
                         }
                     }
                     Verdict::Failed if is_mine => {
-                        state.tables.pending.remove(&id);
+                        state.tables.pending.remove(&row);
                     }
                     Verdict::RetryAt(_) | Verdict::Failed => state.count("late results"),
                 }
@@ -375,16 +400,21 @@ impl Shares for Log {
 
     fn given_by_others(&mut self) -> Result<Vec<Arc<str>>, Error> {
         let (after, all) = (self.given_to.unwrap_or(0), self.forgot);
-        let (names, newest) = self.call(|state| {
-            let pending = state.tables.pending.iter();
-            let given = pending.filter(|(id, _)| all || **id > after);
-            let names: BTreeSet<i32> = given.map(|(_, row)| row.webhook).collect();
-            let newest = state.tables.pending.keys().next_back().copied();
-            (names, newest.unwrap_or(after).max(after))
+        let after = if all { i64::MIN } else { after };
+        let (given, newest) = self.call(|state| {
+            let pending = &state.tables.pending;
+            let has = |of: &i32| {
+                let mut given = pending.range((*of, after.saturating_add(1))..=(*of, i64::MAX));
+                given.next().is_some()
+            };
+            let given: Vec<i32> = (1..=state.webhooks).filter(has).collect();
+            state.charge(Work::Looks);
+            (given, state.tables.newest)
         })?;
+        let newest = newest.max(self.given_to.unwrap_or(0));
         let is_first = self.given_to.replace(newest).is_none();
         self.forgot = false;
-        let names = names.into_iter().filter(|_| !is_first || all);
-        Ok(names.map(name).collect())
+        let given = given.into_iter().filter(|_| !is_first || all);
+        Ok(given.map(name).collect())
     }
 }

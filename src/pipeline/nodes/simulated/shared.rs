@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::costs::{Costs, Work};
 use crate::model::Clock;
 use crate::store::NodeId;
 
@@ -29,7 +30,6 @@ const RETRIED_MS: i64 = 3_500;
 /// What is pending.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
-    pub(super) webhook: i32,
     pub(super) attempts: u32,
     pub(super) due_at_ms: i64,
 }
@@ -40,12 +40,24 @@ pub(super) struct Tables {
     /// Name and beat.
     pub(super) nodes: BTreeMap<String, (String, i64)>,
     pub(super) owners: BTreeMap<i32, Option<NodeId>>,
-    pub(super) pending: BTreeMap<i64, Pending>,
-    /// All that was ever admitted.
+    /// By webhook and id.
+    pub(super) pending: BTreeMap<(i32, i64), Pending>,
+    /// All that was ever admitted, and the newest of it.
     pub(super) admitted: BTreeSet<i64>,
+    pub(super) newest: i64,
+    /// The timeline that is noted as the one that slots were last agreed on by.
+    pub(super) agreed: u32,
 }
 
 impl Tables {
+    /// What of a webhook is pending.
+    pub(super) fn of(&self, webhook: i32) -> impl Iterator<Item = (i64, &Pending)> {
+        let rows = self
+            .pending
+            .range((webhook, i64::MIN)..=(webhook, i64::MAX));
+        rows.map(|((_, id), row)| (*id, row))
+    }
+
     pub(super) fn free(&mut self, gone: &str) {
         for owner in self.owners.values_mut() {
             owner.take_if(|owner| **owner == *gone);
@@ -96,6 +108,12 @@ pub(super) struct State {
     /// The last time without the server: since when, and until when results of it may wait.
     without: (i64, i64),
     pub(super) is_calm: bool,
+    /// What statements cost; nothing, where no time is measured.
+    pub(super) costs: Option<Costs>,
+    /// Whether there is something in the outbox of what is measured.
+    pub(super) flows: bool,
+    /// How many webhooks there are.
+    pub(super) webhooks: i32,
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) broken: Vec<String>,
     /// What happened before the first of these.
@@ -114,6 +132,7 @@ impl Shared {
         let state = State {
             tables: Tables {
                 owners,
+                agreed: 1,
                 ..Tables::default()
             },
             standby: None,
@@ -129,6 +148,9 @@ impl Shared {
             excuses: Vec::new(),
             without: (0, 0),
             is_calm: false,
+            costs: None,
+            flows: false,
+            webhooks: WEBHOOKS,
             counts: BTreeMap::new(),
             broken: Vec::new(),
             trace: Vec::new(),
@@ -205,14 +227,31 @@ impl State {
             return;
         }
         for webhook in 1..=WEBHOOKS {
-            self.last_id = (self.last_id + 1).max(now_ms * 1_024);
-            let pending = Pending {
-                webhook,
-                attempts: 0,
-                due_at_ms: now_ms,
-            };
-            self.tables.pending.insert(self.last_id, pending);
-            self.tables.admitted.insert(self.last_id);
+            let id = self.next_id(now_ms);
+            self.park(webhook, id, now_ms);
+            self.tables.admitted.insert(id);
+        }
+    }
+
+    pub(super) fn next_id(&mut self, now_ms: i64) -> i64 {
+        self.last_id = (self.last_id + 1).max(now_ms * 1_024);
+        self.last_id
+    }
+
+    /// It is pending, and in nobody's hands.
+    pub(super) fn park(&mut self, webhook: i32, id: i64, now_ms: i64) {
+        let pending = Pending {
+            attempts: 0,
+            due_at_ms: now_ms,
+        };
+        self.tables.pending.insert((webhook, id), pending);
+        self.tables.newest = id;
+    }
+
+    /// The server does some work, where that costs something.
+    pub(super) fn charge(&mut self, work: Work) {
+        if let Some(costs) = &mut self.costs {
+            costs.charge(work);
         }
     }
 

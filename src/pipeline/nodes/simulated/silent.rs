@@ -1,75 +1,16 @@
 //! What a simulated log has to answer and says nothing of nodes: nothing is asked of it, and nothing done.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::RangeInclusive;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::log::Log;
 use crate::model::{
-    Admission, Announce, Cursor, Deferred, DeliveryId, Dialect, Due, EventId, FanOut, Generation,
-    Pause, Rejected, ReplayId, Trigger, TurnRule,
+    Announce, DeliveryId, Dialect, Due, EventId, FanOut, Generation, Pause, ReplayId, TurnRule,
 };
 use crate::store::parts::{
-    Admits, CameOver, Cancelled, InHand, Obeys, Orders, Pauses, Retains, Syncs, Takes,
+    CameOver, Cancelled, InHand, Obeys, Orders, Pauses, Retains, Syncs, Takes,
 };
 use crate::store::{Again, Error, Fill, Replay, Shrunk, SizeBounds, Swept, WalBounds, WalState};
-
-impl Admits for Log {
-    fn cursor(&mut self) -> Result<Option<Cursor>, Error> {
-        Ok(None)
-    }
-
-    fn set_cursor(&mut self, _: &Cursor, _: i64) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn admit(
-        &mut self,
-        _: &Admission,
-        _: &dyn Fn(&str) -> bool,
-        _: Takes<'_>,
-        _: i64,
-    ) -> Result<(Vec<Due>, Vec<Deferred>), Error> {
-        Ok((Vec::new(), Vec::new()))
-    }
-
-    fn set_aside(
-        &mut self,
-        _: Generation,
-        _: &[Rejected],
-        _: bool,
-        _: i64,
-    ) -> Result<usize, Error> {
-        Ok(0)
-    }
-
-    fn add(
-        &mut self,
-        _: Generation,
-        _: &[FanOut],
-        _: Trigger,
-        _: Takes<'_>,
-        _: i64,
-    ) -> Result<Vec<Due>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn owed(&mut self, _: usize) -> Result<Vec<Deferred>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn materialize(&mut self, _: &[Deferred], _: Takes<'_>, _: i64) -> Result<Vec<Due>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn gaps(&mut self) -> Result<Vec<RangeInclusive<EventId>>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn traced(&mut self, _: Generation, _: &[EventId]) -> Result<BTreeSet<EventId>, Error> {
-        Ok(BTreeSet::new())
-    }
-}
 
 impl Orders for Log {
     fn keep_order(&mut self, _: HashMap<Arc<str>, TurnRule>) -> Result<(), Error> {
