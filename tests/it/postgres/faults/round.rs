@@ -13,7 +13,11 @@ use super::super::nodes::shared_out;
 use super::endpoints::{Endpoints, Fails, HOOKS};
 use crate::support::{Daemon, Database, SOON, World, check, eventually, nap, now};
 
-const LEASE: &str = "[node]\nlease = \"1s\"\n";
+/// The nodes' part of the configuration.
+fn node() -> String {
+    let lease = std::env::var("WEBHOOKSD_FAULT_LEASE").unwrap_or("1s".to_owned());
+    format!("[node]\nlease = \"{lease}\"\n")
+}
 
 const NODES: usize = 3;
 
@@ -22,6 +26,9 @@ const TAKEN_OVER: &str = "its webhooks are taken over";
 
 /// What a machine may be late by that has much else to do.
 const SLACK: Duration = Duration::from_millis(500);
+
+/// What was written by a node just before its end has arrived.
+const ON_THE_WIRE: Duration = Duration::from_millis(50);
 
 /// A fault, by what may come twice for it.
 struct Fault {
@@ -94,7 +101,7 @@ impl Round {
         pause: Duration,
     ) -> Self {
         let endpoints = Endpoints::start(fails);
-        let world = logging_by(url, LEASE, &endpoints.hooks());
+        let world = logging_by(url, &node(), &endpoints.hooks());
         let mut round = Self {
             databases,
             world,
@@ -161,6 +168,13 @@ impl Round {
         eventually("they are taken over", SOON, || {
             let count = self.takeovers();
             check(count >= before + nodes, || self.journals())
+        });
+        // What was on the wire as the fault came has arrived by then.
+        eventually("each webhook has requests again", SOON, || {
+            let silent = self.endpoints.silent_since(begun + ON_THE_WIRE);
+            check(silent.is_empty(), || {
+                format!("{silent:?}\n{}", self.journals())
+            })
         });
         self.took_over.push(begun.elapsed());
         self.told += nodes;
