@@ -281,7 +281,10 @@ impl State {
     pub(super) fn be_away(&mut self, is_away: bool, now_ms: i64) {
         self.is_away = is_away;
         if is_away {
-            self.without = (now_ms, i64::MAX);
+            // What waited for the server the last time may wait yet.
+            let (since_ms, waited_ms) = self.without;
+            let is_yet = now_ms <= waited_ms;
+            self.without = (if is_yet { since_ms } else { now_ms }, i64::MAX);
         } else {
             self.without.1 = now_ms + RETRIED_MS;
         }
