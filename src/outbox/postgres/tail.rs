@@ -17,7 +17,7 @@ use super::reader::OTHERS;
 use super::seen::{end_of, up_to};
 use super::sql::{ROWS, Sql};
 use super::start::Start;
-use super::still::Still;
+use super::still::{Moment, Still};
 use crate::model::{EventId, Server, Snapshot};
 use crate::outbox::row::{Judge, LOADED_NAME_BYTES};
 use crate::outbox::{Error, Finding, Row};
@@ -43,7 +43,7 @@ pub(crate) struct Tail {
     pub(super) judge: Judge,
     /// The last look found nothing: most likely the next does not either.
     was_empty: bool,
-    pub(super) still: Still,
+    still: Still,
 }
 
 impl Tail {
@@ -129,7 +129,12 @@ impl Tail {
         let data_bytes = self.judge.loaded_data_bytes();
         let start = Start::of(from);
         if self.was_empty && !start.is_late() && from.window.is_empty() {
-            let moment = self.none_behind(&start, from.since)?;
+            let mut still = std::mem::take(&mut self.still);
+            let behind = (&start, from.since);
+            let moment = still.none_behind(behind, &self.sql.any, |sql, values| {
+                self.moment(sql, values)
+            })?;
+            self.still = still;
             if let Some(moment) = moment {
                 return Ok(Batch {
                     window: moment.snapshot,
@@ -158,8 +163,20 @@ impl Tail {
         Ok(batch)
     }
 
+    /// What a statement finds that begins with a moment, and what it asks beside it.
+    fn moment(&self, sql: &str, values: &[Value<'_>]) -> Result<(Moment, bool), Error> {
+        const STEP: &str = "look for rows";
+        let found = self.link.rows(STEP, sql, values).map_err(Error::Server)?;
+        let read = |row: &Found| Ok((Moment::of(row)?, row.len() > 3 && row.try_get(3)?));
+        let read = found.first().map(read).transpose();
+        let read = read.map_err(|error| self.failed(STEP, error))?;
+        let (moment, any) = read.unwrap_or_default();
+        self.check_timeline(&moment.timeline)?;
+        Ok((moment, any))
+    }
+
     /// A pooler stays connected where the server behind it is exchanged.
-    pub(super) fn check_timeline(&self, timeline: &str) -> Result<(), Error> {
+    fn check_timeline(&self, timeline: &str) -> Result<(), Error> {
         match timeline == self.facts.timeline {
             true => Ok(()),
             false => Err(Error::Server(Trouble::new(

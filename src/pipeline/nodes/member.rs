@@ -127,8 +127,8 @@ impl Member {
             .collect();
         self.share_out(roster, &look, is_let_go)?;
         if !self.is_agreed && begun_ms >= self.held_ms && self.owned.contains(&LEAD) {
-            roster.agree(&look.timeline)?;
-            self.is_agreed = true;
+            // Where it can't be noted, whoever starts here waits for it once more.
+            self.is_agreed = roster.agree(&look.timeline).is_ok();
         }
         Ok(Standing {
             gained: self.owned.difference(&before).copied().collect(),
