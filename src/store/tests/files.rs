@@ -216,9 +216,12 @@ fn what_was_committed_during_a_checkpoint_is_left_and_the_wal_starts_over_under_
     let (ended, asked): (_, Arc<AtomicBool>) = (stop.clone(), Arc::clone(&restart));
     let restarts = Arc::new(AtomicUsize::new(0));
     let counted = restarts.clone();
+    let commits = Arc::new(AtomicUsize::new(0));
+    let committed = commits.clone();
     let writer = std::thread::spawn(move || {
         for id in 1.. {
             store.admit_all(&admission(id..=id, &["a"]), NOW).unwrap();
+            committed.fetch_add(1, Ordering::Relaxed);
             // Nobody commits meanwhile.
             if asked.swap(false, Ordering::Relaxed) {
                 assert_eq!(store.checkpoint().unwrap().left, 0);
@@ -231,9 +234,14 @@ fn what_was_committed_during_a_checkpoint_is_left_and_the_wal_starts_over_under_
     });
     let started_over = || restarts.load(Ordering::Relaxed) >= 5;
     for _ in (0..CHECKPOINTS).take_while(|_| !started_over()) {
+        let before = commits.load(Ordering::Relaxed);
         let done = checkpointer.synchronise().unwrap();
         assert!(done.durable, "{done:?}");
-        restart.store(done.restart, Ordering::Relaxed);
+        // What was asked for and not done yet stays so: where others have the processor the writer comes late.
+        restart.fetch_or(done.restart, Ordering::Relaxed);
+        while commits.load(Ordering::Relaxed) == before && !writer.is_finished() {
+            std::thread::yield_now();
+        }
     }
     stop.store(true, Ordering::Relaxed);
     writer.join().unwrap();
