@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::{Ended, Failure, say, when};
 use crate::config::{self, Config, SecretsWanted};
 use crate::daemon::{Lock, make_own_outbox};
-use crate::model::{Clock, Cursor, EventId, Generation, Server, Snapshot};
+use crate::model::{Clock, Cursor, EventId, Generation, LogPlace, Server, Snapshot};
 use crate::outbox::{Tail, postgres};
 use crate::pipeline::cursor_at;
-use crate::store;
+use crate::store::{self, LogWriter};
 use crate::transport;
 
 /// Sets where the daemon begins in the outbox
@@ -82,11 +82,20 @@ pub(super) fn start_from(path: &Path, arguments: &Arguments) -> Ended {
     let cursor = cursor_at(&mut tail, after, generation, clock.now_ms())?;
     store.set_cursor(&cursor, clock.now_ms())?;
     store.flush(clock.now_ms())?;
+    leave(&config.log.place, &*store)?;
     let waiting = tail.waiting(after)?.count;
     say(format!(
         "the daemon will begin after event {after}: {waiting} events are waiting"
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// In a log that nodes share it was one of them: nobody is to wait for its next sign of life.
+fn leave(log: &LogPlace, store: &dyn LogWriter) -> Result<(), store::Error> {
+    match (log, store.me()) {
+        (LogPlace::Server(server), Some(me)) => store::roster(server).leave(&me.id()),
+        _ => Ok(()),
+    }
 }
 
 /// The same of an outbox in PostgreSQL, where an id stands for the time at which it was given.
@@ -118,6 +127,7 @@ fn in_server(config: &Config, server: &Arc<Server>, place: Place) -> Ended {
     };
     store.set_cursor(&cursor, now_ms)?;
     store.flush(now_ms)?;
+    leave(&config.log.place, &*store)?;
     say(match place {
         Place::Now => "the daemon will begin with what is committed from now on".to_owned(),
         Place::Beginning => "the daemon will begin with the oldest event".to_owned(),

@@ -109,6 +109,13 @@ struct Connections {
     outbox: Option<Tail>,
 }
 
+impl Connections {
+    /// Where something of the log could not be read its connection may have ended: the next reading opens another.
+    fn let_go_of_log(&mut self, failed: bool) {
+        self.log.take_if(|_| failed);
+    }
+}
+
 struct Kept {
     until: Instant,
     files: Arc<Files>,
@@ -147,7 +154,10 @@ impl Reading {
             if reader.is_none() {
                 *reader = store::read_log(&log).ok();
             }
-            reader.as_ref()?.set_aside_since(since_ms).ok()
+            let count = reader.as_ref()?.set_aside_since(since_ms).ok();
+            // Of a server's it may have ended: the next look opens another.
+            reader.take_if(|_| count.is_none());
+            count
         });
         told(timeout(HEALTH_PATIENCE, count).await.ok()??)
     }
@@ -187,6 +197,7 @@ impl Reading {
                 files.pending_in_all = reader.pending_in_all().ok();
                 files.last_failure = reader.last_failure().ok().flatten();
             }
+            connections.let_go_of_log(files.pending_in_all.is_none());
             files
         };
         dispatch.with_blocking(read).await
@@ -219,6 +230,8 @@ fn read(log: &LogPlace, outbox: &Path, since_ms: i64, connections: &mut Connecti
         files.pending = pending(reader);
         files.holding = reader.holding().unwrap_or_default();
         files.aside = reader.set_aside_since(since_ms).ok();
+        let all = files.cursor.is_some() && files.pending.is_some() && files.aside.is_some();
+        connections.let_go_of_log(!all);
     }
     files.pending_in_all = files.pending.as_ref().map(|pending| Count {
         count: pending.iter().map(|pending| pending.count).sum(),

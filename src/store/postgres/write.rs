@@ -39,8 +39,10 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 
 use super::place::prepare;
+use super::roster::Table;
 use crate::model::{Bodies, DeliveryId, LogId, Server, crash};
 use crate::postgres::{Link, Trouble, Value, What};
+use crate::store::nodes::Roster as _;
 use crate::store::own::Own;
 use crate::store::passes::{Pass, SweepPass};
 use crate::store::streak::Streaks;
@@ -153,11 +155,20 @@ impl Writer {
             quiet: None,
         };
         writer.lost.tell();
-        writer.turns = writer.standing_turns()?;
-        writer.moves = writer.moves_of_cursor()?;
-        writer.others = Some(writer.of_others()?);
-        writer.catch_up(now_ms)?;
+        if let Err(error) = writer.begin(now_ms) {
+            // Nobody is to wait for a sign of life of one that never was. What fails now fails for the same reason.
+            drop(Table::new(server).leave(&writer.node.me.id()));
+            return Err(error);
+        }
         Ok(writer)
+    }
+
+    /// What was there before.
+    fn begin(&mut self, now_ms: i64) -> Result<(), Error> {
+        self.turns = self.standing_turns()?;
+        self.moves = self.moves_of_cursor()?;
+        self.others = Some(self.of_others()?);
+        self.catch_up(now_ms)
     }
 
     /// Runs `work` in one transaction, which begins with this node's fence; nothing of it stays where it fails.

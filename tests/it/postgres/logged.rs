@@ -139,3 +139,50 @@ fn a_schema_that_is_no_log_and_a_file_beside_a_url_are_refused() {
     let told = world.command(&["check"]).expect(2).stderr;
     assert!(told.contains("of version 9"), "{told}");
 }
+
+#[test]
+fn what_the_log_says_is_there_again_behind_a_connection_that_ended() {
+    let Some(server) = crate::support::postgres() else {
+        return;
+    };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let world = logging(&database, SECTION, &[hook("one", receiver.url("/"))]);
+    let daemon = world.start();
+    database.emit("e", "{\"n\":1}");
+    receiver.wait(1, SOON);
+    let is_told = |step: &str| {
+        eventually(step, SOON, || {
+            let told = curl(&world, "/status", &[]).json();
+            let webhook = &told["webhooks"][0];
+            let whole = told["outbox"]["cursor"].is_number() && webhook["pending"].is_number();
+            let metrics = curl(&world, "/metrics", &[]).body;
+            let counted = metrics.contains("webhooksd_pending{webhook=\"one\"}");
+            check(whole && counted, || format!("{told} {metrics}"))
+        });
+    };
+    is_told("told");
+    database.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    database.emit("e", "{\"n\":2}");
+    receiver.wait(2, SOON);
+    is_told("told again");
+    daemon.stop();
+}
+
+#[test]
+fn who_says_where_to_begin_is_no_node_that_others_wait_for() {
+    let Some(server) = crate::support::postgres() else {
+        return;
+    };
+    let database = server.database();
+    let world = logging(&database, SECTION, &[hook("one", "http://127.0.0.1:9/")]);
+    world.command(&["start-from", "now"]).expect(0);
+    assert_eq!(log(&database, "SELECT count(*) FROM node"), "0");
+    // Nor is one whose start came to nothing.
+    log(&database, "ALTER TABLE turn RENAME TO gone");
+    world.command(&["run"]).expect(2);
+    assert_eq!(log(&database, "SELECT count(*) FROM node"), "0");
+}
