@@ -64,6 +64,7 @@ impl Trouble {
                 | What::Silent(..)
                 | What::Crowded(_)
                 | What::Exchanged
+                | What::Unknown
                 | What::Locked(_)
                 | What::Raced(_)
                 | What::Full(..)

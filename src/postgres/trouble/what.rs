@@ -42,6 +42,9 @@ pub(crate) enum What {
     NoRight,
     /// Another server answers than the one that was connected to.
     Exchanged,
+    /// This node's row of the log is not as it left it: it was taken for dead, or a server took over that lacks its last
+    /// commits.
+    Unknown,
     /// Not the server or database that the log followed.
     Elsewhere,
     /// Rows of another server's transactions, as a dump has them that was put back.

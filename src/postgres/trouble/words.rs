@@ -197,6 +197,10 @@ impl fmt::Display for Trouble {
             }
             What::NoRight => write!(f, "this user may not read the table of {whose} {server:?}"),
             What::Exchanged => write!(f, "another server took over {whose} {server:?}"),
+            What::Unknown => write!(
+                f,
+                "{whose} {server:?} does not know this node any more, or not as it was: it begins anew"
+            ),
             What::Elsewhere => write!(
                 f,
                 "{whose} {server:?} is not in the database that the log followed"

@@ -201,7 +201,7 @@ impl Writer {
         let is_unsynced = UNSYNCED.contains(&step);
         let begin = if is_unsynced { BEGIN_UNSYNCED } else { BEGIN };
         let Some(fence) = self.node.fence() else {
-            return Err(Trouble::new(&self.server, What::Exchanged));
+            return Err(Trouble::new(&self.server, What::Unknown));
         };
         let transaction = Transaction::new(link, step, begin, fence);
         let worked = work(&transaction).and_then(|value| transaction.open().map(|()| value));

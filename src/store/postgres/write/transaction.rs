@@ -57,7 +57,7 @@ impl<'l> Transaction<'l> {
         if fence == 1 {
             return then;
         }
-        Err(Trouble::new(&self.link.server, What::Exchanged))
+        Err(Trouble::new(&self.link.server, What::Unknown))
     }
 
     /// The rows of a statement.
