@@ -63,3 +63,40 @@ impl Moment {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::model::Snapshot;
+
+    #[test]
+    fn where_nothing_was_committed_nothing_else_is_asked() {
+        let start = Start::of(&Snapshot::default());
+        let (mut still, asked) = (Still::default(), RefCell::new(Vec::new()));
+        let (written, any) = (Cell::new(1), Cell::new(false));
+        let mut look = |since: i64| {
+            asked.borrow_mut().clear();
+            let behind = (&start, EventId::new(since));
+            let none = still.none_behind(behind, "any", |sql, _| {
+                asked.borrow_mut().push(sql == "any");
+                let moment = Moment {
+                    written: written.get().to_string(),
+                    ..Moment::default()
+                };
+                Ok((moment, any.get()))
+            });
+            (none.unwrap().is_some(), asked.borrow().clone())
+        };
+        assert_eq!(look(0), (true, vec![true]), "at first for rows");
+        assert_eq!(look(0), (true, vec![false]), "then for commits alone");
+        assert_eq!(look(7), (true, vec![true]), "from another id on");
+        written.set(2);
+        assert_eq!(look(7), (true, vec![false, true]), "somebody committed");
+        any.set(true);
+        assert_eq!(look(7), (true, vec![false]), "and nobody since");
+        written.set(3);
+        assert_eq!(look(7), (false, vec![false, true]), "there are rows");
+    }
+}
