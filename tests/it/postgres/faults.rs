@@ -34,6 +34,7 @@ fn fails() -> Fails {
     Fails {
         one_in: 25,
         below: if asked().is_some() { i64::MAX } else { 20 },
+        below_in_order: 20,
     }
 }
 
@@ -175,6 +176,7 @@ fn a_standby_takes_over_while_two_nodes_stand_still() {
                 Fails {
                     one_in: 1,
                     below: 14,
+                    below_in_order: 3,
                 },
                 2,
             )
