@@ -24,6 +24,10 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Pauses between tries while the log refuses: the first and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// The longest where other nodes have the log too. Behind a failover the log may say that another one has the webhook, and
+/// that one begins 0.6 of a lease after it is answered again: what was sent before is in the log by then.
+const RETRY_SHARED: Duration = Duration::from_millis(500);
+
 impl<T: Transport> Dispatch<T> {
     /// Records results until the pipeline has stopped and none is left.
     ///
@@ -51,7 +55,12 @@ impl<T: Transport> Dispatch<T> {
                     );
                 }
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY.1);
+                let longest = if self.share().has_all() {
+                    RETRY.1
+                } else {
+                    RETRY_SHARED
+                };
+                pause = (pause * 2).min(longest);
                 batch = same;
             }
             if self.counters().record.tick(self.clock()) {

@@ -49,6 +49,8 @@ pub(crate) struct Member {
     lease_ms: i64,
     /// Of this machine, and known to have ended: nobody waits for its beat to stand still.
     ended: Option<NodeId>,
+    /// Under which row it looked last.
+    looked_as: Option<NodeId>,
     /// Each other node's beat, and over how many looks it stood still.
     seen: HashMap<NodeId, (i64, u32)>,
     owned: BTreeSet<i32>,
@@ -69,6 +71,7 @@ impl Member {
             me,
             lease_ms,
             ended: None,
+            looked_as: None,
             seen: HashMap::new(),
             owned: BTreeSet::new(),
             draining: BTreeSet::new(),
@@ -107,9 +110,20 @@ impl Member {
         is_let_go: &dyn Fn(i32) -> bool,
     ) -> Result<Standing, Error> {
         let begun_ms = now_ms();
+        if self
+            .looked_as
+            .as_ref()
+            .is_some_and(|of| *of != self.me.id())
+        {
+            // Who records found it dead first, and has taken another row: what it owned was others' meanwhile.
+            return Ok(self.begin_anew());
+        }
         let Some(mut look) = roster.beat(&self.me.id())? else {
-            return self.begin_anew(roster);
+            let id = roster.register(&self.me.name)?;
+            self.me.become_anew(id);
+            return Ok(self.begin_anew());
         };
+        self.looked_as = Some(self.me.id());
         self.note_server(&look, begun_ms);
         let is_late = self.is_late(begun_ms, now_ms());
         self.looked_ms = Some(begun_ms);
@@ -194,20 +208,19 @@ impl Member {
         roster.leave(&self.me.id())
     }
 
-    fn begin_anew(&mut self, roster: &mut dyn Roster) -> Result<Standing, Error> {
-        let id = roster.register(&self.me.name)?;
-        self.me.become_anew(id);
+    /// It was taken for dead, and has a row anew: nothing is its own until the next look.
+    fn begin_anew(&mut self) -> Standing {
         *self = Self {
             timeline: self.timeline.take(),
             is_agreed: self.is_agreed,
             held_ms: self.held_ms,
             ..Self::new(self.me.clone(), self.lease_ms)
         };
-        Ok(Standing {
+        Standing {
             was_dead: true,
             until_ms: i64::MIN,
             ..Standing::default()
-        })
+        }
     }
 
     /// For how long attempts may begin behind a look that was asked for then.

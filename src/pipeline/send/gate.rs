@@ -120,7 +120,9 @@ impl<E> State<E> {
     /// Begins nothing any more, and lets go of all that is queued but what passes. What is in flight ends.
     /// `is_tried`: but for the one that is tried, where the webhook paused itself.
     pub(super) fn shut(&mut self, _log: &LogGuard<'_>, is_tried: bool) {
-        self.is_shut = true;
+        if !std::mem::replace(&mut self.is_shut, true) {
+            self.shuts = self.shuts.wrapping_add(1);
+        }
         if !is_tried {
             self.probe = Probe::No;
         }

@@ -92,6 +92,8 @@ pub(super) struct State<E> {
     pub(super) next_due_ms: Option<i64>,
     /// How often the lane was closed. What was taken before a close was cancelled with the rest.
     closed: u32,
+    /// How often its gate was shut. What was taken before that may have become another node's meanwhile.
+    pub(super) shuts: u32,
     /// When the next request may begin.
     pub(super) spacing: Spacing,
 }
@@ -134,6 +136,8 @@ pub(super) struct Leased<E> {
     pub(super) refill: bool,
     /// How often the lane had been closed by then.
     closed: u32,
+    /// How often it had been shut.
+    shuts: u32,
 }
 
 impl<E> Lane<E> {
@@ -162,6 +166,7 @@ impl<E> Lane<E> {
             taken: 0,
             next_due_ms: None,
             closed: 0,
+            shuts: 0,
             spacing: Spacing::default(),
         };
         Self {
@@ -331,6 +336,7 @@ impl<E> State<E> {
             target,
             refill: false,
             closed: self.closed,
+            shuts: self.shuts,
         };
         let bytes = taken.bytes();
         self.bytes -= bytes;

@@ -18,7 +18,6 @@ mod silent;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -367,20 +366,6 @@ const KINDS: [&str; 8] = [
     "takeovers",
 ];
 
-/// So often a seed that broke is run again.
-const AGAIN: usize = 3;
-
-/// What broke, where it breaks again. Blocking calls have threads of the machine's, so a run on a busy one is not the same
-/// each time: what is seen once is shown, past the capture of a test's output.
-fn again(seed: u64, broken: Option<String>) -> Option<String> {
-    let broken = format!("seed {seed}:\n{}", broken?);
-    let breaks = (0..AGAIN).any(|_| simulate(seed).1.is_some());
-    if !breaks {
-        writeln!(std::io::stderr(), "broken once of {}, {broken}", AGAIN + 1).unwrap();
-    }
-    breaks.then_some(broken)
-}
-
 #[test]
 fn nodes_lose_nothing_and_none_sends_for_another() {
     let given = |name: &str| {
@@ -393,7 +378,7 @@ fn nodes_lose_nothing_and_none_sends_for_another() {
     let mut all = Vec::new();
     for seed in seeds.clone() {
         let (counts, broken) = simulate(seed);
-        all.extend(again(seed, broken));
+        all.extend(broken.map(|broken| format!("seed {seed}:\n{broken}")));
         for (what, count) in counts {
             *sum.entry(what).or_default() += count;
         }

@@ -25,7 +25,7 @@ pub(super) const LEASE_MS: i64 = 3_000;
 const RECORDED_MS: i64 = 1_500;
 
 /// Until results are offered again to a server that was away.
-const RETRIED_MS: i64 = 3_500;
+const RETRIED_MS: i64 = 2_500;
 
 /// What is pending.
 #[derive(Clone, Debug)]
@@ -107,6 +107,7 @@ pub(super) struct State {
     excuses: Vec<Excuse>,
     /// The last time without the server: since when, and until when results of it may wait.
     without: (i64, i64),
+    failed_over_ms: i64,
     pub(super) is_calm: bool,
     /// What statements cost; nothing, where no time is measured.
     pub(super) costs: Option<Costs>,
@@ -147,6 +148,7 @@ impl Shared {
             newest: 0,
             excuses: Vec::new(),
             without: (0, 0),
+            failed_over_ms: 0,
             is_calm: false,
             costs: None,
             flows: false,
@@ -284,6 +286,12 @@ impl State {
             // What waited for the server the last time may wait yet.
             let (since_ms, waited_ms) = self.without;
             let is_yet = now_ms <= waited_ms;
+            if is_yet && self.failed_over_ms >= since_ms {
+                // Whoever had a webhook by the server of before sends for as long as that lasts, and what of it waits for a
+                // server may be sent by who has it by this one.
+                let lasted_ms = self.failed_over_ms + LEASE_MS * 6 / 10;
+                self.excuse(None, since_ms, now_ms.max(lasted_ms));
+            }
             self.without = (if is_yet { since_ms } else { now_ms }, i64::MAX);
         } else {
             self.without.1 = now_ms + RETRIED_MS;
@@ -297,6 +305,7 @@ impl State {
         };
         self.tables = tables;
         self.timeline += 1;
+        self.failed_over_ms = now_ms;
         self.excuse(None, since_ms, now_ms);
         self.count("failovers");
     }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Leased, State};
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, Trigger};
 use crate::pipeline::shared::LogGuard;
 
 impl<E> State<E> {
@@ -15,8 +15,7 @@ impl<E> State<E> {
     /// those that were cancelled by order, and none where the lane was closed meanwhile, though it may be open
     /// again, or is paused: then the log alone knows what it is now.
     pub(crate) fn put_back(&mut self, taken: Leased<E>) -> usize {
-        let is_open = self.target.is_some() && taken.closed == self.closed;
-        if !is_open || !self.lets_pass(&taken.due) {
+        if self.target.is_none() || !self.keeps(&taken) {
             self.lose_all(&taken);
             return 0;
         }
@@ -37,6 +36,14 @@ impl<E> State<E> {
         bytes
     }
 
+    /// Whether what was taken is its still. Where the lane was closed it was cancelled, or will be; and where it was shut
+    /// and is open again, others may have had it meanwhile: the log alone knows what it is now.
+    fn keeps(&self, taken: &Leased<E>) -> bool {
+        let was_shut = taken.shuts != self.shuts && !self.is_shut;
+        let is_waited_for = taken.due.origin == Trigger::Test;
+        taken.closed == self.closed && self.lets_pass(&taken.due) && (!was_shut || is_waited_for)
+    }
+
     /// Has what was taken sent as today's configuration says, however long it waited. False where the
     /// lane was closed meanwhile, though it may be open again: it was cancelled, or will be; where the webhook is
     /// paused; or where it was cancelled by order.
@@ -46,9 +53,7 @@ impl<E> State<E> {
         {
             taken.target = target.clone();
         }
-        taken.closed == self.closed
-            && self.lets_pass(&taken.due)
-            && !taken.ids().any(|id| self.withdrawn.contains(&id))
+        self.keeps(taken) && !taken.ids().any(|id| self.withdrawn.contains(&id))
     }
 
     /// Whether a worker has it, or its result waits for the log.
@@ -58,9 +63,7 @@ impl<E> State<E> {
 
     /// Whether some of what was taken together was cancelled by order, and the rest is to go without it.
     pub(crate) fn is_divided(&self, taken: &Leased<E>) -> bool {
-        taken.closed == self.closed
-            && self.lets_pass(&taken.due)
-            && !taken.ids().all(|id| self.withdrawn.contains(&id))
+        self.keeps(taken) && !taken.ids().all(|id| self.withdrawn.contains(&id))
     }
 
     /// Lets go of what was cancelled by order, under the lock of that commit. True when the lane has become one

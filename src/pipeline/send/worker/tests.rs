@@ -96,3 +96,25 @@ async fn a_worker_that_the_stop_did_not_count_begins_nothing() {
     dispatch.stop();
     assert!(!dispatch.may_begin(&lane).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_in_hand_while_the_gate_was_shut_is_the_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dispatch = dispatch(&folder);
+    for origin in [Trigger::Event, Trigger::Test] {
+        let log = dispatch.store();
+        let (lane, mut taken) = in_hand(&log);
+        taken.due.origin = origin;
+        assert!(lane.lock().renew(&mut taken));
+        // Another node has the webhook for a while, and may have sent it.
+        lane.lock().shut(&log, false);
+        lane.lock().open(&log);
+        drop(log);
+        let is_waited_for = origin == Trigger::Test;
+        assert_eq!(lane.lock().renew(&mut taken), is_waited_for);
+        dispatch.put_back(&lane, taken);
+        let state = lane.lock();
+        assert_eq!(state.holds(DeliveryId::new(1)), is_waited_for);
+        assert_eq!(state.queued(), usize::from(is_waited_for));
+    }
+}

@@ -63,3 +63,30 @@ fn what_the_run_before_had_is_taken_over_at_once() {
         RUNNING.with(|running| *running.borrow_mut() = None);
     }
 }
+
+#[test]
+fn who_was_found_dead_by_another_connection_of_its_own_owns_nothing_until_the_next_look() {
+    let world = World::new(9, 1, 3);
+    world.is_calm.set(true);
+    world.run_until(10_000);
+    let (looked_ms, id) = {
+        let node = world.nodes[0].borrow();
+        (node.next_ms, node.member.as_ref().unwrap().id())
+    };
+    // Another node has taken over and left; who records sees that first, and takes another row.
+    Connection.leave(&id).unwrap();
+    let anew = Connection.register("n0").unwrap();
+    let mut node = world.nodes[0].borrow_mut();
+    node.member.as_mut().unwrap().me.become_anew(anew.clone());
+    drop(node);
+    world.run_until(looked_ms);
+    let standing = world.nodes[0].borrow().standing.clone();
+    assert!(standing.was_dead && standing.owned.is_empty());
+    assert!(standing.until_ms < 0, "nothing begins");
+    world.run_until(looked_ms + LEASE_MS / 6);
+    let node = world.nodes[0].borrow();
+    assert_eq!(node.standing.gained.len(), 17);
+    assert_eq!(node.member.as_ref().unwrap().id(), anew, "no third row");
+    drop(node);
+    RUNNING.with(|running| *running.borrow_mut() = None);
+}
