@@ -74,11 +74,14 @@ fn open_server(
     now_ms: i64,
 ) -> Result<(Box<dyn LogWriter>, Found), Error> {
     let server = read_for(config, server);
-    let tail = match postgres::Tail::open(&server, config.outbox.max_data_bytes) {
+    let mut tail = match postgres::Tail::open(&server, config.outbox.max_data_bytes) {
         Ok(tail) => Some(tail),
         Err(error) if error.may_pass() => None,
         Err(error) => return Err(Error::Outbox(error)),
     };
+    if let (Some(tail), LogPlace::Server(log)) = (&mut tail, &config.log.place) {
+        judge(tail, &server, log)?;
+    }
     let store = open_log(config, given, now_ms)?;
     if config.log.place.server().is_some() {
         // Another node may be taking events in just now: who leads settles where to go on.
@@ -100,6 +103,20 @@ fn open_server(
         Err(IntakeError::Outbox(error)) if error.may_pass() => {
             Ok((store, Found::Server(server, None)))
         }
+        Err(error) => Err(Error::of_intake(error)),
+    }
+}
+
+/// Refuses an outbox that is not the one which a shared log has followed, before anything that is pending is sent: who leads
+/// settles it later, and is somebody else where this node is not alone.
+fn judge(tail: &mut postgres::Tail, server: &Server, log: &Arc<Server>) -> Result<(), Error> {
+    // What is wrong with the log is said where that is opened.
+    let Ok(known) = store::look_at(log) else {
+        return Ok(());
+    };
+    match pipeline::settle(tail, server, known) {
+        Ok(_) => Ok(()),
+        Err(IntakeError::Outbox(error)) if error.may_pass() => Ok(()),
         Err(error) => Err(Error::of_intake(error)),
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, mpsc};
 
-use super::link::{Link, PATIENCE};
+use super::connect::PATIENCE;
+use super::link::Link;
 use super::trouble::Trouble;
 use crate::model::Server;
 

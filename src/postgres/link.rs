@@ -4,24 +4,19 @@
 //! thread, and between two calls the connection rests.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row};
+use tokio_postgres::{Client, NoTls, Row};
 
+use super::connect::{Failed, PATIENCE, Tell, connect};
+use super::holder::{self, ASKED_AFTER};
 use super::tls;
 use super::trouble::{Trouble, What};
 use crate::model::Server;
-
-/// A server that says nothing for so long is given up, and connected to anew.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// For telling the server that nobody waits any more.
 const CANCEL: Duration = Duration::from_secs(1);
@@ -42,9 +37,6 @@ pub(crate) struct Opening<'a> {
 
 /// How many rows the opening's statement changed, and what came of the one behind it.
 pub(crate) type Behind<T> = (u64, Result<T, Trouble>);
-
-/// Where a notification is told of; several that nobody has heard yet are one.
-type Tell = mpsc::Sender<()>;
 
 /// A connection.
 pub(crate) struct Link {
@@ -86,35 +78,22 @@ impl Link {
         let trouble = |what| Trouble::new(server, what);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| trouble(What::Runtime(error)))?;
-        let config = config(server);
-        let connecting = async {
-            match &server.tls {
-                None => {
-                    let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-                    drive(connection, tell);
-                    Ok(client)
-                }
-                Some(wanted) => {
-                    let tls = tls::Connector::new(wanted).map_err(Failed::Keys)?;
-                    let (client, connection) = config.connect(tls).await.map_err(refused)?;
-                    drive(connection, tell);
-                    Ok(client)
-                }
-            }
-        };
+        let connecting = connect(server, tell);
         // Several hosts are tried, but by who has little time.
         let longest = match patience < PATIENCE {
             true => patience,
             false => patience + server.connect_timeout * 2,
         };
-        let connected = runtime.block_on(within(connecting, longest, waiting.as_ref()));
+        let connected = runtime.block_on(within(connecting, longest, waiting.as_ref(), None));
         let client = match connected {
-            Some(Ok(client)) => client,
-            Some(Err(Failed::Refused(error))) => {
+            Waited::Came(Ok(client)) => client,
+            Waited::Came(Err(Failed::Refused(error))) => {
                 return Err(Trouble::of_connecting(server, *error));
             }
-            Some(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
-            None => return Err(trouble(What::Silent("connect to the server", longest))),
+            Waited::Came(Err(Failed::Keys(why))) => return Err(trouble(What::Keys(why))),
+            Waited::Behind(_) | Waited::InVain => {
+                return Err(trouble(What::Silent("connect to the server", longest)));
+            }
         };
         Ok(Self {
             runtime: Some(runtime),
@@ -255,15 +234,16 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let within = within(asked, patience, self.waiting.as_ref());
-        let answered = self.wait_for(within).flatten();
-        match answered {
-            Some(answer) => answer.map_err(|error| Trouble::of_step(&self.server, step, error)),
-            None => {
-                self.cancel();
-                Err(Trouble::new(&self.server, What::Silent(step, patience)))
+        let within = within(asked, patience, self.waiting.as_ref(), Some(&self.server));
+        let what = match self.wait_for(within) {
+            Some(Waited::Came(answer)) => {
+                return answer.map_err(|error| Trouble::of_step(&self.server, step, error));
             }
-        }
+            Some(Waited::Behind(holder)) => What::Locked(step, Some(holder)),
+            Some(Waited::InVain) | None => What::Silent(step, patience),
+        };
+        self.cancel();
+        Err(Trouble::new(&self.server, what))
     }
 
     /// Has the server give up what nobody waits for any more: it may hold locks, or be done long after.
@@ -300,82 +280,42 @@ impl Drop for Link {
     }
 }
 
-/// What comes in time; that it is waited for is told each second.
+/// What came of waiting.
+enum Waited<T> {
+    Came(T),
+    /// Somebody else's transaction is in the way; who that is.
+    Behind(String),
+    InVain,
+}
+
+/// What comes in time; that it is waited for is told each second, and who is in the way asked of the server.
 async fn within<T>(
     what: impl Future<Output = T>,
     longest: Duration,
     waiting: Option<&Waiting>,
-) -> Option<T> {
-    let Some(waiting) = waiting else {
-        return tokio::time::timeout(longest, what).await.ok();
-    };
+    server: Option<&Server>,
+) -> Waited<T> {
     let mut what = pin!(what);
     let mut waited = Duration::ZERO;
     while waited < longest {
-        if let Ok(came) = tokio::time::timeout(EACH, &mut what).await {
-            return Some(came);
+        let each = EACH.min(longest - waited);
+        if let Ok(came) = tokio::time::timeout(each, &mut what).await {
+            return Waited::Came(came);
         }
-        waited += EACH;
-        waiting();
-    }
-    None
-}
-
-enum Failed {
-    Refused(Box<tokio_postgres::Error>),
-    Keys(String),
-}
-
-fn refused(error: tokio_postgres::Error) -> Failed {
-    Failed::Refused(Box::new(error))
-}
-
-/// What the connection needs to move; it ends with it.
-fn drive<S, T>(mut connection: Connection<S, T>, tell: Option<Tell>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // Who asks next is told of its end.
-    let Some(tell) = tell else {
-        drop(tokio::spawn(connection));
-        return;
-    };
-    drop(tokio::spawn(async move {
-        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-            if let AsyncMessage::Notification(_) = message {
-                // One that waits to be heard stands for this one too.
-                tell.try_send(()).ok();
-            }
+        waited += each;
+        if let Some(waiting) = waiting {
+            waiting();
         }
-    }));
-}
-
-fn config(server: &Server) -> Config {
-    let mut config = Config::new();
-    for host in &server.hosts {
-        config.host(&host.host).port(host.port);
+        if let Some(server) = server
+            && waited.as_secs().is_multiple_of(ASKED_AFTER.as_secs())
+            && let Some(holder) = holder::ask(server).await
+        {
+            // It may have come meanwhile.
+            return match tokio::time::timeout(Duration::ZERO, &mut what).await {
+                Ok(came) => Waited::Came(came),
+                Err(_) => Waited::Behind(holder),
+            };
+        }
     }
-    if let Some(user) = &server.user {
-        config.user(user);
-    }
-    if let Some(database) = &server.database {
-        config.dbname(database);
-    }
-    if let Some(password) = &server.password {
-        config.password(password.bytes());
-    }
-    config.application_name(&server.application_name);
-    config.connect_timeout(server.connect_timeout);
-    config.tcp_user_timeout(PATIENCE);
-    config.keepalives_idle(PATIENCE);
-    config.ssl_mode(match server.tls {
-        Some(_) => SslMode::Require,
-        None => SslMode::Disable,
-    });
-    // Of several, the one that is written to; a single one says itself what it is.
-    if server.hosts.len() > 1 {
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    }
-    config
+    Waited::InVain
 }

@@ -5,8 +5,10 @@
 //! stand between. What is asked of a server is its user's.
 
 mod binding;
+mod connect;
 mod ear;
 mod engine;
+mod holder;
 mod link;
 mod tls;
 mod trouble;

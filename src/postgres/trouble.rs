@@ -65,7 +65,7 @@ impl Trouble {
                 | What::Crowded(_)
                 | What::Exchanged
                 | What::Unknown
-                | What::Locked(_)
+                | What::Locked(..)
                 | What::Raced(_)
                 | What::Full(..)
                 | What::Ended(..)
@@ -78,7 +78,7 @@ impl Trouble {
     pub(crate) fn is_of_rights(&self) -> bool {
         matches!(
             self.what,
-            What::Forbidden(..) | What::Lacks(_) | What::ReadOnly(_)
+            What::Forbidden(..) | What::Lacks(_) | What::Withheld(_) | What::ReadOnly(_)
         )
     }
 
@@ -96,7 +96,7 @@ impl Trouble {
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(
             self.what,
-            What::Locked(_) | What::Raced(_) | What::Silent(..)
+            What::Locked(..) | What::Raced(_) | What::Silent(..)
         )
     }
 
@@ -109,7 +109,7 @@ impl Trouble {
     /// Whether it is of the statement and its rows: the connection goes on.
     #[must_use]
     pub(crate) fn is_of_the_statement(&self) -> bool {
-        matches!(self.what, What::Locked(_) | What::Raced(_)) || self.is_refused()
+        matches!(self.what, What::Locked(..) | What::Raced(_)) || self.is_refused()
     }
 
     /// Whether a value has to be the only one, and is there already.
@@ -126,6 +126,7 @@ impl Trouble {
             What::Step(..)
                 | What::Forbidden(..)
                 | What::Lacks(_)
+                | What::Withheld(_)
                 | What::Rule(..)
                 | What::Twice(..)
                 | What::ReadOnly(_)

@@ -5,6 +5,7 @@
 mod adding;
 mod again;
 mod away;
+mod blocked;
 mod clocks;
 mod days;
 mod demo;

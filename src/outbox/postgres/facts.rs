@@ -103,7 +103,8 @@ impl Facts {
                 format!(
                     "the table of outbox {server:?} lacks the trigger outbox_id: ids given by hand may come twice"
                 ),
-                "`webhooksd schema outbox --postgres` prints it",
+                "as the table's owner: CREATE TRIGGER outbox_id BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION outbox_id(), or \
+                 ALTER TABLE outbox ENABLE TRIGGER outbox_id; `webhooksd schema outbox --postgres` prints the function",
             );
         }
         if !self.has_index {

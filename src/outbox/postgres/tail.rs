@@ -422,6 +422,15 @@ impl Tail {
         self.facts.findings(server, wants_to_delete)
     }
 
+    /// The same of the table as it is by now: what somebody has changed of it since is told too.
+    ///
+    /// # Errors
+    /// As of [`Tail::open`].
+    pub(crate) fn findings_now(&self) -> Result<Vec<Finding>, Error> {
+        let facts = Facts::of(&self.link).map_err(Error::Server)?;
+        Ok(facts.findings(&self.link.server.shown, false))
+    }
+
     pub(super) fn value<T>(
         &self,
         step: &'static str,

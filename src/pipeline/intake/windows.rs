@@ -231,16 +231,19 @@ impl<T: Transport> Follower<T> {
         Ok(())
     }
 
-    /// Two daemons with a log each would both send everything: neither knows of the other but by the server.
-    fn look_for_others(&mut self, tail: &mut Tail) -> Result<(), IntakeError> {
+    /// Two daemons with a log each would both send everything: neither knows of the other but by the server. And whoever
+    /// drops a guard of the table tells nobody.
+    fn look_about(&mut self, tail: &mut Tail) -> Result<(), IntakeError> {
         let now = self.dispatch.clock().instant();
         if is_due(self.looked, now, OTHERS) {
             self.looked = Some(now);
             let others = tail.others(&self.server.application_name);
             let pid = others.map_err(IntakeError::Outbox)?;
             let found = pid.map(|pid| postgres::another(&self.server, pid));
+            let guards = tail.findings_now().map_err(IntakeError::Outbox)?;
             let standing = &self.dispatch.counters().standing;
             standing.set(Matter::Others, Vec::from_iter(found));
+            standing.set(Matter::Guards, guards);
         }
         Ok(())
     }
@@ -303,7 +306,7 @@ impl<T: Transport> Follower<T> {
             None => self.connect()?,
         };
         open.tail.limit_data(self.dispatch.max_data_bytes());
-        self.look_for_others(&mut open.tail)?;
+        self.look_about(&mut open.tail)?;
         if self.dispatch.intake_waits(&mut self.patience) {
             open.rest = None;
             self.count_on_hold(&mut open)?;

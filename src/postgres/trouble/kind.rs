@@ -45,7 +45,7 @@ pub(super) fn of_step(
     };
     let said = || error.as_db_error().map(|error| error.message().to_owned());
     match code {
-        code if *code == SqlState::LOCK_NOT_AVAILABLE => What::Locked(step),
+        code if *code == SqlState::LOCK_NOT_AVAILABLE => What::Locked(step, None),
         code if class(code) == "40" => What::Raced(step),
         code if *code == SqlState::DISK_FULL => What::Full(step, cause),
         code if *code == SqlState::QUERY_CANCELED => What::Ended(step, cause),

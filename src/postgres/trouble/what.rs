@@ -63,8 +63,10 @@ pub(crate) enum What {
     Forbidden(&'static str, Cause),
     /// The user may not do that with what is named: what a look at its rights finds.
     Lacks(&'static str),
-    /// Another transaction holds what a statement needs.
-    Locked(&'static str),
+    /// Single rights to what is named, which such a look finds to be missing.
+    Withheld(String),
+    /// Another transaction holds what a statement needs; whose, where that was asked.
+    Locked(&'static str, Option<String>),
     /// Another transaction has changed the same meanwhile.
     Raced(&'static str),
     /// The server's disk has no room.

@@ -31,7 +31,11 @@ impl Trouble {
                 let said = format!("no answer in {} s", patience.as_secs());
                 return Some((step, Some(said.into())));
             }
-            What::Locked(step) => (step, "another transaction is in the way"),
+            What::Locked(step, None) => (step, "another transaction is in the way"),
+            What::Locked(step, Some(holder)) => {
+                let said = format!("another transaction is in the way: {holder}");
+                return Some((step, Some(said.into())));
+            }
             What::Raced(step) => (step, "another transaction changed the same; tried again"),
             What::ReadOnly(step) => (step, "it takes no writes"),
             What::Full(step, _) => (step, "the server's disk is full"),
@@ -98,7 +102,10 @@ impl Trouble {
             What::Elsewhere => {
                 "correct [{whose}] url; or say where to begin: `webhooksd start-from now`, `beginning`, an id or a time"
             }
-            What::Locked(_) => {
+            What::Locked(_, Some(_)) => {
+                "it goes on once that has ended: by COMMIT or ROLLBACK there, or SELECT pg_terminate_backend(its number)"
+            }
+            What::Locked(_, None) => {
                 "a transaction that is open has the same key, or the table for itself: see pg_stat_activity and pg_locks"
             }
             _ => return None,
@@ -144,10 +151,19 @@ impl Trouble {
             What::Older(..) => {
                 "run `webhooksd migrate` once; nodes of the version before may go on meanwhile"
             }
-            What::Forbidden(..) | What::Lacks(_) => {
+            What::Forbidden(..) => {
+                "`webhooksd check` names the right. The user of [log] url owns the schema webhooksd and all in it: REASSIGN \
+                 OWNED BY its owner TO it, as the database's owner; what was taken from the owner itself: GRANT ALL ON SCHEMA webhooksd TO it, GRANT \
+                 ALL ON ALL TABLES IN SCHEMA webhooksd TO it"
+            }
+            What::Lacks(_) => {
                 "the user of [log] url owns the schema webhooksd and all in it. As the database's owner, for a new log: \
                  GRANT CREATE ON DATABASE to it, or CREATE SCHEMA webhooksd AUTHORIZATION it; for one that is there: \
                  REASSIGN OWNED BY its owner TO it"
+            }
+            What::Withheld(_) => {
+                "as their owner: GRANT ALL ON ALL TABLES IN SCHEMA webhooksd TO the user of [log] url, and GRANT ALL ON ALL \
+                 SEQUENCES IN SCHEMA webhooksd TO it"
             }
             What::NotEmpty => {
                 "another log is taken over by an empty one alone: name another database, or, where all that is in it \
@@ -220,6 +236,7 @@ impl fmt::Display for Trouble {
                 "the log in {server:?} is of version {version}, and this webhooksd writes none below {needed}"
             ),
             What::NotEmpty => write!(f, "{whose} {server:?} is not empty"),
+            What::Withheld(rights) => write!(f, "this user lacks {rights} in {whose} {server:?}"),
             What::Lacks(right) => write!(f, "this user may not {right} of {whose} {server:?}"),
             // What is of a step was said above.
             _ => write!(f, "make a connection to {whose} {server:?}"),

@@ -29,6 +29,24 @@ const MAY_CHANGE: &str = "SELECT has_schema_privilege('webhooksd', 'USAGE') AND 
          WHERE c.relnamespace = to_regnamespace('webhooksd')
            AND c.relname IN ('meta', 'node', 'pending', 'attempt', 'payload') AND NOT pg_has_role(c.relowner, 'USAGE'))";
 
+/// The first tables, views and sequences of a log that this user may not use in every way, with what it may not: somebody
+/// has taken it away, of the owner too.
+const MAY_NOT: &str = "SELECT right_names || ' of ' || relname FROM (
+    SELECT c.relname, CASE c.relkind
+        WHEN 'S' THEN CASE WHEN NOT has_sequence_privilege(c.oid, 'USAGE') THEN 'USAGE' END
+        WHEN 'v' THEN CASE WHEN NOT has_table_privilege(c.oid, 'SELECT') THEN 'SELECT' END
+        ELSE nullif(concat_ws(', ',
+            CASE WHEN NOT has_table_privilege(c.oid, 'SELECT') THEN 'SELECT' END,
+            CASE WHEN NOT has_table_privilege(c.oid, 'INSERT') THEN 'INSERT' END,
+            CASE WHEN NOT has_table_privilege(c.oid, 'UPDATE') THEN 'UPDATE' END,
+            CASE WHEN NOT has_table_privilege(c.oid, 'DELETE') THEN 'DELETE' END), '') END AS right_names
+      FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = to_regnamespace('webhooksd') AND c.relkind IN ('r', 'p', 'v', 'S')) looked
+  WHERE right_names IS NOT NULL ORDER BY relname LIMIT 4";
+
+/// Of those that are named.
+const NAMED: usize = 3;
+
 /// Whose log it is, and of which version.
 struct Meta {
     version: i32,
@@ -94,12 +112,25 @@ fn allowed(link: &Link, meta: Option<&Meta>) -> Result<(), Trouble> {
         Some(_) => (MAY_CHANGE, "change the tables"),
         None => (MAY_MAKE, "make the schema"),
     };
+    let failed = |error| Trouble::of_step(&link.server, STEP, error);
     let rows = link.rows(STEP, sql, &[])?;
     let may = rows.first().map_or(Ok(true), |row| row.try_get(0));
-    if may.map_err(|error| Trouble::of_step(&link.server, STEP, error))? {
+    if !may.map_err(failed)? {
+        return Err(Trouble::new(&link.server, What::Lacks(right)));
+    }
+    if meta.is_none() {
         return Ok(());
     }
-    Err(Trouble::new(&link.server, What::Lacks(right)))
+    let rows = link.rows(STEP, MAY_NOT, &[])?;
+    let named: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    let named = named.map_err(failed)?;
+    if named.is_empty() {
+        return Ok(());
+    }
+    let more = if named.len() > NAMED { "; ..." } else { "" };
+    let named = named.iter().take(NAMED).map(String::as_str);
+    let withheld = named.collect::<Vec<_>>().join("; ") + more;
+    Err(Trouble::new(&link.server, What::Withheld(withheld)))
 }
 
 /// Judges the server, makes the log where it has none, and returns the log's own id.

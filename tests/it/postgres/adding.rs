@@ -1,8 +1,6 @@
 //! Adding events to an outbox in PostgreSQL: rights, rules, locks, and a server that goes away.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
+use super::blocked::Held;
 use super::following_by;
 use crate::socket::SECTION;
 use crate::socket::client::{curl, post};
@@ -85,36 +83,24 @@ fn what_is_refused_because_others_hold_it_is_not_added_later() {
     let world = following_by(&database.url(), SECTION, &hooks);
     let daemon = world.start();
     let keyed = r#"{"event":"e","data":1,"key":"k"}"#;
-    for (held, asked, told) in [
+    for (sql, asked) in [
         (
             "INSERT INTO outbox (event, data, key) VALUES ('e', '2', 'k')",
             keyed,
-            "another transaction",
         ),
-        (
-            "LOCK TABLE outbox IN EXCLUSIVE MODE",
-            EVENT,
-            "no answer in 8 s",
-        ),
+        ("LOCK TABLE outbox IN EXCLUSIVE MODE", EVENT),
     ] {
-        let mut other = database.psql().stdout(Stdio::null()).spawn().unwrap();
-        let mut input = other.stdin.take().unwrap();
-        writeln!(input, "BEGIN; {held}; SELECT pg_advisory_lock(4711);").unwrap();
-        eventually("it is held", SOON, || {
-            let held = database.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = 4711");
-            check(held == "1", || held)
-        });
+        let held = Held::by(&database, sql);
         let refused = post(&world, "/events", asked).expect(503).error();
-        assert!(refused.contains(told), "{told}: {refused}");
+        let told = "another transaction is in the way: process ";
+        assert!(refused.contains(told), "{sql}: {refused}");
         // The answer may be here before the server has ended what waits.
         eventually("nothing waits for it", SOON, || {
             let waiting = database.sql("SELECT count(*) FROM pg_locks WHERE NOT granted");
             check(waiting == "0", || waiting)
         });
-        writeln!(input, "ROLLBACK;").unwrap();
-        drop(input);
-        other.wait().unwrap();
-        assert_eq!(database.sql("SELECT count(*) FROM outbox"), "0", "{told}");
+        held.roll_back();
+        assert_eq!(database.sql("SELECT count(*) FROM outbox"), "0", "{sql}");
     }
     post(&world, "/events", EVENT).expect(202);
     daemon.stop();

@@ -1,7 +1,9 @@
 //! What a person has to mend: `check` and `run` end with 2 and say the same, with what to do.
 
-use super::following_by;
-use crate::support::{Database, Receiver, SOON, World, hook, postgres};
+use super::{following_by, logging_apart};
+use crate::socket::SECTION;
+use crate::socket::client::curl;
+use crate::support::{Answer, Database, Receiver, SOON, World, check, eventually, hook, postgres};
 
 /// Holds that `check` and `run` refuse with these words, and returns what `check` said.
 #[track_caller]
@@ -131,4 +133,61 @@ fn a_dump_that_was_put_back_is_told_of_and_goes_on_by_a_persons_word() {
     receiver.wait(3, SOON);
     daemon.stop();
     assert_eq!(receiver.count(), 3);
+}
+
+#[test]
+fn another_database_is_refused_before_anything_that_is_pending_is_sent() {
+    let Some(server) = postgres() else { return };
+    let (first, second) = (server.database(), server.database());
+    let receiver = Receiver::start(|_| Answer::status(500));
+    let hooks = [hook("one", receiver.url("/"))];
+    let world = logging_apart((&first.url(), &second.url()), "", &hooks);
+    let daemon = world.start();
+    first.emit("e", "{\"n\":1}");
+    receiver.wait(1, SOON);
+    daemon.wait_journal("will be tried again");
+    daemon.stop();
+    second.sql(
+        "UPDATE webhooksd.pending SET due_at = (extract(epoch FROM now()) * 1000)::bigint - 1000",
+    );
+    let text = std::fs::read_to_string(world.path("webhooks.toml")).unwrap();
+    world.write(
+        "webhooks.toml",
+        text.replacen(&first.url(), &second.url(), 1),
+    );
+    let mut daemon = world.spawn(&[]);
+    assert_eq!(daemon.wait(SOON), Some(2), "{}", daemon.journal());
+    let journal = daemon.journal();
+    assert!(
+        journal.contains("not in the database that the log followed"),
+        "{journal}"
+    );
+    assert!(!journal.contains("ready"), "{journal}");
+    assert_eq!(receiver.count(), 1, "{journal}");
+    let nodes = second.sql("SELECT count(*) FROM webhooksd.node");
+    assert_eq!(nodes, "0", "nobody waits for one that was never there");
+}
+
+#[test]
+fn a_guard_that_is_dropped_while_it_runs_is_told_of() {
+    let Some(server) = postgres() else { return };
+    let database = server.database();
+    let world = following_by(
+        &database.url(),
+        SECTION,
+        &[hook("one", "http://127.0.0.1:9/")],
+    );
+    let daemon = world.start();
+    let told = || curl(&world, "/health", &[]).body;
+    eventually("all are there", SOON, || {
+        let body = told();
+        check(!body.contains("trigger outbox_id"), || body)
+    });
+    database.sql("DROP TRIGGER outbox_id ON outbox");
+    // It is looked at twice a minute.
+    eventually("it is told", SOON, || {
+        let body = told();
+        check(body.contains("CREATE TRIGGER outbox_id"), || body)
+    });
+    daemon.stop();
 }

@@ -224,6 +224,15 @@ fn what_is_withheld_before_a_start_is_told_by_check_and_run() {
         "ALTER TABLE webhooksd.attempt OWNER TO {user}",
         &["may not change the tables of log", "REASSIGN OWNED"],
     );
+    // A right to a table and to a sequence, of their owner.
+    refused(
+        "REVOKE INSERT, DELETE ON webhooksd.attempt FROM {user}; REVOKE USAGE ON SEQUENCE webhooksd.delivery_id FROM {user}",
+        "GRANT ALL ON webhooksd.attempt TO {user}; GRANT ALL ON SEQUENCE webhooksd.delivery_id TO {user}",
+        &[
+            "this user lacks INSERT, DELETE of attempt; USAGE of delivery_id in log",
+            "GRANT ALL ON ALL TABLES IN SCHEMA webhooksd",
+        ],
+    );
     world.start().stop();
 }
 
