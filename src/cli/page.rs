@@ -47,6 +47,10 @@ pub(super) struct Arguments {
     read_only: bool,
 }
 
+/// What shows a log meanwhile whose configuration has errors.
+const WITHOUT_IT: &str =
+    "`webhooksd page --log FILE` shows a log that is in a file without its configuration";
+
 pub(super) fn page(
     path: impl FnOnce() -> Result<PathBuf, Failure>,
     arguments: &Arguments,
@@ -62,7 +66,10 @@ pub(super) fn page(
         }
         None => {
             let file = path()?;
-            let config = load(&file)?;
+            let config = load(&file).map_err(|failure| match failure.hint {
+                None => failure.hint(Some(WITHOUT_IT)),
+                Some(_) => failure,
+            })?;
             open_log(&config)?;
             own(config, Some(file), arguments.read_only)
         }

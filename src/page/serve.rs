@@ -1,8 +1,10 @@
 //! Connections of browsers: taken, kept within limits, let go.
 //!
-//! A page for a few people: where all places are taken the next one waits until a silent connection is
-//! closed, which takes at most [`SILENCE`].
+//! A page for a few people: where all places are taken the next one has that of whoever has been there for longest
+//! without asking anything. Where all have asked something it waits until one of them is closed, which takes at most
+//! [`SILENCE`] where nothing is under way.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +12,9 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::streams::STREAMS;
 use super::{Pages, route};
@@ -34,13 +37,53 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Descriptors that the connections take, and the looks into the log.
 pub(crate) const DESCRIPTORS: u64 = 224;
 
+/// Those who have not asked anything yet, the oldest first: each can be shown out.
+#[derive(Clone, Default)]
+struct Silent(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    last: u64,
+    out: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Silent {
+    /// One more; it is over when it is shown out.
+    fn enter(&self) -> (u64, oneshot::Receiver<()>) {
+        let (tell, told) = oneshot::channel();
+        let mut waiting = self.0.lock();
+        waiting.last += 1;
+        let number = waiting.last;
+        waiting.out.insert(number, tell);
+        (number, told)
+    }
+
+    /// It has asked something, or is gone.
+    fn leave(&self, number: u64) {
+        self.0.lock().out.remove(&number);
+    }
+
+    /// Shows the oldest out.
+    fn make_room(&self) {
+        if let Some((_, tell)) = self.0.lock().out.pop_first() {
+            // Where it is gone already there is room.
+            tell.send(()).ok();
+        }
+    }
+}
+
 /// Serves the pages for as long as it is polled and they have a sender. Without one its connections end too.
 pub(crate) async fn serve(mut pages: Pages, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let silent = Silent::default();
     loop {
         let next = async {
+            let accepted = listener.accept().await;
+            if places.available_permits() == 0 {
+                silent.make_room();
+            }
             let place = places.clone().acquire_owned().await.ok()?;
-            Some((listener.accept().await, place))
+            Some((accepted, place))
         };
         let (accepted, place) = tokio::select! {
             next = next => match next {
@@ -53,10 +96,12 @@ pub(crate) async fn serve(mut pages: Pages, listener: TcpListener) {
             tokio::time::sleep(RETRY_PAUSE).await;
             continue;
         };
-        let mut pages = pages.clone();
+        let (mut pages, silent) = (pages.clone(), silent.clone());
+        let (number, shown_out) = silent.enter();
         tokio::spawn(async move {
             let of_moment = pages.clone();
             let service = service_fn(|request| {
+                silent.leave(number);
                 let page = of_moment.borrow().clone();
                 async { Ok::<_, Infallible>(route::answer(page, request).await) }
             });
@@ -69,8 +114,11 @@ pub(crate) async fn serve(mut pages: Pages, listener: TcpListener) {
             // How it ended is the browser's to notice.
             tokio::select! {
                 served = served => drop(served),
+                // Whoever has asked something is not among those.
+                Ok(()) = shown_out => {}
                 () = gone(&mut pages) => {}
             }
+            silent.leave(number);
             drop(place);
         });
     }

@@ -1,7 +1,10 @@
 //! Who is let in, and what no foreign page gets.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use super::{Browser, delivery, one_of_each};
-use crate::support::World;
+use crate::support::{World, now};
 
 /// Every path that shows something.
 fn paths(world: &World) -> Vec<String> {
@@ -165,5 +168,21 @@ fn every_answer_keeps_the_browser_from_doing_more_than_showing_it() {
         let head = browser.send("HEAD", path, &[&format!("Cookie: {}", browser.cookie)]);
         assert_eq!(head.status, reply.status, "{path}");
     }
+    daemon.stop();
+}
+
+#[test]
+fn connections_that_ask_nothing_keep_nobody_out() {
+    let (world, daemon, _receivers) = one_of_each();
+    let browser = Browser::start(world.folder(), &[]);
+    // More than there are places for; each is closed by itself after 15 s.
+    let silent: Vec<_> = (0..250)
+        .map(|_| TcpStream::connect(browser.address).unwrap())
+        .collect();
+    let begun = now();
+    browser.ask("/", &[]).expect(200);
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    drop(silent);
     daemon.stop();
 }
