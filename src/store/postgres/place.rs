@@ -139,6 +139,9 @@ pub(super) fn prepare(link: &Link) -> Result<LogId, Trouble> {
     if let Some(meta) = find(link)? {
         known(link, &meta)?;
         allowed(link, Some(&meta))?;
+        if meta.version == VERSION {
+            shape::mend(link)?;
+        }
         return Ok(meta.id);
     }
     allowed(link, None)?;

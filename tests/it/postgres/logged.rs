@@ -186,3 +186,26 @@ fn who_says_where_to_begin_is_no_node_that_others_wait_for() {
     world.command(&["run"]).expect(2);
     assert_eq!(log(&database, "SELECT count(*) FROM node"), "0");
 }
+
+#[test]
+fn what_was_dropped_of_the_logs_views_and_triggers_is_put_back_by_a_start() {
+    let Some(server) = crate::support::postgres() else {
+        return;
+    };
+    let database = server.database();
+    let receiver = Receiver::ok();
+    let world = logging(&database, SECTION, &[hook("one", receiver.url("/"))]);
+    let daemon = world.start();
+    database.emit("e", "{\"n\":1}");
+    receiver.wait(1, SOON);
+    daemon.stop();
+    database.sql("DROP VIEW webhooksd.failed; DROP TRIGGER redelivery ON webhooksd.redelivery");
+    let daemon = world.start();
+    assert_eq!(database.sql("SELECT count(*) FROM webhooksd.failed"), "0");
+    let unknown = database.try_sql("INSERT INTO webhooksd.redelivery (delivery_id) VALUES (1)");
+    assert!(unknown.is_err(), "the trigger knows that there is none");
+    database
+        .sql("INSERT INTO webhooksd.redelivery (delivery_id) SELECT id FROM webhooksd.delivery");
+    receiver.wait(2, SOON);
+    daemon.stop();
+}
