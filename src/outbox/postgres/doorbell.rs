@@ -47,6 +47,11 @@ impl Doorbell {
         self.0.rung.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether it rang since that was last taken note of.
+    pub(crate) fn has_rung(&self) -> bool {
+        self.0.rung.load(Ordering::Acquire)
+    }
+
     /// Whether there is a connection that would hear it.
     pub(crate) fn hears(&self) -> bool {
         self.0.hears.load(Ordering::Acquire)

@@ -163,6 +163,11 @@ impl Tail {
         Ok(batch)
     }
 
+    /// There is something, as far as is known: the next read asks for it alone, and not first whether there is.
+    pub(crate) fn expect_rows(&mut self) {
+        self.was_empty = false;
+    }
+
     /// What a statement finds that begins with a moment, and what it asks beside it.
     fn moment(&self, sql: &str, values: &[Value<'_>]) -> Result<(Moment, bool), Error> {
         const STEP: &str = "look for rows";

@@ -361,6 +361,9 @@ impl<T: Transport> Follower<T> {
         from: &Snapshot,
         generation: Generation,
     ) -> Result<Batch, IntakeError> {
+        if self.doorbell.as_ref().is_some_and(Doorbell::has_rung) {
+            tail.expect_rows();
+        }
         let mut batch = tail.read(from).map_err(IntakeError::Outbox)?;
         self.looked(tail, batch.rows.len(), &batch.under_way())?;
         if from.is_again() {
