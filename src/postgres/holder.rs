@@ -11,15 +11,18 @@ use tokio_postgres::types::Type;
 use super::connect::connect;
 use crate::model::Server;
 
-/// How long an answer is waited for before that is asked, and again after as long.
-pub(super) const ASKED_AFTER: Duration = Duration::from_secs(3);
+/// After so many seconds of waiting for an answer it is asked. A transaction that waits keeps its node's row, which the
+/// node's own beat waits for: others would take the node for dead.
+const FIRST: u64 = 1;
+
+/// And then each time that so many have gone by.
+const EACH: u64 = 3;
 
 /// How long the question may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// All connections of a process begin with the same letters, so many of them; a reader's goes on with this.
-const PREFIX: usize = 30;
-const OF_A_READER: &str = " reads for ";
+/// The user itself may see what its sessions wait for, and a role that it has by `ALTER ROLE ... SET role` may not.
+const AS_ITSELF: &str = "BEGIN READ ONLY; SET LOCAL ROLE NONE";
 
 /// A name of somebody else's, as it is shown.
 const NAME_SHOWN: usize = 40;
@@ -29,10 +32,16 @@ const WHO: &str = "SELECT by.pid, b.usename::text, b.application_name, extract(e
   FROM pg_stat_activity w
  CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS by(pid)
   LEFT JOIN pg_stat_activity b ON b.pid = by.pid
- WHERE w.datname = current_database() AND w.usename = current_user AND w.wait_event_type = 'Lock'
-   AND starts_with(w.application_name, $1)
-   AND (b.pid IS NULL OR b.usename IS DISTINCT FROM w.usename OR NOT starts_with(b.application_name, $1))
+ WHERE w.datname = current_database() AND w.usename = session_user AND w.wait_event_type = 'Lock'
+   AND (w.application_name = $1 OR w.application_name ~ ' reads for [0-9a-f]{16}$')
+   AND (b.pid IS NULL OR b.usename IS DISTINCT FROM w.usename
+        OR NOT (b.application_name = $1 OR b.application_name ~ ' reads for [0-9a-f]{16}$'))
  ORDER BY b.xact_start LIMIT 1";
+
+/// Whether it is asked after so long.
+pub(super) fn is_asked(waited: Duration) -> bool {
+    waited.as_secs() == FIRST || waited.as_secs().is_multiple_of(EACH)
+}
 
 /// Who is in the way of this user's sessions; `None` where nobody is, or nobody says.
 pub(super) async fn ask(server: &Server) -> Option<String> {
@@ -41,8 +50,8 @@ pub(super) async fn ask(server: &Server) -> Option<String> {
 
 async fn asked(server: &Server) -> Option<String> {
     let client = connect(server, None).await.ok()?;
-    let ours = server.application_name.split(OF_A_READER).next();
-    let ours: &str = &ours?.chars().take(PREFIX).collect::<String>();
+    client.batch_execute(AS_ITSELF).await.ok()?;
+    let ours: &str = &server.application_name;
     let row = client
         .query_typed(WHO, &[(&ours, Type::TEXT)])
         .await

@@ -13,7 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row};
 
 use super::connect::{Failed, PATIENCE, Tell, connect};
-use super::holder::{self, ASKED_AFTER};
+use super::holder;
 use super::tls;
 use super::trouble::{Trouble, What};
 use crate::model::Server;
@@ -307,7 +307,7 @@ async fn within<T>(
             waiting();
         }
         if let Some(server) = server
-            && waited.as_secs().is_multiple_of(ASKED_AFTER.as_secs())
+            && holder::is_asked(waited)
             && let Some(holder) = holder::ask(server).await
         {
             // It may have come meanwhile.

@@ -11,7 +11,7 @@ use crate::outbox::Finding;
 
 /// The others by their names, of connections to this database by this user, which is what a user may see of others.
 pub(super) const OTHERS: &str = "SELECT pid FROM pg_stat_activity
-     WHERE datname = current_database() AND usename = current_user AND application_name <> $1
+     WHERE datname = current_database() AND usename = session_user AND application_name <> $1
        AND application_name ~ ' reads for [0-9a-f]{16}$' LIMIT 1";
 
 /// The name by which the server shows a connection that takes rows in for the log at that path of a machine: the

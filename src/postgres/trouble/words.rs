@@ -103,7 +103,7 @@ impl Trouble {
                 "correct [{whose}] url; or say where to begin: `webhooksd start-from now`, `beginning`, an id or a time"
             }
             What::Locked(_, Some(_)) => {
-                "it goes on once that has ended: by COMMIT or ROLLBACK there, or SELECT pg_terminate_backend(its number)"
+                "it goes on once that has ended: by COMMIT or ROLLBACK there (PREPARED, where it is), or SELECT pg_terminate_backend(its number)"
             }
             What::Locked(_, None) => {
                 "a transaction that is open has the same key, or the table for itself: see pg_stat_activity and pg_locks"
@@ -152,9 +152,9 @@ impl Trouble {
                 "run `webhooksd migrate` once; nodes of the version before may go on meanwhile"
             }
             What::Forbidden(..) => {
-                "`webhooksd check` names the right. The user of [log] url owns the schema webhooksd and all in it: REASSIGN \
-                 OWNED BY its owner TO it, as the database's owner; what was taken from the owner itself: GRANT ALL ON SCHEMA webhooksd TO it, GRANT \
-                 ALL ON ALL TABLES IN SCHEMA webhooksd TO it"
+                "the user of [log] url owns the schema webhooksd and all in it, or inherits from the role that does. As the \
+                 database's owner: GRANT ALL ON SCHEMA webhooksd TO it, GRANT ALL ON ALL TABLES IN SCHEMA webhooksd TO it, or \
+                 REASSIGN OWNED BY the owner TO it"
             }
             What::Lacks(_) => {
                 "the user of [log] url owns the schema webhooksd and all in it. As the database's owner, for a new log: \

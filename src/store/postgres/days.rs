@@ -17,7 +17,7 @@ pub(crate) use going::Gone;
 pub(super) use going::USED;
 pub(crate) use going::{expire_days, make_days, shed_days};
 
-const STEP: &str = "make the days of the log";
+const STEP: &str = "make the days";
 
 /// 2026 began: ids are 1,024 for each millisecond since.
 const EPOCH_MS: i64 = 1_767_225_600_000;

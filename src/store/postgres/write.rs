@@ -59,7 +59,7 @@ use uncounted::Uncounted;
 /// server takes of them, at most its last 0.6 s, is done again. Their statements are planned without their values: a plan
 /// with them has a copy of each array, of all bodies too, and would be the same.
 const BEGIN_UNSYNCED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '25s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL synchronous_commit = off; \
+    SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '2s'; SET LOCAL synchronous_commit = off; \
     SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// The transactions that wait for no disk.

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Child, ChildStdin, Stdio};
 
-use super::logging;
+use super::logging_by;
 use crate::socket::SECTION;
 use crate::socket::client::curl;
 use crate::support::{Database, Receiver, SOON, check, eventually, hook, postgres};
@@ -44,7 +44,15 @@ fn who_is_in_the_way_of_the_log_is_told_and_it_goes_on_behind() {
     let Some(server) = postgres() else { return };
     let database = server.database();
     let receiver = Receiver::ok();
-    let world = logging(&database, SECTION, &[hook("one", receiver.url("/"))]);
+    // A user who may do what a group may, which owns the log and may not see what the user waits for.
+    database.sql(
+        "CREATE ROLE blocked_group; CREATE ROLE blocked_user LOGIN NOINHERIT IN ROLE blocked_group;
+         ALTER ROLE blocked_user SET role = blocked_group; ALTER ROLE blocked_user SET lock_timeout = '500ms';
+         CREATE SCHEMA webhooksd AUTHORIZATION blocked_group; GRANT SELECT, DELETE ON outbox TO blocked_group;
+         GRANT USAGE ON SCHEMA public TO blocked_group",
+    );
+    let hooks = [hook("one", receiver.url("/"))];
+    let world = logging_by(&database.url_as("blocked_user"), SECTION, &hooks);
     let daemon = world.start();
     database.emit("e", "{\"n\":0}");
     receiver.wait(1, SOON);

@@ -16,7 +16,7 @@ use crate::store::postgres::days::{self, SLACK};
 /// How long a statement may take, and how long a transaction may lie between two of them: a node that is stopped holds
 /// no lock for longer, which is less than the usual lease: whoever takes over waits for its row. Two that meet at a row wait for each other, whatever isolation the user is given.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '25s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '2s'";
+    SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
 /// Where 0 rows: this node is declared dead, or a commit of ours is there or gone that is thought otherwise.
 const ALIVE: &str =
