@@ -7,7 +7,7 @@ use super::logging;
 use crate::socket::SECTION;
 use crate::socket::client::curl;
 use crate::support::{
-    Database, Postgres, Receiver, SOON, World, check, eventually, hook, postgres,
+    Daemon, Database, Postgres, Receiver, SOON, World, check, eventually, hook, postgres,
 };
 
 /// A folder with its own socket for one log, as a machine has.
@@ -182,4 +182,62 @@ fn a_node_that_stands_still_or_lost_its_socket_is_said_to_be_there() {
     daemon.kill();
     let told = world.command(&["status"]).expect(0).stdout;
     assert!(told.starts_with("daemon: not running; "), "{told}");
+}
+
+const NAMESAKES: &str = "nodes are called";
+
+/// What the daemon of a machine warns of namesakes.
+fn namesakes(world: &World) -> Vec<String> {
+    let health = json(&curl(world, "/health", &[]).body);
+    let warnings = health["warnings"].as_array().unwrap().iter();
+    let told = warnings.filter_map(Value::as_str);
+    let told = told.filter(|line| line.contains(NAMESAKES));
+    told.map(str::to_owned).collect()
+}
+
+fn told_once(daemon: &Daemon) {
+    let journal = daemon.journal();
+    assert_eq!(lines(&journal, NAMESAKES).len(), 1, "{journal}");
+}
+
+#[test]
+fn nodes_of_one_name_are_told_of_on_each_and_one_that_starts_again_is_none() {
+    let Some(server) = postgres() else { return };
+    let (database, receiver) = (server.database(), Receiver::ok());
+    let machines = [(); 4].map(|()| machine(&database, &receiver));
+    let [first, second, third, fourth] = &machines;
+    let one = first.start_with(&["--node", "a"]);
+    let other = second.start_with(&["--node", "b"]);
+    // The same name on another machine, before the row of the one that was killed has gone.
+    one.kill();
+    let one = third.start_with(&["--node", "a"]);
+    other.wait_journal("its webhooks are taken over");
+    for (world, daemon) in [(second, &other), (third, &one)] {
+        assert_eq!(namesakes(world), Vec::<String>::new());
+        assert!(
+            !daemon.journal().contains(NAMESAKES),
+            "{}",
+            daemon.journal()
+        );
+    }
+    let twin = fourth.start_with(&["--node", "a"]);
+    for world in [second, third, fourth] {
+        eventually("each tells of it", SOON, || {
+            let told = namesakes(world);
+            let is_told = told.len() == 1
+                && told[0].starts_with("two nodes are called \"a\": ")
+                && told[0].contains("run --node NAME");
+            check(is_told, || format!("{told:?}"))
+        });
+    }
+    twin.stop();
+    for (world, daemon) in [(second, &other), (third, &one)] {
+        eventually("it is over", SOON, || {
+            let told = namesakes(world);
+            check(told.is_empty(), || format!("{told:?}"))
+        });
+        told_once(daemon);
+    }
+    one.stop();
+    other.stop();
 }
