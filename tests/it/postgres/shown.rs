@@ -241,3 +241,60 @@ fn nodes_of_one_name_are_told_of_on_each_and_one_that_starts_again_is_none() {
     one.stop();
     other.stop();
 }
+
+#[test]
+fn an_id_that_no_row_ever_had_is_told_of_by_when_it_would_be() {
+    let Some(server) = postgres() else { return };
+    let (database, receiver) = (server.database(), Receiver::ok());
+    let world = machine(&database, &receiver);
+    let daemon = world.start();
+    let id = database.emit("e", "{\"n\":1}");
+    receiver.wait(1, SOON);
+    let explained = world
+        .command(&["explain", &id.to_string()])
+        .expect(0)
+        .stdout;
+    assert!(explained.contains("one"), "{explained}");
+    let hour = 3_600_000 * 4_096;
+    for (unknown, words) in [
+        (5, "none of them is so small"),
+        (
+            id - hour,
+            "(1 h ago): it was taken, and is older than both keep",
+        ),
+        (id - hour, "or no row ever had it"),
+        (id + 2 * hour, "which is yet to come"),
+    ] {
+        let told = world
+            .command(&["explain", &unknown.to_string()])
+            .expect(1)
+            .stderr;
+        let known = format!("neither outbox nor log knows event {unknown}");
+        assert!(
+            told.contains(&known) && told.contains(words),
+            "{words}: {told}"
+        );
+        assert!(told.contains("given by the server's clock"), "{told}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_log_that_this_user_may_not_make_ends_migrate_as_it_ends_run() {
+    let Some(server) = postgres() else { return };
+    let (database, receiver) = (server.database(), Receiver::ok());
+    server.psql("postgres", "CREATE ROLE makes_none LOGIN");
+    database.sql("GRANT SELECT, DELETE ON outbox TO makes_none");
+    let url = database.url_as("makes_none");
+    let world = super::logging_by(&url, "", &[hook("one", receiver.url("/"))]);
+    for command in ["migrate", "check", "run"] {
+        let told = world.command(&[command]).expect(2).stderr;
+        assert!(
+            told.contains("GRANT CREATE ON DATABASE"),
+            "{command}: {told}"
+        );
+    }
+    let away = super::logging_by("postgres://nobody@127.0.0.1:1/none", "", &[]);
+    let told = away.command(&["migrate"]).expect(1).stderr;
+    assert!(told.contains("is away"), "who waits finds it again: {told}");
+}
