@@ -145,6 +145,12 @@ struct OfLog {
 
 impl OfLog {
     fn read(config: &Config, daemon: &Daemon, now_ms: i64) -> Result<Self, store::Error> {
+        if let Daemon::Answered(answered) = daemon
+            && !answered.health.healthy
+        {
+            // Its server may be what it complains of: that is not waited for as long as an answer may take.
+            store::meet_log(&config.log.place)?;
+        }
         let log = query::log(config)?;
         let log = log.as_deref();
         let nodes = match (of_daemon(daemon), log) {

@@ -160,6 +160,31 @@ fn a_log_whose_server_is_away_is_told_of_once_beside_what_the_daemon_says() {
 }
 
 #[test]
+fn a_log_whose_server_says_nothing_is_not_waited_for() {
+    let Some(server) = Postgres::own(&["fsync=off"]) else {
+        return;
+    };
+    let (database, receiver) = (server.database(), Receiver::ok());
+    let world = machine(&database, &receiver);
+    let daemon = world.start_with(&["--node", "one"]);
+    database.emit("e", "{\"n\":1}");
+    receiver.wait(1, SOON);
+    server.signal("STOP");
+    eventually("it is not well", SOON, || {
+        let health = curl(&world, "/health", &[]);
+        check(health.status == 503, || health.body)
+    });
+    let told = world.command(&["status"]).expect(1);
+    let said = lines(&told.stderr, "no answer in 5 s");
+    assert_eq!(said.len(), 1, "{}", told.stderr);
+    assert_eq!(lines(&told.stderr, "hint: ").len(), 1, "{}", told.stderr);
+    let process = format!("daemon: NOT WELL, process {}, ", daemon.pid());
+    assert!(told.stdout.starts_with(&process), "{}", told.stdout);
+    server.signal("CONT");
+    daemon.stop();
+}
+
+#[test]
 fn a_node_that_stands_still_or_lost_its_socket_is_said_to_be_there() {
     let Some(server) = postgres() else { return };
     let (database, receiver) = (server.database(), Receiver::ok());
