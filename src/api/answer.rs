@@ -1,6 +1,6 @@
 //! Answers: JSON in one piece, lines that come as they are made, or a text.
 //!
-//! Every error is `{"error":"…"}`. A body ends with a newline, for those who look with curl.
+//! Every error is `{"error":"…"}`, with a `hint` where a person can do something about it. A body ends with a newline, for those who look with curl.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -90,7 +90,11 @@ pub(super) fn of(status: StatusCode, shape: &impl Serialize) -> Answer {
 
 /// An error.
 fn error(status: StatusCode, words: &str) -> Answer {
-    let mut answer = value(status, &json!({ "error": words }));
+    shaped(status, &json!({ "error": words }))
+}
+
+fn shaped(status: StatusCode, shape: &Value) -> Answer {
+    let mut answer = value(status, shape);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer
             .headers_mut()
@@ -102,6 +106,15 @@ fn error(status: StatusCode, words: &str) -> Answer {
 /// A refusal with its words.
 pub(super) fn denial(status: StatusCode, words: &str) -> HttpError {
     Box::new(error(status, words))
+}
+
+/// What an order came to that was not carried out, and what there is to do.
+pub(super) fn unavailable(words: &str, hint: Option<String>) -> HttpError {
+    let mut shape = json!({ "error": words });
+    if let Some(hint) = hint {
+        shape["hint"] = hint.into();
+    }
+    Box::new(shaped(StatusCode::SERVICE_UNAVAILABLE, &shape))
 }
 
 /// The method is not one of those that the path takes.

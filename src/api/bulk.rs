@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::activity::Activity;
 use super::answer::{self, Answer};
+use super::order::not_taken;
 use crate::model::{DeliveryId, IdRange, TimeWindow};
 use crate::pipeline::{Dispatch, chain};
 use crate::store::{self, CancelError, Ended, LogReader, PendingPage, RedeliverError, Withdrawal};
@@ -241,6 +242,24 @@ struct Work {
 /// The client has gone.
 struct Gone;
 
+/// Why it went no further.
+struct Broken {
+    words: String,
+    hint: Option<String>,
+}
+
+impl Broken {
+    /// The log did not take or tell it, behind so many that were done.
+    fn of(error: &store::Error, done: usize) -> Option<Self> {
+        let hint = match done {
+            0 => Some(not_taken(error)),
+            _ => error.hint(),
+        };
+        let words = chain(error);
+        Some(Self { words, hint })
+    }
+}
+
 /// Works an order off. The answer is the lines that tell of it.
 pub(super) fn work_off(
     (deed, source, dry_run): (Deed, Source, bool),
@@ -274,7 +293,12 @@ impl Work {
             json!({ "finished": worked.is_ok(), "done": self.done, "refused": self.refused });
         match worked {
             Ok(()) => {}
-            Err(Some(words)) => last["error"] = words.into(),
+            Err(Some(Broken { words, hint })) => {
+                last["error"] = words.into();
+                if let Some(hint) = hint {
+                    last["hint"] = hint.into();
+                }
+            }
             Err(None) => return,
         }
         if !self.let_go.is_empty() {
@@ -291,8 +315,8 @@ impl Work {
         sent.or(Err(Gone))
     }
 
-    /// The error's words; none where the client has gone.
-    async fn work(&mut self, source: Source, dry_run: bool) -> Result<(), Option<String>> {
+    /// What broke it off; none where the client has gone.
+    async fn work(&mut self, source: Source, dry_run: bool) -> Result<(), Option<Broken>> {
         let rows = self.deed.chunk_rows(&self.dispatch);
         let matched = match &source {
             Source::Ids(ids) => i64::try_from(ids.len()).unwrap_or(i64::MAX),
@@ -322,7 +346,7 @@ impl Work {
                     })
                     .await;
                 search = same;
-                let ids = ids.map_err(|error| Some(chain(&error)))?;
+                let ids = ids.map_err(|error| Broken::of(&error, self.done))?;
                 if ids.is_empty() {
                     self.holding = self.still_holding(*search).await?;
                     break;
@@ -334,7 +358,7 @@ impl Work {
     }
 
     /// Who still holds a line of the webhook whose deliveries were cancelled: it was given up, so it is none of those.
-    async fn still_holding(&self, search: Search) -> Result<Option<Value>, Option<String>> {
+    async fn still_holding(&self, search: Search) -> Result<Option<Value>, Option<Broken>> {
         let Search {
             reader, cancelled, ..
         } = search;
@@ -343,7 +367,7 @@ impl Work {
         };
         let held = move || reader.held_of(&webhook);
         let held = self.dispatch.with_blocking(held).await;
-        let held = held.map_err(|error| Some(chain(&error)))?;
+        let held = held.map_err(|error| Broken::of(&error, self.done))?;
         let holding = held.and_then(|held| held.holding);
         Ok(
             holding
@@ -351,12 +375,13 @@ impl Work {
         )
     }
 
-    async fn chunk(&mut self, ids: Vec<DeliveryId>) -> Result<(), Option<String>> {
+    async fn chunk(&mut self, ids: Vec<DeliveryId>) -> Result<(), Option<Broken>> {
         if *self.dispatch.stopping().borrow() {
-            return Err(Some("the daemon is stopping".into()));
+            let words = "the daemon is stopping".to_owned();
+            return Err(Some(Broken { words, hint: None }));
         }
         let done = self.deed.chunk(&self.dispatch, ids).await;
-        let done = done.map_err(|error| Some(chain(&error)))?;
+        let done = done.map_err(|error| Broken::of(&error, self.done))?;
         self.done += done.count;
         self.refused.extend(done.refused);
         self.let_go.extend(done.let_go);

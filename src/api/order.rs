@@ -92,8 +92,19 @@ pub(super) fn bad(words: &str) -> HttpError {
     answer::denial(StatusCode::BAD_REQUEST, words)
 }
 
-pub(super) fn broken(error: &dyn std::error::Error) -> HttpError {
-    answer::denial(StatusCode::SERVICE_UNAVAILABLE, &chain(error))
+pub(super) fn broken(error: &store::Error) -> HttpError {
+    answer::unavailable(&chain(error), Some(not_taken(error)))
+}
+
+/// What there is to do about an order that the log did not take.
+pub(super) fn not_taken(error: &store::Error) -> String {
+    let again = "the order was not taken, and is to be given again";
+    let Some(hint) = error.hint() else {
+        return again.to_owned();
+    };
+    // The daemon waits for its server; an order does not.
+    let hint = hint.strip_prefix("it is waited for; ").unwrap_or(&hint);
+    format!("{again}: {hint}")
 }
 
 pub(super) fn refused(webhook: &str, refused: &OrderError) -> HttpError {
@@ -107,7 +118,7 @@ pub(super) fn refused(webhook: &str, refused: &OrderError) -> HttpError {
             &format!("webhook {webhook:?} is inactive"),
         ),
         OrderError::Store(error) => broken(error),
-        OrderError::Outbox(error) => broken(error),
+        OrderError::Outbox(error) => answer::unavailable(&chain(error), error.hint()),
     }
 }
 
@@ -201,7 +212,8 @@ impl Api {
         let id = id.parse().map_or(ReplayId::NONE, ReplayId::new);
         let read = move || store::read_log(&path)?.replay(id);
         let replay = self.dispatch.with_blocking(read).await;
-        let replay = replay.map_err(|error| broken(&error))?;
+        let untold = |error: store::Error| answer::unavailable(&chain(&error), error.hint());
+        let replay = replay.map_err(untold)?;
         let unknown = || answer::denial(StatusCode::NOT_FOUND, "no replay has that id");
         let replay = replay.ok_or_else(unknown)?;
         let state = json!({

@@ -42,6 +42,8 @@ struct Line {
     let_go: Vec<DeliveryId>,
     holding: Option<Holding>,
     error: Option<String>,
+    /// What there is to do about it.
+    hint: Option<String>,
 }
 
 /// What was given up and still holds its line.
@@ -89,7 +91,8 @@ impl Heard {
                 text::line(&error),
                 text::grouped(self.done),
                 self.words.done
-            )));
+            ))
+            .hint(line.hint.map(|hint| text::line(&hint))));
         }
         self.matched = line.matched.unwrap_or(self.matched);
         self.finished |= line.finished;

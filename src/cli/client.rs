@@ -4,11 +4,11 @@
 //! from one that works. What an answer means is the commands'; an error that the daemon words itself
 //! is passed on as it stands.
 
+mod lock;
 mod socket;
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use ureq::{Agent, Body};
 use super::{Failure, text};
 use crate::config::Config;
 use crate::pipeline::TEST_WAIT;
+pub(super) use lock::holder;
+use lock::{held_by, lock_of};
 use socket::{NoNames, UnixConnector};
 
 /// A daemon that is there takes a connection at once.
@@ -33,6 +35,10 @@ const SILENCE: Duration = TEST_WAIT.saturating_mul(2);
 /// Status is made from memory, but for the outbox, which is waited for up to 5 s while its application
 /// holds it: longer than that, or a busy daemon would be called one that is not there.
 const STATUS_SILENCE: Duration = Duration::from_secs(8);
+
+/// What the daemon says of itself it says within a second, for so long may its log keep it: who is silent for longer
+/// stands still.
+pub(super) const BRISK: Duration = Duration::from_secs(2);
 
 /// The longest answer that is read whole: a test's bodies of 1 MiB and 64 KiB, escaped.
 const ANSWER_BYTES: u64 = 256 << 20;
@@ -59,6 +65,27 @@ pub(super) enum Error {
 }
 
 impl Error {
+    /// Whether nobody is there: the socket is not, or nobody listens, and no process is known to have the log.
+    pub(super) fn is_of_nobody(&self) -> bool {
+        let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        match self {
+            Self::NoSection => true,
+            Self::Connect { source, daemon, .. } => {
+                daemon.is_none() && nobody.contains(&source.kind())
+            }
+            Self::Talk { .. } | Self::Odd { .. } => false,
+        }
+    }
+
+    /// Whether it took the connection, and has said nothing in time.
+    pub(super) fn is_late(&self) -> bool {
+        let source = match self {
+            Self::Talk { source, .. } => source,
+            Self::NoSection | Self::Connect { .. } | Self::Odd { .. } => return false,
+        };
+        matches!(source, ureq::Error::Timeout(_))
+    }
+
     /// What a person can do about it.
     pub(super) fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -118,8 +145,8 @@ impl From<Error> for Failure {
 pub(super) struct Client {
     agent: Agent,
     path: PathBuf,
-    /// The log of the same daemon, where it is known.
-    log: Option<PathBuf>,
+    /// The file that the same daemon has locked, where it is known.
+    lock: Option<PathBuf>,
 }
 
 /// What the daemon answered: a status and a body that is not read yet.
@@ -133,6 +160,8 @@ pub(super) struct Answer {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+    #[serde(default)]
+    hint: Option<String>,
 }
 
 impl Client {
@@ -148,8 +177,14 @@ impl Client {
         Ok(Self::to(&socket.path, STATUS_SILENCE).with(config))
     }
 
+    /// As [`Client::of`], but for what the daemon says of itself.
+    pub(super) fn brisk(config: &Config) -> Result<Self, Error> {
+        let socket = config.socket.as_ref().ok_or(Error::NoSection)?;
+        Ok(Self::to(&socket.path, BRISK).with(config))
+    }
+
     fn with(mut self, config: &Config) -> Self {
-        self.log = config.log.place.file().map(Path::to_owned);
+        self.lock = lock_of(config);
         self
     }
 
@@ -159,22 +194,23 @@ impl Client {
     }
 
     fn to(path: &Path, silence: Duration) -> Self {
+        let connect = CONNECT.min(silence);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT))
+            .timeout_connect(Some(connect))
             .timeout_send_request(Some(silence))
             .timeout_send_body(Some(silence))
             .timeout_recv_response(Some(silence))
             .timeout_per_read(Some(silence))
             .build();
-        let connector = UnixConnector::new(path, CONNECT);
+        let connector = UnixConnector::new(path, connect);
         Self {
             agent: Agent::with_parts(config, connector, NoNames),
             path: path.to_owned(),
-            log: None,
+            lock: None,
         }
     }
 
@@ -203,7 +239,7 @@ impl Client {
             }),
             Err(error) => Err(match socket::connect_error(error) {
                 Ok(source) => {
-                    let daemon = self.log.as_deref().and_then(holder);
+                    let daemon = self.lock.as_deref().and_then(held_by);
                     Error::Connect {
                         path,
                         source,
@@ -214,22 +250,6 @@ impl Client {
             }),
         }
     }
-}
-
-/// The process that holds the log's lock, by the kernel's own list: the lock file is not opened.
-pub(super) fn holder(log: &Path) -> Option<u32> {
-    let mut path = log.as_os_str().to_owned();
-    path.push(".lock");
-    let inode = std::fs::metadata(path).ok()?.ino();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131077 0 EOF
-    locks.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let kind = words.next()?;
-        let pid = words.nth(2)?.parse().ok()?;
-        let place: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
-        (kind == "FLOCK" && place == inode).then_some(pid)
-    })
 }
 
 fn uri(target: &str) -> String {
@@ -301,15 +321,19 @@ fn words(error: &serde_json::Error) -> String {
 /// A refusal in the daemon's own words; what is wrong with the request or the configuration ends
 /// with 2, the rest with 1.
 fn refused(status: u16, body: &str) -> Failure {
-    let words = serde_json::from_str::<Refusal>(body).map_or_else(
-        |_| format!("the daemon refused: it answered {status}"),
-        |refusal| text::block(&refusal.error, "").trim_end().to_owned(),
+    let (words, hint) = serde_json::from_str::<Refusal>(body).map_or_else(
+        |_| (format!("the daemon refused: it answered {status}"), None),
+        |refusal| {
+            let words = text::block(&refusal.error, "").trim_end().to_owned();
+            (words, refusal.hint.map(|hint| text::line(&hint)))
+        },
     );
     // By SQLite's words: the answer has no others.
     let is_locked = words.contains("database is locked");
-    let hint = is_locked.then_some(
-        "another program holds a write transaction open in it: try again, or see which has it open",
-    );
+    let hint = hint.filter(|_| !is_locked).or(is_locked.then(|| {
+        "another program holds a write transaction open in it: try again, or see which has it open"
+            .to_owned()
+    }));
     Failure::text(words)
         .hint(hint)
         .code(if matches!(status, 400 | 404 | 422) {

@@ -28,6 +28,12 @@ pub(super) struct Arguments {
     event: String,
 }
 
+/// A server's clock may be ahead of this machine's.
+const LONGEST_OFF_MS: i64 = 3_600_000;
+
+/// The second day of 2026: ids below are those of a counter, as in a file, and not of a clock.
+const SMALL_MS: i64 = 1_767_312_000_000;
+
 pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
     let typed = &arguments.event;
     let Some(id) = row_id_of(typed) else {
@@ -43,7 +49,9 @@ pub(super) fn explain(path: &Path, arguments: &Arguments) -> Ended {
     for remark in &explained.remarks {
         remarked(remark, id);
     }
-    let story = explained.story.map_err(|why| unknown(why, id, typed))?;
+    let story = explained
+        .story
+        .map_err(|why| unknown(why, (id, typed), now_ms))?;
     show(&story, now_ms)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -68,17 +76,11 @@ fn remarked(remark: &Remark, id: EventId) {
     }
 }
 
-fn unknown(why: Unknown, id: EventId, typed: &str) -> Failure {
+fn unknown(why: Unknown, (id, typed): (EventId, &str), now_ms: i64) -> Failure {
     match why {
-        Unknown::Row { passed } => {
+        Unknown::Row { passed, given_ms } => {
             let failure = Failure::text(format!("neither outbox nor log knows event {id}"));
-            failure.hint(Some(if own::is_id(id) {
-                "it is the id of an event of webhooksd itself: the log no longer has it, or it is another log's"
-            } else if passed {
-                "it was taken, and is older than both keep; or no webhook wanted it and its row is gone"
-            } else {
-                "its row is not committed, or was never written"
-            }))
+            failure.hint(Some(unknown_row(id, passed, given_ms, now_ms)))
         }
         Unknown::Text => {
             let typed = typed.to_ascii_lowercase();
@@ -87,6 +89,33 @@ fn unknown(why: Unknown, id: EventId, typed: &str) -> Failure {
                 "the outbox was put back or exchanged after that id was sent, or it is another installation's",
             ))
         }
+    }
+}
+
+/// Where a row may be that nobody knows. Ids of a server's rows have gaps, and say when they were given.
+fn unknown_row(id: EventId, passed: bool, given_ms: Option<i64>, now_ms: i64) -> String {
+    if own::is_id(id) {
+        return "it is the id of an event of webhooksd itself: the log no longer has it, or it is another log's".into();
+    }
+    let gone =
+        "it was taken, and is older than both keep; or no webhook wanted it and its row is gone";
+    let never = "its row is not committed, or was never written";
+    let Some(given_ms) = given_ms else {
+        return if passed { gone } else { never }.to_owned();
+    };
+    let (at, from_now) = (utc(given_ms), when::from_now(given_ms, now_ms));
+    let by_clock = "the ids of an outbox in PostgreSQL are given by the server's clock";
+    if given_ms - LONGEST_OFF_MS > now_ms {
+        format!("{by_clock}, and this one is of {at}, which is yet to come: no row has had it")
+    } else if given_ms < SMALL_MS {
+        format!(
+            "{by_clock}, and none of them is so small; in a file that was the outbox before it may have been one"
+        )
+    } else {
+        let where_is_it = if passed { gone } else { never };
+        format!(
+            "{by_clock}, and this one is of {at} ({from_now}): {where_is_it}; or no row ever had it"
+        )
     }
 }
 

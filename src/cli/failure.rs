@@ -55,6 +55,14 @@ impl Failure {
         lines
     }
 
+    /// The error and what to do, on one line.
+    pub(super) fn in_one_line(self) -> String {
+        match self.hint {
+            Some(hint) => format!("{}: {hint}", self.text),
+            None => self.text,
+        }
+    }
+
     pub(super) fn hint(mut self, hint: Option<impl Into<String>>) -> Self {
         self.hint = hint.map(Into::into);
         self

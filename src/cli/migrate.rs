@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{Ended, Failure, note_in_place, say};
 use crate::config::{self, SecretsWanted};
-use crate::daemon::Lock;
+use crate::daemon::{Error, Lock};
 use crate::model::Clock;
 use crate::store;
 use crate::transport;
@@ -29,15 +29,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn migrate(path: &Path, arguments: &Arguments) -> Ended {
-    let config = config::load(path, SecretsWanted::Skip, &transport::check_ca)
-        .map_err(crate::daemon::Error::Config)?;
+    let config =
+        config::load(path, SecretsWanted::Skip, &transport::check_ca).map_err(Error::Config)?;
     let Some(server) = config.log.place.server() else {
         let text = "the log is in SQLite: every start brings it to this version's shape by itself";
         let hint = "`webhooksd migrate` is for a log in PostgreSQL, [log] url";
         return Err(Failure::text(text).hint(Some(hint)).code(2));
     };
     let Some(from) = &arguments.from else {
-        say(match store::upgrade_log(server)? {
+        say(match store::upgrade_log(server).map_err(Error::Store)? {
             store::Brought::Ready => format!("the log {:?} is ready", server.shown),
             store::Brought::Up(from, to) => format!(
                 "the log {:?} was of version {from} and is of version {to} now\nnodes of the version before may go on \
@@ -62,7 +62,7 @@ pub(super) fn migrate(path: &Path, arguments: &Arguments) -> Ended {
     if shown {
         note_in_place("\r\x1b[K");
     }
-    let taken = taken?;
+    let taken = taken.map_err(Error::Store)?;
     say(format!(
         "the log {:?} has {} pending deliveries and {} attempts of {}\nmove that file away now: a daemon that is \
          started with it sends what is pending there as well",

@@ -15,7 +15,8 @@ use crate::daemon;
 #[command(after_help = "Examples:
   webhooksd run
   webhooksd run --config /etc/webhooksd/webhooks.toml --journal json
-  kill -HUP $(cat log.db.lock)       take the configuration in again")]
+  webhooksd run --node b --socket b.sock   a second node on one machine, of a log in PostgreSQL
+  webhooksd reload                         takes the configuration in again, as SIGHUP does")]
 pub(super) struct Arguments {
     /// How lines are written
     #[arg(long, value_enum, default_value_t = Form::Text)]

@@ -1,9 +1,11 @@
 //! `webhooksd status`: how each webhook is doing, and whether the daemon is well.
 //!
 //! What is in the log is read from the log, so most of it is there without a daemon; what is in
-//! flight, and whether the pipeline moves, only the daemon knows and is asked. What was found is in
+//! flight, and whether the pipeline moves, only the daemon knows and is asked (`status/ask.rs`). Where the log can't be
+//! read, that is said, and what the daemon says of itself is shown. What was found is in
 //! `status/found.rs`, how it looks in `status/show.rs`, the shape of `--json` in `status/json.rs`.
 
+mod ask;
 mod found;
 mod json;
 mod show;
@@ -12,19 +14,18 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::client::{self, Client};
 use super::screen::Screen;
-use super::{Ended, Failure, load, shown, text};
+use super::{Ended, Failure, load, note, shown, text};
 use crate::config::Config;
 use crate::model::Clock;
 use crate::query;
-use crate::store;
-use found::{Daemon, Status};
+use crate::store::{self, LogReader, WebhookHealth};
+use found::{Daemon, Node, Status};
 
 /// Shows how each webhook is doing
 ///
 /// Reads the log, and asks the daemon what is in flight; without a daemon it says so and shows the
-/// rest. Rates are of the last hour, in steps of 5 minutes; percentiles of the last day, as in the
+/// rest, and where the log can't be read what the daemon says. Rates are of the last hour, in steps of 5 minutes; percentiles of the last day, as in the
 /// view health of the log. A percentile is the upper edge of its bucket.
 ///
 /// A webhook is FAILING when it is active and gave a delivery up in the last hour that nobody has
@@ -49,15 +50,18 @@ const EXAMPLES: &str = "Examples:
 const SHAPE: &str = "The shape of --json, version 1 (a later version may add keys; times are UTC, or null):
   v                   1
   time                when this was made
-  daemon              null, or what it answered: {pid, version, healthy, complaints, warnings,
+  daemon              null, or what it answered: {pid, version, started_at, healthy, complaints, warnings,
                       in_flight, last_reload_failed, outbox_lag, waits_for_room_since}; warnings stop
                       nothing, and waits_for_room_since is null but while events wait for room in the log
   daemon_problem      why it did not answer; null where it did
   log                 {bytes, wal_bytes, max_bytes, oldest}: the sizes of the log and of its -wal; the
                       max_size, or null; when the oldest attempt of finished work was made, or null
-  nodes               of a log in PostgreSQL: {id, name, version, webhooks, last_beat_ms, me, config_differs}
-                      each, as the daemon says it; webhooks: how many it sends for; last_beat_ms: for how long it
-                      gave no sign of life; config_differs: its webhooks.toml is not that of who takes events in
+  log_problem         why the log can't be read, with what to do; null where it can; else failing is null and webhooks
+                      is empty
+  nodes               of a log in PostgreSQL: {id, name, version, webhooks, last_beat_ms, me, leads, config_differs}
+                      each, as the daemon says it; webhooks: how many it sends for; leads: it takes events in;
+                      last_beat_ms: for how long it gave no sign of life; config_differs: its webhooks.toml is not
+                      that of who takes events in; without a daemon by the log, these two are null and me is false
   failing             how many webhooks are
   webhooks            by name:
     name, state       \"active\", \"inactive\", or \"new\" (not known to the daemon yet)
@@ -85,24 +89,35 @@ fn concat_help() -> String {
 pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
     let config = load(path)?;
     let now_ms = Clock::system().now_ms();
-    let (daemon, log) = (ask(&config), query::log(&config)?);
+    let daemon = ask::ask(&config);
+    let (of_log, log_problem) = match OfLog::read(&config, &daemon, now_ms) {
+        Ok(of_log) => (of_log, None),
+        Err(error) => match &daemon {
+            // What it says of itself is there all the same.
+            Daemon::Answered(_) | Daemon::Mute { .. } => {
+                (OfLog::unread(&daemon), Some(Failure::from(error)))
+            }
+            Daemon::Unasked { .. } | Daemon::Silent(_) => return Err(error.into()),
+        },
+    };
+    if let Some(failure) = &log_problem {
+        note(failure.lines().trim_end());
+    }
     let max_bytes = match &daemon {
         Daemon::Answered(answered) => answered.log.max_bytes,
-        Daemon::Unasked { .. } | Daemon::Silent(_) => config.log.max_bytes,
+        Daemon::Unasked { .. } | Daemon::Mute { .. } | Daemon::Silent(_) => config.log.max_bytes,
     };
-    let oldest_ms = log.as_ref().map(|log| log.oldest());
-    let (mut log_bytes, wal_bytes) = store::log_size(&config.log.place);
-    if let Some(bytes) = log.as_ref().and_then(|log| log.bytes()) {
-        log_bytes = bytes;
-    }
+    let (log_bytes, wal_bytes) = store::log_size(&config.log.place);
     let status = Status {
         now_ms,
-        log_bytes,
+        log_bytes: of_log.bytes.unwrap_or(log_bytes),
         wal_bytes,
         max_bytes,
-        oldest_ms: oldest_ms.transpose()?.flatten(),
+        oldest_ms: of_log.oldest_ms,
         daemon,
-        webhooks: query::webhooks(&config, log.as_deref(), now_ms)?,
+        log_problem: log_problem.map(|failure| failure.in_one_line()),
+        nodes: of_log.nodes,
+        webhooks: of_log.webhooks,
         rates: rates(&config),
     };
     let mut screen = Screen::new();
@@ -112,35 +127,66 @@ pub(super) fn status(path: &Path, arguments: &Arguments) -> Ended {
         show::show(&mut screen, &status)
     };
     shown(written.and_then(|()| screen.flush()))?;
-    Ok(if arguments.check && !status.is_well() {
+    let is_bad = status.log_problem.is_some() || arguments.check && !status.is_well();
+    Ok(if is_bad {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
 }
 
+/// What the log says.
+struct OfLog {
+    bytes: Option<u64>,
+    oldest_ms: Option<i64>,
+    nodes: Vec<Node>,
+    webhooks: Vec<WebhookHealth>,
+}
+
+impl OfLog {
+    fn read(config: &Config, daemon: &Daemon, now_ms: i64) -> Result<Self, store::Error> {
+        if let Daemon::Answered(answered) = daemon
+            && !answered.health.healthy
+        {
+            // Its server may be what it complains of: that is not waited for as long as an answer may take.
+            store::meet_log(&config.log.place)?;
+        }
+        let log = query::log(config)?;
+        let log = log.as_deref();
+        let nodes = match (of_daemon(daemon), log) {
+            (Some(nodes), _) => nodes,
+            (None, Some(log)) => log.nodes()?.into_iter().map(Node::from).collect(),
+            (None, None) => Vec::new(),
+        };
+        Ok(Self {
+            bytes: log.and_then(LogReader::bytes),
+            oldest_ms: log.map(LogReader::oldest).transpose()?.flatten(),
+            nodes,
+            webhooks: query::webhooks(config, log, now_ms)?,
+        })
+    }
+
+    /// What there is without it.
+    fn unread(daemon: &Daemon) -> Self {
+        Self {
+            bytes: None,
+            oldest_ms: None,
+            nodes: of_daemon(daemon).unwrap_or_default(),
+            webhooks: Vec::new(),
+        }
+    }
+}
+
+/// The nodes, as the daemon that answers has heard of them.
+fn of_daemon(daemon: &Daemon) -> Option<Vec<Node>> {
+    match daemon {
+        Daemon::Answered(answered) => Some(answered.nodes.iter().map(Node::from).collect()),
+        Daemon::Unasked { .. } | Daemon::Mute { .. } | Daemon::Silent(_) => None,
+    }
+}
+
 fn rates(config: &Config) -> HashMap<String, f64> {
     let each = config.webhooks.iter();
     each.filter_map(|w| Some((w.name.to_string(), w.max_per_second?.per_second())))
         .collect()
-}
-
-fn ask(config: &Config) -> Daemon {
-    let asked = Client::hurried(config)
-        .map_err(Failure::from)
-        .and_then(|client| client.get("/status")?.json::<query::Status>());
-    match asked {
-        Ok(answered) => Daemon::Answered(Box::new(answered)),
-        Err(failure) => match (
-            &config.socket,
-            config.log.place.file().and_then(client::holder),
-        ) {
-            (None, Some(pid)) => Daemon::Unasked { pid },
-            (None, None) => Daemon::Silent("no process holds the lock of the log".to_owned()),
-            (Some(_), Some(pid)) => {
-                Daemon::Silent(format!("{}, but process {pid} has the log", failure.text))
-            }
-            (Some(_), None) => Daemon::Silent(failure.text),
-        },
-    }
 }

@@ -34,6 +34,8 @@ pub(crate) enum Unknown {
     Row {
         /// The events up to it were taken in.
         passed: bool,
+        /// When the server of the outbox would have given that id, UNIX milliseconds; `None`: the outbox is a file.
+        given_ms: Option<i64>,
     },
     /// The string id is none that the row, or what was made of it, has.
     Text,
@@ -119,8 +121,11 @@ pub(crate) fn explain(
         own: None,
     };
     let story = if !known.is_known() {
-        let passed = known.is_taken();
-        Err(Unknown::Row { passed })
+        let server = config.outbox.server.as_ref();
+        Err(Unknown::Row {
+            passed: known.is_taken(),
+            given_ms: server.map(|_| postgres::given_ms(id)),
+        })
     } else if identity::resolve_cursor(&mut known, text, log, &mut remarks)? {
         if let (Some(log), Some(name), true) = (log, known.name(), known.is_own()) {
             known.own = Own::read((id, name), &known.trace, log)?;

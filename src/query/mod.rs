@@ -34,6 +34,6 @@ pub(crate) use log::{lag, log};
 pub(crate) use node_status::NodeStatus;
 pub(crate) use reason::{Fate, Reason};
 pub(crate) use search::{KEYS, search};
-pub(crate) use status::{Health, Inside, Process, Status};
+pub(crate) use status::{Health, Inside, Process, Status, WebhookStatus};
 pub(crate) use trial::{Asked, Group, Trial, TrialError, trial};
 pub(crate) use words::{Tone, words};

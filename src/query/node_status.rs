@@ -20,6 +20,9 @@ pub(crate) struct NodeStatus {
     pub last_beat_ms: i64,
     /// Whether it is the one that says this.
     pub me: bool,
+    /// Whether it takes events in, and does what is done once for a log.
+    #[serde(default)]
+    pub leads: bool,
     /// Whether its configuration is another one than that of the node that takes events in.
     #[serde(default)]
     pub config_differs: bool,
@@ -34,6 +37,7 @@ impl From<&Node> for NodeStatus {
             webhooks: node.webhooks,
             last_beat_ms: node.last_beat_ms,
             me: node.me,
+            leads: node.leads,
             config_differs: node.differs,
         }
     }

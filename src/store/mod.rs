@@ -142,6 +142,17 @@ pub(crate) fn find_log(place: &LogPlace) -> Result<Option<Box<dyn LogReader>>, E
     }
 }
 
+/// Whether a log's server takes a connection within 5 s; of a log in a file nothing is asked.
+///
+/// # Errors
+/// It does not.
+pub(crate) fn meet_log(place: &LogPlace) -> Result<(), Error> {
+    match place {
+        LogPlace::Server(server) => postgres::Reader::meet(server),
+        LogPlace::File(_) => Ok(()),
+    }
+}
+
 /// The sizes of a log's file and of its WAL, in bytes; of one in PostgreSQL its reader knows more ([`LogReader::bytes`]).
 pub(crate) fn log_size(place: &LogPlace) -> (u64, u64) {
     place.file().map_or((0, 0), size)

@@ -2,11 +2,13 @@
 //! its path a slip of the keys, its table made in steps.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Daemon, Receiver, SOON, World, check, eventually, hook, insert};
+use crate::support::{Daemon, Receiver, SOON, World, check, eventually, hook, insert, now};
 
 /// A world with a socket whose outbox is that file.
 fn world_of(receiver: &Receiver, outbox: &Path) -> World {
@@ -172,6 +174,28 @@ fn a_transaction_that_a_crash_left_half_done_is_no_error_of_check() {
     let daemon = crashed.start();
     crashed.emit("e", "{}");
     receiver.wait(1, SOON);
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_that_stands_still_is_said_to_be_there() {
+    let (world, daemon) = crate::socket::started("http://127.0.0.1:9/");
+    daemon.signal(Signal::STOP);
+    let began = now();
+    let told = world.command(&["status"]).expect(0).stdout;
+    let took = began.elapsed();
+    let line = format!("daemon: DOES NOT ANSWER, process {}", daemon.pid());
+    assert!(told.starts_with(&line), "{told}");
+    assert!(told.contains("says nothing for 2 s"), "{told}");
+    // Two seconds, and what the machine is busy with besides.
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    world.command(&["status", "--check"]).expect(1);
+    daemon.signal(Signal::CONT);
+    let told = eventually("it answers again", SOON, || {
+        let told = world.command(&["status"]).expect(0).stdout;
+        check(told.starts_with("daemon: well"), || told.clone()).map(|()| told)
+    });
+    assert!(!told.contains("ANSWER"), "{told}");
     daemon.stop();
 }
 

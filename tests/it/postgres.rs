@@ -21,6 +21,7 @@ mod pooled;
 mod refused;
 mod rights;
 mod secured;
+mod shown;
 mod taken;
 mod told;
 mod withheld;

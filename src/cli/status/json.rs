@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::found::{Daemon, Status};
+use super::found::{Daemon, Node, Status};
 use crate::model::clock::utc;
-use crate::query::NodeStatus;
 use crate::store::WebhookHealth;
 
 #[derive(Serialize)]
@@ -14,8 +13,9 @@ pub(super) struct Shape<'a> {
     daemon: Option<Process<'a>>,
     daemon_problem: Option<&'a str>,
     log: Log,
-    failing: usize,
-    nodes: &'a [NodeStatus],
+    log_problem: Option<&'a str>,
+    failing: Option<usize>,
+    nodes: &'a [Node],
     webhooks: Vec<Webhook<'a>>,
 }
 
@@ -31,6 +31,7 @@ struct Log {
 struct Process<'a> {
     pid: u32,
     version: Option<&'a str>,
+    started_at: Option<&'a str>,
     healthy: Option<bool>,
     complaints: &'a [String],
     warnings: &'a [String],
@@ -96,6 +97,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
             Some(Process {
                 pid: answered.daemon.pid,
                 version: Some(&answered.daemon.version),
+                started_at: Some(&*answered.daemon.started_at).filter(|at| !at.is_empty()),
                 healthy: Some(answered.health.healthy),
                 complaints: &answered.health.complaints,
                 warnings: &answered.health.warnings,
@@ -107,9 +109,10 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
             None,
         ),
         Daemon::Unasked { pid } => (
-            Some(Process {
-                pid: *pid,
+            pid.map(|pid| Process {
+                pid,
                 version: None,
+                started_at: None,
                 healthy: None,
                 complaints: &[],
                 warnings: &[],
@@ -120,7 +123,7 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
             }),
             Some("the configuration has no [socket] to ask it over"),
         ),
-        Daemon::Silent(why) => (None, Some(why.as_str())),
+        Daemon::Mute { why, .. } | Daemon::Silent(why) => (None, Some(why.as_str())),
     };
     Shape {
         v: 1,
@@ -133,11 +136,9 @@ pub(super) fn of(status: &Status) -> Shape<'_> {
             max_bytes: status.max_bytes,
             oldest: status.oldest_ms.map(utc),
         },
-        failing: status.failing(),
-        nodes: match &status.daemon {
-            Daemon::Answered(answered) => &answered.nodes,
-            Daemon::Unasked { .. } | Daemon::Silent(_) => &[],
-        },
+        log_problem: status.log_problem.as_deref(),
+        failing: status.log_problem.is_none().then(|| status.failing()),
+        nodes: &status.nodes,
         webhooks: status
             .webhooks
             .iter()

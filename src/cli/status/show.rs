@@ -8,10 +8,10 @@ use std::io;
 use super::super::screen::{Look, Screen};
 use super::super::when::asked_to_wait;
 use super::super::{spark, text, when};
-use super::found::{Daemon, Status};
+use super::found::{Daemon, Node, Status};
 use crate::model::clock::utc;
 use crate::model::{Pause, bytes};
-use crate::query::{self, NodeStatus};
+use crate::query;
 use crate::store::{HeldOf, Lately, WebhookHealth};
 
 /// Where there is no terminal, lines are set as for one of this width.
@@ -24,7 +24,17 @@ const GAP: &str = "   ";
 const INDENT: &str = "  ";
 
 pub(super) fn show(screen: &mut Screen, status: &Status) -> io::Result<()> {
-    daemon(screen, &status.daemon)?;
+    let what_follows = match status.log_problem {
+        None => "; what follows is from the log",
+        Some(_) => "",
+    };
+    daemon(screen, &status.daemon, what_follows)?;
+    for node in &status.nodes {
+        screen.line(of_node(node))?;
+    }
+    if status.log_problem.is_some() {
+        return Ok(());
+    }
     if let Some(max_bytes) = status.max_bytes {
         screen.line(log(status, max_bytes))?;
     }
@@ -43,11 +53,15 @@ pub(super) fn show(screen: &mut Screen, status: &Status) -> io::Result<()> {
     Ok(())
 }
 
-fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
+fn daemon(screen: &mut Screen, daemon: &Daemon, what_follows: &str) -> io::Result<()> {
     match daemon {
         Daemon::Answered(answered) => {
             let line = running(screen, answered);
             screen.line(line)?;
+            if !answered.daemon.started_at.is_empty() {
+                let since = text::line(&answered.daemon.started_at);
+                screen.line(format!("{INDENT}it runs since {since}"))?;
+            }
             for complaint in &answered.health.complaints {
                 let line = screen.paint(text::line(complaint), Look::Bad);
                 screen.line(format!("{INDENT}{line}"))?;
@@ -55,9 +69,6 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
             for warning in &answered.health.warnings {
                 let line = screen.paint(text::line(warning), Look::Warning);
                 screen.line(format!("{INDENT}{line}"))?;
-            }
-            for node in &answered.nodes {
-                screen.line(of_node(node))?;
             }
             if answered.daemon.last_reload_failed {
                 let line = screen.paint(
@@ -68,32 +79,41 @@ fn daemon(screen: &mut Screen, daemon: &Daemon) -> io::Result<()> {
             }
             Ok(())
         }
-        Daemon::Unasked { pid } => screen.line(format!(
-            "daemon: running (process {pid}), but there is no [socket] to ask it over; what follows is \
-             from the log"
+        Daemon::Unasked { pid: Some(pid) } => screen.line(format!(
+            "daemon: running (process {pid}), but there is no [socket] to ask it over{what_follows}"
         )),
+        Daemon::Unasked { pid: None } => screen.line(format!(
+            "daemon: not known, for there is no [socket] to ask it over{what_follows}"
+        )),
+        Daemon::Mute { pid, why } => {
+            let state = screen.paint("DOES NOT ANSWER", Look::Bad);
+            let process = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+            screen.line(format!("daemon: {state}{process}{what_follows}"))?;
+            screen.line(format!("{INDENT}{}", text::line(why)))
+        }
         Daemon::Silent(why) => {
             let state = screen.paint("not running", Look::Bad);
-            let why = text::line(why);
-            screen.line(format!("daemon: {state}; what follows is from the log"))?;
-            screen.line(format!("{INDENT}{why}"))
+            screen.line(format!("daemon: {state}{what_follows}"))?;
+            screen.line(format!("{INDENT}{}", text::line(why)))
         }
     }
 }
 
 /// One of several, or one alone.
-fn of_node(node: &NodeStatus) -> String {
+fn of_node(node: &Node) -> String {
     let webhooks = text::counted(node.webhooks, "webhook");
     let mut line = format!("{INDENT}node {}: {webhooks}", text::line(&node.name));
+    if node.leads {
+        line.push_str(", takes events in");
+    }
     if node.me {
         line.push_str(", this one");
     }
-    if node.config_differs {
+    if node.config_differs == Some(true) {
         line.push_str(", another webhooks.toml");
     }
-    if node.last_beat_ms >= 1_000 {
-        let seconds = node.last_beat_ms / 1_000;
-        line.push_str(&format!(", no sign of life for {seconds} s"));
+    if let Some(ms) = node.last_beat_ms.filter(|ms| *ms >= 1_000) {
+        line.push_str(&format!(", no sign of life for {} s", ms / 1_000));
     }
     line
 }

@@ -27,4 +27,4 @@ pub(crate) use doorbell::Doorbell;
 pub(crate) use reader::{another, reader_name};
 pub(crate) use schema::{DOORBELL, SCHEMA};
 pub(crate) use seen::Taken;
-pub(crate) use tail::{Tail, first_id_of};
+pub(crate) use tail::{Tail, first_id_of, given_ms};

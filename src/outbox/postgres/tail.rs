@@ -465,12 +465,24 @@ pub(crate) fn first_id_of(ms: i64) -> EventId {
     EventId::new(ids.max(1))
 }
 
+/// The UNIX millisecond of the rows that can have that id.
+#[must_use]
+pub(crate) fn given_ms(id: EventId) -> i64 {
+    id.get().saturating_add(EPOCH_IDS) / IDS_A_MS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ids_are_by_time() {
+        let ms = 1_800_000_000_123;
+        let first = first_id_of(ms);
+        assert_eq!(
+            (given_ms(first), given_ms(EventId::new(first.get() - 1))),
+            (ms, ms - 1)
+        );
         assert_eq!(first_id_of(1_767_225_600_000 + 1), EventId::new(4_096));
         assert_eq!(first_id_of(0), EventId::new(1), "before 2026 there is none");
     }

@@ -82,6 +82,7 @@ mod tests {
             me,
             leads,
             differs,
+            is_double: false,
         }
     }
 

@@ -9,7 +9,7 @@
 //! is over. Slots are shared out evenly, those in use apart from the rest; whoever has too many lets go of those that
 //! nothing of is in its hands. Left out: who calls it, and what is done with what it owns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::pipeline::send::Node;
 use crate::store::{Error, LEAD, Me, NodeId, NodeRow, NodesLook, Roster, SlotRow};
@@ -53,6 +53,9 @@ pub(crate) struct Member {
     looked_as: Option<NodeId>,
     /// Each other node's beat, and over how many looks it stood still.
     seen: HashMap<NodeId, (i64, u32)>,
+    /// Those that lived beside another one of their name: both beats went on between the same two looks of this node. The
+    /// row of a process that has ended stands still before the next one of its name can be seen to go on.
+    doubles: HashSet<NodeId>,
     owned: BTreeSet<i32>,
     draining: BTreeSet<i32>,
     /// When the last look was asked for.
@@ -73,6 +76,7 @@ impl Member {
             ended: None,
             looked_as: None,
             seen: HashMap::new(),
+            doubles: HashSet::new(),
             owned: BTreeSet::new(),
             draining: BTreeSet::new(),
             looked_ms: None,
@@ -195,6 +199,7 @@ impl Member {
                 .get(&node.id)
                 .map_or(0, |(_, looks)| i64::from(*looks) * self.period_ms()),
             me: node.id == me,
+            is_double: self.doubles.contains(&node.id),
         };
         look.nodes.iter().map(seen).collect()
     }
@@ -265,6 +270,7 @@ impl Member {
     ) -> Result<Vec<NodeRow>, Error> {
         let me = self.me.id();
         let before = std::mem::take(&mut self.seen);
+        self.note_doubles(&before, look);
         let mut buried = Vec::new();
         for node in look.nodes.iter().filter(|node| node.id != me) {
             let stood = match before.get(&node.id) {
@@ -286,6 +292,26 @@ impl Member {
         let (gone, there) = look.nodes.drain(..).partition(|node| is_gone(&node.id));
         look.nodes = there;
         Ok(gone)
+    }
+
+    /// Takes note of nodes that have one name, and of which each went on since the last look.
+    fn note_doubles(&mut self, before: &HashMap<NodeId, (i64, u32)>, look: &NodesLook) {
+        let me = self.me.id();
+        let goes_on = |node: &&NodeRow| {
+            let beat = before.get(&node.id).map(|(beat, _)| *beat);
+            node.id == me || beat.is_some_and(|beat| beat != node.beat)
+        };
+        let living: Vec<&NodeRow> = look.nodes.iter().filter(goes_on).collect();
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for node in &living {
+            *names.entry(&node.name).or_default() += 1;
+        }
+        self.doubles
+            .retain(|id| look.nodes.iter().any(|node| node.id == *id));
+        let doubles = living
+            .iter()
+            .filter(|node| names.get(&*node.name) > Some(&1));
+        self.doubles.extend(doubles.map(|node| node.id.clone()));
     }
 
     /// How many of these slots are this node's: an even part, and what is left over is for those who have most already,

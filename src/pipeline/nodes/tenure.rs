@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::differ;
 use super::member::{Member, Standing};
+use super::namesakes;
 use super::skew::Skew;
 use crate::pipeline::send::{Dispatch, Names};
 use crate::pipeline::shared::chain;
@@ -258,6 +259,11 @@ impl Tenure {
         };
         let findings = differ::findings(&standing.nodes, &lacking);
         dispatch.counters().standing.set(Matter::Files, findings);
+        let findings = namesakes::findings(&standing.nodes);
+        dispatch
+            .counters()
+            .standing
+            .set(Matter::Namesakes, findings);
         dispatch.share().see(standing.nodes);
         let leads = standing.owned.contains(&LEAD);
         let led = std::mem::replace(&mut self.leads, leads);

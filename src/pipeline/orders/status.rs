@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Pause, Rate};
 use crate::pipeline::send::{Dispatch, Lane, Node};
+use crate::pipeline::shared::complaint;
 use crate::pipeline::shared::counters::{Heartbeat, Remarks};
 use crate::transport::Transport;
 
@@ -157,16 +158,22 @@ impl<T: Transport> Dispatch<T> {
         let (now_ms, counters) = (self.clock().now_ms(), &self.counters());
         let busy = self.unrecorded() > 0;
         let parts = [
-            counters.intake.complaint("outbox", now_ms, true),
-            counters.refill.complaint("log", now_ms, true),
-            counters.record.complaint("log", now_ms, busy),
-            counters.durable.complaint("log", now_ms, false),
-            counters.nodes.complaint("log", now_ms, false),
+            counters.intake.complaint("take events in", now_ms, true),
+            counters
+                .refill
+                .complaint("read due deliveries", now_ms, true),
+            counters.record.complaint("record attempts", now_ms, busy),
+            counters
+                .durable
+                .complaint("synchronise the log", now_ms, false),
+            counters
+                .nodes
+                .complaint("look which webhooks are this node's", now_ms, false),
             counters
                 .append
-                .complaint("append", now_ms, counters.append_is_busy()),
+                .complaint("append events", now_ms, counters.append_is_busy()),
         ];
-        let mut complaints: Vec<String> = parts.into_iter().flatten().collect();
+        let mut complaints = complaint::told(parts.into_iter().flatten());
         complaints.extend(counters.standing.told(true));
         complaints
     }
@@ -174,11 +181,11 @@ impl<T: Transport> Dispatch<T> {
     /// What somebody should see to though the pipeline is well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let wal = self
-            .counters()
-            .wal
-            .complaint("log", self.clock().now_ms(), false);
-        let mut warnings = Vec::from_iter(wal);
+        let wal =
+            self.counters()
+                .wal
+                .complaint("the -wal of the log", self.clock().now_ms(), false);
+        let mut warnings = complaint::told(wal);
         warnings.extend(self.waits_for_room_warning());
         warnings.extend(self.counters().standing.told(false));
         warnings

@@ -38,6 +38,8 @@ pub struct Node {
     pub leads: bool,
     /// Whether its configuration is another one than that of who leads, as far as that can be told.
     pub differs: bool,
+    /// Whether another node of the same name lives beside it.
+    pub is_double: bool,
 }
 
 /// What this node has.

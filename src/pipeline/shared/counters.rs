@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use super::complaint::Complaint;
 use super::standing::Standing;
 use crate::model::{Attempt, Clock, DeliveryId, Fault, METRICS_BUCKETS, METRICS_EDGES_MS, Verdict};
 
@@ -134,20 +135,31 @@ impl Heartbeat {
     }
 
     /// Why the part is not well, if it is not.
-    pub(crate) fn complaint(&self, part: &str, now_ms: i64, must_beat: bool) -> Option<String> {
+    pub(crate) fn complaint(
+        &self,
+        step: &'static str,
+        now_ms: i64,
+        must_beat: bool,
+    ) -> Option<Complaint> {
         let since_ms = self.trouble_ms.load(Ordering::Relaxed);
         if since_ms != 0 && now_ms - since_ms >= TROUBLE_MS {
             let trouble = self.trouble.lock().clone();
-            let seconds = (now_ms - since_ms) / 1_000;
-            // What an error says names its file itself.
-            let (trouble, hint) = trouble.unwrap_or_default();
-            let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
-            return Some(format!("{trouble} (for {seconds} s){hint}"));
+            let (text, hint) = trouble.unwrap_or_default();
+            return Some(Complaint {
+                step,
+                text,
+                seconds: (now_ms - since_ms) / 1_000,
+                hint,
+            });
         }
         let beat_ms = self.beat_ms.load(Ordering::Relaxed);
         let silent_ms = now_ms - beat_ms;
-        (must_beat && beat_ms != 0 && silent_ms >= STALL_MS)
-            .then(|| format!("{part}: has not moved for {} s", silent_ms / 1_000))
+        (must_beat && beat_ms != 0 && silent_ms >= STALL_MS).then(|| Complaint {
+            step,
+            text: "it does not move".to_owned(),
+            seconds: silent_ms / 1_000,
+            hint: None,
+        })
     }
 }
 
@@ -254,27 +266,39 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::shared::complaint::told;
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_stands_still_or_is_in_trouble_for_long_complains() {
         let clock = Clock::follow_tokio(1_000_000);
         let heartbeat = Heartbeat::default();
-        let complaint = |clock: &Clock| heartbeat.complaint("outbox", clock.now_ms(), true);
+        let complaint = |clock: &Clock| {
+            let complaint = heartbeat.complaint("take events in", clock.now_ms(), true);
+            told(complaint).pop()
+        };
         assert_eq!(complaint(&clock), None, "not begun yet");
         heartbeat.tick(&clock);
         tokio::time::sleep(std::time::Duration::from_secs(9)).await;
         assert_eq!(complaint(&clock), None);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        assert_eq!(complaint(&clock).unwrap(), "outbox: has not moved for 10 s");
+        assert_eq!(
+            complaint(&clock).unwrap(),
+            "take events in: it does not move (for 10 s)"
+        );
         let full = |hint: Option<&str>| ("disk full".into(), hint.map(str::to_owned));
         heartbeat.trouble(&clock, full(None), 0);
         assert_eq!(complaint(&clock), None, "that may pass");
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
         heartbeat.trouble(&clock, full(None), 0);
-        assert_eq!(complaint(&clock).unwrap(), "disk full (for 5 s)");
+        assert_eq!(
+            complaint(&clock).unwrap(),
+            "take events in: disk full (for 5 s)"
+        );
         heartbeat.trouble(&clock, full(Some("free some space")), 0);
-        let told = complaint(&clock).unwrap();
-        assert_eq!(told, "disk full (for 5 s): free some space");
+        assert_eq!(
+            complaint(&clock).unwrap(),
+            "take events in: disk full (for 5 s): free some space"
+        );
         heartbeat.tick(&clock);
         assert_eq!(complaint(&clock), None);
     }

@@ -3,6 +3,7 @@
 //!
 //! Imports nothing of the other parts; they all import this.
 
+pub(crate) mod complaint;
 pub(crate) mod counters;
 mod evidence;
 mod fan_out;

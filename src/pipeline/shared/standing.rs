@@ -24,6 +24,8 @@ pub(crate) enum Matter {
     Doorbell,
     /// Nodes whose files differ.
     Files,
+    /// Nodes of one name.
+    Namesakes,
     /// A clock that is not the server's.
     Clock,
     /// Rows that can't be deleted.

@@ -16,6 +16,7 @@ pub(super) use orders::{REPLAY, replay};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
@@ -30,6 +31,9 @@ const COUNTED: i64 = 100_000;
 
 /// What waits for its turn is counted up to so many.
 const HELD_COUNTED: i64 = 10_000;
+
+/// A server of which a daemon says that it does not answer is given up after so long.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// A connection that reads.
 pub(crate) struct Reader {
@@ -55,6 +59,16 @@ impl Reader {
     pub(crate) fn open(server: &Arc<Server>) -> Result<Self, Error> {
         let link = Link::open(server).map_err(Error::Server)?;
         Ok(Self { link })
+    }
+
+    /// Whether the server takes a connection, for who does not wait for it as long as [`Reader::open`] does.
+    ///
+    /// # Errors
+    /// It does not, or not in time.
+    pub(crate) fn meet(server: &Arc<Server>) -> Result<(), Error> {
+        Link::within(server, PROMPT)
+            .map(drop)
+            .map_err(Error::Server)
     }
 
     pub(super) fn link(&self) -> &Link {

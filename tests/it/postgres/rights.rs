@@ -1,8 +1,8 @@
 //! Rights that are taken away while the daemon runs: it says which, waits, and goes on by itself.
 
-use super::{doorbell, following_by};
+use super::{doorbell, following_by, logging_by};
 use crate::socket::SECTION;
-use crate::socket::client::curl;
+use crate::socket::client::{curl, post};
 use crate::support::{Receiver, SOON, check, eventually, hook, postgres};
 
 #[test]
@@ -36,6 +36,39 @@ fn a_right_to_read_that_is_lost_is_told_of_and_waited_for() {
     });
     daemon.stop();
     assert_eq!(receiver.count(), 4, "each once");
+}
+
+/// What the manual has the table's owner and the database's give, to whom it calls `webhooksd`.
+const GRANTS: [&str; 4] = [
+    "CREATE SCHEMA webhooksd AUTHORIZATION webhooksd",
+    "GRANT SELECT, DELETE ON outbox TO webhooksd",
+    "GRANT INSERT ON outbox TO webhooksd",
+    "GRANT USAGE ON SEQUENCE outbox_id TO webhooksd",
+];
+
+#[test]
+fn the_rights_that_the_manual_names_are_enough() {
+    let Some(server) = postgres() else { return };
+    let page = include_str!("../../../packaging/manual/postgres.md").replace('\n', " ");
+    let database = server.database();
+    server.psql("postgres", "CREATE ROLE granted LOGIN");
+    for grant in GRANTS {
+        assert!(page.contains(&format!("`{grant}`")), "{grant}");
+        let (what, _) = grant.rsplit_once(' ').unwrap();
+        database.sql(&format!("{what} granted"));
+    }
+    let receiver = Receiver::ok();
+    let hooks = [hook("one", receiver.url("/"))];
+    let world = logging_by(&database.url_as("granted"), SECTION, &hooks);
+    let checked = world.command(&["check"]).expect(0).stderr;
+    assert!(!checked.contains("warning"), "{checked}");
+    let daemon = world.start();
+    world.command(&["emit", "e", "{\"n\":1}"]).expect(0);
+    post(&world, "/events", "{\"event\":\"e\",\"data\":{\"n\":2}}").expect(202);
+    receiver.wait(2, SOON);
+    world.command(&["status", "--check"]).expect(0);
+    daemon.stop();
+    assert!(!world.path("log.db").exists(), "the log is the server's");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn what_was_pending_on_a_machine_is_sent_by_who_took_its_log_over() {
     );
     let twice = world
         .command(&["migrate", "--from", &from])
-        .expect(1)
+        .expect(2)
         .stderr;
     assert!(
         twice.contains("is not empty") && twice.contains("hint: "),

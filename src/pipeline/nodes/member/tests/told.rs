@@ -35,6 +35,55 @@ fn whose_configuration_is_not_that_of_who_leads_is_seen() {
     RUNNING.with(|running| *running.borrow_mut() = None);
 }
 
+/// Of every node that lives: how many it takes for doubles of each other.
+fn doubles(world: &World) -> Vec<usize> {
+    let living = world.nodes.iter().filter(|node| !node.borrow().is_dead);
+    let count = |node: &RefCell<Node>| {
+        let node = node.borrow();
+        let doubles = node.standing.nodes.iter().filter(|node| node.is_double);
+        doubles.count()
+    };
+    living.map(count).collect()
+}
+
+#[test]
+fn nodes_of_one_name_are_seen_by_all_once_both_go_on() {
+    let world = World::new(4, 3, 3);
+    world.is_calm.set(true);
+    world.run_until(10_000);
+    assert_eq!(doubles(&world), [0, 0, 0]);
+    let id = |of: usize| world.nodes[of].borrow().member.as_ref().unwrap().id();
+    let rename = |of: usize, name: &str| {
+        let mut table = world.table.borrow_mut();
+        table.nodes.get_mut(&*id(of)).unwrap().0 = name.to_owned();
+    };
+    rename(1, "n0");
+    world.run_until(10_000 + LEASE_MS);
+    assert_eq!(doubles(&world), [2, 2, 2]);
+    // Whoever goes is none once its row has gone.
+    world.nodes[1].borrow_mut().is_dead = true;
+    world.run_until(world.now_ms.get() + TAKEN_OVER_MS);
+    assert_eq!(doubles(&world), [1, 1]);
+    RUNNING.with(|running| *running.borrow_mut() = None);
+}
+
+#[test]
+fn the_row_that_a_process_left_is_no_double_of_the_next_one() {
+    for seed in 0..50 {
+        let world = World::new(seed, 3, 3);
+        world.is_calm.set(true);
+        world.run_until(10_000 + Dice(seed).roll(LEASE_MS));
+        world.nodes[0].borrow_mut().is_dead = true;
+        world.start(0);
+        let until_ms = world.now_ms.get() + 2 * TAKEN_OVER_MS;
+        while world.now_ms.get() < until_ms {
+            world.run_until(world.now_ms.get() + 50);
+            assert_eq!(doubles(&world), [0, 0, 0], "seed {seed}");
+        }
+        RUNNING.with(|running| *running.borrow_mut() = None);
+    }
+}
+
 #[test]
 fn a_process_that_knows_of_the_one_before_takes_over_safely() {
     for seed in KNOWING..KNOWING + 500 {
