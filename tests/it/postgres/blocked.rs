@@ -47,7 +47,7 @@ fn who_is_in_the_way_of_the_log_is_told_and_it_goes_on_behind() {
     // A user who may do what a group may, which owns the log and may not see what the user waits for.
     database.sql(
         "CREATE ROLE blocked_group; CREATE ROLE blocked_user LOGIN NOINHERIT IN ROLE blocked_group;
-         ALTER ROLE blocked_user SET role = blocked_group; ALTER ROLE blocked_user SET lock_timeout = '500ms';
+         ALTER ROLE blocked_user SET role = blocked_group;
          CREATE SCHEMA webhooksd AUTHORIZATION blocked_group; GRANT SELECT, DELETE ON outbox TO blocked_group;
          GRANT USAGE ON SCHEMA public TO blocked_group",
     );
