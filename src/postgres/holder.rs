@@ -11,12 +11,12 @@ use tokio_postgres::types::Type;
 use super::connect::connect;
 use crate::model::Server;
 
-/// After so many seconds of waiting for an answer it is asked. A transaction that waits keeps its node's row, which the
-/// node's own beat waits for: others would take the node for dead.
-const FIRST: u64 = 1;
+/// After so long a wait for an answer it is asked. A transaction that waits keeps its node's row, which the node's own beat
+/// waits for: others would take the node for dead.
+pub(super) const FIRST: Duration = Duration::from_secs(1);
 
-/// And then each time that so many have gone by.
-const EACH: u64 = 3;
+/// And then each time that so much has gone by.
+pub(super) const AGAIN: Duration = Duration::from_secs(3);
 
 /// How long the question may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,11 +37,6 @@ const WHO: &str = "SELECT by.pid, b.usename::text, b.application_name, extract(e
    AND (b.pid IS NULL OR b.usename IS DISTINCT FROM w.usename
         OR NOT (b.application_name = $1 OR b.application_name ~ ' reads for [0-9a-f]{16}$'))
  ORDER BY b.xact_start LIMIT 1";
-
-/// Whether it is asked after so long.
-pub(super) fn is_asked(waited: Duration) -> bool {
-    waited.as_secs() == FIRST || waited.as_secs().is_multiple_of(EACH)
-}
 
 /// Who is in the way of this user's sessions; `None` where nobody is, or nobody says.
 pub(super) async fn ask(server: &Server) -> Option<String> {

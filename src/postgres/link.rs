@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -296,26 +297,29 @@ async fn within<T>(
     server: Option<&Server>,
 ) -> Waited<T> {
     let mut what = pin!(what);
-    let mut waited = Duration::ZERO;
-    while waited < longest {
-        let each = EACH.min(longest - waited);
-        if let Ok(came) = tokio::time::timeout(each, &mut what).await {
+    let begun = Instant::now();
+    let mut ask_at = begun + holder::FIRST;
+    loop {
+        let left = longest.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Waited::InVain;
+        }
+        if let Ok(came) = tokio::time::timeout(EACH.min(left), &mut what).await {
             return Waited::Came(came);
         }
-        waited += each;
         if let Some(waiting) = waiting {
             waiting();
         }
-        if let Some(server) = server
-            && holder::is_asked(waited)
-            && let Some(holder) = holder::ask(server).await
-        {
+        let Some(server) = server.filter(|_| Instant::now() >= ask_at) else {
+            continue;
+        };
+        if let Some(holder) = holder::ask(server).await {
             // It may have come meanwhile.
             return match tokio::time::timeout(Duration::ZERO, &mut what).await {
                 Ok(came) => Waited::Came(came),
                 Err(_) => Waited::Behind(holder),
             };
         }
+        ask_at = Instant::now() + holder::AGAIN;
     }
-    Waited::InVain
 }
