@@ -235,8 +235,17 @@ impl Link {
         step: &'static str,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let within = within(asked, patience, self.waiting.as_ref(), Some(&self.server));
-        let what = match self.wait_for(within) {
+        let mut asked = pin!(asked);
+        let waited = {
+            let within = within(
+                asked.as_mut(),
+                patience,
+                self.waiting.as_ref(),
+                Some(&self.server),
+            );
+            self.wait_for(within)
+        };
+        let what = match waited {
             Some(Waited::Came(answer)) => {
                 return answer.map_err(|error| Trouble::of_step(&self.server, step, error));
             }
@@ -244,6 +253,8 @@ impl Link {
             Some(Waited::InVain) | None => What::Silent(step, patience),
         };
         self.cancel();
+        // Until that has come, or it would end the next statement of this connection.
+        self.wait_for(async { tokio::time::timeout(CANCEL, asked).await.ok() });
         Err(Trouble::new(&self.server, what))
     }
 

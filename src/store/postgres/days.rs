@@ -272,7 +272,8 @@ pub(super) fn at_least(link: &Link) -> Result<i64, Trouble> {
 fn make_by_itself(link: &Link, now_ms: i64) -> Result<(), Trouble> {
     link.batch(
         STEP,
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'",
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '2s'",
     )?;
     let made = (|| {
         let sql = "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE";

@@ -155,7 +155,8 @@ pub(super) fn prepare(link: &Link) -> Result<LogId, Trouble> {
 /// Makes a log, all of it or nothing. Whoever comes second finds it made: the lock is on a name that every node knows,
 /// and ends with the transaction.
 fn make(link: &Link) -> Result<(), Trouble> {
-    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(hashtext('webhooksd: make the log'))";
+    // Who stands still meanwhile keeps nobody else from making it.
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10s'; SELECT pg_advisory_xact_lock(hashtext('webhooksd: make the log'))";
     link.batch("make the log", begin)?;
     let made = (|| {
         if find(link)?.is_some() {

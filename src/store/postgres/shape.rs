@@ -19,7 +19,8 @@ const VIEWS: &str = include_str!("views.sql");
 const STEP: &str = "bring the log to this version";
 
 /// As long as an autovacuum that is in the way takes to give way, and little more.
-const BRIEFLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1500ms'; SET LOCAL statement_timeout = '60s'";
+const BRIEFLY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1500ms'; SET LOCAL statement_timeout = '60s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// So often, half a second apart.
 const TRIES: u32 = 80;

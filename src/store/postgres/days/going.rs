@@ -114,7 +114,8 @@ impl Going {
         const STEP: &str = "move ids on";
         self.link.batch(
             STEP,
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'",
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '2s'",
         )?;
         let moved = (|| {
             let sql = "SELECT FROM webhooksd.meta WHERE one = 1 FOR UPDATE";
