@@ -3,6 +3,8 @@
 //! It is asked by a connection of its own, and only once an answer has been waited for unusually long: what waits can't
 //! ask, and behind a pooler nobody knows its own session. So what is looked at are all sessions of this user and name.
 //! Sessions of webhooksd's own wait for each other at times, and for no longer than their time-outs: they are not named.
+//!
+//! So a statement that is only slow is given up too where another session of ours waits at that moment: it is made again.
 
 use std::time::Duration;
 
